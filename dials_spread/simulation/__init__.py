@@ -1,0 +1,1 @@
+"""Electron-diffraction data with a known truth, to test analysis against."""
