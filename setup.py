@@ -1,0 +1,75 @@
+"""Package metadata; the settings of the tools are in pyproject.toml."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+
+def version() -> str:
+    """Read the version without importing the package, which may lack its needs."""
+    text = (HERE / "dials_spread" / "__init__.py").read_text(encoding="utf-8")
+    return re.search(r'^__version__ = "([^"]+)"$', text, re.MULTILINE).group(1)
+
+
+def long_description() -> str:
+    """The README, where there is one (a libtbx build may copy only the package)."""
+    readme = HERE / "README.rst"
+    return readme.read_text(encoding="utf-8") if readme.is_file() else ""
+
+
+# DIALS is not on PyPI, so it cannot be named here. Nor are there version pins: DIALS
+# comes with the versions that its compiled modules were built for (Debian's need
+# numpy 1), and pip must never be given a reason to put newer ones over them.
+REQUIRES = [
+    "numpy",
+    "scipy",
+    "numba",
+    "plotly",
+    "jinja2",
+    "tqdm",
+    "tabulate",
+    "matplotlib",
+    "pillow",
+]
+
+setup(
+    name="dials_spread",
+    version=version(),
+    description="How far do the intensities of one reflection spread between crystals "
+    "and orientations, and what can be done about it: a DIALS plug-in",
+    long_description=long_description(),
+    long_description_content_type="text/x-rst",
+    author="dials_spread developers",
+    license="BSD-3-Clause",
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Environment :: Console",
+        "Intended Audience :: Science/Research",
+        "License :: OSI Approved :: BSD License",
+        "Operating System :: MacOS",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Physics",
+    ],
+    packages=find_packages(include=["dials_spread", "dials_spread.*"]),
+    package_data={
+        "dials_spread": ["report/templates/*", "report/static/*", "ml/models/*"]
+    },
+    zip_safe=False,
+    python_requires=">=3.9",
+    install_requires=REQUIRES,
+    extras_require={
+        "test": ["pytest", "pytest-xdist", "ruff"],
+        "docs": ["sphinx", "sphinx-rtd-theme"],
+    },
+    entry_points={
+        "console_scripts": [
+            "dials.compare_images=dials_spread.command_line.compare_images:run",
+        ],
+    },
+)
