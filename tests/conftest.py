@@ -1,0 +1,31 @@
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder of measured data that tests and benchmarks share.
+
+    It is no part of the checkout, so a fresh clone skips what needs it. Continuous
+    integration has it, and a skip there would hide that nothing was tested: it fails.
+    """
+    named = os.environ.get("DIALS_SPREAD_DATA")
+    for folder in (named, ROOT.parent / "shared" / "data"):
+        if folder and Path(folder).is_dir():
+            return Path(folder).resolve()
+    reason = (
+        f"no measured data: DIALS_SPREAD_DATA is {named or 'not set'}"
+        f"{', which is no folder' if named else ''}, "
+        "and there is no ../shared/data beside the checkout"
+    )
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)

@@ -1,0 +1,166 @@
+"""The package is laid out as drawn: no import of DIALS is needed to see that."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "dials_spread"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+COMMANDS = [m for m in MODULES if m.parent.name == "command_line" and m.stem[0] != "_"]
+
+# The rows of the drawing, from the top. A concern may import from rows below its own,
+# never from above, nor from its neighbours in the row.
+ROWS = (
+    {"command_line", "xia2_insertion"},
+    {"report"},
+    {"pairs", "spread", "rfactor", "ml", "reference", "simulation"},
+    {"incidence", "orientation", "beam"},
+    {"observations"},
+    {"versions"},
+)
+# Modules that stand beside the one that gives their concern its name.
+PARTS = {
+    "images": "observations",
+    "intensities": "observations",
+    "partner_counter": "incidence",
+    "partner_kernels": "incidence",
+    "partner_search": "incidence",
+}
+VAGUE_NAMES = {"utils", "util", "base", "helpers", "helper", "common", "misc"}
+
+
+def name_of(module: Path) -> str:
+    return str(module.relative_to(ROOT))
+
+
+def concern_of(dotted: str) -> str:
+    """The concern of `dials_spread.<concern>...`; empty for the package itself."""
+    first = [*dotted.split("."), ""][1]
+    return PARTS.get(first, first)
+
+
+def row_of(concern: str) -> int:
+    for row, concerns in enumerate(ROWS):
+        if concern in concerns:
+            return row
+    raise AssertionError(f"{concern} has no place in the drawing (ROWS and PARTS)")
+
+
+def imported(module: Path) -> set[str]:
+    """Dotted names of what a module imports from this package, wherever it does so."""
+    package = module.relative_to(ROOT).parent.parts
+    names = set()
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            origin = ".".join([*above, *([node.module] if node.module else [])])
+            names |= {f"{origin}.{alias.name}" for alias in node.names}
+    return {name for name in names if name.split(".")[0] == "dials_spread"}
+
+
+def functions(module: Path) -> list[ast.FunctionDef]:
+    tree = ast.parse(module.read_text(encoding="utf-8"))
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return [node for node in ast.walk(tree) if isinstance(node, kinds)]
+
+
+def scripts() -> dict[str, str]:
+    """The commands of setup.py: name and `module:function`."""
+    for node in ast.walk(ast.parse((ROOT / "setup.py").read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Dict):
+            for key, value in zip(node.keys, node.values):
+                if isinstance(key, ast.Constant) and key.value == "console_scripts":
+                    entries = ast.literal_eval(value)
+                    return dict(re.split(r"\s*=\s*", entry) for entry in entries)
+    raise AssertionError("setup.py has no console_scripts")
+
+
+@pytest.mark.parametrize("module", MODULES, ids=[*map(name_of, MODULES)])
+def test_imports_point_downwards(module):
+    own = concern_of(".".join(module.relative_to(ROOT).with_suffix("").parts))
+    names = imported(module)
+    if own in ("", "__init__"):
+        assert not names, "the package itself must stay free to import"
+        return
+    for name in names:
+        other = concern_of(name)
+        if other not in ("", "__version__", own):
+            assert row_of(other) > row_of(own), f"{own} imports {name}"
+
+
+def test_the_import_rule_sees_every_spelling(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    module = tmp_path / "dials_spread" / "simulation" / "demo.py"
+    module.parent.mkdir(parents=True)
+    module.write_text(
+        "import numpy\nimport dials_spread.pairs\nfrom dials_spread import report\n"
+        "def late():\n    from ..beam import ring\n    from . import noise\n"
+        "    from .. import spread\n"
+    )
+    assert {concern_of(name) for name in imported(module)} == {
+        *("pairs", "report", "beam", "simulation", "spread")
+    }
+
+
+@pytest.mark.parametrize("module", MODULES, ids=[*map(name_of, MODULES)])
+def test_modules_and_functions_are_short(module):
+    lines = len(module.read_text(encoding="utf-8").splitlines())
+    assert lines <= (200 if module in COMMANDS else 300)
+    for function in functions(module):
+        limit = 50 if module in COMMANDS and function.name == "run" else 60
+        length = function.end_lineno - function.lineno + 1
+        assert length <= limit, f"{function.name} has {length} lines"
+
+
+@pytest.mark.parametrize("module", MODULES, ids=[*map(name_of, MODULES)])
+def test_names_say_what_is_inside(module):
+    names = {*module.relative_to(PACKAGE).with_suffix("").parts}
+    assert not names & VAGUE_NAMES
+
+
+@pytest.mark.parametrize("module", COMMANDS, ids=[*map(name_of, COMMANDS)])
+def test_commands_name_their_dispatcher_on_line_one(module):
+    first = module.read_text(encoding="utf-8").splitlines()[0]
+    assert first == f"# LIBTBX_SET_DISPATCHER_NAME dials.{module.stem}"
+    assert f"dials.{module.stem}" in scripts(), "the command is not in setup.py"
+
+
+@pytest.mark.parametrize("command", scripts())
+def test_commands_in_setup_exist(command):
+    dotted, function = scripts()[command].split(":")
+    module = ROOT.joinpath(*dotted.split(".")).with_suffix(".py")
+    assert module in COMMANDS
+    tree = ast.parse(module.read_text(encoding="utf-8"))
+    assert function in {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
+
+
+def test_every_folder_of_the_package_is_installed():
+    folders = {module.parent for module in MODULES}
+    assert [f for f in folders if not (f / "__init__.py").is_file()] == []
+
+
+def test_libtbx_config_is_a_dict_of_lists():
+    # libtbx evaluates the file joined by spaces, each line with its newline.
+    lines = (ROOT / "libtbx_config").read_text(encoding="utf-8").splitlines(True)
+    config = ast.literal_eval(" ".join(lines))
+    assert "dials" in config["modules_required_for_use"]
+    assert "xia2" in config["optional_modules"]
+
+
+def test_ruff_finds_nothing():
+    if importlib.util.find_spec("ruff") is None:
+        pytest.skip("ruff is not installed")
+    command = [sys.executable, "-m", "ruff", "check", "--no-cache", "."]
+    command.append("--output-format=concise")
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout
