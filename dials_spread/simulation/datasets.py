@@ -6,6 +6,9 @@ kept in a column, so that an analysis can be compared with what was put in. The 
 of truth, beyond those of an integrated table, are
 
 - `intensity.kinematic.value`: |F|² [Å²], without scale or noise;
+- `intensity.dynamical.value`: the same with multiple scattering, and `truth.thickness`,
+  the path through the crystal [Å], where wave is dynamical;
+- `truth.excitation_error`: in the middle of the image of the centroid [1/Å];
 - `truth.scale`: counts for |F|² / lp = 1 Å² in this crystal, without other factors;
 - `truth.image_factor`: the beam fluctuation of the image that the centroid is on;
 - `truth.relative_error`: the extra factor of this observation alone;
@@ -24,6 +27,11 @@ from cctbx import xray
 from dials.array_family import flex
 from dxtbx.model.experiment_list import ExperimentList
 
+from dials_spread.simulation.dynamical import (
+    ThicknessModel,
+    add_dynamical_intensities,
+    image_excitation_errors,
+)
 from dials_spread.simulation.geometry import (
     DEFAULT_WAVELENGTH,
     rotation_experiments,
@@ -35,6 +43,7 @@ from dials_spread.simulation.noise import (
     relative_errors,
 )
 from dials_spread.simulation.prediction import predict
+from dials_spread.simulation.rocking import BeamSelection
 from dials_spread.simulation.structure_factors import structure_factors
 
 logger = logging.getLogger("dials.spread.datasets")
@@ -64,6 +73,9 @@ def simulate_experiments(
     mosaicity: float = 0.05,
     tilt_spread: float | None = None,
     noise: NoiseModel = NoiseModel(),  # noqa: B008, it is immutable
+    wave: str = "kinematic",
+    thickness: ThicknessModel = ThicknessModel(),  # noqa: B008
+    selection: BeamSelection = BeamSelection(),  # noqa: B008
 ) -> tuple[ExperimentList, flex.reflection_table]:
     """
     Simulate the integrated data of several crystals of one structure.
@@ -81,6 +93,9 @@ def simulate_experiments(
             in the middle of the scan [degrees]. All orientations are equally likely
             without it.
         noise: Counts, background, scales and errors.
+        wave: "kinematic", or "dynamical" for multiple scattering.
+        thickness: Of the crystals, where wave is dynamical.
+        selection: Beams that interact, where wave is dynamical.
 
     Returns:
         The experiments, and a reflection table as dials.integrate writes it with the
@@ -89,6 +104,8 @@ def simulate_experiments(
     Raises:
         ValueError: An argument is out of range, or nothing is recorded.
     """
+    if wave not in ("kinematic", "dynamical"):
+        raise ValueError(f"The wave is kinematic or dynamical, not {wave}.")
     experiments = rotation_experiments(
         rng,
         structure.crystal_symmetry(),
@@ -101,9 +118,15 @@ def simulate_experiments(
         tilt_spread=tilt_spread,
     )
     reflections = predict(experiments, d_min)
-    kinematic = np.abs(structure_factors(structure, miller_indices(reflections))) ** 2
-    reflections["intensity.kinematic.value"] = flex.double(kinematic)
-    add_intensities(rng, experiments, reflections, kinematic, noise)
+    intensities = np.abs(structure_factors(structure, miller_indices(reflections))) ** 2
+    reflections["intensity.kinematic.value"] = flex.double(intensities)
+    excitation = image_excitation_errors(experiments, reflections)
+    reflections["truth.excitation_error"] = flex.double(excitation)
+    if wave == "dynamical":
+        intensities = add_dynamical_intensities(
+            rng, structure, experiments, reflections, thickness, selection
+        )
+    add_intensities(rng, experiments, reflections, intensities, noise)
     logger.info(
         "Simulated %d reflections of %d crystals.", len(reflections), n_crystals
     )
