@@ -1,0 +1,273 @@
+"""
+Where the beam runs in the crystal, and how two images are turned to one another.
+
+All crystals are described in one Cartesian frame: that of a reference cell, in which
+the reciprocal vector of index h is ``g = B h`` for every crystal. A crystal of a
+slightly different cell is thereby strained onto the reference; what it excites does not
+change, because ``h · (Aᵀ k)`` does not.
+
+A symmetry operator of the Laue group acts on indices (``h' = W h``) and, in the same
+frame, on directions (``G = B W B⁻¹``); the inversion belongs to it only where Friedel's
+law is used, and then reverses the beam with the indices: h is excited at beam direction
+b where -h is excited at -b.
+
+Functions:
+    reciprocal_basis: B of a cell
+    laue_operators: W and G of all operators of the Laue group
+    setting_matrix, incident_beam: A and s0 of an image, in the laboratory
+    beam_direction: the unit vector b along the beam in the crystal frame
+    angle_between, relative_rotation, misorientation, in_plane_angle: of two images
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from cctbx import sgtbx, uctbx
+from dxtbx.model import Experiment
+
+from dials_spread.versions import is_still
+
+
+def reciprocal_basis(unit_cell: uctbx.unit_cell) -> np.ndarray:
+    """
+    Give the matrix that takes Miller indices to Cartesian reciprocal vectors.
+
+    Args:
+        unit_cell: Cell lengths in Å.
+
+    Returns:
+        Shape (3, 3) [Å⁻¹], the transposed fractionalisation matrix: B of Busing and
+        Levy (1967), Acta Cryst. 22, 457, in the axis convention of cctbx.
+    """
+    return np.array(unit_cell.fractionalization_matrix()).reshape(3, 3).T
+
+
+@dataclass(frozen=True)
+class LaueOperators:
+    """
+    The operators that one image may be mapped with.
+
+    Attributes:
+        symbols: One a operator, as ``-h,k,-l``.
+        on_indices: Shape (m, 3, 3), int: ``h' = on_indices @ h``. The identity first.
+        on_directions: Shape (m, 3, 3): the same in the Cartesian crystal frame.
+    """
+
+    symbols: tuple[str, ...]
+    on_indices: np.ndarray
+    on_directions: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.symbols)
+
+
+def laue_operators(
+    space_group: sgtbx.space_group, basis: np.ndarray, friedel: bool
+) -> LaueOperators:
+    """
+    List the operators that leave a crystal's intensities as they are.
+
+    Args:
+        space_group: Of the crystals; translations and centring do not matter here.
+        basis: Shape (3, 3) [Å⁻¹], B of the reference cell.
+        friedel: Take Friedel mates as equivalent: the operators are those of the Laue
+            group. Otherwise those of the point group, which has the inversion only
+            where the crystal is centrosymmetric.
+
+    Returns:
+        The operators, the identity first.
+    """
+    if friedel:
+        group = space_group.build_derived_laue_group()
+    else:
+        group = space_group.build_derived_point_group()
+    rotations = {op.r().as_hkl(): op.r() for op in group.all_ops()}
+    # The identity, then the other rotations, then those with an inversion.
+    symbols = sorted(
+        rotations, key=lambda s: (s != "h,k,l", -rotations[s].determinant(), s)
+    )
+    # cctbx multiplies from the right, h' = h R with a row vector, hence the transpose.
+    on_indices = np.array(
+        [np.reshape(rotations[s].num(), (3, 3)).T for s in symbols], dtype=np.int64
+    )
+    inverse = np.linalg.inv(basis)
+    return LaueOperators(
+        symbols=tuple(symbols),
+        on_indices=on_indices,
+        on_directions=np.einsum("ij,mjk,kl->mil", basis, on_indices, inverse),
+    )
+
+
+def setting_matrix(experiment: Experiment, z: float) -> np.ndarray:
+    """
+    Give the matrix that takes indices to reciprocal vectors in the laboratory.
+
+    Args:
+        experiment: With a crystal; static and scan-varying models alike.
+        z: Array index of the moment in the scan; not used for a still.
+
+    Returns:
+        Shape (3, 3) [Å⁻¹]: S R(φ) F A with the goniometer's setting rotation S, fixed
+        rotation F and scan rotation R (Waterman et al. (2016), Acta Cryst. D72, 558).
+    """
+    crystal = experiment.crystal
+    if is_still(experiment):
+        return np.array(crystal.get_A()).reshape(3, 3)
+    scan, goniometer = experiment.scan, experiment.goniometer
+    a_matrix = crystal.get_A()
+    if crystal.num_scan_points > 0:
+        point = int(round(z - scan.get_array_range()[0]))
+        point = min(max(point, 0), crystal.num_scan_points - 1)
+        a_matrix = crystal.get_A_at_scan_point(point)
+    angle = scan.get_angle_from_array_index(z, deg=False)
+    axis = np.array(goniometer.get_rotation_axis_datum())
+    rotation = Rotation.from_rotvec(angle * axis).as_matrix()
+    setting = np.array(goniometer.get_setting_rotation()).reshape(3, 3)
+    fixed = np.array(goniometer.get_fixed_rotation()).reshape(3, 3)
+    return setting @ rotation @ fixed @ np.array(a_matrix).reshape(3, 3)
+
+
+def incident_beam(experiment: Experiment, z: float) -> np.ndarray:
+    """
+    Give the wave vector s0 in the laboratory.
+
+    Args:
+        experiment: With a beam that may vary along the scan.
+        z: Array index of the moment in the scan.
+
+    Returns:
+        Shape (3,) [Å⁻¹], of length 1/λ.
+    """
+    beam = experiment.beam
+    if beam.num_scan_points == 0 or is_still(experiment):
+        return np.array(beam.get_s0())
+    point = int(round(z - experiment.scan.get_array_range()[0]))
+    point = min(max(point, 0), beam.num_scan_points - 1)
+    return np.array(beam.get_s0_at_scan_point(point))
+
+
+def beam_direction(
+    setting: np.ndarray, s0: np.ndarray, basis: np.ndarray
+) -> np.ndarray:
+    """
+    Give the direction of the beam in the frame of the reference crystal.
+
+    Args:
+        setting: Shape (..., 3, 3) [Å⁻¹], the setting matrices A of the images.
+        s0: Shape (..., 3) [Å⁻¹].
+        basis: Shape (3, 3) [Å⁻¹], B of the reference cell.
+
+    Returns:
+        Shape (..., 3), unit vectors b with ``(B h) · b = (A h) · s0/|s0|`` up to the
+        difference between the crystal's own cell and the reference.
+    """
+    on_indices = np.einsum("...ji,...j->...i", setting, s0)
+    direction = on_indices @ np.linalg.inv(basis)
+    return direction / np.linalg.norm(direction, axis=-1, keepdims=True)
+
+
+def angle_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """
+    Give the angle between unit vectors, exact for small and for large ones.
+
+    Args:
+        a: Shape (..., 3).
+        b: Shape (..., 3).
+
+    Returns:
+        Shape (...) [°], by Kahan's formula 2 atan2(|a - b|, |a + b|).
+    """
+    difference = np.linalg.norm(a - b, axis=-1)
+    return np.degrees(2 * np.arctan2(difference, np.linalg.norm(a + b, axis=-1)))
+
+
+def crystal_to_laboratory(setting: np.ndarray, basis: np.ndarray) -> np.ndarray:
+    """
+    Give the rotation from the reference crystal frame to the laboratory.
+
+    Args:
+        setting: Shape (..., 3, 3) [Å⁻¹].
+        basis: Shape (3, 3) [Å⁻¹].
+
+    Returns:
+        Shape (..., 3, 3): the orthogonal matrix nearest to A B⁻¹, by singular values.
+    """
+    u, _, vt = np.linalg.svd(setting @ np.linalg.inv(basis))
+    return u @ vt
+
+
+def relative_rotation(
+    a: np.ndarray, b: np.ndarray, operator: np.ndarray
+) -> np.ndarray:
+    """
+    Give what turns image b's reflections onto image a's in the laboratory.
+
+    Args:
+        a: Shape (..., 3, 3), crystal to laboratory for image a.
+        b: Shape (..., 3, 3), the same for image b.
+        operator: Shape (..., 3, 3), on directions: takes b's indices to a's.
+
+    Returns:
+        Shape (..., 3, 3), orthogonal; determinant -1 for an operator with inversion.
+    """
+    return a @ operator @ np.swapaxes(b, -1, -2)
+
+
+def misorientation(rotation: np.ndarray) -> np.ndarray:
+    """
+    Give the angle of the full rotation between two crystals.
+
+    Args:
+        rotation: Shape (..., 3, 3), from relative_rotation. For an operator with
+            inversion the lattices are compared with the inversion taken out.
+
+    Returns:
+        Shape (...) [°], 0 to 180.
+    """
+    sign = np.sign(np.linalg.det(rotation))
+    trace = sign * np.trace(rotation, axis1=-2, axis2=-1)
+    return np.degrees(np.arccos(np.clip((trace - 1) / 2, -1, 1)))
+
+
+def in_plane_angle(
+    rotation: np.ndarray, axes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Give the turn about the beam that lays image b over image a.
+
+    Args:
+        rotation: Shape (..., 3, 3), from relative_rotation.
+        axes: Shape (2, 3), two unit vectors across the beam: right and up.
+
+    Returns:
+        The angle [°], shape (...), -180 to 180, anticlockwise; and whether the picture
+        is to be mirrored (right to left) before it is turned, shape (...).
+    """
+    plane = np.einsum("ai,...ij,bj->...ab", axes, rotation, axes)
+    mirrored = np.linalg.det(plane) < 0
+    sign = np.where(mirrored, -1.0, 1.0)
+    sine = sign * plane[..., 1, 0] - plane[..., 0, 1]
+    cosine = sign * plane[..., 0, 0] + plane[..., 1, 1]
+    return np.degrees(np.arctan2(sine, cosine)), mirrored
+
+
+def axes_across(s0: np.ndarray) -> np.ndarray:
+    """
+    Give two unit vectors across the beam.
+
+    Args:
+        s0: Shape (3,).
+
+    Returns:
+        Shape (2, 3): the laboratory's x made perpendicular to the beam, and the vector
+        that makes a right-handed set with it and the direction against the beam.
+    """
+    k = s0 / np.linalg.norm(s0)
+    start = np.array([1.0, 0, 0]) if abs(k[0]) < 0.9 else np.array([0, 1.0, 0])
+    right = start - (start @ k) * k
+    right /= np.linalg.norm(right)
+    return np.stack([right, np.cross(-k, right)])

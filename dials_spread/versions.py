@@ -1,0 +1,72 @@
+"""
+What differs between DIALS releases, in one place.
+
+Written for Debian's DIALS 3.12 and for the current 3.30. Everything else in the
+package may take these functions for granted.
+"""
+
+from __future__ import annotations
+
+import os
+
+from dxtbx.model import Beam, Experiment
+
+# No X-ray beamline reaches wavelengths [Å] this short, no electron microscope in
+# use for diffraction (60 kV and more) exceeds it.
+LONGEST_ELECTRON_WAVELENGTH = 0.05
+
+
+def is_still(experiment: Experiment) -> bool:
+    """
+    Say whether an experiment is a still.
+
+    DIALS 3.12 leaves the scan out or gives it a width of zero; later releases also
+    keep a scan without the oscillation property, which raises RuntimeError.
+
+    Args:
+        experiment: One dxtbx experiment.
+
+    Returns:
+        True where the crystal did not rotate during an exposure.
+    """
+    if experiment.scan is None or experiment.goniometer is None:
+        return True
+    try:
+        return experiment.scan.get_oscillation()[1] == 0
+    except RuntimeError:
+        return True
+
+
+def probe(beam: Beam) -> str:
+    """
+    Name the radiation of a beam.
+
+    Beams know their probe since dxtbx 3.14, but 3D ED data are widely processed
+    with the default, x-ray, so the wavelength has the last word.
+
+    Args:
+        beam: A dxtbx beam, wavelength in Å.
+
+    Returns:
+        "electrons", "neutrons" or "X-rays".
+    """
+    if beam.get_wavelength() < LONGEST_ELECTRON_WAVELENGTH:
+        return "electrons"
+    get_name = getattr(beam, "get_probe_name", None)
+    if get_name is None:
+        return "X-rays"
+    name = get_name().lower()
+    return {"electron": "electrons", "neutron": "neutrons"}.get(name, "X-rays")
+
+
+def available_cores() -> int:
+    """
+    Count the processors that this process may use.
+
+    Returns:
+        The number of cores; DIALS has moved its own function between releases.
+    """
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS
+        return os.cpu_count() or 1
