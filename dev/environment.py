@@ -126,9 +126,13 @@ def constraints() -> str:
             Requirement(line)
         except InvalidRequirement:  # of Debian's, some have names that pip refuses
             continue
-        # In a virtual environment its own distributions come first, and count.
-        if name.replace("-", "_") != NAME:
+        # In a virtual environment its own distributions come first, and count. llvmlite
+        # is numba's alone and has to fit the numba that is chosen.
+        if name.replace("-", "_") not in (NAME, "llvmlite"):
             held.setdefault(name, line)
+    if "numba" not in held and "numpy==1." in held.get("numpy", ""):
+        # Newer ones expect the other packages (coverage) to be of numpy 2's age too.
+        held["numba"] = "numba<0.62"
     return "\n".join(held.values())
 
 
