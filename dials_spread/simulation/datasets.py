@@ -83,29 +83,23 @@ def simulate_experiments(
     Args:
         structure: The crystal structure, its cell and space group.
         rng: Source of all random numbers; one seed gives one data set, bit for bit.
-        n_crystals: Number of crystals, each in an orientation and a scan of its own.
+        n_crystals: Number of crystals, each with an orientation and a scan.
         d_min: Resolution limit [Å].
         scan_width: Angle covered [degrees], one value or one for each crystal.
         image_width: Rotation during an image [degrees], likewise.
         wavelength: [Å].
         mosaicity: Standard deviation of the rocking curve [degrees].
-        tilt_spread: Makes plates: standard deviation of the tilt of c* from the beam
-            in the middle of the scan [degrees]. All orientations are equally likely
-            without it.
+        tilt_spread: Tilt of c* from the beam at mid-scan, for plates [degrees].
         noise: Counts, background, scales and errors.
         wave: "kinematic", or "dynamical" for multiple scattering.
-        thickness: Of the crystals, where wave is dynamical.
-        selection: Beams that interact, where wave is dynamical.
+        thickness, selection: Crystals and beams, where wave is dynamical.
 
     Returns:
-        The experiments, and a reflection table as dials.integrate writes it with the
-        columns of truth that the module lists.
+        Experiments, and an integrated table with the columns of truth listed above.
 
-    Raises:
-        ValueError: An argument is out of range, or nothing is recorded.
+    Raises ValueError where an argument is out of range, or nothing is recorded.
     """
-    if wave not in ("kinematic", "dynamical"):
-        raise ValueError(f"The wave is kinematic or dynamical, not {wave}.")
+    _check_wave(wave)
     experiments = rotation_experiments(
         rng,
         structure.crystal_symmetry(),
@@ -118,19 +112,33 @@ def simulate_experiments(
         tilt_spread=tilt_spread,
     )
     reflections = predict(experiments, d_min)
-    intensities = np.abs(structure_factors(structure, miller_indices(reflections))) ** 2
-    reflections["intensity.kinematic.value"] = flex.double(intensities)
-    excitation = image_excitation_errors(experiments, reflections)
-    reflections["truth.excitation_error"] = flex.double(excitation)
+    intensities = add_truth(structure, experiments, reflections)
+    # Drawn in any case, so that both waves come with the same noise.
+    thicknesses = thickness.draw(rng, n_crystals)
     if wave == "dynamical":
         intensities = add_dynamical_intensities(
-            rng, structure, experiments, reflections, thickness, selection
+            structure, experiments, reflections, thicknesses, thickness, selection
         )
     add_intensities(rng, experiments, reflections, intensities, noise)
-    logger.info(
-        "Simulated %d reflections of %d crystals.", len(reflections), n_crystals
-    )
     return experiments, reflections
+
+
+def add_truth(
+    structure: xray.structure,
+    experiments: ExperimentList,
+    reflections: flex.reflection_table,
+) -> np.ndarray:
+    """
+    Add `intensity.kinematic.value` and `truth.excitation_error`.
+
+    Returns:
+        The kinematic |F|² [Å²], of shape (n,).
+    """
+    kinematic = np.abs(structure_factors(structure, miller_indices(reflections))) ** 2
+    excitation = image_excitation_errors(experiments, reflections)
+    reflections["intensity.kinematic.value"] = flex.double(kinematic)
+    reflections["truth.excitation_error"] = flex.double(excitation)
+    return kinematic
 
 
 def miller_indices(reflections: flex.reflection_table) -> np.ndarray:
@@ -164,6 +172,7 @@ def add_intensities(
     compose_expected(reflections, intensities, rngs, noise)
     measure(reflections, rngs, noise)
     add_centroids(experiments, reflections, rngs)
+    logger.info("%d reflections of %d crystals.", len(reflections), len(experiments))
 
 
 def compose_expected(
@@ -284,3 +293,8 @@ def add_centroids(
 
 def _vectors(array: np.ndarray) -> flex.vec3_double:
     return flex.vec3_double(np.ascontiguousarray(array, dtype=float))
+
+
+def _check_wave(wave: str) -> None:
+    if wave not in ("kinematic", "dynamical"):
+        raise ValueError(f"The wave is kinematic or dynamical, not {wave}.")

@@ -23,6 +23,9 @@ from dials_spread.simulation.rocking import (
     rotation_step,
 )
 
+# Beams beyond the data that matter to them; see `BeamSelection`.
+DEFAULT_G_FACTOR = 1.2
+
 logger = logging.getLogger("dials.spread.dynamical")
 
 
@@ -55,9 +58,9 @@ class ThicknessModel:
                 f"positive, not {self.spread}, {self.within} and {self.n_within}."
             )
 
-    def draw(self, rng: np.random.Generator) -> float:
-        """The mean thickness of a crystal [Å]."""
-        return float(self.median * np.exp(self.spread * rng.standard_normal()))
+    def draw(self, rng: np.random.Generator, n_crystals: int) -> np.ndarray:
+        """The mean thickness of each crystal [Å], of shape (n_crystals,)."""
+        return self.median * np.exp(self.spread * rng.standard_normal(n_crystals))
 
     def distribution(self, mean: float) -> np.ndarray:
         """
@@ -73,10 +76,10 @@ class ThicknessModel:
 
 
 def add_dynamical_intensities(
-    rng: np.random.Generator,
     structure: xray.structure,
     experiments: ExperimentList,
     reflections: flex.reflection_table,
+    mean_thicknesses: np.ndarray,
     thickness: ThicknessModel,
     selection: BeamSelection,
 ) -> np.ndarray:
@@ -88,11 +91,11 @@ def add_dynamical_intensities(
     the centroid [Å].
 
     Args:
-        rng: Source of the thicknesses.
         structure: The crystal structure.
         experiments: One for each crystal, scan-static, of one wavelength.
         reflections: Predicted reflections.
-        thickness: How thick the crystals are.
+        mean_thicknesses: Of each crystal [Å], of shape (number of experiments,).
+        thickness: How thickness varies within a crystal and along the scan.
         selection: Beams, window and method.
 
     Returns:
@@ -100,7 +103,8 @@ def add_dynamical_intensities(
     """
     wavelength = experiments[0].beam.get_wavelength()
     # Rounding must not put a reflection at the limit outside its own sphere.
-    g_max = (1 + 1e-9) / min(reflections["d"])
+    d_min = min(reflections["d"])
+    g_max = max(selection.g_max or DEFAULT_G_FACTOR / d_min, (1 + 1e-9) / d_min)
     table = potential_table(structure, wavelength, g_max)
     candidates = indices_within(structure.unit_cell(), g_max)
     U_squared = np.full(len(reflections), np.nan)
@@ -110,7 +114,7 @@ def add_dynamical_intensities(
     crystals = reflections["id"].as_numpy_array()
     for index, experiment in enumerate(experiments):
         own = crystals == index
-        mean = thickness.draw(rng)
+        mean = float(mean_thicknesses[index])
         layers = thickness.distribution(mean)
         U_squared[own] = integrated_intensities(
             table,
@@ -120,7 +124,7 @@ def add_dynamical_intensities(
             phi[own],
             layers,
             selection,
-            rotation_step(1 / g_max, _longest_path(experiment, layers, thickness.slab)),
+            rotation_step(d_min, _longest_path(experiment, layers, thickness.slab)),
             thickness.slab,
         )
         path[own] = mean / np.cos(phi[own]) if thickness.slab else mean

@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from dials.array_family import flex
@@ -14,7 +15,7 @@ MODULE = [sys.executable, "-m", "dials_spread.simulation.demo"]
 
 
 def test_files_read_back(tmp_path, capsys):
-    run([str(tmp_path / "new"), "--crystals", "3", "--seed", "4"])
+    run([str(tmp_path / "new"), "--crystals", "3", "--wave", "kinematic"])
     assert "simulated.expt" in capsys.readouterr().out
     experiments = ExperimentList.from_file(
         tmp_path / "new" / "simulated.expt", check_format=False
@@ -42,3 +43,11 @@ def test_no_crystals(tmp_path):
     with pytest.raises(SystemExit) as stop:
         run([str(tmp_path), "--crystals", "0"])
     assert stop.value.code == 2
+
+
+def test_multiple_scattering_is_the_default(tmp_path):
+    run([str(tmp_path), "--crystals", "1", "--seed", "3"])
+    reflections = flex.reflection_table.from_file(tmp_path / "simulated.refl")
+    kinematic = reflections["intensity.kinematic.value"].as_numpy_array()
+    dynamical = reflections["intensity.dynamical.value"].as_numpy_array()
+    assert 0.7 < np.corrcoef(kinematic, dynamical)[0, 1] < 0.999

@@ -5,6 +5,7 @@ import pytest
 
 from dials_spread.simulation.datasets import simulate_experiments
 from dials_spread.simulation.dynamical import ThicknessModel
+from dials_spread.simulation.noise import NoiseModel
 from dials_spread.simulation.rocking import BeamSelection
 from dials_spread.simulation.structures import random_structure
 
@@ -118,3 +119,27 @@ def test_bad_thickness(wrong):
 def test_thicknesses_within_a_crystal():
     model = ThicknessModel(400.0, within=0.5, n_within=4)
     np.testing.assert_allclose(model.distribution(400.0), [250, 350, 450, 550])
+
+
+def test_thicknesses_between_crystals():
+    drawn = ThicknessModel(400.0, spread=0.3).draw(np.random.default_rng(1), 20000)
+    assert np.median(drawn) == pytest.approx(400, rel=0.01)
+    assert np.log(drawn).std() == pytest.approx(0.3, rel=0.02)
+
+
+def test_both_waves_come_with_the_same_geometry_and_noise():
+    structure = random_structure(np.random.default_rng(3), (5.1, 6.0, 6.6, 90, 90, 90))
+    tables = [
+        simulate_experiments(
+            structure,
+            np.random.default_rng(6),
+            n_crystals=2,
+            scan_width=10.0,
+            d_min=1.2,
+            noise=NoiseModel(image_spread=0.1, extra_error=0.1),
+            wave=wave,
+        )[1]
+        for wave in ("kinematic", "dynamical")
+    ]
+    for name in ("xyzobs.px.value", "truth.image_factor", "truth.relative_error"):
+        assert list(tables[0][name]) == list(tables[1][name])

@@ -124,7 +124,7 @@ def test_rows_of_unknown_index():
 @pytest.mark.parametrize(
     "wrong,message",
     [
-        ({"s_window": 0.02}, "s_window=0.02, s_max=0.015"),
+        ({"s_window": 0.02}, "s_window=0.02, s_max=0.012"),
         ({"absorption": -1.0}, "absorption=-1.0"),
         ({"method": "magic"}, "magic"),
     ],
