@@ -122,6 +122,23 @@ def test_debian_modules_have_no_second_copy(installed):
     assert names <= {"pip", "setuptools", "dials_spread"}
 
 
+def test_pip_is_held_to_the_versions_of_dials(installed, tmp_path):
+    checkout, _ = installed
+    python = checkout / ".venv/bin/python"
+    command = [python, checkout / "dev/environment.py", "constraints"]
+    result = run(command, tmp_path, PATH="/usr/bin:/bin")
+    (held := tmp_path / "constraints.txt").write_text(result.stdout)
+    code = "import numpy; print('numpy==' + numpy.__version__)"
+    debian = run([DEBIAN, "-c", code], tmp_path, PATH="/usr/bin:/bin").stdout.strip()
+    assert debian in held.read_text().splitlines()
+    # pip reads every line before it looks for anything.
+    command = [python, "-m", "pip", "install", "--no-index", "--dry-run"]
+    for wanted, status in ((debian, 0), ("numpy>=2", 1)):
+        result = run([*command, "-c", held, wanted], tmp_path, PATH="/usr/bin:/bin")
+        assert result.returncode == status, result.stderr
+    assert "ResolutionImpossible" in result.stderr
+
+
 def test_activating_by_hand_finds_the_command_and_dials(installed):
     checkout, words = installed
     assert f'. "{checkout}/.venv/bin/activate"' in words

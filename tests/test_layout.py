@@ -30,9 +30,12 @@ ROWS = (
 PARTS = {
     "images": "observations",
     "intensities": "observations",
+    "direction_grid": "incidence",
     "partner_counter": "incidence",
     "partner_kernels": "incidence",
     "partner_search": "incidence",
+    "partners": "incidence",
+    "threads": "incidence",
 }
 VAGUE_NAMES = {"utils", "util", "base", "helpers", "helper", "common", "misc"}
 
