@@ -36,7 +36,7 @@ def electron_beam(wavelength: float) -> dxtbx.model.Beam:
         polarization=(0, 1, 0),
         polarization_fraction=0.5,
     )
-    if hasattr(dxtbx.model, "Probe"):  # absent before DIALS 3.16
+    if hasattr(dxtbx.model, "Probe"):  # absent before dxtbx 3.14
         beam.set_probe(dxtbx.model.Probe.electron)
     return beam
 
