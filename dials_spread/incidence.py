@@ -116,12 +116,16 @@ def _merge_repeats(
     return order[start], key[start], mean, 1 / total
 
 
-def build_incidence(observations: Observations) -> Incidence:
+def build_incidence(
+    observations: Observations, scales: np.ndarray | None = None
+) -> Incidence:
     """
     Lay out which index is on which image.
 
     Args:
         observations: With Friedel's law used or not; the operators follow it.
+        scales: Shape (crystals,), what the intensities of each crystal are divided by;
+            nothing by default.
 
     Returns:
         The incidence matrix with the measured values.
@@ -137,8 +141,12 @@ def build_incidence(observations: Observations) -> Incidence:
     column = np.searchsorted(pack(closed, limit), pack(measured, limit))
     entry, image = observations.entry, observations.entry_image
     key = image.astype(np.int64) * len(closed) + column[entry]
+    divisor = np.ones(len(observations.dataset)) if scales is None else scales
+    divisor = divisor[observations.crystal[entry]]
     first, key, intensity, variance = _merge_repeats(
-        key, observations.intensity[entry], observations.variance[entry]
+        key,
+        observations.intensity[entry] / divisor,
+        observations.variance[entry] / divisor**2,
     )
     n_images = len(observations.images)
     return Incidence(

@@ -64,6 +64,12 @@ class LaueOperators:
     def __len__(self) -> int:
         return len(self.symbols)
 
+    @property
+    def inverse(self) -> np.ndarray:
+        """Number of the operator that undoes each, shape (m,)."""
+        products = np.einsum("aij,bjk->abik", self.on_indices, self.on_indices)
+        return (products == np.eye(3, dtype=int)).all(axis=(2, 3)).argmax(axis=1)
+
 
 def laue_operators(
     space_group: sgtbx.space_group, basis: np.ndarray, friedel: bool
@@ -234,20 +240,21 @@ def misorientation(rotation: np.ndarray) -> np.ndarray:
 
 
 def in_plane_angle(
-    rotation: np.ndarray, axes: np.ndarray
+    rotation: np.ndarray, axes_a: np.ndarray, axes_b: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """
     Give the turn about the beam that lays image b over image a.
 
     Args:
         rotation: Shape (..., 3, 3), from relative_rotation.
-        axes: Shape (2, 3), two unit vectors across the beam: right and up.
+        axes_a: Shape (..., 2, 3), from axes_across for image a.
+        axes_b: Shape (..., 2, 3), the same for image b.
 
     Returns:
         The angle [°], shape (...), -180 to 180, anticlockwise; and whether the picture
         is to be mirrored (right to left) before it is turned, shape (...).
     """
-    plane = np.einsum("ai,...ij,bj->...ab", axes, rotation, axes)
+    plane = np.einsum("...ai,...ij,...bj->...ab", axes_a, rotation, axes_b)
     mirrored = np.linalg.det(plane) < 0
     sign = np.where(mirrored, -1.0, 1.0)
     sine = sign * plane[..., 1, 0] - plane[..., 0, 1]
@@ -255,19 +262,37 @@ def in_plane_angle(
     return np.degrees(np.arctan2(sine, cosine)), mirrored
 
 
+def turn_matrix(angle: float, mirrored: bool) -> np.ndarray:
+    """
+    Give the matrix that turns positions on image b onto image a.
+
+    Args:
+        angle: [°], anticlockwise.
+        mirrored: Mirror right to left first.
+
+    Returns:
+        Shape (2, 2), orthogonal.
+    """
+    c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+    turn = np.array([[c, -s], [s, c]])
+    return turn @ np.diag([-1.0, 1.0]) if mirrored else turn
+
+
 def axes_across(s0: np.ndarray) -> np.ndarray:
     """
     Give two unit vectors across the beam.
 
     Args:
-        s0: Shape (3,).
+        s0: Shape (..., 3).
 
     Returns:
-        Shape (2, 3): the laboratory's x made perpendicular to the beam, and the vector
-        that makes a right-handed set with it and the direction against the beam.
+        Shape (..., 2, 3): the laboratory's x (y, where x is near the beam) made
+        perpendicular to the beam, and the vector that makes a right-handed set with it
+        and the direction against the beam.
     """
-    k = s0 / np.linalg.norm(s0)
-    start = np.array([1.0, 0, 0]) if abs(k[0]) < 0.9 else np.array([0, 1.0, 0])
-    right = start - (start @ k) * k
-    right /= np.linalg.norm(right)
-    return np.stack([right, np.cross(-k, right)])
+    k = s0 / np.linalg.norm(s0, axis=-1, keepdims=True)
+    near_x = np.abs(k[..., :1]) > 0.9
+    start = np.where(near_x, [0.0, 1.0, 0.0], [1.0, 0.0, 0.0])
+    right = start - np.sum(start * k, axis=-1, keepdims=True) * k
+    right /= np.linalg.norm(right, axis=-1, keepdims=True)
+    return np.stack([right, np.cross(-k, right)], axis=-2)

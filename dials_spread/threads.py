@@ -1,70 +1,45 @@
 """
-How compiled loops use several cores.
+How compiled loops use several cores: blocks of work, in threads that hold no lock.
 
-Importing cctbx may put stand-ins for the OpenMP functions into the process (omptbx,
-as in Debian's build), which tell every thread that it is the first. numba's ``omp``
-layer then lets each thread do the work of all: slow, and wrong where results are
-updated in place. The ``workqueue`` layer, which every numba has, does not use OpenMP.
+numba's own parallel loops are not used. Importing cctbx can put stand-ins for the
+OpenMP functions into the process (omptbx, as in Debian's build) which tell every thread
+that it is the first; numba's OpenMP layer then lets each thread do the work of all,
+which is wrong where results are updated in place.
 """
 
 from __future__ import annotations
 
-import contextlib
-import logging
-from typing import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Callable
 
-import numba as nb
-import numpy as np
+from tqdm import tqdm
 
 from dials_spread.versions import available_cores
 
-logger = logging.getLogger("dials.spread.threads")
 
-# Takes effect where no parallel numba function has run yet in this process.
-nb.config.THREADING_LAYER = "workqueue"
-
-
-@nb.njit(cache=True)
-def _visit(k, visits):
-    visits[k] += 1
-
-
-@nb.njit(cache=True, parallel=True)
-def _visit_all(visits):
-    for k in nb.prange(len(visits)):
-        _visit(k, visits)
-
-
-def threads_share_work() -> bool:
+def run_blocks(
+    function: Callable[[int, int], None],
+    n: int,
+    block: int,
+    nproc: int | None = None,
+    progress: str | None = None,
+) -> None:
     """
-    Say whether a parallel loop runs each of its steps once.
-
-    Returns:
-        False where the threads of this process repeat one another's work.
-    """
-    visits = np.zeros(64 * nb.get_num_threads(), dtype=np.int64)
-    _visit_all(visits)
-    return bool((visits == 1).all())
-
-
-@contextlib.contextmanager
-def limited_threads(nproc: int | None = None) -> Iterator[int]:
-    """
-    Let compiled loops use so many threads, and put things back afterwards.
+    Call a function for one range after the other until 0 … n - 1 are done.
 
     Args:
+        function: Called as function(first, stop); compiled with ``nogil``, so that
+            several run at a time. Ranges do not overlap.
+        n: Number of things to be done.
+        block: Things done by one call.
         nproc: Threads; all cores that the process may use by default.
-
-    Yields:
-        The number in use: 1 where threads do not share the work correctly.
+        progress: What a progress bar says; none is shown where standard error is no
+            terminal.
     """
-    before = nb.get_num_threads()
-    wanted = min(nproc or available_cores(), nb.config.NUMBA_NUM_THREADS)
-    nb.set_num_threads(max(1, wanted))
-    if not threads_share_work():
-        logger.warning("Compiled loops run on one core: OpenMP is broken here")
-        nb.set_num_threads(1)
-    try:
-        yield nb.get_num_threads()
-    finally:
-        nb.set_num_threads(before)
+    ranges = [(first, min(first + block, n)) for first in range(0, n, block)]
+    # disable=None: silent where standard error is no terminal.
+    bar = tqdm(total=n, desc=progress, disable=None if progress else True)
+    with bar, ThreadPoolExecutor(nproc or available_cores()) as pool:
+        done = pool.map(lambda r: (function(*r), r)[1], ranges)
+        for first, stop in done:
+            bar.update(stop - first)

@@ -1,0 +1,197 @@
+"""
+Frames, joined frames and stills: which observation is on which image.
+
+Image number N of a scan covers the array indices N - 1 ≤ z < N. Fine-sliced scans are
+binned: consecutive frames are joined until a bin spans ``image_width`` degrees.
+
+Functions:
+    frames_per_image: how many frames are joined
+    frame_ranges: the frames that each reflection counts for
+    spread_entries: one entry for each reflection and image
+    describe_images: orientation and beam direction of each image
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Sequence
+
+import numpy as np
+
+from dials.array_family import flex
+from dxtbx.model import Experiment
+
+from dials_spread import orientation
+from dials_spread.observations.intensities import centroid_column
+from dials_spread.versions import is_still
+
+# A bin of frames may fall short of the width asked for by this part of a frame.
+WIDTH_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Images:
+    """
+    What is known of each image; arrays of length n, in order of crystal and frame.
+
+    Attributes:
+        crystal: Number of the experiment.
+        first: Number of the first frame, counted as in the scan; 1 for a still.
+        last: Number of the last frame that belongs to the image.
+        z: Array index of the centre.
+        setting: Shape (n, 3, 3) [Å⁻¹], the setting matrix at the centre.
+        s0: Shape (n, 3) [Å⁻¹].
+        beam: Shape (n, 3), unit vectors along the beam in the reference crystal.
+    """
+
+    crystal: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+    z: np.ndarray
+    setting: np.ndarray
+    s0: np.ndarray
+    beam: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.crystal)
+
+
+def frames_per_image(experiment: Experiment, image_width: float) -> int:
+    """
+    Count the frames that make one image.
+
+    Args:
+        experiment: A scan or a still.
+        image_width: [°]; 0 keeps frames as they are.
+
+    Returns:
+        The smallest number of frames that spans image_width, at least 1.
+    """
+    if image_width <= 0 or is_still(experiment):
+        return 1
+    width = abs(experiment.scan.get_oscillation()[1])
+    return max(1, int(np.ceil(image_width / width - WIDTH_TOLERANCE)))
+
+
+def centroid_array_index(
+    experiment: Experiment, table: flex.reflection_table
+) -> np.ndarray:
+    """
+    Give the array index z of each calculated centroid.
+
+    Args:
+        experiment: The experiment of all reflections in the table.
+        table: n reflections.
+
+    Returns:
+        Shape (n,); 0 for a still. Image number N of a scan covers N - 1 ≤ z < N.
+    """
+    if is_still(experiment):
+        return np.zeros(len(table))
+    name = centroid_column(table)
+    position = table[name].as_numpy_array().reshape(-1, 3)
+    z = position[:, 2].copy()
+    if name == "xyzcal.mm":
+        start, width = experiment.scan.get_oscillation(deg=False)
+        z = experiment.scan.get_array_range()[0] + (z - start) / width
+        if "xyzobs.px.value" in table:
+            # Old tables have zeros where nothing was predicted.
+            unpredicted = ~position.any(axis=1)
+            observed = table["xyzobs.px.value"].as_numpy_array().reshape(-1, 3)
+            z[unpredicted] = observed[unpredicted, 2]
+    return z
+
+
+def frame_ranges(
+    experiment: Experiment, table: flex.reflection_table, assign: str
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """
+    Give the frames that each reflection counts for.
+
+    Args:
+        experiment: A scan or a still.
+        table: n reflections of this experiment.
+        assign: "centroid": the frame of the calculated centroid; "extent": all that
+            the bounding box touches.
+
+    Returns:
+        First and last frame as array indices, shape (n,), inside the scan; and how many
+        centroids lie beyond its ends.
+    """
+    n = len(table)
+    if is_still(experiment):
+        return np.zeros(n, dtype=int), np.zeros(n, dtype=int), 0
+    begin, end = experiment.scan.get_array_range()
+    z = centroid_array_index(experiment, table)
+    outside = int(((z < begin) | (z >= end)).sum())
+    first = last = np.floor(z).astype(int)
+    if assign == "extent":
+        box = np.array(table["bbox"]).reshape(n, 6)
+        first = np.minimum(first, box[:, 4])
+        last = np.maximum(last, box[:, 5] - 1)
+    return np.clip(first, begin, end - 1), np.clip(last, begin, end - 1), outside
+
+
+def spread_entries(
+    first: np.ndarray, last: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Give an entry for each row and each bin from its first to its last.
+
+    Args:
+        first: Shape (n,), int.
+        last: Shape (n,), int, not below first.
+
+    Returns:
+        Row and bin of each entry, shape (m,) with m ≥ n, by row.
+    """
+    counts = last - first + 1
+    rows = np.repeat(np.arange(len(first)), counts)
+    offset = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return rows, first[rows] + offset
+
+
+def describe_images(
+    experiments: Sequence[Experiment],
+    crystal: np.ndarray,
+    bins: np.ndarray,
+    image_width: float,
+    basis: np.ndarray,
+) -> Images:
+    """
+    Describe images by their orientation.
+
+    Args:
+        experiments: One a crystal.
+        crystal: Shape (n,), the number of each image's experiment.
+        bins: Shape (n,), the number of each image within its scan, from 0.
+        image_width: Width [°] to which frames are joined.
+        basis: Shape (3, 3) [Å⁻¹], B of the reference cell.
+
+    Returns:
+        The n images.
+    """
+    first, last, z, setting, s0 = [], [], [], [], []
+    for number, bin_number in zip(crystal, bins):
+        experiment = experiments[number]
+        begin, end = 0, 1
+        if not is_still(experiment):
+            begin, end = experiment.scan.get_array_range()
+        joined = frames_per_image(experiment, image_width)
+        low = begin + bin_number * joined
+        high = min(low + joined, end)
+        first.append(low + 1)
+        last.append(high)
+        z.append((low + high) / 2)
+        setting.append(orientation.setting_matrix(experiment, z[-1]))
+        s0.append(orientation.incident_beam(experiment, z[-1]))
+    setting, s0 = np.array(setting), np.array(s0)
+    return Images(
+        crystal=crystal,
+        first=np.array(first),
+        last=np.array(last),
+        z=np.array(z),
+        setting=setting,
+        s0=s0,
+        beam=orientation.beam_direction(setting, s0, basis),
+    )

@@ -1,0 +1,238 @@
+"""
+Which intensity is used, and which reflections are left out.
+
+The choice is made once for all input, section by section as dials.scale and
+dials.export make it: the scaled value is ``intensity.scale.value`` divided by
+``inverse_scale_factor``; profile-fitted and summed values carry the Lorentz-
+polarisation factor and the quantum efficiency of the detector as dials.scale applies
+them, and summed ones the partiality.
+
+Functions:
+    choose_intensity: one of scale, profile, sum for all tables
+    intensity_and_variance: the two columns of one table
+    find_dropped: the reason for which each reflection is left out
+"""
+
+from __future__ import annotations
+
+from typing import Sequence
+
+import numpy as np
+
+from cctbx import sgtbx
+
+from dials.array_family import flex
+
+CHOICES = ("scale", "profile", "sum")
+COLUMN = {"scale": "scale", "profile": "prf", "sum": "sum"}
+
+# In the order in which they are tested: a reflection is counted once, under the
+# first that applies.
+REASONS = (
+    "no experiment",
+    "no Miller index",
+    "not integrated",
+    "not scaled",
+    "excluded for scaling",
+    "outlier in scaling",
+    "centroid not finite",
+    "intensity not finite",
+    "variance not positive and finite",
+    "partiality too low",
+    "systematically absent",
+)
+
+
+def is_scaled(table: flex.reflection_table) -> bool:
+    """Say whether a table has been through dials.scale."""
+    return "intensity.scale.value" in table and "inverse_scale_factor" in table
+
+
+def _has(table: flex.reflection_table, choice: str) -> bool:
+    if choice == "scale":
+        return is_scaled(table)
+    column = f"intensity.{COLUMN[choice]}.value"
+    if column not in table:
+        return False
+    if choice == "sum":
+        return True
+    return table.get_flags(table.flags.integrated_prf).count(True) > 0
+
+
+def choose_intensity(tables: Sequence[flex.reflection_table], choice: str) -> str:
+    """
+    Choose one kind of intensity for all tables.
+
+    Args:
+        tables: The input tables.
+        choice: "auto", "scale", "profile" or "sum".
+
+    Returns:
+        "scale", "profile" or "sum". "auto" is "scale" where every table is scaled,
+        else "profile" where every table has profile-fitted reflections, else "sum".
+
+    Raises:
+        ValueError: Scaled and unscaled tables are mixed, or the values asked for
+            are not in every table.
+    """
+    scaled = sum(is_scaled(table) for table in tables)
+    if 0 < scaled < len(tables):
+        raise ValueError(
+            f"Scaled and unscaled reflections are mixed: {scaled} of {len(tables)} "
+            "tables are scaled. Scale them together, or give the integrated files of "
+            "all of them"
+        )
+    if choice == "auto":
+        for candidate in CHOICES:
+            if all(_has(table, candidate) for table in tables):
+                return candidate
+        raise ValueError("No kind of intensity is present in every reflection table")
+    lacking = sum(not _has(table, choice) for table in tables)
+    if lacking:
+        raise ValueError(
+            f"intensity={choice}: {lacking} of {len(tables)} reflection tables have "
+            "no such intensities"
+        )
+    return choice
+
+
+def _column(table: flex.reflection_table, name: str) -> np.ndarray:
+    return table[name].as_numpy_array().astype(float)
+
+
+def _correction(table: flex.reflection_table, choice: str) -> np.ndarray:
+    """Give lp / qe (and 1 / partiality for summed values) as dials.scale applies it."""
+    factor = np.ones(len(table))
+    if "lp" in table:
+        factor *= _column(table, "lp")
+    for name in ("qe", "dqe"):  # dqe: the name before DIALS 1.14
+        if name in table:
+            factor /= _column(table, name)
+            break
+    if choice == "sum" and "partiality" in table:
+        factor /= _column(table, "partiality")
+    return factor
+
+
+def intensity_and_variance(
+    table: flex.reflection_table, choice: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Give the intensities of one table and their variances.
+
+    Args:
+        table: n reflections.
+        choice: "scale", "profile" or "sum".
+
+    Returns:
+        Two arrays of shape (n,). A value that cannot be computed (a scale, an
+        efficiency or a partiality of zero) is not finite.
+    """
+    name = COLUMN[choice]
+    value = _column(table, f"intensity.{name}.value")
+    variance = _column(table, f"intensity.{name}.variance")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if choice == "scale":
+            factor = 1 / _column(table, "inverse_scale_factor")
+        else:
+            factor = _correction(table, choice)
+        return value * factor, variance * factor**2
+
+
+def _flagged(table: flex.reflection_table, flag: int, all_bits: bool = True):
+    return table.get_flags(flag, all=all_bits).as_numpy_array()
+
+
+def _not_integrated(table: flex.reflection_table, choice: str) -> np.ndarray:
+    """Old pickled tables set no integration flag at all: then every row counts."""
+    flags = table.flags
+    if choice == "profile":
+        wanted = flags.integrated_prf
+    elif choice == "sum":
+        wanted = flags.integrated_sum
+    else:
+        wanted = flags.integrated_prf | flags.integrated_sum
+    integrated = _flagged(table, wanted, all_bits=False)
+    if not _flagged(table, flags.integrated, all_bits=False).any():
+        return np.zeros(len(table), dtype=bool)
+    return ~integrated
+
+
+def find_dropped(
+    table: flex.reflection_table,
+    choice: str,
+    intensity: np.ndarray,
+    variance: np.ndarray,
+    space_group: sgtbx.space_group,
+    partiality_cutoff: float,
+    keep_outliers: bool,
+) -> np.ndarray:
+    """
+    Find the reflections that are left out, and why.
+
+    Args:
+        table: n reflections, with ``id`` and ``miller_index``.
+        choice: The intensity in use.
+        intensity: Shape (n,).
+        variance: Shape (n,).
+        space_group: For systematic absences.
+        partiality_cutoff: Lowest partiality kept, as ``cut_data.partiality_cutoff``
+            of dials.scale.
+        keep_outliers: Keep what dials.scale rejected as outliers.
+
+    Returns:
+        Shape (n,), int8: an index into REASONS, or -1 for a reflection that is kept.
+    """
+    n = len(table)
+    flags = table.flags
+    hkl = table["miller_index"]
+    none = np.zeros(n, dtype=bool)
+    scaled = choice == "scale"
+    excluded = flags.excluded_for_scaling | flags.user_excluded_in_scaling
+    low = none
+    if "partiality" in table:
+        low = _column(table, "partiality") < partiality_cutoff
+    tests = (
+        table["id"].as_numpy_array() < 0,
+        (hkl == (0, 0, 0)).as_numpy_array(),
+        _not_integrated(table, choice),
+        _not_scaled(table) if scaled else none,
+        _flagged(table, excluded, all_bits=False),
+        none if keep_outliers else _flagged(table, flags.outlier_in_scaling),
+        ~np.isfinite(_centroids(table)).all(axis=1),
+        ~np.isfinite(intensity),
+        ~(np.isfinite(variance) & (variance > 0)),
+        low,
+        space_group.is_sys_absent(hkl).as_numpy_array(),
+    )
+    dropped = np.full(n, -1, dtype=np.int8)
+    for reason, test in enumerate(tests):
+        dropped[(dropped < 0) & test] = reason
+    return dropped
+
+
+def _not_scaled(table: flex.reflection_table) -> np.ndarray:
+    scale = _column(table, "inverse_scale_factor")
+    unscaled = ~(np.isfinite(scale) & (scale > 0))
+    scaled_flag = _flagged(table, table.flags.scaled)
+    if scaled_flag.any():
+        outlier = _flagged(table, table.flags.outlier_in_scaling)
+        unscaled |= ~(scaled_flag | outlier)
+    return unscaled
+
+
+def centroid_column(table: flex.reflection_table) -> str:
+    """
+    Name the column of calculated centroids [px, px, array index] or [mm, mm, rad].
+
+    Raises:
+        ValueError: The table has none.
+    """
+    for name in ("xyzcal.px", "xyzcal.mm", "xyzobs.px.value"):
+        if name in table:
+            return name
+    raise ValueError("A reflection table has neither xyzcal.px nor xyzcal.mm")
+
+
+def _centroids(table: flex.reflection_table) -> np.ndarray:
+    return table[centroid_column(table)].as_numpy_array()

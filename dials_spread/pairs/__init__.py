@@ -1,0 +1,28 @@
+"""
+Matched images compared, spot by spot and against all other observations.
+
+Modules:
+    matching: the pairs among the best partners of every image, ranked
+    agreement: how well the images of each pair agree over their common reflections
+    scales: a common scale for crystals that are not scaled
+    spots: one pair in full, with the background of all other images
+    statistics: the formulas, for many pairs at once
+    shared: the common reflections of many pairs
+"""
+
+from __future__ import annotations
+
+from dials_spread.pairs.agreement import Agreement, compare_pairs
+from dials_spread.pairs.matching import Matches, match_images
+from dials_spread.pairs.scales import crystal_scales
+from dials_spread.pairs.spots import SpotComparison, compare_spots
+
+__all__ = [
+    "Agreement",
+    "Matches",
+    "SpotComparison",
+    "compare_pairs",
+    "compare_spots",
+    "crystal_scales",
+    "match_images",
+]

@@ -1,0 +1,126 @@
+"""
+The common reflections of many pairs of images, one after the other in flat arrays.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numba as nb
+import numpy as np
+
+from dials_spread.incidence import Incidence
+
+
+class Shared(NamedTuple):
+    """
+    Common reflections; arrays of length m, those of pair p at start[p]:start[p + 1].
+
+    Attributes:
+        start: Shape (pairs + 1,).
+        on_a: The entry of the incidence matrix on image a.
+        on_b: The same on image b.
+        total: Sum of the intensities of the reflection on all other images.
+        number: How many those are.
+    """
+
+    start: np.ndarray
+    on_a: np.ndarray
+    on_b: np.ndarray
+    total: np.ndarray
+    number: np.ndarray
+
+
+@nb.njit(cache=True, nogil=True)
+def _take_out(first, stop, unique, intensity, total, number, sign):
+    """Take an image's own observations out of the sums, or put them back."""
+    for q in range(first, stop):
+        total[unique[q]] -= sign * intensity[q]
+        number[unique[q]] -= sign
+
+
+@nb.njit(cache=True, nogil=True)
+def _join(
+    image_a,
+    image_b,
+    operator,
+    indptr,
+    column,
+    permutation,
+    intensity,
+    unique,
+    sums,
+    numbers,
+    shared,
+):
+    """Fill shared, pair by pair; sums and numbers are by unique reflection."""
+    place = np.full(permutation.shape[1], -1, dtype=np.int64)
+    m = 0
+    for pair in range(len(image_a)):
+        a, b, op = image_a[pair], image_b[pair], operator[pair]
+        for q in range(indptr[a], indptr[a + 1]):
+            place[column[q]] = q
+        for image in (a, b):
+            _take_out(
+                indptr[image], indptr[image + 1], unique, intensity, sums, numbers, 1
+            )
+        for q in range(indptr[b], indptr[b + 1]):
+            p = place[permutation[op, column[q]]]
+            if p >= 0:
+                shared.on_a[m] = p
+                shared.on_b[m] = q
+                shared.total[m] = sums[unique[p]]
+                shared.number[m] = numbers[unique[p]]
+                m += 1
+        shared.start[pair + 1] = m
+        for image in (a, b):
+            _take_out(
+                indptr[image], indptr[image + 1], unique, intensity, sums, numbers, -1
+            )
+        for q in range(indptr[a], indptr[a + 1]):
+            place[column[q]] = -1
+
+
+def shared_reflections(
+    incidence: Incidence,
+    image_a: np.ndarray,
+    image_b: np.ndarray,
+    operator: np.ndarray,
+    n_common: np.ndarray,
+) -> Shared:
+    """
+    Find the common reflections of pairs.
+
+    Args:
+        incidence: The incidence matrix.
+        image_a: Shape (pairs,).
+        image_b: Shape (pairs,).
+        operator: Shape (pairs,), takes b's indices to a's.
+        n_common: Shape (pairs,), how many there are.
+
+    Returns:
+        All of them.
+    """
+    m = int(n_common.sum())
+    n_unique = int(incidence.unique.max()) + 1
+    shared = Shared(
+        start=np.zeros(len(image_a) + 1, dtype=np.int64),
+        on_a=np.empty(m, dtype=np.int64),
+        on_b=np.empty(m, dtype=np.int64),
+        total=np.empty(m),
+        number=np.empty(m),
+    )
+    _join(
+        image_a,
+        image_b,
+        operator,
+        incidence.indptr,
+        incidence.column,
+        incidence.permutation,
+        incidence.intensity,
+        incidence.unique,
+        np.bincount(incidence.unique, incidence.intensity, minlength=n_unique),
+        np.bincount(incidence.unique, minlength=n_unique).astype(float),
+        shared,
+    )
+    return shared

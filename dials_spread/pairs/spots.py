@@ -1,0 +1,177 @@
+"""
+One pair of images in full: every common reflection, and all that is known of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dials_spread import orientation
+from dials_spread.incidence import Incidence, common_entries
+from dials_spread.observations import Observations
+from dials_spread.pairs.agreement import Agreement
+from dials_spread.pairs.matching import Matches
+
+
+@dataclass(frozen=True)
+class SpotComparison:
+    """
+    The common reflections of one pair, and everything else known of them.
+
+    Everything is on the scale of image a. Arrays of length n, by falling d-spacing.
+
+    Attributes:
+        image_a: Number of the one image.
+        image_b: Number of the other.
+        miller_index: Shape (n, 3), as indexed on image a.
+        d_spacing: [Å].
+        intensity_a: I_a.
+        sigma_a: σ_a.
+        intensity_b: k I_b.
+        sigma_b: k σ_b.
+        z: (I_a - k I_b) / √(σ_a² + k²σ_b²).
+        background_n: Number of observations on all other images.
+        background_mean: Their mean; nan where there are none, as below.
+        background_median: Their median.
+        background_sd: Their standard deviation; nan for fewer than two.
+        percentile_a: Of I_a among them [%].
+        percentile_b: Of k I_b among them [%].
+        merged_mean: Mean of all observations, the pair's included, weighted by 1/σ².
+        background_spot: Shape (m,): for each background observation, its reflection.
+        background_intensity: Shape (m,).
+        position_a: Shape (n, 2) [Å⁻¹], right and up across the beam of image a.
+        position_b: Shape (n, 2) [Å⁻¹], on image b, turned onto a.
+        spots_a: Shape (na, 2) [Å⁻¹], all spots of a.
+        spots_b: Shape (nb, 2) [Å⁻¹], all spots of b, turned onto a.
+        turn: Shape (2, 2), takes b's positions to a's.
+    """
+
+    image_a: int
+    image_b: int
+    miller_index: np.ndarray
+    d_spacing: np.ndarray
+    intensity_a: np.ndarray
+    sigma_a: np.ndarray
+    intensity_b: np.ndarray
+    sigma_b: np.ndarray
+    z: np.ndarray
+    background_n: np.ndarray
+    background_mean: np.ndarray
+    background_median: np.ndarray
+    background_sd: np.ndarray
+    percentile_a: np.ndarray
+    percentile_b: np.ndarray
+    merged_mean: np.ndarray
+    background_spot: np.ndarray
+    background_intensity: np.ndarray
+    position_a: np.ndarray
+    position_b: np.ndarray
+    spots_a: np.ndarray
+    spots_b: np.ndarray
+    turn: np.ndarray
+
+
+def _background(
+    incidence: Incidence, a: int, b: int, unique: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Entries of the given unique reflections on all images but a and b."""
+    wanted = np.full(incidence.unique.max() + 1, -1)
+    wanted[unique] = np.arange(len(unique))
+    spot = wanted[incidence.unique]
+    for image in (a, b):
+        spot[incidence.row(image)] = -1
+    entry = np.flatnonzero(spot >= 0)
+    entry = entry[np.argsort(spot[entry], kind="stable")]
+    return spot[entry], entry
+
+
+def _percentile(value: float, among: np.ndarray) -> float:
+    """Give the share [%] of values below, those equal counted by half."""
+    if not len(among):
+        return np.nan
+    return 100 * (np.mean(among < value) + 0.5 * np.mean(among == value))
+
+
+def _describe(values: list[np.ndarray], function, least: int) -> np.ndarray:
+    return np.array([function(v) if len(v) >= least else np.nan for v in values])
+
+
+def compare_spots(
+    observations: Observations,
+    incidence: Incidence,
+    matches: Matches,
+    agreement: Agreement,
+    pair: int,
+    scales: np.ndarray,
+) -> SpotComparison:
+    """
+    Lay out one pair spot by spot, with the background of all other observations.
+
+    Args:
+        observations: The observations.
+        incidence: With all crystals on one scale.
+        matches: The pairs.
+        agreement: Of the pairs, for the scale k.
+        pair: Number of the pair.
+        scales: Shape (crystals,), what the intensities of each crystal were divided by.
+
+    Returns:
+        The comparison, on the scale of image a.
+    """
+    a, b = int(matches.image_a[pair]), int(matches.image_b[pair])
+    on_a, on_b = common_entries(incidence, a, b, matches.operator[pair])
+    d = observations.d_spacing[incidence.unique[on_a]]
+    order = np.lexsort((incidence.column[on_a], -d))
+    on_a, on_b, d = on_a[order], on_b[order], d[order]
+    unique = incidence.unique[on_a]
+    k, unit = agreement.scale[pair], scales[observations.images.crystal[a]]
+    k = k if np.isfinite(k) else 1.0
+
+    intensity, sigma = unit * incidence.intensity, unit * np.sqrt(incidence.variance)
+    spot, entry = _background(incidence, a, b, unique)
+    values = np.split(
+        intensity[entry], np.searchsorted(spot, np.arange(1, len(unique)))
+    )
+    i_a, i_b = intensity[on_a], k * intensity[on_b]
+    s_a, s_b = sigma[on_a], k * sigma[on_b]
+    weight = np.bincount(spot, sigma[entry] ** -2, minlength=len(unique))
+    summed = np.bincount(spot, intensity[entry] / sigma[entry] ** 2, len(unique))
+    merged = (summed + i_a / s_a**2 + i_b / s_b**2) / (weight + s_a**-2 + s_b**-2)
+
+    turn = orientation.turn_matrix(
+        matches.in_plane_angle[pair], bool(matches.mirrored[pair])
+    )
+    images = observations.images
+    axes = orientation.axes_across(images.s0)
+    hkl = incidence.miller_index[incidence.column]
+    place_a, place_b = (
+        hkl @ (axes[image] @ images.setting[image]).T for image in (a, b)
+    )
+    place_b = place_b @ turn.T
+    return SpotComparison(
+        image_a=a,
+        image_b=b,
+        miller_index=hkl[on_a],
+        d_spacing=d,
+        intensity_a=i_a,
+        sigma_a=s_a,
+        intensity_b=i_b,
+        sigma_b=s_b,
+        z=(i_a - i_b) / np.hypot(s_a, s_b),
+        background_n=np.array([len(v) for v in values]),
+        background_mean=_describe(values, np.mean, 1),
+        background_median=_describe(values, np.median, 1),
+        background_sd=_describe(values, lambda v: np.std(v, ddof=1), 2),
+        percentile_a=np.array([_percentile(i, v) for i, v in zip(i_a, values)]),
+        percentile_b=np.array([_percentile(i, v) for i, v in zip(i_b, values)]),
+        merged_mean=merged,
+        background_spot=spot,
+        background_intensity=intensity[entry],
+        position_a=place_a[on_a],
+        position_b=place_b[on_b],
+        spots_a=place_a[incidence.row(a)],
+        spots_b=place_b[incidence.row(b)],
+        turn=turn,
+    )

@@ -1,0 +1,213 @@
+"""
+The exact best partners of every image.
+
+With beam directions the search goes outwards in angle and skips what cannot be better
+(see bounds); without them a counter over an inverted index remains. Both
+give what brute force gives.
+
+Functions:
+    find_partners: by either way
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from dials_spread.partners.grid import build_grid
+from dials_spread.partners.counter import count_images, invert
+from dials_spread.partners.bounds import excitation_limits
+from dials_spread.partners.search import Best, Geometry, Grid, Rows, search_images
+from dials_spread.threads import run_blocks
+
+COUNT_SECONDS = 1e-9
+"""What one step of the counter takes, roughly, on two cores."""
+
+TRIAL_SECONDS = 0.2
+"""A count this short is made without further ado."""
+
+TRIAL = 256
+"""Images on which the search is tried."""
+
+BLOCK = 2048
+"""Images that a thread takes at once."""
+
+
+@dataclass(frozen=True)
+class Partners:
+    """
+    The best partners of n images, up to t of each, best first.
+
+    Attributes:
+        image: Shape (n, t), int32: the partner's number; -1 where there are fewer.
+        n_common: Shape (n, t), int32: indices in common.
+        operator: Shape (n, t), int16: takes the partner's indices to the image's.
+        distance: Shape (n, t): length of the difference of the two beam directions,
+            2 sin(α/2); nan where the search had no directions.
+    """
+
+    image: np.ndarray
+    n_common: np.ndarray
+    operator: np.ndarray
+    distance: np.ndarray
+
+
+def _empty(n: int, top: int) -> Partners:
+    return Partners(
+        image=np.full((n, top), -1, dtype=np.int32),
+        n_common=np.zeros((n, top), dtype=np.int32),
+        operator=np.zeros((n, top), dtype=np.int16),
+        distance=np.full((n, top), np.nan),
+    )
+
+
+@dataclass(frozen=True)
+class Directions:
+    """
+    Where the beam runs on each image: what lets the search be quick.
+
+    Attributes:
+        beam: Shape (n, 3), unit vectors along the beam in the crystal frame.
+        reciprocal: Shape (columns, 3) [Å⁻¹], Cartesian, of each column.
+        on_directions: Shape (operators, 3, 3), the operators in that frame.
+        wavelength: [Å]; sharpens the search, any value gives the same result.
+    """
+
+    beam: np.ndarray
+    reciprocal: np.ndarray
+    on_directions: np.ndarray
+    wavelength: float = 0.0
+
+
+def find_partners(
+    indptr: np.ndarray,
+    column: np.ndarray,
+    permutation: np.ndarray,
+    directions: Directions | None = None,
+    top: int = 10,
+    min_common: int = 1,
+    group: np.ndarray | None = None,
+    nproc: int | None = None,
+    progress: bool = False,
+    method: str = "auto",
+) -> Partners:
+    """
+    Find the images that share most indices with each image.
+
+    The order of partners is by the number of common indices, then by the angle between
+    the beam directions (where known), then by number. An image counts once, with the
+    operator that gives it its best place.
+
+    Args:
+        indptr: Shape (n + 1,), int64; rows of the incidence matrix.
+        column: Shape (m,), int32, each column once in a row.
+        permutation: Shape (operators, columns), int32.
+        directions: Of the beam; None for a search without geometry.
+        top: Partners wanted of each image.
+        min_common: Fewest indices in common.
+        group: Shape (n,): images of one group (a crystal) are not compared; they
+            follow one another. None compares all.
+        nproc: Threads; all cores by default.
+        progress: Show a progress bar on a terminal.
+        method: "counter", "geometry" (with directions), or "auto" for what will be
+            faster: the result is the same.
+
+    Returns:
+        The partners.
+
+    Raises:
+        ValueError: top or min_common below 1.
+    """
+    if top < 1 or min_common < 1:
+        raise ValueError(f"top={top} and min_common={min_common} must be at least 1")
+    n = len(indptr) - 1
+    partners = _empty(n, min(top, max(n - 1, 1)))
+    if n < 2:
+        return partners
+    group = np.arange(n) if group is None else group
+    rows = Rows(
+        np.ascontiguousarray(indptr, dtype=np.int64),
+        np.ascontiguousarray(column, dtype=np.int32),
+        np.ascontiguousarray(permutation, dtype=np.int32),
+        np.ascontiguousarray(group, dtype=np.int32),
+        min_common,
+    )
+    best = Best(*vars(partners).values())
+    fill = _choose(rows, directions, best, method)
+    run_blocks(fill, n, BLOCK, nproc, "Matching images" if progress else None)
+    if directions is None:
+        partners.distance[:] = np.nan
+    return partners
+
+
+def _choose(rows, directions, best, method):
+    """
+    Give a function that fills the partners of a range of images.
+
+    The cost of counting is known beforehand, that of the search is tried on some
+    images; what the trial writes into ``best`` is overwritten later.
+    """
+    count = _counter(rows, directions, best)
+    if directions is None or method == "counter":
+        return count
+    counting = _counts_needed(rows) * COUNT_SECONDS
+    if method == "auto" and counting < TRIAL_SECONDS:
+        return count
+    search = _searcher(rows, directions, best)
+    if method == "auto":
+        n = len(best.partners)
+        stop = min(TRIAL, n)
+        search(0, 1)  # compiled before the clock runs
+        start = time.perf_counter()
+        search(0, stop)
+        if counting < (time.perf_counter() - start) * n / stop:
+            return count
+    return search
+
+
+def _counter(rows, directions, best):
+    """Prepare the count over an inverted index."""
+    n, n_columns = len(rows.indptr) - 1, rows.permutation.shape[1]
+    images = np.empty(len(rows.column), dtype=np.uint16 if n < 2**16 else np.uint32)
+    start = invert(rows.column, rows.indptr, n_columns, images)
+    # A partner's column c is mapped to permutation[g, c]; from the image we go back.
+    inverse = np.argsort(rows.permutation, axis=1).astype(np.int32)
+    beam, operators = np.empty((0, 3)), np.empty((len(inverse), 3, 3))
+    if directions is not None:
+        beam = np.ascontiguousarray(directions.beam, dtype=np.float64)
+        operators = np.ascontiguousarray(directions.on_directions, dtype=np.float64)
+    longest = np.diff(rows.indptr).max(initial=0)
+    narrow = np.empty(0, np.uint8 if longest < 256 else np.uint32)
+
+    def count(first, stop):
+        index = (inverse, start, images)
+        count_images(first, stop, rows, *index, beam, operators, narrow, best)
+
+    return count
+
+
+def _counts_needed(rows: Rows) -> int:
+    """Steps of the counter: for each operator, pairs of entries in equal columns."""
+    count = np.bincount(rows.column, minlength=rows.permutation.shape[1])
+    return int(sum(count @ count[p] for p in rows.permutation))
+
+
+def _searcher(rows, directions, best):
+    """Prepare the search with geometry."""
+    beam = np.ascontiguousarray(directions.beam, dtype=np.float64)
+    reciprocal = np.ascontiguousarray(directions.reciprocal, dtype=np.float64)
+    operators = np.ascontiguousarray(directions.on_directions, dtype=np.float64)
+    grid = Grid(*build_grid(beam, operators))
+    half = 0.5 * directions.wavelength
+    limits = excitation_limits(
+        rows.indptr, rows.column, beam, reciprocal, half, rows.permutation
+    )
+    shift = (half * (reciprocal**2).sum(axis=1)).astype(np.float32)
+    geometry = Geometry(beam, reciprocal, *limits, shift)
+
+    def search(first, stop):
+        search_images(first, stop, rows, geometry, grid, best)
+
+    return search

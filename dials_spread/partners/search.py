@@ -1,0 +1,245 @@
+"""
+The compiled search that goes outwards in angle and skips what cannot be better.
+
+See bounds.py for why the result is exact.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import namedtuple
+
+import numba as nb
+import numpy as np
+
+from dials_spread.partners.bounds import BINS, insert, ring_bound
+
+FEW = 24
+"""So many points in a ring are tried without asking for the bound."""
+
+FIRST = 2.0
+"""Points wanted in the first disc, for each partner wanted."""
+
+RATIO = 1.6
+"""A ring whose angles differ by less is not divided further."""
+
+OVERLAP = 1e-12
+"""Adjoining rings share this much of squared chord, so that rounding loses nothing."""
+
+Rows = namedtuple("Rows", "indptr column permutation group min_common")
+"""The incidence matrix, its operators, and which images are not compared."""
+
+Geometry = namedtuple("Geometry", "beam reciprocal e low high shift")
+"""Beam of each image; g of each column; e of each entry, and by column its limits and
+λ|g|²/2 [Å⁻¹]."""
+
+Grid = namedtuple("Grid", "directions order start cells_in_band first_cell")
+"""What grid.build_grid returns."""
+
+Best = namedtuple("Best", "partners commons operators distances")
+"""The result, one row an image."""
+
+Scratch = namedtuple("Scratch", "mark e low high shift across centre depth lows highs")
+"""What a thread needs for one image: 0 or 1 by column; the geometry of its entries;
+the depth of arcs; and the rings still to be searched."""
+
+
+@nb.njit(cache=True)
+def _new_scratch(rows, n_columns):
+    longest = 0
+    for i in range(len(rows.indptr) - 1):
+        longest = max(longest, rows.indptr[i + 1] - rows.indptr[i])
+    return Scratch(
+        np.zeros(n_columns, dtype=np.uint8),
+        np.empty(longest),
+        np.empty(longest),
+        np.empty(longest),
+        np.empty(longest),
+        np.empty(longest),
+        np.empty(longest),
+        np.zeros(BINS + 1, dtype=np.int32),
+        np.empty(64),
+        np.empty(64),
+    )
+
+
+@nb.njit(cache=True)
+def _prepare(i, rows, geometry, scratch):
+    """Mark the image's columns; find length and direction of each g across the beam."""
+    b = geometry.beam[i]
+    # Any vector that is not along the beam serves to span the plane across it.
+    if abs(b[0]) < 0.6:
+        u0, u1, u2 = 0.0, b[2], -b[1]
+    else:
+        u0, u1, u2 = -b[2], 0.0, b[0]
+    norm = math.sqrt(u0 * u0 + u1 * u1 + u2 * u2)
+    u0, u1, u2 = u0 / norm, u1 / norm, u2 / norm
+    v0 = b[1] * u2 - b[2] * u1
+    v1 = b[2] * u0 - b[0] * u2
+    v2 = b[0] * u1 - b[1] * u0
+    unit = BINS / (2 * math.pi)
+    k = 0
+    for q in range(rows.indptr[i], rows.indptr[i + 1]):
+        c = rows.column[q]
+        scratch.mark[c] = 1
+        scratch.e[k] = geometry.e[q]
+        scratch.low[k] = geometry.low[c]
+        scratch.high[k] = geometry.high[c]
+        scratch.shift[k] = geometry.shift[c]
+        g = geometry.reciprocal[c]
+        right = g[0] * u0 + g[1] * u1 + g[2] * u2
+        up = g[0] * v0 + g[1] * v1 + g[2] * v2
+        scratch.across[k] = math.sqrt(right * right + up * up)
+        # The bins run from 0 to BINS, the arc tangent from -π to π.
+        scratch.centre[k] = (math.atan2(up, right) + math.pi) * unit
+        k += 1
+    return k
+
+
+@nb.njit(cache=True)
+def _count_common(j, op, rows, mark):
+    common = 0
+    if op == 0:
+        for q in range(rows.indptr[j], rows.indptr[j + 1]):
+            common += mark[rows.column[q]]
+    else:
+        for q in range(rows.indptr[j], rows.indptr[j + 1]):
+            common += mark[rows.permutation[op, rows.column[q]]]
+    return common
+
+
+@nb.njit(cache=True)
+def _try_cell(first, stop, i, sign, low, high, rows, b, grid, mark, best, filled):
+    """Count the indices shared with the images in one cell of the grid."""
+    m = len(rows.permutation)
+    top = best.partners.shape[1]
+    for p in range(first, stop):
+        x = grid.directions[p, 0] - sign * b[0]
+        y = grid.directions[p, 1] - sign * b[1]
+        z = grid.directions[p, 2] - sign * b[2]
+        chord = x * x + y * y + z * z
+        if chord < low or chord > high:
+            continue
+        j, op = grid.order[p] // m, grid.order[p] % m
+        if rows.group[j] == rows.group[i]:
+            continue
+        least = rows.min_common
+        if filled == top:
+            least = max(least, best.commons[i, top - 1])
+        if rows.indptr[j + 1] - rows.indptr[j] < least:
+            continue
+        common = _count_common(j, op, rows, mark)
+        if common < least:
+            continue
+        if sign < 0:
+            x, y, z = x - 2 * b[0], y - 2 * b[1], z - 2 * b[2]
+        distance = math.sqrt(x * x + y * y + z * z)
+        filled = insert(i, best, filled, j, op, common, distance)
+    return filled
+
+
+@nb.njit(cache=True)
+def _try_ring(i, ring_low, ring_high, rows, geometry, grid, mark, best, filled):
+    """Count the indices shared with all images in a ring about the beam."""
+    # Beyond the equator the grid is searched about the opposite direction.
+    sign, near, far = 1.0, ring_low, ring_high
+    if ring_low >= math.pi / 2 - 1e-9:
+        sign, near, far = -1.0, math.pi - ring_high, math.pi - ring_low
+    low = 4 * math.sin(near / 2) ** 2 - OVERLAP
+    high = 4 * math.sin(far / 2) ** 2 + OVERLAP
+    b = geometry.beam[i]
+    n_bands = len(grid.cells_in_band)
+    theta = math.acos(min(max(sign * b[2], -1.0), 1.0))
+    phi = math.atan2(sign * b[1], sign * b[0]) + math.pi
+    reach = far + 1e-6
+    height = math.pi / n_bands
+    spread = math.pi
+    if reach < theta and theta + reach < math.pi and reach < math.pi / 2:
+        spread = math.asin(min(1.0, math.sin(reach) / math.sin(theta))) + 1e-6
+    band_first = max(0, int((theta - reach) / height))
+    band_last = min(n_bands - 1, int((theta + reach) / height))
+    for band in range(band_first, band_last + 1):
+        cells = grid.cells_in_band[band]
+        unit = cells / (2 * math.pi)
+        cell_first = int(math.floor((phi - spread) * unit))
+        n_visit = min(int(math.floor((phi + spread) * unit)) - cell_first + 1, cells)
+        for visit in range(n_visit):
+            cell = grid.first_cell[band] + (cell_first + visit) % cells
+            first, stop = grid.start[cell], grid.start[cell + 1]
+            filled = _try_cell(
+                first, stop, i, sign, low, high, rows, b, grid, mark, best, filled
+            )
+    return filled
+
+
+@nb.njit(cache=True)
+def _divide(low, high, floor):
+    """Where to cut a ring: at the equator, else by the geometric mean from the pole."""
+    if low < math.pi / 2 - 1e-9 and high > math.pi / 2 + 1e-9:
+        return math.pi / 2
+    if high <= math.pi / 2 + 1e-9:
+        return math.sqrt(max(low, floor) * high)
+    return math.pi - math.sqrt(max(math.pi - high, floor) * (math.pi - low))
+
+
+@nb.njit(cache=True)
+def _is_thin(low, high, floor):
+    if high <= math.pi / 2 + 1e-9:
+        return high <= RATIO * max(low, floor)
+    if low >= math.pi / 2 - 1e-9:
+        return math.pi - low <= RATIO * max(math.pi - high, floor)
+    return False
+
+
+@nb.njit(cache=True)
+def _search_image(i, rows, geometry, grid, scratch, best, floor):
+    """Search the sphere about one beam direction, the nearest ring first."""
+    top = best.partners.shape[1]
+    n_spots = _prepare(i, rows, geometry, scratch)
+    filled = 0
+    lows, highs = scratch.lows, scratch.highs
+    lows[0], highs[0] = floor, math.pi
+    lows[1], highs[1] = 0.0, floor
+    waiting = 2
+    while waiting > 0:
+        waiting -= 1
+        low, high = lows[waiting], highs[waiting]
+        points = 0.5 * (math.cos(low) - math.cos(high)) * len(grid.order)
+        if low > 0 and points > FEW:
+            enough = rows.min_common
+            if filled == top:
+                enough = max(enough, best.commons[i, top - 1] + 1)
+            if ring_bound(n_spots, scratch, low, high, enough) < enough:
+                continue
+            if not _is_thin(low, high, floor) and waiting < 62:
+                middle = _divide(low, high, floor)
+                lows[waiting], highs[waiting] = middle, high
+                lows[waiting + 1], highs[waiting + 1] = low, middle
+                waiting += 2
+                continue
+        filled = _try_ring(
+            i, low, high, rows, geometry, grid, scratch.mark, best, filled
+        )
+    for q in range(rows.indptr[i], rows.indptr[i + 1]):
+        scratch.mark[rows.column[q]] = 0
+
+
+@nb.njit(cache=True, nogil=True)
+def search_images(first, stop, rows, geometry, grid, best):
+    """
+    Fill the partners of images first to stop - 1.
+
+    Args:
+        first: First image.
+        stop: One past the last.
+        rows: The incidence matrix.
+        geometry: Beam directions and excitation errors.
+        grid: All beam directions, sorted by place.
+        best: Filled by this function.
+    """
+    density = len(grid.order) / (4 * math.pi)
+    wanted = FIRST * best.partners.shape[1]
+    floor = min(math.sqrt(wanted / (math.pi * density)), 1.0)
+    scratch = _new_scratch(rows, len(geometry.reciprocal))
+    for i in range(first, stop):
+        _search_image(i, rows, geometry, grid, scratch, best, floor)
