@@ -10,10 +10,11 @@ Modules:
 from __future__ import annotations
 
 from dials_spread.observations.builder import (
+    Choices,
     Observations,
     build_observations,
     unique_indices,
 )
 from dials_spread.observations.images import Images
 
-__all__ = ["Images", "Observations", "build_observations", "unique_indices"]
+__all__ = ["Choices", "Images", "Observations", "build_observations", "unique_indices"]

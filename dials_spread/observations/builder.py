@@ -12,8 +12,8 @@ joined to one, or a still.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Sequence
 
 import numpy as np
 
@@ -37,6 +37,7 @@ from dials_spread.observations.intensities import (
     intensity_and_variance,
 )
 from dials_spread.versions import is_still, probe
+
 
 @dataclass(frozen=True)
 class Observations:
@@ -179,7 +180,9 @@ def _read_crystal(
     first, last, outside = frame_ranges(experiment, table, chosen.assign)
     joined = frames_per_image(experiment, chosen.image_width)
     begin = 0 if is_still(experiment) else experiment.scan.get_array_range()[0]
-    entry, entry_bin = spread_entries((first - begin) // joined, (last - begin) // joined)
+    entry, entry_bin = spread_entries(
+        (first - begin) // joined, (last - begin) // joined
+    )
     hkl = table["miller_index"].as_vec3_double().as_numpy_array()
     return _OneCrystal(
         row=kept,
@@ -251,9 +254,7 @@ def build_observations(
     cell = reference_cell(experiments)
     space_group = experiments[0].crystal.get_space_group()
     miller_index = np.concatenate([p.miller_index for p in parts])
-    unique_index, unique = unique_indices(
-        miller_index, space_group, chosen.friedel
-    )
+    unique_index, unique = unique_indices(miller_index, space_group, chosen.friedel)
     basis = orientation.reciprocal_basis(cell)
     return Observations(
         crystal=np.repeat(np.arange(len(parts)), [len(p.row) for p in parts]),
@@ -278,7 +279,9 @@ def build_observations(
         friedel=chosen.friedel,
         choice=choice,
         radiation=probe(experiments[0].beam),
-        dataset=np.zeros(len(parts), dtype=int) if dataset is None else np.array(dataset),
+        dataset=np.zeros(len(parts), dtype=int)
+        if dataset is None
+        else np.array(dataset),
         dropped=dropped,
         outside_scan=sum(p.outside for p in parts),
     )

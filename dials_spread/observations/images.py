@@ -13,8 +13,8 @@ Functions:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Sequence
 
 import numpy as np
 
@@ -173,7 +173,7 @@ def describe_images(
     """
     first, last, z, setting, s0 = [], [], [], [], []
     for number, bin_number in zip(crystal, bins):
-        experiment = experiments[number]
+        experiment = experiments[int(number)]
         begin, end = 0, 1
         if not is_still(experiment):
             begin, end = experiment.scan.get_array_range()

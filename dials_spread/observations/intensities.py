@@ -15,12 +15,11 @@ Functions:
 
 from __future__ import annotations
 
-from typing import Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from cctbx import sgtbx
-
 from dials.array_family import flex
 
 CHOICES = ("scale", "profile", "sum")
@@ -64,7 +63,7 @@ def choose_intensity(tables: Sequence[flex.reflection_table], choice: str) -> st
     Choose one kind of intensity for all tables.
 
     Args:
-        tables: The input tables.
+        tables: The input tables; empty ones have no say.
         choice: "auto", "scale", "profile" or "sum".
 
     Returns:
@@ -75,6 +74,7 @@ def choose_intensity(tables: Sequence[flex.reflection_table], choice: str) -> st
         ValueError: Scaled and unscaled tables are mixed, or the values asked for
             are not in every table.
     """
+    tables = [table for table in tables if len(table)]
     scaled = sum(is_scaled(table) for table in tables)
     if 0 < scaled < len(tables):
         raise ValueError(
@@ -235,4 +235,4 @@ def centroid_column(table: flex.reflection_table) -> str:
 
 
 def _centroids(table: flex.reflection_table) -> np.ndarray:
-    return table[centroid_column(table)].as_numpy_array()
+    return table[centroid_column(table)].as_numpy_array().reshape(-1, 3)

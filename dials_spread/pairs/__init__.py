@@ -6,6 +6,7 @@ Modules:
     agreement: how well the images of each pair agree over their common reflections
     scales: a common scale for crystals that are not scaled
     spots: one pair in full, with the background of all other images
+    summary: how well all pairs agree, with intervals over crystals
     statistics: the formulas, for many pairs at once
     shared: the common reflections of many pairs
 """
@@ -16,13 +17,17 @@ from dials_spread.pairs.agreement import Agreement, compare_pairs
 from dials_spread.pairs.matching import Matches, match_images
 from dials_spread.pairs.scales import crystal_scales
 from dials_spread.pairs.spots import SpotComparison, compare_spots
+from dials_spread.pairs.summary import Estimate, same_orientation, summarise
 
 __all__ = [
     "Agreement",
+    "Estimate",
     "Matches",
     "SpotComparison",
     "compare_pairs",
     "compare_spots",
     "crystal_scales",
     "match_images",
+    "same_orientation",
+    "summarise",
 ]

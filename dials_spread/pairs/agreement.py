@@ -112,30 +112,40 @@ def _compare(incidence: Incidence, shared: Shared, fit_scale: bool) -> Agreement
         r_factor=np.where(level > 0, r_factor, np.nan),
         chi_square=np.where(freedom > 0, chi_square, np.nan),
         excess_spread=np.sqrt(excess),
-        background_spread=_background_spread(a, var_a, b, var_b, shared),
+        background_spread=_background_spread(a, var_a, b, var_b, shared, fit_scale),
         n_background=statistics.sums(shared.number, start) / n,
     )
 
 
-def _background_spread(a, var_a, b, var_b, shared: Shared) -> np.ndarray:
+def _background_spread(a, var_a, b, var_b, shared: Shared, fit_scale: bool):
     """Fit s to the differences of a and of b from the mean of all other images."""
-    n_pairs, group = len(shared.start) - 1, statistics.group_numbers(shared.start)
+    spread = np.full(len(shared.start) - 1, np.nan)
     has = shared.number > 0
-    group, number = group[has], shared.number[has]
+    filled, count = np.unique(
+        statistics.group_numbers(shared.start)[has], return_counts=True
+    )
+    if not len(filled):
+        return spread
+    start, number = np.concatenate([[0], np.cumsum(count)]), shared.number[has]
     other = shared.total[has] / number
+    square, known = [], []
+    for x, variance in ((a[has], var_a[has]), (b[has], var_b[has])):
+        k = np.ones(len(count))
+        if fit_scale:
+            # As between a and b: each image has a scale of its own here too, or the
+            # comparison of the two spreads would be unfair.
+            nothing = np.zeros(len(x))
+            k = statistics.robust_scales(other, nothing, x, np.sqrt(variance), start)
+        k = np.nan_to_num(k, nan=1.0)[statistics.group_numbers(start)]
+        square.append((k * x - other) ** 2)
+        known.append(k**2 * variance)
     # μ itself is the mean of n observations with the same spread.
     level = np.maximum(other, 0) ** 2 * (1 + 1 / number)
-    square = np.stack([(a[has] - other) ** 2, (b[has] - other) ** 2], axis=1)
-    known = np.stack([var_a[has], var_b[has]], axis=1)
-    filled, count = np.unique(group, return_counts=True)
-    spread = np.full(n_pairs, np.nan)
-    if len(filled):
-        spread[filled] = np.sqrt(
-            statistics.excess_variances(
-                square.ravel(),
-                known.ravel(),
-                np.repeat(level, 2),
-                np.concatenate([[0], 2 * np.cumsum(count)]),
-            )
-        )
+    variances = statistics.excess_variances(
+        np.stack(square, axis=1).ravel(),
+        np.stack(known, axis=1).ravel(),
+        np.repeat(level, 2),
+        2 * start,
+    )
+    spread[filled] = np.sqrt(variances)
     return spread

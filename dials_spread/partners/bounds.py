@@ -76,9 +76,7 @@ def insert(i, best, filled, j, op, n, distance):
     place = filled
     for p in range(filled):
         if best.partners[i, p] == j:
-            if not _better(
-                n, distance, j, best.commons[i, p], best.distances[i, p], j
-            ):
+            if not _better(n, distance, j, best.commons[i, p], best.distances[i, p], j):
                 return filled
             place = p
             break

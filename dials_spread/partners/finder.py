@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dials_spread.partners.grid import build_grid
-from dials_spread.partners.counter import count_images, invert
 from dials_spread.partners.bounds import excitation_limits
+from dials_spread.partners.counter import count_images, invert
+from dials_spread.partners.grid import build_grid
 from dials_spread.partners.search import Best, Geometry, Grid, Rows, search_images
 from dials_spread.threads import run_blocks
 

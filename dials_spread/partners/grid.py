@@ -97,4 +97,10 @@ def build_grid(beam: np.ndarray, on_directions: np.ndarray) -> tuple:
     first_cell = np.concatenate([[0], np.cumsum(cells_in_band)])
     cell = _cells(beam, on_directions, n_bands, cells_in_band, first_cell)
     start, order = _sort_by_cell(cell, int(first_cell[-1]))
-    return _directions(order, beam, on_directions), order, start, cells_in_band, first_cell
+    return (
+        _directions(order, beam, on_directions),
+        order,
+        start,
+        cells_in_band,
+        first_cell,
+    )

@@ -1,0 +1,184 @@
+"""
+The JSON document: what a program that reads the results relies on.
+
+Numbers are finite or null, never NaN; keys are those that all commands share, then the
+results.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dials.util.version import dials_version
+
+import dials_spread
+from dials_spread.observations import Observations
+from dials_spread.orientation import LaueOperators
+from dials_spread.pairs import Agreement, Estimate, Matches
+from dials_spread.report.labels import image_document
+
+LATER = (
+    "spread",
+    "variogram",
+    "components",
+    "normality",
+    "beam",
+    "orientations",
+    "noisy_spots",
+)
+"""Results that are null where the command did not ask for them."""
+
+
+def finite(value):
+    """
+    Turn results into what JSON can hold.
+
+    Args:
+        value: Any nesting of dicts, sequences, arrays and numbers.
+
+    Returns:
+        The same of Python's own types, None for what is not finite.
+    """
+    if isinstance(value, dict):
+        return {str(k): finite(v) for k, v in value.items()}
+    if isinstance(value, np.ndarray):
+        return finite(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [finite(v) for v in value]
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        return float(value) if math.isfinite(value) else None
+    return value
+
+
+def write_json(document: dict) -> str:
+    """Give the document as text, refusing what is no JSON."""
+    return json.dumps(finite(document), allow_nan=False, indent=1) + "\n"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """
+    Where the results come from.
+
+    Attributes:
+        command: Name of the command.
+        files: Names of the input files.
+        parameters: All phil parameters by their full names.
+    """
+
+    command: str
+    files: Sequence[str]
+    parameters: dict
+
+
+def match_documents(
+    observations: Observations,
+    operators: LaueOperators,
+    matches: Matches,
+    agreement: Agreement,
+    most: int | None = None,
+) -> list[dict]:
+    """
+    Describe each pair.
+
+    Args:
+        observations: For the names of images.
+        operators: Of the Laue group.
+        matches: n pairs.
+        agreement: Of the pairs.
+        most: Pairs described, the first ones; all by default.
+
+    Returns:
+        One dict a pair.
+    """
+    statistics = vars(agreement)
+    geometry = ("n_common", "overlap", "jaccard", "beam_angle", "misorientation")
+    geometry += ("in_plane_angle", "mirrored")
+    documents = []
+    for pair in range(min(len(matches), most or len(matches))):
+        document = {
+            "image_a": image_document(observations, matches.image_a[pair]),
+            "image_b": image_document(observations, matches.image_b[pair]),
+            "operator": operators.symbols[matches.operator[pair]],
+        }
+        document.update({n: getattr(matches, n)[pair] for n in geometry})
+        document.update({n: column[pair] for n, column in statistics.items()})
+        document.update(
+            {"log_likelihood_ratio": None, "p_value": None, "q_value": None}
+        )
+        documents.append(finite(document))
+    return documents
+
+
+def comparison_document(
+    provenance: Provenance,
+    observations: Observations,
+    matches: list[dict],
+    n_matches: int,
+    summary: dict[str, Estimate],
+    summary_same: dict[str, Estimate],
+    scales: np.ndarray,
+) -> dict:
+    """
+    Put the results of dials.compare_images together.
+
+    Args:
+        provenance: Command, files and parameters.
+        observations: The observations.
+        matches: From match_documents.
+        n_matches: Pairs found, of which those may be the first ones.
+        summary: From pairs.summarise, of all pairs.
+        summary_same: Of pairs of the same orientation.
+        scales: Shape (crystals,), what intensities of each were divided by.
+
+    Returns:
+        The document.
+    """
+    images = observations.images
+    crystals = [
+        {
+            "dataset": int(observations.dataset[c]),
+            "crystal": c,
+            "images": int((images.crystal == c).sum()),
+            "observations": int((observations.crystal == c).sum()),
+            "scale": scales[c],
+        }
+        for c in range(len(observations.dataset))
+    ]
+    document = {
+        "command": provenance.command,
+        "version": dials_spread.__version__,
+        "dials_version": dials_version(),
+        "input": {
+            "files": list(provenance.files),
+            "crystals": observations.n_crystals,
+            "images": len(images),
+            "observations": len(observations),
+            "unique": len(observations.unique_index),
+            "dropped": observations.dropped,
+            "outside_scan": observations.outside_scan,
+            "space_group": str(observations.space_group.info()),
+            "unit_cell": observations.unit_cell.parameters(),
+            "radiation": observations.radiation,
+            "by_crystal": crystals,
+        },
+        "intensity": observations.choice,
+        "friedel": observations.friedel,
+        "parameters": provenance.parameters,
+        "n_matches": n_matches,
+        "matches": matches,
+        "agreement": {name: e.as_dict() for name, e in summary.items()},
+        "agreement_same_orientation": {
+            name: e.as_dict() for name, e in summary_same.items()
+        },
+    }
+    return finite({**document, **dict.fromkeys(LATER)})

@@ -1,0 +1,177 @@
+"""
+From the results of dials.compare_images to files.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+from collections.abc import Sequence
+
+from dials_spread.comparison import Comparison
+from dials_spread.report import sentences
+from dials_spread.report.document import (
+    Provenance,
+    comparison_document,
+    match_documents,
+    write_json,
+)
+from dials_spread.report.page import compare_images_page, save_figures
+from dials_spread.report.pictures import build_picture
+from dials_spread.session import write_text
+
+logger = logging.getLogger("dials.spread.report")
+
+
+def comparison_as_dict(
+    comparison: Comparison, provenance: Provenance, most: int | None = None
+) -> dict:
+    """
+    Give the results as the JSON document.
+
+    Args:
+        comparison: The results.
+        provenance: Command, files and parameters.
+        most: Pairs described, the first ones; all by default.
+
+    Returns:
+        The document.
+    """
+    matches = match_documents(
+        comparison.observations,
+        comparison.incidence.operators,
+        comparison.matches,
+        comparison.agreement,
+        most,
+    )
+    return comparison_document(
+        provenance,
+        comparison.observations,
+        matches,
+        len(comparison.matches),
+        comparison.summary,
+        comparison.summary_same,
+        comparison.scales,
+    )
+
+
+def summary_sentences(comparison: Comparison, reference: dict | None) -> list[str]:
+    """
+    Say what was found in plain words.
+
+    Args:
+        comparison: The results.
+        reference: The document of an earlier run, or None.
+
+    Returns:
+        Sentences.
+    """
+    told = sentences.describe_input(comparison.observations)
+    told += sentences.describe_matches(comparison)
+    told += sentences.describe_agreement(comparison)
+    if reference is not None:
+        told += sentences.describe_contrast(comparison.summary_same, reference)
+    return told
+
+
+def log_results(comparison: Comparison, document: dict, told: Sequence[str]) -> None:
+    """Write the tables and the summary to the log."""
+    if document["input"]["dropped"]:
+        logger.info("\n%s", sentences.dropped_table(document))
+    if comparison.observations.outside_scan:
+        logger.info(
+            "%d observations have their centroid beyond an end of the scan and count "
+            "for its first or last image.",
+            comparison.observations.outside_scan,
+        )
+    logger.info("\n%s", sentences.input_table(document))
+    if document["matches"]:
+        logger.info("\nThe best pairs (an image is dataset / crystal / frames):\n")
+        logger.info(sentences.matches_table(document["matches"]))
+        logger.info("\n%s", sentences.agreement_table(comparison))
+    logger.info("\nSummary:\n\n%s\n", "\n\n".join(told))
+
+
+def build_pictures(comparison: Comparison, folders: Sequence[str], raw: bool) -> list:
+    """
+    Draw the images of the pairs that are shown, where they can be read.
+
+    Args:
+        comparison: The results.
+        folders: Where else to look for the raw images.
+        raw: False draws none.
+
+    Returns:
+        For each pair a picture or None.
+    """
+    if not raw:
+        return [None] * len(comparison.spots)
+    pictures = [
+        build_picture(comparison.experiments, comparison.observations, spots, folders)
+        for spots in comparison.spots
+    ]
+    reasons = [p.reason for p in pictures if p.reason]
+    if reasons:
+        logger.info(
+            "%d of %d pairs are drawn from predicted positions, without raw images. %s",
+            len(reasons),
+            len(pictures),
+            reasons[0],
+        )
+    return pictures
+
+
+def write_results(
+    comparison: Comparison,
+    provenance: Provenance,
+    output,
+    log: io.StringIO,
+    reference: dict | None = None,
+    raw_images: bool = True,
+) -> None:
+    """
+    Write log, JSON, report and figures.
+
+    Everything is made before the first file is written.
+
+    Args:
+        comparison: The results.
+        provenance: Command, files and parameters.
+        output: Names of files, as the command's ``output`` scope.
+        log: What has been logged.
+        reference: The document of an earlier run.
+        raw_images: Draw pairs from the raw images where they can be read.
+    """
+    document = comparison_as_dict(comparison, provenance, output.max_matches)
+    told = summary_sentences(comparison, reference)
+    folders = sorted({os.path.dirname(f) or "." for f in provenance.files})
+    pictures = build_pictures(comparison, folders, raw_images)
+    contents = (
+        comparison.observations,
+        comparison.incidence.operators,
+        comparison.matches,
+        comparison.agreement,
+        comparison.spots,
+        pictures,
+    )
+    log_results(comparison, document, told)
+    if len(document["matches"]) < len(comparison.matches):
+        logger.info(
+            "The JSON file holds the best %d of %d pairs (output.max_matches)",
+            len(document["matches"]),
+            len(comparison.matches),
+        )
+    files = {}
+    if output.json:
+        files[output.json] = write_json(document)
+    if output.html:
+        files[output.html] = compare_images_page(*contents, told, document, reference)
+    for filename, text in files.items():
+        write_text(filename, text)
+        logger.info("Written: %s", filename)
+    if output.figures:
+        for filename in save_figures(output.figures, output.figure_format, *contents):
+            logger.info("Written: %s", filename)
+    if output.log:
+        write_text(output.log, log.getvalue())

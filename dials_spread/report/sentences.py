@@ -1,0 +1,248 @@
+"""
+The results in plain words, and in the tables of the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from tabulate import tabulate
+
+from dials_spread.comparison import Comparison
+from dials_spread.observations import Observations
+from dials_spread.pairs import Estimate
+from dials_spread.pairs.summary import FEWEST_CRYSTALS
+from dials_spread.report.labels import digits, document_label
+
+INTENSITIES = {
+    "scale": "scaled intensities (intensity.scale.value / inverse_scale_factor)",
+    "profile": "profile-fitted intensities, with lp and qe applied, unscaled",
+    "sum": "summed intensities, with lp, qe and partiality applied, unscaled",
+}
+
+
+def describe_input(observations: Observations) -> list[str]:
+    """
+    Say what is compared.
+
+    Args:
+        observations: The observations.
+
+    Returns:
+        Sentences.
+    """
+    n = observations.n_crystals
+    images = len(observations.images)
+    sentences = [
+        f"{len(observations):,} observations of {len(observations.unique_index):,} "
+        f"unique reflections on {images:,} images of {n} "
+        f"crystal{'s' if n > 1 else ''} ({observations.radiation}, space group "
+        f"{observations.space_group.info()}). Intensity used: "
+        f"{INTENSITIES[observations.choice]}."
+    ]
+    if n == 1:
+        sentences.append(
+            "There is one crystal only: its own images are compared with one another, "
+            "by symmetry, and no uncertainty over crystals can be given."
+        )
+    if observations.friedel:
+        mates = "Friedel mates count as equivalent"
+        if not observations.space_group.is_centric():
+            mates += (
+                "; in this space group multiple scattering tells them apart "
+                "(friedel=False keeps them separate)"
+            )
+        sentences.append(mates + ".")
+    else:
+        sentences.append("Friedel mates count as different.")
+    return sentences
+
+
+def with_interval(estimate: Estimate) -> str:
+    """Write a median with its interval."""
+    text = digits(estimate.median)
+    if estimate.low == estimate.low:
+        return f"{text} (95 %: {digits(estimate.low)} to {digits(estimate.high)})"
+    return text
+
+
+def describe_matches(comparison: Comparison) -> list[str]:
+    """
+    Say how many images were matched.
+
+    Args:
+        comparison: The results.
+
+    Returns:
+        Sentences.
+    """
+    matches, least = comparison.matches, comparison.min_common
+    if not len(matches):
+        return [
+            f"No two images have {least} indices in common: nothing to compare. Lower "
+            "matching.min_common, widen image_width, or add crystals."
+        ]
+    images = np.union1d(matches.image_a, matches.image_b)
+    same = comparison.summary_same["n_background"].n_pairs
+    return [
+        f"{len(matches):,} pairs of images have at least {least} indices in common "
+        f"({len(images):,} images of {_crystals(comparison, images)}). In {same:,} of "
+        f"them the beam directions in the crystal are within {comparison.tolerance:g}° "
+        "of each other: the same orientation. The best pair shares "
+        f"{matches.n_common[0]} indices, at {digits(matches.beam_angle[0])}°."
+    ]
+
+
+def _crystals(comparison: Comparison, images: np.ndarray) -> str:
+    n = len(np.unique(comparison.observations.images.crystal[images]))
+    return f"{n} crystal{'s' if n > 1 else ''}"
+
+
+def describe_agreement(comparison: Comparison) -> list[str]:
+    """
+    Say how well images of the same orientation agree.
+
+    Args:
+        comparison: The results.
+
+    Returns:
+        Sentences.
+    """
+    summary = comparison.summary_same
+    r, s = summary["r_factor"], summary["excess_spread"]
+    if not r.n_pairs:
+        return []
+    told = [
+        "In the median pair of the same orientation the correlation of the intensities "
+        f"is {with_interval(summary['cc'])}, R is {with_interval(r)}, and the spread "
+        f"beyond the known errors, s, is {with_interval(s)} of the intensity."
+    ]
+    others = summary["background_spread"]
+    if others.n_pairs:
+        told.append(
+            "The same reflections on all other images, most of them at other "
+            f"orientations, differ from these by s = {with_interval(others)}"
+            + _verdict(summary["spread_ratio"])
+        )
+    if r.n_crystals < FEWEST_CRYSTALS:
+        told.append(
+            f"These pairs come from {r.n_crystals} "
+            f"crystal{'s' if r.n_crystals > 1 else ''}: too few for an interval, which "
+            f"takes {FEWEST_CRYSTALS}."
+        )
+    return told
+
+
+def _verdict(ratio: Estimate) -> str:
+    """Say what the ratio of the two spreads means, or that it is not known."""
+    if not ratio.n_pairs:
+        return "."
+    text = f"; pair by pair the ratio of the two is {with_interval(ratio)}"
+    if ratio.high < 1:
+        return text + (
+            ": images of the same orientation agree better with each other than with "
+            "the rest, so part of the spread depends on the orientation."
+        )
+    if ratio.low == ratio.low and ratio.low <= 1:
+        return text + (
+            ": the interval includes 1, so that a dependence on the orientation is not "
+            "shown."
+        )
+    return text + "."
+
+
+def describe_contrast(summary: dict[str, Estimate], reference: dict) -> list[str]:
+    """
+    Compare with an earlier result.
+
+    Args:
+        summary: From pairs.summarise, of pairs of the same orientation.
+        reference: The document of the earlier run.
+
+    Returns:
+        Sentences.
+    """
+    earlier = reference.get("agreement_same_orientation") or {}
+    parts = []
+    for name, label in (("r_factor", "R"), ("excess_spread", "s"), ("cc", "CC")):
+        other, own = (earlier.get(name) or {}).get("median"), summary[name].median
+        if other is None or own != own:
+            continue
+        part = f"{label} {digits(own)} here, {digits(other)} there"
+        if name != "cc" and other > 0:
+            part += f" ({digits(own / other)} ×)"
+        parts.append(part)
+    if not parts:
+        return ["The result to compare with has no pairs of the same orientation."]
+    origin = reference.get("input") or {}
+    return [
+        f"Against {', '.join(origin.get('files') or ['another run'])} "
+        f"({origin.get('radiation') or 'unknown radiation'}), medians over pairs of the "
+        f"same orientation: {'; '.join(parts)}."
+    ]
+
+
+def input_table(document: dict) -> str:
+    """Give the crystals as a table for the log."""
+    rows = [
+        [c["crystal"], c["dataset"], c["images"], c["observations"], digits(c["scale"])]
+        for c in document["input"]["by_crystal"]
+    ]
+    header = ["crystal", "dataset", "images", "observations", "scale"]
+    return tabulate(rows, header, tablefmt="rst", disable_numparse=True)
+
+
+def dropped_table(document: dict) -> str:
+    """Give the reflections left out as a table for the log."""
+    return tabulate(
+        document["input"]["dropped"].items(),
+        ["left out", "reflections"],
+        tablefmt="rst",
+    )
+
+
+def matches_table(matches: Sequence[dict], most: int = 25) -> str:
+    """Give the best pairs as a table for the log."""
+    header = ["#", "image a", "image b", "common", "overlap", "beam °", "operator"]
+    header += ["CC", "R", "χ²", "s", "s others"]
+    names = ("cc", "r_factor", "chi_square", "excess_spread", "background_spread")
+    rows = [
+        [
+            rank,
+            document_label(m["image_a"]),
+            document_label(m["image_b"]),
+            m["n_common"],
+            digits(m["overlap"], 2),
+            digits(m["beam_angle"], 3),
+            m["operator"],
+            *(digits(m[name], 3) for name in names),
+        ]
+        for rank, m in enumerate(matches[:most], start=1)
+    ]
+    return tabulate(rows, header, tablefmt="rst", disable_numparse=True)
+
+
+def agreement_table(comparison: Comparison) -> str:
+    """Give the medians over pairs as a table for the log."""
+    labels = {
+        "scale": "scale k",
+        "cc": "CC (Pearson)",
+        "cc_rank": "CC (Spearman)",
+        "r_factor": "R",
+        "chi_square": "reduced χ²",
+        "excess_spread": "s within pairs",
+        "background_spread": "s to all others",
+        "spread_ratio": "ratio of the two",
+    }
+    rows = []
+    for name, label in labels.items():
+        row = [label]
+        for e in (comparison.summary_same[name], comparison.summary[name]):
+            interval = f"{digits(e.low)} – {digits(e.high)}"
+            row += [digits(e.median), interval, e.n_pairs, e.n_crystals]
+        rows.append(row)
+    same = f"within {comparison.tolerance:g}°"
+    header = ["median over pairs", same, "95 %", "pairs", "crystals"]
+    header += ["all", "95 %", "pairs", "crystals"]
+    return tabulate(rows, header, tablefmt="rst", disable_numparse=True)
