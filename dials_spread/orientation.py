@@ -6,14 +6,8 @@ the reciprocal vector of index h is ``g = B h`` for every crystal. A crystal of 
 slightly different cell is thereby strained onto the reference; what it excites does not
 change, because ``h · (Aᵀ k)`` does not.
 
-A symmetry operator of the Laue group acts on indices (``h' = W h``) and, in the same
-frame, on directions (``G = B W B⁻¹``); the inversion belongs to it only where Friedel's
-law is used, and then reverses the beam with the indices: h is excited at beam direction
-b where -h is excited at -b.
-
 Functions:
     reciprocal_basis: B of a cell
-    laue_operators: W and G of all operators of the Laue group
     setting_matrix, incident_beam: A and s0 of an image, in the laboratory
     beam_direction: the unit vector b along the beam in the crystal frame
     angle_between, relative_rotation, misorientation, in_plane_angle: of two images
@@ -21,12 +15,10 @@ Functions:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from cctbx import sgtbx, uctbx
+from cctbx import uctbx
 from dxtbx.model import Experiment
 
 from dials_spread.versions import is_still
@@ -46,66 +38,10 @@ def reciprocal_basis(unit_cell: uctbx.unit_cell) -> np.ndarray:
     return np.array(unit_cell.fractionalization_matrix()).reshape(3, 3).T
 
 
-@dataclass(frozen=True)
-class LaueOperators:
-    """
-    The operators that one image may be mapped with.
-
-    Attributes:
-        symbols: One a operator, as ``-h,k,-l``.
-        on_indices: Shape (m, 3, 3), int: ``h' = on_indices @ h``. The identity first.
-        on_directions: Shape (m, 3, 3): the same in the Cartesian crystal frame.
-    """
-
-    symbols: tuple[str, ...]
-    on_indices: np.ndarray
-    on_directions: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.symbols)
-
-    @property
-    def inverse(self) -> np.ndarray:
-        """Number of the operator that undoes each, shape (m,)."""
-        products = np.einsum("aij,bjk->abik", self.on_indices, self.on_indices)
-        return (products == np.eye(3, dtype=int)).all(axis=(2, 3)).argmax(axis=1)
-
-
-def laue_operators(
-    space_group: sgtbx.space_group, basis: np.ndarray, friedel: bool
-) -> LaueOperators:
-    """
-    List the operators that leave a crystal's intensities as they are.
-
-    Args:
-        space_group: Of the crystals; translations and centring do not matter here.
-        basis: Shape (3, 3) [Å⁻¹], B of the reference cell.
-        friedel: Take Friedel mates as equivalent: the operators are those of the Laue
-            group. Otherwise those of the point group, which has the inversion only
-            where the crystal is centrosymmetric.
-
-    Returns:
-        The operators, the identity first.
-    """
-    if friedel:
-        group = space_group.build_derived_laue_group()
-    else:
-        group = space_group.build_derived_point_group()
-    rotations = {op.r().as_hkl(): op.r() for op in group.all_ops()}
-    # The identity, then the other rotations, then those with an inversion.
-    symbols = sorted(
-        rotations, key=lambda s: (s != "h,k,l", -rotations[s].determinant(), s)
-    )
-    # cctbx multiplies from the right, h' = h R with a row vector, hence the transpose.
-    on_indices = np.array(
-        [np.reshape(rotations[s].num(), (3, 3)).T for s in symbols], dtype=np.int64
-    )
-    inverse = np.linalg.inv(basis)
-    return LaueOperators(
-        symbols=tuple(symbols),
-        on_indices=on_indices,
-        on_directions=np.einsum("ij,mjk,kl->mil", basis, on_indices, inverse),
-    )
+def _scan_point(experiment: Experiment, z: float, n_points: int) -> int:
+    """Give the scan point nearest to z; they lie at the edges of the frames."""
+    point = int(round(z - experiment.scan.get_array_range()[0]))
+    return min(max(point, 0), n_points - 1)
 
 
 def setting_matrix(experiment: Experiment, z: float) -> np.ndarray:
@@ -126,13 +62,16 @@ def setting_matrix(experiment: Experiment, z: float) -> np.ndarray:
     scan, goniometer = experiment.scan, experiment.goniometer
     a_matrix = crystal.get_A()
     if crystal.num_scan_points > 0:
-        point = int(round(z - scan.get_array_range()[0]))
-        point = min(max(point, 0), crystal.num_scan_points - 1)
+        point = _scan_point(experiment, z, crystal.num_scan_points)
         a_matrix = crystal.get_A_at_scan_point(point)
     angle = scan.get_angle_from_array_index(z, deg=False)
     axis = np.array(goniometer.get_rotation_axis_datum())
     rotation = Rotation.from_rotvec(angle * axis).as_matrix()
-    setting = np.array(goniometer.get_setting_rotation()).reshape(3, 3)
+    setting = goniometer.get_setting_rotation()
+    if goniometer.num_scan_points > 0:
+        point = _scan_point(experiment, z, goniometer.num_scan_points)
+        setting = goniometer.get_setting_rotation_at_scan_point(point)
+    setting = np.array(setting).reshape(3, 3)
     fixed = np.array(goniometer.get_fixed_rotation()).reshape(3, 3)
     return setting @ rotation @ fixed @ np.array(a_matrix).reshape(3, 3)
 
@@ -151,8 +90,7 @@ def incident_beam(experiment: Experiment, z: float) -> np.ndarray:
     beam = experiment.beam
     if beam.num_scan_points == 0 or is_still(experiment):
         return np.array(beam.get_s0())
-    point = int(round(z - experiment.scan.get_array_range()[0]))
-    point = min(max(point, 0), beam.num_scan_points - 1)
+    point = _scan_point(experiment, z, beam.num_scan_points)
     return np.array(beam.get_s0_at_scan_point(point))
 
 
@@ -206,9 +144,7 @@ def crystal_to_laboratory(setting: np.ndarray, basis: np.ndarray) -> np.ndarray:
     return u @ vt
 
 
-def relative_rotation(
-    a: np.ndarray, b: np.ndarray, operator: np.ndarray
-) -> np.ndarray:
+def relative_rotation(a: np.ndarray, b: np.ndarray, operator: np.ndarray) -> np.ndarray:
     """
     Give what turns image b's reflections onto image a's in the laboratory.
 

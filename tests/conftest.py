@@ -29,3 +29,21 @@ def data_folder() -> Path:
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def read_measured(data_folder):
+    """A function that reads one measured set: experiments, and a table for each."""
+    from dials.array_family import flex
+    from dxtbx.model.experiment_list import ExperimentListFactory
+
+    def read(name: str):
+        path = str(data_folder / name)
+        experiments = ExperimentListFactory.from_json_file(
+            f"{path}.expt", check_format=False
+        )
+        table = flex.reflection_table.from_file(f"{path}.refl")
+        numbers = range(len(experiments))
+        return experiments, [table.select(table["id"] == i) for i in numbers]
+
+    return read
