@@ -29,8 +29,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from cctbx import sgtbx, uctbx  # noqa: E402
 
 from dials_spread.incidence import close_under  # noqa: E402
-from dials_spread.orientation import laue_operators, reciprocal_basis  # noqa: E402
-from dials_spread.partners import find_partners  # noqa: E402
+from dials_spread.orientation import reciprocal_basis  # noqa: E402
+from dials_spread.partners import Directions, find_partners  # noqa: E402
+from dials_spread.symmetry import laue_operators  # noqa: E402
+from dials_spread.threads import run_blocks  # noqa: E402
 
 WAVELENGTH = 0.0251
 D_MIN = 0.95
@@ -44,17 +46,19 @@ def lattice(cell, space_group):
     basis = reciprocal_basis(unit_cell)
     operators = laue_operators(sgtbx.space_group_info(space_group).group(), basis, True)
     h_max = unit_cell.max_miller_indices(D_MIN)
-    hkl = np.stack(np.meshgrid(*[np.arange(-m, m + 1) for m in h_max]), -1).reshape(-1, 3)
+    hkl = np.stack(np.meshgrid(*[np.arange(-m, m + 1) for m in h_max]), -1).reshape(
+        -1, 3
+    )
     length = np.linalg.norm(hkl @ basis.T, axis=1)
     hkl = hkl[(length > 0) & (length < 1 / D_MIN)]
     closed, permutation = close_under(hkl, operators)
     return permutation, closed @ basis.T, operators.on_directions
 
 
-@nb.njit(parallel=True, cache=True)
+@nb.njit(cache=True, nogil=True)
 def _excited(beam, reciprocal, out, counts):
     """Indices near the Ewald sphere; with out of no columns they are only counted."""
-    for i in nb.prange(len(beam)):
+    for i in range(len(beam)):
         n = 0
         for c in range(len(reciprocal)):
             x, y, z = reciprocal[c]
@@ -70,20 +74,23 @@ def make_images(n, reciprocal, rng):
     """Rows of the incidence matrix of n images, and their beam directions."""
     beam = rng.normal(size=(n, 3))
     beam /= np.linalg.norm(beam, axis=1, keepdims=True)
-    out = np.empty((n, 400), dtype=np.int32) if n <= 50000 else None
     indptr = np.zeros(n + 1, dtype=np.int64)
     parts = []
     for start in range(0, n, 50000):
         block = beam[start : start + 50000]
         out = np.empty((len(block), 400), dtype=np.int32)
         counts = np.zeros(len(block), dtype=np.int64)
-        _excited(block, reciprocal, out, counts)
+        run_blocks(
+            lambda a, b: _excited(block[a:b], reciprocal, out[a:b], counts[a:b]),
+            len(block),
+            2048,
+        )
         parts.append(out[np.arange(400) < counts[:, None]])
         indptr[start + 1 : start + 1 + len(block)] = counts
     return np.cumsum(indptr), np.concatenate(parts), beam
 
 
-def by_scipy(indptr, column, permutation, rows=None):
+def by_scipy(indptr, column, permutation):
     """A @ A.T for every operator, then the ten best of each row."""
     n, n_columns = len(indptr) - 1, permutation.shape[1]
     ones = np.ones(len(column), dtype=np.int32)
@@ -131,36 +138,29 @@ def compare(n, n_operators, crystal, rng):
     permutation, reciprocal, on_directions = crystal
     permutation, on_directions = permutation[:n_operators], on_directions[:n_operators]
     indptr, column, beam = make_images(n, reciprocal, rng)
-    geometry = {
-        "beam": beam,
-        "reciprocal": reciprocal,
-        "on_directions": on_directions,
-        "wavelength": WAVELENGTH,
-    }
+    rows = (indptr, column, permutation)
+    directions = Directions(beam, reciprocal, on_directions, WAVELENGTH)
     print(
         f"\n{n} images, {len(column) / n:.1f} indices each, {n_operators} operators, "
         f"{permutation.shape[1]} columns"
     )
     repeats = 5
     ours, seconds = zip(
-        *[timed(find_partners, indptr, column, permutation, TOP, **geometry)
-          for _ in range(repeats)]
+        *[timed(find_partners, *rows, directions, TOP) for _ in range(repeats)]
     )
     t_ours = float(np.median(seconds))
     print(f"  find_partners            {t_ours:9.3f} s  (median of {repeats})")
     for method in ("counter", "geometry"):
-        result, t = timed(
-            find_partners, indptr, column, permutation, TOP, **geometry, method=method
-        )
+        result, t = timed(find_partners, *rows, directions, TOP, method=method)
         assert (result.n_common == ours[0].n_common).all()
         print(f"  find_partners {method:10s} {t:9.3f} s")
-    result, t = timed(by_scipy, indptr, column, permutation)
+    result, t = timed(by_scipy, *rows)
     assert (result == ours[0].n_common).all()
     print(f"  scipy.sparse A @ A.T     {t:9.3f} s  {t / t_ours:8.1f} ×")
-    rows = rng.choice(n, size=6, replace=False)
-    result, t = timed(by_sets, indptr, column, permutation, rows)
-    assert (result == ours[0].n_common[rows]).all()
-    t *= n / len(rows)
+    chosen = rng.choice(n, size=6, replace=False)
+    result, t = timed(by_sets, *rows, chosen)
+    assert (result == ours[0].n_common[chosen]).all()
+    t *= n / len(chosen)
     print(f"  Python sets (6 rows × n/6) {t:7.1f} s  {t / t_ours:8.0f} ×")
 
 
@@ -173,17 +173,8 @@ def large(n, n_operators, crystal, rng):
         f"\n{n} images, {len(column) / 1e6:.1f} million indices, {n_operators} "
         f"operators (made in {t:.0f} s)"
     )
-    partners, t = timed(
-        find_partners,
-        indptr,
-        column,
-        permutation,
-        TOP,
-        beam=beam,
-        reciprocal=reciprocal,
-        on_directions=on_directions,
-        wavelength=WAVELENGTH,
-    )
+    directions = Directions(beam, reciprocal, on_directions, WAVELENGTH)
+    partners, t = timed(find_partners, indptr, column, permutation, directions, TOP)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
     print(f"  find_partners            {t:9.1f} s, peak memory {memory:.2f} GiB")
     rows = np.sort(rng.choice(n, size=20, replace=False))
@@ -214,11 +205,9 @@ def main():
     start = time.perf_counter()
     permutation, reciprocal, on_directions = crystal
     small = make_images(500, reciprocal, rng)
+    directions = Directions(small[2], reciprocal, on_directions, WAVELENGTH)
     for method in ("counter", "geometry"):
-        find_partners(
-            *small[:2], permutation, TOP, beam=small[2], reciprocal=reciprocal,
-            on_directions=on_directions, wavelength=WAVELENGTH, method=method,
-        )
+        find_partners(*small[:2], permutation, directions, TOP, method=method)
     print(f"Compiling (once on a machine): {time.perf_counter() - start:.1f} s")
     compare(args.images, 1, crystal, rng)
     #    compare(args.images, 8, crystal, rng)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -70,6 +70,7 @@ def compare_images(
     experiments: Sequence[Experiment],
     tables: Sequence[flex.reflection_table],
     dataset: Sequence[int] | None = None,
+    without_experiment: int = 0,
     top: int = 10,
     min_common: int = 5,
     exclude_same_crystal: bool = True,
@@ -88,6 +89,7 @@ def compare_images(
         experiments: One a crystal, of one space group and similar cells.
         tables: The reflections of each, in the same order; they are not changed.
         dataset: The number of the input list of each experiment.
+        without_experiment: Reflections whose experiment was not given, to be counted.
         top: Partners looked for, of each image.
         min_common: Fewest indices in common.
         exclude_same_crystal: Match images of different crystals only.
@@ -106,6 +108,9 @@ def compare_images(
         ValueError: The data do not serve, or a pair that is to be shown does not exist.
     """
     observations = build_observations(experiments, tables, dataset, **choices)
+    if without_experiment:
+        dropped = {"no experiment": without_experiment, **observations.dropped}
+        observations = replace(observations, dropped=dropped)
     scales = crystal_scales(observations)
     incidence = build_incidence(observations, scales)
     _check_images(incidence, min_common)

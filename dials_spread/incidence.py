@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from dials_spread.observations import Observations
-from dials_spread.orientation import LaueOperators, laue_operators, reciprocal_basis
+from dials_spread.orientation import reciprocal_basis
+from dials_spread.symmetry import LaueOperators, laue_operators
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,9 @@ def close_under(
     limit = int(np.abs(equivalents).max(initial=1))
     span = 2 * limit + 1
     keys = np.unique(pack(equivalents, limit))
-    closed = np.stack([keys // span**2, keys // span % span, keys % span], axis=1) - limit
+    closed = (
+        np.stack([keys // span**2, keys // span % span, keys % span], axis=1) - limit
+    )
     images = np.einsum("mij,nj->mni", operators.on_indices, closed)
     permutation = np.searchsorted(keys, pack(images, limit))
     return closed.astype(np.int32), permutation.astype(np.int32)

@@ -46,12 +46,14 @@ class Input:
         tables: The reflections of each.
         dataset: The number of each experiment's file.
         files: Names of the experiment files, then of the reflection files.
+        unmatched: Number of reflections, by file, whose experiment was not given.
     """
 
     experiments: list[Experiment]
     tables: list[flex.reflection_table]
     dataset: list[int]
     files: list[str]
+    unmatched: dict[str, int]
 
 
 def _read(filename: str, reader, problems: list[str]):
@@ -130,9 +132,18 @@ def read_files(expt: Sequence[str], refl: Sequence[str]) -> Input:
             problems += _without_crystal(experiments, filename)
     if problems:
         raise ValueError("\n".join(problems))
-    experiments, parts, dataset = pair_up(lists, tables, expt, refl)
+    found, unmatched = pair_up(lists, tables, expt, refl)
+    experiments = [e for some in lists for e in some]
     check_crystals(experiments)
-    return Input(experiments, parts, dataset, [*expt, *refl])
+    # An experiment without reflections keeps its number, with an empty table.
+    nothing = tables[0].select(flex.bool(len(tables[0]), False))
+    return Input(
+        experiments=experiments,
+        tables=[found.get(n, nothing) for n in range(len(experiments))],
+        dataset=[k for k, some in enumerate(lists) for _ in some],
+        files=[*expt, *refl],
+        unmatched=unmatched,
+    )
 
 
 def _without_crystal(experiments: ExperimentList, filename: str) -> list[str]:
@@ -155,7 +166,7 @@ def pair_up(
     tables: Sequence[flex.reflection_table],
     expt: Sequence[str],
     refl: Sequence[str],
-) -> tuple[list[Experiment], list[flex.reflection_table], list[int]]:
+) -> tuple[dict[int, flex.reflection_table], dict[str, int]]:
     """
     Find the reflections of each experiment.
 
@@ -167,63 +178,63 @@ def pair_up(
         refl: File names, for messages.
 
     Returns:
-        The experiments in order, a table for each (empty for one that has no
-        reflections), and the number of the list that each comes from.
+        Tables by the number of the experiment, counted through all lists; and how many
+        reflections of each file have no experiment.
 
     Raises:
-        ValueError: Reflections without an experiment, or a list without reflections.
+        ValueError: A table has no experiment, or a list has no reflections.
     """
-    experiments = [e for some in lists for e in some]
-    dataset = [k for k, some in enumerate(lists) for _ in some]
-    found: dict[int, flex.reflection_table] = {}
-    problems = []
+    identifiers = [e.identifier for some in lists for e in some]
     first = np.cumsum([0] + [len(some) for some in lists])
-    identifiers = [e.identifier for e in experiments]
-    unambiguous = len(set(identifiers)) == len(identifiers) and all(identifiers)
-    used = 0
+    found: dict[int, flex.reflection_table] = {}
+    unmatched, problems, used = {}, [], 0
     for k, (table, name) in enumerate(zip(tables, refl)):
         ids = sorted(set(table["id"]) - {-1})
         names = dict(table.experiment_identifiers())
-        if unambiguous and all(names.get(i) in identifiers for i in ids):
-            numbers = [identifiers.index(names[i]) for i in ids]
-        elif len(tables) == len(lists):
-            numbers = _within_list(ids, names, identifiers, first[k], first[k + 1])
-        else:
-            numbers = [used + place for place in range(len(ids))]
+        # Alone with its list, a table belongs to it; else it goes on counting.
+        bounds = (used, len(identifiers))
+        if len(tables) == len(lists):
+            bounds = (first[k], first[k + 1])
         used += len(ids)
-        if any(n is None or n >= len(experiments) for n in numbers):
-            problems.append(f"{name}: reflections of experiments that were not given")
-            continue
-        for i, n in zip(ids, numbers):
-            if n in found:
-                problems.append(f"{name}: reflections of an experiment that has some")
-            found[n] = table.select(table["id"] == i)
+        numbers = _experiments_of(ids, names, identifiers, bounds)
+        if not numbers:
+            problems.append(f"{name}: the experiments of these reflections are missing")
+        for i in ids:
+            part = table.select(table["id"] == i)
+            if i not in numbers:
+                unmatched[name] = unmatched.get(name, 0) + len(part)
+            elif numbers[i] in found:
+                problems.append(f"{name}: a second table for the same experiment")
+            else:
+                found[numbers[i]] = part
     for k, name in enumerate(expt):
         if not problems and not any(first[k] <= n < first[k + 1] for n in found):
-            problems.append(f"{name}: experiments without reflections")
+            problems.append(f"{name}: the reflections of these experiments are missing")
     if problems:
         raise ValueError("\n".join(problems))
-    # An experiment without reflections keeps its number, with an empty table.
-    nothing = tables[0].select(flex.bool(len(tables[0]), False))
-    return (
-        experiments,
-        [found.get(n, nothing) for n in range(len(experiments))],
-        dataset,
-    )
+    return found, unmatched
 
 
-def _within_list(ids, names, identifiers, first, stop) -> list[int | None]:
-    """Numbers of the experiments of one table that goes with one list."""
-    own = identifiers[first:stop]
-    numbers: list[int | None] = []
-    for i in ids:
-        if names.get(i) and names[i] in own:
-            numbers.append(first + own.index(names[i]))
-        else:
-            # Tables of one experiment may have kept an id from a larger set.
-            place = 0 if len(ids) == 1 and stop - first == 1 else i
-            numbers.append(first + place if first + place < stop else None)
-    return numbers
+def _experiments_of(
+    ids: list[int], names: dict[int, str], identifiers: list[str], bounds
+) -> dict[int, int]:
+    """
+    Find the experiments of one table, by its ids.
+
+    By identifier among all experiments where these are unambiguous, else among those
+    within bounds; else by place.
+    """
+    first, stop = bounds
+    for low, high in ((0, len(identifiers)), (first, stop)):
+        own = identifiers[low:high]
+        if len(set(own)) == len(own) and any(names.get(i) in own for i in ids):
+            return {i: low + own.index(names[i]) for i in ids if names.get(i) in own}
+    if any(names.get(i) for i in ids) and all(identifiers[first:stop]):
+        return {}
+    if len(ids) == stop - first:
+        # As DIALS does: the lowest id is the first experiment, whatever it is called.
+        return dict(zip(ids, range(first, stop)))
+    return {i: first + i for i in ids if first + i < stop}
 
 
 def check_crystals(experiments: Sequence[Experiment]) -> None:

@@ -21,22 +21,16 @@ COMMANDS = [m for m in MODULES if m.parent.name == "command_line" and m.stem[0] 
 ROWS = (
     {"command_line", "xia2_insertion"},
     {"report"},
+    {"comparison", "session"},
     {"pairs", "spread", "rfactor", "ml", "reference", "simulation"},
-    {"incidence", "orientation", "beam"},
-    {"observations"},
+    {"incidence", "partners", "beam"},
+    {"observations", "input_files", "symmetry"},
+    {"orientation"},
+    {"threads"},
     {"versions"},
 )
 # Modules that stand beside the one that gives their concern its name.
-PARTS = {
-    "images": "observations",
-    "intensities": "observations",
-    "direction_grid": "incidence",
-    "partner_counter": "incidence",
-    "partner_kernels": "incidence",
-    "partner_search": "incidence",
-    "partners": "incidence",
-    "threads": "incidence",
-}
+PARTS: dict[str, str] = {}
 VAGUE_NAMES = {"utils", "util", "base", "helpers", "helper", "common", "misc"}
 
 

@@ -144,6 +144,7 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
             data.experiments,
             data.tables,
             data.dataset,
+            sum(data.unmatched.values()),
             **session.leaves(params.matching),
             **{field.name: getattr(params, field.name) for field in fields(Choices)},
             n_pairs_shown=params.n_pairs_shown,

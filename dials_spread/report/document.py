@@ -18,9 +18,9 @@ from dials.util.version import dials_version
 
 import dials_spread
 from dials_spread.observations import Observations
-from dials_spread.orientation import LaueOperators
 from dials_spread.pairs import Agreement, Estimate, Matches
 from dials_spread.report.labels import image_document
+from dials_spread.symmetry import LaueOperators
 
 LATER = (
     "spread",

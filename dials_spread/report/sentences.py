@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from tabulate import tabulate
 
+from dials_spread import symmetry
 from dials_spread.comparison import Comparison
 from dials_spread.observations import Observations
 from dials_spread.pairs import Estimate
@@ -20,6 +21,9 @@ INTENSITIES = {
     "profile": "profile-fitted intensities, with lp and qe applied, unscaled",
     "sum": "summed intensities, with lp, qe and partiality applied, unscaled",
 }
+
+POOR_CC = 0.5
+"""Images of one orientation that are indexed alike hardly ever correlate less."""
 
 
 def describe_input(observations: Observations) -> list[str]:
@@ -44,19 +48,26 @@ def describe_input(observations: Observations) -> list[str]:
     if n == 1:
         sentences.append(
             "There is one crystal only: its own images are compared with one another, "
-            "by symmetry, and no uncertainty over crystals can be given."
+            "and no uncertainty over crystals can be given. Neighbouring frames may "
+            "share a measurement; pairs related by symmetry do not."
         )
-    if observations.friedel:
-        mates = "Friedel mates count as equivalent"
-        if not observations.space_group.is_centric():
-            mates += (
-                "; in this space group multiple scattering tells them apart "
-                "(friedel=False keeps them separate)"
-            )
-        sentences.append(mates + ".")
-    else:
-        sentences.append("Friedel mates count as different.")
+    sentences.append(_about_friedel(observations))
     return sentences
+
+
+def _about_friedel(observations: Observations) -> str:
+    if not observations.friedel:
+        return "Friedel mates count as different."
+    text = "Friedel mates count as equivalent"
+    if (
+        observations.radiation == "electrons"
+        and not observations.space_group.is_centric()
+    ):
+        text += (
+            "; in this space group multiple scattering tells them apart "
+            "(friedel=False keeps them separate)"
+        )
+    return text + "."
 
 
 def with_interval(estimate: Estimate) -> str:
@@ -85,9 +96,10 @@ def describe_matches(comparison: Comparison) -> list[str]:
         ]
     images = np.union1d(matches.image_a, matches.image_b)
     same = comparison.summary_same["n_background"].n_pairs
+    same_text = f"{same:,}" if same else "none"
     return [
         f"{len(matches):,} pairs of images have at least {least} indices in common "
-        f"({len(images):,} images of {_crystals(comparison, images)}). In {same:,} of "
+        f"({len(images):,} images of {_crystals(comparison, images)}). In {same_text} of "
         f"them the beam directions in the crystal are within {comparison.tolerance:g}° "
         "of each other: the same orientation. The best pair shares "
         f"{matches.n_common[0]} indices, at {digits(matches.beam_angle[0])}°."
@@ -125,6 +137,7 @@ def describe_agreement(comparison: Comparison) -> list[str]:
             f"orientations, differ from these by s = {with_interval(others)}"
             + _verdict(summary["spread_ratio"])
         )
+    told += _about_indexing(comparison.observations, summary["cc"].median)
     if r.n_crystals < FEWEST_CRYSTALS:
         told.append(
             f"These pairs come from {r.n_crystals} "
@@ -132,6 +145,20 @@ def describe_agreement(comparison: Comparison) -> list[str]:
             f"takes {FEWEST_CRYSTALS}."
         )
     return told
+
+
+def _about_indexing(observations: Observations, cc: float) -> list[str]:
+    """Name the commonest reason why images that should agree do not."""
+    choices = symmetry.indexing_choices(
+        observations.space_group, observations.unit_cell
+    )
+    if choices == 1 or observations.n_crystals == 1 or not cc < POOR_CC:
+        return []
+    return [
+        f"The lattice leaves {choices} ways to index a crystal in this space group, and "
+        "so low a correlation is what different choices make. If the crystals were "
+        "indexed on their own, bring them to one choice first (dials.cosym)."
+    ]
 
 
 def _verdict(ratio: Estimate) -> str:
