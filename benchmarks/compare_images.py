@@ -38,6 +38,8 @@ WAVELENGTH = 0.0251
 D_MIN = 0.95
 HALF_THICKNESS = 0.0034
 TOP = 10
+MOST = 400
+"""More indices than any image has."""
 
 
 def lattice(cell, space_group):
@@ -57,7 +59,7 @@ def lattice(cell, space_group):
 
 @nb.njit(cache=True, nogil=True)
 def _excited(beam, reciprocal, out, counts):
-    """Indices near the Ewald sphere; with out of no columns they are only counted."""
+    """Indices near the Ewald sphere."""
     for i in range(len(beam)):
         n = 0
         for c in range(len(reciprocal)):
@@ -74,20 +76,24 @@ def make_images(n, reciprocal, rng):
     """Rows of the incidence matrix of n images, and their beam directions."""
     beam = rng.normal(size=(n, 3))
     beam /= np.linalg.norm(beam, axis=1, keepdims=True)
-    indptr = np.zeros(n + 1, dtype=np.int64)
-    parts = []
-    for start in range(0, n, 50000):
-        block = beam[start : start + 50000]
-        out = np.empty((len(block), 400), dtype=np.int32)
-        counts = np.zeros(len(block), dtype=np.int64)
-        run_blocks(
-            lambda a, b: _excited(block[a:b], reciprocal, out[a:b], counts[a:b]),
-            len(block),
-            2048,
-        )
-        parts.append(out[np.arange(400) < counts[:, None]])
-        indptr[start + 1 : start + 1 + len(block)] = counts
-    return np.cumsum(indptr), np.concatenate(parts), beam
+    out = np.empty((n, MOST), dtype=np.int16)
+    counts = np.zeros(n, dtype=np.int64)
+
+    def fill(first, stop):
+        _excited(beam[first:stop], reciprocal, out[first:stop], counts[first:stop])
+
+    run_blocks(fill, n, 2048)
+    column = np.empty(counts.sum(), dtype=np.int32)
+    indptr = np.concatenate([[0], np.cumsum(counts)])
+    _pack(out, counts, indptr, column)
+    return indptr, column, beam
+
+
+@nb.njit(cache=True)
+def _pack(out, counts, indptr, column):
+    for i in range(len(counts)):
+        for k in range(counts[i]):
+            column[indptr[i] + k] = out[i, k]
 
 
 def by_scipy(indptr, column, permutation):

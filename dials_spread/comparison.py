@@ -4,16 +4,14 @@ All of dials.compare_images but its arguments and its files.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from dials.array_family import flex
 from dxtbx.model import Experiment
 
-from dials_spread import pairs
 from dials_spread.incidence import Incidence, build_incidence
 from dials_spread.observations import Observations, build_observations
 from dials_spread.pairs import (
@@ -29,7 +27,24 @@ from dials_spread.pairs import (
 )
 from dials_spread.partners import Directions, find_partners
 
-logger = logging.getLogger("dials.spread.comparison")
+
+@dataclass(frozen=True)
+class Matching:
+    """
+    What a user may choose about matching.
+
+    Attributes:
+        top: Partners looked for, of each image.
+        min_common: Fewest indices in common.
+        exclude_same_crystal: Match images of different crystals only; a single crystal
+            is matched with itself.
+        same_orientation: Angle [°] up to which two beam directions are the same.
+    """
+
+    top: int = 10
+    min_common: int = 5
+    exclude_same_crystal: bool = True
+    same_orientation: float = 2.0
 
 
 @dataclass(frozen=True)
@@ -46,10 +61,9 @@ class Comparison:
         agreement: Of the pairs.
         summary: Medians over all pairs, with intervals over crystals.
         summary_same: The same over pairs of the same orientation.
-        tolerance: Angle [°] up to which beam directions are the same.
+        matching: How images were matched.
         shown: Numbers of the pairs that are shown in full.
         spots: One for each of these.
-        min_common: Fewest indices in common.
     """
 
     experiments: Sequence[Experiment]
@@ -60,21 +74,16 @@ class Comparison:
     agreement: Agreement
     summary: dict[str, Estimate]
     summary_same: dict[str, Estimate]
-    tolerance: float
+    matching: Matching
     shown: list[int]
     spots: list[SpotComparison]
-    min_common: int
 
 
 def compare_images(
     experiments: Sequence[Experiment],
     tables: Sequence[flex.reflection_table],
     dataset: Sequence[int] | None = None,
-    without_experiment: int = 0,
-    top: int = 10,
-    min_common: int = 5,
-    exclude_same_crystal: bool = True,
-    same_orientation: float = 2.0,
+    matching: Matching | None = None,
     n_pairs_shown: int = 6,
     pairs_shown: Sequence[Sequence[int]] = (),
     seed: int = 0,
@@ -89,15 +98,11 @@ def compare_images(
         experiments: One a crystal, of one space group and similar cells.
         tables: The reflections of each, in the same order; they are not changed.
         dataset: The number of the input list of each experiment.
-        without_experiment: Reflections whose experiment was not given, to be counted.
-        top: Partners looked for, of each image.
-        min_common: Fewest indices in common.
-        exclude_same_crystal: Match images of different crystals only.
-        same_orientation: Angle [°] up to which two beam directions are the same.
+        matching: How images are matched.
         n_pairs_shown: How many of the best pairs are compared spot by spot.
         pairs_shown: More of them: crystal and frame, crystal and frame.
         seed: For the bootstrap.
-        nproc: Threads.
+        nproc: Threads; all cores by default.
         progress: Show progress bars on a terminal.
         choices: About observations and images, see observations.Choices.
 
@@ -107,26 +112,17 @@ def compare_images(
     Raises:
         ValueError: The data do not serve, or a pair that is to be shown does not exist.
     """
+    matching = matching or Matching()
     observations = build_observations(experiments, tables, dataset, **choices)
-    if without_experiment:
-        dropped = {"no experiment": without_experiment, **observations.dropped}
-        observations = replace(observations, dropped=dropped)
     scales = crystal_scales(observations)
     incidence = build_incidence(observations, scales)
-    _check_images(incidence, min_common)
-    matches = _match(
-        observations, incidence, top, min_common, exclude_same_crystal, nproc, progress
-    )
+    _check_images(incidence, matching.min_common)
+    matches = _match(observations, incidence, matching, nproc, progress)
     agreement = compare_pairs(observations, incidence, matches)
-    shown = list(range(min(n_pairs_shown, len(matches))))
-    shown += [
-        number
-        for pair in pairs_shown
-        if (number := _find_pair(observations, matches, pair)) not in shown
-    ]
-    data = (observations, incidence, matches, agreement)
+    shown = _choose_pairs(observations, matches, n_pairs_shown, pairs_shown)
     every = np.ones(len(matches), dtype=bool)
-    same = pairs.same_orientation(matches, same_orientation)
+    same = matches.beam_angle <= matching.same_orientation
+    data = (observations, matches, agreement)
     return Comparison(
         experiments=experiments,
         observations=observations,
@@ -134,16 +130,11 @@ def compare_images(
         scales=scales,
         matches=matches,
         agreement=agreement,
-        summary=summarise(
-            observations, matches, agreement, every, np.random.default_rng(seed)
-        ),
-        summary_same=summarise(
-            observations, matches, agreement, same, np.random.default_rng(seed)
-        ),
-        tolerance=same_orientation,
+        summary=summarise(*data, every, np.random.default_rng(seed)),
+        summary_same=summarise(*data, same, np.random.default_rng(seed)),
+        matching=matching,
         shown=shown,
-        spots=[compare_spots(*data, number, scales) for number in shown],
-        min_common=min_common,
+        spots=[compare_spots(*data, incidence, number, scales) for number in shown],
     )
 
 
@@ -160,33 +151,45 @@ def _check_images(incidence: Incidence, min_common: int) -> None:
 def _match(
     observations: Observations,
     incidence: Incidence,
-    top: int,
-    min_common: int,
-    exclude_same_crystal: bool,
+    matching: Matching,
     nproc: int | None,
     progress: bool,
 ) -> Matches:
     """Find the best partners of every image and rank the pairs."""
-    exclude = exclude_same_crystal and observations.n_crystals > 1
+    exclude = matching.exclude_same_crystal and observations.n_crystals > 1
     images = observations.images
-    wavelength = 1 / np.median(np.linalg.norm(images.s0, axis=1))
     partners = find_partners(
         incidence.indptr,
         incidence.column,
         incidence.permutation,
         Directions(
-            images.beam,
-            incidence.reciprocal,
-            incidence.operators.on_directions,
-            wavelength,
+            beam=images.beam,
+            reciprocal=incidence.reciprocal,
+            on_directions=incidence.operators.on_directions,
+            wavelength=1 / np.median(np.linalg.norm(images.s0, axis=1)),
         ),
-        top=top,
-        min_common=min_common,
+        top=matching.top,
+        min_common=matching.min_common,
         group=images.crystal if exclude else None,
         nproc=nproc,
         progress=progress,
     )
     return match_images(observations, incidence, partners)
+
+
+def _choose_pairs(
+    observations: Observations,
+    matches: Matches,
+    n_best: int,
+    named: Sequence[Sequence[int]],
+) -> list[int]:
+    """The pairs to be shown: the best, then those that the user named."""
+    shown = list(range(min(n_best, len(matches))))
+    for pair in named:
+        number = _find_pair(observations, matches, pair)
+        if number not in shown:
+            shown.append(number)
+    return shown
 
 
 def _find_pair(

@@ -36,7 +36,7 @@ from dials.util import Sorry, show_mail_handle_errors
 from libtbx import Auto
 
 from dials_spread import session
-from dials_spread.comparison import compare_images
+from dials_spread.comparison import Matching, compare_images
 from dials_spread.input_files import read_files
 from dials_spread.observations import Choices
 from dials_spread.report.document import Provenance
@@ -144,8 +144,8 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
             data.experiments,
             data.tables,
             data.dataset,
-            sum(data.unmatched.values()),
-            **session.leaves(params.matching),
+            Matching(**session.leaves(params.matching)),
+            without_experiment=sum(data.unmatched.values()),
             **{field.name: getattr(params, field.name) for field in fields(Choices)},
             n_pairs_shown=params.n_pairs_shown,
             pairs_shown=params.pair,

@@ -229,6 +229,7 @@ def build_observations(
     experiments: ExperimentList,
     tables: Sequence[flex.reflection_table],
     dataset: Sequence[int] | None = None,
+    without_experiment: int = 0,
     **choices,
 ) -> Observations:
     """
@@ -238,6 +239,7 @@ def build_observations(
         experiments: One a crystal, of one space group and similar cells.
         tables: The reflections of each experiment, in the same order.
         dataset: The number of the input list of each experiment; all 0 by default.
+        without_experiment: Reflections whose experiment was not given, to be counted.
         choices: Attributes of Choices.
 
     Returns:
@@ -249,7 +251,7 @@ def build_observations(
     chosen = Choices(**choices)
     choice = choose_intensity(tables, chosen.intensity)
     parts = [_read_crystal(e, t, choice, chosen) for e, t in zip(experiments, tables)]
-    dropped = _count_dropped(parts, choice)
+    dropped = _count_dropped(parts, choice, without_experiment)
     entries = _lay_out_entries(parts)
     cell = reference_cell(experiments)
     space_group = experiments[0].crystal.get_space_group()
@@ -287,8 +289,11 @@ def build_observations(
     )
 
 
-def _count_dropped(parts: Sequence[_OneCrystal], choice: str) -> dict[str, int]:
+def _count_dropped(
+    parts: Sequence[_OneCrystal], choice: str, without_experiment: int
+) -> dict[str, int]:
     reasons = sum(p.reasons for p in parts)
+    reasons[REASONS.index("no experiment")] += without_experiment
     dropped = {r: int(n) for r, n in zip(REASONS, reasons) if n}
     if not any(len(p.row) for p in parts):
         told = ", ".join(f"{r}: {n}" for r, n in dropped.items()) or "empty tables"

@@ -17,7 +17,7 @@ from dials_spread.pairs.agreement import Agreement, compare_pairs
 from dials_spread.pairs.matching import Matches, match_images
 from dials_spread.pairs.scales import crystal_scales
 from dials_spread.pairs.spots import SpotComparison, compare_spots
-from dials_spread.pairs.summary import Estimate, same_orientation, summarise
+from dials_spread.pairs.summary import Estimate, summarise
 
 __all__ = [
     "Agreement",
@@ -28,6 +28,5 @@ __all__ = [
     "compare_spots",
     "crystal_scales",
     "match_images",
-    "same_orientation",
     "summarise",
 ]

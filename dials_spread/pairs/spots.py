@@ -98,11 +98,28 @@ def _describe(values: list[np.ndarray], function, least: int) -> np.ndarray:
     return np.array([function(v) if len(v) >= least else np.nan for v in values])
 
 
+def _turned_positions(
+    observations: Observations, incidence: Incidence, matches: Matches, pair: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Positions across the beam of all entries, as on a and as on b but turned onto a."""
+    turn = orientation.turn_matrix(
+        matches.in_plane_angle[pair], bool(matches.mirrored[pair])
+    )
+    images = observations.images
+    axes = orientation.axes_across(images.s0)
+    hkl = incidence.miller_index[incidence.column]
+    place_a, place_b = (
+        hkl @ (axes[image] @ images.setting[image]).T
+        for image in (matches.image_a[pair], matches.image_b[pair])
+    )
+    return place_a, place_b @ turn.T, turn
+
+
 def compare_spots(
     observations: Observations,
-    incidence: Incidence,
     matches: Matches,
     agreement: Agreement,
+    incidence: Incidence,
     pair: int,
     scales: np.ndarray,
 ) -> SpotComparison:
@@ -111,9 +128,9 @@ def compare_spots(
 
     Args:
         observations: The observations.
-        incidence: With all crystals on one scale.
         matches: The pairs.
         agreement: Of the pairs, for the scale k.
+        incidence: With all crystals on one scale.
         pair: Number of the pair.
         scales: Shape (crystals,), what the intensities of each crystal were divided by.
 
@@ -125,48 +142,26 @@ def compare_spots(
     d = observations.d_spacing[incidence.unique[on_a]]
     order = np.lexsort((incidence.column[on_a], -d))
     on_a, on_b, d = on_a[order], on_b[order], d[order]
-    unique = incidence.unique[on_a]
     k, unit = agreement.scale[pair], scales[observations.images.crystal[a]]
     k = k if np.isfinite(k) else 1.0
-
     intensity, sigma = unit * incidence.intensity, unit * np.sqrt(incidence.variance)
-    spot, entry = _background(incidence, a, b, unique)
-    values = np.split(
-        intensity[entry], np.searchsorted(spot, np.arange(1, len(unique)))
-    )
     i_a, i_b = intensity[on_a], k * intensity[on_b]
     s_a, s_b = sigma[on_a], k * sigma[on_b]
-    weight = np.bincount(spot, sigma[entry] ** -2, minlength=len(unique))
-    summed = np.bincount(spot, intensity[entry] / sigma[entry] ** 2, len(unique))
-    merged = (summed + i_a / s_a**2 + i_b / s_b**2) / (weight + s_a**-2 + s_b**-2)
-
-    turn = orientation.turn_matrix(
-        matches.in_plane_angle[pair], bool(matches.mirrored[pair])
-    )
-    images = observations.images
-    axes = orientation.axes_across(images.s0)
-    hkl = incidence.miller_index[incidence.column]
-    place_a, place_b = (
-        hkl @ (axes[image] @ images.setting[image]).T for image in (a, b)
-    )
-    place_b = place_b @ turn.T
+    spot, entry = _background(incidence, a, b, incidence.unique[on_a])
+    place_a, place_b, turn = _turned_positions(observations, incidence, matches, pair)
     return SpotComparison(
         image_a=a,
         image_b=b,
-        miller_index=hkl[on_a],
+        miller_index=incidence.miller_index[incidence.column[on_a]],
         d_spacing=d,
         intensity_a=i_a,
         sigma_a=s_a,
         intensity_b=i_b,
         sigma_b=s_b,
         z=(i_a - i_b) / np.hypot(s_a, s_b),
-        background_n=np.array([len(v) for v in values]),
-        background_mean=_describe(values, np.mean, 1),
-        background_median=_describe(values, np.median, 1),
-        background_sd=_describe(values, lambda v: np.std(v, ddof=1), 2),
-        percentile_a=np.array([_percentile(i, v) for i, v in zip(i_a, values)]),
-        percentile_b=np.array([_percentile(i, v) for i, v in zip(i_b, values)]),
-        merged_mean=merged,
+        **_describe_background(
+            spot, intensity[entry], sigma[entry], i_a, s_a, i_b, s_b
+        ),
         background_spot=spot,
         background_intensity=intensity[entry],
         position_a=place_a[on_a],
@@ -175,3 +170,21 @@ def compare_spots(
         spots_b=place_b[incidence.row(b)],
         turn=turn,
     )
+
+
+def _describe_background(spot, values, sigma, i_a, s_a, i_b, s_b) -> dict:
+    """Statistics of the background of each spot, and the mean of everything."""
+    n = len(i_a)
+    weight = np.bincount(spot, sigma**-2, minlength=n)
+    summed = np.bincount(spot, values / sigma**2, minlength=n)
+    merged = (summed + i_a / s_a**2 + i_b / s_b**2) / (weight + s_a**-2 + s_b**-2)
+    among = np.split(values, np.searchsorted(spot, np.arange(1, n)))
+    return {
+        "background_n": np.array([len(v) for v in among]),
+        "background_mean": _describe(among, np.mean, 1),
+        "background_median": _describe(among, np.median, 1),
+        "background_sd": _describe(among, lambda v: np.std(v, ddof=1), 2),
+        "percentile_a": np.array([_percentile(i, v) for i, v in zip(i_a, among)]),
+        "percentile_b": np.array([_percentile(i, v) for i, v in zip(i_b, among)]),
+        "merged_mean": merged,
+    }

@@ -138,18 +138,3 @@ def summarise(
     return {
         name: bootstrap_median(x[selected], a, b, rng) for name, x in columns.items()
     }
-
-
-def same_orientation(matches: Matches, tolerance: float) -> np.ndarray:
-    """
-    Select pairs whose beam directions agree.
-
-    Args:
-        matches: n pairs. Indices in common do not make two orientations equal: images
-            far apart may share a row.
-        tolerance: [°].
-
-    Returns:
-        Shape (n,), bool.
-    """
-    return matches.beam_angle <= tolerance

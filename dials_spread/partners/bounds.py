@@ -45,7 +45,7 @@ def _better(n, distance, partner, n2, distance2, partner2):
 
 
 @nb.njit(cache=True)
-def insert(i, best, filled, j, op, n, distance):
+def insert(i, best, filled, j, op, n, distance, stands):
     """
     Put a candidate into the sorted list of one image's best partners.
 
@@ -59,6 +59,7 @@ def insert(i, best, filled, j, op, n, distance):
         op: Its operator.
         n: Indices in common.
         distance: Between the beam directions.
+        stands: Whether the candidate may stand in the list, with another operator.
 
     Returns:
         The number of places that are filled now.
@@ -74,7 +75,7 @@ def insert(i, best, filled, j, op, n, distance):
     ):
         return filled
     place = filled
-    for p in range(filled):
+    for p in range(filled if stands else 0):
         if best.partners[i, p] == j:
             if not _better(n, distance, j, best.commons[i, p], best.distances[i, p], j):
                 return filled

@@ -115,7 +115,7 @@ def _collect(i, op, least, count, maxima, beam, on_directions, best, filled):
             if filled == top and n_common < best.commons[i, top - 1]:
                 continue
             distance = _distance(i, j, op, beam, on_directions)
-            filled = insert(i, best, filled, j, op, n_common, distance)
+            filled = insert(i, best, filled, j, op, n_common, distance, op > 0)
     return filled
 
 

@@ -134,7 +134,7 @@ def _try_cell(first, stop, i, sign, low, high, rows, b, grid, mark, best, filled
         if sign < 0:
             x, y, z = x - 2 * b[0], y - 2 * b[1], z - 2 * b[2]
         distance = math.sqrt(x * x + y * y + z * z)
-        filled = insert(i, best, filled, j, op, common, distance)
+        filled = insert(i, best, filled, j, op, common, distance, m > 1)
     return filled
 
 

@@ -119,6 +119,45 @@ def match_documents(
     return documents
 
 
+def input_document(
+    files: Sequence[str], observations: Observations, scales: np.ndarray
+) -> dict:
+    """
+    Describe what went in.
+
+    Args:
+        files: Names of the input files.
+        observations: The observations.
+        scales: Shape (crystals,), what intensities of each were divided by.
+
+    Returns:
+        Numbers of everything, and what was left out.
+    """
+    crystals = [
+        {
+            "dataset": dataset,
+            "crystal": c,
+            "images": (observations.images.crystal == c).sum(),
+            "observations": (observations.crystal == c).sum(),
+            "scale": scales[c],
+        }
+        for c, dataset in enumerate(observations.dataset)
+    ]
+    return {
+        "files": list(files),
+        "crystals": observations.n_crystals,
+        "images": len(observations.images),
+        "observations": len(observations),
+        "unique": len(observations.unique_index),
+        "dropped": observations.dropped,
+        "outside_scan": observations.outside_scan,
+        "space_group": str(observations.space_group.info()),
+        "unit_cell": observations.unit_cell.parameters(),
+        "radiation": observations.radiation,
+        "by_crystal": crystals,
+    }
+
+
 def comparison_document(
     provenance: Provenance,
     observations: Observations,
@@ -143,34 +182,11 @@ def comparison_document(
     Returns:
         The document.
     """
-    images = observations.images
-    crystals = [
-        {
-            "dataset": int(observations.dataset[c]),
-            "crystal": c,
-            "images": int((images.crystal == c).sum()),
-            "observations": int((observations.crystal == c).sum()),
-            "scale": scales[c],
-        }
-        for c in range(len(observations.dataset))
-    ]
     document = {
         "command": provenance.command,
         "version": dials_spread.__version__,
         "dials_version": dials_version(),
-        "input": {
-            "files": list(provenance.files),
-            "crystals": observations.n_crystals,
-            "images": len(images),
-            "observations": len(observations),
-            "unique": len(observations.unique_index),
-            "dropped": observations.dropped,
-            "outside_scan": observations.outside_scan,
-            "space_group": str(observations.space_group.info()),
-            "unit_cell": observations.unit_cell.parameters(),
-            "radiation": observations.radiation,
-            "by_crystal": crystals,
-        },
+        "input": input_document(provenance.files, observations, scales),
         "intensity": observations.choice,
         "friedel": observations.friedel,
         "parameters": provenance.parameters,

@@ -88,7 +88,7 @@ def describe_matches(comparison: Comparison) -> list[str]:
     Returns:
         Sentences.
     """
-    matches, least = comparison.matches, comparison.min_common
+    matches, least = comparison.matches, comparison.matching.min_common
     if not len(matches):
         return [
             f"No two images have {least} indices in common: nothing to compare. Lower "
@@ -100,7 +100,7 @@ def describe_matches(comparison: Comparison) -> list[str]:
     return [
         f"{len(matches):,} pairs of images have at least {least} indices in common "
         f"({len(images):,} images of {_crystals(comparison, images)}). In {same_text} of "
-        f"them the beam directions in the crystal are within {comparison.tolerance:g}° "
+        f"them the beam directions in the crystal are within {comparison.matching.same_orientation:g}° "
         "of each other: the same orientation. The best pair shares "
         f"{matches.n_common[0]} indices, at {digits(matches.beam_angle[0])}°."
     ]
@@ -269,7 +269,7 @@ def agreement_table(comparison: Comparison) -> str:
             interval = f"{digits(e.low)} – {digits(e.high)}"
             row += [digits(e.median), interval, e.n_pairs, e.n_crystals]
         rows.append(row)
-    same = f"within {comparison.tolerance:g}°"
+    same = f"within {comparison.matching.same_orientation:g}°"
     header = ["median over pairs", same, "95 %", "pairs", "crystals"]
     header += ["all", "95 %", "pairs", "crystals"]
     return tabulate(rows, header, tablefmt="rst", disable_numparse=True)
