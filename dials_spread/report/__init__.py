@@ -1,0 +1,1 @@
+"""Plots, figures and the self-contained HTML page that shows them."""
