@@ -67,9 +67,15 @@ class Picture:
 
     def encode(self) -> list[str]:
         """Give a, b and their overlay as PNG in data URLs."""
-        dark = [darkness(p) for p in (self.pixels_a, self.pixels_b)]
-        grey = [(255 * (1 - d)).astype(np.uint8) for d in dark]
-        return [_data_url(g) for g in grey] + [_data_url(_overlay(*dark))]
+        a, b = darkness(self.pixels_a), darkness(self.pixels_b)
+        level = np.arange(LEVELS)
+        grey = np.repeat(255 - 255 * level // (LEVELS - 1), 3).reshape(-1, 3)
+        both = _palette(np.repeat(level, LEVELS), np.tile(level, LEVELS))
+        return [
+            _data_url(a, grey.astype(np.uint8)),
+            _data_url(b, grey.astype(np.uint8)),
+            _data_url(LEVELS * a + b, both),
+        ]
 
 
 def ring_background(pixels: np.ndarray) -> np.ndarray:
@@ -97,38 +103,38 @@ def ring_background(pixels: np.ndarray) -> np.ndarray:
 
 def darkness(pixels: np.ndarray) -> np.ndarray:
     """
-    Turn counts into what is printed, 0 for paper and 1 for black.
+    Turn counts into what is printed, 0 for paper and LEVELS - 1 for black.
 
     Args:
         pixels: Shape (n, n), centred on the beam; nan where nothing was recorded.
 
     Returns:
-        Shape (n, n), in steps: the square root of the counts above the background,
-        which shows weak spots beside strong ones.
+        Shape (n, n), int: by the square root of the counts above the background, which
+        shows weak spots beside strong ones.
     """
     above = np.nan_to_num(pixels - ring_background(pixels))
     high = np.percentile(above, BRIGHT_PERCENTILE)
     if high <= 0:
         high = max(above.max(), 1.0)
     part = np.sqrt(np.clip(above / high, 0, 1))
-    return np.round(part * (LEVELS - 1)) / (LEVELS - 1)
+    return np.round(part * (LEVELS - 1)).astype(int)
 
 
-def _overlay(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Print one over the other in two inks: common spots come out dark."""
-    paper = np.ones((*a.shape, 3))
-    for part, ink in zip((a, b), INKS):
-        paper *= 1 - part[..., None] * (1 - np.array(ink) / 255)
-    return (255 * paper).astype(np.uint8)
+def _palette(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Colours of two inks on white paper: where both are, it comes out dark."""
+    paper = np.ones((a.size, 3))
+    for level, ink in zip((a, b), INKS):
+        part = level[:, None] / (LEVELS - 1)
+        paper *= 1 - part * (1 - np.array(ink) / 255)
+    return np.round(255 * paper).astype(np.uint8)
 
 
-def _data_url(pixels: np.ndarray) -> str:
-    """PNG with a palette, which compresses best."""
-    image = Image.fromarray(pixels)
-    if pixels.ndim == 3:
-        image = image.quantize(colors=64, dither=Image.Dither.NONE)
+def _data_url(numbers: np.ndarray, palette: np.ndarray) -> str:
+    """A PNG with a palette, which is small and exact."""
+    image = Image.fromarray(numbers.astype(np.uint8), "P")
+    image.putpalette(palette.tobytes())
     stream = io.BytesIO()
-    image.save(stream, "PNG", optimize=True)
+    image.save(stream, "PNG", bits=4 if len(palette) <= 16 else 8)
     return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
