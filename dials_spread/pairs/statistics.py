@@ -15,7 +15,10 @@ STRONG = 3.0
 FEWEST_RATIOS = 3
 """Strong reflections needed for a median ratio."""
 
-BISECTIONS = 60
+TRIALS = 40
+"""Trial values of a variance: the likelihood can have more than one maximum."""
+
+BISECTIONS = 36
 """Halvings of the logarithm: the result is exact to a part in 10⁶ and better."""
 
 
@@ -136,8 +139,10 @@ def excess_variances(
     """
     Fit v of each group in Var = known + v · unknown to squared deviations from zero.
 
-    By maximum likelihood for normal deviations: the slope of the likelihood in v is
-    Σ unknown (square - Var) / Var², and its root is found by bisection of log v.
+    By maximum likelihood for normal deviations. The likelihood can have several maxima,
+    one of them at zero, where a few variances are known much better than others: the
+    best of some trial values shows which is the highest, and the root of the slope in
+    v, Σ unknown (square - Var) / Var², is found near it by bisection of log v.
 
     Args:
         square: Shape (m,), squared deviations.
@@ -155,6 +160,10 @@ def excess_variances(
         total = known + v[group] * unknown
         return sums(unknown * (square - total) / total**2, start)
 
+    def likelihood(v):
+        total = known + v[group] * unknown
+        return -0.5 * sums(np.log(total) + square / total, start)
+
     depends = np.maximum.reduceat(unknown, start[:-1]) > 0
     has = unknown > 0
     divisor = np.where(has, unknown, 1)
@@ -162,8 +171,22 @@ def excess_variances(
     high = np.maximum.reduceat(np.where(has, square / divisor, 0), start[:-1])
     high = np.maximum(high, 1e-300)
     low = np.minimum.reduceat(np.where(has, known / divisor, np.inf), start[:-1])
-    low = 1e-6 * np.minimum(low, high)
-    needed = depends & (slope(np.zeros(len(low))) > 0)
+    low = 0.1 * np.minimum(low, high)
+    step = (high / low) ** (1 / (TRIALS - 1))
+
+    best = np.zeros(len(low))
+    highest = likelihood(best)
+    for trial in range(TRIALS):
+        v = low * step**trial
+        now = likelihood(v)
+        best, highest = np.where(now > highest, v, best), np.maximum(now, highest)
+    rising = slope(best) > 0
+    from_zero = best == 0
+    needed = depends & (rising | ~from_zero)
+    high = np.where(from_zero, low, np.where(rising, best * step, best))
+    # Far below the first trial value a millionth is as good as zero.
+    low = np.where(rising & ~from_zero, best, np.where(best > low, best / step, 0))
+    low = np.where(low > 0, low, 1e-6 * high)
     for _ in range(BISECTIONS):
         middle = np.sqrt(low * high)
         rising = slope(middle) > 0
