@@ -118,5 +118,5 @@ def digits(value: float | None, n: int = 3) -> str:
         return f"{int(value):,}".replace("-", "−")
     decimals = n - 1 - int(np.floor(np.log10(abs(value))))
     if decimals > 6:
-        return f"{value:.{n - 1}e}"
+        return f"{value:.{n - 1}e}".replace("-", "−")
     return f"{value:,.{max(decimals, 0)}f}".replace("-", "−")

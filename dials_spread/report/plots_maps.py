@@ -259,7 +259,8 @@ def image_map(
     texts = pair_texts(observations, matches, agreement, drawn)
     n, n_common = len(observations.images), matches.n_common[drawn]
     r_factor = agreement.r_factor[drawn]
-    worst = np.percentile(r_factor[np.isfinite(r_factor)], 95) if len(drawn) else 1.0
+    known = np.flatnonzero(np.isfinite(r_factor))
+    worst = np.percentile(r_factor[known], 95) if len(known) else 1.0
     size = float(np.clip(420 / n, 3, 12))
     counts = (n_common.min(initial=0), n_common.max(initial=1))
     low, high = np.minimum(a, b), np.maximum(a, b)
@@ -270,7 +271,10 @@ def image_map(
             _map_trace(
                 low, high, n_common, texts, size, SEQUENTIAL, counts, "n in common", 1
             ),
-            _map_trace(high, low, r_factor, texts, size, WARM, (0, worst), "R", 0.48),
+            _map_trace(
+                *(high[known], low[known], r_factor[known], [texts[i] for i in known]),
+                *(size, WARM, (0, worst), "R", 0.48),
+            ),
         ],
         MAP_HELP,
         "Matched images: n in common above, R below the diagonal"

@@ -204,6 +204,7 @@ def _centre_mark() -> dict:
     return {
         "type": "scatter",
         "mode": "markers",
+        "name": "direct beam",
         "x": [0],
         "y": [0],
         "marker": {"symbol": "cross-thin-open", "color": INK, "size": 12},

@@ -142,6 +142,8 @@ def _draw_scatter(figure, axes, trace: dict) -> None:
 
 
 def _draw_markers(figure, axes, trace: dict, x, y, label: str) -> None:
+    if not len(x):
+        return
     marker = trace["marker"]
     symbol = marker.get("symbol", "circle")
     kwargs = {"marker": MARKERS[symbol], "label": label, "zorder": 3}
