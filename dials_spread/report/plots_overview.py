@@ -236,7 +236,7 @@ def _dots(x, y, name: str, colour: str, texts: list[str]) -> dict:
         "name": name,
         "x": x,
         "y": y,
-        "marker": {"color": colour, "size": 5, "opacity": 0.5},
+        "marker": {"color": colour, "size": 5 if len(x) > 200 else 8, "opacity": 0.5},
         "text": texts,
         "hovertemplate": "%{text}<extra></extra>",
     }
@@ -293,7 +293,7 @@ def angle_plot(
         xaxis=axis(
             "Angle between the beam directions in the crystal [°]", rangemode="tozero"
         ),
-        yaxis=axis(NAMES[quantity], range=[-0.02 * highest, highest or 1.0]),
+        yaxis=axis(NAMES[quantity], range=[-0.02 * (highest or 1), highest or 1]),
         legend=legend_above(),
         margin={"l": 65, "r": 20, "t": 112, "b": 60},
         height=490,
