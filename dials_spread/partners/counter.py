@@ -5,11 +5,18 @@ The compiled counter over an inverted index: exact partners without geometry.
 from __future__ import annotations
 
 import math
+from collections import namedtuple
 
 import numba as nb
 import numpy as np
 
 from dials_spread.partners.bounds import insert
+
+Index = namedtuple("Index", "inverse start images")
+"""What undoes the operators, and the images that have each column."""
+
+Tally = namedtuple("Tally", "count maxima histogram")
+"""What a thread needs: a count for every image (zero before and after), and more."""
 
 DEPTH = 16
 """Counts in a stripe: one comparison tells whether any of them matters."""
@@ -45,12 +52,41 @@ def invert(column, indptr, n_columns, images):
 
 
 @nb.njit(cache=True)
-def _count_image(i, op, rows, inverse, start, images, count):
+def new_tally(n, n_columns, narrow):
+    """
+    Give a thread what it needs to count.
+
+    Args:
+        n: Number of images.
+        n_columns: Number of columns, which bounds the indices of an image.
+        narrow: Any array of an unsigned type that holds the number of indices on any
+            image: the narrower, the faster.
+    """
+    return Tally(
+        np.zeros(n, dtype=narrow.dtype),
+        np.empty((n + DEPTH - 1) // DEPTH, dtype=narrow.dtype),
+        np.zeros(n_columns + 1, dtype=np.int64),
+    )
+
+
+@nb.njit(cache=True)
+def steps_needed(i, rows, index):
+    """Say how many steps the count for one image takes."""
+    steps = 0
+    for op in range(len(index.inverse)):
+        for q in range(rows.indptr[i], rows.indptr[i + 1]):
+            c = index.inverse[op, rows.column[q]]
+            steps += index.start[c + 1] - index.start[c]
+    return steps
+
+
+@nb.njit(cache=True)
+def _count_shared(i, op, rows, index, count):
     """Count the indices that image i shares with every image under an operator."""
     for q in range(rows.indptr[i], rows.indptr[i + 1]):
-        c = inverse[op, rows.column[q]]
-        for p in range(start[c], start[c + 1]):
-            count[images[p]] += 1
+        c = index.inverse[op, rows.column[q]]
+        for p in range(index.start[c], index.start[c + 1]):
+            count[index.images[p]] += 1
 
 
 @nb.njit(cache=True)
@@ -101,12 +137,12 @@ def _distance(i, j, op, beam, on_directions):
 
 
 @nb.njit(cache=True)
-def _collect(i, op, least, count, maxima, beam, on_directions, best, filled):
+def _collect(i, op, least, tally, beam, on_directions, best, filled, stands):
     """Put all images that share enough into the list."""
     top = best.partners.shape[1]
-    stripes = len(maxima)
+    count, stripes = tally.count, len(tally.maxima)
     for s in range(stripes):
-        if maxima[s] < least:
+        if tally.maxima[s] < least:
             continue
         for j in range(s, len(count), stripes):
             n_common = np.int64(count[j])
@@ -115,7 +151,7 @@ def _collect(i, op, least, count, maxima, beam, on_directions, best, filled):
             if filled == top and n_common < best.commons[i, top - 1]:
                 continue
             distance = _distance(i, j, op, beam, on_directions)
-            filled = insert(i, best, filled, j, op, n_common, distance, op > 0)
+            filled = insert(i, best, filled, j, op, n_common, distance, stands)
     return filled
 
 
@@ -132,42 +168,58 @@ def _forget_group(i, group, count):
         j += 1
 
 
+@nb.njit(cache=True)
+def count_image(i, rows, index, tally, beam, on_directions, best, filled):
+    """
+    Fill the partners of one image.
+
+    Args:
+        i: The image.
+        rows: The incidence matrix; the images of a group follow one another.
+        index: The inverted index.
+        tally: To count in.
+        beam: Shape (n, 3), or (0, 3) where it is not known.
+        on_directions: Shape (operators, 3, 3).
+        best: The lists of partners.
+        filled: Places of the list that are filled already.
+
+    Returns:
+        The number of places that are filled now.
+    """
+    top = best.partners.shape[1]
+    before = filled
+    for op in range(len(index.inverse)):
+        _count_shared(i, op, rows, index, tally.count)
+        _forget_group(i, rows.group, tally.count)
+        least = rows.min_common
+        if filled == top:
+            least = max(least, np.int64(best.commons[i, top - 1]))
+        largest = _stripe_maxima(tally.count, tally.maxima, tally.histogram)
+        if largest >= least:
+            least = _threshold(tally.histogram, largest, top, least)
+            stands = op > 0 or before > 0
+            filled = _collect(
+                i, op, least, tally, beam, on_directions, best, filled, stands
+            )
+        tally.count[:] = 0
+    return filled
+
+
 @nb.njit(cache=True, nogil=True)
-def count_images(
-    first, stop, rows, inverse, start, images, beam, on_directions, narrow, best
-):
+def count_images(first, stop, rows, index, beam, on_directions, narrow, best):
     """
     Fill the partners of images first to stop - 1.
 
     Args:
         first: First image.
         stop: One past the last.
-        rows: The incidence matrix; the images of a group follow one another.
-        inverse: Shape (operators, columns), undoes the operators.
-        start: Shape (columns + 1,), from invert.
-        images: Shape (m,), from invert.
-        beam: Shape (n, 3), or (0, 3) where it is not known.
-        on_directions: Shape (operators, 3, 3).
-        narrow: Any array of an unsigned type that holds the number of indices on any
-            image: the narrower, the faster.
+        rows: As for count_image, with the next three.
+        index: The inverted index.
+        beam: Of the images.
+        on_directions: The operators.
+        narrow: As for new_tally.
         best: Filled by this function.
     """
-    n, top = len(rows.indptr) - 1, best.partners.shape[1]
-    count = np.zeros(n, dtype=narrow.dtype)
-    maxima = np.empty((n + DEPTH - 1) // DEPTH, dtype=narrow.dtype)
-    histogram = np.zeros(len(rows.permutation[0]) + 1, dtype=np.int64)
+    tally = new_tally(len(rows.indptr) - 1, rows.permutation.shape[1], narrow)
     for i in range(first, stop):
-        filled = 0
-        for op in range(len(inverse)):
-            _count_image(i, op, rows, inverse, start, images, count)
-            _forget_group(i, rows.group, count)
-            least = rows.min_common
-            if filled == top:
-                least = max(least, np.int64(best.commons[i, top - 1]))
-            largest = _stripe_maxima(count, maxima, histogram)
-            if largest >= least:
-                least = _threshold(histogram, largest, top, least)
-                filled = _collect(
-                    i, op, least, count, maxima, beam, on_directions, best, filled
-                )
-            count[:] = 0
+        count_image(i, rows, index, tally, beam, on_directions, best, 0)

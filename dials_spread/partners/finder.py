@@ -11,25 +11,21 @@ Functions:
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
 
 from dials_spread.partners.bounds import excitation_limits
-from dials_spread.partners.counter import count_images, invert
+from dials_spread.partners.counter import Index, count_images, invert
 from dials_spread.partners.grid import build_grid
 from dials_spread.partners.search import Best, Geometry, Grid, Rows, search_images
 from dials_spread.threads import run_blocks
 
-COUNT_SECONDS = 1e-9
-"""What one step of the counter takes, roughly, on two cores."""
+STEP_SECONDS = 2e-9
+"""What one step of the counter takes, roughly."""
 
-TRIAL_SECONDS = 0.2
-"""A count this short is made without further ado."""
-
-TRIAL = 256
-"""Images on which the search is tried."""
+PREPARATION_SECONDS = 0.5
+"""A count this short is made without looking at the geometry."""
 
 BLOCK = 2048
 """Images that a thread takes at once."""
@@ -112,7 +108,7 @@ def find_partners(
         nproc: Threads; all cores by default.
         progress: Show a progress bar on a terminal.
         method: "counter", "geometry" (with directions), or "auto" for what will be
-            faster: the result is the same.
+            faster; the result is the same.
 
     Returns:
         The partners.
@@ -143,71 +139,54 @@ def find_partners(
 
 
 def _choose(rows, directions, best, method):
-    """
-    Give a function that fills the partners of a range of images.
-
-    The cost of counting is known beforehand, that of the search is tried on some
-    images; what the trial writes into ``best`` is overwritten later.
-    """
-    count = _counter(rows, directions, best)
-    if directions is None or method == "counter":
-        return count
-    counting = _counts_needed(rows) * COUNT_SECONDS
-    if method == "auto" and counting < TRIAL_SECONDS:
-        return count
-    search = _searcher(rows, directions, best)
+    """Give a function that fills the partners of a range of images."""
+    index = _invert(rows)
+    longest = np.diff(rows.indptr).max(initial=0)
+    narrow = np.empty(0, np.uint8 if longest < 256 else np.uint32)
+    beam, operators = np.empty((0, 3)), np.empty((len(index.inverse), 3, 3))
+    if directions is not None:
+        beam = np.ascontiguousarray(directions.beam, dtype=np.float64)
+        operators = np.ascontiguousarray(directions.on_directions, dtype=np.float64)
     if method == "auto":
-        n = len(best.partners)
-        stop = min(TRIAL, n)
-        search(0, 1)  # compiled before the clock runs
-        start = time.perf_counter()
-        search(0, stop)
-        if counting < (time.perf_counter() - start) * n / stop:
-            return count
+        quick = _steps(rows) * STEP_SECONDS < PREPARATION_SECONDS
+        method = "counter" if quick else "geometry"
+    if directions is None or method == "counter":
+
+        def count(first, stop):
+            count_images(first, stop, rows, index, beam, operators, narrow, best)
+
+        return count
+    geometry = _describe_geometry(rows, directions, beam, operators)
+    grid = Grid(*build_grid(beam, operators))
+
+    def search(first, stop):
+        search_images(first, stop, rows, geometry, grid, index, narrow, best)
+
     return search
 
 
-def _counter(rows, directions, best):
-    """Prepare the count over an inverted index."""
+def _invert(rows: Rows) -> Index:
+    """Invert the operators and list the images that have each column."""
     n, n_columns = len(rows.indptr) - 1, rows.permutation.shape[1]
     images = np.empty(len(rows.column), dtype=np.uint16 if n < 2**16 else np.uint32)
     start = invert(rows.column, rows.indptr, n_columns, images)
     # A partner's column c is mapped to permutation[g, c]; from the image we go back.
     inverse = np.argsort(rows.permutation, axis=1).astype(np.int32)
-    beam, operators = np.empty((0, 3)), np.empty((len(inverse), 3, 3))
-    if directions is not None:
-        beam = np.ascontiguousarray(directions.beam, dtype=np.float64)
-        operators = np.ascontiguousarray(directions.on_directions, dtype=np.float64)
-    longest = np.diff(rows.indptr).max(initial=0)
-    narrow = np.empty(0, np.uint8 if longest < 256 else np.uint32)
-
-    def count(first, stop):
-        index = (inverse, start, images)
-        count_images(first, stop, rows, *index, beam, operators, narrow, best)
-
-    return count
+    return Index(inverse, start, images)
 
 
-def _counts_needed(rows: Rows) -> int:
+def _steps(rows: Rows) -> int:
     """Steps of the counter: for each operator, pairs of entries in equal columns."""
     count = np.bincount(rows.column, minlength=rows.permutation.shape[1])
     return int(sum(count @ count[p] for p in rows.permutation))
 
 
-def _searcher(rows, directions, best):
-    """Prepare the search with geometry."""
-    beam = np.ascontiguousarray(directions.beam, dtype=np.float64)
+def _describe_geometry(rows, directions, beam, operators) -> Geometry:
+    """Find the excitation errors, and their limits for each reflection."""
     reciprocal = np.ascontiguousarray(directions.reciprocal, dtype=np.float64)
-    operators = np.ascontiguousarray(directions.on_directions, dtype=np.float64)
-    grid = Grid(*build_grid(beam, operators))
     half = 0.5 * directions.wavelength
     limits = excitation_limits(
         rows.indptr, rows.column, beam, reciprocal, half, rows.permutation
     )
     shift = (half * (reciprocal**2).sum(axis=1)).astype(np.float32)
-    geometry = Geometry(beam, reciprocal, *limits, shift)
-
-    def search(first, stop):
-        search_images(first, stop, rows, geometry, grid, best)
-
-    return search
+    return Geometry(beam, operators, reciprocal, *limits, shift)

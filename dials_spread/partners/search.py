@@ -1,7 +1,9 @@
 """
 The compiled search that goes outwards in angle and skips what cannot be better.
 
-See bounds.py for why the result is exact.
+See bounds for why the result is exact. Where an image shares so little with its
+neighbours that too much of the sphere would have to be searched, its partners are
+counted instead: no image costs much more than by the cheaper way.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import numba as nb
 import numpy as np
 
 from dials_spread.partners.bounds import BINS, insert, ring_bound
+from dials_spread.partners.counter import count_image, new_tally, steps_needed
 
 FEW = 24
 """So many points in a ring are tried without asking for the bound."""
@@ -23,15 +26,18 @@ FIRST = 2.0
 RATIO = 1.6
 """A ring whose angles differ by less is not divided further."""
 
+POINT_STEPS = 50
+"""Steps of the counter that take as long as to try one point."""
+
 OVERLAP = 1e-12
 """Adjoining rings share this much of squared chord, so that rounding loses nothing."""
 
 Rows = namedtuple("Rows", "indptr column permutation group min_common")
 """The incidence matrix, its operators, and which images are not compared."""
 
-Geometry = namedtuple("Geometry", "beam reciprocal e low high shift")
-"""Beam of each image; g of each column; e of each entry, and by column its limits and
-λ|g|²/2 [Å⁻¹]."""
+Geometry = namedtuple("Geometry", "beam on_directions reciprocal e low high shift")
+"""Beam of each image; operators; g of each column; e of each entry, and by column its
+limits and λ|g|²/2 [Å⁻¹]."""
 
 Grid = namedtuple("Grid", "directions order start cells_in_band first_cell")
 """What grid.build_grid returns."""
@@ -192,10 +198,11 @@ def _is_thin(low, high, floor):
 
 
 @nb.njit(cache=True)
-def _search_image(i, rows, geometry, grid, scratch, best, floor):
+def _search_image(i, rows, geometry, grid, index, scratch, tally, best, floor):
     """Search the sphere about one beam direction, the nearest ring first."""
     top = best.partners.shape[1]
     n_spots = _prepare(i, rows, geometry, scratch)
+    steps_left = steps_needed(i, rows, index)
     filled = 0
     lows, highs = scratch.lows, scratch.highs
     lows[0], highs[0] = floor, math.pi
@@ -217,6 +224,11 @@ def _search_image(i, rows, geometry, grid, scratch, best, floor):
                 lows[waiting + 1], highs[waiting + 1] = low, middle
                 waiting += 2
                 continue
+        steps_left -= points * POINT_STEPS
+        if steps_left < 0:
+            beam, operators = geometry.beam, geometry.on_directions
+            count_image(i, rows, index, tally, beam, operators, best, filled)
+            break
         filled = _try_ring(
             i, low, high, rows, geometry, grid, scratch.mark, best, filled
         )
@@ -225,7 +237,7 @@ def _search_image(i, rows, geometry, grid, scratch, best, floor):
 
 
 @nb.njit(cache=True, nogil=True)
-def search_images(first, stop, rows, geometry, grid, best):
+def search_images(first, stop, rows, geometry, grid, index, narrow, best):
     """
     Fill the partners of images first to stop - 1.
 
@@ -235,11 +247,15 @@ def search_images(first, stop, rows, geometry, grid, best):
         rows: The incidence matrix.
         geometry: Beam directions and excitation errors.
         grid: All beam directions, sorted by place.
+        index: For images that are counted.
+        narrow: As for counter.new_tally.
         best: Filled by this function.
     """
     density = len(grid.order) / (4 * math.pi)
     wanted = FIRST * best.partners.shape[1]
     floor = min(math.sqrt(wanted / (math.pi * density)), 1.0)
-    scratch = _new_scratch(rows, len(geometry.reciprocal))
+    n_columns = len(geometry.reciprocal)
+    scratch = _new_scratch(rows, n_columns)
+    tally = new_tally(len(rows.indptr) - 1, n_columns, narrow)
     for i in range(first, stop):
-        _search_image(i, rows, geometry, grid, scratch, best, floor)
+        _search_image(i, rows, geometry, grid, index, scratch, tally, best, floor)
