@@ -23,20 +23,10 @@ from dials.array_family import flex
 from dxtbx.model import Experiment, ExperimentList
 
 from dials_spread import orientation
-from dials_spread.observations.images import (
-    Images,
-    describe_images,
-    frame_ranges,
-    frames_per_image,
-    spread_entries,
-)
-from dials_spread.observations.intensities import (
-    REASONS,
-    choose_intensity,
-    find_dropped,
-    intensity_and_variance,
-)
-from dials_spread.versions import is_still, probe
+from dials_spread.observations.images import Images, describe_images
+from dials_spread.observations.intensities import REASONS, choose_intensity
+from dials_spread.observations.one_crystal import Choices, OneCrystal, read_crystal
+from dials_spread.versions import probe
 
 
 @dataclass(frozen=True)
@@ -122,80 +112,6 @@ def reference_cell(experiments: Sequence[Experiment]) -> uctbx.unit_cell:
     return experiments[0].crystal.get_space_group().average_unit_cell(mean)
 
 
-@dataclass(frozen=True)
-class Choices:
-    """
-    What a user may choose about observations and images.
-
-    Attributes:
-        intensity: "auto", "scale", "profile" or "sum".
-        image_width: Width [°] to which consecutive frames are joined; 0 keeps frames.
-        assign: "centroid" counts an observation for the image of its calculated
-            centroid, "extent" for every image that its bounding box touches.
-        friedel: Take Friedel mates as equivalent.
-        partiality_cutoff: Lowest partiality kept.
-        keep_outliers: Keep what dials.scale rejected as outliers.
-    """
-
-    intensity: str = "auto"
-    image_width: float = 1.0
-    assign: str = "centroid"
-    friedel: bool = True
-    partiality_cutoff: float = 0.4
-    keep_outliers: bool = False
-
-
-@dataclass(frozen=True)
-class _OneCrystal:
-    row: np.ndarray
-    miller_index: np.ndarray
-    intensity: np.ndarray
-    variance: np.ndarray
-    entry: np.ndarray
-    entry_bin: np.ndarray
-    reasons: np.ndarray
-    outside: int
-
-
-def _read_crystal(
-    experiment: Experiment,
-    table: flex.reflection_table,
-    choice: str,
-    chosen: Choices,
-) -> _OneCrystal:
-    """Take what counts out of one crystal's reflections."""
-    intensity, variance = intensity_and_variance(table, choice)
-    space_group = experiment.crystal.get_space_group()
-    reason = find_dropped(
-        table,
-        choice,
-        intensity,
-        variance,
-        space_group,
-        chosen.partiality_cutoff,
-        chosen.keep_outliers,
-    )
-    kept = np.flatnonzero(reason < 0)
-    table = table.select(cctbx_flex.size_t(kept.astype(np.uint64)))
-    first, last, outside = frame_ranges(experiment, table, chosen.assign)
-    joined = frames_per_image(experiment, chosen.image_width)
-    begin = 0 if is_still(experiment) else experiment.scan.get_array_range()[0]
-    entry, entry_bin = spread_entries(
-        (first - begin) // joined, (last - begin) // joined
-    )
-    hkl = table["miller_index"].as_vec3_double().as_numpy_array()
-    return _OneCrystal(
-        row=kept,
-        miller_index=hkl.reshape(-1, 3).astype(np.int32),
-        intensity=intensity[kept],
-        variance=variance[kept],
-        entry=entry,
-        entry_bin=entry_bin,
-        reasons=np.bincount(reason[reason >= 0], minlength=len(REASONS)),
-        outside=outside,
-    )
-
-
 def _as_flex(miller_index: np.ndarray) -> cctbx_flex.miller_index:
     columns = [cctbx_flex.int(np.ascontiguousarray(c)) for c in miller_index.T]
     return cctbx_flex.miller_index(*columns)
@@ -250,7 +166,7 @@ def build_observations(
     """
     chosen = Choices(**choices)
     choice = choose_intensity(tables, chosen.intensity)
-    parts = [_read_crystal(e, t, choice, chosen) for e, t in zip(experiments, tables)]
+    parts = [read_crystal(e, t, choice, chosen) for e, t in zip(experiments, tables)]
     dropped = _count_dropped(parts, choice, without_experiment)
     entries = _lay_out_entries(parts)
     cell = reference_cell(experiments)
@@ -290,7 +206,7 @@ def build_observations(
 
 
 def _count_dropped(
-    parts: Sequence[_OneCrystal], choice: str, without_experiment: int
+    parts: Sequence[OneCrystal], choice: str, without_experiment: int
 ) -> dict[str, int]:
     reasons = sum(p.reasons for p in parts)
     reasons[REASONS.index("no experiment")] += without_experiment
@@ -309,7 +225,7 @@ class _Entries:
     bin_of_image: np.ndarray
 
 
-def _lay_out_entries(parts: Sequence[_OneCrystal]) -> _Entries:
+def _lay_out_entries(parts: Sequence[OneCrystal]) -> _Entries:
     """Number the images that have an observation, and sort the entries by image."""
     sizes = np.array([len(p.row) for p in parts])
     crystal = np.repeat(np.arange(len(parts)), sizes)

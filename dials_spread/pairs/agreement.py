@@ -100,7 +100,10 @@ def _compare(incidence: Incidence, shared: Shared, fit_scale: bool) -> Agreement
         chi_square = statistics.sums(square / known, start) / freedom
         # The difference of a and b does not depend on their mean (to first order), so
         # that they may have their part in μ: it is defined without a background too.
-        mean = (shared.total + a + b) / (shared.number + 2)
+        total = shared.total
+        if fit_scale:
+            total = total * _level_of_pairs(a, var_a, b, var_b, shared)
+        mean = (total + a + b) / (shared.number + 2)
         unknown = 2 * np.maximum(mean, 0) ** 2
         excess = statistics.excess_variances(square, known, unknown, start)
     return Agreement(
@@ -115,6 +118,18 @@ def _compare(incidence: Incidence, shared: Shared, fit_scale: bool) -> Agreement
         background_spread=_background_spread(a, var_a, b, var_b, shared, fit_scale),
         n_background=statistics.sums(shared.number, start) / n,
     )
+
+
+def _level_of_pairs(a, var_a, b, var_b, shared: Shared) -> np.ndarray:
+    """Put the other images on the scale of each pair, whose images may be weak ones."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        other = np.where(shared.number > 0, shared.total / shared.number, 0)
+    both, nothing = 0.5 * (a + b), np.zeros(len(a))
+    level = statistics.robust_scales(
+        both, 0.5 * np.sqrt(var_a + var_b), other, nothing, shared.start
+    )
+    level = np.nan_to_num(level, nan=1.0)
+    return level[statistics.group_numbers(shared.start)]
 
 
 def _background_spread(a, var_a, b, var_b, shared: Shared, fit_scale: bool):

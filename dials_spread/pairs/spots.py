@@ -76,15 +76,22 @@ class SpotComparison:
 def _background(
     incidence: Incidence, a: int, b: int, unique: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Entries of the given unique reflections on all images but a and b."""
-    wanted = np.full(incidence.unique.max() + 1, -1)
-    wanted[unique] = np.arange(len(unique))
-    spot = wanted[incidence.unique]
+    """
+    Find the entries of the given reflections on all images but a and b.
+
+    Equivalents on one image are one unique reflection and share their background.
+    Returns the number of the spot and the entry, by spot.
+    """
+    elsewhere = np.ones(len(incidence.unique), dtype=bool)
     for image in (a, b):
-        spot[incidence.row(image)] = -1
-    entry = np.flatnonzero(spot >= 0)
-    entry = entry[np.argsort(spot[entry], kind="stable")]
-    return spot[entry], entry
+        elsewhere[incidence.row(image)] = False
+    entry = np.flatnonzero(elsewhere & np.isin(incidence.unique, unique))
+    entry = entry[np.argsort(incidence.unique[entry], kind="stable")]
+    first = np.searchsorted(incidence.unique[entry], unique)
+    count = np.searchsorted(incidence.unique[entry], unique, side="right") - first
+    spot = np.repeat(np.arange(len(unique)), count)
+    within = np.arange(len(spot)) - np.repeat(np.cumsum(count) - count, count)
+    return spot, entry[first[spot] + within]
 
 
 def _percentile(value: float, among: np.ndarray) -> float:
@@ -145,9 +152,11 @@ def compare_spots(
     k, unit = agreement.scale[pair], scales[observations.images.crystal[a]]
     k = k if np.isfinite(k) else 1.0
     intensity, sigma = unit * incidence.intensity, unit * np.sqrt(incidence.variance)
-    i_a, i_b = intensity[on_a], k * intensity[on_b]
-    s_a, s_b = sigma[on_a], k * sigma[on_b]
-    spot, entry = _background(incidence, a, b, incidence.unique[on_a])
+    intensity[incidence.row(b)] *= k
+    sigma[incidence.row(b)] *= k
+    i_a, i_b, s_a, s_b = intensity[on_a], intensity[on_b], sigma[on_a], sigma[on_b]
+    unique = incidence.unique[on_a]
+    spot, entry = _background(incidence, a, b, unique)
     place_a, place_b, turn = _turned_positions(observations, incidence, matches, pair)
     return SpotComparison(
         image_a=a,
@@ -159,9 +168,8 @@ def compare_spots(
         intensity_b=i_b,
         sigma_b=s_b,
         z=(i_a - i_b) / np.hypot(s_a, s_b),
-        **_describe_background(
-            spot, intensity[entry], sigma[entry], i_a, s_a, i_b, s_b
-        ),
+        **_describe_background(spot, intensity[entry], i_a, i_b),
+        merged_mean=_merged_means(incidence.unique, intensity, sigma)[unique],
         background_spot=spot,
         background_intensity=intensity[entry],
         position_a=place_a[on_a],
@@ -172,13 +180,17 @@ def compare_spots(
     )
 
 
-def _describe_background(spot, values, sigma, i_a, s_a, i_b, s_b) -> dict:
-    """Statistics of the background of each spot, and the mean of everything."""
-    n = len(i_a)
-    weight = np.bincount(spot, sigma**-2, minlength=n)
-    summed = np.bincount(spot, values / sigma**2, minlength=n)
-    merged = (summed + i_a / s_a**2 + i_b / s_b**2) / (weight + s_a**-2 + s_b**-2)
-    among = np.split(values, np.searchsorted(spot, np.arange(1, n)))
+def _merged_means(unique, intensity, sigma) -> np.ndarray:
+    """Mean of all observations of each unique reflection, weighted by 1/σ²."""
+    with np.errstate(invalid="ignore"):  # numbers that no observation has
+        return np.bincount(unique, intensity / sigma**2) / np.bincount(
+            unique, sigma**-2
+        )
+
+
+def _describe_background(spot, values, i_a, i_b) -> dict:
+    """Statistics of the background of each spot."""
+    among = np.split(values, np.searchsorted(spot, np.arange(1, len(i_a))))
     return {
         "background_n": np.array([len(v) for v in among]),
         "background_mean": _describe(among, np.mean, 1),
@@ -186,5 +198,4 @@ def _describe_background(spot, values, sigma, i_a, s_a, i_b, s_b) -> dict:
         "background_sd": _describe(among, lambda v: np.std(v, ddof=1), 2),
         "percentile_a": np.array([_percentile(i, v) for i, v in zip(i_a, among)]),
         "percentile_b": np.array([_percentile(i, v) for i, v in zip(i_b, among)]),
-        "merged_mean": merged,
     }

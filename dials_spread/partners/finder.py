@@ -158,9 +158,11 @@ def _choose(rows, directions, best, method):
         return count
     geometry = _describe_geometry(rows, directions, beam, operators)
     grid = Grid(*build_grid(beam, operators))
+    m = len(operators)
+    visit = (grid.order[grid.order % m == 0] // m).astype(np.int64)
 
     def search(first, stop):
-        search_images(first, stop, rows, geometry, grid, index, narrow, best)
+        search_images(first, stop, visit, rows, geometry, grid, index, narrow, best)
 
     return search
 

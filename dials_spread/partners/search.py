@@ -237,13 +237,15 @@ def _search_image(i, rows, geometry, grid, index, scratch, tally, best, floor):
 
 
 @nb.njit(cache=True, nogil=True)
-def search_images(first, stop, rows, geometry, grid, index, narrow, best):
+def search_images(first, stop, visit, rows, geometry, grid, index, narrow, best):
     """
-    Fill the partners of images first to stop - 1.
+    Fill the partners of images visit[first] to visit[stop - 1].
 
     Args:
         first: First image.
         stop: One past the last.
+        visit: Shape (n,), images in order of place on the sphere: neighbours try the
+            same images, which are then still in the cache.
         rows: The incidence matrix.
         geometry: Beam directions and excitation errors.
         grid: All beam directions, sorted by place.
@@ -257,5 +259,5 @@ def search_images(first, stop, rows, geometry, grid, index, narrow, best):
     n_columns = len(geometry.reciprocal)
     scratch = _new_scratch(rows, n_columns)
     tally = new_tally(len(rows.indptr) - 1, n_columns, narrow)
-    for i in range(first, stop):
+    for i in visit[first:stop]:
         _search_image(i, rows, geometry, grid, index, scratch, tally, best, floor)

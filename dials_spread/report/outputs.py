@@ -171,7 +171,10 @@ def write_results(
         write_text(filename, text)
         logger.info("Written: %s", filename)
     if output.figures:
-        for filename in save_figures(output.figures, output.figure_format, *contents):
+        figures = save_figures(
+            output.figures, output.figure_format, *contents, reference
+        )
+        for filename in figures:
             logger.info("Written: %s", filename)
     if output.log:
         write_text(output.log, log.getvalue())

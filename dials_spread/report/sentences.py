@@ -103,7 +103,22 @@ def describe_matches(comparison: Comparison) -> list[str]:
         f"them the beam directions in the crystal are within {comparison.matching.same_orientation:g}° "
         "of each other: the same orientation. The best pair shares "
         f"{matches.n_common[0]} indices, at {digits(matches.beam_angle[0])}°."
+        + _about_opposites(comparison)
     ]
+
+
+def _about_opposites(comparison: Comparison) -> str:
+    """Name the pairs that look along one line from its two ends."""
+    tolerance = comparison.matching.same_orientation
+    n = int((comparison.matches.beam_angle >= 180 - tolerance).sum())
+    if not n:
+        return ""
+    return (
+        f" {n:,} more look along the same line from the opposite side (within "
+        f"{tolerance:g}° of 180°): a nearly flat Ewald sphere excites the same "
+        "reflections, but multiple scattering need not be the same. They are listed, "
+        "and not counted as the same orientation."
+    )
 
 
 def _crystals(comparison: Comparison, images: np.ndarray) -> str:
