@@ -154,7 +154,7 @@ def build_observations(
     Args:
         experiments: One a crystal, of one space group and similar cells.
         tables: The reflections of each experiment, in the same order.
-        dataset: The number of the input list of each experiment; all 0 by default.
+        dataset: The number of each experiment's input list; all 0 by default.
         without_experiment: Reflections whose experiment was not given, to be counted.
         choices: Attributes of Choices.
 
@@ -173,7 +173,6 @@ def build_observations(
     space_group = experiments[0].crystal.get_space_group()
     miller_index = np.concatenate([p.miller_index for p in parts])
     unique_index, unique = unique_indices(miller_index, space_group, chosen.friedel)
-    basis = orientation.reciprocal_basis(cell)
     return Observations(
         crystal=np.repeat(np.arange(len(parts)), [len(p.row) for p in parts]),
         row=np.concatenate([p.row for p in parts]),
@@ -188,7 +187,7 @@ def build_observations(
             entries.crystal_of_image,
             entries.bin_of_image,
             chosen.image_width,
-            basis,
+            orientation.reciprocal_basis(cell),
         ),
         unique_index=unique_index,
         d_spacing=cell.d(_as_flex(unique_index)).as_numpy_array(),
@@ -197,9 +196,7 @@ def build_observations(
         friedel=chosen.friedel,
         choice=choice,
         radiation=probe(experiments[0].beam),
-        dataset=np.zeros(len(parts), dtype=int)
-        if dataset is None
-        else np.array(dataset),
+        dataset=np.array([0] * len(parts) if dataset is None else dataset),
         dropped=dropped,
         outside_scan=sum(p.outside for p in parts),
     )

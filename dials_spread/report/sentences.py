@@ -4,6 +4,7 @@ The results in plain words, and in the tables of the log.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -218,8 +219,10 @@ def describe_contrast(summary: dict[str, Estimate], reference: dict) -> list[str
     if not parts:
         return ["The result to compare with has no pairs of the same orientation."]
     origin = reference.get("input") or {}
+    names = [os.path.basename(f) for f in origin.get("files") or ["another run"]]
+    more = f" and {len(names) - 1} more files" if len(names) > 1 else ""
     return [
-        f"Against {', '.join(origin.get('files') or ['another run'])} "
+        f"Against {names[0]}{more} "
         f"({origin.get('radiation') or 'unknown radiation'}), medians over pairs of the "
         f"same orientation: {'; '.join(parts)}."
     ]
