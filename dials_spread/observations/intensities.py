@@ -128,6 +128,8 @@ def intensity_and_variance(
         Two arrays of shape (n,). A value that cannot be computed (a scale, an
         efficiency or a partiality of zero) is not finite.
     """
+    if not len(table):  # may lack the columns
+        return np.empty(0), np.empty(0)
     name = COLUMN[choice]
     value = _column(table, f"intensity.{name}.value")
     variance = _column(table, f"intensity.{name}.variance")
