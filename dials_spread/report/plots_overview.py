@@ -289,12 +289,12 @@ def angle_plot(
     return new_plot(
         [*dots, *lines],
         ANGLE_HELP,
-        title + (f"<br><sub>{note}</sub>" if note else ""),
+        title + (f" ({note})" if note else ""),
         xaxis=axis(
             "Angle between the beam directions in the crystal [°]", rangemode="tozero"
         ),
         yaxis=axis(NAMES[quantity], range=[-0.02 * (highest or 1), highest or 1]),
         legend=legend_above(),
-        margin={"l": 65, "r": 20, "t": 112, "b": 60},
+        margin={"l": 65, "r": 20, "t": 130, "b": 60},
         height=490,
     )

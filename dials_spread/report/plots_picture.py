@@ -15,7 +15,7 @@ from dials_spread.report.pictures import Picture
 from dials_spread.report.plot_style import BLUE, INK, RED, axis, legend_above, new_plot
 from dials_spread.report.plots_pairs import spot_texts
 
-MOST_LABELS = 40
+MOST_LABELS = 15
 """Shared spots up to which the picture is labelled."""
 
 RIGHT = "Across the beam [Å⁻¹]"
