@@ -105,7 +105,9 @@ def _compare(incidence: Incidence, shared: Shared, fit_scale: bool) -> Agreement
             total = total * _level_of_pairs(a, var_a, b, var_b, shared)
         mean = (total + a + b) / (shared.number + 2)
         unknown = 2 * np.maximum(mean, 0) ** 2
-        excess = statistics.excess_variances(square, known, unknown, start)
+        # A fitted scale takes a part of the differences with it.
+        inflated = square * (n / np.maximum(freedom, 1))[group]
+        excess = statistics.excess_variances(inflated, known, unknown, start)
     return Agreement(
         scale=k,
         cc=statistics.correlations(a, b, start),
@@ -144,6 +146,9 @@ def _background_spread(a, var_a, b, var_b, shared: Shared, fit_scale: bool):
     start, number = np.concatenate([[0], np.cumsum(count)]), shared.number[has]
     other = shared.total[has] / number
     square, known = [], []
+    inflation = (count / np.maximum(count - fit_scale, 1))[
+        statistics.group_numbers(start)
+    ]
     for x, variance in ((a[has], var_a[has]), (b[has], var_b[has])):
         k = np.ones(len(count))
         if fit_scale:
@@ -152,7 +157,7 @@ def _background_spread(a, var_a, b, var_b, shared: Shared, fit_scale: bool):
             nothing = np.zeros(len(x))
             k = statistics.robust_scales(other, nothing, x, np.sqrt(variance), start)
         k = np.nan_to_num(k, nan=1.0)[statistics.group_numbers(start)]
-        square.append((k * x - other) ** 2)
+        square.append((k * x - other) ** 2 * inflation)
         known.append(k**2 * variance)
     # μ itself is the mean of n observations with the same spread.
     level = np.maximum(other, 0) ** 2 * (1 + 1 / number)
