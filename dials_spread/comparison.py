@@ -14,6 +14,7 @@ from dxtbx.model import Experiment
 
 from dials_spread.incidence import Incidence, build_incidence
 from dials_spread.observations import Observations, build_observations
+from dials_spread.observations.crystals import check_crystals
 from dials_spread.pairs import (
     Agreement,
     Estimate,
@@ -110,9 +111,10 @@ def compare_images(
         The comparison.
 
     Raises:
-        ValueError: The data do not serve, or a pair that is to be shown does not exist.
+        ValueError: The crystals differ, the data do not serve, or a pair that is to be shown does not exist.
     """
     matching = matching or Matching()
+    check_crystals(experiments)
     observations = build_observations(experiments, tables, dataset, **choices)
     scales = crystal_scales(observations)
     incidence = build_incidence(observations, scales)

@@ -8,12 +8,13 @@ written into what was read: tables keep their ids.
 Functions:
     read_files: from names of files
     pair_up: one table for each experiment
-    check_crystals: one space group, similar cells
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,14 +27,8 @@ from dxtbx.model.experiment_list import ExperimentListFactory
 
 logger = logging.getLogger("dials.spread.input_files")
 
-LENGTH_TOLERANCE = 0.1
-"""A cell edge may differ from the median by this part of it."""
-
-ANGLE_TOLERANCE = 5.0
-"""A cell angle may differ from the median by so many degrees."""
-
-MIN_TABLE = 1
-"""Reflections that a table must have."""
+POSITIONS = ("xyzcal.px", "xyzcal.mm", "xyzobs.px.value")
+"""One of these columns tells which image a reflection is on."""
 
 
 @dataclass(frozen=True)
@@ -60,18 +55,28 @@ def _read(filename: str, reader, problems: list[str]):
     """Read one file; what goes wrong becomes a problem, whatever it is."""
     path = Path(filename)
     if not path.is_file():
-        problems.append(f"{filename}: no such file")
+        found = path.is_dir()
+        problems.append(
+            f"{filename}: {'a folder, not a file' if found else 'no such file'}"
+        )
         return None
     try:
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise ValueError("empty")
         return reader(filename)
+    except OSError as error:
+        problems.append(f"{filename}: {error.strerror or error}")
     except (KeyboardInterrupt, MemoryError):
         raise
     except BaseException as error:  # boost and json raise all kinds, even SystemExit
         logger.debug("Reading %s", filename, exc_info=True)
         reason = (str(error).strip().splitlines() or [""])[0][:80]
+        # The last try to read a table takes it for a pickle, which says nothing useful.
+        told = reason and not isinstance(error, pickle.UnpicklingError)
         problems.append(
-            f"{filename}: cannot be read, damaged or of another kind "
-            f"({type(error).__name__}{': ' if reason else ''}{reason})"
+            f"{filename}: cannot be read, damaged or of another kind"
+            f"{f' ({reason})' if told else ''}"
         )
         return None
 
@@ -89,15 +94,21 @@ def _read_reflections(filename: str) -> flex.reflection_table:
 
 def _lacks(table: flex.reflection_table, filename: str) -> list[str]:
     """Say what a table lacks to be of use."""
-    if len(table) < MIN_TABLE:
+    if not len(table):
         return [f"{filename}: no reflections"]
     problems = []
     if "miller_index" not in table or (table["miller_index"] == (0, 0, 0)).all_eq(True):
         problems.append(f"{filename}: no Miller indices; index and integrate first")
     if "id" not in table or flex.max(table["id"]) < 0:
         problems.append(f"{filename}: no reflection belongs to an experiment")
-    if not any(f"intensity.{kind}.value" in table for kind in ("prf", "sum", "scale")):
+    kinds = [k for k in ("prf", "sum", "scale") if f"intensity.{k}.value" in table]
+    if not kinds:
         problems.append(f"{filename}: no integrated intensities")
+    for kind in kinds:
+        if f"intensity.{kind}.variance" not in table:
+            problems.append(f"{filename}: no intensity.{kind}.variance")
+    if not any(name in table for name in POSITIONS):
+        problems.append(f"{filename}: no positions ({', '.join(POSITIONS)})")
     if "flags" not in table:
         problems.append(f"{filename}: no flags")
     return problems
@@ -122,6 +133,7 @@ def read_files(expt: Sequence[str], refl: Sequence[str]) -> Input:
         problems.append("no experiments given (.expt)")
     if not refl:
         problems.append("no reflections given (.refl)")
+    problems += _given_twice([*expt, *refl])
     lists = [_read(f, _read_experiments, problems) for f in expt]
     tables = [_read(f, _read_reflections, problems) for f in refl]
     for filename, table in zip(refl, tables):
@@ -134,7 +146,7 @@ def read_files(expt: Sequence[str], refl: Sequence[str]) -> Input:
         raise ValueError("\n".join(problems))
     found, unmatched = pair_up(lists, tables, expt, refl)
     experiments = [e for some in lists for e in some]
-    check_crystals(experiments)
+    _tell_shared_identifiers(experiments)
     # An experiment without reflections keeps its number, with an empty table.
     nothing = tables[0].select(flex.bool(len(tables[0]), False))
     return Input(
@@ -144,6 +156,29 @@ def read_files(expt: Sequence[str], refl: Sequence[str]) -> Input:
         files=[*expt, *refl],
         unmatched=unmatched,
     )
+
+
+def _given_twice(files: Sequence[str]) -> list[str]:
+    """Say which files are given more than once; copies count as other files."""
+    paths = [os.path.realpath(f) for f in files]
+    first = [k for k, path in enumerate(paths) if paths.index(path) == k]
+    return [
+        f"{files[k]}: given {paths.count(paths[k])} times"
+        for k in first
+        if paths.count(paths[k]) > 1
+    ]
+
+
+def _tell_shared_identifiers(experiments: Sequence[Experiment]) -> None:
+    names = [e.identifier for e in experiments if e.identifier]
+    shared = len(names) - len(set(names))
+    if shared:
+        logger.info(
+            "%d experiments have the identifier of another one. They are taken for "
+            "different crystals; if the same data were given twice, they agree with "
+            "themselves.",
+            shared,
+        )
 
 
 def _without_crystal(experiments: ExperimentList, filename: str) -> list[str]:
@@ -197,14 +232,20 @@ def pair_up(
             bounds = (first[k], first[k + 1])
         used += len(ids)
         numbers = _experiments_of(ids, names, identifiers, bounds)
-        if not numbers:
+        if not numbers and len(set(identifiers)) < len(identifiers):
+            problems.append(
+                f"{name}: several of the experiments have the same identifiers; give "
+                "them once, or one .refl file for each .expt file in the same order"
+            )
+        elif not numbers:
             problems.append(f"{name}: the experiments of these reflections are missing")
+        again = sum(n in found for n in numbers.values())
+        if again:
+            problems.append(f"{name}: a second table for {again} of the experiments")
         for i in ids:
             part = table.select(table["id"] == i)
             if i not in numbers:
                 unmatched[name] = unmatched.get(name, 0) + len(part)
-            elif numbers[i] in found:
-                problems.append(f"{name}: a second table for the same experiment")
             else:
                 found[numbers[i]] = part
     for k, name in enumerate(expt):
@@ -235,35 +276,3 @@ def _experiments_of(
         # As DIALS does: the lowest id is the first experiment, whatever it is called.
         return dict(zip(ids, range(first, stop)))
     return {i: first + i for i in ids if first + i < stop}
-
-
-def check_crystals(experiments: Sequence[Experiment]) -> None:
-    """
-    Check that all crystals can be compared.
-
-    Args:
-        experiments: One a crystal.
-
-    Raises:
-        ValueError: More than one space group, or cells that differ wildly.
-    """
-    groups = {str(e.crystal.get_space_group().info()) for e in experiments}
-    if len(groups) > 1:
-        raise ValueError(
-            f"The crystals have {len(groups)} different space groups: "
-            f"{', '.join(sorted(groups))}. Reindex them to one (dials.reindex, "
-            "dials.cosym)"
-        )
-    cells = np.array([e.crystal.get_unit_cell().parameters() for e in experiments])
-    median = np.median(cells, axis=0)
-    edges = np.abs(cells[:, :3] / median[:3] - 1) > LENGTH_TOLERANCE
-    angles = np.abs(cells[:, 3:] - median[3:]) > ANGLE_TOLERANCE
-    odd = np.flatnonzero(edges.any(axis=1) | angles.any(axis=1))
-    if len(odd):
-        told = ", ".join(f"{p:.2f}" for p in cells[odd[0]])
-        rest = f" and {len(odd) - 1} more" if len(odd) > 1 else ""
-        raise ValueError(
-            f"The cell of crystal {odd[0]} ({told}){rest} differs from the median "
-            f"({', '.join(f'{p:.2f}' for p in median)}) by more than "
-            f"{100 * LENGTH_TOLERANCE:.0f} % or {ANGLE_TOLERANCE:.0f}°"
-        )

@@ -1,14 +1,13 @@
 """
-What every command does before its work and after: arguments, log, output files.
+What every command does before its work: arguments, log, what it shall compare with.
 
 Bad input must leave nothing behind, so the log is kept in memory until there are results
-to be written, and files appear under their names only when they are complete.
+to be written.
 
 Functions:
     start: parse arguments, set up logging
-    check_outputs: no output may overwrite an input
+    gather: do several things, and tell all that goes wrong with them
     read_reference: the JSON document of an earlier run
-    write_text, write_bytes: a whole file or none
 """
 
 from __future__ import annotations
@@ -16,16 +15,17 @@ from __future__ import annotations
 import io
 import json
 import logging
-import os
-import tempfile
+import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Callable
 
 import dials.util.log
 import libtbx.phil
 from dials.util import Sorry
 from dials.util.options import ArgumentParser
 from dials.util.version import dials_version
+from libtbx import Auto
 
 import dials_spread
 
@@ -39,8 +39,8 @@ def _parse(parser: ArgumentParser, args: Sequence[str] | None):
     """Parse, with one line for whatever is wrong with a parameter."""
     try:
         return parser.parse_args(args=args, show_diff_phil=False, return_unhandled=True)
-    except RuntimeError as error:  # how DIALS 3.12 refuses a value
-        raise Sorry(str(error).splitlines()[0]) from None
+    except (RuntimeError, Sorry) as error:  # RuntimeError: how DIALS 3.12 refuses one
+        raise Sorry(" ".join(str(error).split())) from None
 
 
 def _sort_files(unhandled: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -48,11 +48,42 @@ def _sort_files(unhandled: Sequence[str]) -> tuple[list[str], list[str]]:
     refl = [f for f in unhandled if f.lower().endswith(REFLECTIONS)]
     rest = [f for f in unhandled if f not in expt and f not in refl]
     if rest:
-        raise Sorry(
-            f"What is {rest[0]!r}? Give .expt and .refl files, phil files, and "
-            "parameters as name=value"
-        )
+        raise Sorry("\n".join(map(_refuse, rest)))
     return expt, refl
+
+
+def _refuse(argument: str) -> str:
+    """Say what is wrong with an argument that nothing can be made of."""
+    name, equals, value = argument.partition("=")
+    if equals and value:
+        return f"{argument}: no parameter, or more than one, is called {name}"
+    if equals:
+        return f"{argument}: a value is missing"
+    if argument.endswith(".phil"):
+        found = Path(argument).is_file()
+        return f"{argument}: {'not understood as phil' if found else 'no such file'}"
+    return (
+        f"{argument}: what is this? Give .expt and .refl files, phil files, and "
+        "parameters as name=value"
+    )
+
+
+def _check_values(phil: libtbx.phil.scope, params) -> None:
+    """Refuse None, Auto, nan and inf where a parameter needs a value; phil does not."""
+    problems = []
+    for definition in phil.all_definitions():
+        kind = definition.object.type.phil_type
+        if kind not in ("int", "float", "bool", "choice"):
+            continue
+        value = params
+        for part in definition.path.split("."):
+            value = getattr(value, part)
+        if definition.object.extract() not in (None, Auto) and value in (None, Auto):
+            problems.append(f"{definition.path} cannot be {value}")
+        elif isinstance(value, float) and not math.isfinite(value):
+            problems.append(f"{definition.path} cannot be {value}")
+    if problems:
+        raise Sorry("\n".join(problems))
 
 
 def start(
@@ -69,18 +100,17 @@ def start(
 
     Returns:
         The parameters; names of the experiment and reflection files; the log so far, a
-        StringIO that goes on filling. None where there was nothing to work on, and the
-        help has been shown.
+        StringIO that goes on filling.
 
     Raises:
-        Sorry: A parameter or a file cannot be understood.
+        Sorry: There are no files, or an argument cannot be understood.
     """
     parser = ArgumentParser(usage=usage, phil=phil, epilog=help_text)
     params, options, unhandled = _parse(parser, args)
     if not unhandled:
-        parser.print_help()
-        return None
+        raise Sorry("no files given. Give .expt and .refl files; -h shows examples")
     files = _sort_files(unhandled)
+    _check_values(phil, params)
     dials.util.log.config(verbosity=options.verbose)
     log = io.StringIO()
     handler = logging.StreamHandler(log)
@@ -125,36 +155,28 @@ def parameters(phil: libtbx.phil.scope, params) -> dict:
     }
 
 
-def check_outputs(output, files: Sequence[Sequence[str]]) -> None:
+def gather(*calls: Callable[[], object]) -> list:
     """
-    Refuse an output that would overwrite an input, or that has no folder.
+    Call one function after the other, and raise in the end for all that failed.
 
     Args:
-        output: The extracted ``output`` scope.
-        files: Names of the input files, in any number of lists.
+        calls: Without arguments.
+
+    Returns:
+        What they return.
 
     Raises:
-        ValueError: One line for each.
+        ValueError: One line for each thing that is wrong with what was given.
     """
-    inputs = {os.path.realpath(f): f for some in files for f in some}
-    problems, seen = [], {}
-    for name, value in leaves(output).items():
-        if not isinstance(value, str) or name.endswith("format"):
-            continue
-        path = os.path.realpath(value)
-        if path in inputs:
-            problems.append(f"output.{name}={value} would overwrite an input")
-        elif path in seen:
-            problems.append(f"output.{name} and output.{seen[path]} are both {value}")
-        elif not os.path.isdir(os.path.dirname(path)):
-            problems.append(f"output.{name}={value}: no such folder")
-        elif not os.access(os.path.dirname(path), os.W_OK):
-            problems.append(f"output.{name}={value}: the folder cannot be written to")
-        elif os.path.isdir(path) and name != "figures":
-            problems.append(f"output.{name}={value} is a folder")
-        seen[path] = name
+    results, problems = [], []
+    for call in calls:
+        try:
+            results.append(call())
+        except (ValueError, OSError) as error:
+            problems.append(str(error))
     if problems:
         raise ValueError("\n".join(problems))
+    return results
 
 
 def read_reference(filename: str | None, command: str) -> dict | None:
@@ -175,36 +197,10 @@ def read_reference(filename: str | None, command: str) -> dict | None:
         return None
     try:
         document = json.loads(Path(filename).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{filename}: cannot be read ({error})") from None
+    except OSError as error:
+        raise ValueError(f"{filename}: {error.strerror}") from None
+    except (ValueError, RecursionError):
+        raise ValueError(f"{filename}: not a JSON file") from None
     if not isinstance(document, dict) or document.get("command") != command:
         raise ValueError(f"{filename}: not a JSON file of {command}")
     return document
-
-
-def write_bytes(filename: str | Path, content: bytes) -> None:
-    """
-    Write a file whole or not at all.
-
-    Args:
-        filename: Its name; what stood there is replaced.
-        content: All of it.
-    """
-    path = Path(filename)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        # mkstemp makes files that only the user may read.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def write_text(filename: str | Path, content: str) -> None:
-    """Write a text file in UTF-8, whole or not at all."""
-    write_bytes(filename, content.encode("utf-8"))

@@ -24,7 +24,7 @@ ROWS = (
     {"comparison", "session"},
     {"pairs", "spread", "rfactor", "ml", "reference", "simulation"},
     {"incidence", "partners", "beam"},
-    {"observations", "input_files", "symmetry"},
+    {"observations", "input_files", "output_files", "symmetry"},
     {"orientation"},
     {"threads"},
     {"versions"},

@@ -28,7 +28,6 @@ Examples::
 
 from __future__ import annotations
 
-import sys
 from dataclasses import fields
 
 import iotbx.phil
@@ -39,7 +38,8 @@ from dials_spread import session
 from dials_spread.comparison import Matching, compare_images
 from dials_spread.input_files import read_files
 from dials_spread.observations import Choices
-from dials_spread.report.document import Provenance
+from dials_spread.output_files import check_outputs
+from dials_spread.report.document import Provenance, read_earlier
 from dials_spread.report.outputs import write_results
 
 COMMAND = "dials.compare_images"
@@ -132,14 +132,14 @@ phil_scope = iotbx.phil.parse(
 def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> None:
     """Run dials.compare_images from the command line."""
     usage = "dials.compare_images [options] integrated.expt integrated.refl [...]"
-    started = session.start(usage, __doc__, phil, args)
-    if started is None:
-        sys.exit(0)
-    params, files, log = started
+    params, files, log = session.start(usage, __doc__, phil, args)
+    earlier = [params.compare_with] if params.compare_with else []
     try:
-        session.check_outputs(params.output, files)
-        reference = session.read_reference(params.compare_with, COMMAND)
-        data = read_files(*files)
+        _, reference, data = session.gather(
+            lambda: check_outputs(params.output, [*files, earlier]),
+            lambda: read_earlier(params.compare_with, COMMAND),
+            lambda: read_files(*files),
+        )
         comparison = compare_images(
             data.experiments,
             data.tables,

@@ -117,6 +117,9 @@ def frame_ranges(
     Returns:
         First and last frame as array indices, shape (n,), inside the scan; and how many
         centroids lie beyond its ends.
+
+    Raises:
+        ValueError: The extent is wanted of a table without bounding boxes.
     """
     n = len(table)
     if is_still(experiment):
@@ -126,6 +129,8 @@ def frame_ranges(
     outside = int(((z < begin) | (z >= end)).sum())
     first = last = np.floor(z).astype(int)
     if assign == "extent":
+        if "bbox" not in table:
+            raise ValueError("assign=extent: a reflection table has no bbox")
         box = np.array(table["bbox"]).reshape(n, 6)
         first = np.minimum(first, box[:, 4])
         last = np.maximum(last, box[:, 5] - 1)

@@ -20,7 +20,14 @@ import dials_spread
 from dials_spread.observations import Observations
 from dials_spread.pairs import Agreement, Estimate, Matches
 from dials_spread.report.labels import image_document
+from dials_spread.session import read_reference
 from dials_spread.symmetry import LaueOperators
+
+SAME = "agreement_same_orientation"
+"""Key of the medians over pairs of the same orientation."""
+
+STATISTICS = ("n_common", "beam_angle", "cc", "r_factor", "excess_spread")
+"""Of each pair, what is shown of an earlier run."""
 
 LATER = (
     "spread",
@@ -62,6 +69,46 @@ def finite(value):
 def write_json(document: dict) -> str:
     """Give the document as text, refusing what is no JSON."""
     return json.dumps(finite(document), allow_nan=False, indent=1) + "\n"
+
+
+def _holds_numbers(entries, names: Sequence[str]) -> bool:
+    """Whether all are dicts with a number, null or nothing under each of these names."""
+    return all(
+        isinstance(entry, dict)
+        and all(isinstance(entry.get(n), (int, float, type(None))) for n in names)
+        for entry in entries
+    )
+
+
+def read_earlier(filename: str | None, command: str) -> dict | None:
+    """
+    Read the document of an earlier run, to be shown beside the present one.
+
+    Args:
+        filename: None where there is none.
+        command: The command that must have written it.
+
+    Returns:
+        The document, or None.
+
+    Raises:
+        ValueError: It is not what the command writes, or damaged.
+    """
+    document = read_reference(filename, command)
+    if document is None:
+        return None
+    pairs, medians = document.get("matches"), document.get(SAME)
+    sound = (
+        isinstance(document.get("input"), dict)
+        and isinstance(document["input"].get("files"), list)
+        and isinstance(pairs, list)
+        and _holds_numbers(pairs, STATISTICS)
+        and isinstance(medians, dict)
+        and _holds_numbers(medians.values(), ("median",))
+    )
+    if not sound:
+        raise ValueError(f"{filename}: damaged, or of another version of {command}")
+    return document
 
 
 @dataclass(frozen=True)
@@ -193,8 +240,6 @@ def comparison_document(
         "n_matches": n_matches,
         "matches": matches,
         "agreement": {name: e.as_dict() for name, e in summary.items()},
-        "agreement_same_orientation": {
-            name: e.as_dict() for name, e in summary_same.items()
-        },
+        SAME: {name: e.as_dict() for name, e in summary_same.items()},
     }
     return finite({**document, **dict.fromkeys(LATER)})

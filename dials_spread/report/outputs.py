@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 
 from dials_spread.comparison import Comparison
+from dials_spread.output_files import write_folder, write_text
 from dials_spread.report import sentences
 from dials_spread.report.document import (
     Provenance,
@@ -19,7 +20,6 @@ from dials_spread.report.document import (
 )
 from dials_spread.report.page import compare_images_page, save_figures
 from dials_spread.report.pictures import build_picture
-from dials_spread.session import write_text
 
 logger = logging.getLogger("dials.spread.report")
 
@@ -133,7 +133,7 @@ def write_results(
     """
     Write log, JSON, report and figures.
 
-    Everything is made before the first file is written.
+    Everything is made before the first file is written, each whole or not at all.
 
     Args:
         comparison: The results.
@@ -167,14 +167,15 @@ def write_results(
         files[output.json] = write_json(document)
     if output.html:
         files[output.html] = compare_images_page(*contents, told, document, reference)
+    figures = []
+    if output.figures:
+        figures = write_folder(
+            output.figures,
+            lambda made: save_figures(made, output.figure_format, *contents, reference),
+        )
     for filename, text in files.items():
         write_text(filename, text)
+    for filename in [*files, *figures]:
         logger.info("Written: %s", filename)
-    if output.figures:
-        figures = save_figures(
-            output.figures, output.figure_format, *contents, reference
-        )
-        for filename in figures:
-            logger.info("Written: %s", filename)
     if output.log:
         write_text(output.log, log.getvalue())
