@@ -2,8 +2,9 @@
 Files in: experiments and the reflections that belong to them, or all that is wrong.
 
 A list of experiments and a table of reflections are brought together by the experiment
-identifiers where the table has them, else by their order, as in DIALS. Nothing is
-written into what was read: tables keep their ids.
+identifiers where the table has them, else by the names of the files (a.refl belongs to
+a.expt), else by their order, as in DIALS. Nothing is written into what was read: tables
+keep their ids.
 
 Functions:
     read_files: from names of files
@@ -208,9 +209,9 @@ def pair_up(
     Args:
         lists: The experiment lists.
         tables: The reflection tables, in any order where identifiers tell which is
-            whose, else in the order of the lists.
-        expt: File names, for messages.
-        refl: File names, for messages.
+            whose, or the names of the files do, else in the order of the lists.
+        expt: File names.
+        refl: File names.
 
     Returns:
         Tables by the number of the experiment, counted through all lists; and how many
@@ -223,13 +224,14 @@ def pair_up(
     first = np.cumsum([0] + [len(some) for some in lists])
     found: dict[int, flex.reflection_table] = {}
     unmatched, problems, used = {}, [], 0
+    list_of = _by_name(expt, refl)
     for k, (table, name) in enumerate(zip(tables, refl)):
         ids = sorted(set(table["id"]) - {-1})
         names = dict(table.experiment_identifiers())
         # Alone with its list, a table belongs to it; else it goes on counting.
         bounds = (used, len(identifiers))
         if len(tables) == len(lists):
-            bounds = (first[k], first[k + 1])
+            bounds = (first[list_of[k]], first[list_of[k] + 1])
         used += len(ids)
         numbers = _experiments_of(ids, names, identifiers, bounds)
         if not numbers and len(set(identifiers)) < len(identifiers):
@@ -254,6 +256,15 @@ def pair_up(
     if problems:
         raise ValueError("\n".join(problems))
     return found, unmatched
+
+
+def _by_name(expt: Sequence[str], refl: Sequence[str]) -> list[int]:
+    """Find the list of each table: by the names without ending, else by the order."""
+    names = [os.path.splitext(f)[0] for f in expt]
+    wanted = [os.path.splitext(f)[0] for f in refl]
+    if len(set(names)) == len(names) and sorted(names) == sorted(wanted):
+        return [names.index(name) for name in wanted]
+    return [*range(len(refl))]
 
 
 def _experiments_of(
