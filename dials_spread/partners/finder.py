@@ -18,7 +18,14 @@ import numpy as np
 from dials_spread.partners.bounds import excitation_limits
 from dials_spread.partners.counter import Index, count_images, invert
 from dials_spread.partners.grid import build_grid
-from dials_spread.partners.search import Best, Geometry, Grid, Rows, search_images
+from dials_spread.partners.search import (
+    POINT_STEPS,
+    Best,
+    Geometry,
+    Grid,
+    Rows,
+    search_images,
+)
 from dials_spread.threads import run_blocks
 
 STEP_SECONDS = 2e-9
@@ -107,8 +114,9 @@ def find_partners(
             follow one another. None compares all.
         nproc: Threads; all cores by default.
         progress: Show a progress bar on a terminal.
-        method: "counter", "geometry" (with directions), or "auto" for what will be
-            faster; the result is the same.
+        method: "counter"; "geometry" (with directions), which counts for an image where
+            searching would take longer; "search", which never does; or "auto" for what
+            will be faster. The result is the same.
 
     Returns:
         The partners.
@@ -159,10 +167,12 @@ def _choose(rows, directions, best, method):
     geometry = _describe_geometry(rows, directions, beam, operators)
     grid = Grid(*build_grid(beam, operators))
     m = len(operators)
+    point_steps = 0 if method == "search" else POINT_STEPS
     visit = (grid.order[grid.order % m == 0] // m).astype(np.int64)
 
     def search(first, stop):
-        search_images(first, stop, visit, rows, geometry, grid, index, narrow, best)
+        data = (rows, geometry, grid, index, narrow, best, point_steps)
+        search_images(first, stop, visit, *data)
 
     return search
 

@@ -140,7 +140,8 @@ def _try_cell(first, stop, i, sign, low, high, rows, b, grid, mark, best, filled
         if sign < 0:
             x, y, z = x - 2 * b[0], y - 2 * b[1], z - 2 * b[2]
         distance = math.sqrt(x * x + y * y + z * z)
-        filled = insert(i, best, filled, j, op, common, distance, m > 1)
+        # Adjoining rings overlap: the same point may have been tried before.
+        filled = insert(i, best, filled, j, op, common, distance, True)
     return filled
 
 
@@ -198,7 +199,9 @@ def _is_thin(low, high, floor):
 
 
 @nb.njit(cache=True)
-def _search_image(i, rows, geometry, grid, index, scratch, tally, best, floor):
+def _search_image(
+    i, rows, geometry, grid, index, scratch, tally, best, floor, point_steps
+):
     """Search the sphere about one beam direction, the nearest ring first."""
     top = best.partners.shape[1]
     n_spots = _prepare(i, rows, geometry, scratch)
@@ -224,7 +227,7 @@ def _search_image(i, rows, geometry, grid, index, scratch, tally, best, floor):
                 lows[waiting + 1], highs[waiting + 1] = low, middle
                 waiting += 2
                 continue
-        steps_left -= points * POINT_STEPS
+        steps_left -= points * point_steps
         if steps_left < 0:
             beam, operators = geometry.beam, geometry.on_directions
             count_image(i, rows, index, tally, beam, operators, best, filled)
@@ -237,7 +240,9 @@ def _search_image(i, rows, geometry, grid, index, scratch, tally, best, floor):
 
 
 @nb.njit(cache=True, nogil=True)
-def search_images(first, stop, visit, rows, geometry, grid, index, narrow, best):
+def search_images(
+    first, stop, visit, rows, geometry, grid, index, narrow, best, point_steps
+):
     """
     Fill the partners of images visit[first] to visit[stop - 1].
 
@@ -252,6 +257,7 @@ def search_images(first, stop, visit, rows, geometry, grid, index, narrow, best)
         index: For images that are counted.
         narrow: As for counter.new_tally.
         best: Filled by this function.
+        point_steps: POINT_STEPS, or 0 where no image is to be counted.
     """
     density = len(grid.order) / (4 * math.pi)
     wanted = FIRST * best.partners.shape[1]
@@ -260,4 +266,6 @@ def search_images(first, stop, visit, rows, geometry, grid, index, narrow, best)
     scratch = _new_scratch(rows, n_columns)
     tally = new_tally(len(rows.indptr) - 1, n_columns, narrow)
     for i in visit[first:stop]:
-        _search_image(i, rows, geometry, grid, index, scratch, tally, best, floor)
+        _search_image(
+            i, rows, geometry, grid, index, scratch, tally, best, floor, point_steps
+        )
