@@ -146,13 +146,19 @@ def parameters(phil: libtbx.phil.scope, params) -> dict:
         params: Extracted from it.
 
     Returns:
-        Values by full name, as phil writes them.
+        Values by full name, as phil writes them; a list of them for a parameter that may
+        be given more than once.
     """
-    used = phil.format(params)
-    return {
-        definition.path: " ".join(word.value for word in definition.object.words)
-        for definition in used.all_definitions()
-    }
+    used = {}
+    for definition in phil.format(params).all_definitions():
+        value = " ".join(word.value for word in definition.object.words)
+        if not definition.object.multiple:
+            used[definition.path] = value
+        elif value == "None":
+            used.setdefault(definition.path, [])
+        else:
+            used.setdefault(definition.path, []).append(value)
+    return used
 
 
 def gather(*calls: Callable[[], object]) -> list:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import copy
-import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +15,6 @@ from dials.array_family import flex
 from dxtbx.model.experiment_list import ExperimentList
 from scitbx import matrix
 
-from dials_spread.command_line.compare_images import run
-
 
 def spoil(good, **columns):
     """Write the good table as bad.refl with other columns; None takes one out."""
@@ -29,18 +24,6 @@ def spoil(good, **columns):
         else:
             good.table[name] = column
     good.table.as_file("bad.refl")
-
-
-def test_no_files(good, refused):
-    assert refused() == [
-        "no files given. Give .expt and .refl files; -h shows examples"
-    ]
-    assert refused("image_width=2")[0].startswith("no files given")
-
-
-def test_one_kind_of_file_only(good, refused):
-    assert refused(good.expt) == ["no reflections given (.refl)"]
-    assert refused(good.refl) == ["no experiments given (.expt)"]
 
 
 def test_missing_files_and_folders_are_all_told(good, refused):
@@ -94,22 +77,6 @@ def test_experiments_and_reflections_under_each_others_names(good, refused):
     shutil.copy(good.expt, "other.refl")
     shutil.copy(good.refl, "other.expt")
     assert len(refused("other.expt", "other.refl")) == 2
-
-
-def test_arguments_that_are_nothing(good, refused):
-    Path("broken.phil").write_text("matching {")
-    files = (good.expt, good.refl)
-    told = refused(
-        *files, "cell.cif", "tip=3", "matching.top=", "broken.phil", "no.phil"
-    )
-    assert told == [
-        "cell.cif: what is this? Give .expt and .refl files, phil files, and parameters "
-        "as name=value",
-        "tip=3: no parameter, or more than one, is called tip",
-        "matching.top=: a value is missing",
-        "broken.phil: not understood as phil",
-        "no.phil: no such file",
-    ]
 
 
 def test_no_experiments_in_the_list(good, refused):
@@ -245,71 +212,3 @@ def test_no_variance_that_serves(good, refused, value):
     told = refused(good.expt, "bad.refl")
     n = len(good.table)
     assert f"(variance not positive and finite: {n})" in told[0]
-
-
-@pytest.mark.parametrize(
-    ("argument", "expected"),
-    [
-        ("matching.top=0", "matching.top element is less than the minimum"),
-        ("matching.top=abc", "Error interpreting matching.top"),
-        ("matching.top=None", "matching.top cannot be None"),
-        ("matching.top=Auto", "matching.top cannot be Auto"),
-        ("image_width=-1", "image_width element is less than the minimum"),
-        ("image_width=nan", "image_width cannot be nan"),
-        ("image_width=inf", "image_width cannot be inf"),
-        ("intensity=wrong", "Not a possible choice for intensity: wrong"),
-        ("intensity=None", "intensity cannot be None"),
-        ("friedel=None", "friedel cannot be None"),
-        ("nproc=0", "nproc element is less than the minimum"),
-        ("pair=0,1,2", "Not enough values for pair"),
-        ("pair=0,1,9,2", "pair=0,1,9,2: crystal 9 has no reflections on frame 2"),
-        ("pair=0,1,1,500", "pair=0,1,1,500: crystal 1 has no reflections on frame 500"),
-        ("pair=0,-1,1,5", "pair element is less than the minimum"),
-    ],
-)
-def test_values_that_do_not_serve(good, refused, argument, expected):
-    told = refused(good.expt, good.refl, argument)
-    assert len(told) == 1
-    assert told[0].startswith(expected)
-
-
-def test_phil_files_with_what_does_not_exist(good, refused):
-    Path("bad.phil").write_text("nonsense = 3\n")
-    told = refused(good.expt, good.refl, "bad.phil")
-    assert told == ["The following definitions were not recognised nonsense = 3"]
-
-
-def test_earlier_results_that_are_none(good, refused):
-    def told(name):
-        (line,) = refused(good.expt, good.refl, f"compare_with={name}")
-        return line
-
-    name = "dials.compare_images"
-    assert told("no.json") == "no.json: No such file or directory"
-    assert told(good.folder).endswith("Is a directory")
-    assert told(good.refl) == "good.refl: not a JSON file"
-    assert told(good.expt) == f"good.expt: not a JSON file of {name}"
-    for content in ({}, {"agreement_same_orientation": {"cc": {"median": "x"}}}):
-        Path("odd.json").write_text(json.dumps({"command": name, **content}))
-        assert told("odd.json") == f"odd.json: damaged, or of another version of {name}"
-
-
-def test_all_problems_are_told_at_once(good, refused):
-    assert refused(
-        "no.expt", good.refl, "output.json=no/a.json", "compare_with=none.json"
-    ) == [
-        "output.json=no/a.json: no such folder",
-        "none.json: No such file or directory",
-        "no.expt: no such file",
-    ]
-
-
-def test_status_and_output_of_the_process(good, listing):
-    """What a shell sees: the status, one line on standard error, and no file."""
-    before = listing(good.folder)
-    command = [sys.executable, "-m", run.__module__, "no.expt", good.refl]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert done.stderr == "Sorry: no.expt: no such file\n"
-    assert "Traceback" not in done.stdout
-    assert listing(good.folder) == before

@@ -1,0 +1,188 @@
+"""What every command does before its work, with a command of two parameters."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+
+import iotbx.phil
+from dials.util import Sorry
+
+from dials_spread import session
+
+PHIL = iotbx.phil.parse(
+    """
+    width = 1.0
+      .type = float(value_min=0)
+    nproc = Auto
+      .type = int(value_min=1)
+    mode = *one two
+      .type = choice
+    pair = None
+      .type = ints(size=2)
+      .multiple = True
+    inner {
+      top = 10
+        .type = int(value_min=1)
+      name = None
+        .type = path
+    }
+    """
+)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """A working folder of its own, and loggers as they were before."""
+    monkeypatch.chdir(tmp_path)
+    root = logging.getLogger("dials")
+    handlers = {n: [*logging.getLogger(n).handlers] for n in ("dials", "dxtbx")}
+    level = root.level
+    yield tmp_path
+    for name, before in handlers.items():
+        logging.getLogger(name).handlers = before
+    root.setLevel(level)
+    logging.captureWarnings(False)
+
+
+def start(*args):
+    return session.start("usage", "help", PHIL, args)
+
+
+def refusal(*args) -> list[str]:
+    with pytest.raises(Sorry) as error:
+        start(*args)
+    return str(error.value).splitlines()
+
+
+def test_files_are_sorted_by_kind_and_keep_their_order():
+    args = (
+        "b.refl",
+        "a.expt",
+        "width=2",
+        "c.EXPT",
+        "old.pickle",
+        "old.json",
+        "x.mpack",
+    )
+    params, files, _ = start(*args)
+    assert files == (
+        ["a.expt", "c.EXPT", "old.json"],
+        ["b.refl", "old.pickle", "x.mpack"],
+    )
+    assert params.width == 2
+
+
+def test_the_log_holds_versions_changes_and_what_follows():
+    _, _, log = start("a.expt", "inner.top=3")
+    logging.getLogger("dials.spread.anything").info("later")
+    text = log.getvalue()
+    assert text.startswith("DIALS ")
+    assert "dials_spread" in text.splitlines()[0]
+    assert "top = 3" in text
+    assert "width" not in text
+    assert text.endswith("later\n")
+
+
+def test_a_second_start_leaves_the_first_log_alone():
+    _, _, first = start("a.expt")
+    before = first.getvalue()
+    _, _, second = start("a.expt")
+    logging.getLogger("dials.spread").info("second only")
+    assert first.getvalue() == before
+    assert "second only" in second.getvalue()
+
+
+def test_messages_for_developers_on_request_only():
+    _, _, log = start("a.expt")
+    logging.getLogger("dials.spread").debug("detail")
+    assert "detail" not in log.getvalue()
+    _, _, log = start("a.expt", "-vv")
+    logging.getLogger("dials.spread").debug("detail")
+    assert "detail" in log.getvalue()
+
+
+def test_a_phil_file_is_overruled_by_what_follows():
+    Path("own.phil").write_text("inner.top = 3\nwidth = 4\n")
+    params, _, _ = start("own.phil", "a.expt", "width=5")
+    assert (params.inner.top, params.width) == (3, 5)
+
+
+def test_what_is_no_file_and_no_parameter():
+    Path("bad.phil").write_text("inner {")
+    assert refusal("a.expt", "b.cif", "tip=3", "width=", "bad.phil", "no.phil") == [
+        "b.cif: what is this? Give .expt and .refl files, phil files, and parameters "
+        "as name=value",
+        "tip=3: no parameter, or more than one, is called tip",
+        "width=: a value is missing",
+        "bad.phil: not understood as phil",
+        "no.phil: no such file",
+    ]
+    assert refusal()[0].startswith("no files given")
+
+
+def test_values_that_are_none():
+    assert refusal("a.expt", "width=nan", "mode=None", "inner.top=Auto") == [
+        "width cannot be nan",
+        "mode cannot be None",
+        "inner.top cannot be Auto",
+    ]
+    params, _, _ = start("a.expt", "nproc=None", "inner.name=None", "width=0")
+    assert params.nproc is None
+
+
+def test_a_wrong_choice_is_told_in_one_line():
+    (told,) = refusal("a.expt", "mode=three")
+    assert told.startswith("Not a possible choice for mode: three")
+    assert told.endswith("Possible choices are: *one two")
+
+
+def test_parameters_and_leaves():
+    params = PHIL.extract()
+    params.inner.top = 7
+    assert session.leaves(params.inner) == {"top": 7, "name": None}
+    assert session.parameters(PHIL, params) == {
+        "width": "1",
+        "nproc": "Auto",
+        "mode": "*one two",
+        "inner.top": "7",
+        "inner.name": "None",
+        "pair": [],
+    }
+    params, _, _ = start("a.expt", "pair=1,2", "pair=3,4")
+    assert session.parameters(PHIL, params)["pair"] == ["1 2", "3 4"]
+
+
+def test_gather_gives_all_results_or_all_problems():
+    def fail(error):
+        raise error
+
+    assert session.gather(lambda: 1, lambda: None) == [1, None]
+    with pytest.raises(ValueError, match="^first\nsecond\nthird$"):
+        session.gather(
+            lambda: fail(ValueError("first")),
+            lambda: 1,
+            lambda: fail(OSError("second\nthird")),
+        )
+    with pytest.raises(TypeError):
+        session.gather(lambda: fail(TypeError("a mistake in the program")))
+
+
+def test_reference_is_a_document_of_the_command():
+    assert session.read_reference(None, "dials.x") is None
+    document = {"command": "dials.x", "value": 1}
+    Path("a.json").write_text(json.dumps(document))
+    assert session.read_reference("a.json", "dials.x") == document
+    for content, told in (
+        ("", "not a JSON file"),
+        ("[" * 100_000, "not a JSON file"),
+        ("[]", "not a JSON file of dials.x"),
+        ('{"command": "dials.y"}', "not a JSON file of dials.x"),
+    ):
+        Path("b.json").write_text(content)
+        with pytest.raises(ValueError) as error:
+            session.read_reference("b.json", "dials.x")
+        assert str(error.value) == f"b.json: {told}"
