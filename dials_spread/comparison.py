@@ -114,6 +114,11 @@ def compare_images(
         ValueError: The crystals differ, the data do not serve, or a pair that is to be shown does not exist.
     """
     matching = matching or Matching()
+    if len(experiments) != len(tables) or not len(experiments):
+        raise ValueError(
+            f"{len(experiments)} experiments and {len(tables)} reflection tables: there "
+            "must be one table for each experiment"
+        )
     check_crystals(experiments)
     observations = build_observations(experiments, tables, dataset, **choices)
     scales = crystal_scales(observations)

@@ -46,6 +46,12 @@ def describe_input(observations: Observations) -> list[str]:
         f"{observations.space_group.info()}). Intensity used: "
         f"{INTENSITIES[observations.choice]}."
     ]
+    without = len(observations.dataset) - n
+    if without:
+        sentences.append(
+            f"{without} of {len(observations.dataset)} crystals have no reflection that "
+            "counts."
+        )
     if n == 1:
         sentences.append(
             "There is one crystal only: its own images are compared with one another, "
@@ -99,7 +105,8 @@ def describe_matches(comparison: Comparison) -> list[str]:
     same = comparison.summary_same["n_background"].n_pairs
     same_text = f"{same:,}" if same else "none"
     return [
-        f"{len(matches):,} pairs of images have at least {least} indices in common "
+        f"{len(matches):,} {'pair' if len(matches) == 1 else 'pairs'} of images have "
+        f"at least {least} indices in common "
         f"({len(images):,} images of {_crystals(comparison, images)}). In {same_text} of "
         f"them the beam directions in the crystal are within {comparison.matching.same_orientation:g}° "
         "of each other: the same orientation. The best pair shares "
