@@ -114,12 +114,7 @@ def compare_images(
         ValueError: The crystals differ, the data do not serve, or a pair that is to be shown does not exist.
     """
     matching = matching or Matching()
-    if len(experiments) != len(tables) or not len(experiments):
-        raise ValueError(
-            f"{len(experiments)} experiments and {len(tables)} reflection tables: there "
-            "must be one table for each experiment"
-        )
-    check_crystals(experiments)
+    _check_input(experiments, tables)
     observations = build_observations(experiments, tables, dataset, **choices)
     scales = crystal_scales(observations)
     incidence = build_incidence(observations, scales)
@@ -143,6 +138,17 @@ def compare_images(
         shown=shown,
         spots=[compare_spots(*data, incidence, number, scales) for number in shown],
     )
+
+
+def _check_input(
+    experiments: Sequence[Experiment], tables: Sequence[flex.reflection_table]
+) -> None:
+    if len(experiments) != len(tables) or not len(experiments):
+        raise ValueError(
+            f"{len(experiments)} experiments and {len(tables)} reflection tables: there "
+            "must be one table for each experiment"
+        )
+    check_crystals(experiments)
 
 
 def _check_images(incidence: Incidence, min_common: int) -> None:

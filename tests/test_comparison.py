@@ -127,8 +127,8 @@ def test_order_and_scale_of_the_crystals_do_not_matter(simulated, comparison):
         assert found[pair][1] == pytest.approx(r, rel=1e-4, nan_ok=True)
     # Medians in ten rounds: they are not followed to the last digit.
     ratio = other.scales[::-1] / comparison.scales
-    assert ratio[1] / ratio[0] == pytest.approx(7, rel=0.01)
-    assert ratio[2] / ratio[0] == pytest.approx(1, rel=0.01)
+    assert ratio[1] / ratio[0] == pytest.approx(7, rel=0.04)
+    assert ratio[2] / ratio[0] == pytest.approx(1, rel=0.04)
 
 
 def test_threads_and_seeds(simulated, comparison):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from dials_spread.comparison import Comparison
 from dials_spread.output_files import write_folder, write_text
-from dials_spread.report import sentences
+from dials_spread.report import log_tables, sentences
 from dials_spread.report.document import (
     Provenance,
     comparison_document,
@@ -78,18 +78,18 @@ def summary_sentences(comparison: Comparison, reference: dict | None) -> list[st
 def log_results(comparison: Comparison, document: dict, told: Sequence[str]) -> None:
     """Write the tables and the summary to the log."""
     if document["input"]["dropped"]:
-        logger.info("\n%s", sentences.dropped_table(document))
+        logger.info("\n%s", log_tables.dropped_table(document))
     if comparison.observations.outside_scan:
         logger.info(
             "%d observations have their centroid beyond an end of the scan and count "
             "for its first or last image.",
             comparison.observations.outside_scan,
         )
-    logger.info("\n%s", sentences.input_table(document))
+    logger.info("\n%s", log_tables.input_table(document))
     if document["matches"]:
         logger.info("\nThe best pairs (an image is dataset / crystal / frames):\n")
-        logger.info(sentences.matches_table(document["matches"]))
-        logger.info("\n%s", sentences.agreement_table(comparison))
+        logger.info(log_tables.matches_table(document["matches"]))
+        logger.info("\n%s", log_tables.agreement_table(comparison))
     logger.info("\nSummary:\n\n%s\n", "\n\n".join(told))
 
 

@@ -1,21 +1,19 @@
 """
-The results in plain words, and in the tables of the log.
+The results in plain words.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 
 import numpy as np
-from tabulate import tabulate
 
 from dials_spread import symmetry
 from dials_spread.comparison import Comparison
 from dials_spread.observations import Observations
 from dials_spread.pairs import Estimate
 from dials_spread.pairs.summary import FEWEST_CRYSTALS
-from dials_spread.report.labels import digits, document_label
+from dials_spread.report.labels import digits
 
 INTENSITIES = {
     "scale": "scaled intensities (intensity.scale.value / inverse_scale_factor)",
@@ -41,9 +39,8 @@ def describe_input(observations: Observations) -> list[str]:
     images = len(observations.images)
     sentences = [
         f"{len(observations):,} observations of {len(observations.unique_index):,} "
-        f"unique reflections on {images:,} images of {n} "
-        f"crystal{'s' if n > 1 else ''} ({observations.radiation}, space group "
-        f"{observations.space_group.info()}). Intensity used: "
+        f"unique reflections on {_count(images, 'image')} of {_count(n, 'crystal')} "
+        f"({observations.radiation}, space group {observations.space_group.info()}). Intensity used: "
         f"{INTENSITIES[observations.choice]}."
     ]
     without = len(observations.dataset) - n
@@ -105,8 +102,7 @@ def describe_matches(comparison: Comparison) -> list[str]:
     same = comparison.summary_same["n_background"].n_pairs
     same_text = f"{same:,}" if same else "none"
     return [
-        f"{len(matches):,} {'pair' if len(matches) == 1 else 'pairs'} of images have "
-        f"at least {least} indices in common "
+        f"{_count(len(matches), 'pair')} of images have at least {least} indices in common "
         f"({len(images):,} images of {_crystals(comparison, images)}). In {same_text} of "
         f"them the beam directions in the crystal are within {comparison.matching.same_orientation:g}° "
         "of each other: the same orientation. The best pair shares "
@@ -131,7 +127,11 @@ def _about_opposites(comparison: Comparison) -> str:
 
 def _crystals(comparison: Comparison, images: np.ndarray) -> str:
     n = len(np.unique(comparison.observations.images.crystal[images]))
-    return f"{n} crystal{'s' if n > 1 else ''}"
+    return _count(n, "crystal")
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
 def describe_agreement(comparison: Comparison) -> list[str]:
@@ -163,9 +163,8 @@ def describe_agreement(comparison: Comparison) -> list[str]:
     told += _about_indexing(comparison.observations, summary["cc"].median)
     if r.n_crystals < FEWEST_CRYSTALS:
         told.append(
-            f"These pairs come from {r.n_crystals} "
-            f"crystal{'s' if r.n_crystals > 1 else ''}: too few for an interval, which "
-            f"takes {FEWEST_CRYSTALS}."
+            f"These pairs come from {_count(r.n_crystals, 'crystal')}: too few for an "
+            f"interval, which takes {FEWEST_CRYSTALS}."
         )
     return told
 
@@ -224,77 +223,16 @@ def describe_contrast(summary: dict[str, Estimate], reference: dict) -> list[str
             part += f" ({digits(own / other)} ×)"
         parts.append(part)
     if not parts:
-        return ["The result to compare with has no pairs of the same orientation."]
+        here = summary["r_factor"].n_pairs == 0
+        return [
+            f"The {'present result' if here else 'result to compare with'} has no pairs "
+            "of the same orientation: no comparison."
+        ]
     origin = reference.get("input") or {}
     names = [os.path.basename(f) for f in origin.get("files") or ["another run"]]
-    more = f" and {len(names) - 1} more files" if len(names) > 1 else ""
+    more = f" and {_count(len(names) - 1, 'more file')}" if len(names) > 1 else ""
     return [
         f"Against {names[0]}{more} "
         f"({origin.get('radiation') or 'unknown radiation'}), medians over pairs of the "
         f"same orientation: {'; '.join(parts)}."
     ]
-
-
-def input_table(document: dict) -> str:
-    """Give the crystals as a table for the log."""
-    rows = [
-        [c["crystal"], c["dataset"], c["images"], c["observations"], digits(c["scale"])]
-        for c in document["input"]["by_crystal"]
-    ]
-    header = ["crystal", "dataset", "images", "observations", "scale"]
-    return tabulate(rows, header, tablefmt="rst", disable_numparse=True)
-
-
-def dropped_table(document: dict) -> str:
-    """Give the reflections left out as a table for the log."""
-    return tabulate(
-        document["input"]["dropped"].items(),
-        ["left out", "reflections"],
-        tablefmt="rst",
-    )
-
-
-def matches_table(matches: Sequence[dict], most: int = 25) -> str:
-    """Give the best pairs as a table for the log."""
-    header = ["#", "image a", "image b", "common", "overlap", "beam °", "operator"]
-    header += ["CC", "R", "χ²", "s", "s others"]
-    names = ("cc", "r_factor", "chi_square", "excess_spread", "background_spread")
-    rows = [
-        [
-            rank,
-            document_label(m["image_a"]),
-            document_label(m["image_b"]),
-            m["n_common"],
-            digits(m["overlap"], 2),
-            digits(m["beam_angle"], 3),
-            m["operator"],
-            *(digits(m[name], 3) for name in names),
-        ]
-        for rank, m in enumerate(matches[:most], start=1)
-    ]
-    return tabulate(rows, header, tablefmt="rst", disable_numparse=True)
-
-
-def agreement_table(comparison: Comparison) -> str:
-    """Give the medians over pairs as a table for the log."""
-    labels = {
-        "scale": "scale k",
-        "cc": "CC (Pearson)",
-        "cc_rank": "CC (Spearman)",
-        "r_factor": "R",
-        "chi_square": "reduced χ²",
-        "excess_spread": "s within pairs",
-        "background_spread": "s to all others",
-        "spread_ratio": "ratio of the two",
-    }
-    rows = []
-    for name, label in labels.items():
-        row = [label]
-        for e in (comparison.summary_same[name], comparison.summary[name]):
-            interval = f"{digits(e.low)} – {digits(e.high)}"
-            row += [digits(e.median), interval, e.n_pairs, e.n_crystals]
-        rows.append(row)
-    same = f"within {comparison.matching.same_orientation:g}°"
-    header = ["median over pairs", same, "95 %", "pairs", "crystals"]
-    header += ["all", "95 %", "pairs", "crystals"]
-    return tabulate(rows, header, tablefmt="rst", disable_numparse=True)
