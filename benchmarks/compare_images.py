@@ -216,7 +216,7 @@ def main():
         find_partners(*small[:2], permutation, directions, TOP, method=method)
     print(f"Compiling (once on a machine): {time.perf_counter() - start:.1f} s")
     compare(args.images, 1, crystal, rng)
-    #    compare(args.images, 8, crystal, rng)
+    compare(args.images, 8, crystal, rng)
     if args.large:
         large(args.large, 1, crystal, rng)
         large(args.large, 8, crystal, rng)

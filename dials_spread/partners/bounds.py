@@ -35,7 +35,7 @@ SLACK = 1e-7
 
 
 @nb.njit(cache=True)
-def _better(n, distance, partner, n2, distance2, partner2):
+def better(n, distance, partner, n2, distance2, partner2):
     """Order of partners: common indices, then angle, then number."""
     if n != n2:
         return n > n2
@@ -65,7 +65,7 @@ def insert(i, best, filled, j, op, n, distance, stands):
         The number of places that are filled now.
     """
     top = best.partners.shape[1]
-    if filled == top and not _better(
+    if filled == top and not better(
         n,
         distance,
         j,
@@ -77,7 +77,7 @@ def insert(i, best, filled, j, op, n, distance, stands):
     place = filled
     for p in range(filled if stands else 0):
         if best.partners[i, p] == j:
-            if not _better(n, distance, j, best.commons[i, p], best.distances[i, p], j):
+            if not better(n, distance, j, best.commons[i, p], best.distances[i, p], j):
                 return filled
             place = p
             break
@@ -86,7 +86,7 @@ def insert(i, best, filled, j, op, n, distance, stands):
             place = top - 1
         else:
             filled += 1
-    while place > 0 and _better(
+    while place > 0 and better(
         n,
         distance,
         j,

@@ -4,22 +4,15 @@ The compiled counter over an inverted index: exact partners without geometry.
 
 from __future__ import annotations
 
-import math
 from collections import namedtuple
 
 import numba as nb
 import numpy as np
 
-from dials_spread.partners.bounds import insert
+from dials_spread.partners.tally import MANY, collect_reached, find_reached, new_tally
 
 Index = namedtuple("Index", "inverse start images")
 """What undoes the operators, and the images that have each column."""
-
-Tally = namedtuple("Tally", "count maxima histogram")
-"""What a thread needs: a count for every image (zero before and after), and more."""
-
-DEPTH = 16
-"""Counts in a stripe: one comparison tells whether any of them matters."""
 
 
 @nb.njit(cache=True)
@@ -52,24 +45,6 @@ def invert(column, indptr, n_columns, images):
 
 
 @nb.njit(cache=True)
-def new_tally(n, n_columns, narrow):
-    """
-    Give a thread what it needs to count.
-
-    Args:
-        n: Number of images.
-        n_columns: Number of columns, which bounds the indices of an image.
-        narrow: Any array of an unsigned type that holds the number of indices on any
-            image: the narrower, the faster.
-    """
-    return Tally(
-        np.zeros(n, dtype=narrow.dtype),
-        np.empty((n + DEPTH - 1) // DEPTH, dtype=narrow.dtype),
-        np.zeros(n_columns + 1, dtype=np.int64),
-    )
-
-
-@nb.njit(cache=True)
 def steps_needed(i, rows, index):
     """Say how many steps the count for one image takes."""
     steps = 0
@@ -83,76 +58,11 @@ def steps_needed(i, rows, index):
 @nb.njit(cache=True)
 def _count_shared(i, op, rows, index, count):
     """Count the indices that image i shares with every image under an operator."""
+    inverse, start, images = index.inverse, index.start, index.images
     for q in range(rows.indptr[i], rows.indptr[i + 1]):
-        c = index.inverse[op, rows.column[q]]
-        for p in range(index.start[c], index.start[c + 1]):
-            count[index.images[p]] += 1
-
-
-@nb.njit(cache=True)
-def _stripe_maxima(count, maxima, histogram):
-    """
-    Find the largest count in every stripe, and how many stripes have which.
-
-    Stripe s holds the counts s, s + S, s + 2 S … with S the number of stripes, so that
-    the loop over stripes is vectorised. Returns the largest of all.
-    """
-    stripes = len(maxima)
-    maxima[:] = 0
-    for begin in range(0, len(count), stripes):
-        part = maxima[: len(count) - begin]
-        # This form is vectorised, unlike a loop over max().
-        np.maximum(part, count[begin : begin + stripes], part)
-    largest = 0
-    for s in range(stripes):
-        largest = max(largest, np.int64(maxima[s]))
-    histogram[: largest + 1] = 0
-    for s in range(stripes):
-        histogram[maxima[s]] += 1
-    return largest
-
-
-@nb.njit(cache=True)
-def _threshold(histogram, largest, wanted, least):
-    """Give the largest value, not below least, that ``wanted`` stripes reach."""
-    value, stripes = largest + 1, 0
-    while value > least and stripes < wanted:
-        value -= 1
-        stripes += histogram[value]
-    return value
-
-
-@nb.njit(cache=True)
-def _distance(i, j, op, beam, on_directions):
-    """Length of the difference of two beam directions; 0 where they are not known."""
-    if len(beam) == 0:
-        return 0.0
-    square = 0.0
-    for r in range(3):
-        x = -beam[i, r]
-        for k in range(3):
-            x += on_directions[op, r, k] * beam[j, k]
-        square += x * x
-    return math.sqrt(square)
-
-
-@nb.njit(cache=True)
-def _collect(i, op, least, tally, beam, on_directions, best, filled, stands):
-    """Put all images that share enough into the list."""
-    top = best.partners.shape[1]
-    count, stripes = tally.count, len(tally.maxima)
-    for s in range(stripes):
-        if tally.maxima[s] < least:
-            continue
-        for j in range(s, len(count), stripes):
-            n_common = np.int64(count[j])
-            if n_common < least:
-                continue
-            if filled == top and n_common < best.commons[i, top - 1]:
-                continue
-            distance = _distance(i, j, op, beam, on_directions)
-            filled = insert(i, best, filled, j, op, n_common, distance, stands)
-    return filled
+        c = inverse[op, rows.column[q]]
+        for p in range(start[c], start[c + 1]):
+            count[images[p]] += 1
 
 
 @nb.njit(cache=True)
@@ -163,7 +73,7 @@ def _forget_group(i, group, count):
         count[j] = 0
         j -= 1
     j = i
-    while j < len(count) and group[j] == group[i]:
+    while j < len(group) and group[j] == group[i]:
         count[j] = 0
         j += 1
 
@@ -189,18 +99,21 @@ def count_image(i, rows, index, tally, beam, on_directions, best, filled):
     top = best.partners.shape[1]
     before = filled
     for op in range(len(index.inverse)):
-        _count_shared(i, op, rows, index, tally.count)
-        _forget_group(i, rows.group, tally.count)
         least = rows.min_common
         if filled == top:
             least = max(least, np.int64(best.commons[i, top - 1]))
-        largest = _stripe_maxima(tally.count, tally.maxima, tally.histogram)
-        if largest >= least:
-            least = _threshold(tally.histogram, largest, top, least)
-            stands = op > 0 or before > 0
-            filled = _collect(
-                i, op, least, tally, beam, on_directions, best, filled, stands
-            )
+        _count_shared(i, op, rows, index, tally.count)
+        _forget_group(i, rows.group, tally.count)
+        guess = max(least, tally.guess[0])
+        n = find_reached(tally, guess)
+        while n < top and guess > least:
+            guess -= 1
+            n = find_reached(tally, guess)
+        tally.guess[0] = guess + 1 if n > MANY else guess
+        stands = op > 0 or before > 0
+        filled = collect_reached(
+            i, op, n, least, tally, beam, on_directions, best, filled, stands
+        )
         tally.count[:] = 0
     return filled
 
@@ -217,7 +130,7 @@ def count_images(first, stop, rows, index, beam, on_directions, narrow, best):
         index: The inverted index.
         beam: Of the images.
         on_directions: The operators.
-        narrow: As for new_tally.
+        narrow: As for tally.new_tally.
         best: Filled by this function.
     """
     tally = new_tally(len(rows.indptr) - 1, rows.permutation.shape[1], narrow)

@@ -26,6 +26,7 @@ from dials_spread.partners.search import (
     Rows,
     search_images,
 )
+from dials_spread.partners.tally import narrow_type
 from dials_spread.threads import run_blocks
 
 STEP_SECONDS = 2e-9
@@ -150,7 +151,7 @@ def _choose(rows, directions, best, method):
     """Give a function that fills the partners of a range of images."""
     index = _invert(rows)
     longest = np.diff(rows.indptr).max(initial=0)
-    narrow = np.empty(0, np.uint8 if longest < 256 else np.uint32)
+    narrow = narrow_type(int(longest))
     beam, operators = np.empty((0, 3)), np.empty((len(index.inverse), 3, 3))
     if directions is not None:
         beam = np.ascontiguousarray(directions.beam, dtype=np.float64)

@@ -15,7 +15,8 @@ import numba as nb
 import numpy as np
 
 from dials_spread.partners.bounds import BINS, insert, ring_bound
-from dials_spread.partners.counter import count_image, new_tally, steps_needed
+from dials_spread.partners.counter import count_image, steps_needed
+from dials_spread.partners.tally import new_tally
 
 FEW = 24
 """So many points in a ring are tried without asking for the bound."""
@@ -255,7 +256,7 @@ def search_images(
         geometry: Beam directions and excitation errors.
         grid: All beam directions, sorted by place.
         index: For images that are counted.
-        narrow: As for counter.new_tally.
+        narrow: As for tally.new_tally.
         best: Filled by this function.
         point_steps: POINT_STEPS, or 0 where no image is to be counted.
     """
