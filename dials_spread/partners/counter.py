@@ -56,13 +56,24 @@ def steps_needed(i, rows, index):
 
 
 @nb.njit(cache=True)
-def _count_shared(i, op, rows, index, count):
-    """Count the indices that image i shares with every image under an operator."""
+def _count_shared(i, op, rows, index, count, guess, reached):
+    """
+    Count the indices that image i shares with every image under an operator.
+
+    Returns how many images reached the guess; they are listed in ``reached``.
+    """
     inverse, start, images = index.inverse, index.start, index.images
+    n_reached = 0
     for q in range(rows.indptr[i], rows.indptr[i + 1]):
         c = inverse[op, rows.column[q]]
         for p in range(start[c], start[c + 1]):
-            count[images[p]] += 1
+            j = images[p]
+            n_common = count[j] + 1
+            count[j] = n_common
+            if n_common == guess:
+                reached[n_reached] = j
+                n_reached += 1
+    return n_reached
 
 
 @nb.njit(cache=True)
@@ -76,6 +87,17 @@ def _forget_group(i, group, count):
     while j < len(group) and group[j] == group[i]:
         count[j] = 0
         j += 1
+
+
+@nb.njit(cache=True)
+def _still_counted(tally, n_reached):
+    """Take the images that were forgotten from those that reached the guess."""
+    n = 0
+    for r in range(n_reached):
+        if tally.count[tally.reached[r]] > 0:
+            tally.reached[n] = tally.reached[r]
+            n += 1
+    return n
 
 
 @nb.njit(cache=True)
@@ -99,17 +121,21 @@ def count_image(i, rows, index, tally, beam, on_directions, best, filled):
     top = best.partners.shape[1]
     before = filled
     for op in range(len(index.inverse)):
+        # A full list says what matters; else it is guessed from the image before.
+        full = filled == top
         least = rows.min_common
-        if filled == top:
-            least = max(least, np.int64(best.commons[i, top - 1]))
-        _count_shared(i, op, rows, index, tally.count)
-        _forget_group(i, rows.group, tally.count)
         guess = max(least, tally.guess[0])
-        n = find_reached(tally, guess)
-        while n < top and guess > least:
-            guess -= 1
-            n = find_reached(tally, guess)
-        tally.guess[0] = guess + 1 if n > MANY else guess
+        if full:
+            least = max(least, np.int64(best.commons[i, top - 1]))
+            guess = least
+        n = _count_shared(i, op, rows, index, tally.count, guess, tally.reached)
+        _forget_group(i, rows.group, tally.count)
+        n = _still_counted(tally, n)
+        if not full:
+            while n < top and guess > least:
+                guess -= 1
+                n = find_reached(tally, guess)
+            tally.guess[0] = guess + 1 if n > MANY else guess
         stands = op > 0 or before > 0
         filled = collect_reached(
             i, op, n, least, tally, beam, on_directions, best, filled, stands
