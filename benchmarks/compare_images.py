@@ -7,7 +7,7 @@ Usage::
 
 Images are made from the geometry of a P 21 21 21 cell (a = 5.5, b = 12.7, c = 20.1 Å,
 electrons of 0.0251 Å, 0.95 Å resolution): beam directions spread over the sphere at
-random, and on each image the indices within 0.0034 Å⁻¹ of the Ewald sphere, about 40.
+random, and on each image the indices within 0.0041 Å⁻¹ of the Ewald sphere, about 40.
 Every way gives the ten images that share most indices with each, and is checked against
 the others. Figures of one run are printed side by side; nothing is asserted about time.
 """
@@ -36,7 +36,7 @@ from dials_spread.threads import run_blocks  # noqa: E402
 
 WAVELENGTH = 0.0251
 D_MIN = 0.95
-HALF_THICKNESS = 0.0034
+HALF_THICKNESS = 0.0041
 TOP = 10
 MOST = 400
 """More indices than any image has."""
