@@ -1,0 +1,98 @@
+"""Where the counts of reflections fall, on the pixels and the frames of a scan."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import ndtr
+
+from dials.array_family import flex
+from dxtbx.model.experiment_list import Experiment
+
+# Half width to which a spot is drawn, in standard deviations: all but 6e-7 of it.
+REACH = 5.0
+
+
+def rocking_fractions(
+    experiment: Experiment, reflections: flex.reflection_table
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """
+    How spots divide over the frames of a scan.
+
+    The rocking curve is a Gaussian in the angle times ζ, the factor by which rotation
+    moves a reciprocal-lattice point towards the sphere: ζ = m2·e1, e1 along s1 × s0
+    (Kabsch (2010), as for the partiality in DIALS).
+
+    Args:
+        experiment: Its scan, goniometer, beam and profile model are used.
+        reflections: With `s1` and `xyzcal.px`.
+
+    Returns:
+        Row of the reflection, number of the frame in the scan from zero, and fraction
+        of the spot that is on it, each of shape (m,).
+    """
+    s1 = reflections["s1"].as_numpy_array()
+    e1 = np.cross(s1, experiment.beam.get_s0())
+    e1 /= np.linalg.norm(e1, axis=1)[:, None]
+    zeta = np.abs(e1 @ np.array(experiment.goniometer.get_rotation_axis()))
+    width = experiment.scan.get_oscillation()[1]
+    first, last = experiment.scan.get_array_range()
+    # A perfect crystal flashes up: a width that no frame can resolve.
+    mosaicity = max(experiment.profile.sigma_m(deg=True), 1e-6)
+    sigma = mosaicity / (np.maximum(zeta, 1e-6) * width)  # [frames]
+    z = reflections["xyzcal.px"].parts()[2].as_numpy_array() - first
+    low = np.clip(np.floor(z - REACH * sigma), 0, last - first).astype(int)
+    high = np.clip(np.ceil(z + REACH * sigma), 0, last - first).astype(int)
+    rows = np.repeat(np.arange(len(z)), high - low)
+    place = np.arange(len(rows)) - np.repeat(
+        np.cumsum(high - low) - (high - low), high - low
+    )
+    frames = low[rows] + place
+    before, after = ((frames + i - z[rows]) / sigma[rows] for i in (0, 1))
+    return rows, frames, ndtr(after) - ndtr(before)
+
+
+def spot_sigma(experiment: Experiment) -> float:
+    """The standard deviation of a spot on the detector, by the profile model [pixels]."""
+    panel = experiment.detector[0]
+    divergence = np.deg2rad(experiment.profile.sigma_b(deg=True))
+    return max(divergence * panel.get_distance() / panel.get_pixel_size()[0], 1e-3)
+
+
+def beam_factors(
+    experiment: Experiment, reflections: flex.reflection_table
+) -> np.ndarray:
+    """The beam intensity of each frame, of shape (n_frames,); 1 where nothing tells."""
+    first, last = experiment.scan.get_array_range()
+    z = reflections["xyzcal.px"].parts()[2].as_numpy_array()
+    frame = np.floor(z).astype(int) - first
+    within = (frame >= 0) & (frame < last - first)
+    factors = np.ones(last - first)
+    factor = reflections["truth.image_factor"].as_numpy_array()
+    factors[frame[within]] = factor[within]
+    return factors
+
+
+def add_spots(
+    frame: np.ndarray, x: np.ndarray, y: np.ndarray, counts: np.ndarray, sigma: float
+) -> None:
+    """
+    Add Gaussian spots to a frame, integrated over each pixel.
+
+    Args:
+        frame: Expected counts of shape (slow, fast), changed in place.
+        x, y: Centres along the fast and the slow axis, the first pixel reaching from 0
+            to 1 [pixels], of shape (n,).
+        counts: Of shape (n,). What falls beyond the edges is lost.
+        sigma: Standard deviation [pixels].
+    """
+    reach = int(np.ceil(REACH * sigma))
+    steps = np.arange(-reach, reach + 2)
+    columns, rows = (np.floor(c).astype(int)[:, None] + steps for c in (x, y))
+    along = np.diff(ndtr((columns - x[:, None]) / sigma), axis=1)
+    across = np.diff(ndtr((rows - y[:, None]) / sigma), axis=1)
+    values = counts[:, None, None] * across[:, :, None] * along[:, None, :]
+    row = np.broadcast_to(rows[:, :-1, None], values.shape)
+    column = np.broadcast_to(columns[:, None, :-1], values.shape)
+    n_slow, n_fast = frame.shape
+    inside = (row >= 0) & (row < n_slow) & (column >= 0) & (column < n_fast)
+    np.add.at(frame, (row[inside], column[inside]), values[inside])
