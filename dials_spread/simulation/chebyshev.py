@@ -4,8 +4,8 @@ Propagation of the one wave that is needed, for many orientations at once.
 Diagonalisation solves for every possible incident wave. The Chebyshev expansion
 (Tal-Ezer & Kosloff (1984), J. Chem. Phys. 81, 3967) of exp(iπ A t / K) acts on a single
 one, by products of A with vectors. Neighbouring orientations share the off-diagonal part
-of A, so that the products for a block of them are one matrix-matrix product; and all
-thicknesses share the expansion vectors.
+of A, so that the products for a block of them are one matrix-matrix product; all
+thicknesses share the expansion vectors; and where A is real, so are they.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import jv
 
-# Expansion coefficients below this are dropped.
-TOLERANCE = 1e-12
+# Expansion coefficients below these are dropped.
+TOLERANCE = {"double": 1e-12, "single": 1e-7}
+
+_REAL = {"double": np.float64, "single": np.float32}
+_COMPLEX = {"double": np.complex128, "single": np.complex64}
 
 
 def propagate(
@@ -26,6 +29,7 @@ def propagate(
     absorption: float = 0.0,
     mean_potential: float = 0.0,
     origin: int = 0,
+    precision: str = "double",
 ) -> np.ndarray:
     """
     Amplitudes of all beams behind the crystal for a block of orientations.
@@ -35,30 +39,63 @@ def propagate(
             real and symmetric.
         s: Excitation errors [1/Å], of shape (n, m), m orientations.
         K: Wave number [1/Å].
-        thicknesses: [Å], of shape (p,).
+        thicknesses: [Å], of shape (p,), or (p, m) where they differ between
+            orientations.
         active: Which beams take part in which orientation, of shape (n, m); the
             direct beam must. All do without it.
         absorption: Imaginary potential over real potential, without approximation.
         mean_potential: U_0 [1/Å²], which only absorption needs.
         origin: Row of the direct beam.
+        precision: "double" or "single".
 
     Returns:
         Complex amplitudes of shape (p, n, m), zero for beams that take no part.
     """
-    if active is None:
-        active = np.ones(s.shape, dtype=bool)
-    diagonal = np.where(active, 2.0 * K * s, 0.0)
-    centre, radius = spectral_interval(coupling, diagonal)
-    coefficients = expansion_coefficients(np.pi / K * np.asarray(thicknesses), radius)
-    matrix = coupling * (2.0 / radius)
-    scaled = np.where(active, (diagonal - centre) * (2.0 / radius), 0.0)
+    times = np.pi / K * np.asarray(thicknesses, dtype=float)
+    even, odd, centre = _expansion(
+        coupling, 2.0 * K * s, times, active, absorption, origin, None, precision
+    )
+    factor = np.exp((1j * centre - absorption * mean_potential) * times)
+    return (even + 1j * odd) * _over_beams(factor).astype(_COMPLEX[precision])
+
+
+def beam_intensities(
+    coupling: np.ndarray,
+    s: np.ndarray,
+    K: float,
+    thicknesses: np.ndarray,
+    active: np.ndarray,
+    rows: np.ndarray,
+    absorption: float = 0.0,
+    mean_potential: float = 0.0,
+    origin: int = 0,
+    precision: str = "double",
+) -> np.ndarray:
+    """
+    Intensities of some beams behind the crystal for a block of orientations.
+
+    Args:
+        rows: The rows of these beams, of shape (r,).
+        coupling, s, K, thicknesses, active, absorption, mean_potential, origin,
+        precision: As in `propagate`.
+
+    Returns:
+        Of shape (p, r, m), zero for beams that take no part.
+    """
+    times = np.pi / K * np.asarray(thicknesses, dtype=float)
+    even, odd, _ = _expansion(
+        coupling, 2.0 * K * s, times, active, absorption, origin, rows, precision
+    )
+    if np.isrealobj(even):
+        result = np.square(even, out=even)
+        result += np.square(odd, out=odd)
+    else:
+        result = (even.real - odd.imag) ** 2
+        result += (even.imag + odd.real) ** 2
     if absorption:
-        matrix = matrix * (1.0 + 1j * absorption)
-        scaled = scaled + 2j / radius * absorption * mean_potential
-    vectors = _expansion_vectors(matrix, scaled, active, len(coefficients[0]), origin)
-    phase = np.exp(1j * np.pi / K * centre * np.asarray(thicknesses))
-    flat = vectors.reshape(len(vectors), -1)
-    return ((coefficients * phase[:, None]) @ flat).reshape(-1, *s.shape)
+        damping = np.exp(-2.0 * absorption * mean_potential * times)
+        result = result * _over_beams(damping)
+    return result
 
 
 def spectral_interval(
@@ -67,62 +104,135 @@ def spectral_interval(
     """
     Centre and half width of an interval that holds all eigenvalues of all matrices.
 
-    By Weyl's inequality the eigenvalues of a sum lie between the sums of the extreme
-    ones, and those of a principal submatrix within those of the matrix.
+    Gershgorin's circles: coupling is weak beside the diagonal, so that finding its
+    eigenvalues would cost more than the few terms that a tighter interval saves. The
+    circles of a principal submatrix lie within those of the matrix.
 
     Args:
         coupling: The shared Hermitian part, of shape (n, n).
         diagonal: The diagonals, of shape (n, m).
     """
-    extremes = np.linalg.eigvalsh(coupling)[[0, -1]]
-    low, high = diagonal.min() + extremes[0], diagonal.max() + extremes[1]
+    radii = np.sum(np.abs(coupling), axis=1)
+    low = float(np.min(diagonal.min(axis=1) - radii))
+    high = float(np.max(diagonal.max(axis=1) + radii))
     return 0.5 * (high + low), max(0.5 * (high - low), 1e-12)
 
 
-def expansion_coefficients(times: np.ndarray, radius: float) -> np.ndarray:
+def expansion_coefficients(
+    times: np.ndarray, radius: float, tolerance: float = TOLERANCE["double"]
+) -> np.ndarray:
     """
-    Coefficients of exp(i t x) in Chebyshev polynomials of x / radius.
+    Coefficients of exp(i t x) in Chebyshev polynomials of x / radius, less i^k.
 
     Args:
-        times: Real t, of shape (p,).
+        times: Real t, of any shape.
         radius: Half width of the interval of x.
+        tolerance: Coefficients below it are dropped.
 
     Returns:
-        (2 - δ_k0) i^k J_k(t radius), of shape (p, terms); J_k decays faster than
+        (2 - δ_k0) J_k(t radius), of shape (..., terms); J_k decays faster than
         exponentially once k exceeds its argument.
     """
-    z = np.asarray(times, dtype=float)[:, None] * radius
+    z = np.asarray(times, dtype=float)[..., None] * radius
     z_max = float(np.max(z))
     k = np.arange(int(z_max + 12.0 * np.cbrt(z_max) + 20))
-    bessel = jv(k, z)
-    last = np.flatnonzero(np.max(np.abs(bessel), axis=0) > TOLERANCE)[-1]
-    k, bessel = k[: last + 1], bessel[:, : last + 1]
-    return np.where(k == 0, 1.0, 2.0) * 1j ** (k % 4) * bessel
+    last = np.flatnonzero(np.abs(jv(k, z_max)) > tolerance)[-1]
+    k = k[: last + 1]
+    return np.where(k == 0, 1.0, 2.0) * jv(k, z)
+
+
+def _expansion(
+    coupling: np.ndarray,
+    diagonal: np.ndarray,
+    times: np.ndarray,
+    active: np.ndarray | None,
+    absorption: float,
+    origin: int,
+    rows: np.ndarray | None,
+    precision: str,
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """
+    The sums over even and over odd terms, apart: of real vectors, they are real.
+
+    Returns:
+        E and O of shape (p, r, m), and c: ψ = (E + iO) exp(ict), less the mean
+        absorption.
+    """
+    real = _REAL[precision]
+    rows = np.arange(len(diagonal)) if rows is None else rows
+    active = np.ones(diagonal.shape, dtype=bool) if active is None else active
+    diagonal = np.where(active, diagonal, 0.0)
+    centre, radius = spectral_interval(coupling, diagonal)
+    coefficients = expansion_coefficients(times, radius, TOLERANCE[precision])
+    # i^k is 1, i, -1, -i: a sign for every second term of each parity.
+    coefficients[..., 2::4] *= -1
+    coefficients[..., 3::4] *= -1
+    factor = 2.0 / radius * (1.0 + 1j * absorption if absorption else 1.0)
+    matrix = coupling * factor
+    vectors = _expansion_vectors(
+        matrix.astype(real if np.isrealobj(matrix) else _COMPLEX[precision]),
+        np.where(active, (diagonal - centre) * (2.0 / radius), 0.0).astype(real),
+        active.astype(real),
+        coefficients.shape[-1],
+        origin,
+        rows,
+    )
+    sums = [
+        _weighted_sum(coefficients[..., i::2].astype(real), vectors[i::2])
+        for i in (0, 1)
+    ]
+    return sums[0], sums[1], centre
 
 
 def _expansion_vectors(
     matrix: np.ndarray,
     diagonal: np.ndarray,
-    active: np.ndarray,
+    mask: np.ndarray,
     n_terms: int,
     origin: int,
+    rows: np.ndarray,
 ) -> np.ndarray:
     """
     T_k(X) applied to the direct beam, where matrix and diagonal make up 2X.
 
     Returns:
-        Of shape (n_terms, n, m), real where the matrix is.
+        The rows asked for, of shape (n_terms, r, m), real where the matrix is.
     """
-    kind = np.result_type(matrix, diagonal)
-    vectors = np.zeros((n_terms, *diagonal.shape), dtype=kind)
-    vectors[0, origin] = 1.0
-    mask = active.astype(float)
+    before, last, twice_x, product = np.zeros((4, *diagonal.shape), dtype=matrix.dtype)
+    kept = np.zeros((n_terms, len(rows), diagonal.shape[1]), dtype=matrix.dtype)
+    last[origin] = 1.0
+    kept[0] = last[rows]
     for k in range(1, n_terms):
-        twice_x = matrix @ vectors[k - 1]
-        twice_x += diagonal * vectors[k - 1]
+        np.matmul(matrix, last, out=twice_x)
+        np.multiply(diagonal, last, out=product)
+        twice_x += product
         twice_x *= mask
         if k == 1:
-            np.multiply(twice_x, 0.5, out=vectors[k])
+            twice_x *= 0.5
         else:
-            np.subtract(twice_x, vectors[k - 2], out=vectors[k])
-    return vectors
+            twice_x -= before
+        before, last, twice_x = last, twice_x, before
+        np.take(last, rows, axis=0, out=kept[k])
+    return kept
+
+
+def _weighted_sum(weights: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """
+    Σ_k weights_pk vectors_k by products of real matrices, of shape (p, r, m).
+
+    Args:
+        weights: Real, of shape (p, k), or (p, m, k) where orientations differ.
+        vectors: Real or complex, of shape (k, r, m).
+    """
+    n_terms, r, m = vectors.shape
+    if weights.ndim == 2:
+        flat = np.ascontiguousarray(vectors).reshape(n_terms, -1).view(weights.dtype)
+        return (weights @ flat).view(vectors.dtype).reshape(-1, r, m)
+    columns = np.ascontiguousarray(np.moveaxis(vectors, 2, 0))
+    product = np.swapaxes(weights, 0, 1) @ columns.view(weights.dtype)
+    return np.moveaxis(product.view(vectors.dtype), 0, 2)
+
+
+def _over_beams(factors: np.ndarray) -> np.ndarray:
+    """Factors of shape (p,) or (p, m), to be multiplied with (p, r, m)."""
+    return factors[:, None, None] if factors.ndim == 1 else factors[:, None, :]

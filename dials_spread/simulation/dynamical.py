@@ -11,17 +11,9 @@ from cctbx import xray
 from dials.array_family import flex
 from dxtbx.model.experiment_list import Experiment, ExperimentList
 
-from dials_spread.simulation.potential import (
-    indices_within,
-    potential_table,
-    relativistic_mass_ratio,
-)
-from dials_spread.simulation.rocking import (
-    BeamSelection,
-    RotationScan,
-    integrated_intensities,
-    rotation_step,
-)
+from dials_spread.simulation.beams import BeamSelection, rotation_step
+from dials_spread.simulation.potential import CrystalPotential, crystal_potential
+from dials_spread.simulation.rocking import MARGIN, RotationScan, rocking_integrals
 
 # Beams beyond the data that matter to them; see `BeamSelection`.
 DEFAULT_G_FACTOR = 1.2
@@ -101,13 +93,11 @@ def add_dynamical_intensities(
     Returns:
         `intensity.dynamical.value`, of shape (n,).
     """
-    wavelength = experiments[0].beam.get_wavelength()
-    # Rounding must not put a reflection at the limit outside its own sphere.
     d_min = min(reflections["d"])
-    g_max = max(selection.g_max or DEFAULT_G_FACTOR / d_min, (1 + 1e-9) / d_min)
-    table = potential_table(structure, wavelength, g_max)
-    candidates = indices_within(structure.unit_cell(), g_max)
-    U_squared = np.full(len(reflections), np.nan)
+    potential = potential_for(
+        structure, experiments[0].beam.get_wavelength(), d_min, selection
+    )
+    F_squared = np.full(len(reflections), np.nan)
     path = np.empty(len(reflections))
     hkl = reflections["miller_index"].as_vec3_double().as_numpy_array().astype(int)
     phi = reflections["xyzcal.mm"].parts()[2].as_numpy_array()
@@ -115,24 +105,104 @@ def add_dynamical_intensities(
     for index, experiment in enumerate(experiments):
         own = crystals == index
         mean = float(mean_thicknesses[index])
-        layers = thickness.distribution(mean)
-        U_squared[own] = integrated_intensities(
-            table,
-            candidates,
+        F_squared[own] = crystal_intensities(
+            potential,
             rotation_scan_of(experiment),
             hkl[own],
             phi[own],
-            layers,
+            thickness.distribution(mean)[None],
             selection,
-            rotation_step(d_min, _longest_path(experiment, layers, thickness.slab)),
             thickness.slab,
-        )
+            nproc=None,
+        )[:, 0]
         path[own] = mean / np.cos(phi[own]) if thickness.slab else mean
         logger.info("Crystal %d: %.0f Å thick.", index + 1, mean)
-    to_F = np.pi * structure.unit_cell().volume() / relativistic_mass_ratio(wavelength)
-    reflections["intensity.dynamical.value"] = flex.double(U_squared * to_F**2)
+    reflections["intensity.dynamical.value"] = flex.double(F_squared)
     reflections["truth.thickness"] = flex.double(path)
-    return U_squared * to_F**2
+    return F_squared
+
+
+def potential_for(
+    structure: xray.structure,
+    wavelength: float,
+    d_min: float,
+    selection: BeamSelection = BeamSelection(),  # noqa: B008, it is immutable
+) -> CrystalPotential:
+    """
+    Compute once, for all crystals of a compound, what `crystal_intensities` needs.
+
+    Args:
+        structure: The crystal structure.
+        wavelength: [Å].
+        d_min: Resolution limit of the reflections [Å].
+        selection: Its g_max is used.
+    """
+    g_max = selection.g_max or DEFAULT_G_FACTOR / d_min
+    return crystal_potential(structure, wavelength, d_min, g_max)
+
+
+def crystal_intensities(
+    potential: CrystalPotential,
+    scan: RotationScan,
+    hkl: np.ndarray,
+    phi: np.ndarray,
+    thicknesses: np.ndarray,
+    selection: BeamSelection = BeamSelection(),  # noqa: B008, it is immutable
+    slab: bool = False,
+    slab_angle: float = 0.0,
+    nproc: int | None = 1,
+) -> np.ndarray:
+    """
+    Dynamical intensities of one crystal, for one thickness of it or many in one run.
+
+    Everything passed in and out is arrays and numbers, so that a crystal can be a task
+    of another process. The result depends on neither nproc nor the other thicknesses,
+    but for the angular step, which the greatest of them decides.
+
+    Args:
+        potential: From `potential_for`.
+        scan: From `rotation_scan_of`.
+        hkl: Miller indices, of shape (n, 3).
+        phi: Angles at which they pass the Ewald sphere, `xyzcal.mm` [rad], of shape
+            (n,).
+        thicknesses: [Å], of shape (p,); or of shape (p, q), where each of p crystals
+            has equal areas of q thicknesses (`ThicknessModel.distribution`).
+        selection: Beams, window, absorption and method.
+        slab: The crystal is a plate; thicknesses are those along its normal, and the
+            path is longer by 1 / cos(φ - slab_angle).
+        slab_angle: Rotation at which the beam is normal to the plate [rad].
+        nproc: Threads; all cores where it is None.
+
+    Returns:
+        The |F|² [Å²] that would give the integrated intensity kinematically, of shape
+        (n, p); NaN where a reflection's rocking curve was never met.
+
+    Raises:
+        ValueError: A reflection lies beyond the beams, or a plate is seen edge on.
+    """
+    layers = np.atleast_2d(np.asarray(thicknesses, dtype=float).T).T
+    if not np.all(layers > 0):
+        raise ValueError(f"Thicknesses must be positive, not {layers.min()} Å.")
+    longest = float(layers.max()) * (_steepest(scan, slab_angle) if slab else 1.0)
+    dynamical, kinematic = (
+        x.reshape(len(hkl), *layers.shape).mean(axis=2)
+        for x in rocking_integrals(
+            potential.table,
+            potential.beams,
+            scan,
+            hkl,
+            phi,
+            layers.ravel(),
+            selection,
+            rotation_step(potential.d_min, longest, selection.step_factor),
+            slab,
+            slab_angle,
+            nproc,
+        )
+    )
+    nothing = np.full(dynamical.shape, np.nan)
+    U_squared = np.divide(dynamical, kinematic, out=nothing, where=kinematic > 0)
+    return U_squared * potential.F_squared
 
 
 def rotation_scan_of(experiment: Experiment) -> RotationScan:
@@ -184,13 +254,11 @@ def image_excitation_errors(
     return result
 
 
-def _longest_path(experiment: Experiment, layers: np.ndarray, slab: bool) -> float:
-    """The longest path through a crystal during its scan [Å]."""
-    if not slab:
-        return float(layers.max())
-    steepest = np.max(np.abs(np.deg2rad(experiment.scan.get_oscillation_range())))
-    if steepest > np.deg2rad(85):
+def _steepest(scan: RotationScan, slab_angle: float) -> float:
+    """The longest path through a plate during its scan, over its thickness."""
+    tilt = np.max(np.abs(np.array(scan.limits) - slab_angle)) + MARGIN
+    if tilt > np.deg2rad(85):
         raise ValueError(
-            f"A plate cannot be turned by {np.rad2deg(steepest):.0f}° from the beam."
+            f"A plate cannot be turned by {np.rad2deg(tilt):.0f}° from the beam."
         )
-    return float(layers.max() / np.cos(steepest))
+    return float(1.0 / np.cos(tilt))

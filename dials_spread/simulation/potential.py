@@ -11,6 +11,8 @@ kinematic intensities do not show and dynamical ones do.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from cctbx import uctbx, xray
@@ -19,6 +21,57 @@ from dials_spread.simulation.structure_factors import MIN_D_SPACING, structure_f
 
 # Planck constant / (electron mass x speed of light) [Å] (CODATA 2018).
 COMPTON_WAVELENGTH = 0.0242631023867
+
+
+@dataclass(frozen=True)
+class CrystalPotential:
+    """
+    What the beams of one compound meet, in arrays alone, so that it travels well.
+
+    Attributes:
+        table: U_g as from `potential_table` [1/Å²], real where it can be.
+        beams: Indices of all beams that may take part, of shape (c, 3).
+        volume: Of the cell [Å³].
+        wavelength: [Å].
+        d_min: Resolution limit of the reflections [Å].
+    """
+
+    table: np.ndarray
+    beams: np.ndarray
+    volume: float
+    wavelength: float
+    d_min: float
+
+    @property
+    def F_squared(self) -> float:
+        """What turns |U_g|² [1/Å⁴] into |F_g|² [Å²]."""
+        gamma = relativistic_mass_ratio(self.wavelength)
+        return float((np.pi * self.volume / gamma) ** 2)
+
+
+def crystal_potential(
+    structure: xray.structure, wavelength: float, d_min: float, g_max: float
+) -> CrystalPotential:
+    """
+    Compute what all crystals of one compound share.
+
+    Args:
+        structure: The crystal structure.
+        wavelength: [Å].
+        d_min: Resolution limit of the reflections [Å].
+        g_max: Radius of the sphere of beams [1/Å], raised to that of the reflections.
+    """
+    # Rounding must not put a reflection at the limit outside its own sphere.
+    g_max = max(g_max, (1 + 1e-9) / d_min)
+    cell = structure.unit_cell()
+    table = potential_table(structure, wavelength, g_max)
+    return CrystalPotential(
+        table=without_zero_imaginary_part(table),
+        beams=indices_within(cell, g_max),
+        volume=cell.volume(),
+        wavelength=wavelength,
+        d_min=d_min,
+    )
 
 
 def relativistic_mass_ratio(wavelength: float) -> float:
@@ -90,13 +143,21 @@ def coupling_matrix(table: np.ndarray, beams: np.ndarray) -> np.ndarray:
         being left out. Real where all coefficients are: centrosymmetric about the
         origin.
     """
-    limits = (np.array(table.shape) - 1) // 2
-    differences = beams[:, None, :] - beams[None, :, :] + limits
-    matrix = table[tuple(np.moveaxis(differences, -1, 0))]
+    # Places in the flattened table: those of differences are differences of those.
+    strides = np.array([table.shape[1] * table.shape[2], table.shape[2], 1])
+    places = beams @ strides
+    middle = (table.size - 1) // 2
+    matrix = np.take(table.ravel(), places[:, None] - (places - middle)[None, :])
     np.fill_diagonal(matrix, 0.0)
-    if np.max(np.abs(matrix.imag)) <= 1e-10 * np.max(np.abs(matrix)):
-        return np.ascontiguousarray(matrix.real)
-    return matrix
+    return without_zero_imaginary_part(matrix)
+
+
+def without_zero_imaginary_part(array: np.ndarray) -> np.ndarray:
+    """The real part alone where the rest is rounding, else the array itself."""
+    if np.iscomplexobj(array):
+        if np.max(np.abs(array.imag)) <= 1e-10 * np.max(np.abs(array)):
+            return np.ascontiguousarray(array.real)
+    return array
 
 
 def mean_potential(table: np.ndarray) -> float:

@@ -14,57 +14,34 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial.transform import Rotation
+from threadpoolctl import threadpool_limits
 
+from dials_spread.simulation.beams import BeamSelection, rotation_step
 from dials_spread.simulation.bloch import (
     bloch_amplitudes,
     excitation_errors,
     kinematic_intensity,
 )
-from dials_spread.simulation.chebyshev import propagate
+from dials_spread.simulation.chebyshev import beam_intensities
 from dials_spread.simulation.potential import coupling_matrix, mean_potential
+from dials_spread.threads import run_blocks
 
-# Limits of the angular step [rad]: finer is never needed below 2,600 Å, and coarser
-# would miss reflections near the rotation axis of thin crystals.
-STEP_LIMITS = (0.0003, 0.0022)
+__all__ = [
+    "BeamSelection",
+    "RotationScan",
+    "angle_blocks",
+    "integrated_intensities",
+    "rocking_integrals",
+    "rotation_step",
+    "rows_of",
+]
 
-# Orientations of one block, which share the beams and the off-diagonal matrix.
+# Orientations of one block, which share the beams and the off-diagonal matrix: the more,
+# the better the processor is used, and the more beams only some of them need.
 BLOCK = 16
 
 # Rotation simulated beyond both ends of a scan [rad], to complete the rocking curves.
 MARGIN = np.deg2rad(0.5)
-
-
-@dataclass(frozen=True)
-class BeamSelection:
-    """
-    Which beams interact, and over which part of the rocking curve is integrated.
-
-    Attributes:
-        s_max: Largest excitation error of a beam that takes part [1/Å].
-        s_window: Largest excitation error that is integrated [1/Å].
-        g_max: Largest reciprocal-lattice vector of a beam [1/Å]; 1.2 times that of the
-            data without it. At 800 Å and 0.9 Å resolution the defaults change
-            amplitudes by 0.8 % and R1 against |F| by 0.0005.
-        absorption: Imaginary potential over real potential.
-        method: "chebyshev" or "diagonalisation"; the same numbers, the second slower.
-    """
-
-    s_max: float = 0.012
-    s_window: float = 0.01
-    g_max: float | None = None
-    absorption: float = 0.0
-    method: str = "chebyshev"
-
-    def __post_init__(self) -> None:
-        if not 0 < self.s_window <= self.s_max:
-            raise ValueError(
-                "The integrated range of excitation errors must be positive and within "
-                f"that of the beams: s_window={self.s_window}, s_max={self.s_max}."
-            )
-        if not self.absorption >= 0:
-            raise ValueError(f"absorption={self.absorption} is negative.")
-        if self.method not in ("chebyshev", "diagonalisation"):
-            raise ValueError(f"Unknown method: {self.method}.")
 
 
 @dataclass(frozen=True)
@@ -77,12 +54,15 @@ class RotationScan:
         s0: Incident wave vector [1/Å], of shape (3,).
         axis: Unit vector along the rotation axis, of shape (3,).
         limits: First and last angle of the scan [rad].
+        settings: Where the crystal moves, UB at equally spaced angles from the first
+            to the last limit, of shape (k, 3, 3).
     """
 
     A: np.ndarray
     s0: np.ndarray
     axis: np.ndarray
     limits: tuple[float, float]
+    settings: np.ndarray | None = None
 
     def wave_vectors(self, phi: np.ndarray) -> np.ndarray:
         """
@@ -96,23 +76,13 @@ class RotationScan:
         """
         return Rotation.from_rotvec(-phi[:, None] * self.axis).apply(self.s0)
 
-
-def rotation_step(d_min: float, thickness: float) -> float:
-    """
-    The largest angular step that samples every rocking curve.
-
-    A crystal of thickness t has no feature in s narrower than 1/t, and no excitation
-    error changes faster than 1/d_min per radian: sampled closer than 1/t in s the sum
-    over a rocking curve equals the integral.
-
-    Args:
-        d_min: Resolution limit [Å].
-        thickness: The largest [Å].
-
-    Returns:
-        Step [rad].
-    """
-    return float(np.clip(0.9 * d_min / thickness, *STEP_LIMITS))
+    def setting(self, phi: float) -> np.ndarray:
+        """UB at an angle [rad], interpolated, of shape (3, 3) [1/Å]."""
+        if self.settings is None:
+            return self.A
+        angles = np.linspace(*self.limits, len(self.settings))
+        elements = self.settings.reshape(len(angles), 9).T
+        return np.array([np.interp(phi, angles, x) for x in elements]).reshape(3, 3)
 
 
 def integrated_intensities(
@@ -130,49 +100,87 @@ def integrated_intensities(
     Integrate all reflections of a crystal over its scan.
 
     Args:
+        thicknesses: Thicknesses over which to average, with equal areas of the crystal
+            [Å], of shape (p,).
+        table, candidates, scan, hkl, phi, selection, step, slab: As in
+            `rocking_integrals`.
+
+    Returns:
+        The |U_g|² that would give these intensities kinematically [1/Å⁴], of shape
+        (n,); NaN where the window was never met.
+    """
+    dynamical, kinematic = (
+        integrals.mean(axis=1)
+        for integrals in rocking_integrals(
+            table, candidates, scan, hkl, phi, thicknesses, selection, step, slab
+        )
+    )
+    nothing = np.full(len(hkl), np.nan)
+    return np.divide(dynamical, kinematic, out=nothing, where=kinematic > 0)
+
+
+def rocking_integrals(
+    table: np.ndarray,
+    candidates: np.ndarray,
+    scan: RotationScan,
+    hkl: np.ndarray,
+    phi: np.ndarray,
+    thicknesses: np.ndarray,
+    selection: BeamSelection,
+    step: float,
+    slab: bool = False,
+    slab_angle: float = 0.0,
+    nproc: int | None = 1,
+) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Sum all rocking curves of a crystal for many thicknesses in one pass.
+
+    Neither the number of threads nor that of thicknesses changes the result.
+
+    Args:
         table: U_g as from `potential_table`.
         candidates: Indices of all beams that may take part, the origin included, of
             shape (c, 3).
         scan: Orientation and scan.
         hkl: Indices of the reflections, of shape (n, 3), all among the candidates.
         phi: Angles at which they pass the Ewald sphere [rad], of shape (n,).
-        thicknesses: Thicknesses over which to average, with equal areas of the crystal
-            [Å], of shape (p,).
+        thicknesses: [Å], of shape (p,).
         selection: Beams, window and method.
         step: Largest angular step [rad].
-        slab: The crystal is a plate normal to the beam at rotation zero, so that the
-            path through it is t / cos φ. It is constant within a block of steps.
+        slab: The crystal is a plate, so that the path through it is
+            t / cos(φ - slab_angle).
+        slab_angle: Where the beam is normal to the plate [rad].
+        nproc: Threads; all cores without it.
 
     Returns:
-        The |U_g|² that would give these intensities kinematically [1/Å⁴], of shape
-        (n,); NaN where the window was never met.
+        Σ I_g |ds_g/dφ| with multiple scattering, and the same of single scattering for
+        |U_g|² = 1 [1/Å⁴], both of shape (n, p). Their ratio is the |U_g|² that would
+        give this intensity kinematically.
     """
     rows = rows_of(candidates, hkl)
-    g = candidates @ scan.A.T
-    k_crossing = scan.wave_vectors(phi)
-    side = np.sign(np.sum(g[rows] * np.cross(scan.axis, k_crossing), axis=1))
-    dynamical, kinematic = np.zeros(len(hkl)), np.zeros(len(hkl))
-    for block in angle_blocks(scan.limits, step):
-        k = scan.wave_vectors(block)
-        s = excitation_errors(g, k)
-        path = np.asarray(thicknesses, dtype=float)
-        if slab:
-            path = path / np.cos(block.mean())
-        targets = np.flatnonzero(np.any(np.abs(s[rows]) < selection.s_window, axis=1))
-        if not len(targets):
-            continue
-        beams = rows[targets]
-        # Of the two passages of a reflection, each row takes the side it belongs to.
-        rates = g[beams] @ np.cross(scan.axis, k).T * side[targets, None]
-        weight = np.where(np.abs(s[beams]) < selection.s_window, rates, 0.0).clip(0.0)
-        K = np.linalg.norm(scan.s0)
-        intensity = _block_intensities(table, candidates, s, K, path, selection)
-        unit = kinematic_intensity(s[beams], path[:, None, None], K).mean(axis=0)
-        dynamical[targets] += np.sum(weight * intensity[beams], axis=1)
-        kinematic[targets] += np.sum(weight * unit, axis=1)
-    return np.divide(
-        dynamical, kinematic, out=np.full(len(hkl), np.nan), where=kinematic > 0
+    g = candidates[rows] @ scan.A.T
+    side = np.sign(
+        np.sum(g * np.cross(scan.axis, scan.wave_vectors(np.asarray(phi))), axis=1)
     )
+    blocks = angle_blocks(scan.limits, step)
+    parts = [None] * len(blocks)
+
+    def fill(first: int, stop: int) -> None:
+        for i in range(first, stop):
+            path = np.asarray(thicknesses, dtype=float)
+            if slab:
+                path = path[:, None] / np.cos(blocks[i] - slab_angle)
+            parts[i] = _block_integrals(
+                table, candidates, scan, rows, side, blocks[i], path, selection
+            )
+
+    # One thread each: the products of a block are too small to be divided.
+    with threadpool_limits(1, user_api="blas"):
+        run_blocks(fill, len(blocks), 1, nproc)
+    totals = np.zeros((2, len(hkl), len(thicknesses)))
+    for targets, sums in parts:
+        totals[:, targets] += sums
+    return totals[0], totals[1]
 
 
 def angle_blocks(limits: tuple[float, float], step: float) -> list[np.ndarray]:
@@ -189,60 +197,105 @@ def rows_of(candidates: np.ndarray, hkl: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: One of them is not in it.
     """
-    lookup = {tuple(row): i for i, row in enumerate(candidates.tolist())}
-    try:
-        return np.array([lookup[tuple(row)] for row in hkl.tolist()], dtype=int)
-    except KeyError as error:
-        raise ValueError(f"Reflection {error} is not among the beams.") from None
+    low = np.min(candidates, axis=0)
+    shape = np.max(candidates, axis=0) - low + 1
+    lookup = np.full(shape, -1)
+    lookup[tuple((candidates - low).T)] = np.arange(len(candidates))
+    inside = np.all((hkl >= low) & (hkl < low + shape), axis=1)
+    rows = np.full(len(hkl), -1)
+    rows[inside] = lookup[tuple((hkl[inside] - low).T)]
+    if np.any(rows < 0):
+        unknown = tuple(hkl[np.argmin(rows)].tolist())
+        raise ValueError(f"Reflection {unknown} is not among the beams.")
+    return rows
 
 
-def _block_intensities(
+def _block_integrals(
     table: np.ndarray,
     candidates: np.ndarray,
+    scan: RotationScan,
+    rows: np.ndarray,
+    side: np.ndarray,
+    angles: np.ndarray,
+    path: np.ndarray,
+    selection: BeamSelection,
+) -> tuple[np.ndarray, np.ndarray]:
+    """
+    What a block of orientations adds to the integrals.
+
+    Args:
+        rows: Of the reflections among the candidates, of shape (n,).
+        side: On which side of the Ewald sphere they come, ±1, of shape (n,).
+        angles: [rad], of shape (m,).
+        path: Thicknesses [Å], of shape (p,) or (p, m).
+
+    Returns:
+        The reflections that are met, of shape (r,), and their dynamical and kinematic
+        sums, of shape (2, r, p).
+    """
+    K = np.linalg.norm(scan.s0)
+    k = scan.wave_vectors(angles)
+    g = candidates @ scan.setting(angles.mean()).T
+    s = excitation_errors(g, k)
+    targets = np.flatnonzero(np.any(np.abs(s[rows]) < selection.s_window, axis=1))
+    if not len(targets):
+        return targets, np.zeros((2, 0, len(path)))
+    met = rows[targets]
+    # Of the two passages of a reflection, each row takes the side it belongs to.
+    rates = g[met] @ np.cross(scan.axis, k).T * side[targets, None]
+    weight = np.where(np.abs(s[met]) < selection.s_window, rates, 0.0).clip(0.0)
+    active = selection.taking_part(s, np.linalg.norm(g, axis=1))
+    used = np.flatnonzero(np.any(active, axis=1))
+    dynamical = _intensities(
+        table, candidates[used], s[used], K, path, active[used],
+        np.searchsorted(used, met), selection,
+    )  # fmt: skip
+    columns = path[:, None, None] if path.ndim == 1 else path[:, None, :]
+    kinematic = kinematic_intensity(s[met], columns, K)
+    sums = [np.einsum("prm,rm->rp", x, weight) for x in (dynamical, kinematic)]
+    return targets, np.array(sums)
+
+
+def _intensities(
+    table: np.ndarray,
+    beams: np.ndarray,
     s: np.ndarray,
     K: float,
-    thicknesses: np.ndarray,
+    path: np.ndarray,
+    active: np.ndarray,
+    rows: np.ndarray,
     selection: BeamSelection,
 ) -> np.ndarray:
     """
-    Intensities of all candidates, averaged over the thicknesses.
+    Intensities of some of the beams.
 
     Args:
-        s: Excitation errors [1/Å], of shape (c, m).
+        beams: Indices, of shape (n, 3).
+        s: Excitation errors [1/Å], of shape (n, m).
+        path: Thicknesses [Å], of shape (p,) or (p, m).
+        active: Which beams take part in which orientation, of shape (n, m).
+        rows: The beams wanted, of shape (r,).
 
     Returns:
-        Of shape (c, m), zero for beams that take no part.
+        Of shape (p, r, m), zero for beams that take no part.
     """
-    active = np.abs(s) <= selection.s_max
-    used = np.flatnonzero(np.any(active, axis=1))
-    coupling = coupling_matrix(table, candidates[used])
-    options = {
-        "absorption": selection.absorption,
-        "mean_potential": mean_potential(table),
-    }
-    result = np.zeros(s.shape)
-    is_origin = ~np.any(candidates[used], axis=1)
+    coupling = coupling_matrix(table, beams)
+    origin = int(np.flatnonzero(~np.any(beams, axis=1))[0])
+    absorbing = (selection.absorption, mean_potential(table))
     if selection.method == "chebyshev":
-        psi = propagate(
-            coupling,
-            s[used],
-            K,
-            thicknesses,
-            active[used],
-            origin=int(np.flatnonzero(is_origin)[0]),
-            **options,
+        return beam_intensities(
+            coupling, s, K, path, active, rows, *absorbing, origin, selection.precision
         )
-        result[used] = np.mean(np.abs(psi) ** 2, axis=0)
-        return result
+    result = np.zeros((len(path), *s.shape))
     for column in range(s.shape[1]):
-        on = active[used, column]
+        on = active[:, column]
         psi = bloch_amplitudes(
             coupling[np.ix_(on, on)],
-            s[used[on], column],
+            s[on, column],
             K,
-            thicknesses,
-            origin=int(np.flatnonzero(is_origin[on])[0]),
-            **options,
+            path if path.ndim == 1 else path[:, column],
+            *absorbing,
+            origin=int(np.count_nonzero(on[:origin])),
         )
-        result[used[on], column] = np.mean(np.abs(psi) ** 2, axis=0)
-    return result
+        result[:, on, column] = np.abs(psi) ** 2
+    return result[:, rows]

@@ -81,7 +81,7 @@ def test_both_methods_give_the_same():
             HKL,
             phi,
             np.array([300.0, 500.0]),
-            BeamSelection(method=method, absorption=absorption),
+            BeamSelection(method=method, absorption=absorption, precision="double"),
             0.001,
             slab=True,
         )[0]
