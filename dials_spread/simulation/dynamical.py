@@ -13,7 +13,8 @@ from dxtbx.model.experiment_list import Experiment, ExperimentList
 
 from dials_spread.simulation.beams import BeamSelection, rotation_step
 from dials_spread.simulation.potential import CrystalPotential, crystal_potential
-from dials_spread.simulation.rocking import MARGIN, RotationScan, rocking_integrals
+from dials_spread.simulation.rocking import rocking_integrals
+from dials_spread.simulation.scans import MARGIN, RotationScan
 
 # Beams beyond the data that matter to them; see `BeamSelection`.
 DEFAULT_G_FACTOR = 1.2
