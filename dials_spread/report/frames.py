@@ -1,11 +1,7 @@
 """
 Raw frames of an experiment, and where their pixels lie in reciprocal space.
 
-Experiments are loaded without their images, which often have moved or are gone; here
-they are looked for when a picture is wanted.
-
 Functions:
-    find_frame_files: the files of some frames
     read_frames: mean counts of some frames, panel by panel
     pixel_at: the pixel that sees a scattering direction
 """
@@ -18,59 +14,19 @@ from pathlib import Path
 import numpy as np
 
 from dials.array_family import flex
-from dxtbx.imageset import ImageSetFactory
 from dxtbx.model import Experiment, Panel
+
+from dials_spread.beam.files import (
+    NoFrames,
+    find_frame_files,
+    open_frames,
+    unreadable,
+)
+
+__all__ = ["NoFrames", "pixel_at", "read_frames"]
 
 PARALLAX = 2.0
 """Most that parallax moves a spot [mm]; rays farther off a panel are not looked at."""
-
-
-class NoFrames(Exception):
-    """Raw frames cannot be read; the message says why, in a sentence."""
-
-
-def _look_beside(path: str, folders: Sequence[str | Path]) -> str:
-    """Find a file where it should be, or under the same name in other folders."""
-    candidates = [Path(path), *(Path(f) / Path(path).name for f in folders)]
-    for candidate in candidates:
-        if candidate.is_file():
-            return str(candidate)
-    raise NoFrames(f"The raw image {Path(path).name} was not found.")
-
-
-def find_frame_files(
-    experiment: Experiment, first: int, last: int, folders: Sequence[str | Path] = ()
-) -> tuple[list[str], list[int] | None]:
-    """
-    Find the files of some frames.
-
-    Args:
-        experiment: A scan or a still, with an imageset.
-        first: Number of the first frame, as in the scan; not used for stills.
-        last: Number of the last frame that belongs to it.
-        folders: Where to look besides the stored place: those of the experiment lists.
-
-    Returns:
-        A file a frame and None; or, where one file has all frames, that file and the
-        places of the wanted frames in it.
-
-    Raises:
-        NoFrames: No imageset, or a file is missing.
-    """
-    imageset = experiment.imageset
-    if imageset is None:
-        raise NoFrames("The experiment does not say where its raw images are.")
-    if not hasattr(imageset, "get_template"):
-        paths = [_look_beside(imageset.paths()[0], folders)]
-        single = imageset.reader().is_single_file_reader()
-        return paths, [int(imageset.indices()[0])] if single else None
-    template = imageset.get_template()
-    if "#" not in template:
-        return [_look_beside(template, folders)], list(range(first - 1, last))
-    width = template.count("#")
-    head, tail = template.split("#")[0], template.split("#")[-1]
-    names = [f"{head}{n:0{width}}{tail}" for n in range(first, last + 1)]
-    return [_look_beside(name, folders) for name in names], None
 
 
 def read_frames(
@@ -94,17 +50,12 @@ def read_frames(
     """
     files, places = find_frame_files(experiment, first, last, folders)
     try:
-        imageset = ImageSetFactory.make_imageset(
-            files,
-            single_file_indices=places,
-            format_kwargs=experiment.imageset.params() or None,
-        )
+        imageset = open_frames(files, places, experiment.imageset.params())
         frames = [_one_frame(imageset, i) for i in range(len(imageset))]
     except NoFrames:
         raise
     except Exception as error:  # dxtbx raises whatever its many formats raise
-        told = str(error).strip().splitlines() or [type(error).__name__]
-        raise NoFrames(f"The raw images cannot be read ({told[0]}).") from error
+        raise unreadable(error) from error
     sizes = [p.get_image_size()[::-1] for p in experiment.detector]
     if any([panel.shape for panel in frame] != sizes for frame in frames):
         raise NoFrames("The raw images have other panels than the detector model.")

@@ -1,0 +1,18 @@
+"""
+The intensity of the beam on each image, from raw images.
+
+Modules:
+    files: where the raw images are
+    regions: which pixels count: an annulus about the beam, and the direct beam
+    spots: the pixels that spots cover, frame by frame
+    frames: the counts of one frame
+    series: all frames, each read once, by several workers
+    images: from frames to images
+"""
+
+from __future__ import annotations
+
+from dials_spread.beam.images import BeamIntensity, measure_beam
+from dials_spread.beam.regions import BeamRegion
+
+__all__ = ["BeamIntensity", "BeamRegion", "measure_beam"]
