@@ -1,0 +1,179 @@
+"""
+Merged intensities, and what to say of them beside R1.
+
+Functions:
+    merge: the mean of each unique reflection
+    r_meas: agreement of the observations with one another
+    correlation: of intensities with those expected
+    likelihood: of intensities, given those expected
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import optimize
+
+
+@dataclass(frozen=True)
+class Merged:
+    """
+    One intensity for each unique reflection.
+
+    Attributes:
+        intensity: Shape (u,), nan where there is no observation.
+        sigma: Shape (u,), from the variances of the observations.
+        n: Shape (u,), number of observations.
+    """
+
+    intensity: np.ndarray
+    sigma: np.ndarray
+    n: np.ndarray
+
+
+def merge(
+    intensity: np.ndarray,
+    variance: np.ndarray,
+    unique: np.ndarray,
+    n_unique: int,
+    weight: np.ndarray | None = None,
+) -> Merged:
+    """
+    Average the observations of each unique reflection.
+
+    Args:
+        intensity: Shape (n,), on one scale.
+        variance: Shape (n,).
+        unique: Shape (n,), number of the unique reflection.
+        n_unique: How many there are.
+        weight: Shape (n,), not negative; equal weights by default. Dynamical differences
+            between electron intensities exceed their counting noise, and weights 1/σ²
+            would let the weakest observations of a strong reflection decide.
+
+    Returns:
+        The means.
+    """
+    w = np.ones(len(intensity)) if weight is None else weight
+    total = np.bincount(unique, w, n_unique)
+    n = np.bincount(unique, minlength=n_unique)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = np.bincount(unique, w * intensity, n_unique) / total
+        sigma = np.sqrt(np.bincount(unique, w * w * variance, n_unique)) / total
+    return Merged(mean, sigma, n)
+
+
+def r_meas(
+    intensity: np.ndarray,
+    unique: np.ndarray,
+    n_unique: int,
+    weight: np.ndarray | None = None,
+) -> tuple[float, int]:
+    """
+    Give R_meas = Σ_h √(n / (n - 1)) Σ |I - ⟨I⟩| / Σ_h Σ I.
+
+    Diederichs & Karplus (1997), Nat. Struct. Biol. 4, 269.
+
+    Args:
+        intensity: Shape (n,), on one scale.
+        unique: Shape (n,), number of the unique reflection.
+        n_unique: How many there are.
+        weight: Shape (n,), for the mean; equal weights by default.
+
+    Returns:
+        R_meas, nan where nothing was measured twice or the sum is not positive; and the
+        number of unique reflections measured at least twice, which it rests on.
+    """
+    zero = np.zeros(len(intensity))
+    merged = merge(intensity, zero, unique, n_unique, weight)
+    repeated = merged.n > 1
+    kept = repeated[unique]
+    n = merged.n[unique[kept]]
+    misfit = np.abs(intensity[kept] - merged.intensity[unique[kept]])
+    total = intensity[kept].sum()
+    value = np.sum(np.sqrt(n / (n - 1)) * misfit) / total if total > 0 else np.nan
+    return float(value), int(np.count_nonzero(repeated))
+
+
+def correlation(intensity: np.ndarray, f_c: np.ndarray) -> float:
+    """
+    Give Pearson's correlation between intensities and F_c².
+
+    Args:
+        intensity: Shape (n,).
+        f_c: Shape (n,); what is not finite in either is left out.
+
+    Returns:
+        nan for fewer than three reflections, or where one does not vary.
+    """
+    kept = np.isfinite(intensity) & np.isfinite(f_c)
+    x, y = intensity[kept], f_c[kept] ** 2
+    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return float("nan")
+    return float(np.corrcoef(x, y)[0, 1])
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """
+    How likely intensities are, given those expected.
+
+    Attributes:
+        per_reflection: Mean log-likelihood of a reflection, its intensity divided by the
+            mean F_c² and on the scale of F_c², so that no scale enters.
+        excess_spread: s, the relative error besides the counting noise.
+        scale: κ in κ I ≈ F_c².
+        n: Number of reflections.
+    """
+
+    per_reflection: float
+    excess_spread: float
+    scale: float
+    n: int
+
+
+def likelihood(intensity: np.ndarray, sigma: np.ndarray, f_c: np.ndarray) -> Likelihood:
+    """
+    Fit and evaluate κ I ~ N(F_c², κ² σ² + s² F_c⁴).
+
+    s plays the part that it has in the spread of repeated observations: 0 where
+    counting noise explains all differences.
+
+    Args:
+        intensity: Shape (n,).
+        sigma: Shape (n,), positive.
+        f_c: Shape (n,); reflections without are left out, and those with F_c = 0.
+
+    Returns:
+        At the most likely κ and s; nan where there are fewer than three reflections.
+    """
+    kept = np.isfinite(intensity) & np.isfinite(f_c) & (f_c > 0) & (sigma > 0)
+    n = int(np.count_nonzero(kept))
+    I, sigma = intensity[kept], sigma[kept]
+    if n < 3 or I.sum() <= 0:
+        return Likelihood(float("nan"), float("nan"), float("nan"), n)
+    # The mean of both is one, so that the search begins near its end.
+    unit = I.mean()
+    I, sigma, expected = I / unit, sigma / unit, f_c[kept] ** 2
+    mean = expected.mean()
+    expected = expected / mean
+
+    def minus(parameters):
+        kappa, s = np.exp(parameters)
+        variance = (kappa * sigma) ** 2 + (s * expected) ** 2
+        square = (kappa * I - expected) ** 2 / variance
+        return 0.5 * np.mean(np.log(2 * np.pi * variance) + square)
+
+    # The density is that of I: log κ is added while fitting, not in what is reported,
+    # which is on the scale of F_c².
+    def cost(p):
+        return minus(p) - p[0]
+
+    starts = [(0.0, np.log(s)) for s in (0.05, 0.3, 1.0)]
+    limits = [(-5.0, 5.0), (-12.0, 5.0)]
+    fits = [
+        optimize.minimize(cost, x, method="Nelder-Mead", bounds=limits) for x in starts
+    ]
+    best = min(fits, key=lambda fit: fit.fun).x
+    kappa, s = np.exp(best)
+    return Likelihood(float(-minus(best)), float(s), float(kappa * mean / unit), n)

@@ -1,0 +1,162 @@
+"""
+R1 = Σ |k F_o - F_c| / Σ F_c with the one scale k that minimises it.
+
+F_o = √max(I, 0). The sum over |k F_o - F_c| = F_o |k - F_c / F_o| is least where k is
+the median of F_c / F_o weighted by F_o: no iteration is needed, and no other scale gives
+a smaller R1. A scale from least squares gives a larger one, by some per cent of it.
+
+Functions:
+    amplitudes: F_o from intensities
+    best_scales: k of each group
+    r_factors: R1 of each group, of all reflections and of those above 2σ
+    r_factor: of one group
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+STRONG = 2.0
+"""I/σ above which a reflection counts for the second R1, as in SHELXL's F_o > 4σ(F_o)."""
+
+
+@dataclass(frozen=True)
+class RFactors:
+    """
+    R1 of some groups of reflections, each with its own scale.
+
+    Attributes:
+        r1: Shape (groups,), nan where a group has nothing to compare.
+        scale: Shape (groups,), k; nan where no F_o is positive.
+        n: Shape (groups,), number of reflections compared.
+        r1_strong: Shape (groups,), R1 of the reflections with I > 2σ, with a scale of
+            their own.
+        n_strong: Shape (groups,), number of these.
+    """
+
+    r1: np.ndarray
+    scale: np.ndarray
+    n: np.ndarray
+    r1_strong: np.ndarray
+    n_strong: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.r1)
+
+    def as_dict(self) -> dict:
+        """Give all as lists; what is not finite becomes None."""
+        return {
+            "r1": finite_or_none(self.r1),
+            "scale": finite_or_none(self.scale),
+            "n": self.n.tolist(),
+            "r1_strong": finite_or_none(self.r1_strong),
+            "n_strong": self.n_strong.tolist(),
+        }
+
+
+def finite_or_none(values: np.ndarray) -> list[float | None]:
+    """Give an array as a list that JSON can hold."""
+    return [x if np.isfinite(x) else None for x in np.asarray(values, float).tolist()]
+
+
+def amplitudes(intensity: np.ndarray) -> np.ndarray:
+    """Give F_o = √max(I, 0), of the shape of the intensities."""
+    return np.sqrt(np.maximum(intensity, 0.0))
+
+
+def best_scales(
+    f_o: np.ndarray, f_c: np.ndarray, group: np.ndarray, n_groups: int
+) -> np.ndarray:
+    """
+    Find the scale of each group that minimises its R1.
+
+    Args:
+        f_o: Shape (n,), not negative.
+        f_c: Shape (n,), not negative.
+        group: Shape (n,), the group of each reflection.
+        n_groups: Number of groups.
+
+    Returns:
+        Shape (n_groups,): where a range of scales is equally good its lower end; nan
+        where no F_o of a group is positive.
+    """
+    has = f_o > 0
+    weight, group = f_o[has], group[has]
+    ratio = f_c[has] / weight
+    order = np.lexsort((ratio, group))
+    weight, ratio, group = weight[order], ratio[order], group[order]
+    start = np.searchsorted(group, np.arange(n_groups + 1))
+    total = np.concatenate([[0.0], np.cumsum(weight)])
+    half = 0.5 * (total[start[:-1]] + total[start[1:]])
+    filled = start[1:] > start[:-1]
+    # The first reflection at which half of the group's weight is reached.
+    place = np.searchsorted(total[1:], half[filled])
+    scales = np.full(n_groups, np.nan)
+    scales[filled] = ratio[np.clip(place, start[:-1][filled], start[1:][filled] - 1)]
+    return scales
+
+
+def _r1(
+    f_o: np.ndarray, f_c: np.ndarray, group: np.ndarray, n_groups: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give R1 and k of each group."""
+    scale = best_scales(f_o, f_c, group, n_groups)
+    # Where all F_o are zero any scale gives R1 = 1.
+    scaled = f_o * np.where(np.isfinite(scale), scale, 0.0)[group]
+    misfit = np.bincount(group, np.abs(scaled - f_c), n_groups)
+    total = np.bincount(group, f_c, n_groups)
+    r1 = np.where(total > 0, misfit / np.where(total > 0, total, 1), np.nan)
+    return r1, scale
+
+
+def r_factors(
+    intensity: np.ndarray,
+    sigma: np.ndarray,
+    f_c: np.ndarray,
+    group: np.ndarray,
+    n_groups: int,
+) -> RFactors:
+    """
+    Compare intensities with amplitudes, group by group.
+
+    Args:
+        intensity: Shape (n,). What is not finite is left out.
+        sigma: Shape (n,).
+        f_c: Shape (n,), amplitudes taken for the truth; nan where there is none.
+        group: Shape (n,), the group of each reflection.
+        n_groups: Number of groups.
+
+    Returns:
+        R1, k and counts of each group.
+    """
+    kept = np.isfinite(f_c) & np.isfinite(intensity)
+    strong = kept & (intensity > STRONG * sigma)
+    f_o = amplitudes(intensity)
+    r1, scale = _r1(f_o[kept], f_c[kept], group[kept], n_groups)
+    r1_strong, _ = _r1(f_o[strong], f_c[strong], group[strong], n_groups)
+    return RFactors(
+        r1=r1,
+        scale=scale,
+        n=np.bincount(group[kept], minlength=n_groups),
+        r1_strong=r1_strong,
+        n_strong=np.bincount(group[strong], minlength=n_groups),
+    )
+
+
+def r_factor(f_o: np.ndarray, f_c: np.ndarray) -> tuple[float, float, int]:
+    """
+    Compare observed with calculated amplitudes.
+
+    Args:
+        f_o: Shape (n,), not negative.
+        f_c: Shape (n,), nan where there is none.
+
+    Returns:
+        R1, the scale k, and the number of reflections.
+    """
+    kept = np.isfinite(f_c) & np.isfinite(f_o)
+    one = np.zeros(np.count_nonzero(kept), dtype=int)
+    r1, scale = _r1(f_o[kept], f_c[kept], one, 1)
+    return float(r1[0]), float(scale[0]), len(one)
