@@ -1,0 +1,181 @@
+"""
+Where the beam ran in the crystal when a reflection was excited.
+
+A table says at which moment of the scan a reflection was recorded. Virtual frames, which
+PETS2 and Jana make of many narrow ones, say it only to the width of the frame, up to
+some degrees; what else was excited depends on tenths. The moment is therefore refined:
+the crystal is turned about the axis until the reflection is on the Ewald sphere. For
+the centroids that DIALS predicts the turn is zero.
+
+All vectors v of the laboratory are taken to ``(Aᵀ v)``, which gives their product with
+any reciprocal vector A h as a product with the index; no orientation is ever needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dials.array_family import flex
+from dxtbx.model import Experiment
+
+from dials_spread.observations import Observations
+from dials_spread.observations.images import centroid_array_index
+from dials_spread.orientation import reciprocal_basis
+from dials_spread.versions import is_still
+
+LARGEST_TURN = np.deg2rad(2.5)
+"""A refined moment lies no further from the recorded one [rad]."""
+
+ROUNDS = 3
+"""Newton steps to the Ewald sphere; the second already changes nothing visible."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """
+    The geometry of n observations, in the frame of the reference crystal.
+
+    Attributes:
+        beam: Shape (n, 3), unit vectors along the beam when the reflection is excited.
+        rate: Shape (n,) [Å⁻¹/rad], |(axis × r) · k̂|: how fast the excitation error
+            changes with the rotation; nan for a still.
+        angle: Shape (n,) [°], of the scan; 0 for a still.
+        excitation: Shape (n,) [Å⁻¹], the excitation error at the recorded moment.
+        wavelength: [Å], the mean over crystals.
+    """
+
+    beam: np.ndarray
+    rate: np.ndarray
+    angle: np.ndarray
+    excitation: np.ndarray
+    wavelength: float
+
+
+def observation_geometry(
+    observations: Observations,
+    experiments: Sequence[Experiment],
+    tables: Sequence[flex.reflection_table],
+) -> Geometry:
+    """
+    Give the geometry of every observation.
+
+    Args:
+        observations: Made of these experiments and tables.
+        experiments: One a crystal.
+        tables: The reflections of each, in the same order.
+
+    Returns:
+        Geometry of shape (n,).
+    """
+    n = len(observations)
+    beam, rate, angle, excitation = np.zeros((n, 3)), np.zeros(n), np.zeros(n), None
+    excitation = np.zeros(n)
+    inverse = np.linalg.inv(reciprocal_basis(observations.unit_cell))
+    for number, (experiment, table) in enumerate(zip(experiments, tables)):
+        own = np.flatnonzero(observations.crystal == number)
+        if not len(own):
+            continue
+        z = centroid_array_index(experiment, table)[observations.row[own]]
+        hkl = observations.miller_index[own].astype(float)
+        direction, rate[own], angle[own], excitation[own] = _one_crystal(
+            experiment, z, hkl
+        )
+        direction = direction @ inverse
+        beam[own] = direction / np.linalg.norm(direction, axis=1, keepdims=True)
+    wavelength = float(np.mean([e.beam.get_wavelength() for e in experiments]))
+    return Geometry(beam, rate, angle, excitation, wavelength)
+
+
+def _one_crystal(
+    experiment: Experiment, z: np.ndarray, hkl: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """
+    Give beam (in indices, shape (n, 3)), rate, angle [°] and excitation error.
+    """
+    s0 = np.array(experiment.beam.get_s0())
+    s0 = np.broadcast_to(s0, (len(z), 3))
+    if is_still(experiment):
+        beam = _on_indices(experiment, z, s0)
+        none = np.full(len(z), np.nan)
+        return beam, none, np.zeros(len(z)), _excitation(experiment, hkl, beam, s0)
+    if experiment.beam.num_scan_points > 0:
+        points = _scan_points(experiment, z, experiment.beam.num_scan_points)
+        s0 = _at_points(experiment.beam.get_s0_at_scan_point, points)
+    axis = np.array(experiment.goniometer.get_rotation_axis())
+    recorded = _excitation(experiment, hkl, _on_indices(experiment, z, s0), s0)
+    turn = np.zeros(len(z))
+    excitation = recorded
+    for step in range(ROUNDS + 1):
+        turned = _rotate(s0, axis, -turn)
+        beam = _on_indices(experiment, z, turned)
+        across = _on_indices(experiment, z, np.cross(turned, axis))
+        rate = np.sum(hkl * across, axis=1) / np.linalg.norm(s0, axis=1)
+        if step < ROUNDS:
+            excitation = _excitation(experiment, hkl, beam, s0)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                turn = turn + np.nan_to_num(excitation / rate)
+            turn = np.clip(turn, -LARGEST_TURN, LARGEST_TURN)
+    start, width = experiment.scan.get_oscillation()
+    angle = start + width * (z - experiment.scan.get_array_range()[0])
+    return beam, np.abs(rate), angle + np.degrees(turn), recorded
+
+
+def _excitation(
+    experiment: Experiment, hkl: np.ndarray, beam: np.ndarray, s0: np.ndarray
+) -> np.ndarray:
+    """Give s = (K² - |K + g|²) / 2K [Å⁻¹] from the beam in indices."""
+    basis = reciprocal_basis(experiment.crystal.get_unit_cell())
+    squared = np.sum((hkl @ basis.T) ** 2, axis=1)
+    return -(np.sum(hkl * beam, axis=1) + squared / 2) / np.linalg.norm(s0, axis=1)
+
+
+def _on_indices(experiment: Experiment, z: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Give Aᵀ v of vectors v in the laboratory at array indices z, shape (n, 3)."""
+    crystal = experiment.crystal
+    if is_still(experiment):
+        return v @ np.array(crystal.get_A()).reshape(3, 3)
+    goniometer = experiment.goniometer
+    fixed = np.array(goniometer.get_fixed_rotation()).reshape(3, 3)
+    v = _through_setting(experiment, z, v)
+    start, width = experiment.scan.get_oscillation(deg=False)
+    phi = start + width * (z - experiment.scan.get_array_range()[0])
+    v = _rotate(v, np.array(goniometer.get_rotation_axis_datum()), -phi) @ fixed
+    if crystal.num_scan_points > 0:
+        points = _scan_points(experiment, z, crystal.num_scan_points)
+        matrices = _at_points(crystal.get_A_at_scan_point, points).reshape(-1, 3, 3)
+        return np.einsum("nji,nj->ni", matrices, v)
+    return v @ np.array(crystal.get_A()).reshape(3, 3)
+
+
+def _through_setting(
+    experiment: Experiment, z: np.ndarray, v: np.ndarray
+) -> np.ndarray:
+    goniometer = experiment.goniometer
+    if goniometer.num_scan_points > 0:
+        points = _scan_points(experiment, z, goniometer.num_scan_points)
+        matrices = _at_points(goniometer.get_setting_rotation_at_scan_point, points)
+        return np.einsum("nji,nj->ni", matrices.reshape(-1, 3, 3), v)
+    return v @ np.array(goniometer.get_setting_rotation()).reshape(3, 3)
+
+
+def _scan_points(experiment: Experiment, z: np.ndarray, n_points: int) -> np.ndarray:
+    """Give the scan points nearest to z; they lie at the edges of the frames."""
+    points = np.round(z - experiment.scan.get_array_range()[0]).astype(int)
+    return np.clip(points, 0, n_points - 1)
+
+
+def _at_points(get, points: np.ndarray) -> np.ndarray:
+    """Call get once for each scan point that occurs, shape (n, …)."""
+    distinct, number = np.unique(points, return_inverse=True)
+    return np.array([tuple(get(int(p))) for p in distinct])[np.ravel(number)]
+
+
+def _rotate(v: np.ndarray, axis: np.ndarray, angle: np.ndarray) -> np.ndarray:
+    """Rotate vectors about one axis by Rodrigues' formula, angles in rad."""
+    axis = axis / np.linalg.norm(axis)
+    c, s = np.cos(angle)[:, None], np.sin(angle)[:, None]
+    along = (v @ axis)[:, None] * axis
+    return along + c * (v - along) + s * np.cross(axis, v)
