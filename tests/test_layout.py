@@ -26,7 +26,7 @@ ROWS = (
     {"rfactor", "reference"},
     {"simulation"},
     {"incidence", "partners", "beam"},
-    {"observations", "input_files", "output_files", "symmetry"},
+    {"observations", "input_files", "output_files", "symmetry", "reindexing"},
     {"orientation"},
     {"threads"},
     {"versions"},
