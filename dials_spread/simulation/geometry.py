@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -64,7 +65,10 @@ def square_detector(wavelength: float, d_min: float) -> dxtbx.model.Detector:
 
 
 def rotation_scan(
-    scan_width: float, image_width: float, scan_start: float | None = None
+    scan_width: float,
+    image_width: float,
+    scan_start: float | None = None,
+    exposure: float = 1.0,
 ) -> dxtbx.model.Scan:
     """
     A continuous-rotation scan.
@@ -74,6 +78,7 @@ def rotation_scan(
         image_width: Rotation during one image [degrees].
         scan_start: First angle [degrees]. The scan is centred on zero without it, so
             that a flat crystal is thinnest in the middle.
+        exposure: Of an image [s].
     """
     n_images = round(scan_width / image_width)
     if image_width <= 0 or n_images < 1:
@@ -84,9 +89,9 @@ def rotation_scan(
         scan_start = -0.5 * n_images * image_width
     return dxtbx.model.ScanFactory.make_scan(
         image_range=(1, n_images),
-        exposure_times=[1.0] * n_images,
+        exposure_times=[float(exposure)] * n_images,
         oscillation=(float(scan_start), float(image_width)),
-        epochs={i + 1: float(i) for i in range(n_images)},
+        epochs={i + 1: i * float(exposure) for i in range(n_images)},
     )
 
 
@@ -162,34 +167,94 @@ def rotation_experiments(
     """
     if n_crystals < 1:
         raise ValueError(f"At least one crystal is needed, not {n_crystals}.")
-    beam = electron_beam(wavelength)
-    detector = square_detector(wavelength, d_min)
-    goniometer = dxtbx.model.GoniometerFactory.known_axis((1, 0, 0))
-    # In 3.12 the profile model is in degrees only on request.
-    sigma_b = np.rad2deg(SPOT_SIGMA * PIXEL_SIZE / detector[0].get_distance())
-    experiments = ExperimentList()
+    laboratory = Laboratory.with_electrons(wavelength, d_min)
     widths = zip(
         per_crystal(scan_width, n_crystals), per_crystal(image_width, n_crystals)
     )
+    experiments = ExperimentList()
     for index, (total, step) in enumerate(widths):
-        scan = rotation_scan(total, step)
+        orientation = random_orientation(rng, symmetry, tilt_spread)
         experiments.append(
-            Experiment(
-                beam=beam,
-                detector=detector,
-                goniometer=goniometer,
-                scan=scan,
-                crystal=crystal_model(
-                    symmetry, random_orientation(rng, symmetry, tilt_spread)
-                ),
-                imageset=_absent_images(index, beam, detector, goniometer, scan),
-                profile=GaussianRSModel(
-                    None, SPOT_N_SIGMA, float(sigma_b), float(mosaicity), deg=True
-                ),
-                identifier=str(uuid.UUID(bytes=rng.bytes(16), version=4)),
+            rotation_experiment(
+                laboratory,
+                crystal_model(symmetry, orientation),
+                rotation_scan(total, step),
+                mosaicity,
+                index,
+                random_identifier(rng),
             )
         )
     return experiments
+
+
+@dataclass(frozen=True)
+class Laboratory:
+    """
+    The models that all experiments share.
+
+    Attributes:
+        beam: The electron beam.
+        detector: One panel.
+        goniometer: One rotation axis.
+    """
+
+    beam: dxtbx.model.Beam
+    detector: dxtbx.model.Detector
+    goniometer: dxtbx.model.Goniometer
+
+    @classmethod
+    def with_electrons(cls, wavelength: float, d_min: float) -> Laboratory:
+        """A beam of a wavelength [Å], a detector that records d_min [Å]."""
+        return cls(
+            electron_beam(wavelength),
+            square_detector(wavelength, d_min),
+            dxtbx.model.GoniometerFactory.known_axis((1, 0, 0)),
+        )
+
+
+def random_identifier(rng: np.random.Generator) -> str:
+    """An identifier as DIALS gives them, a UUID of version 4."""
+    return str(uuid.UUID(bytes=rng.bytes(16), version=4))
+
+
+def rotation_experiment(
+    laboratory: Laboratory,
+    model: dxtbx.model.Crystal,
+    scan: dxtbx.model.Scan,
+    mosaicity: float,
+    index: int,
+    identifier: str,
+) -> Experiment:
+    """
+    The experiment of one crystal, with a profile model and an imageset without images.
+
+    Args:
+        laboratory: Beam, detector and goniometer.
+        model: The crystal.
+        scan: Its scan.
+        mosaicity: Standard deviation of the rocking curve [degrees].
+        index: Number of the crystal, for the names of its images.
+        identifier: Of the experiment.
+    """
+    beam, detector, goniometer = (
+        laboratory.beam,
+        laboratory.detector,
+        laboratory.goniometer,
+    )
+    sigma_b = np.rad2deg(SPOT_SIGMA * PIXEL_SIZE / detector[0].get_distance())
+    return Experiment(
+        beam=beam,
+        detector=detector,
+        goniometer=goniometer,
+        scan=scan,
+        crystal=model,
+        imageset=_absent_images(index, beam, detector, goniometer, scan),
+        # In 3.12 the profile model is in degrees only on request.
+        profile=GaussianRSModel(
+            None, SPOT_N_SIGMA, float(sigma_b), float(mosaicity), deg=True
+        ),
+        identifier=identifier,
+    )
 
 
 def per_crystal(value: float | Sequence[float], n_crystals: int) -> list[float]:

@@ -6,6 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import norm
+
+from dials_spread.simulation.geometry import SPOT_SIGMA
 
 
 @dataclass(frozen=True)
@@ -14,14 +17,15 @@ class NoiseModel:
     How measured intensities differ from what the crystal scatters.
 
     Attributes:
-        mean_counts: Counts of a reflection with the mean |F|² and the mean lp, on a
-            crystal of scale one.
+        mean_counts: Electrons of a reflection with the mean |F|², and with the mean
+            Lorentz factor of the equator, on a crystal of scale one.
         background: Background [counts per pixel].
         scale_spread: Relative standard deviation of the crystals' scales.
         image_spread: Relative standard deviation of the beam intensity from image to
             image.
         extra_error: Relative standard deviation s of an error of each observation on
             its own, which counting statistics do not explain.
+        dead_time: Of a pixel after each electron, not prolonged by further ones [s].
         counting: Draw Poisson counts. Without it intensities are exact, with the
             variances that counting would have given.
 
@@ -34,12 +38,31 @@ class NoiseModel:
     scale_spread: float = 0.3
     image_spread: float = 0.0
     extra_error: float = 0.0
+    dead_time: float = 0.0
     counting: bool = True
 
     def __post_init__(self) -> None:
         wrong = [f"{k}={v}" for k, v in asdict(self).items() if not v >= 0]
         if wrong:
             raise ValueError("Must not be negative: " + ", ".join(wrong) + ".")
+
+    def counts_per_intensity(
+        self, mean_intensity: float, wavelength: float, d_min: float
+    ) -> float:
+        """
+        Electrons for |F|² / lp = 1 Å² on a crystal of scale one.
+
+        The Lorentz factor λ|g_x|, with g_x across the axis, has over the reflections that
+        pass a flat Ewald sphere the mean 3π/16 λ/d_min. A fixed reference makes
+        crystals independent of each other, and the two waves comparable.
+
+        Args:
+            mean_intensity: Mean |F|² of all reflections [Å²].
+            wavelength: [Å].
+            d_min: Resolution limit [Å].
+        """
+        lorentz = 3 * np.pi / 16 * wavelength / d_min
+        return self.mean_counts * lorentz / mean_intensity
 
 
 class CountedIntensities(NamedTuple):
@@ -84,6 +107,37 @@ def count(
     # One count more than nothing: an empty mask does not make a measurement exact.
     variance = np.maximum(total, 1.0) + ratio**2 * around
     return CountedIntensities(total - ratio * around, variance, around / n_background)
+
+
+def recorded_fraction(
+    expected: np.ndarray, duration: np.ndarray, dead_time: float
+) -> np.ndarray:
+    """
+    The fraction of a spot's electrons that a detector with a dead time counts.
+
+    After each electron a pixel is blind for the dead time, which further ones do not
+    prolong: of a rate r it counts r / (1 + r τ) (Müller (1973), Nucl. Instrum. Methods
+    112, 47). A spot is Gaussian on the detector and in time.
+
+    Args:
+        expected: Electrons of the spots, of shape (n,).
+        duration: Standard deviations in time [s], of shape (n,).
+        dead_time: τ [s].
+
+    Returns:
+        Fractions of shape (n,). The background's own rate is left out.
+    """
+    if not dead_time:
+        return np.ones(len(expected))
+    load = np.maximum(expected, 0.0) * dead_time / duration
+    grid = np.append(0.0, np.logspace(-4, 8, 241))
+    times = np.linspace(-5, 5, 201)
+    curve = np.exp(-0.5 * times**2) / np.sqrt(2 * np.pi)
+    across = np.diff(norm.cdf(np.arange(-4.5, 5.0), scale=SPOT_SIGMA))
+    pixels = np.outer(across, across).ravel()
+    rate = np.outer(pixels, curve)
+    counted = [np.sum(rate / (1 + load * rate)) for load in grid]
+    return np.interp(load, grid, np.array(counted) / counted[0])
 
 
 def relative_errors(

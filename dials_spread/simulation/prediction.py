@@ -33,7 +33,7 @@ def predict(experiments: ExperimentList, d_min: float) -> flex.reflection_table:
         ValueError: No reflection at all is predicted.
     """
     tables = [
-        _predict_one(experiment, index, d_min)
+        predict_crystal(experiment, index, d_min)
         for index, experiment in enumerate(experiments)
     ]
     tables = [table for table in tables if len(table)]
@@ -48,10 +48,20 @@ def predict(experiments: ExperimentList, d_min: float) -> flex.reflection_table:
     return reflections
 
 
-def _predict_one(
+def predict_crystal(
     experiment: Experiment, index: int, d_min: float
 ) -> flex.reflection_table:
-    """The rows of one experiment, whose number in the list is index."""
+    """
+    Predict the reflections of one crystal, as `predict` does.
+
+    Args:
+        experiment: With goniometer, scan and profile model.
+        index: Its number in the list, for the columns id and imageset_id.
+        d_min: Resolution limit [Å].
+
+    Returns:
+        A table without identifiers, perhaps empty.
+    """
     table = flex.reflection_table.from_predictions(experiment, dmin=d_min)
     table = table.select(flex.abs(table.compute_zeta(experiment)) >= MIN_ZETA)
     # For scans up to 50 images the index generator of 3.12 goes beyond the limit.

@@ -1,0 +1,202 @@
+"""
+Where crystals are simulated: in this process, in local processes, or on a Dask cluster.
+
+A task is a function of what all tasks share and of what is its own, so the results do not
+depend on where, in what order and by how many it is run. Each process uses one core.
+
+Functions:
+    run_tasks: all tasks, their results in order
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Callable
+
+from tqdm import tqdm
+
+from dials_spread.versions import available_cores
+
+logger = logging.getLogger("dials.spread.driver")
+
+# How long to wait for a scheduler to answer, and for its first worker [s].
+PATIENCE = 20
+
+# How many workers may die over one task before it is given up.
+ALLOWED_FAILURES = 3
+
+
+@dataclass(frozen=True)
+class Resources:
+    """
+    Where tasks run.
+
+    Attributes:
+        nproc: Local processes; 1 keeps to this process, None takes all cores.
+        scheduler: Address of a Dask scheduler, as tcp://host:8786, to use its workers
+            instead.
+        progress: Show a progress bar on a terminal.
+    """
+
+    nproc: int | None = 1
+    scheduler: str | None = None
+    progress: bool = False
+
+
+def run_tasks(
+    function: Callable, shared, tasks: Sequence, resources: Resources
+) -> list:
+    """
+    Run function(shared, task) for every task.
+
+    Args:
+        function: At the top level of a module, so that other processes find it. A third
+            argument is the number of threads, one by default.
+        shared: What all tasks need; it is sent once to each process.
+        tasks: What is each one's own.
+        resources: Where to run.
+
+    Returns:
+        The results, in the order of the tasks.
+
+    Raises:
+        ValueError: Dask is not installed, its scheduler does not answer or has no
+            workers; a process was killed; or what the function raises.
+    """
+    nproc = min(resources.nproc or available_cores(), len(tasks))
+    if resources.scheduler is not None:
+        done = _on_cluster(function, shared, tasks, resources.scheduler)
+    elif nproc == 1:
+        done = _here(function, shared, tasks, resources.nproc)
+    else:
+        done = _in_processes(function, shared, tasks, nproc)
+    results = [None] * len(tasks)
+    for index, result in _with_progress(done, len(tasks), resources.progress):
+        results[index] = result
+    return results
+
+
+def _with_progress(done: Iterable, n: int, progress: bool) -> Iterator:
+    # disable=None: silent where standard error is no terminal.
+    return iter(
+        tqdm(done, total=n, desc="Crystals", disable=None if progress else True)
+    )
+
+
+def _here(function: Callable, shared, tasks: Sequence, nproc: int | None) -> Iterator:
+    """One task after the other, with threads where more than one core may be used."""
+    for index, task in enumerate(tasks):
+        yield index, function(shared, task, nproc)
+
+
+# What the tasks of a local process share.
+_shared = None
+
+
+def _keep(shared) -> None:
+    global _shared
+    _shared = shared
+
+
+def _call(function: Callable, task):
+    return function(_shared, task)
+
+
+def _in_processes(
+    function: Callable, shared, tasks: Sequence, nproc: int
+) -> Iterator[tuple]:
+    # A fork of this process, which has threads, can stand still; the server has none, and
+    # imports once what all its children need.
+    context = get_context("forkserver")
+    context.set_forkserver_preload([function.__module__])
+    pool = ProcessPoolExecutor(nproc, context, initializer=_keep, initargs=(shared,))
+    try:
+        numbers = {pool.submit(_call, function, t): k for k, t in enumerate(tasks)}
+        for future in as_completed(numbers):
+            yield numbers[future], future.result()
+    except BrokenProcessPool:
+        raise ValueError(
+            f"One of {nproc} processes was killed, perhaps for want of memory: try with "
+            "a smaller nproc."
+        ) from None
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _on_cluster(
+    function: Callable, shared, tasks: Sequence, scheduler: str
+) -> Iterator[tuple]:
+    with connect(scheduler) as client:
+        # On every worker: where one dies, the others still have it.
+        data = client.scatter(shared, broadcast=True, hash=False)
+        # Results can be told apart by nothing but the task, so none is taken for another.
+        futures = [
+            client.submit(function, data, task, pure=False, retries=ALLOWED_FAILURES)
+            for task in tasks
+        ]
+        numbers = {future.key: k for k, future in enumerate(futures)}
+        from distributed import as_completed as completed
+
+        try:
+            for future in completed(futures):
+                yield numbers[future.key], _result(future, scheduler)
+        finally:
+            client.cancel(futures)
+
+
+def connect(scheduler: str):
+    """
+    Connect to a Dask scheduler with at least one worker.
+
+    Args:
+        scheduler: Its address.
+
+    Returns:
+        A client, to be closed.
+
+    Raises:
+        ValueError: Dask is not installed, nothing answers, or there is no worker.
+    """
+    try:
+        from distributed import Client
+    except ImportError:
+        raise ValueError(
+            "dask.scheduler needs the package distributed, which is not installed "
+            '(pip install "dials_spread[dask]").'
+        ) from None
+    try:
+        client = Client(scheduler, timeout=PATIENCE, set_as_default=False)
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(
+            f"dask.scheduler={scheduler}: nothing answers there ({reason[:120]})."
+        ) from None
+    try:
+        client.wait_for_workers(1, timeout=PATIENCE)
+    except (OSError, RuntimeError):
+        client.close()
+        raise ValueError(
+            f"dask.scheduler={scheduler}: it has no workers; start one with "
+            f"'dask-worker {scheduler}'."
+        ) from None
+    workers = client.scheduler_info()["workers"]
+    logger.info("Dask scheduler %s with %d workers.", scheduler, len(workers))
+    return client
+
+
+def _result(future, scheduler: str):
+    """The result of a task, with one line where the cluster and not the task failed."""
+    from distributed import CancelledError, KilledWorker
+    from distributed.comm.core import CommClosedError
+
+    try:
+        return future.result()
+    except (CancelledError, KilledWorker, CommClosedError) as error:
+        raise ValueError(
+            f"dask.scheduler={scheduler}: the workers were lost ({type(error).__name__})."
+        ) from None
