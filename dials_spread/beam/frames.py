@@ -21,6 +21,12 @@ from dials_spread.beam.spots import SpotBoxes, covered
 ROUNDS = 2
 """Times that pixels above the others at their radius are looked for."""
 
+CENTRAL = (15.87, 84.13)
+"""Percentiles one standard deviation below and above the middle of a normal one."""
+
+PIXELS_FOR_NOISE = 50_000
+"""Pixels that tell how noisy the background is, where there are more."""
+
 
 @dataclass(frozen=True)
 class Trusted:
@@ -119,8 +125,9 @@ def reject_above(
     """
     Find pixels far above the others at their radius: spots that nobody predicted.
 
-    Counts have a long tail where they are few; their square roots have not (variance
-    1/4 of the gain), so the limit is set on these.
+    Counts have a long tail where they are few; their square roots have not, and the
+    same noise at all radii: standard deviation 1/2 for quanta, which is the least that
+    is assumed. It is taken from percentiles, so that spots have no say in it.
 
     Args:
         values: Shape (n,), quanta.
@@ -132,19 +139,18 @@ def reject_above(
         Shape (n,), bool.
     """
     rejected = np.zeros(len(values), dtype=bool)
-    for _ in range(ROUNDS if sigmas > 0 else 0):
+    if not sigmas > 0 or not valid.any():
+        return rejected
+    n_rings = int(ring.max()) + 1
+    root = np.sqrt(np.maximum(values, 0))
+    for _ in range(ROUNDS):
         use = valid & ~rejected
-        x, r = values[use], ring[use]
-        n = np.maximum(np.bincount(r, minlength=int(ring.max(initial=0)) + 1), 1)
-        mean = np.bincount(r, x, minlength=len(n)) / n
-        square = np.bincount(r, x * x, minlength=len(n)) / n
-        mean = np.maximum(mean, 0)
-        spread = np.maximum(square - mean**2, 0)
-        gain = np.maximum(spread / np.maximum(mean, 1e-12), 1.0)
-        # One bright spot must not raise the limit beyond itself.
-        gain = np.minimum(gain, 4 * max(np.median(gain), 1.0))
-        limit = (np.sqrt(mean) + 0.5 * sigmas * np.sqrt(gain)) ** 2
-        rejected |= valid & (values > limit[ring])
+        n = np.maximum(np.bincount(ring[use], minlength=n_rings), 1)
+        level = np.bincount(ring[use], root[use], minlength=n_rings) / n
+        above = root - level[ring]
+        some = np.flatnonzero(use)[:: len(root) // PIXELS_FOR_NOISE + 1]
+        low, high = np.percentile(above[some], CENTRAL)
+        rejected |= valid & (above > sigmas * max(0.5 * (high - low), 0.5))
     return rejected
 
 

@@ -30,8 +30,9 @@ logger = logging.getLogger("dials.spread.beam")
 NO_DISC = "No pixel of the detector is within the disc of the direct beam."
 
 LEAST_OF_DISC = 0.5
-"""Share of the disc's pixels that must be good on all frames. What is left of a disc
-that saturates is its rim, which tells where the beam is, not how intense."""
+"""Share of the disc's pixels that must be good on all frames where the beam does not
+saturate. What is left of a disc without its middle tells where the beam is, not how
+intense."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,8 @@ class BeamIntensity:
         annulus_pixels: Shape (images,), these pixels.
         annulus: Shape (images,), mean over the annulus as if no pixel were missing.
         spot_share: Shape (images,), share of the annulus that lies in spots.
-        disc: Shape (images,), mean over the pixels of the direct beam that are good on
-            all frames of the crystal; nan where these are too few.
+        disc: Shape (images,), mean over the disc of the direct beam; nan where a pixel
+            of it saturates, or too few can be trusted.
         disc_saturated: Shape (images,), saturated pixels in the disc, a frame.
         frames_read: Frames that were read, each once.
         frames_missing: Reasons, with the number of frames.
@@ -118,7 +119,9 @@ def measure_beam(
             if isinstance(result, str):
                 missing[result] = missing.get(result, 0) + 1
         good = [(n, c) for n, c in zip(numbers, results) if not isinstance(c, str)]
-        disc[[n for n, _ in good]] = steady_disc([c.disc for _, c in good])
+        disc[[n for n, _ in good]] = steady_disc(
+            [c.disc for _, c in good], [c.disc_saturated.any() for _, c in good]
+        )
     of_image = [
         [plan.where[c, f] for f in range(a, b + 1) if (c, f) in plan.where]
         for c, a, b in zip(images.crystal, images.first, images.last)
@@ -140,21 +143,27 @@ def _by_crystal(read) -> list[list[tuple[Block, list]]]:
     return list(groups.values())
 
 
-def steady_disc(discs: Sequence[np.ndarray]) -> np.ndarray:
+def steady_disc(discs: Sequence[np.ndarray], saturated: Sequence[bool]) -> np.ndarray:
     """
-    Give the mean over the pixels of the direct beam that are good on all frames.
+    Give the mean over the disc, over the same pixels on all frames.
 
     Args:
         discs: One a frame, shape (pixels,) each [quanta], nan where not trusted.
+        saturated: One a frame: some pixel of its disc is.
 
     Returns:
-        Shape (frames,); nan where fewer than LEAST_OF_DISC of the pixels are good.
+        Shape (frames,); nan for a frame that saturates, and for all where fewer than
+        LEAST_OF_DISC of the pixels are good on the others.
     """
-    values = np.array(discs, dtype=float).reshape(len(discs), -1)
+    means = np.full(len(discs), np.nan)
+    use = np.flatnonzero(~np.asarray(saturated, dtype=bool))
+    if not len(use) or not len(discs[0]):
+        return means
+    values = np.array([discs[n] for n in use], dtype=float)
     good = np.isfinite(values).all(axis=0)
-    if not good.size or good.mean() < LEAST_OF_DISC:
-        return np.full(len(values), np.nan)
-    return values[:, good].mean(axis=1)
+    if good.mean() >= LEAST_OF_DISC:
+        means[use] = values[:, good].mean(axis=1)
+    return means
 
 
 def _nothing(
@@ -199,7 +208,8 @@ def _combine(
     left = over("pixels", np.sum)
     spots = over("in_spots", np.sum)
     n_read = sum(not isinstance(f, str) for f in counts)
-    disc_of_image = np.array([disc[ns].mean() if ns else np.nan for ns in good])
+    of_frames = [disc[ns][np.isfinite(disc[ns])] for ns in good]
+    disc_of_image = np.array([d.mean() if len(d) else np.nan for d in of_frames])
     disc_reason = ""
     if not np.isfinite(disc_of_image).any():
         disc_reason = _why_no_disc([f for f in counts if not isinstance(f, str)])
@@ -226,10 +236,10 @@ def _why_no_disc(frames: Sequence[FrameCounts]) -> str:
     sizes = [len(f.disc) for f in frames]
     if not any(sizes):
         return NO_DISC if frames else ""
-    share = np.mean([f.disc_saturated.mean() for f in frames if len(f.disc)])
-    if share > 0:
+    saturated = np.array([f.disc_saturated.sum() for f in frames])
+    if saturated.all():
         return (
-            f"The direct beam saturates {100 * share:.0f} % of the pixels of its disc on "
-            "average, and fewer than half are good on all images."
+            f"The direct beam saturates on every frame, {saturated.mean():.1f} pixels "
+            "of its disc on average."
         )
-    return "Fewer than half of the pixels of the direct beam's disc can be trusted."
+    return "Too few pixels of the direct beam's disc can be trusted."

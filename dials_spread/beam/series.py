@@ -12,7 +12,7 @@ import multiprocessing
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
@@ -112,11 +112,11 @@ def make_blocks(
     """
     blocks, before = [], None
     for (c, _), group in groupby(enumerate(plan.frames), _same_file):
-        group, experiment = list(group), experiments[c]
+        numbered, experiment = list(group), experiments[c]
         detector, masks = experiment.detector, static_masks(experiment)
         ranges = trusted_ranges(detector)
-        for k in range(0, len(group), FRAMES_AT_ONCE):
-            part = group[k : k + FRAMES_AT_ONCE]
+        for k in range(0, len(numbered), FRAMES_AT_ONCE):
+            part = numbered[k : k + FRAMES_AT_ONCE]
             frames = [frame for _, frame in part]
             s0 = tuple(incident_beam(experiment, frames[len(frames) // 2].index + 0.5))
             # Most blocks have the detector and the beam of the one before.
@@ -177,8 +177,15 @@ def read_block(block: Block) -> list[FrameCounts | str]:
             block.format_kwargs,
         )
     except NoFrames as error:
-        return [str(error)] * len(files)
+        if single or len(files) == 1:
+            return [str(error)] * len(files)
+        # One bad file of many: the others can still be read.
+        return [read_block(_only(block, i))[0] for i in range(len(files))]
     return [_read_frame(imageset, i, block) for i in range(len(files))]
+
+
+def _only(block: Block, i: int) -> Block:
+    return replace(block, frames=[block.frames[i]], boxes=[block.boxes[i]])
 
 
 def _read_frame(imageset, number: int, block: Block) -> FrameCounts | str:
