@@ -65,6 +65,9 @@ setup(
     install_requires=REQUIRES,
     extras_require={
         "test": ["pytest", "pytest-xdist", "ruff"],
+        # Checks against abTEM; on Debian, in an environment of its own with
+        # abtem==1.0.9, numpy<2 and numba>=0.59,<0.62 (docs/simulation_convergence.rst).
+        "abtem": ["abtem"],
         "docs": ["sphinx", "sphinx-rtd-theme"],
     },
     entry_points={

@@ -17,10 +17,8 @@ import numpy as np
 
 from cctbx import uctbx, xray
 
+from dials_spread.simulation.electrons import relativistic_mass_ratio
 from dials_spread.simulation.structure_factors import MIN_D_SPACING, structure_factors
-
-# Planck constant / (electron mass x speed of light) [Å] (CODATA 2018).
-COMPTON_WAVELENGTH = 0.0242631023867
 
 
 @dataclass(frozen=True)
@@ -72,16 +70,6 @@ def crystal_potential(
         wavelength=wavelength,
         d_min=d_min,
     )
-
-
-def relativistic_mass_ratio(wavelength: float) -> float:
-    """
-    The mass of a fast electron over its rest mass.
-
-    Args:
-        wavelength: [Å]. From the momentum h/λ: γ² = 1 + (h / (m c λ))².
-    """
-    return float(np.sqrt(1.0 + (COMPTON_WAVELENGTH / wavelength) ** 2))
 
 
 def indices_within(unit_cell: uctbx.unit_cell, g_max: float) -> np.ndarray:

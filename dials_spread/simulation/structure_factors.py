@@ -96,12 +96,14 @@ def separate_charges(
 
 
 def _direct_sum(unique_set: miller.set, structure: xray.structure) -> np.ndarray:
-    return (
-        unique_set.structure_factors_from_scatterers(structure, algorithm="direct")
-        .f_calc()
-        .data()
-        .as_numpy_array()
-    )
+    calculated = unique_set.structure_factors_from_scatterers(
+        structure, algorithm="direct"
+    ).f_calc()
+    F = calculated.data().as_numpy_array()
+    # cctbx sums over one lattice point and multiplies, also where the points of a
+    # centred cell cancel.
+    F[unique_set.sys_absent_flags().data().as_numpy_array()] = 0.0
+    return F
 
 
 def _is_origin(miller_indices: np.ndarray) -> flex.bool:

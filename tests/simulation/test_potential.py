@@ -58,6 +58,20 @@ def test_coefficients_and_coupling():
     assert 4 < volts < 9
 
 
+@pytest.mark.parametrize(
+    "space_group,edges", [("C 1 2 1", (9, 10, 7, 90, 99, 90)),
+    ("R 3 :H", (9, 9, 10, 90, 90, 120)), ("I b a m", (9, 10, 11, 90, 90, 90)),
+    ("F d d 2", (9, 10, 11, 90, 90, 90))],
+)  # fmt: skip
+def test_centred_cells(space_group, edges):
+    """The same atoms in P 1 have the same potential: absent coefficients vanish."""
+    structure = random_structure(np.random.default_rng(1), edges, space_group)
+    table = potential_table(structure, WAVELENGTH, 0.4)
+    expected = potential_table(structure.expand_to_p1(), WAVELENGTH, 0.4)
+    assert np.count_nonzero(np.abs(expected) < 1e-12) > table.size / 3
+    np.testing.assert_allclose(table, expected, atol=1e-12)
+
+
 def test_centrosymmetric_coupling_is_real():
     beams = indices_within(random_structure(np.random.default_rng(1)).unit_cell(), 0.4)
     for space_group, real in (("P 1 21/c 1", True), ("P 21 21 21", False)):
