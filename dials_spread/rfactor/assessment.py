@@ -53,7 +53,7 @@ class Assessment:
     def as_dict(self) -> dict:
         """Give all but the images' in numbers that JSON can hold."""
         merged = {key: value[0] for key, value in self.merged.as_dict().items()}
-        names = ("cc", "r_meas", "log_likelihood", "excess_spread")
+        names = ("cc", "r_meas", "log_likelihood", "excess_spread", "floor")
         values = finite_or_none(
             np.array(
                 [
@@ -61,6 +61,7 @@ class Assessment:
                     self.r_meas,
                     self.likelihood.per_reflection,
                     self.likelihood.excess_spread,
+                    self.likelihood.floor,
                 ]
             )
         )

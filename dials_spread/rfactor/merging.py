@@ -122,58 +122,64 @@ class Likelihood:
         per_reflection: Mean log-likelihood of a reflection, its intensity divided by the
             mean F_c² and on the scale of F_c², so that no scale enters.
         excess_spread: s, the relative error besides the counting noise.
+        floor: a, the error that reflections have however weak they should be, as a part
+            of the mean F_c²: what multiple scattering gives them.
         scale: κ in κ I ≈ F_c².
         n: Number of reflections.
     """
 
     per_reflection: float
     excess_spread: float
+    floor: float
     scale: float
     n: int
 
 
 def likelihood(intensity: np.ndarray, sigma: np.ndarray, f_c: np.ndarray) -> Likelihood:
     """
-    Fit and evaluate κ I ~ N(F_c², κ² σ² + s² F_c⁴).
+    Fit and evaluate κ I ~ N(F_c², κ² σ² + s² F_c⁴ + a² ⟨F_c²⟩²).
 
-    s plays the part that it has in the spread of repeated observations: 0 where
-    counting noise explains all differences.
+    s plays the part that it has in the spread of repeated observations; s and a are 0
+    where counting noise explains all differences.
 
     Args:
         intensity: Shape (n,).
         sigma: Shape (n,), positive.
-        f_c: Shape (n,); reflections without are left out, and those with F_c = 0.
+        f_c: Shape (n,); reflections without are left out.
 
     Returns:
-        At the most likely κ and s; nan where there are fewer than three reflections.
+        At the most likely κ, s and a; nan where there are fewer than four reflections.
     """
-    kept = np.isfinite(intensity) & np.isfinite(f_c) & (f_c > 0) & (sigma > 0)
-    n = int(np.count_nonzero(kept))
-    I, sigma = intensity[kept], sigma[kept]
-    if n < 3 or I.sum() <= 0:
-        return Likelihood(float("nan"), float("nan"), float("nan"), n)
+    kept = np.isfinite(intensity) & np.isfinite(f_c) & (sigma > 0)
+    n, nan = int(np.count_nonzero(kept)), float("nan")
+    I, sigma, expected = intensity[kept], sigma[kept], f_c[kept] ** 2
+    if n < 4 or I.sum() <= 0 or expected.sum() <= 0:
+        return Likelihood(nan, nan, nan, nan, n)
     # The mean of both is one, so that the search begins near its end.
-    unit = I.mean()
-    I, sigma, expected = I / unit, sigma / unit, f_c[kept] ** 2
-    mean = expected.mean()
-    expected = expected / mean
+    unit, mean = I.mean(), expected.mean()
+    I, sigma, expected = I / unit, sigma / unit, expected / mean
 
     def minus(parameters):
-        kappa, s = np.exp(parameters)
-        variance = (kappa * sigma) ** 2 + (s * expected) ** 2
+        kappa, s, a = np.exp(parameters)
+        variance = (kappa * sigma) ** 2 + (s * expected) ** 2 + a**2
         square = (kappa * I - expected) ** 2 / variance
         return 0.5 * np.mean(np.log(2 * np.pi * variance) + square)
 
-    # The density is that of I: log κ is added while fitting, not in what is reported,
-    # which is on the scale of F_c².
-    def cost(p):
-        return minus(p) - p[0]
-
-    starts = [(0.0, np.log(s)) for s in (0.05, 0.3, 1.0)]
-    limits = [(-5.0, 5.0), (-12.0, 5.0)]
-    fits = [
-        optimize.minimize(cost, x, method="Nelder-Mead", bounds=limits) for x in starts
-    ]
-    best = min(fits, key=lambda fit: fit.fun).x
-    kappa, s = np.exp(best)
-    return Likelihood(float(-minus(best)), float(s), float(kappa * mean / unit), n)
+    # What is fitted is the density of I, which is κ times that of κ I.
+    best = min(
+        (
+            optimize.minimize(
+                lambda p: minus(p) - p[0],
+                (0.0, np.log(s), np.log(a)),
+                method="Nelder-Mead",
+                bounds=[(-5.0, 5.0), (-12.0, 5.0), (-12.0, 5.0)],
+                options={"maxiter": 2000, "xatol": 1e-4, "fatol": 1e-9},
+            )
+            for s, a in ((0.05, 0.01), (0.3, 0.1), (1.0, 0.01), (0.1, 0.5))
+        ),
+        key=lambda fit: fit.fun,
+    ).x
+    kappa, s, a = np.exp(best)
+    return Likelihood(
+        float(-minus(best)), float(s), float(a), float(kappa * mean / unit), n
+    )
