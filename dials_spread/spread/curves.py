@@ -1,0 +1,151 @@
+"""
+Nugget, sill and range: the curve through a variogram.
+
+``nugget + partial sill · f(θ / range)`` is fitted by weighted least squares, with the
+weights of Cressie (1985), Math. Geol. 17, 563: pairs over the squared variogram, here
+with the noise of a pair in it. f is the spherical, the exponential or the Gaussian form
+(Chilès and Delfiner (2012), Geostatistics, ch. 2), whichever fits best; for the latter
+two the range is where 95 % is reached.
+
+Functions:
+    fitted_bins, why_not: what can be fitted, and if nothing, why
+    choose_shape, fit_curves: the fit
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from dials_spread.spread.angle_bins import Binned
+from dials_spread.spread.pair_table import EDGES, N_BINS
+
+SHAPES = {
+    "spherical": lambda x: np.where(x < 1, 1.5 * x - 0.5 * x**3, 1.0),
+    "exponential": lambda x: 1 - np.exp(-3 * x),
+    "gaussian": lambda x: 1 - np.exp(-3 * x**2),
+}
+
+RANGES = np.geomspace(1.0, 60.0, 36)
+"""Ranges that are tried [°]."""
+
+FEWEST_PAIRS = 20
+"""Pairs below which a bin is not fitted."""
+
+NEAR = 4.0
+"""A nugget needs a bin below this angle [°]."""
+
+FAR = 15.0
+"""A sill needs a bin beyond this angle [°]."""
+
+
+class Curves(NamedTuple):
+    """
+    Fitted curves, arrays of shape (draws,).
+
+    Attributes:
+        nugget: Where the angle goes to zero; can come out negative, as the next.
+        partial_sill: What the orientation adds.
+        range: [°].
+    """
+
+    nugget: np.ndarray
+    partial_sill: np.ndarray
+    range: np.ndarray
+
+
+def fitted_bins(whole: Binned) -> np.ndarray:
+    """Select the bins up to 90° that have pairs enough, shape (N_BINS,)."""
+    return (whole.count[0] >= FEWEST_PAIRS) & (EDGES[1:] <= 90)
+
+
+def why_not(whole: Binned) -> str:
+    """Say why nugget and sill cannot be fitted; empty where they can."""
+    chosen = fitted_bins(whole)
+    angle = whole.angle[0][chosen]
+    few = f"(a bin takes {FEWEST_PAIRS})"
+    if not len(angle):
+        return f"no angle has enough pairs of observations {few}."
+    if angle.min() > NEAR:
+        return (
+            f"too few pairs of observations {few} have their beam directions within "
+            f"{NEAR:g}°; the nearest that do are {angle.min():.3g}° apart."
+        )
+    if angle.max() < FAR or len(angle) < 4:
+        return (
+            f"too few pairs of observations {few} have their beam directions beyond "
+            f"{FAR:g}°."
+        )
+    return ""
+
+
+def _least_squares(
+    shape: str, data: Binned, chosen: np.ndarray, bin_weight: np.ndarray
+) -> tuple[Curves, np.ndarray]:
+    """Fit all draws with every range; also the weighted sum of squares of the best."""
+    known = np.isfinite(data.gamma[:, chosen])
+    y = np.where(known, data.gamma[:, chosen], 0)
+    w = np.where(known, data.weight[:, chosen] * bin_weight[chosen], 0)
+    best, lowest = None, np.full(len(y), np.inf)
+    for width in RANGES:
+        x = np.where(known, SHAPES[shape](data.angle[:, chosen] / width), 0)
+        s, sx, sy = w.sum(axis=1), (w * x).sum(axis=1), (w * y).sum(axis=1)
+        sxx, sxy = (w * x * x).sum(axis=1), (w * x * y).sum(axis=1)
+        determinant = s * sxx - sx**2
+        usable = determinant > 1e-9 * s**2
+        slope = np.where(usable, s * sxy - sx * sy, np.nan) / np.where(
+            usable, determinant, 1
+        )
+        offset = (sy - slope * sx) / np.where(s > 0, s, np.nan)
+        left = (w * (y - offset[:, None] - slope[:, None] * x) ** 2).sum(axis=1)
+        better = left < lowest
+        now = np.stack([offset, slope, np.full(len(y), width)])
+        best = now if best is None else np.where(better, now, best)
+        lowest = np.where(better, left, lowest)
+    return Curves(*best), lowest
+
+
+def choose_shape(whole: Binned, noise: float) -> tuple[str, np.ndarray]:
+    """
+    Choose the form of the curve, and the weight of each bin.
+
+    Args:
+        whole: Variogram of all crystals, one draw.
+        noise: Mean variance of a relative intensity from counting, ν.
+
+    Returns:
+        The form that fits best, and 1/(γ + ν)² by bin, shape (N_BINS,), by which the
+        sums of weights are multiplied.
+    """
+    chosen = fitted_bins(whole)
+    mean = np.average(whole.gamma[0][chosen], weights=whole.weight[0][chosen])
+    level = np.full(N_BINS, max(mean, 0) + noise)
+    shape = "spherical"
+    for _ in range(3):
+        fits = {s: _least_squares(s, whole, chosen, 1 / level**2) for s in SHAPES}
+        shape = min(fits, key=lambda s: fits[s][1][0])
+        curve = fits[shape][0]
+        x = SHAPES[shape](np.nan_to_num(whole.angle[0]) / curve.range[0])
+        fitted = curve.nugget[0] + curve.partial_sill[0] * x
+        # Never far below the mean: a bin with a value near zero by chance must not rule.
+        level = np.maximum(fitted, 0.1 * max(mean, 0)) + noise
+    return shape, 1 / level**2
+
+
+def fit_curves(
+    shape: str, data: Binned, chosen: np.ndarray, bin_weight: np.ndarray
+) -> Curves:
+    """
+    Fit nugget, sill and range to the variogram of each draw.
+
+    Args:
+        shape: A key of SHAPES.
+        data: One variogram a draw.
+        chosen: Shape (N_BINS,), bool, from fitted_bins.
+        bin_weight: Shape (N_BINS,), from choose_shape.
+
+    Returns:
+        The curves.
+    """
+    return _least_squares(shape, data, chosen, bin_weight)[0]

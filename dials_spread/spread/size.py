@@ -1,0 +1,258 @@
+"""
+How large the spread is beyond the known errors: s of Var(I) = σ² + s²μ².
+
+By maximum likelihood for normal deviations from the mean of the others. That mean has
+errors too, and the same spread: of n others with variances σ_j²,
+
+    Var(I - μ) = σ² + Σσ_j²/n² + s²μ²(1 + 1/n).
+
+The likelihood is tabulated on a grid of s for every cell (crystal, bin, image), once.
+Sums of cells give the likelihood of any draw of crystals, and the highest point of the
+table cannot be a local maximum.
+
+A robust twin stands beside it: the s for which half of the deviations are within what is
+half of a normal distribution. A few wild observations do not move it; where it is much
+smaller than s, they are the spread.
+
+Functions:
+    deviations: squares and variances, from residuals
+    likelihood_table, most_likely, likelihood_interval: s of many cells
+    robust_spread: its robust twin
+    absolute_deviation: the median absolute relative deviation, noise included
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numba as nb
+import numpy as np
+from scipy import stats
+
+from dials_spread.spread.residuals import Residuals
+from dials_spread.threads import run_blocks
+
+GRID = np.concatenate([[0.0], np.geomspace(2e-3, 10.0, 64)])
+"""Values of s that are tried; between them a parabola is laid through three."""
+
+MEDIAN_SQUARE = float(stats.chi2.ppf(0.5, 1))
+"""Half of all squared standard normal deviates are below."""
+
+DROP = float(stats.chi2.ppf(0.95, 1)) / 2
+"""Log-likelihood below its maximum at the ends of a 95 % interval."""
+
+
+class Deviations(NamedTuple):
+    """
+    Squared deviations and what is known of them; arrays of length n.
+
+    Attributes:
+        square: (I - μ)².
+        known: Variance from the σ of the observation and of the others.
+        unknown: What s² is multiplied by: μ²(1 + 1/n) for n others.
+        noise: Mean σ² of the observations of the reflection, relative to μ².
+        n_all: Number of observations of the reflection, its own included.
+    """
+
+    square: np.ndarray
+    known: np.ndarray
+    unknown: np.ndarray
+    noise: np.ndarray
+    n_all: np.ndarray
+
+
+def deviations(residuals: Residuals) -> Deviations:
+    """
+    Give squared deviations from the mean of the others, and their variances.
+
+    μ² is taken from the mean of all observations of the reflection, its own included:
+    that does not depend on the deviation to first order. What its own uncertainty does
+    is in the likelihood (_bias).
+
+    Args:
+        residuals: n of them.
+
+    Returns:
+        The deviations.
+    """
+    n, n_all = residuals.number, residuals.number + 1
+    noise = (residuals.variance + n**2 * residuals.mean_variance) / n_all
+    return Deviations(
+        square=(residuals.intensity - residuals.mean) ** 2,
+        known=residuals.variance + residuals.mean_variance,
+        unknown=residuals.level**2 * (1 + 1 / n),
+        noise=noise / residuals.level**2,
+        n_all=n_all.astype(np.float64),
+    )
+
+
+@nb.njit(cache=True, nogil=True, inline="always")
+def _bias(share, level_variance):
+    """
+    Give what an estimated μ² makes of the spread where s²μ² is a share of the variance.
+
+    The likelihood weights a reflection with the powers 2 - 4·share (times the squared
+    deviation) and 4 - 4·share of its level L; E[L^p] is 1 + p(p - 1)/2 Var(L) to second
+    order, and the deviation does not depend on L.
+    """
+    p, q = 2 - 4 * share, 4 - 4 * share
+    above = 1 + 0.5 * p * (p - 1) * level_variance
+    return above / (1 + 0.5 * q * (q - 1) * level_variance)
+
+
+@nb.njit(cache=True, nogil=True)
+def _tabulate(first, stop, square, known, unknown, noise, n_all, cell, grid, table):
+    """Fill columns first … stop - 1 of the table of log-likelihoods."""
+    for k in range(first, stop):
+        v = grid[k] ** 2
+        for i in range(len(square)):
+            spread = v * unknown[i]
+            level_variance = (v + noise[i]) / n_all[i]
+            spread *= _bias(spread / (spread + known[i]), level_variance)
+            total = known[i] + spread
+            table[k, cell[i]] -= 0.5 * (np.log(total) + square[i] / total)
+
+
+def likelihood_table(
+    data: Deviations,
+    cell: np.ndarray,
+    n_cells: int,
+    nproc: int | None = None,
+) -> np.ndarray:
+    """
+    Tabulate the log-likelihood of s in each cell.
+
+    Args:
+        data: n deviations.
+        cell: Shape (n,), the cell of each.
+        n_cells: Number of cells.
+        nproc: Threads; all cores by default.
+
+    Returns:
+        Shape (n_cells, len(GRID)); zero for an empty cell.
+    """
+    table = np.zeros((len(GRID), n_cells))
+    columns = [np.ascontiguousarray(c, dtype=np.float64) for c in data]
+    cell = np.ascontiguousarray(cell, dtype=np.int64)
+
+    def fill(first, stop):
+        _tabulate(first, stop, *columns, cell, GRID, table)
+
+    run_blocks(fill, len(GRID), 4, nproc)
+    return table.T
+
+
+def most_likely(table: np.ndarray) -> np.ndarray:
+    """
+    Give the s of highest likelihood.
+
+    Args:
+        table: Shape (..., len(GRID)), from likelihood_table, or sums of its rows.
+
+    Returns:
+        Shape (...): 0 where the known errors suffice; nan for an empty cell.
+    """
+    best = table.argmax(axis=-1)
+    middle = np.clip(best, 2, len(GRID) - 2)
+    y = [
+        np.take_along_axis(table, (middle + k)[..., None], axis=-1)[..., 0]
+        for k in (-1, 0, 1)
+    ]
+    curvature = y[0] - 2 * y[1] + y[2]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shift = np.where(curvature < 0, 0.5 * (y[0] - y[2]) / curvature, 0.0)
+    step = np.log(GRID[2] / GRID[1])
+    s = GRID[middle] * np.exp(step * np.clip(shift, -1, 1))
+    s = np.where(best == 0, 0.0, s)
+    return np.where(np.ptp(table, axis=-1) > 0, s, np.nan)
+
+
+def likelihood_interval(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Give the interval in which the likelihood is near its maximum.
+
+    It takes observations as independent, so it serves for one crystal or image, where
+    there is nothing else; not for many.
+
+    Args:
+        table: Shape (cells, len(GRID)).
+
+    Returns:
+        Low and high ends of the 95 % interval, shape (cells,).
+    """
+    drop = table.max(axis=-1, keepdims=True) - DROP - table
+    low, high = (
+        _crossing(d, g) for d, g in ((drop, GRID), (drop[:, ::-1], GRID[::-1]))
+    )
+    filled = np.ptp(table, axis=-1) > 0
+    return np.where(filled, low, np.nan), np.where(filled, high, np.nan)
+
+
+def _crossing(drop: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """Where, from the left, each row is first at or below zero, between grid points."""
+    after = (drop <= 0).argmax(axis=-1)
+    before = np.maximum(after - 1, 0)
+    row = np.arange(len(drop))
+    step = drop[row, before] - drop[row, after]
+    part = np.where(step > 0, drop[row, before] / np.where(step > 0, step, 1), 0)
+    return grid[before] + np.where(after > 0, part, 0) * (grid[after] - grid[before])
+
+
+def grouped_medians(x: np.ndarray, cell: np.ndarray, n_cells: int) -> np.ndarray:
+    """
+    Give the median of each cell.
+
+    Args:
+        x: Shape (n,), in any order.
+        cell: Shape (n,).
+        n_cells: Number of cells.
+
+    Returns:
+        Shape (n_cells,), nan where a cell is empty.
+    """
+    order = np.argsort(x)
+    order = order[np.argsort(cell[order], kind="stable")]
+    start = np.searchsorted(cell[order], np.arange(n_cells + 1))
+    count = np.diff(start)
+    result = np.full(n_cells, np.nan)
+    filled = count > 0
+    low = (start[:-1] + (count - 1) // 2)[filled]
+    high = (start[:-1] + count // 2)[filled]
+    result[filled] = 0.5 * (x[order[low]] + x[order[high]])
+    return result
+
+
+def robust_spread(data: Deviations, cell: np.ndarray, n_cells: int) -> np.ndarray:
+    """
+    Give the s for which the median squared deviation is that of a normal one.
+
+    Half of the deviations have (I - μ)² < 0.4549 (known + s² unknown) where s² is the
+    median of what each alone would need.
+
+    Args:
+        data: n deviations.
+        cell: Shape (n,), the cell of each.
+        n_cells: Number of cells.
+
+    Returns:
+        Shape (n_cells,): 0 where the known errors suffice; nan for an empty cell.
+    """
+    needed = (data.square / MEDIAN_SQUARE - data.known) / data.unknown
+    return np.sqrt(np.maximum(grouped_medians(needed, cell, n_cells), 0))
+
+
+def absolute_deviation(
+    residuals: Residuals, cell: np.ndarray, n_cells: int
+) -> np.ndarray:
+    """
+    Give the median absolute relative deviation from the mean of the others.
+
+    Args:
+        residuals: n of them.
+        cell: Shape (n,), the cell of each.
+        n_cells: Number of cells.
+
+    Returns:
+        Shape (n_cells,): noise and spread together, as they are, without a factor.
+    """
+    return grouped_medians(np.abs(residuals.r), cell, n_cells)
