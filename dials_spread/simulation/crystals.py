@@ -27,6 +27,7 @@ from dials_spread.simulation.dynamical import (
 )
 from dials_spread.simulation.geometry import (
     DEFAULT_WAVELENGTH,
+    N_PIXELS,
     Laboratory,
     crystal_model,
     random_identifier,
@@ -60,6 +61,7 @@ class Setup:
         tilt_spread: Tilt of c* from the beam at mid-scan, for plates [degrees]; all
             orientations without it.
         exposure: Of an image [s].
+        n_pixels: Pixels along each edge of the detector.
         wave: "dynamical", or "kinematic" for no multiple scattering.
         thickness, selection: Crystals and beams, where wave is dynamical.
         noise: Counts, background, scales and errors.
@@ -70,6 +72,7 @@ class Setup:
     mosaicity: float = 0.05
     tilt_spread: float | None = None
     exposure: float = 1.0
+    n_pixels: int = N_PIXELS
     wave: str = "kinematic"
     thickness: ThicknessModel = ThicknessModel()
     selection: BeamSelection = BeamSelection()
@@ -184,7 +187,8 @@ def crystal_experiment(
     rng = task.generators()[0]
     symmetry = sample.structure.crystal_symmetry()
     return rotation_experiment(
-        laboratory or Laboratory.with_electrons(setup.wavelength, setup.d_min),
+        laboratory
+        or Laboratory.with_electrons(setup.wavelength, setup.d_min, setup.n_pixels),
         crystal_model(symmetry, random_orientation(rng, symmetry, setup.tilt_spread)),
         rotation_scan(task.scan_width, task.image_width, exposure=setup.exposure),
         setup.mosaicity,

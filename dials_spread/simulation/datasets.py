@@ -66,7 +66,7 @@ def simulate_experiments(
         image_width: Rotation during an image [degrees], likewise.
         resources: Where the crystals are simulated; the result does not depend on it.
         choices: The attributes of `Setup`: d_min, wavelength, mosaicity, tilt_spread,
-            exposure, noise, wave, thickness, selection.
+            exposure, n_pixels, noise, wave, thickness, selection.
 
     Returns:
         Experiments, and an integrated table with the columns of truth listed above.
@@ -100,7 +100,10 @@ def experiments_of(sample: Sample, tasks: Sequence[CrystalTask]) -> ExperimentLi
         sample: What all crystals share.
         tasks: One for each crystal.
     """
-    laboratory = Laboratory.with_electrons(sample.setup.wavelength, sample.setup.d_min)
+    setup = sample.setup
+    laboratory = Laboratory.with_electrons(
+        setup.wavelength, setup.d_min, setup.n_pixels
+    )
     return ExperimentList([crystal_experiment(sample, t, laboratory) for t in tasks])
 
 

@@ -42,15 +42,20 @@ def electron_beam(wavelength: float) -> dxtbx.model.Beam:
     return beam
 
 
-def square_detector(wavelength: float, d_min: float) -> dxtbx.model.Detector:
+def square_detector(
+    wavelength: float, d_min: float, n_pixels: int = N_PIXELS
+) -> dxtbx.model.Detector:
     """
     One square panel normal to the beam, far enough to record d_min at its edges.
 
     Args:
         wavelength: [Å].
         d_min: Resolution at the middle of the edges, with 4 % to spare [Å].
+        n_pixels: Pixels along each edge; 512 for Timepix of four chips.
     """
-    half = 0.5 * N_PIXELS * PIXEL_SIZE
+    if n_pixels < 64:
+        raise ValueError(f"A detector of {n_pixels} by {n_pixels} pixels is too small.")
+    half = 0.5 * n_pixels * PIXEL_SIZE
     distance = 0.96 * half / np.tan(2 * np.arcsin(0.5 * wavelength / d_min))
     return dxtbx.model.DetectorFactory.simple(
         sensor="PAD",
@@ -59,7 +64,7 @@ def square_detector(wavelength: float, d_min: float) -> dxtbx.model.Detector:
         fast_direction="+x",
         slow_direction="-y",
         pixel_size=(PIXEL_SIZE, PIXEL_SIZE),
-        image_size=(N_PIXELS, N_PIXELS),
+        image_size=(n_pixels, n_pixels),
         trusted_range=(-1, 1e9),
     )
 
@@ -203,11 +208,13 @@ class Laboratory:
     goniometer: dxtbx.model.Goniometer
 
     @classmethod
-    def with_electrons(cls, wavelength: float, d_min: float) -> Laboratory:
-        """A beam of a wavelength [Å], a detector that records d_min [Å]."""
+    def with_electrons(
+        cls, wavelength: float, d_min: float, n_pixels: int = N_PIXELS
+    ) -> Laboratory:
+        """A beam of a wavelength [Å], a square detector that records d_min [Å]."""
         return cls(
             electron_beam(wavelength),
-            square_detector(wavelength, d_min),
+            square_detector(wavelength, d_min, n_pixels),
             dxtbx.model.GoniometerFactory.known_axis((1, 0, 0)),
         )
 
