@@ -54,13 +54,12 @@ class BeamSelection:
                 f"step_factor={self.step_factor} is not above 0 and up to 1."
             )
 
-    def taking_part(self, s: np.ndarray, g: np.ndarray) -> np.ndarray:
+    def taking_part(self, s: np.ndarray) -> np.ndarray:
         """
         Which beams take part in which orientation.
 
         Args:
             s: Excitation errors [1/Å], of shape (n, m).
-            g: Lengths of the reciprocal-lattice vectors [1/Å], of shape (n,).
 
         Returns:
             Booleans of shape (n, m).

@@ -11,7 +11,7 @@ thicknesses share the expansion vectors; and where A is real, so are they.
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import jv
+from scipy.fft import dct
 
 # Expansion coefficients below these are dropped.
 TOLERANCE = {"double": 1e-12, "single": 1e-7}
@@ -122,7 +122,11 @@ def expansion_coefficients(
     times: np.ndarray, radius: float, tolerance: float = TOLERANCE["double"]
 ) -> np.ndarray:
     """
-    Coefficients of exp(i t x) in Chebyshev polynomials of x / radius, less i^k.
+    Coefficients of exp(i t x) in Chebyshev polynomials of x / radius.
+
+    They are (2 - δ_k0) i^k J_k(t radius), which decay faster than exponentially once k
+    exceeds the argument. A cosine transform of the function gives all of them in the
+    time that a few Bessel functions take.
 
     Args:
         times: Real t, of any shape.
@@ -130,15 +134,16 @@ def expansion_coefficients(
         tolerance: Coefficients below it are dropped.
 
     Returns:
-        (2 - δ_k0) J_k(t radius), of shape (..., terms); J_k decays faster than
-        exponentially once k exceeds its argument.
+        Complex, of shape (..., terms): real where k is even, imaginary where it is odd.
     """
-    z = np.asarray(times, dtype=float)[..., None] * radius
+    z = np.asarray(times, dtype=float) * radius
     z_max = float(np.max(z))
-    k = np.arange(int(z_max + 12.0 * np.cbrt(z_max) + 20))
-    last = np.flatnonzero(np.abs(jv(k, z_max)) > tolerance)[-1]
-    k = k[: last + 1]
-    return np.where(k == 0, 1.0, 2.0) * jv(k, z)
+    n_terms = int(z_max + 12.0 * np.cbrt(z_max) + 20)
+    nodes = np.cos(np.pi * (np.arange(n_terms) + 0.5) / n_terms)
+    coefficients = dct(np.exp(1j * z[..., None] * nodes), norm="forward", axis=-1)
+    coefficients[..., 1:] *= 2.0
+    largest = np.max(np.abs(coefficients.reshape(-1, n_terms)), axis=0)
+    return coefficients[..., : np.flatnonzero(largest > tolerance)[-1] + 1]
 
 
 def _expansion(
@@ -164,9 +169,6 @@ def _expansion(
     diagonal = np.where(active, diagonal, 0.0)
     centre, radius = spectral_interval(coupling, diagonal)
     coefficients = expansion_coefficients(times, radius, TOLERANCE[precision])
-    # i^k is 1, i, -1, -i: a sign for every second term of each parity.
-    coefficients[..., 2::4] *= -1
-    coefficients[..., 3::4] *= -1
     factor = 2.0 / radius * (1.0 + 1j * absorption if absorption else 1.0)
     matrix = coupling * factor
     vectors = _expansion_vectors(
@@ -177,11 +179,11 @@ def _expansion(
         origin,
         rows,
     )
-    sums = [
-        _weighted_sum(coefficients[..., i::2].astype(real), vectors[i::2])
-        for i in (0, 1)
-    ]
-    return sums[0], sums[1], centre
+    parts = (coefficients.real[..., ::2], coefficients.imag[..., 1::2])
+    even, odd = (
+        _weighted_sum(part.astype(real), vectors[i::2]) for i, part in enumerate(parts)
+    )
+    return even, odd, centre
 
 
 def _expansion_vectors(

@@ -179,24 +179,39 @@ def _block_integrals(
     K = np.linalg.norm(scan.s0)
     k = scan.wave_vectors(angles)
     g = candidates @ scan.setting(angles.mean()).T
-    s = excitation_errors(g, k)
-    targets = np.flatnonzero(np.any(np.abs(s[rows]) < selection.s_window, axis=1))
+    near = _near_the_sphere(g, k, K, selection.s_max)
+    s = excitation_errors(g[near], k)
+    active = selection.taking_part(s)
+    some = np.any(active, axis=1)
+    used, s, active = near[some], s[some], active[some]
+    places = np.full(len(candidates), -1)
+    places[used] = np.arange(len(used))
+    targets = np.flatnonzero(places[rows] >= 0)
+    own = places[rows[targets]]
+    within = np.abs(s) < selection.s_window
+    # Of the two passages of a reflection, each row takes the side it belongs to.
+    rates = g[rows[targets]] @ np.cross(scan.axis, k).T * side[targets, None]
+    weight = np.where(within[own], rates, 0.0).clip(0.0)
+    met = np.any(weight > 0, axis=1)
+    targets, own, weight = targets[met], own[met], weight[met]
     if not len(targets):
         return targets, np.zeros((2, 0, len(path)))
-    met = rows[targets]
-    # Of the two passages of a reflection, each row takes the side it belongs to.
-    rates = g[met] @ np.cross(scan.axis, k).T * side[targets, None]
-    weight = np.where(np.abs(s[met]) < selection.s_window, rates, 0.0).clip(0.0)
-    active = selection.taking_part(s, np.linalg.norm(g, axis=1))
-    used = np.flatnonzero(np.any(active, axis=1))
     dynamical = _intensities(
-        table, candidates[used], s[used], K, path, active[used],
-        np.searchsorted(used, met), selection,
-    )  # fmt: skip
+        table, candidates[used], s, K, path, active, own, selection
+    )
     columns = path[:, None, None] if path.ndim == 1 else path[:, None, :]
-    kinematic = kinematic_intensity(s[met], columns, K)
+    kinematic = kinematic_intensity(s[own], columns, K)
     sums = [np.einsum("prm,rm->rp", x, weight) for x in (dynamical, kinematic)]
     return targets, np.array(sums)
+
+
+def _near_the_sphere(g: np.ndarray, k: np.ndarray, K: float, s_max: float):
+    """Rows of all beams that may come within s_max for one of the wave vectors."""
+    middle = k[len(k) // 2]
+    reach = np.max(np.linalg.norm(k - middle, axis=1)) / K
+    length = np.sqrt(np.einsum("ij,ij->i", g, g))
+    s = excitation_errors(g, middle[None])[:, 0]
+    return np.flatnonzero(np.abs(s) <= s_max + reach * length + 1e-12)
 
 
 def _intensities(
