@@ -58,13 +58,20 @@ setup(
     ],
     packages=find_packages(include=["dials_spread", "dials_spread.*"]),
     package_data={
-        "dials_spread": ["report/templates/*", "report/static/*", "ml/models/*"]
+        "dials_spread": [
+            "report/templates/*",
+            "report/static/*",
+            "ml/models/*",
+            "simulation/data/*.cif",
+        ]
     },
     zip_safe=False,
     python_requires=">=3.9",
     install_requires=REQUIRES,
     extras_require={
-        "test": ["pytest", "pytest-xdist", "ruff"],
+        "test": ["pytest", "pytest-xdist", "ruff", "distributed"],
+        # Simulations on a cluster.
+        "dask": ["distributed"],
         # Checks against abTEM; on Debian, in an environment of its own with
         # abtem==1.0.9, numpy<2 and numba>=0.59,<0.62 (docs/simulation_convergence.rst).
         "abtem": ["abtem"],
@@ -73,6 +80,7 @@ setup(
     entry_points={
         "console_scripts": [
             "dials.compare_images=dials_spread.command_line.compare_images:run",
+            "dials.simulate_ed=dials_spread.command_line.simulate_ed:run",
         ],
     },
 )

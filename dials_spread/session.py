@@ -87,7 +87,11 @@ def _check_values(phil: libtbx.phil.scope, params) -> None:
 
 
 def start(
-    usage: str, help_text: str, phil: libtbx.phil.scope, args: Sequence[str] | None
+    usage: str,
+    help_text: str,
+    phil: libtbx.phil.scope,
+    args: Sequence[str] | None,
+    needs_files: bool = True,
 ):
     """
     Parse the arguments of a command and set up its logging.
@@ -97,6 +101,7 @@ def start(
         help_text: Shown by -h below the options.
         phil: The command's parameters.
         args: Arguments; those of the process by default.
+        needs_files: The command cannot do without .expt and .refl files.
 
     Returns:
         The parameters; names of the experiment and reflection files; the log so far, a
@@ -107,7 +112,7 @@ def start(
     """
     parser = ArgumentParser(usage=usage, phil=phil, epilog=help_text)
     params, options, unhandled = _parse(parser, args)
-    if not unhandled:
+    if needs_files and not unhandled:
         raise Sorry("no files given. Give .expt and .refl files; -h shows examples")
     files = _sort_files(unhandled)
     _check_values(phil, params)

@@ -47,6 +47,10 @@ class Resources:
     scheduler: str | None = None
     progress: bool = False
 
+    def processes(self, n_tasks: int) -> int:
+        """The number of local processes for a number of tasks."""
+        return min(self.nproc or available_cores(), n_tasks)
+
 
 def run_tasks(
     function: Callable, shared, tasks: Sequence, resources: Resources
@@ -68,7 +72,7 @@ def run_tasks(
         ValueError: Dask is not installed, its scheduler does not answer or has no
             workers; a process was killed; or what the function raises.
     """
-    nproc = min(resources.nproc or available_cores(), len(tasks))
+    nproc = resources.processes(len(tasks))
     if resources.scheduler is not None:
         done = _on_cluster(function, shared, tasks, resources.scheduler)
     elif nproc == 1:
