@@ -50,38 +50,31 @@ BLOCK = 4096
 
 
 @nb.njit(cache=True, nogil=True)
-def _candidates(beam, vectors, half_squares, margin, out):
-    """List the beams that may be excited at directions near this one."""
+def _candidates(beam, points, margin, place, near, near_place):
+    """Copy the beams that may be excited at directions near this one."""
     n = 0
-    for i in range(len(vectors)):
-        x, y, z = vectors[i]
-        s = beam[0] * x + beam[1] * y + beam[2] * z + half_squares[i]
-        if abs(s) < margin[i]:
-            out[n] = i
+    for i in range(len(points)):
+        s = beam[0] * points[i, 0] + beam[1] * points[i, 1] + beam[2] * points[i, 2]
+        if abs(s + points[i, 3]) < margin[i]:
+            near[n] = points[i]
+            near_place[n] = place[i]
             n += 1
     return n
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
-def _one(
-    beam, h_shifted, h_place, cand, n,
-    vectors, half_squares, U2, place, box, K2, out,
-):  # fmt: skip
+def _one(beam, h_shifted, h_place, near, near_place, n, box, K2, out):
     """Sum over the excited beams of one observation."""
     w3, w10, w30 = 0.03**2, 0.1**2, 0.3**2
     sum3 = sum10 = sum30 = strongest = from_0 = to_h = 0.0
-    for j in range(n):
-        i = cand[j]
-        s = (
-            beam[0] * vectors[i, 0]
-            + beam[1] * vectors[i, 1]
-            + beam[2] * vectors[i, 2]
-            + half_squares[i]
-        )
-        if abs(s) >= 0.015 or place[i] == h_place:
+    for i in range(n):
+        s = beam[0] * near[i, 0] + beam[1] * near[i, 1] + beam[2] * near[i, 2]
+        s += near[i, 3]
+        if abs(s) >= 0.015 or near_place[i] == h_place:
             continue
-        other = box[h_shifted - place[i]]
-        q = U2[i] * other
+        U2 = near[i, 4]
+        other = box[h_shifted - near_place[i]]
+        q = U2 * other
         t = K2 * s * s
         sum3 += q / (t + w3)
         path = q / (t + w10)
@@ -90,7 +83,7 @@ def _one(
         sum30 += q / (t + w30)
         if abs(s) < 0.012:
             excited = np.exp(-((s / 0.003) ** 2))
-            from_0 += U2[i] * excited
+            from_0 += U2 * excited
             to_h += other * excited
     out[0], out[1], out[2] = sum3, sum10, sum30
     out[3], out[4], out[5] = strongest, from_0, to_h
@@ -98,24 +91,21 @@ def _one(
 
 @nb.njit(cache=True, nogil=True)
 def _block(
-    beam, h_shifted, h_place, crystal,
-    vectors, half_squares, margin, cos_same, U2, place, box, K2, out,
-):  # fmt: skip
+    beam, h_shifted, h_place, crystal, points, margin, place, box, cos_same, K2, out
+):
     """Sum for consecutive observations, ordered by crystal and angle."""
-    cand = np.empty(len(vectors), np.int64)
-    n, centre, centre_crystal = 0, np.zeros(3), -1
+    near = np.empty_like(points)
+    near_place = np.empty(len(points), np.int64)
+    n, centre, of_crystal = 0, np.zeros(3), -1
     for i in range(len(beam)):
         cosine = (
             beam[i, 0] * centre[0] + beam[i, 1] * centre[1] + beam[i, 2] * centre[2]
         )
-        if crystal[i] != centre_crystal or cosine < cos_same:
+        if crystal[i] != of_crystal or cosine < cos_same:
             centre[:] = beam[i]
-            centre_crystal = crystal[i]
-            n = _candidates(centre, vectors, half_squares, margin, cand)
-        _one(
-            beam[i], h_shifted[i], h_place[i], cand, n,
-            vectors, half_squares, U2, place, box, K2, out[i],
-        )  # fmt: skip
+            of_crystal = crystal[i]
+            n = _candidates(centre, points, margin, place, near, near_place)
+        _one(beam[i], h_shifted[i], h_place[i], near, near_place, n, box, K2, out[i])
 
 
 def couplings(
@@ -150,14 +140,16 @@ def couplings(
         h_place,
         measured.crystal[order].astype(np.int64),
     )
+    # x, y, z, λ g²/2 and U² of each beam side by side, as the inner loop reads them.
+    points = np.column_stack(
+        [lattice.vectors, 0.5 * measured.wavelength * length**2, lattice.U**2]
+    )
     shared = (
-        np.ascontiguousarray(lattice.vectors),
-        0.5 * measured.wavelength * length**2,
+        points,
         S_MAX + SAME_LIST * length,
-        float(np.cos(SAME_LIST)),
-        lattice.U**2,
         lattice.place,
-        lattice.box_U**2,
+        (lattice.box_U**2).astype(np.float32),
+        float(np.cos(SAME_LIST)),
         (2 / measured.wavelength) ** 2,
     )
 
