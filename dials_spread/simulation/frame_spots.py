@@ -30,15 +30,8 @@ def rocking_fractions(
         Row of the reflection, number of the frame in the scan from zero, and fraction
         of the spot that is on it, each of shape (m,).
     """
-    s1 = reflections["s1"].as_numpy_array()
-    e1 = np.cross(s1, experiment.beam.get_s0())
-    e1 /= np.linalg.norm(e1, axis=1)[:, None]
-    zeta = np.abs(e1 @ np.array(experiment.goniometer.get_rotation_axis()))
-    width = experiment.scan.get_oscillation()[1]
     first, last = experiment.scan.get_array_range()
-    # A perfect crystal flashes up: a width that no frame can resolve.
-    mosaicity = max(experiment.profile.sigma_m(deg=True), 1e-6)
-    sigma = mosaicity / (np.maximum(zeta, 1e-6) * width)  # [frames]
+    sigma = rocking_sigma(experiment, reflections)
     z = reflections["xyzcal.px"].parts()[2].as_numpy_array() - first
     low = np.clip(np.floor(z - REACH * sigma), 0, last - first).astype(int)
     high = np.clip(np.ceil(z + REACH * sigma), 0, last - first).astype(int)
@@ -49,6 +42,38 @@ def rocking_fractions(
     frames = low[rows] + place
     before, after = ((frames + i - z[rows]) / sigma[rows] for i in (0, 1))
     return rows, frames, ndtr(after) - ndtr(before)
+
+
+def rocking_sigma(
+    experiment: Experiment, reflections: flex.reflection_table
+) -> np.ndarray:
+    """Standard deviations of the rocking curves [frames], of shape (n,)."""
+    e1 = np.cross(reflections["s1"].as_numpy_array(), experiment.beam.get_s0())
+    e1 /= np.linalg.norm(e1, axis=1)[:, None]
+    zeta = np.abs(e1 @ np.array(experiment.goniometer.get_rotation_axis()))
+    width = abs(experiment.scan.get_oscillation()[1])
+    # A perfect crystal flashes up, in a time that no frame can resolve.
+    mosaicity = max(experiment.profile.sigma_m(deg=True), 1e-6)
+    return mosaicity / (np.maximum(zeta, 1e-6) * width)
+
+
+def passage_times(
+    experiment: Experiment, reflections: flex.reflection_table
+) -> np.ndarray:
+    """
+    How long reflections take to pass.
+
+    Args:
+        experiment: With a profile model and an exposure time.
+        reflections: With `s1`.
+
+    Returns:
+        The time in which electrons at a steady rate would be counted with the same
+        losses, to first order in the dead time: 2 √π times the standard deviation of a
+        Gaussian, and no more than a frame [s], of shape (n,).
+    """
+    frames = 2 * np.sqrt(np.pi) * rocking_sigma(experiment, reflections)
+    return np.minimum(frames, 1.0) * experiment.scan.get_exposure_times()[0]
 
 
 def spot_sigma(experiment: Experiment) -> float:

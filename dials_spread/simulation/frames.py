@@ -1,32 +1,17 @@
 """
-Raw frames of virtual crystals: background, direct beam, spots and Poisson noise.
-
-A spot is a Gaussian on the detector and in rotation, with the widths of the profile
-model of DIALS (Kabsch (2010), Acta Cryst. D66, 133), and over all pixels and frames its
-expected counts add up to `truth.expected`. Between the spots lie
-
-- the background: a constant, and what is scattered inelastically or by the support,
-  of Lorentzian shape in the scattering angle (Egerton (2011), Electron Energy-Loss
-  Spectroscopy, sections 3.2 and 3.3). On frames of cinchonine measured with a Timepix
-  detector it falls by a factor of 60 from 0.08 to 0.76 1/Å; this falls by 60;
-- the direct beam, a Gaussian.
-
-Both follow the beam fluctuation of `truth.image_factor`. Reflections that are not in
-the table, beyond its resolution limit, hardly within the scan or next to the rotation
-axis, are not on the frames either.
+Raw frames of virtual crystals, written to files.
 
 Functions:
     write_frames: the frames of all crystals
-    write_crystal_frames: those of one crystal, for parallel tasks
+    write_crystal_frames: those of one crystal
     name_frames: let experiments point at their frames
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -35,76 +20,15 @@ from dxtbx.imageset import ImageSetFactory
 from dxtbx.model.experiment_list import Experiment, ExperimentList
 
 from dials_spread.simulation.detection import record
-from dials_spread.simulation.frame_background import (
-    background_counts,
-    direct_beam_counts,
-)
-from dials_spread.simulation.frame_spots import (
-    add_spots,
-    beam_factors,
-    rocking_fractions,
-    spot_sigma,
-)
+from dials_spread.simulation.driver import Resources, run_tasks
+from dials_spread.simulation.frame_contents import FrameModel, expected_frames
 from dials_spread.simulation.image_files import (
-    HIGHEST,
     SUFFIXES,
     frame_geometry,
     write_image,
 )
 
 logger = logging.getLogger("dials.spread.frames")
-
-_NEEDED = ("truth.expected", "truth.image_factor", "xyzcal.px", "s1", "id")
-
-
-@dataclass(frozen=True)
-class FrameModel:
-    """
-    What is on a frame besides the spots, and how the detector counts it.
-
-    Attributes:
-        background: Mean over the detector [counts per pixel and frame].
-        flat_fraction: Part of it that is the same everywhere.
-        background_width: Half width at half maximum of the rest [1/Å].
-        direct_beam: Electrons of the direct beam in a frame [counts].
-        direct_beam_size: Its standard deviation on the detector [pixels].
-        saturation: Largest count of a pixel. Without it a million in CBF files, and
-            what SMV files can hold.
-        dead_time: Of a pixel after each electron [s]; it is not prolonged by further
-            ones.
-        counting: Draw Poisson counts. Without it the expected counts are rounded.
-
-    Raises:
-        ValueError: A value is out of range.
-    """
-
-    background: float = 1.0
-    flat_fraction: float = 0.1
-    background_width: float = 0.02
-    direct_beam: float = 1e6
-    direct_beam_size: float = 1.5
-    saturation: int | None = None
-    dead_time: float = 0.0
-    counting: bool = True
-
-    def __post_init__(self) -> None:
-        low = {"background", "direct_beam", "dead_time"}
-        above = {"background_width", "direct_beam_size"}
-        wrong = [n for n in low if not 0 <= getattr(self, n) < np.inf]
-        wrong += [n for n in above if not 0 < getattr(self, n) < np.inf]
-        wrong += [] if 0 <= self.flat_fraction <= 1 else ["flat_fraction"]
-        wrong += (
-            [] if self.saturation is None or self.saturation > 0 else ["saturation"]
-        )
-        if wrong:
-            told = ", ".join(f"{name}={getattr(self, name)}" for name in sorted(wrong))
-            raise ValueError(f"Out of range: {told}.")
-
-    def largest_count(self, file_format: str) -> int:
-        """The saturation in files of a format [counts]."""
-        if self.saturation is None:
-            return min(1_000_000, HIGHEST[file_format])
-        return int(self.saturation)
 
 
 def write_frames(
@@ -115,6 +39,7 @@ def write_frames(
     file_format: str = "cbf",
     rng: np.random.Generator,
     model: FrameModel = FrameModel(),  # noqa: B008, it is immutable
+    resources: Resources = Resources(),  # noqa: B008
 ) -> list[Path]:
     """
     Write the frames of every crystal.
@@ -128,6 +53,7 @@ def write_frames(
         file_format: "cbf" or "smv".
         rng: Source of one seed for each crystal.
         model: Background, direct beam and detector.
+        resources: Where crystals are worked on; a cluster must share the folder.
 
     Returns:
         The files, crystal by crystal.
@@ -140,53 +66,81 @@ def write_frames(
         raise ValueError(f"Frames are written as cbf or smv, not as {file_format}.")
     for experiment in experiments:
         frame_geometry(experiment)  # fail before the work
-    seeds = rng.integers(2**63, size=len(experiments))
-    files = []
-    for index, (experiment, seed) in enumerate(zip(experiments, seeds)):
-        own = reflections.select(reflections["id"] == index)
-        files += write_crystal_frames(
-            experiment, own, Path(folder), index, int(seed), file_format, model
+    tasks = [
+        FrameTask(index, int(seed), e, reflections.select(reflections["id"] == index))
+        for index, (e, seed) in enumerate(
+            zip(experiments, rng.integers(2**63, size=len(experiments)))
         )
+    ]
+    shared = (Path(folder).resolve(), file_format, model)
+    written = run_tasks(write_crystal_frames, shared, tasks, resources)
+    files = [file for one in written for file in one.files]
     size = sum(file.stat().st_size for file in files)
     logger.info("%d frames in %s, %.0f MB.", len(files), folder, size * 1e-6)
+    n_saturated = sum(one.n_saturated for one in written)
+    if n_saturated:
+        logger.warning(
+            "%d spots have pixels of more than %d counts, which are marked as saturated.",
+            n_saturated,
+            model.largest_count(file_format),
+        )
     return files
 
 
+class FrameTask(NamedTuple):
+    """
+    What is a crystal's own.
+
+    Attributes:
+        index: Its number in the list, from zero, for the names of the files.
+        seed: Of all its random numbers.
+        experiment: Its experiment.
+        reflections: Its reflections alone.
+    """
+
+    index: int
+    seed: int
+    experiment: Experiment
+    reflections: flex.reflection_table
+
+
+class CrystalFrames(NamedTuple):
+    """
+    What was written of one crystal.
+
+    Attributes:
+        files: In the order of the scan.
+        n_saturated: Spots, one count for each frame, with a saturated pixel.
+    """
+
+    files: list[Path]
+    n_saturated: int
+
+
 def write_crystal_frames(
-    experiment: Experiment,
-    reflections: flex.reflection_table,
-    folder: Path,
-    index: int,
-    seed: int,
-    file_format: str = "cbf",
-    model: FrameModel = FrameModel(),  # noqa: B008
-) -> list[Path]:
+    shared: tuple[Path, str, FrameModel], task: FrameTask, threads: int | None = 1
+) -> CrystalFrames:
     """
     Write the frames of one crystal.
 
     Args:
-        experiment: Its experiment.
-        reflections: Its reflections alone.
-        folder: Made where it does not exist.
-        index: Its number in the list, from zero, for the names of the files.
-        seed: Of all its random numbers.
-        file_format, model: See `write_frames`.
-
-    Returns:
-        The files.
+        shared: The folder, made where it does not exist, the format and the model.
+        task: What is the crystal's own.
+        threads: Not used; `run_tasks` gives it.
     """
-    geometry = frame_geometry(experiment)
+    folder, file_format, model = shared
+    geometry = frame_geometry(task.experiment)
     saturation = model.largest_count(file_format)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(task.seed)
     folder.mkdir(parents=True, exist_ok=True)
-    template = frame_template(folder, index, file_format)
-    files = []
-    for image, expected in expected_frames(experiment, reflections, model):
-        dead = model.dead_time / geometry.exposure_time
-        counts = record(rng, expected, dead, model.counting)
-        files.append(Path(str(template).replace("#####", f"{image:05d}")))
-        write_image(files[-1], counts, geometry, image, saturation, file_format)
-    return files
+    template = str(frame_template(folder, task.index, file_format))
+    files, n_saturated = [], 0
+    for frame in expected_frames(task.experiment, task.reflections, model):
+        counts = record(rng, frame.expected, frame.loss, model.counting)
+        n_saturated += np.count_nonzero(counts[frame.slow, frame.fast] > saturation)
+        files.append(Path(template.replace("#####", f"{frame.image:05d}")))
+        write_image(files[-1], counts, geometry, frame.image, saturation, file_format)
+    return CrystalFrames(files, n_saturated)
 
 
 def frame_template(folder: Path, index: int, file_format: str) -> Path:
@@ -213,43 +167,3 @@ def name_frames(experiments: ExperimentList, folder: Path, file_format: str) -> 
             scan=experiment.scan,
             check_format=False,
         )
-
-
-def expected_frames(
-    experiment: Experiment, reflections: flex.reflection_table, model: FrameModel
-) -> Iterator[tuple[int, np.ndarray]]:
-    """
-    The expected counts of every frame of a crystal.
-
-    Args:
-        experiment: A rotation scan with a profile model.
-        reflections: Its reflections alone, as for `write_frames`.
-        model: Background and direct beam.
-
-    Yields:
-        Number of the frame, and expected counts of shape (slow, fast).
-
-    Raises:
-        ValueError: There is no profile model, or a column is missing.
-    """
-    missing = [name for name in _NEEDED if name not in reflections]
-    if missing:
-        raise ValueError(f"The reflections have no {', '.join(missing)}.")
-    if experiment.profile is None:
-        raise ValueError("Without a profile model spots have no size.")
-    geometry = frame_geometry(experiment)
-    x, y, z = (p.as_numpy_array() for p in reflections["xyzcal.px"].parts())
-    rows, frames, parts = rocking_fractions(experiment, reflections)
-    counts = reflections["truth.expected"].as_numpy_array()
-    sigma = spot_sigma(experiment)
-    factors = beam_factors(experiment, reflections)
-    between = background_counts(
-        geometry, model.background, model.flat_fraction, model.background_width
-    )
-    between += direct_beam_counts(geometry, model.direct_beam, model.direct_beam_size)
-    for number, factor in enumerate(factors):
-        frame = factor * between
-        here = frames == number
-        spots = rows[here]
-        add_spots(frame, x[spots], y[spots], counts[spots] * parts[here], sigma)
-        yield geometry.first_image + number, frame
