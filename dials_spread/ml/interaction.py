@@ -14,12 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cctbx.eltbx import e_scattering
-
 from dials_spread.ml.normalisation import Normalisation
-
-COMPTON = 0.0242631023867
-"""h / m c [Å] (CODATA 2018)."""
+from dials_spread.simulation.electrons import relativistic_mass_ratio
+from dials_spread.simulation.form_factors import electron_form_factor
 
 ATOM_VOLUME = 18.0
 """Volume an atom that is not hydrogen takes, its hydrogen included [Å³]."""
@@ -80,19 +77,6 @@ class Interaction:
         return {"B": self.B, "misfit": self.misfit, "n_shells": self.n_shells}
 
 
-def mass_ratio(wavelength: float) -> float:
-    """
-    Give the mass of the electron over its rest mass.
-
-    Args:
-        wavelength: [Å].
-
-    Returns:
-        γ = √(1 + (h / m c λ)²).
-    """
-    return float(np.hypot(1.0, COMPTON / wavelength))
-
-
 def generic_intensity(d_star_sq: np.ndarray, volume: float) -> np.ndarray:
     """
     Give the mean |F|² of a cell of generic organic content at rest.
@@ -106,13 +90,8 @@ def generic_intensity(d_star_sq: np.ndarray, volume: float) -> np.ndarray:
     """
     s = np.sqrt(np.asarray(d_star_sq, dtype=float)) / 2
     total = np.zeros_like(s)
-    table = e_scattering.ito_vol_c_2011_table_4_3_2_2_entry_as_gaussian
     for element, number in CONTENT.items():
-        gaussian = table(element)
-        f = np.full_like(s, gaussian.c())
-        for a, b in zip(gaussian.array_of_a(), gaussian.array_of_b()):
-            f += a * np.exp(-b * s**2)
-        total += number * f**2
+        total += number * electron_form_factor(element, 0, s) ** 2
     return volume / ATOM_VOLUME * total
 
 
@@ -145,7 +124,7 @@ def fit_interaction(
     residual = y + B * x / 2
     residual = residual - np.average(residual, weights=weight)
     misfit = float(np.sqrt(np.average(residual**2, weights=weight)))
-    gamma = mass_ratio(wavelength)
+    gamma = relativistic_mass_ratio(wavelength)
     return Interaction(B, misfit, len(x), float(volume), gamma, centring)
 
 

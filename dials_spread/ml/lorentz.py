@@ -69,28 +69,6 @@ def _lacks_lp(table: flex.reflection_table) -> bool:
     return bool(np.all(lp == 1.0))
 
 
-def r_meas(intensity: np.ndarray, unique: np.ndarray, n_unique: int) -> float:
-    """
-    Give R_meas: Σ √(n/(n-1)) Σ|I - ⟨I⟩| / ΣΣ I over reflections seen twice or more.
-
-    Args:
-        intensity: Shape (n,), on one scale.
-        unique: Shape (n,), the unique reflection of each.
-        n_unique: Number of unique reflections.
-
-    Returns:
-        R_meas (Diederichs & Karplus (1997), Nat. Struct. Biol. 4, 269), nan where
-        nothing was measured twice.
-    """
-    n = np.bincount(unique, minlength=n_unique)
-    mean = np.bincount(unique, intensity, minlength=n_unique) / np.maximum(n, 1)
-    repeated = (n > 1)[unique]
-    factor = np.sqrt(n / np.maximum(n - 1, 1))[unique]
-    total = intensity[repeated].sum()
-    deviation = (factor * np.abs(intensity - mean[unique]))[repeated].sum()
-    return float(deviation / total) if total > 0 else float("nan")
-
-
 def preferred_exponent(
     intensity: np.ndarray,
     sigma: np.ndarray,

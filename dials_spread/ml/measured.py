@@ -18,6 +18,17 @@ from dials_spread.ml.lorentz import lorentz_missing
 from dials_spread.observations import Observations
 from dials_spread.orientation import reciprocal_basis
 
+_OF_OBSERVATIONS = (
+    "intensity",
+    "sigma",
+    "miller_index",
+    "crystal",
+    "beam",
+    "rate",
+    "angle",
+)
+_OF_REFLECTIONS = ("unique_index", "d_star_sq", "epsilon", "centric")
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -71,6 +82,23 @@ class Measured:
     def n_unique(self) -> int:
         """Number of unique reflections."""
         return len(self.unique_index)
+
+    def select(self, kept: np.ndarray) -> Measured:
+        """
+        Give some of the observations, and the unique reflections that they are of.
+
+        Args:
+            kept: Shape (n,), bool, or numbers of observations in any order.
+        """
+        reflections, unique = np.unique(self.unique[kept], return_inverse=True)
+        chosen = {name: getattr(self, name)[kept] for name in _OF_OBSERVATIONS}
+        chosen |= {name: getattr(self, name)[reflections] for name in _OF_REFLECTIONS}
+        chosen["unique"] = np.ravel(unique).astype(np.int32)
+        return replace(self, **chosen)
+
+    def within(self, d_min: float) -> np.ndarray:
+        """Say which observations are of reflections with d ≥ d_min [Å], shape (n,)."""
+        return (self.d_star_sq <= (1 + 1e-9) / d_min**2)[self.unique]
 
     def with_beam(self, beam: np.ndarray) -> Measured:
         """Give the same with other beam directions, for a control."""

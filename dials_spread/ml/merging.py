@@ -12,7 +12,6 @@ from dials_spread.ml.coupling import couplings
 from dials_spread.ml.grouping import group_means, group_sums
 from dials_spread.ml.interaction import Interaction, fit_interaction
 from dials_spread.ml.lattice import Lattice, build_lattice
-from dials_spread.ml.lorentz import r_meas
 from dials_spread.ml.measured import Measured
 from dials_spread.ml.normalisation import (
     Normalisation,
@@ -21,6 +20,7 @@ from dials_spread.ml.normalisation import (
     observed_amplitudes,
 )
 from dials_spread.ml.scaling import Scales, fit_scales
+from dials_spread.rfactor.merging import r_meas
 
 
 @dataclass(frozen=True)
@@ -109,5 +109,5 @@ def prepare(measured: Measured, nproc: int | None = None) -> Prepared:
         interaction=interaction,
         lattice=lattice,
         coupling=couplings(measured, lattice, interaction, nproc),
-        r_meas=r_meas(intensity, unique, n_unique),
+        r_meas=r_meas(intensity, unique, n_unique)[0],
     )
