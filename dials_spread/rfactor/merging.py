@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize
 
+from dials_spread.rfactor.r1 import amplitudes, r_factor
+
 
 @dataclass(frozen=True)
 class Merged:
@@ -119,28 +121,27 @@ class Likelihood:
     How likely intensities are, given those expected.
 
     Attributes:
-        per_reflection: Mean log-likelihood of a reflection, its intensity divided by the
-            mean F_c² and on the scale of F_c², so that no scale enters.
+        per_reflection: Mean log-likelihood of a reflection, its intensity on the scale
+            of F_c² and divided by the mean F_c², so that no scale enters.
         excess_spread: s, the relative error besides the counting noise.
         floor: a, the error that reflections have however weak they should be, as a part
             of the mean F_c²: what multiple scattering gives them.
-        scale: κ in κ I ≈ F_c².
         n: Number of reflections.
     """
 
     per_reflection: float
     excess_spread: float
     floor: float
-    scale: float
     n: int
 
 
 def likelihood(intensity: np.ndarray, sigma: np.ndarray, f_c: np.ndarray) -> Likelihood:
     """
-    Fit and evaluate κ I ~ N(F_c², κ² σ² + s² F_c⁴ + a² ⟨F_c²⟩²).
+    Fit and evaluate k² I ~ N(F_c², k⁴ σ² + s² F_c⁴ + a² ⟨F_c²⟩²).
 
-    s plays the part that it has in the spread of repeated observations; s and a are 0
-    where counting noise explains all differences.
+    The scale k is that of R1: fitted together with s, intensities with heavy tails, as
+    dynamical ones are, can run away with it. s plays the part that it has in the spread
+    of repeated observations; s and a are 0 where counting noise explains everything.
 
     Args:
         intensity: Shape (n,).
@@ -148,38 +149,33 @@ def likelihood(intensity: np.ndarray, sigma: np.ndarray, f_c: np.ndarray) -> Lik
         f_c: Shape (n,); reflections without are left out.
 
     Returns:
-        At the most likely κ, s and a; nan where there are fewer than four reflections.
+        At the most likely s and a; nan where there are fewer than four reflections.
     """
     kept = np.isfinite(intensity) & np.isfinite(f_c) & (sigma > 0)
-    n, nan = int(np.count_nonzero(kept)), float("nan")
-    I, sigma, expected = intensity[kept], sigma[kept], f_c[kept] ** 2
-    if n < 4 or I.sum() <= 0 or expected.sum() <= 0:
-        return Likelihood(nan, nan, nan, nan, n)
-    # The mean of both is one, so that the search begins near its end.
-    unit, mean = I.mean(), expected.mean()
-    I, sigma, expected = I / unit, sigma / unit, expected / mean
+    I, sigma, f_c = intensity[kept], sigma[kept], f_c[kept]
+    k = r_factor(amplitudes(I), f_c)[1]
+    if len(I) < 4 or not k > 0:
+        nan = float("nan")
+        return Likelihood(nan, nan, nan, len(I))
+    mean = np.mean(f_c**2)
+    expected, square = f_c**2 / mean, (k * k * I - f_c**2) ** 2 / mean**2
+    noise = (k * k * sigma / mean) ** 2
 
     def minus(parameters):
-        kappa, s, a = np.exp(parameters)
-        variance = (kappa * sigma) ** 2 + (s * expected) ** 2 + a**2
-        square = (kappa * I - expected) ** 2 / variance
-        return 0.5 * np.mean(np.log(2 * np.pi * variance) + square)
+        s, a = np.exp(parameters)
+        variance = noise + (s * expected) ** 2 + a**2
+        return 0.5 * np.mean(np.log(2 * np.pi * variance) + square / variance)
 
-    # What is fitted is the density of I, which is κ times that of κ I.
-    best = min(
-        (
-            optimize.minimize(
-                lambda p: minus(p) - p[0],
-                (0.0, np.log(s), np.log(a)),
-                method="Nelder-Mead",
-                bounds=[(-5.0, 5.0), (-12.0, 5.0), (-12.0, 5.0)],
-                options={"maxiter": 2000, "xatol": 1e-4, "fatol": 1e-9},
-            )
-            for s, a in ((0.05, 0.01), (0.3, 0.1), (1.0, 0.01), (0.1, 0.5))
-        ),
-        key=lambda fit: fit.fun,
-    ).x
-    kappa, s, a = np.exp(best)
-    return Likelihood(
-        float(-minus(best)), float(s), float(a), float(kappa * mean / unit), n
-    )
+    fits = [
+        optimize.minimize(
+            minus,
+            (np.log(s), np.log(a)),
+            method="Nelder-Mead",
+            bounds=[(-12.0, 5.0), (-12.0, 5.0)],
+            options={"maxiter": 1000, "xatol": 1e-4, "fatol": 1e-9},
+        )
+        for s, a in ((0.05, 0.01), (0.5, 0.1), (1.0, 0.01))
+    ]
+    best = min(fits, key=lambda fit: fit.fun)
+    s, a = np.exp(best.x)
+    return Likelihood(float(-best.fun), float(s), float(a), len(I))

@@ -22,6 +22,8 @@ from iotbx.cif.builders import CifBuilderError
 from iotbx.cif.model import block as CifBlock
 from libtbx.utils import Sorry
 
+from dials_spread.simulation.cif_files import read_cif
+
 logger = logging.getLogger("dials.spread.structure_files")
 
 DATA = Path(__file__).parent / "data"
@@ -68,6 +70,8 @@ def read_structure(source: str, block: str | None = None) -> xray.structure:
     }
     try:
         structure = readers[path.suffix.lower()](path)
+    except UnicodeDecodeError:
+        raise ValueError(f"{source}: cannot be read (not a text file)") from None
     except (ValueError, OSError):
         raise
     except (Exception, Sorry) as error:  # each reader of cctbx has its own kinds
@@ -121,7 +125,7 @@ def standard_type(scatterer: xray.scatterer, source: str) -> str:
 
 def _read_cif(path: Path, name: str | None) -> xray.structure:
     """Read the only structure of a CIF, or the one named."""
-    model = iotbx.cif.reader(file_path=str(path)).model()
+    model = read_cif(path)
     if any("_atom_site.Cartn_x" in model[key] for key in model):
         return _read_pdb(path)
     found = [
