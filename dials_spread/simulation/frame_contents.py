@@ -37,8 +37,7 @@ from dials_spread.simulation.frame_background import (
 from dials_spread.simulation.frame_spots import (
     add_spots,
     beam_factors,
-    passage_times,
-    rocking_fractions,
+    spot_passages,
     spot_sigma,
 )
 from dials_spread.simulation.image_files import HIGHEST, FrameGeometry, frame_geometry
@@ -62,7 +61,8 @@ class FrameModel:
         saturation: Largest count of a pixel. Without it a million in CBF files, and
             what SMV files can hold.
         dead_time: Of a pixel after each electron [s]; it is not prolonged by further
-            ones. Spots are taken to last as a steady rate with the same losses would.
+            ones. Losses are those of the mean rate that the electrons of a spot meet,
+            which understates what is counted where most are lost.
         counting: Draw Poisson counts. Without it the expected counts are rounded.
 
     Raises:
@@ -138,19 +138,18 @@ def expected_frames(
         raise ValueError("Without a profile model spots have no size.")
     geometry = frame_geometry(experiment)
     x, y, _ = (p.as_numpy_array() for p in reflections["xyzcal.px"].parts())
-    rows, frames, parts = rocking_fractions(experiment, reflections)
+    passages = spot_passages(experiment, reflections)
     counts = reflections["truth.expected"].as_numpy_array()
-    dead = model.dead_time / passage_times(experiment, reflections)
+    dead = model.dead_time / geometry.exposure_time
     sigma = float(np.hypot(spot_sigma(experiment), model.point_spread))
     between = still_counts(geometry, model)
     for number, factor in enumerate(beam_factors(experiment, reflections)):
-        here = frames == number
-        i = rows[here]
+        i, _, fractions, rates = passages.on(number)
         expected, loss = factor * between, 0.0
-        if model.dead_time:
-            loss = expected * model.dead_time / geometry.exposure_time
-            add_spots(loss, x[i], y[i], counts[i] * parts[here] * dead[i], sigma)
-        add_spots(expected, x[i], y[i], counts[i] * parts[here], sigma)
+        if dead:
+            loss = expected * dead
+            add_spots(loss, x[i], y[i], counts[i] * rates * dead, sigma)
+        add_spots(expected, x[i], y[i], counts[i] * fractions, sigma)
         fast, slow = (
             np.clip(c[i].astype(int), 0, n - 1)
             for c, n in zip((x, y), geometry.image_size)

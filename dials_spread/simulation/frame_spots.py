@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.special import ndtr
 
@@ -12,23 +14,43 @@ from dxtbx.model.experiment_list import Experiment
 REACH = 5.0
 
 
-def rocking_fractions(
+class Passages(NamedTuple):
+    """
+    The parts of spots on single frames, arrays of shape (m,).
+
+    Attributes:
+        rows: Row of the reflection.
+        frames: Number of the frame in the scan, from zero.
+        fractions: Part of the spot that is on it.
+        rates: At which its electrons arrive, per electron of the whole spot, averaged
+            over them [1/frame].
+    """
+
+    rows: np.ndarray
+    frames: np.ndarray
+    fractions: np.ndarray
+    rates: np.ndarray
+
+    def on(self, frame: int) -> Passages:
+        """Those on one frame."""
+        here = self.frames == frame
+        return Passages(*(values[here] for values in self))
+
+
+def spot_passages(
     experiment: Experiment, reflections: flex.reflection_table
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> Passages:
     """
     How spots divide over the frames of a scan.
 
     The rocking curve is a Gaussian in the angle times ζ, the factor by which rotation
     moves a reciprocal-lattice point towards the sphere: ζ = m2·e1, e1 along s1 × s0
-    (Kabsch (2010), as for the partiality in DIALS).
+    (Kabsch (2010), as for the partiality in DIALS). The square of a Gaussian, which
+    gives the mean rate, is one of a width smaller by √2.
 
     Args:
         experiment: Its scan, goniometer, beam and profile model are used.
         reflections: With `s1` and `xyzcal.px`.
-
-    Returns:
-        Row of the reflection, number of the frame in the scan from zero, and fraction
-        of the spot that is on it, each of shape (m,).
     """
     first, last = experiment.scan.get_array_range()
     sigma = rocking_sigma(experiment, reflections)
@@ -36,12 +58,16 @@ def rocking_fractions(
     low = np.clip(np.floor(z - REACH * sigma), 0, last - first).astype(int)
     high = np.clip(np.ceil(z + REACH * sigma), 0, last - first).astype(int)
     rows = np.repeat(np.arange(len(z)), high - low)
-    place = np.arange(len(rows)) - np.repeat(
-        np.cumsum(high - low) - (high - low), high - low
-    )
-    frames = low[rows] + place
+    ends = np.cumsum(high - low)
+    frames = np.arange(len(rows)) - (ends - high)[rows]
     before, after = ((frames + i - z[rows]) / sigma[rows] for i in (0, 1))
-    return rows, frames, ndtr(after) - ndtr(before)
+    fractions = ndtr(after) - ndtr(before)
+    squares = ndtr(np.sqrt(2) * after) - ndtr(np.sqrt(2) * before)
+    squares /= 2 * np.sqrt(np.pi) * sigma[rows]
+    rates = np.divide(
+        squares, fractions, out=np.zeros(len(rows)), where=fractions > 1e-12
+    )
+    return Passages(rows, frames, fractions, rates)
 
 
 def rocking_sigma(
@@ -55,25 +81,6 @@ def rocking_sigma(
     # A perfect crystal flashes up, in a time that no frame can resolve.
     mosaicity = max(experiment.profile.sigma_m(deg=True), 1e-6)
     return mosaicity / (np.maximum(zeta, 1e-6) * width)
-
-
-def passage_times(
-    experiment: Experiment, reflections: flex.reflection_table
-) -> np.ndarray:
-    """
-    How long reflections take to pass.
-
-    Args:
-        experiment: With a profile model and an exposure time.
-        reflections: With `s1`.
-
-    Returns:
-        The time in which electrons at a steady rate would be counted with the same
-        losses, to first order in the dead time: 2 √π times the standard deviation of a
-        Gaussian, and no more than a frame [s], of shape (n,).
-    """
-    frames = 2 * np.sqrt(np.pi) * rocking_sigma(experiment, reflections)
-    return np.minimum(frames, 1.0) * experiment.scan.get_exposure_times()[0]
 
 
 def spot_sigma(experiment: Experiment) -> float:
