@@ -26,6 +26,8 @@ class BeamSelection:
         method: "chebyshev" or "diagonalisation"; the same numbers, the second slower.
         precision: "single" or "double", of Chebyshev's method. In single precision
             intensities are wrong by less than 1e-5 of the mean one.
+        mosaicity: Standard deviation of the tilts of mosaic blocks that is averaged
+            over [degrees]; see `mosaic`. It takes several times as long.
         step_factor: Angular steps, relative to the largest that samples the curves.
     """
 
@@ -35,6 +37,7 @@ class BeamSelection:
     absorption: float = 0.0
     method: str = "chebyshev"
     precision: str = "single"
+    mosaicity: float = 0.0
     step_factor: float = 0.9
 
     def __post_init__(self) -> None:
@@ -43,8 +46,9 @@ class BeamSelection:
                 "The integrated range of excitation errors must be positive and within "
                 f"that of the beams: s_window={self.s_window}, s_max={self.s_max}."
             )
-        if not self.absorption >= 0:
-            raise ValueError(f"absorption={self.absorption} is negative.")
+        for name in ("absorption", "mosaicity"):
+            if not 0 <= getattr(self, name) < np.inf:
+                raise ValueError(f"{name}={getattr(self, name)} is negative.")
         if self.method not in ("chebyshev", "diagonalisation"):
             raise ValueError(f"Unknown method: {self.method}.")
         if self.precision not in ("single", "double"):

@@ -12,6 +12,7 @@ from dials.array_family import flex
 from dxtbx.model.experiment_list import Experiment, ExperimentList
 
 from dials_spread.simulation.beams import BeamSelection, rotation_step
+from dials_spread.simulation.mosaic import mosaic_scans
 from dials_spread.simulation.potential import CrystalPotential, crystal_potential
 from dials_spread.simulation.rocking import rocking_integrals
 from dials_spread.simulation.scans import MARGIN, RotationScan
@@ -168,7 +169,7 @@ def crystal_intensities(
             (n,).
         thicknesses: [Å], of shape (p,); or of shape (p, q), where each of p crystals
             has equal areas of q thicknesses (`ThicknessModel.distribution`).
-        selection: Beams, window, absorption and method.
+        selection: Beams, window, absorption, mosaicity and method.
         slab: The crystal is a plate; thicknesses are those along its normal, and the
             path is longer by 1 / cos(φ - slab_angle).
         slab_angle: Rotation at which the beam is normal to the plate [rad].
@@ -185,22 +186,27 @@ def crystal_intensities(
     if not np.all(layers > 0):
         raise ValueError(f"Thicknesses must be positive, not {layers.min()} Å.")
     longest = float(layers.max()) * (_steepest(scan, slab_angle) if slab else 1.0)
-    dynamical, kinematic = (
-        x.reshape(len(hkl), *layers.shape).mean(axis=2)
-        for x in rocking_integrals(
-            potential.table,
-            potential.beams,
-            scan,
-            hkl,
-            phi,
-            layers.ravel(),
-            selection,
-            rotation_step(potential.d_min, longest, selection.step_factor),
-            slab,
-            slab_angle,
-            nproc,
+    step = rotation_step(potential.d_min, longest, selection.step_factor)
+    totals = np.zeros((2, len(hkl), layers.size))
+    for weight, block in mosaic_scans(
+        scan, np.deg2rad(selection.mosaicity), potential.d_min / longest
+    ):
+        totals += weight * np.array(
+            rocking_integrals(
+                potential.table,
+                potential.beams,
+                block,
+                hkl,
+                phi,
+                layers.ravel(),
+                selection,
+                step,
+                slab,
+                slab_angle,
+                nproc,
+            )
         )
-    )
+    dynamical, kinematic = totals.reshape(2, len(hkl), *layers.shape).mean(axis=3)
     nothing = np.full(dynamical.shape, np.nan)
     U_squared = np.divide(dynamical, kinematic, out=nothing, where=kinematic > 0)
     return U_squared * potential.F_squared
