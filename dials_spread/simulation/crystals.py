@@ -231,8 +231,9 @@ def simulate_crystal(
             sample.mean_intensity, setup.wavelength, setup.d_min
         ),
     )
-    measure(experiment, table, noise_rng, setup.noise)
+    # Before the counts: how many random numbers these take depends on the intensities.
     add_centroids(experiment, table, noise_rng)
+    measure(experiment, table, noise_rng, setup.noise)
     for column in ("id", "imageset_id"):
         table[column] = flex.int(len(table), task.index)
     return table
