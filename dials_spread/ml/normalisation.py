@@ -78,7 +78,10 @@ def normalise(
     log_mean = _smooth(log_mean)
     log_sigma = _interpolate(d_star_sq, place, log_mean)
     # Smoothing and interpolation do not keep the mean of the quotient.
-    shift = np.log(np.mean(reduced / np.exp(log_sigma)))
+    mean_ratio = np.mean(reduced / np.exp(log_sigma))
+    if not mean_ratio > 0:  # negative shells, which weigh most
+        mean_ratio = reduced.sum() / np.exp(log_sigma).sum()
+    shift = np.log(mean_ratio)
     sigma_s = np.exp(log_sigma + shift)
     return Normalisation(
         N=epsilon * sigma_s,
