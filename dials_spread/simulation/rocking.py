@@ -180,7 +180,7 @@ def _block_integrals(
     k = scan.wave_vectors(angles)
     g = candidates @ scan.setting(angles.mean()).T
     near = _near_the_sphere(g, k, K, selection.s_max)
-    s = excitation_errors(g[near], k)
+    s = scan.excitation_errors(candidates[near], angles)
     active = selection.taking_part(s)
     some = np.any(active, axis=1)
     used, s, active = near[some], s[some], active[some]

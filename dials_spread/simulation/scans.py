@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from dials_spread.simulation.bloch import excitation_errors
+
 # Orientations of one block, which share the beams and the off-diagonal matrix: the more,
 # the better the processor is used, and the more beams only some of them need.
 BLOCK = 16
@@ -54,6 +56,26 @@ class RotationScan:
         angles = np.linspace(*self.limits, len(self.settings))
         elements = self.settings.reshape(len(angles), 9).T
         return np.array([np.interp(phi, angles, x) for x in elements]).reshape(3, 3)
+
+    def excitation_errors(self, hkl: np.ndarray, phi: np.ndarray) -> np.ndarray:
+        """
+        How far reflections are from the Ewald sphere, during a part of the scan.
+
+        Args:
+            hkl: Miller indices, of shape (n, 3).
+            phi: Angles in ascending order [rad], of shape (m,); the setting of a moving
+                crystal is interpolated between that at the first and at the last.
+
+        Returns:
+            s [1/Å], of shape (n, m).
+        """
+        k = self.wave_vectors(phi)
+        first = excitation_errors(hkl @ self.setting(phi[0]).T, k)
+        if self.settings is None or phi[0] == phi[-1]:
+            return first
+        last = excitation_errors(hkl @ self.setting(phi[-1]).T, k)
+        share = (phi - phi[0]) / (phi[-1] - phi[0])
+        return (1.0 - share) * first + share * last
 
 
 def angle_blocks(limits: tuple[float, float], step: float) -> list[np.ndarray]:
