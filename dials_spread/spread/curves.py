@@ -133,14 +133,14 @@ def choose_shape(whole: Binned, noise: float) -> tuple[str, np.ndarray]:
     return shape, 1 / level**2
 
 
-def fit_curves(
-    shape: str, data: Binned, chosen: np.ndarray, bin_weight: np.ndarray
-) -> Curves:
+def fit_curves(data: Binned, chosen: np.ndarray, bin_weight: np.ndarray) -> Curves:
     """
     Fit nugget, sill and range to the variogram of each draw.
 
+    Every draw takes the form that fits it best: that the form is not known is a part of
+    the uncertainty.
+
     Args:
-        shape: A key of SHAPES.
         data: One variogram a draw.
         chosen: Shape (N_BINS,), bool, from fitted_bins.
         bin_weight: Shape (N_BINS,), from choose_shape.
@@ -148,4 +148,7 @@ def fit_curves(
     Returns:
         The curves.
     """
-    return _least_squares(shape, data, chosen, bin_weight)[0]
+    fits = [_least_squares(s, data, chosen, bin_weight) for s in SHAPES]
+    best = np.argmin([np.nan_to_num(left, nan=np.inf) for _, left in fits], axis=0)
+    every = np.array([curves for curves, _ in fits])
+    return Curves(*every[best, :, np.arange(len(best))].T)

@@ -210,9 +210,7 @@ def _moments_of_split(halves, factors: ImageFactors, groups: Groups) -> list:
     ]
 
 
-def factor_variances(
-    moments: CrystalMoments, weights: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def factor_variances(moments: CrystalMoments, weights: np.ndarray) -> np.ndarray:
     """
     Give the variance of images within crystals, and of crystals.
 
@@ -221,7 +219,7 @@ def factor_variances(
         weights: Shape (draws, groups), how often each group counts.
 
     Returns:
-        Variance of images and of crystals, shape (draws,) each: free of noise, so that
+        Variance of images and of crystals, shape (2, draws): free of noise, so that
         they can come out negative where there is none; nan where undetermined.
     """
     n, one, two, product, share, within, freedom = (weights @ m for m in moments)
@@ -230,4 +228,4 @@ def factor_variances(
         between = (product - one * two / n) / (n - 1)
         left = np.where(np.isfinite(image), image, 0.0) * share / n
         crystal = np.where(n > 1.5, between - left, np.nan)
-    return np.mean(image, axis=-1), np.mean(crystal, axis=-1)
+    return np.array([np.mean(image, axis=-1), np.mean(crystal, axis=-1)])

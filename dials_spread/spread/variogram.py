@@ -23,7 +23,7 @@ from dials_spread.spread.angle_bins import (
     crystals_in_bins,
     robust_variogram,
 )
-from dials_spread.spread.bootstrap import EMPTY, Groups, bca_interval
+from dials_spread.spread.bootstrap import EMPTY, Groups, interval
 from dials_spread.spread.curves import (
     choose_shape,
     fit_curves,
@@ -93,13 +93,14 @@ class Variogram:
 
 
 def _estimate(values: np.ndarray, n: int) -> tuple[float, float, float]:
-    return (float(values[0]), *bca_interval(values, n))
+    return (float(values[0]), *interval(values, n))
 
 
 def build_variogram(
     table: PairTable,
     groups: Groups,
     weights: np.ndarray,
+    levels: np.ndarray,
     noise: float,
     kind: int = BETWEEN,
 ) -> Variogram:
@@ -110,6 +111,7 @@ def build_variogram(
         table: Sums over pairs.
         groups: Of crystals.
         weights: Shape (draws, groups), from groups.draws.
+        levels: Shape (draws,), from mean_levels.
         noise: Mean variance of a relative intensity from counting.
         kind: WITHIN crystals or BETWEEN them.
 
@@ -117,12 +119,13 @@ def build_variogram(
         The variogram; without a curve, and with the reason, where pairs are too few.
     """
     data = binned(table, weights, kind)
+    data = data._replace(gamma=data.gamma / levels[:, None] ** 2)
     whole = Binned(*(column[:1] for column in data))
     reason = why_not(whole)
     curve = _no_curve(data)
     if not reason:
         curve = _with_curve(data, whole, noise, groups.n)
-    ends = [bca_interval(g, groups.n) for g in data.gamma.T]
+    ends = [interval(g, groups.n) for g in data.gamma.T]
     low, high = np.array(ends if groups.enough else [EMPTY] * len(ends)).T
     return Variogram(
         kind=KINDS[kind],
@@ -159,7 +162,7 @@ def _no_curve(data: Binned) -> dict:
 def _with_curve(data: Binned, whole: Binned, noise: float, n: int) -> dict:
     """Fit every draw."""
     shape, bin_weight = choose_shape(whole, noise)
-    curves = fit_curves(shape, data, fitted_bins(whole), bin_weight)
+    curves = fit_curves(data, fitted_bins(whole), bin_weight)
     sill = curves.nugget + curves.partial_sill
     with np.errstate(divide="ignore", invalid="ignore"):
         share = np.where(sill > 0, curves.partial_sill / sill, np.nan)

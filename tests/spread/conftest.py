@@ -55,7 +55,8 @@ def make_table(
     """
     Observations of crystals whose images lie along short arcs.
 
-    Gives unique, crystal, image, intensity, variance and the beam of each image.
+    Gives unique, crystal, image, intensity, variance, the beam of each image, and the
+    mean variance of a relative intensity from counting.
     """
     total = n_crystals * n_images
     axis = fibonacci_cap(rng, n_crystals, half_angle)
@@ -84,7 +85,8 @@ def make_table(
     mu = 100 * rng.exponential(1, n_unique) + 30
     sigma = truth.sigma * np.sqrt(100 * mu[unique])
     intensity = mu[unique] * (1 + r) + sigma * rng.standard_normal(len(unique))
-    return unique, crystal, image, intensity, sigma**2, beam
+    noise = np.mean((sigma / mu[unique]) ** 2)
+    return unique, crystal, image, intensity, sigma**2, beam, noise
 
 
 @pytest.fixture
