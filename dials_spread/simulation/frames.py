@@ -2,6 +2,7 @@
 Raw frames of virtual crystals, written to files.
 
 Functions:
+    check_room: refuse what would not fit on the disk
     write_frames: the frames of all crystals
     write_crystal_frames: those of one crystal
     name_frames: let experiments point at their frames
@@ -10,6 +11,7 @@ Functions:
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +21,7 @@ from dials.array_family import flex
 from dxtbx.imageset import ImageSetFactory
 from dxtbx.model.experiment_list import Experiment, ExperimentList
 
+from dials_spread.output_files import write_folder
 from dials_spread.simulation.detection import record
 from dials_spread.simulation.driver import Resources, run_tasks
 from dials_spread.simulation.frame_contents import FrameModel, expected_frames
@@ -42,18 +45,19 @@ def write_frames(
     resources: Resources = Resources(),  # noqa: B008
 ) -> list[Path]:
     """
-    Write the frames of every crystal.
+    Write the frames of every crystal, and let the experiments point at them.
 
     Each crystal has random numbers of its own, so that it does not depend on the others.
+    All frames are complete before the first is in the folder.
 
     Args:
-        experiments: Rotation scans with profile models.
+        experiments: Rotation scans with profile models. Their imagesets are replaced.
         reflections: With `truth.expected`, `truth.image_factor` and predictions.
-        folder: Made where it does not exist.
+        folder: Made where it does not exist; what is around it must be there.
         file_format: "cbf" or "smv".
         rng: Source of one seed for each crystal.
         model: Background, direct beam and detector.
-        resources: Where crystals are worked on; a cluster must share the folder.
+        resources: Where crystals are worked on: here, or in local processes.
 
     Returns:
         The files, crystal by crystal.
@@ -72,9 +76,15 @@ def write_frames(
             zip(experiments, rng.integers(2**63, size=len(experiments)))
         )
     ]
-    shared = (Path(folder).resolve(), file_format, model)
-    written = run_tasks(write_crystal_frames, shared, tasks, resources)
-    files = [file for one in written for file in one.files]
+    written = []
+
+    def draw(made: str) -> list[Path]:
+        shared = (Path(made), file_format, model)
+        written.extend(run_tasks(write_crystal_frames, shared, tasks, resources))
+        return [file for one in written for file in one.files]
+
+    files = write_folder(folder, draw)
+    name_frames(experiments, folder, file_format)
     size = sum(file.stat().st_size for file in files)
     logger.info("%d frames in %s, %.0f MB.", len(files), folder, size * 1e-6)
     n_saturated = sum(one.n_saturated for one in written)
@@ -141,6 +151,31 @@ def write_crystal_frames(
         files.append(Path(template.replace("#####", f"{frame.image:05d}")))
         write_image(files[-1], counts, geometry, frame.image, saturation, file_format)
     return CrystalFrames(files, n_saturated)
+
+
+def check_room(
+    folder: Path, n_frames: int, n_pixels: int, file_format: str = "cbf"
+) -> None:
+    """
+    Refuse frames that would not fit on the disk, before they are made.
+
+    Args:
+        folder: Where they are to be written.
+        n_frames: Of all crystals.
+        n_pixels: Along each edge of the detector.
+        file_format: "cbf" or "smv".
+
+    Raises:
+        ValueError: With both sizes.
+    """
+    # A little over a byte in CBF, as most differences of neighbours are small.
+    needed = n_frames * n_pixels**2 * (1.05 if file_format == "cbf" else 2.0)
+    free = shutil.disk_usage(Path(folder).resolve().parent).free
+    if needed > free:
+        raise ValueError(
+            f"{n_frames} frames of {n_pixels} by {n_pixels} pixels take about "
+            f"{needed * 1e-9:.0f} GB, and {free * 1e-9:.1f} GB are free"
+        )
 
 
 def frame_template(folder: Path, index: int, file_format: str) -> Path:

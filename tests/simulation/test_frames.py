@@ -7,7 +7,7 @@ import pytest
 
 from dials.array_family import flex
 from dxtbx.imageset import ImageSetFactory
-from dxtbx.model.experiment_list import ExperimentList
+from dxtbx.model.experiment_list import ExperimentList, ExperimentListFactory
 
 from dials_spread.simulation.datasets import simulate_experiments
 from dials_spread.simulation.detection import record
@@ -26,7 +26,7 @@ from dials_spread.simulation.frame_spots import (
     spot_passages,
     spot_sigma,
 )
-from dials_spread.simulation.frames import name_frames, write_frames
+from dials_spread.simulation.frames import check_room, name_frames, write_frames
 from dials_spread.simulation.image_files import frame_geometry
 from dials_spread.simulation.noise import NoiseModel
 from dials_spread.simulation.structures import random_structure
@@ -234,6 +234,7 @@ def pair(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pair")
     rng = np.random.default_rng(4)
     files = write_frames(experiments, reflections, folder / "images", rng=rng)
+    assert [p.name for p in folder.iterdir()] == ["images"]
     return experiments, reflections, folder, files
 
 
@@ -262,9 +263,10 @@ def test_another_crystal_changes_nothing(pair, tmp_path):
 
 def test_named_frames_are_found_and_read(pair):
     experiments, _, folder, files = pair
-    named = ExperimentList(list(experiments))
-    name_frames(named, folder / "images", "cbf")
-    named.as_file(folder / "named.expt")
+    name_frames(experiments, folder / "images", "cbf")
+    experiments.as_file(folder / "named.expt")
+    # Opened with its images, as dials.image_viewer does.
+    named = ExperimentListFactory.from_json_file(str(folder / "named.expt"))
     for index, experiment in enumerate(named):
         paths = [experiment.imageset.get_path(i) for i in range(4)]
         assert paths == [str(f) for f in files[4 * index : 4 * index + 4]]
@@ -313,3 +315,11 @@ def test_wrong_models_and_tables_are_refused(crystal, tmp_path):
 
 def test_spots_have_the_size_of_the_profile_model(crystal):
     assert spot_sigma(crystal[0][0]) == pytest.approx(0.8, rel=1e-6)
+
+
+def test_frames_that_would_fill_the_disk_are_refused(tmp_path):
+    check_room(tmp_path / "images", 10, 512)
+    with pytest.raises(
+        ValueError, match=r"take about 2097152000 GB, and [\d.]+ GB are"
+    ):
+        check_room(tmp_path / "images", 10**12, 1024, "smv")
