@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,57 +15,21 @@ from dials_spread.simulation.mosaic import mosaic_scans
 from dials_spread.simulation.potential import CrystalPotential, crystal_potential
 from dials_spread.simulation.rocking import rocking_integrals
 from dials_spread.simulation.scans import MARGIN, RotationScan
+from dials_spread.simulation.thickness_model import ThicknessModel
+
+__all__ = [
+    "ThicknessModel",
+    "add_dynamical_intensities",
+    "crystal_intensities",
+    "image_excitation_errors",
+    "potential_for",
+    "rotation_scan_of",
+]
 
 # Beams beyond the data that matter to them; see `BeamSelection`.
 DEFAULT_G_FACTOR = 1.2
 
 logger = logging.getLogger("dials.spread.dynamical")
-
-
-@dataclass(frozen=True)
-class ThicknessModel:
-    """
-    How thick the crystals are.
-
-    Attributes:
-        median: Median over the crystals [Å].
-        spread: Standard deviation of the logarithm from crystal to crystal.
-        within: Half range within a crystal, relative to its mean: 0.5 for a wedge from
-            half to one and a half of it.
-        n_within: Thicknesses that stand for this range.
-        slab: The crystals are plates normal to the beam at rotation zero.
-    """
-
-    median: float = 400.0
-    spread: float = 0.3
-    within: float = 0.3
-    n_within: int = 5
-    slab: bool = False
-
-    def __post_init__(self) -> None:
-        if not self.median > 0:
-            raise ValueError(f"The thickness must be positive, not {self.median} Å.")
-        if not (self.spread >= 0 and 0 <= self.within < 1 and self.n_within >= 1):
-            raise ValueError(
-                "spread must not be negative, within be from 0 to below 1 and n_within "
-                f"positive, not {self.spread}, {self.within} and {self.n_within}."
-            )
-
-    def draw(self, rng: np.random.Generator, n_crystals: int) -> np.ndarray:
-        """The mean thickness of each crystal [Å], of shape (n_crystals,)."""
-        return self.median * np.exp(self.spread * rng.standard_normal(n_crystals))
-
-    def distribution(self, mean: float) -> np.ndarray:
-        """
-        Thicknesses of equal area within a crystal [Å], midpoints of equal intervals.
-
-        Args:
-            mean: The mean thickness of the crystal [Å].
-        """
-        if not self.within:
-            return np.array([mean])
-        midpoints = (2 * np.arange(self.n_within) + 1) / self.n_within - 1
-        return mean * (1 + self.within * midpoints)
 
 
 def add_dynamical_intensities(
@@ -186,30 +149,47 @@ def crystal_intensities(
     if not np.all(layers > 0):
         raise ValueError(f"Thicknesses must be positive, not {layers.min()} Å.")
     longest = float(layers.max()) * (_steepest(scan, slab_angle) if slab else 1.0)
-    step = rotation_step(potential.d_min, longest, selection.step_factor)
-    totals = np.zeros((2, len(hkl), layers.size))
-    for weight, block in mosaic_scans(
-        scan, np.deg2rad(selection.mosaicity), potential.d_min / longest
-    ):
-        totals += weight * np.array(
-            rocking_integrals(
-                potential.table,
-                potential.beams,
-                block,
-                hkl,
-                phi,
-                layers.ravel(),
-                selection,
-                step,
-                slab,
-                slab_angle,
-                nproc,
-            )
-        )
+    totals = _mosaic_integrals(
+        potential, scan, hkl, phi, layers.ravel(), selection, longest,
+        slab=slab, slab_angle=slab_angle, nproc=nproc,
+    )  # fmt: skip
     dynamical, kinematic = totals.reshape(2, len(hkl), *layers.shape).mean(axis=3)
     nothing = np.full(dynamical.shape, np.nan)
     U_squared = np.divide(dynamical, kinematic, out=nothing, where=kinematic > 0)
     return U_squared * potential.F_squared
+
+
+def _mosaic_integrals(
+    potential: CrystalPotential,
+    scan: RotationScan,
+    hkl: np.ndarray,
+    phi: np.ndarray,
+    thicknesses: np.ndarray,
+    selection: BeamSelection,
+    longest: float,
+    **options,
+) -> np.ndarray:
+    """
+    The integrals of `rocking_integrals`, averaged over the blocks of a crystal.
+
+    Args:
+        longest: Path through the crystal [Å], which decides the angular steps.
+        options: Those of `rocking_integrals`.
+
+    Returns:
+        Of shape (2, n, p).
+    """
+    step = rotation_step(potential.d_min, longest, selection.step_factor)
+    mosaicity = np.deg2rad(selection.mosaicity)
+    total = np.zeros((2, len(hkl), len(thicknesses)))
+    for weight, block in mosaic_scans(scan, mosaicity, potential.d_min / longest):
+        total += weight * np.array(
+            rocking_integrals(
+                potential.table, potential.beams, block, hkl, phi, thicknesses,
+                selection, step, **options,
+            )
+        )  # fmt: skip
+    return total
 
 
 def rotation_scan_of(experiment: Experiment) -> RotationScan:

@@ -108,10 +108,7 @@ def rocking_integrals(
         give this intensity kinematically.
     """
     rows = rows_of(candidates, hkl)
-    g = candidates[rows] @ scan.A.T
-    side = np.sign(
-        np.sum(g * np.cross(scan.axis, scan.wave_vectors(np.asarray(phi))), axis=1)
-    )
+    side = _sides(scan, hkl, phi)
     blocks = angle_blocks(scan.limits, step)
     parts = [None] * len(blocks)
 
@@ -131,6 +128,12 @@ def rocking_integrals(
     for targets, sums in parts:
         totals[:, targets] += sums
     return totals[0], totals[1]
+
+
+def _sides(scan: RotationScan, hkl: np.ndarray, phi: np.ndarray) -> np.ndarray:
+    """Whether reflections enter or leave the Ewald sphere, ±1, of shape (n,)."""
+    normal = np.cross(scan.axis, scan.wave_vectors(np.asarray(phi)))
+    return np.sign(np.sum(hkl @ scan.A.T * normal, axis=1))
 
 
 def rows_of(candidates: np.ndarray, hkl: np.ndarray) -> np.ndarray:
