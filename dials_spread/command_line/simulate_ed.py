@@ -48,9 +48,11 @@ from dials_spread.simulation.datasets import simulate_experiments
 from dials_spread.simulation.driver import Resources
 from dials_spread.simulation.dynamical import ThicknessModel
 from dials_spread.simulation.electrons import wavelength_of
+from dials_spread.simulation.frame_contents import FrameModel
+from dials_spread.simulation.frames import check_room, write_frames
 from dials_spread.simulation.memory import check_memory
 from dials_spread.simulation.noise import NoiseModel
-from dials_spread.simulation.parameters import SIMULATION
+from dials_spread.simulation.parameters import FRAMES, OUTPUT, SIMULATION
 from dials_spread.simulation.random_compounds import Wishes, random_compound
 from dials_spread.simulation.rocking import BeamSelection
 from dials_spread.simulation.structure_checks import check_structure
@@ -58,27 +60,7 @@ from dials_spread.simulation.structure_files import read_structure
 
 COMMAND = "dials.simulate_ed"
 
-phil_scope = iotbx.phil.parse(
-    SIMULATION
-    + """
-    output {
-      experiments = simulated.expt
-        .type = path
-        .help = "The crystals, as an experiment list."
-      reflections = simulated.refl
-        .type = path
-        .help = "Their reflections, with the columns of truth."
-      structure = simulated.cif
-        .type = path
-        .help = "The compound that structure=random has drawn. None writes none."
-      log = dials.simulate_ed.log
-        .type = path
-      json = dials.simulate_ed.json
-        .type = path
-        .help = "What was simulated, for other programs. None writes none."
-    }
-    """
-)
+phil_scope = iotbx.phil.parse(SIMULATION + FRAMES + OUTPUT)
 
 
 def get_structure(params) -> xray.structure:
@@ -105,16 +87,41 @@ def get_structure(params) -> xray.structure:
 
 def get_setup(params) -> Setup:
     """Gather what the parameters say about the experiment."""
-    names = ("d_min", "mosaicity", "tilt_spread", "exposure", "wave")
+    names = ("d_min", "mosaicity", "tilt_spread", "exposure", "n_pixels", "wave")
+    beams = session.leaves(params.beams)
+    blocks = params.mosaicity if beams.pop("mosaic") else 0.0
     return Setup(
         wavelength=params.wavelength or wavelength_of(1e3 * params.voltage),
         thickness=ThicknessModel(**session.leaves(params.thickness)),
         selection=BeamSelection(
-            absorption=params.absorption, **session.leaves(params.beams)
+            absorption=params.absorption, mosaicity=blocks, **beams
         ),
         noise=NoiseModel(**session.leaves(params.noise)),
         **{name: getattr(params, name) for name in names},
     )
+
+
+def check_names(output) -> None:
+    """Refuse what DIALS would not write, or not read again."""
+    wanted = {"experiments": ".expt", "reflections": ".refl"}
+    wrong = [
+        f"output.{name}={value} must end in {suffix}"
+        for name, suffix in wanted.items()
+        if not str(value := getattr(output, name)).endswith(suffix)
+    ]
+    if wrong:
+        raise ValueError("\n".join(wrong))
+
+
+def get_frames(params) -> FrameModel:
+    """Gather what the parameters say about raw frames, and see that they would fit."""
+    if params.output.images:
+        n_frames = params.n_crystals * round(params.scan_width / params.image_width)
+        folder = params.output.image_folder
+        check_room(folder, n_frames, params.n_pixels, params.output.images)
+    shared = ("background", "dead_time", "counting")
+    noise = {name: getattr(params.noise, name) for name in shared}
+    return FrameModel(**noise, **session.leaves(params.frames))
 
 
 def check_size(
@@ -137,10 +144,12 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
         if any(files):
             raise ValueError("measured data cannot be simulated yet: give structure=")
         inputs = [params.structure] if params.structure else []
-        _, structure, setup = session.gather(
+        *_, structure, setup, frames = session.gather(
             lambda: check_outputs(params.output, [inputs]),
+            lambda: check_names(params.output),
             lambda: get_structure(params),
             lambda: get_setup(params),
+            lambda: get_frames(params),
         )
         log_structure(structure_document(params.structure, structure))
         nproc = None if params.nproc is Auto else params.nproc
@@ -155,6 +164,15 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
             resources=resources,
             **vars(setup),
         )
+        if params.output.images:
+            write_frames(
+                *(experiments, reflections, params.output.image_folder),
+                file_format=params.output.images,
+                # A stream of its own: the table is the same without frames.
+                rng=np.random.default_rng([params.seed, 2]),
+                model=frames,
+                resources=Resources(nproc, progress=True),
+            )
         write_simulation(
             experiments,
             reflections,

@@ -222,6 +222,11 @@ def simulate_crystal(
     if sample.potential is not None:
         mean = float(setup.thickness.draw(thickness_rng, 1)[0])
         intensities = _add_dynamical(sample, experiment, table, mean, threads)
+        # Wide rocking curves with their centre far beyond the end of the scan.
+        met = np.isfinite(intensities)
+        table, intensities = table.select(flex.bool(met)), intensities[met]
+        if not len(table):
+            return table
     compose_expected(
         table,
         intensities,

@@ -11,6 +11,8 @@ Functions:
 from __future__ import annotations
 
 import logging
+import re
+import socket
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -173,6 +175,7 @@ def connect(scheduler: str):
             "dask.scheduler needs the package distributed, which is not installed "
             '(pip install "dials_spread[dask]").'
         ) from None
+    _knock(scheduler)
     try:
         client = Client(scheduler, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError, TypeError, RuntimeError) as error:
@@ -191,6 +194,24 @@ def connect(scheduler: str):
     workers = client.scheduler_info()["workers"]
     logger.info("Dask scheduler %s with %d workers.", scheduler, len(workers))
     return client
+
+
+def _knock(scheduler: str) -> None:
+    """Refuse an address where nothing answers, quicker and quieter than Dask does."""
+    parts = re.fullmatch(r"(?:(\w+)://)?\[?([^/\[\]]+?)\]?:(\d{1,5})/?", scheduler)
+    if parts is None or int(parts[3]) > 65535:
+        raise ValueError(
+            f"dask.scheduler={scheduler}: not an address; give one as tcp://host:8786."
+        )
+    if parts[1] not in (None, "tcp", "tls"):
+        return
+    try:
+        socket.create_connection((parts[2], int(parts[3])), timeout=PATIENCE).close()
+    except OSError as error:
+        reason = error.strerror or error
+        raise ValueError(
+            f"dask.scheduler={scheduler}: nothing answers there ({reason})."
+        ) from None
 
 
 def _result(future, scheduler: str):

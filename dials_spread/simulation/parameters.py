@@ -54,7 +54,11 @@ exposure = 1
 mosaicity = 0.05
   .type = float(value_min=0.0001, value_max=5)
   .help = "Standard deviation of the rocking curves in degrees: over how many images a"
-          "reflection is spread."
+          "reflection is spread. See also beams.mosaic."
+n_pixels = 1024
+  .type = int(value_min=64, value_max=16384)
+  .help = "Pixels along each edge of the square detector, which is as far from the"
+          "crystal as d_min allows. 512 for a Timepix of four chips."
 tilt_spread = None
   .type = float(value_min=0, value_max=180)
   .help = "Standard deviation in degrees of the tilt of c* from the beam in the middle"
@@ -105,6 +109,10 @@ beams
     .type = float(value_min=0.01, value_max=4)
     .help = "Largest length of a reciprocal-lattice vector in reciprocal angstrom of a"
             "beam that takes part. 1.2 / d_min by default."
+  mosaic = False
+    .type = bool
+    .help = "Average dynamical intensities over blocks whose orientations differ by the"
+            "mosaicity. It takes several times as long and matters for thick crystals."
 }
 """
 
@@ -139,6 +147,36 @@ noise {
 }
 """
 
+FRAMES = """
+frames
+  .help = "What is on raw frames besides the spots, where output.images asks for them."
+          "Background, dead time and counting are those of the noise above, the"
+          "background being the mean over the detector."
+{
+  flat_fraction = 0.1
+    .type = float(value_min=0, value_max=1)
+    .help = "Fraction of the background that is the same everywhere. The rest falls from"
+            "the direct beam outwards as a Lorentzian."
+  background_width = 0.02
+    .type = float(value_min=0.0001, value_max=10)
+    .help = "Half width at half maximum of this Lorentzian in reciprocal angstrom."
+  direct_beam = 1e6
+    .type = float(value_min=0)
+    .help = "Electrons of the direct beam in a frame; 0 for a beam stop."
+  direct_beam_size = 1.5
+    .type = float(value_min=0.01, value_max=1000)
+    .help = "Standard deviation of the direct beam on the detector in pixels."
+  point_spread = 0
+    .type = float(value_min=0, value_max=100)
+    .help = "Standard deviation in pixels by which the detector widens spots, whose own"
+            "is 0.8 pixels, and the direct beam."
+  saturation = None
+    .type = int(value_min=1)
+    .help = "Largest count of a pixel, beyond which it is marked as saturated. By"
+            "default a million in CBF files, and 65,000 in SMV files."
+}
+"""
+
 RUNNING = """
 seed = 0
   .type = int(value_min=0)
@@ -153,3 +191,30 @@ dask.scheduler = None
 """
 
 SIMULATION = STRUCTURE + EXPERIMENT + SCATTERING + NOISE + RUNNING
+
+OUTPUT = """
+output {
+  experiments = simulated.expt
+    .type = path
+    .help = "The crystals, as an experiment list."
+  reflections = simulated.refl
+    .type = path
+    .help = "Their reflections, with the columns of truth."
+  structure = simulated.cif
+    .type = path
+    .help = "The compound that structure=random has drawn. None writes none."
+  images = cbf smv
+    .type = choice
+    .help = "Raw frames of all crystals, with background, direct beam and noise, for"
+            "dials.import and what follows: as miniCBF, which DIALS takes for a counting"
+            "detector, or as SMV of 16 bits. About a megabyte a frame. None by default."
+  image_folder = images
+    .type = path
+    .help = "Where the frames are written."
+  log = dials.simulate_ed.log
+    .type = path
+  json = dials.simulate_ed.json
+    .type = path
+    .help = "What was simulated, for other programs. None writes none."
+}
+"""

@@ -138,8 +138,9 @@ def _overlap_problems(structure: xray.structure) -> list[str]:
     labels = [scatterer.label.strip() for scatterer in structure.scatterers()]
     i, j, distance = min(found, key=lambda pair: pair[2])
     mate = " (a symmetry mate)" if i == j else ""
+    pairs = "1 pair" if len(found) == 1 else f"{len(found)} pairs"
     return [
-        f"{len(found)} pairs of atoms overlap: {labels[i]} and {labels[j]}{mate} are "
+        f"{pairs} of atoms too near to each other: {labels[i]} and {labels[j]}{mate} are "
         f"{distance:.2f} Å apart, with occupancies that add up to more than one."
     ]
 

@@ -144,11 +144,26 @@ def _read_cif(path: Path, name: str | None) -> xray.structure:
     if not found:
         raise ValueError(f"{path}: no atoms with fractional coordinates")
     block = model[name or found[0]]
+    _make_loops(block)
     try:
         structure = iotbx.cif.builders.crystal_structure_builder(block).structure
     except CifBuilderError as error:
         raise ValueError(f"{path}: {error}") from None
     return _with_sites_as_given(structure, block)
+
+
+def _make_loops(block: CifBlock) -> None:
+    """Put what is told of a single atom without a loop into one, as cctbx wants it."""
+    for prefix in ("_atom_site_aniso_", "_atom_site_"):
+        alone = {
+            key: flex.std_string([block[key]])
+            for key in [*block]
+            if key.startswith(prefix) and isinstance(block[key], str)
+        }
+        for key in alone:
+            del block[key]
+        if alone:
+            block.add_loop(iotbx.cif.model.loop(data=alone))
 
 
 def _with_sites_as_given(structure: xray.structure, block: CifBlock) -> xray.structure:
