@@ -17,6 +17,12 @@ from pathlib import Path
 from typing import Callable
 
 
+NO_FILES = ("figure_format", "images")
+"""Choices among the names of files."""
+
+FOLDERS = ("figures", "image_folder")
+
+
 def check_outputs(output, files: Sequence[Sequence[str]]) -> None:
     """
     Refuse an output that would overwrite an input, or that has no folder.
@@ -31,7 +37,9 @@ def check_outputs(output, files: Sequence[Sequence[str]]) -> None:
     inputs = {os.path.realpath(f): f for some in files for f in some}
     problems, seen = [], {}
     for name, value in vars(output).items():
-        if not isinstance(value, str) or name[0] == "_" or name.endswith("format"):
+        if not isinstance(value, str) or name[0] == "_" or name in NO_FILES:
+            continue
+        if name == "image_folder" and not output.images:
             continue
         path = os.path.realpath(value)
         if path in inputs:
@@ -39,7 +47,7 @@ def check_outputs(output, files: Sequence[Sequence[str]]) -> None:
         elif path in seen:
             problems.append(f"output.{name} and output.{seen[path]} are both {value}")
         else:
-            problems += _why_not(f"output.{name}={value}", path, name == "figures")
+            problems += _why_not(f"output.{name}={value}", path, name in FOLDERS)
             seen[path] = name
     if problems:
         raise ValueError("\n".join(problems))
