@@ -1,0 +1,206 @@
+"""
+How much of the image component of unscaled data an indicator of the beam explains.
+
+Both are logarithms, taken relative to their mean over the crystal: the scale of a
+crystal is another matter. The slope comes from other crystals than those that it is
+tried on; within a single crystal, from other blocks of consecutive images.
+
+Functions:
+    explained_share: the cross-validated R²
+    reliability: what a perfect indicator would explain
+    centred: relative to the mean of each crystal
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+BLOCKS = 5
+"""Of consecutive images, where there is one crystal."""
+
+FEWEST_IMAGES = 8
+
+FEWEST_FOR_INTERVAL = 4
+"""Crystals."""
+
+DRAWS = 500
+
+LARGEST_SIGMA = 0.3
+"""Of a factor, relative: images whose factor is less certain have no say."""
+
+
+@dataclass(frozen=True)
+class Explained:
+    """
+    How much of the image component of unscaled data an indicator explains.
+
+    Attributes:
+        r_squared: Cross-validated share of the variance of log k within crystals; below
+            zero where the prediction is worse than none. nan with too few images.
+        low, high: 95 % interval over crystals; nan with too few.
+        slope: Of log k against the logarithm of the indicator; 1 if k is proportional.
+        correlation: Pearson's, of the two.
+        with_dials_scale: Correlation with the scale of dials.scale instead; nan without.
+        n_images, n_crystals: What it rests on.
+        validation: "crystals", or "blocks of images" within the only crystal.
+        reason: Why there is nothing, in a sentence.
+    """
+
+    r_squared: float
+    low: float
+    high: float
+    slope: float
+    correlation: float
+    with_dials_scale: float
+    n_images: int
+    n_crystals: int
+    validation: str
+    reason: str = ""
+
+    def as_dict(self) -> dict:
+        """Give the attributes by name."""
+        return dict(vars(self))
+
+
+def centred(x: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """
+    Take the mean of each group off.
+
+    Args:
+        x: Shape (n,); nan values stay and have no say.
+        group: Shape (n,), int.
+
+    Returns:
+        Shape (n,).
+    """
+    good = np.isfinite(x)
+    size = int(group.max(initial=-1)) + 1
+    n = np.maximum(np.bincount(group[good], minlength=size), 1)
+    return x - (np.bincount(group[good], x[good], size) / n)[group]
+
+
+def reliability(half_a: np.ndarray, half_b: np.ndarray, crystal: np.ndarray) -> float:
+    """
+    Give the share of the variance of log k that is not noise.
+
+    Args:
+        half_a, half_b: Shape (images,), k from two halves of the reflections.
+        crystal: Shape (images,).
+
+    Returns:
+        By Spearman and Brown's formula 2 r / (1 + r); nan with too few images.
+    """
+    use = np.isfinite(half_a) & np.isfinite(half_b)
+    if use.sum() < FEWEST_IMAGES:
+        return np.nan
+    a, b = (centred(np.log(x[use]), crystal[use]) for x in (half_a, half_b))
+    r = _correlation(a, b)
+    return float(max(2 * r / (1 + r), 0.0)) if np.isfinite(r) else np.nan
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    norm = np.sqrt(np.sum(a * a) * np.sum(b * b))
+    return float(np.sum(a * b) / norm) if norm > 0 else np.nan
+
+
+def _nothing(reason: str, n_images: int, n_crystals: int) -> Explained:
+    return Explained(*(np.nan,) * 6, n_images, n_crystals, "", reason)
+
+
+def _held_out(x: np.ndarray, y: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    """Squared errors of predictions with the slope of other folds, and without any."""
+    errors, n = np.empty((2, len(x))), int(fold.max()) + 1
+    xy, xx = np.bincount(fold, x * y, n), np.bincount(fold, x * x, n)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        slope = np.nan_to_num((xy.sum() - xy) / (xx.sum() - xx))
+    errors[0] = (y - slope[fold] * x) ** 2
+    errors[1] = y**2
+    return errors
+
+
+def _held_out_blocks(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The same for blocks of one crystal: means are of the other blocks, too."""
+    errors = np.empty((2, len(x)))
+    for block in np.array_split(np.arange(len(x)), BLOCKS):
+        rest = np.setdiff1d(np.arange(len(x)), block)
+        mean_x, mean_y = x[rest].mean(), y[rest].mean()
+        dx, dy = x[rest] - mean_x, y[rest] - mean_y
+        slope = np.sum(dx * dy) / max(np.sum(dx * dx), 1e-300)
+        errors[0, block] = (y[block] - mean_y - slope * (x[block] - mean_x)) ** 2
+        errors[1, block] = (y[block] - mean_y) ** 2
+    return errors
+
+
+def _interval(
+    errors: np.ndarray, crystal: np.ndarray, rng: np.random.Generator
+) -> tuple[float, float]:
+    """Of R² over crystals drawn with replacement."""
+    n = int(crystal.max()) + 1
+    if n < FEWEST_FOR_INTERVAL:
+        return np.nan, np.nan
+    sums = np.array([np.bincount(crystal, e, n) for e in errors])
+    left, all_of_it = sums @ rng.multinomial(n, np.full(n, 1 / n), size=DRAWS).T
+    values = 1 - left[all_of_it > 0] / all_of_it[all_of_it > 0]
+    low, high = np.percentile(values, (2.5, 97.5))
+    return float(low), float(high)
+
+
+def explained_share(
+    k: np.ndarray,
+    relative_sigma: np.ndarray,
+    indicator: np.ndarray,
+    crystal: np.ndarray,
+    dials_scale: np.ndarray | None,
+    rng: np.random.Generator,
+) -> Explained:
+    """
+    Say how much of the image component an indicator explains.
+
+    Args:
+        k: Shape (images,), the component; nan where unknown.
+        relative_sigma: Shape (images,), of k.
+        indicator: Shape (images,), positive; nan where unknown.
+        crystal: Shape (images,).
+        dials_scale: Shape (images,), to compare the indicator with, or None.
+        rng: For the interval.
+
+    Returns:
+        The share, with what it rests on.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        x, y = np.log(indicator), np.log(k)
+    use = np.isfinite(x) & np.isfinite(y) & (relative_sigma < LARGEST_SIGMA)
+    numbers, group = np.unique(crystal[use], return_inverse=True)
+    group, n = group.ravel(), len(numbers)
+    if use.sum() < FEWEST_IMAGES:
+        return _nothing(
+            f"{use.sum()} images have both enough spots and this indicator: too few, "
+            f"{FEWEST_IMAGES} are needed.",
+            *(int(use.sum()), n),
+        )
+    x, y = centred(x[use], group), centred(y[use], group)
+    if not np.sum(x * x) > 0 or not np.sum(y * y) > 0:
+        return _nothing("It is the same on all images.", int(use.sum()), n)
+    errors = _held_out(x, y, group) if n > 1 else _held_out_blocks(x, y)
+    low, high = _interval(errors, group, rng)
+    with_scale = np.nan
+    if dials_scale is not None:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            scale = np.log(dials_scale[use])
+        known = np.isfinite(scale)
+        with_scale = _correlation(
+            centred(scale[known], group[known]), centred(x[known], group[known])
+        )
+    return Explained(
+        r_squared=float(1 - errors[0].sum() / errors[1].sum()),
+        low=low,
+        high=high,
+        slope=float(np.sum(x * y) / np.sum(x * x)),
+        correlation=_correlation(x, y),
+        with_dials_scale=with_scale,
+        n_images=int(use.sum()),
+        n_crystals=n,
+        validation="crystals" if n > 1 else "blocks of images",
+    )

@@ -1,0 +1,58 @@
+"""
+A reflection table with noisy spots set aside, for dials.scale.
+
+Functions:
+    set_aside: tables as they were, with excluded_for_scaling set for some rows
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dials.array_family import flex
+from dxtbx.model import Experiment
+
+from dials_spread.observations import Observations
+
+
+def set_aside(
+    experiments: Sequence[Experiment],
+    tables: Sequence[flex.reflection_table],
+    observations: Observations,
+    noisy: np.ndarray,
+) -> flex.reflection_table:
+    """
+    Put all reflections into one table, noisy ones flagged as excluded_for_scaling.
+
+    Nothing is deleted and no other flag or column changes, so that a later run can take
+    the flag off again. dials.scale leaves out what carries it.
+
+    Args:
+        experiments: One a crystal.
+        tables: The reflections of each; they are not changed.
+        observations: Of these.
+        noisy: Shape (observations,), bool.
+
+    Returns:
+        The table; its ids count the experiments, its identifiers are theirs.
+    """
+    parts = []
+    for number, (experiment, table) in enumerate(zip(experiments, tables)):
+        part = table.copy()
+        rows = observations.row[noisy & (observations.crystal == number)]
+        chosen = flex.bool(len(part), False)
+        chosen.set_selected(flex.size_t(np.unique(rows).astype(np.uint64)), True)
+        part.set_flags(chosen, part.flags.excluded_for_scaling)
+        part["id"] = flex.int(len(part), number)
+        names = part.experiment_identifiers()
+        for key in list(names.keys()):
+            del names[key]
+        if experiment.identifier:
+            names[number] = experiment.identifier
+        parts.append(part)
+    joined = parts[0]
+    for part in parts[1:]:
+        joined.extend(part)
+    return joined

@@ -1,0 +1,165 @@
+"""
+The image component of unscaled data: a factor for each image.
+
+Unscaled intensities differ from image to image with the beam, the illuminated volume,
+the exposure. The factors k of I = k μ are fitted to all reflections at once, image by
+image, without any smoothness along the scan; nothing of the raw images enters.
+
+Functions:
+    unscaled_intensities: profile-fitted or summed values of the same observations
+    fit_image_factors: k of each image
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dials.array_family import flex
+
+from dials_spread.observations import Observations
+from dials_spread.observations.intensities import intensity_and_variance
+
+RELATIVE_ERROR = 0.3
+"""Of an observation beside σ: keeps a few strong reflections from deciding alone."""
+
+ROUNDS = 25
+CONVERGED = 1e-4
+
+FEWEST_SPOTS = 3
+"""On an image, for a factor."""
+
+
+@dataclass(frozen=True)
+class ImageFactors:
+    """
+    What the spots say about each image, arrays of shape (images,).
+
+    Attributes:
+        k: Factor, geometric mean 1; nan where there are too few spots.
+        relative_sigma: Of k.
+        half_a, half_b: k from two random halves of the unique reflections.
+        n: Observations behind k.
+    """
+
+    k: np.ndarray
+    relative_sigma: np.ndarray
+    half_a: np.ndarray
+    half_b: np.ndarray
+    n: np.ndarray
+
+
+def unscaled_intensities(
+    observations: Observations, tables: Sequence[flex.reflection_table]
+) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Give the integrated values of observations, whatever they were scaled to.
+
+    Args:
+        observations: The observations.
+        tables: The tables that they were built from.
+
+    Returns:
+        Intensity and variance, shape (n,), with lp, qe and partiality applied;
+        profile-fitted where the table has such values, else summed.
+    """
+    if not observations.scaled:
+        return observations.intensity, observations.variance
+    intensity = np.full(len(observations), np.nan)
+    variance = intensity.copy()
+    for number, table in enumerate(tables):
+        own = np.flatnonzero(observations.crystal == number)
+        if not len(own):
+            continue
+        fitted = "intensity.prf.value" in table and (
+            table.get_flags(table.flags.integrated_prf).count(True) > 0
+        )
+        values = intensity_and_variance(table, "profile" if fitted else "sum")
+        rows = observations.row[own]
+        intensity[own], variance[own] = (v[rows] for v in values)
+    return intensity, variance
+
+
+def _factor(image, n_images, weight, intensity, mean):
+    """k of each image, and the sum of weights behind it."""
+    below = np.bincount(image, weight * mean**2, n_images)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        k = np.bincount(image, weight * intensity * mean, n_images) / below
+    return k, below
+
+
+def fit_image_factors(
+    unique: np.ndarray,
+    image: np.ndarray,
+    n_images: int,
+    intensity: np.ndarray,
+    variance: np.ndarray,
+    rng: np.random.Generator,
+) -> ImageFactors:
+    """
+    Fit a factor for each image by least squares, alternating with the means.
+
+    Args:
+        unique: Shape (n,), number of the unique reflection, from 0.
+        image: Shape (n,), number of the image.
+        n_images: Number of images.
+        intensity: Shape (n,), unscaled.
+        variance: Shape (n,).
+        rng: Deals the unique reflections out to halves.
+
+    Returns:
+        The factors.
+    """
+    good = np.isfinite(intensity) & (variance > 0)
+    several = np.bincount(unique[good], minlength=int(unique.max(initial=0)) + 1) > 1
+    good &= several[unique]
+    unique, image = unique[good], image[good]
+    intensity, variance = intensity[good], variance[good]
+    k = _start(image, n_images, intensity)
+    for _ in range(ROUNDS):
+        scale = k[image]
+        mean = _means(unique, scale, intensity, variance)
+        weight = 1 / (variance + (RELATIVE_ERROR * scale * mean) ** 2)
+        new, below = _factor(image, n_images, weight, intensity, mean)
+        new = np.where(new > 0, new, np.nan)
+        new /= np.exp(np.nanmean(np.log(new))) if np.isfinite(new).any() else 1.0
+        step = np.nanmax(np.abs(np.log(new / k)), initial=0)
+        k = np.where(np.isfinite(new), new, 1e-6)
+        if step < CONVERGED:
+            break
+    n = np.bincount(image, minlength=n_images)
+    half = rng.random(len(several)) < 0.5
+    halves = []
+    for side in (half[unique], ~half[unique]):
+        part, _ = _factor(
+            *(image[side], n_images, weight[side], intensity[side], mean[side])
+        )
+        halves.append(np.where((n >= 2 * FEWEST_SPOTS) & (part > 0), part, np.nan))
+    known = (n >= FEWEST_SPOTS) & np.isfinite(new)
+    with np.errstate(divide="ignore"):
+        sigma = np.where(known, 1 / (np.sqrt(below) * k), np.nan)
+    return ImageFactors(np.where(known, k, np.nan), sigma, *halves, n)
+
+
+def _start(image, n_images, intensity) -> np.ndarray:
+    """Mean intensity of each image over that of all: rough, and positive."""
+    n = np.maximum(np.bincount(image, minlength=n_images), 1)
+    mean = np.bincount(image, intensity, n_images) / n
+    typical = np.median(mean[mean > 0]) if (mean > 0).any() else 1.0
+    return np.where(mean > 0, mean / typical, 1.0) ** 0.5
+
+
+def _means(unique, scale, intensity, variance) -> np.ndarray:
+    """μ of each observation's reflection, on the scale of k = 1."""
+    weight = scale**2 / variance
+    rough = np.bincount(unique, weight * intensity / scale) / np.maximum(
+        np.bincount(unique, weight), 1e-300
+    )
+    square = (RELATIVE_ERROR * np.maximum(rough, 0))[unique] ** 2
+    weight = 1 / (variance / scale**2 + square)
+    mean = np.bincount(unique, weight * intensity / scale) / np.maximum(
+        np.bincount(unique, weight), 1e-300
+    )
+    return np.maximum(mean, 0)[unique]
