@@ -37,6 +37,7 @@ from dials_spread.spread.factors import (
     ImageFactors,
     factor_variances,
 )
+from dials_spread.spread.pair_table import reflection_weights
 from dials_spread.spread.residuals import Residuals, residuals_of_arrays
 from dials_spread.spread.variogram import Variogram
 
@@ -134,10 +135,14 @@ def without_factors(residuals: Residuals, factors: ImageFactors) -> Residuals:
     )
 
 
-def _noise(residuals: Residuals, groups: Groups, weights: np.ndarray) -> np.ndarray:
+def _noise(
+    residuals: Residuals, groups: Groups, weights: np.ndarray, s: float
+) -> np.ndarray:
     """Mean σ²/μ² in each draw, shape (draws,)."""
     group = groups.of_crystal[residuals.crystal]
-    total = np.bincount(group, residuals.relative_sigma**2, minlength=groups.n)
+    _, square_level = reflection_weights(residuals, s)
+    relative = residuals.variance / np.repeat(square_level, np.diff(residuals.start))
+    total = np.bincount(group, relative, minlength=groups.n)
     number = np.bincount(group, minlength=groups.n)
     return (weights @ total) / (weights @ number)
 
@@ -150,6 +155,7 @@ def variance_components(
     moments: CrystalMoments | None,
     variogram: Variogram,
     n_images: int,
+    s: float,
 ) -> Components:
     """
     Put the sources of the spread together.
@@ -162,6 +168,7 @@ def variance_components(
         moments: Of the factors of images; None where these are undetermined.
         variogram: After factors are divided out.
         n_images: That have a factor.
+        s: Relative spread overall.
 
     Returns:
         The components.
@@ -174,7 +181,7 @@ def variance_components(
         "image": image,
         "crystal": crystal,
         "orientation": variogram.partial_sills,
-        "noise": _noise(residuals, groups, weights) / levels**2,
+        "noise": _noise(residuals, groups, weights, s) / levels**2,
         "rest": variogram.rests,
     }
     reasons = {

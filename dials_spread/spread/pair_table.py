@@ -25,6 +25,7 @@ import numpy as np
 
 from dials_spread.spread.bootstrap import Groups
 from dials_spread.spread.directions import Directions
+from dials_spread.spread.random_numbers import next_random
 from dials_spread.spread.residuals import Residuals
 from dials_spread.threads import run_blocks
 from dials_spread.versions import available_cores
@@ -90,16 +91,6 @@ def pair_limit(sizes: np.ndarray, most: int) -> int:
         else:
             high = middle - 1
     return low
-
-
-@nb.njit(cache=True, nogil=True, inline="always")
-def _next_random(state):
-    """One step of splitmix64 (Steele, Lea and Flood (2014), OOPSLA): state and value."""
-    state = state + np.uint64(0x9E3779B97F4A7C15)
-    z = state
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return state, z ^ (z >> np.uint64(31))
 
 
 @nb.njit(cache=True, nogil=True)
@@ -187,7 +178,7 @@ def _sum_reflections(
         state = np.uint64(seed) + np.uint64(u) * np.uint64(0xD1342543DE82EF95)
         for p in range(low, low + m):
             for _ in range(partners):
-                state, value = _next_random(state)
+                state, value = next_random(state)
                 q = low + np.int64(value % np.uint64(m - 1))
                 q += q >= p
                 n_pairs += _add(
