@@ -22,6 +22,7 @@ ROWS = (
     {"command_line", "xia2_insertion"},
     {"report"},
     {"comparison", "session"},
+    {"thickness"},
     {"pairs", "spread", "ml"},
     {"reference"},
     {"simulation"},

@@ -1,0 +1,167 @@
+"""
+One measured crystal: its thickness, and what it adds to its table.
+
+Functions:
+    fit_crystal: simulate it and find its shape
+    describe: every row, and the agreement
+"""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+
+from dials_spread.rfactor import amplitudes, r_factor
+from dials_spread.thickness.curves import Curves, Shape
+from dials_spread.thickness.fit import FEWEST, ShapeFit, candidate_shapes, fit_shape
+from dials_spread.thickness.preparation import Prepared, Task, comparable, simulate
+from dials_spread.thickness.results import CrystalSimulation
+from dials_spread.thickness.search import NEAR_THE_END, fine_grid
+
+logger = logging.getLogger("dials.spread.thickness")
+
+
+def fit_crystal(
+    task: Task, prepared: Prepared, rng: np.random.Generator
+) -> tuple[Curves, ShapeFit | None]:
+    """
+    Simulate a crystal over as many thicknesses as it takes to find its own.
+
+    Args:
+        task: What all crystals share.
+        prepared: The crystal.
+        rng: For halves and bootstrap samples.
+
+    Returns:
+        Its curves, and the fit: None where the thickness was given, or the observations
+        are too few.
+    """
+    for grid in task.search.grids():
+        curves = simulate(task, prepared, grid)
+        found = _fit(task, prepared, curves, rng)
+        if found is None:
+            break
+        path = found.shape.path(prepared.passages.phi) * (1 + found.shape.within)
+        if np.nanmax(path) < NEAR_THE_END * grid[-1]:
+            break
+    return curves, found
+
+
+def _fit(
+    task: Task, prepared: Prepared, curves: Curves, rng: np.random.Generator
+) -> ShapeFit | None:
+    own, of_own = comparable(task, prepared, curves)
+    if task.search.given is not None or len(own) < FEWEST:
+        return None
+    return fit_shape(
+        curves,
+        of_own,
+        amplitudes(task.measured.intensity[own]),
+        np.sqrt(prepared.kinematic[of_own]),
+        task.measured.unique[own],
+        candidate_shapes(curves.grid, prepared.scan.limits, task.search.laws),
+        rng,
+    )
+
+
+def describe(
+    task: Task,
+    prepared: Prepared,
+    curves: Curves,
+    found: ShapeFit | None,
+    shape: Shape,
+    origin: str,
+    hand: bool = False,
+) -> tuple[CrystalSimulation, tuple[np.ndarray, ...]]:
+    """
+    Simulate every row of a crystal with its shape, and compare.
+
+    Args:
+        task: What all crystals share.
+        prepared: The crystal.
+        curves: Its intensities against thickness.
+        found: Its fit, if there is one.
+        shape: Of the crystal.
+        origin: Where the shape is from, in words.
+        hand: Compare with the inverted structure, too.
+
+    Returns:
+        The crystal, and the columns of `results.Comparison`.
+    """
+    measured = task.measured
+    dynamical = curves.intensities(shape)
+    own, of_own = comparable(task, prepared, curves)
+    known = np.isfinite(dynamical[of_own])
+    own, of_own = own[known], of_own[known]
+    f_o = amplitudes(measured.intensity[own])
+    r1, scale, _ = r_factor(f_o, np.sqrt(dynamical[of_own]))
+    other = float("nan")
+    if hand and len(own) and np.iscomplexobj(prepared.potential.table):
+        other = r_factor(f_o, _other_hand(task, prepared, shape)[of_own])[0]
+    crystal = CrystalSimulation(
+        number=prepared.number,
+        shape=shape,
+        fit=found,
+        origin=origin,
+        r1=r1,
+        r1_kinematic=r_factor(f_o, np.sqrt(prepared.kinematic[of_own]))[0],
+        r1_other_hand=other,
+        n=len(own),
+        lorentz=prepared.lorentz,
+        **_columns(prepared, shape, dynamical, _variance(curves, found)),
+    )
+    to_simulation = scale**2 if np.isfinite(scale) else 1.0
+    part = (
+        measured.crystal[own],
+        measured.unique[own],
+        measured.miller_index[own],
+        1 / np.sqrt(measured.d_star_sq[measured.unique[own]]),
+        measured.intensity[own] * to_simulation,
+        measured.sigma[own] * to_simulation,
+        dynamical[of_own],
+        prepared.kinematic[of_own],
+    )
+    return crystal, part
+
+
+def _other_hand(task: Task, prepared: Prepared, shape: Shape) -> np.ndarray:
+    """Amplitudes of the inverted structure, which multiple scattering tells apart."""
+    path = shape.path(prepared.passages.phi)
+    low, high = np.nanmin(path), np.nanmax(path)
+    grid = fine_grid(low * (1 - shape.within), high * (1 + shape.within))
+    return np.sqrt(simulate(task, prepared, grid, True).intensities(shape))
+
+
+def _variance(curves: Curves, found: ShapeFit | None) -> np.ndarray:
+    """Variance of the intensities over the shapes of the bootstrap samples."""
+    if found is None:
+        return np.zeros(len(curves.phi))
+    draws = {shape: found.draws.count(shape) for shape in set(found.draws)}
+    values = np.array([curves.intensities(shape) for shape in draws])
+    weights = np.array([*draws.values()], dtype=float) / len(found.draws)
+    mean = weights @ values
+    return np.nan_to_num(weights @ (values - mean) ** 2)
+
+
+def _columns(
+    prepared: Prepared, shape: Shape, dynamical: np.ndarray, variance: np.ndarray
+) -> dict[str, np.ndarray]:
+    """What is added to the table, without any nan."""
+    of_row = prepared.passages.of_row
+    known = of_row >= 0
+    simulated = known & np.isfinite(np.append(dynamical, np.nan)[of_row])
+    path = shape.path(prepared.passages.phi)
+
+    def column(values: np.ndarray, rows: np.ndarray, otherwise: float) -> np.ndarray:
+        result = np.full(len(of_row), otherwise)
+        result[rows] = values[of_row[rows]]
+        return result
+
+    return {
+        "kinematic": column(prepared.kinematic, known, 0.0),
+        "kinematic_variance": np.where(known, 0.0, -1.0),
+        "dynamical": column(dynamical, simulated, 0.0),
+        "dynamical_variance": column(variance, simulated, -1.0),
+        "path": column(path, simulated, 0.0),
+    }
