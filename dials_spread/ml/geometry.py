@@ -30,7 +30,13 @@ LARGEST_TURN = np.deg2rad(2.5)
 """A refined moment lies no further from the recorded one [rad]."""
 
 ROUNDS = 3
-"""Newton steps to the Ewald sphere; the second already changes nothing visible."""
+"""Newton steps to the Ewald sphere; the third changes nothing visible."""
+
+SMALLEST_TURN = 1e-5
+"""A turn that changes nothing [rad]: centroids that DIALS predicted need no other."""
+
+SAME_WAVELENGTH = 0.01
+"""Wavelengths of crystals may differ by this part of their mean."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +75,12 @@ def observation_geometry(
 
     Returns:
         Geometry of shape (n,).
+
+    Raises:
+        ValueError: Crystals were measured with different wavelengths.
     """
     n = len(observations)
-    beam, rate, angle, excitation = np.zeros((n, 3)), np.zeros(n), np.zeros(n), None
+    beam, rate, angle = np.zeros((n, 3)), np.zeros(n), np.zeros(n)
     excitation = np.zeros(n)
     inverse = np.linalg.inv(reciprocal_basis(observations.unit_cell))
     for number, (experiment, table) in enumerate(zip(experiments, tables)):
@@ -85,8 +94,18 @@ def observation_geometry(
         )
         direction = direction @ inverse
         beam[own] = direction / np.linalg.norm(direction, axis=1, keepdims=True)
-    wavelength = float(np.mean([e.beam.get_wavelength() for e in experiments]))
-    return Geometry(beam, rate, angle, excitation, wavelength)
+    return Geometry(beam, rate, angle, excitation, _common_wavelength(experiments))
+
+
+def _common_wavelength(experiments: Sequence[Experiment]) -> float:
+    wavelengths = np.array([e.beam.get_wavelength() for e in experiments])
+    mean = wavelengths.mean()
+    if np.abs(wavelengths - mean).max() > SAME_WAVELENGTH * mean:
+        raise ValueError(
+            f"Wavelengths from {wavelengths.min():.5f} to {wavelengths.max():.5f} Å: "
+            "multiple scattering depends on the voltage. Correct them apart"
+        )
+    return float(mean)
 
 
 def _one_crystal(
@@ -105,22 +124,31 @@ def _one_crystal(
         points = _scan_points(experiment, z, experiment.beam.num_scan_points)
         s0 = _at_points(experiment.beam.get_s0_at_scan_point, points)
     axis = np.array(experiment.goniometer.get_rotation_axis())
-    recorded = _excitation(experiment, hkl, _on_indices(experiment, z, s0), s0)
+    beam, rate = _beam_and_rate(experiment, z, hkl, s0, axis)
+    recorded = excitation = _excitation(experiment, hkl, beam, s0)
     turn = np.zeros(len(z))
-    excitation = recorded
-    for step in range(ROUNDS + 1):
+    for _ in range(ROUNDS):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            wanted = turn + np.nan_to_num(excitation / rate)
+        wanted = np.clip(wanted, -LARGEST_TURN, LARGEST_TURN)
+        if np.abs(wanted - turn).max() < SMALLEST_TURN:
+            break
+        turn = wanted
         turned = _rotate(s0, axis, -turn)
-        beam = _on_indices(experiment, z, turned)
-        across = _on_indices(experiment, z, np.cross(turned, axis))
-        rate = np.sum(hkl * across, axis=1) / np.linalg.norm(s0, axis=1)
-        if step < ROUNDS:
-            excitation = _excitation(experiment, hkl, beam, s0)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                turn = turn + np.nan_to_num(excitation / rate)
-            turn = np.clip(turn, -LARGEST_TURN, LARGEST_TURN)
+        beam, rate = _beam_and_rate(experiment, z, hkl, turned, axis)
+        excitation = _excitation(experiment, hkl, beam, s0)
     start, width = experiment.scan.get_oscillation()
     angle = start + width * (z - experiment.scan.get_array_range()[0])
     return beam, np.abs(rate), angle + np.degrees(turn), recorded
+
+
+def _beam_and_rate(
+    experiment: Experiment, z: np.ndarray, hkl: np.ndarray, s0: np.ndarray, axis
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give the beam in indices, shape (n, 3), and r · (k̂ × axis) = -ds/dφ."""
+    across = _on_indices(experiment, z, np.cross(s0, axis))
+    rate = np.sum(hkl * across, axis=1) / np.linalg.norm(s0, axis=1)
+    return _on_indices(experiment, z, s0), rate
 
 
 def _excitation(

@@ -4,7 +4,7 @@ Scaled, merged and normalised: what all features of a compound start from.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from dials_spread.ml.coupling import couplings
 from dials_spread.ml.grouping import group_means, group_sums
 from dials_spread.ml.interaction import Interaction, fit_interaction
 from dials_spread.ml.lattice import Lattice, build_lattice
+from dials_spread.ml.lorentz import preferred_exponent
 from dials_spread.ml.measured import Measured
 from dials_spread.ml.normalisation import (
     Normalisation,
@@ -64,6 +65,28 @@ class Prepared:
     def N(self) -> np.ndarray:
         """Shape (u,), expected intensity of each unique reflection."""
         return self.normalisation.N
+
+
+def check_lorentz(measured: Measured) -> tuple[float, dict[float, float]]:
+    """
+    See whether equivalents prefer another power of the Lorentz factor; warn if so.
+
+    Args:
+        measured: n observations.
+
+    Returns:
+        The preferred extra exponent, 0 unless another is clearly better, and R_meas
+        after scaling by exponent.
+    """
+
+    def agreement(intensity: np.ndarray, sigma: np.ndarray) -> float:
+        other = replace(measured, intensity=intensity, sigma=sigma)
+        scaled = intensity / fit_scales(other).scale
+        return r_meas(scaled, measured.unique, measured.n_unique)[0]
+
+    return preferred_exponent(
+        measured.intensity, measured.sigma, measured.rate, agreement
+    )
 
 
 def prepare(measured: Measured, nproc: int | None = None) -> Prepared:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 
@@ -80,3 +82,14 @@ def test_stills_have_a_beam_and_no_rate(read_measured):
     _, _, _, geometry = geometry_of(read_measured, "cunir_stills/integrated")
     assert np.isnan(geometry.rate).all()
     np.testing.assert_allclose(np.linalg.norm(geometry.beam, axis=1), 1)
+
+
+def test_different_voltages_are_refused(simulated):
+    experiments, tables = simulated
+    observations = build_observations(experiments, tables)
+    other = deepcopy(experiments)
+    beam = deepcopy(other[0].beam)
+    beam.set_wavelength(0.0197)
+    other[0].beam = beam
+    with pytest.raises(ValueError, match="Wavelengths from 0.01970 to 0.02508"):
+        observation_geometry(observations, other, tables)

@@ -1,18 +1,17 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from dials.array_family import flex
 
-from dials_spread.ml.lorentz import lorentz_missing, preferred_exponent
+from dials_spread.ml.lorentz import lorentz_missing
 from dials_spread.ml.measured import measure
-from dials_spread.ml.merging import prepare
-from dials_spread.ml.scaling import fit_scales
+from dials_spread.ml.merging import check_lorentz, prepare
 from dials_spread.observations import build_observations
-from dials_spread.rfactor.merging import r_meas
 from dials_spread.rfactor.r1 import r_factors
 from dials_spread.simulation.structure_factors import structure_factors
 from dials_spread.simulation.structure_files import read_structure
@@ -69,27 +68,16 @@ def test_r1_of_measured_sets(read_measured, name, structure, with_factor, withou
 
 
 def test_agreement_warns_of_a_missing_factor(small, caplog):
-    def agreement(intensity, sigma):
-        other = small.__class__(
-            **{**small.__dict__, "intensity": intensity, "sigma": sigma}
-        )
-        scaled = intensity / fit_scales(other).scale
-        return r_meas(scaled, small.unique, small.n_unique)[0]
-
     with caplog.at_level(logging.WARNING):
-        best, found = preferred_exponent(
-            small.intensity, small.sigma, small.rate, agreement
-        )
+        best, found = check_lorentz(small)
     assert best == 0 and not caplog.records
     assert found[0.0] < 0.8 * min(found[1.0], found[-1.0])
+    without = replace(
+        small, intensity=small.intensity / small.rate, sigma=small.sigma / small.rate
+    )
     with caplog.at_level(logging.WARNING):
-        best, _ = preferred_exponent(
-            small.intensity / small.rate,
-            small.sigma / small.rate,
-            small.rate,
-            agreement,
-        )
-    assert best == 1 and "Lorentz" in caplog.text
+        best, _ = check_lorentz(without)
+    assert best == 1 and "is the Lorentz factor in these" in caplog.text
 
 
 def test_stills_cannot_get_the_factor(read_measured):
