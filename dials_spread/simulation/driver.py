@@ -149,7 +149,7 @@ def _on_cluster(
         from distributed import as_completed as completed
 
         try:
-            for future in completed(futures):
+            for future in completed(futures, loop=client.loop):
                 yield numbers[future.key], _result(future, scheduler)
         finally:
             client.cancel(futures)
