@@ -22,8 +22,8 @@ BLEND = 0.5
 LARGEST_RELATIVE = 2.0
 """Factors of observations of one reflection differ from their mean by no more."""
 
-LIMITS = (0.05, 20.0)
-"""Range of a factor."""
+LIMITS = (0.1, 10.0)
+"""Range of a factor: σ is multiplied too, and nothing should become exact by it."""
 
 SMALLEST_E = 0.1
 """Amplitude below which relative deviations say nothing."""
