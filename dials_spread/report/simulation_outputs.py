@@ -19,12 +19,14 @@ from dxtbx.model.experiment_list import ExperimentList
 import dials_spread
 from dials_spread.output_files import write_text
 from dials_spread.report.document import Provenance, finite, write_json
+from dials_spread.report.simulation_page import charges_page, log_charges
 from dials_spread.report.simulation_summary import (
     SimulationSummary,
     crystals_table,
     shells_table,
     summarise_simulation,
 )
+from dials_spread.simulation.charges import ChargeEffect
 from dials_spread.simulation.structure_files import write_cif
 
 logger = logging.getLogger("dials.spread.simulation_outputs")
@@ -143,6 +145,7 @@ def write_simulation(
     *,
     name: str,
     wave: str,
+    effect: ChargeEffect | None = None,
 ) -> dict:
     """
     Write experiments, reflections, log, JSON and the structure that was drawn.
@@ -158,6 +161,7 @@ def write_simulation(
         log: What has been logged.
         name: Of the structure; a random one is written to output.structure.
         wave: dynamical or kinematic.
+        effect: What charges change, where there are any.
 
     Returns:
         The JSON document.
@@ -168,6 +172,11 @@ def write_simulation(
     )
     log_summary(summary, wave)
     texts = {}
+    if effect is not None:
+        document["charges"] = finite(effect.as_dict())
+        log_charges(effect)
+        if output.html:
+            texts[output.html] = charges_page(document, effect)
     if output.json:
         texts[output.json] = write_json(document)
     if output.structure and name == "random":

@@ -216,5 +216,9 @@ output {
   json = dials.simulate_ed.json
     .type = path
     .help = "What was simulated, for other programs. None writes none."
+  html = dials.simulate_ed.html
+    .type = path
+    .help = "The report on measured data, or on charges; it needs no network. None"
+            "writes none."
 }
 """
