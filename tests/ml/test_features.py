@@ -189,3 +189,21 @@ def test_a_cut_of_resolution_keeps_what_it_should(small):
         cut.unique_index[cut.unique], small.unique_index[small.unique][kept]
     )
     assert make_features(cut).reflection.shape[0] == cut.n_unique
+
+
+@pytest.mark.parametrize("n", [1, 3, 12])
+def test_a_handful_of_observations_breaks_nothing(small, n):
+    features = make_features(small.select(np.arange(n)))
+    assert features.observation.shape == (n, len(MODEL_1))
+    assert not np.isinf(features.observation).any()
+    assert not np.isinf(features.reflection).any()
+
+
+def test_stills_and_crystals_without_observations_are_described(small):
+    nothing = np.full(len(small), np.nan)
+    features = make_features(
+        replace(small, rate=nothing, angle=np.zeros(len(small)), n_crystals=5)
+    )
+    assert np.isnan(column(features, "rate", "observation")).all()
+    assert np.isfinite(column(features, "coupling_10", "observation")).all()
+    assert np.isfinite(column(features, "crystal_residual_mean")).all()
