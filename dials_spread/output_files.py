@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Callable
 
-
 NO_FILES = ("figure_format", "images")
 """Choices among the names of files."""
 

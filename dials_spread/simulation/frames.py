@@ -85,16 +85,21 @@ def write_frames(
 
     files = write_folder(folder, draw)
     name_frames(experiments, folder, file_format)
+    _log_frames(files, sum(one.n_saturated for one in written))
+    return files
+
+
+def _log_frames(files: list[Path], n_saturated: int) -> None:
     size = sum(file.stat().st_size for file in files)
-    logger.info("%d frames in %s, %.0f MB.", len(files), folder, size * 1e-6)
-    n_saturated = sum(one.n_saturated for one in written)
+    logger.info(
+        "%d frames in %s, %.0f MB.", len(files), files[0].parent.name, size * 1e-6
+    )
     if n_saturated:
         logger.warning(
-            "%d spots have pixels of more than %d counts, which are marked as saturated.",
+            "%d spots have saturated pixels, which are marked in the frames: the "
+            "intensities of strong reflections will be missing or wrong.",
             n_saturated,
-            model.largest_count(file_format),
         )
-    return files
 
 
 class FrameTask(NamedTuple):

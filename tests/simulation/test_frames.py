@@ -286,7 +286,7 @@ def test_saturation_is_told_and_marked(tmp_path, caplog, file_format):
             rng=np.random.default_rng(1),
             model=FrameModel(saturation=100),
         )
-    assert "spots have pixels of more than 100 counts" in caplog.text
+    assert "spots have saturated pixels" in caplog.text
     imageset = ImageSetFactory.new([str(f) for f in files])[0]
     for number in range(len(files)):
         good = imageset.get_mask(number)[0].as_numpy_array()
