@@ -1,0 +1,290 @@
+"""
+Corrections in reflection tables: made, recognised, and taken back.
+
+Before dials.scale the integrated values are multiplied by c, after it the scaled one;
+variances by c². What stood there is kept beside it, as `intensity.prf.original.value`
+and so on, and c in `ml_correction`. Flags, identifiers, the order of rows and all other
+columns stay as they are. `inverse_scale_factor` stays too, so that the corrected
+scaled intensity is `intensity.scale.value / inverse_scale_factor` as ever.
+
+dials.scale always starts from the integrated values. A correction made after scaling
+is lost when dials.scale is run again; one made before is kept.
+
+Functions:
+    apply_factors: correct a table
+    undo_factors: give back what was there before, bit for bit
+    correction_state: whether a table is corrected
+    factors_of_rows, factors_of_file: from observations to the rows of tables
+"""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+
+from cctbx.array_family import flex as cctbx_flex
+from dials.array_family import flex
+
+from dials_spread.observations import Observations
+
+logger = logging.getLogger("dials.spread.columns")
+
+FACTOR = "ml_correction"
+"""Column of c; 1 in rows that were not corrected."""
+
+UNCERTAINTY = "ml_correction.sigma"
+"""Column of the standard deviation of c."""
+
+INTEGRATED = ("prf", "sum")
+SCALED = ("scale",)
+
+
+def _name(kind: str, what: str) -> str:
+    return f"intensity.{kind}.{what}"
+
+
+def _kept(kind: str, what: str) -> str:
+    return f"intensity.{kind}.original.{what}"
+
+
+def _copy(table: flex.reflection_table) -> flex.reflection_table:
+    """Copy a table; selecting keeps the experiment identifiers in every release."""
+    return table.select(cctbx_flex.bool(len(table), True))
+
+
+def _array(table: flex.reflection_table, name: str) -> np.ndarray:
+    return table[name].as_numpy_array()
+
+
+def corrected_kinds(table: flex.reflection_table) -> list[str]:
+    """List the intensities that have an original kept: "prf", "sum", "scale"."""
+    kinds = (*INTEGRATED, *SCALED)
+    return [kind for kind in kinds if _kept(kind, "value") in table]
+
+
+def _untouched(table: flex.reflection_table, kind: str) -> np.ndarray:
+    """Find the rows in which an intensity is still what the correction made of it."""
+    factor = _array(table, FACTOR)
+    untouched = np.ones(len(table), dtype=bool)
+    for what, c in (("value", factor), ("variance", factor * factor)):
+        expected = _array(table, _kept(kind, what)) * c
+        found = _array(table, _name(kind, what))
+        untouched &= (found == expected) | (np.isnan(found) & np.isnan(expected))
+    return untouched
+
+
+def _is_intact(table: flex.reflection_table, kind: str) -> bool:
+    """
+    Say whether an intensity is corrected still.
+
+    dials.scale joins the parts of reflections that were integrated in two, which leaves
+    other values in some rows; an intensity computed anew differs in nearly all.
+    """
+    telling = _array(table, _kept(kind, "value")) != 0
+    return not telling.any() or bool(_untouched(table, kind)[telling].mean() > 0.5)
+
+
+def correction_state(table: flex.reflection_table) -> str:
+    """
+    Say whether a table is corrected.
+
+    Args:
+        table: Any reflection table.
+
+    Returns:
+        "none"; "corrected"; or "overwritten" where the correction was made but another
+        program has written new intensities since, as dials.scale does.
+    """
+    kinds = corrected_kinds(table)
+    if FACTOR not in table or not kinds:
+        return "none"
+    return "corrected" if all(_is_intact(table, k) for k in kinds) else "overwritten"
+
+
+def check_uncorrected(table: flex.reflection_table) -> None:
+    """
+    Refuse a table that is corrected already.
+
+    Args:
+        table: Any reflection table.
+
+    Raises:
+        ValueError: It is.
+    """
+    state = correction_state(table)
+    if state == "corrected":
+        kinds = " and ".join(f"intensity.{k}" for k in corrected_kinds(table))
+        raise ValueError(
+            f"These reflections are corrected already ({kinds}); correcting them twice "
+            "would be wrong. undo=True gives the originals back"
+        )
+    if state == "overwritten":
+        raise ValueError(
+            "These reflections were corrected after scaling and then scaled again, "
+            "which started from the integrated values: the correction is lost. Take "
+            "its columns out with undo=True, then correct again"
+        )
+
+
+def apply_factors(
+    table: flex.reflection_table,
+    factor: np.ndarray,
+    scaled: bool,
+    uncertainty: np.ndarray | None = None,
+) -> flex.reflection_table:
+    """
+    Multiply intensities by factors, and keep what they were.
+
+    Args:
+        table: n reflections; stays as it is.
+        factor: Shape (n,), c; 1 for rows that are not to be corrected.
+        scaled: Correct the scaled intensities; otherwise the integrated ones.
+        uncertainty: Shape (n,), standard deviation of c, kept beside it.
+
+    Returns:
+        The corrected table.
+
+    Raises:
+        ValueError: The table is corrected already or lacks the intensities, or a factor
+            is not positive and finite.
+    """
+    check_uncorrected(table)
+    factor = np.ascontiguousarray(factor, dtype=float)
+    if factor.shape != (len(table),):
+        raise ValueError(f"{factor.shape} factors for {len(table)} reflections")
+    bad = ~(np.isfinite(factor) & (factor > 0))
+    if bad.any():
+        raise ValueError(
+            f"{np.count_nonzero(bad)} of {len(bad)} factors are not positive and "
+            f"finite; the first is {factor[bad][0]}"
+        )
+    kinds = [
+        k for k in (SCALED if scaled else INTEGRATED) if _name(k, "value") in table
+    ]
+    if not kinds:
+        wanted = "intensity.scale" if scaled else "intensity.prf or intensity.sum"
+        raise ValueError(f"The reflections have no {wanted} to be corrected")
+    corrected = _copy(table)
+    for kind in kinds:
+        for what, c in (("value", factor), ("variance", factor * factor)):
+            name = _name(kind, what)
+            corrected[_kept(kind, what)] = table[name]
+            corrected[name] = cctbx_flex.double(_array(table, name) * c)
+    corrected[FACTOR] = cctbx_flex.double(factor)
+    if uncertainty is not None:
+        corrected[UNCERTAINTY] = cctbx_flex.double(
+            np.ascontiguousarray(uncertainty, dtype=float)
+        )
+    return corrected
+
+
+def undo_factors(table: flex.reflection_table) -> flex.reflection_table:
+    """
+    Take a correction back.
+
+    Args:
+        table: A corrected table; stays as it is.
+
+    Returns:
+        The table as it was before, bit for bit. Where dials.scale has joined the parts
+        of a reflection since, the sum divided by the factor; intensities that were
+        computed anew since are left as they are.
+
+    Raises:
+        ValueError: The table is not corrected.
+    """
+    if correction_state(table) == "none":
+        raise ValueError(
+            "These reflections are not corrected; there is nothing to undo"
+        )
+    restored = _copy(table)
+    kinds = corrected_kinds(table)
+    for kind in kinds:
+        if _is_intact(table, kind):
+            _restore(restored, kind)
+        else:
+            logger.warning(
+                "intensity.%s was computed anew since the correction; it is left as it "
+                "is.",
+                kind,
+            )
+        for what in ("value", "variance"):
+            del restored[_kept(kind, what)]
+    if "scale" not in kinds and _name("scale", "value") in table:
+        logger.warning(
+            "The scaled intensities were made from corrected ones. Run dials.scale "
+            "again on what is written."
+        )
+    for name in (FACTOR, UNCERTAINTY):
+        if name in restored:
+            del restored[name]
+    return restored
+
+
+def _restore(table: flex.reflection_table, kind: str) -> None:
+    """Put the originals back; where parts were joined since, divide by the factor."""
+    untouched = _untouched(table, kind)
+    factor = _array(table, FACTOR)
+    for what, c in (("value", factor), ("variance", factor * factor)):
+        original = _array(table, _kept(kind, what))
+        divided = _array(table, _name(kind, what)) / c
+        table[_name(kind, what)] = cctbx_flex.double(
+            np.where(untouched, original, divided)
+        )
+    if not untouched.all():
+        logger.info(
+            "%d rows of intensity.%s were joined from parts since the correction; they "
+            "are divided by their factor.",
+            np.count_nonzero(~untouched),
+            kind,
+        )
+
+
+def factors_of_rows(
+    observations: Observations,
+    factor: np.ndarray,
+    tables: list[flex.reflection_table],
+) -> list[np.ndarray]:
+    """
+    Give each row of each crystal's table its factor.
+
+    Args:
+        observations: n of them, made of these tables.
+        factor: Shape (n,).
+        tables: The reflections of each crystal.
+
+    Returns:
+        One array a crystal; 1 for rows that are no observation.
+    """
+    result = [np.ones(len(table)) for table in tables]
+    order = np.argsort(observations.crystal, kind="stable")
+    start = np.searchsorted(observations.crystal[order], np.arange(len(tables) + 1))
+    for number, (first, stop) in enumerate(zip(start[:-1], start[1:])):
+        own = order[first:stop]
+        result[number][observations.row[own]] = factor[own]
+    return result
+
+
+def factors_of_file(
+    table: flex.reflection_table,
+    tables: list[flex.reflection_table],
+    factors: list[np.ndarray],
+) -> np.ndarray:
+    """
+    Put the factors of single crystals where their rows are in the table of a file.
+
+    Args:
+        table: The whole table of a file.
+        tables: The reflections of each crystal, selected from it by id.
+        factors: As `factors_of_rows` gives them.
+
+    Returns:
+        One for each row of the file; 1 for reflections of no crystal.
+    """
+    ids = _array(table, "id")
+    result = np.ones(len(table))
+    for part, factor in zip(tables, factors):
+        if len(part):
+            result[ids == part["id"][0]] = factor
+    return result

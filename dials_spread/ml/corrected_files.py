@@ -1,0 +1,149 @@
+"""
+Corrected tables of all crystals, joined and written.
+
+Functions:
+    join: tables of single crystals to one that belongs to a list of experiments
+    write_together: some files, all of them whole or none
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cctbx.array_family import flex as cctbx_flex
+from dials.array_family import flex
+from dxtbx.model import Experiment, ExperimentList
+
+from dials_spread.output_files import write_bytes
+
+logger = logging.getLogger("dials.spread.corrected_files")
+
+
+def join(
+    experiments: Sequence[Experiment], tables: Sequence[flex.reflection_table]
+) -> tuple[ExperimentList, flex.reflection_table]:
+    """
+    Join the tables of single crystals.
+
+    Reflections that belong to no crystal are in none of the tables, and so not in the
+    result. Within a crystal the order of rows stays.
+
+    Args:
+        experiments: One a crystal; they stay as they are.
+        tables: The reflections of each; they stay as they are.
+
+    Returns:
+        The experiments, and their reflections numbered in that order. Experiments whose
+        identifier is empty, or that of an earlier one, get their own.
+    """
+    own = [ExperimentList([experiment]) for experiment in experiments]
+    names = _identifiers(experiments)
+    columns = set.intersection(*(set(t.keys()) for t in tables if len(t)))
+    everything = set.union(*(set(t.keys()) for t in tables if len(t)))
+    if everything - columns:
+        logger.warning(
+            "Columns that are not in all tables are left out: %s.",
+            ", ".join(sorted(everything - columns)),
+        )
+    joined = flex.reflection_table()
+    for number, table in enumerate(tables):
+        part = table.select(cctbx_flex.bool(len(table), True))
+        for name in set(part.keys()) - columns:
+            del part[name]
+        identifiers = part.experiment_identifiers()
+        for key in list(identifiers.keys()):
+            del identifiers[key]
+        part["id"] = cctbx_flex.int(len(part), number)
+        if len(part):
+            joined.extend(part)
+    result = ExperimentList()
+    for (experiment,), name in zip(own, names):
+        result.append(_named(experiment, name))
+    for number, name in enumerate(names):
+        joined.experiment_identifiers()[number] = name
+    return result, joined
+
+
+def _identifiers(experiments: Sequence[Experiment]) -> list[str]:
+    """Give each experiment an identifier of its own."""
+    seen: set[str] = set()
+    names = []
+    for number, experiment in enumerate(experiments):
+        name = experiment.identifier
+        if not name or name in seen:
+            name = f"{name or 'experiment'}_{number}"
+            while name in seen:
+                name += "_"
+        seen.add(name)
+        names.append(name)
+    return names
+
+
+def _named(experiment: Experiment, name: str) -> Experiment:
+    """Copy an experiment's references under a name; its models are shared."""
+    if experiment.identifier == name:
+        return experiment
+    return Experiment(
+        beam=experiment.beam,
+        detector=experiment.detector,
+        goniometer=experiment.goniometer,
+        scan=experiment.scan,
+        crystal=experiment.crystal,
+        profile=experiment.profile,
+        imageset=experiment.imageset,
+        scaling_model=experiment.scaling_model,
+        identifier=name,
+    )
+
+
+def write_together(contents: Mapping[str, bytes]) -> None:
+    """
+    Write some files so that none of them is replaced before all of them are complete.
+
+    Args:
+        contents: By name of the file.
+
+    Raises:
+        OSError: One of them cannot be written, for instance because the disk is full;
+            the old files are as they were.
+    """
+    staged: dict[Path, Path] = {}
+    try:
+        for name, content in contents.items():
+            path = Path(os.path.realpath(name))
+            if path.exists() and not path.is_file():
+                write_bytes(path, content)  # a device
+                continue
+            staged[path] = path.with_name(f".{path.name}.new")
+            write_bytes(staged[path], content)
+        for path, waiting in staged.items():
+            os.replace(waiting, path)
+    finally:
+        for waiting in staged.values():
+            waiting.unlink(missing_ok=True)
+
+
+def write_corrected(
+    experiments: ExperimentList,
+    table: flex.reflection_table,
+    expt: str,
+    refl: str,
+) -> None:
+    """
+    Write experiments and their reflections.
+
+    Args:
+        experiments: The experiments.
+        table: Their reflections.
+        expt: Name of the file of experiments.
+        refl: Name of the file of reflections.
+
+    Raises:
+        OSError: They cannot be written; old files are as they were.
+    """
+    write_together(
+        {expt: experiments.as_json().encode("utf-8"), refl: table.as_msgpack()}
+    )
