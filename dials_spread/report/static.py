@@ -87,7 +87,10 @@ def _set_axis(axes, which: str, axis: dict) -> None:
     if axis.get("type") == "log":
         getattr(axes, f"set_{which}scale")("log")
     if axis.get("range"):
-        getattr(axes, f"set_{which}lim")(*axis["range"])
+        # Plotly gives the logarithms of the ends of a logarithmic axis.
+        ends = np.asarray(axis["range"], dtype=float)
+        log = axis.get("type") == "log"
+        getattr(axes, f"set_{which}lim")(*(10**ends if log else ends))
     elif axis.get("rangemode") == "tozero" and axis.get("type") != "log":
         low, high = getattr(axes, f"get_{which}lim")()
         getattr(axes, f"set_{which}lim")(min(low, 0) if low < 0 else 0, high)

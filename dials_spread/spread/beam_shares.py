@@ -174,6 +174,8 @@ def explained_share(
     use = np.isfinite(x) & np.isfinite(y) & (relative_sigma < LARGEST_SIGMA)
     numbers, group = np.unique(crystal[use], return_inverse=True)
     group, n = group.ravel(), len(numbers)
+    if not np.isfinite(x).any():
+        return _nothing("It is not positive on any image.", 0, 0)
     if use.sum() < FEWEST_IMAGES:
         return _nothing(
             f"{use.sum()} images have both enough spots and this indicator: too few, "

@@ -124,6 +124,24 @@ def posterior_log_s(likelihood: np.ndarray, grid: np.ndarray, mixture: Mixture):
     return mean, np.sqrt(np.maximum(weight @ grid**2 - mean**2, 0))
 
 
+def posterior_sum(likelihood: np.ndarray, grid: np.ndarray, mixture: Mixture):
+    """
+    Give how many reflections have which log s, each spread out over what it may have.
+
+    Args:
+        likelihood: Shape (n, grid), relative to each one's maximum.
+        grid: Shape (grid,), log s.
+        mixture: The mixture, as prior knowledge.
+
+    Returns:
+        Shape (grid,), which sums to n.
+    """
+    taken, _ = _expectation(
+        likelihood, grid, mixture.weight, mixture.centre, mixture.width
+    )
+    return taken.sum(axis=1)
+
+
 def _expectation(likelihood, grid, weight, centre, width):
     """Responsibilities summed over reflections, shape (grid, k); log-likelihood."""
     density = _densities(grid, centre, width)

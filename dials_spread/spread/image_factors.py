@@ -90,6 +90,40 @@ def _factor(image, n_images, weight, intensity, mean):
     return k, below
 
 
+def _alternate(unique, image, n_images, intensity, variance):
+    """
+    Fit factors by least squares, alternating with the means of the reflections.
+
+    Returns:
+        k and its relative σ, shape (n_images,); nan where spots are too few.
+    """
+    several = np.bincount(unique, minlength=1) > 1
+    use = several[unique]
+    unique, image, intensity, variance = (
+        column[use] for column in (unique, image, intensity, variance)
+    )
+    n = np.bincount(image, minlength=n_images)
+    k = _start(image, n_images, intensity)
+    new, below = np.full(n_images, np.nan), np.ones(n_images)
+    for _ in range(ROUNDS if len(image) else 0):
+        scale = k[image]
+        mean = _means(unique, scale, intensity, variance)
+        weight = 1 / (variance + (RELATIVE_ERROR * scale * mean) ** 2)
+        new, below = _factor(image, n_images, weight, intensity, mean)
+        new = np.where(new > 0, new, np.nan)
+        if not np.isfinite(new).any():
+            break
+        new /= np.exp(np.nanmean(np.log(new)))
+        step = np.nanmax(np.abs(np.log(new / k)))
+        k = np.where(np.isfinite(new), new, 1e-6)
+        if step < CONVERGED:
+            break
+    known = (n >= FEWEST_SPOTS) & np.isfinite(new)
+    with np.errstate(divide="ignore"):
+        sigma = np.where(known, 1 / (np.sqrt(below) * k), np.nan)
+    return np.where(known, k, np.nan), sigma
+
+
 def fit_image_factors(
     unique: np.ndarray,
     image: np.ndarray,
@@ -99,7 +133,7 @@ def fit_image_factors(
     rng: np.random.Generator,
 ) -> ImageFactors:
     """
-    Fit a factor for each image by least squares, alternating with the means.
+    Fit a factor for each image, to all reflections and to two halves of them.
 
     Args:
         unique: Shape (n,), number of the unique reflection, from 0.
@@ -113,34 +147,21 @@ def fit_image_factors(
         The factors.
     """
     good = np.isfinite(intensity) & (variance > 0)
-    several = np.bincount(unique[good], minlength=int(unique.max(initial=0)) + 1) > 1
-    good &= several[unique]
-    unique, image = unique[good], image[good]
-    intensity, variance = intensity[good], variance[good]
-    k = _start(image, n_images, intensity)
-    for _ in range(ROUNDS):
-        scale = k[image]
-        mean = _means(unique, scale, intensity, variance)
-        weight = 1 / (variance + (RELATIVE_ERROR * scale * mean) ** 2)
-        new, below = _factor(image, n_images, weight, intensity, mean)
-        new = np.where(new > 0, new, np.nan)
-        new /= np.exp(np.nanmean(np.log(new))) if np.isfinite(new).any() else 1.0
-        step = np.nanmax(np.abs(np.log(new / k)), initial=0)
-        k = np.where(np.isfinite(new), new, 1e-6)
-        if step < CONVERGED:
-            break
-    n = np.bincount(image, minlength=n_images)
-    half = rng.random(len(several)) < 0.5
-    halves = []
-    for side in (half[unique], ~half[unique]):
-        part, _ = _factor(
-            *(image[side], n_images, weight[side], intensity[side], mean[side])
-        )
-        halves.append(np.where((n >= 2 * FEWEST_SPOTS) & (part > 0), part, np.nan))
-    known = (n >= FEWEST_SPOTS) & np.isfinite(new)
-    with np.errstate(divide="ignore"):
-        sigma = np.where(known, 1 / (np.sqrt(below) * k), np.nan)
-    return ImageFactors(np.where(known, k, np.nan), sigma, *halves, n)
+    columns = [c[good] for c in (unique, image, intensity, variance)]
+    half = rng.random(int(unique.max(initial=0)) + 1) < 0.5
+
+    def fit(use):
+        u, i, *rest = (column[use] for column in columns)
+        return _alternate(u, i, n_images, *rest)
+
+    k, sigma = fit(np.ones(len(columns[0]), dtype=bool))
+    return ImageFactors(
+        k=k,
+        relative_sigma=sigma,
+        half_a=fit(half[columns[0]])[0],
+        half_b=fit(~half[columns[0]])[0],
+        n=np.bincount(columns[1], minlength=n_images),
+    )
 
 
 def _start(image, n_images, intensity) -> np.ndarray:

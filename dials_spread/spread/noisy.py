@@ -206,6 +206,7 @@ def analyse_noisy(
     residuals: Residuals,
     scales: np.ndarray,
     rng: np.random.Generator,
+    variance: np.ndarray | None = None,
     cut: float = CUT,
     nproc: int | None = None,
 ) -> NoisySpots:
@@ -217,6 +218,8 @@ def analyse_noisy(
         residuals: Of these.
         scales: Shape (crystals,), what intensities of each crystal are divided by.
         rng: For starts, checks and random removals.
+        variance: Shape (observations,), of counting alone, that residuals were built
+            with; that of the observations by default.
         cut: In standard deviations, for single observations.
         nproc: Threads; all cores by default.
 
@@ -224,9 +227,11 @@ def analyse_noisy(
         The result; where no reflection was observed twice, a reason and little else.
     """
     divisor = scales[observations.crystal]
+    counting = observations.variance if variance is None else variance
     columns = Columns(
         observations.unique,
         observations.intensity / divisor,
+        counting / divisor**2,
         observations.variance / divisor**2,
     )
     spreads = reflection_spreads(residuals, nproc)

@@ -38,12 +38,14 @@ class Columns:
     Attributes:
         unique: Number of the unique reflection, from 0.
         intensity: I.
-        variance: σ², positive.
+        variance: σ², positive, of counting alone where that is known: for s.
+        merging_variance: As the merging program has it: for weights in R_meas.
     """
 
     unique: np.ndarray
     intensity: np.ndarray
     variance: np.ndarray
+    merging_variance: np.ndarray
 
     def __len__(self) -> int:
         return len(self.unique)
@@ -141,7 +143,7 @@ def agreement_of(columns: Columns, start: float) -> dict[str, float]:
     """
     return {
         "s": fit_spread(columns, start),
-        "r_meas": r_meas(columns.unique, columns.intensity, columns.variance),
+        "r_meas": r_meas(columns.unique, columns.intensity, columns.merging_variance),
         "cc_half": cc_half(columns.unique, columns.intensity),
     }
 

@@ -1,0 +1,179 @@
+"""
+Beam, special orientations and noisy spots: all of it at once, each part on request.
+
+Functions:
+    analyse_origins: from observations, tables and raw images
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from dials.array_family import flex
+from dxtbx.model import Experiment
+
+from dials_spread.beam import BeamRegion, measure_beam
+from dials_spread.observations import Observations
+from dials_spread.spread.beam_sources import BeamSources, analyse_beam
+from dials_spread.spread.error_model import counting_variance, relative_terms
+from dials_spread.spread.noisy import NoisySpots, analyse_noisy
+from dials_spread.spread.residuals import build_residuals
+from dials_spread.spread.special import Orientations, analyse_orientations
+
+SWITCHED_OFF = "switched off."
+NOTHING = (
+    "no reflection that is strong enough (mean above three standard deviations) was "
+    "observed twice."
+)
+
+
+@dataclass(frozen=True)
+class OriginChoices:
+    """
+    What a user may choose about beam, special orientations and noisy spots.
+
+    Attributes:
+        beam: Say what explains the differences between images.
+        raw_images: Measure the beam on raw images for it, where they can be read.
+        region: Annulus and disc.
+        orientations: Relate residuals to special orientations.
+        highest_index: Of zone axes.
+        n_extremes: Observations that are listed.
+        noisy_spots: Look for noisy reflections and observations.
+        cut: Standard deviations beyond which an observation is noisy.
+        error_model: Take the relative term of the error model of dials.scale off the
+            variances of scaled data.
+    """
+
+    beam: bool = True
+    raw_images: bool = True
+    region: BeamRegion = field(default_factory=BeamRegion)
+    orientations: bool = True
+    highest_index: int = 5
+    n_extremes: int = 50
+    noisy_spots: bool = True
+    cut: float = 6.0
+    error_model: bool = True
+
+
+@dataclass(frozen=True)
+class OriginAnalysis:
+    """
+    The results; None for a part that was not computed.
+
+    Attributes:
+        beam: What explains the differences between images.
+        orientations: Residuals and special orientations.
+        noisy_spots: Noisy reflections and observations.
+        reasons: Why a part is empty, in one sentence, by its key in the document.
+    """
+
+    beam: BeamSources | None = None
+    orientations: Orientations | None = None
+    noisy_spots: NoisySpots | None = None
+    reasons: dict[str, str] = field(default_factory=dict)
+
+
+def analyse_origins(
+    observations: Observations,
+    experiments: Sequence[Experiment],
+    tables: Sequence[flex.reflection_table],
+    scales: np.ndarray,
+    s: float,
+    choices: OriginChoices,
+    rng: np.random.Generator,
+    folders: Sequence[str] = (),
+    nproc: int | None = None,
+    progress: bool = False,
+) -> OriginAnalysis:
+    """
+    Look for the beam, special orientations and noisy spots behind the spread.
+
+    Args:
+        observations: The observations.
+        experiments: One a crystal.
+        tables: That the observations were built from.
+        scales: Shape (crystals,), what the intensities of each crystal are divided by.
+        s: Excess relative spread over all.
+        choices: What is computed.
+        rng: For draws.
+        folders: Where to look for raw images besides the stored places.
+        nproc: Threads and processes; all cores by default.
+        progress: Show progress bars on a terminal.
+
+    Returns:
+        The results.
+    """
+    names = ("beam", "orientations", "noisy_spots")
+    reasons = {n: SWITCHED_OFF for n in names if not getattr(choices, n)}
+    parts: dict = {}
+    if choices.beam:
+        beam = None
+        if choices.raw_images:
+            where = (observations.images, choices.region, folders, nproc, progress)
+            beam = measure_beam(experiments, tables, *where)
+        parts["beam"] = analyse_beam(observations, tables, beam, rng)
+    variance = observations.variance
+    if choices.error_model and observations.scaled:
+        variance = counting_variance(observations, relative_terms(experiments))
+    counting = replace(observations, variance=variance)
+    residuals = build_residuals(counting, scales)
+    if not len(residuals):
+        reasons = {n: NOTHING for n in names[1:]} | reasons
+        return OriginAnalysis(**parts, reasons=reasons)
+    if choices.orientations:
+        parts["orientations"] = analyse_orientations(
+            *(counting, residuals, s, rng, choices.highest_index, choices.n_extremes)
+        )
+    if choices.noisy_spots:
+        parts["noisy_spots"] = analyse_noisy(
+            *(observations, residuals, scales, rng, variance, choices.cut, nproc)
+        )
+    return OriginAnalysis(**parts, reasons=reasons)
+
+
+def as_documents(analysis: OriginAnalysis) -> dict[str, dict]:
+    """
+    Give the results as parts of the JSON document.
+
+    Args:
+        analysis: The results.
+
+    Returns:
+        By key; for a part that was not computed why.
+    """
+    documents = {}
+    for name in ("beam", "orientations", "noisy_spots"):
+        part = getattr(analysis, name)
+        reason = analysis.reasons.get(name, "")
+        documents[name] = part.as_dict() if part else {"reason": reason}
+    return documents
+
+
+def noisy_of(analysis: OriginAnalysis, which: str) -> np.ndarray:
+    """
+    Say which observations are to be set aside.
+
+    Args:
+        analysis: With noisy spots.
+        which: "cluster", "cut" or "both".
+
+    Returns:
+        Shape (observations,), bool.
+
+    Raises:
+        ValueError: Noisy spots were not looked for.
+    """
+    found = analysis.noisy_spots
+    if found is None:
+        why = analysis.reasons.get("noisy_spots", "")
+        raise ValueError(f"output.filtered: there are no noisy spots: {why}")
+    chosen = np.zeros(len(found.noisy_observations), dtype=bool)
+    if which in ("cluster", "both"):
+        chosen |= found.noisy_reflections
+    if which in ("cut", "both"):
+        chosen |= found.noisy_observations
+    return chosen

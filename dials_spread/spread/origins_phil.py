@@ -1,0 +1,99 @@
+"""
+The parameters of beam, special orientations and noisy spots, for commands to include.
+
+Functions:
+    choices_of: what the extracted scopes say
+"""
+
+from __future__ import annotations
+
+from dials_spread.beam import BeamRegion
+from dials_spread.spread.origins import OriginChoices
+
+PHIL = """
+beam {
+  analyse = True
+    .type = bool
+    .help = "Say how much of the differences between images, before scaling, the beam"
+            "explains."
+  raw_images = True
+    .type = bool
+    .help = "Measure the beam on the raw images, where they can be read; each is read"
+            "once. Without them the background under the spots stands in."
+  annulus = 0.1 0.5
+    .type = floats(size=2, value_min=0)
+    .help = "Inner and outer radius, about the beam, of the annulus whose background"
+            "is measured."
+  disc = 0.03
+    .type = float(value_min=0)
+    .help = "Radius of the disc that holds the direct beam, used on images where no"
+            "pixel of it saturates."
+  unit = *reciprocal_angstrom pixels
+    .type = choice
+    .help = "Unit of these radii."
+  reject = 6.0
+    .type = float(value_min=0)
+    .help = "Leave out pixels of the annulus that are so many standard deviations"
+            "above the others at their radius: spots that nobody predicted. 0 keeps"
+            "them."
+  margin = 1
+    .type = int(value_min=0)
+    .help = "Pixels left out around the box of each predicted or observed spot."
+}
+orientations {
+  analyse = True
+    .type = bool
+    .help = "Relate the size of residuals to zone axes and crystal axes."
+  highest_index = 5
+    .type = int(value_min=1, value_max=20)
+    .help = "Highest u, v or w of the zone axes [uvw] that are considered."
+  n_extremes = 50
+    .type = int(value_min=0)
+    .help = "How many of the most extreme observations are listed."
+}
+noisy_spots {
+  analyse = True
+    .type = bool
+    .help = "Look for reflections that spread more than others and for observations"
+            "far from the rest, and see whether leaving them out helps more than"
+            "leaving out as many at random."
+  cut = 6.0
+    .type = float(value_min=1)
+    .help = "Standard deviations, the usual spread included, from the median of its"
+            "reflection beyond which an observation is noisy."
+  filter = cluster cut *both
+    .type = choice
+    .help = "What output.filtered sets aside: the noisiest cluster of reflections,"
+            "observations beyond the cut, or both."
+}
+"""
+
+
+def choices_of(params, error_model: bool = True) -> OriginChoices:
+    """
+    Give what a user chose.
+
+    Args:
+        params: Extracted from a scope with PHIL in it.
+        error_model: As OriginChoices.error_model.
+
+    Returns:
+        The choices.
+
+    Raises:
+        ValueError: The radii are not in order.
+    """
+    beam, noisy, special = params.beam, params.noisy_spots, params.orientations
+    return OriginChoices(
+        beam=beam.analyse,
+        raw_images=beam.raw_images,
+        region=BeamRegion(
+            tuple(beam.annulus), beam.disc, beam.unit, beam.reject, beam.margin
+        ),
+        orientations=special.analyse,
+        highest_index=special.highest_index,
+        n_extremes=special.n_extremes,
+        noisy_spots=noisy.analyse,
+        cut=noisy.cut,
+        error_model=error_model,
+    )
