@@ -3,14 +3,15 @@ Intervals over crystals.
 
 The observations of one crystal are not independent, so crystals are drawn, not
 observations. Whatever is estimated is a function of sums over crystals, or over pairs of
-crystals, so that a draw is a set of weights and no observation is read again.
+crystals, so that a draw is a set of weights and no observation is read again. A draw
+weights the crystals at random (the Bayesian bootstrap: Rubin (1981), Ann. Stat. 9, 130)
+and loses none of them: with six crystals, as 3D ED often has, drawing with replacement
+mostly leaves two out, and with them the few pairs of crystals of like orientation.
 
 Percentiles of the draws are too close together, and too low, for a variance that a dozen
 crystals determine. The interval is the estimate plus and minus Student's t times the
-bootstrap's standard error, enlarged by √(n/(n-1)) as Hesterberg (2015), Am. Stat. 69, 371,
-advises for few; on a logarithmic scale where the draws are all positive. On simulated
-tables of 16 crystals it holds the truth in 90 to 97 of 100 cases, percentiles or BCa
-intervals in 75 to 95.
+standard error of the draws, enlarged to that of a mean of so few (after Hesterberg
+(2015), Am. Stat. 69, 371), on a logarithmic scale where the draws are all positive.
 
 Functions:
     group_crystals: which crystals are drawn; Groups.draws: how often
@@ -85,12 +86,13 @@ class Groups:
             n_draws: Bootstrap samples; none where there can be no interval.
 
         Returns:
-            Shape (1 + n_draws, n): all crystals once, then how often each was drawn.
+            Shape (1 + n_draws, n): all crystals once, then weights with a mean of one.
         """
         whole = np.ones((1, self.n))
         if not self.enough:
             return whole
-        drawn = rng.multinomial(self.n, np.full(self.n, 1 / self.n), size=n_draws)
+        drawn = rng.exponential(size=(n_draws, self.n))
+        drawn /= drawn.mean(axis=1, keepdims=True)
         return np.concatenate([whole, drawn])
 
 
@@ -138,7 +140,10 @@ def interval(values: np.ndarray, n: int) -> tuple[float, float]:
         return EMPTY
     if not len(drawn) or len(drawn) < 0.5 * (len(values) - 1):
         return EMPTY
-    wide = np.sqrt(n / (n - 1)) * stats.t.ppf(0.5 + LEVEL / 2, n - 1)
+    # The draws of a mean vary by 1/(n + 1) of the variance, the mean by 1/(n - 1). That
+    # of a variance is underestimated further from few: with this, 92 to 97 of 100
+    # intervals hold the variance of 5 to 80 normal deviates.
+    wide = np.sqrt((n + 1) * n) / (n - 2) * stats.t.ppf(0.5 + LEVEL / 2, n - 1)
     positive = estimate > 0 and np.mean(drawn <= 0) < MOST_BELOW_ZERO
     if positive:
         drawn = np.log(np.maximum(drawn, drawn[drawn > 0].min()))

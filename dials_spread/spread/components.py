@@ -30,6 +30,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy.sparse as sp
 
 from dials_spread.spread.bootstrap import EMPTY, Groups, interval
 from dials_spread.spread.factors import (
@@ -40,6 +41,12 @@ from dials_spread.spread.factors import (
 from dials_spread.spread.pair_table import reflection_weights
 from dials_spread.spread.residuals import Residuals, residuals_of_arrays
 from dials_spread.spread.variogram import Variogram
+
+BLOCK = 50
+"""Draws at once, to bound the memory."""
+
+LOWEST = 0.2
+"""Mean of a reflection in a draw, relative to that of all, below which it is not put."""
 
 SOURCES = ("image", "crystal", "orientation", "noise", "rest")
 
@@ -138,13 +145,26 @@ def without_factors(residuals: Residuals, factors: ImageFactors) -> Residuals:
 def _noise(
     residuals: Residuals, groups: Groups, weights: np.ndarray, s: float
 ) -> np.ndarray:
-    """Mean σ²/μ² in each draw, shape (draws,)."""
-    group = groups.of_crystal[residuals.crystal]
+    """Mean σ²/μ² in each draw, with the μ of the draw, shape (draws,)."""
+    start = residuals.start
+    number = np.repeat(np.arange(len(start) - 1), np.diff(start))
     _, square_level = reflection_weights(residuals, s)
-    relative = residuals.variance / np.repeat(square_level, np.diff(residuals.start))
-    total = np.bincount(group, relative, minlength=groups.n)
-    number = np.bincount(group, minlength=groups.n)
-    return (weights @ total) / (weights @ number)
+    cell = (groups.of_crystal[residuals.crystal], number)
+    shape = (groups.n, len(start) - 1)
+    columns = (
+        np.ones(len(residuals)),
+        residuals.intensity / residuals.level,
+        residuals.variance / square_level[number],
+    )
+    count, level, noise = (sp.csr_matrix((c, cell), shape=shape).T for c in columns)
+    found = np.empty(len(weights))
+    for first in range(0, len(weights), BLOCK):
+        block = weights[first : first + BLOCK].T
+        n = count @ block
+        mean = np.maximum((level @ block) / np.where(n > 0, n, 1), LOWEST)
+        total = ((noise @ block) / mean**2).sum(axis=0)
+        found[first : first + BLOCK] = total / n.sum(axis=0)
+    return found
 
 
 def variance_components(
@@ -181,7 +201,7 @@ def variance_components(
         "image": image,
         "crystal": crystal,
         "orientation": variogram.partial_sills,
-        "noise": _noise(residuals, groups, weights, s) / levels**2,
+        "noise": _noise(residuals, groups, weights, s),
         "rest": variogram.rests,
     }
     reasons = {

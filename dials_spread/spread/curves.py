@@ -8,7 +8,7 @@ with the noise of a pair in it. f is the spherical, the exponential or the Gauss
 two the range is where 95 % is reached.
 
 Functions:
-    fitted_bins, why_not: what can be fitted, and if nothing, why
+    fitted_bins, why_not, fold: what can be fitted, and if nothing, why
     choose_shape, fit_curves: the fit
 """
 
@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dials_spread.spread.angle_bins import Binned
-from dials_spread.spread.pair_table import EDGES, N_BINS
+from dials_spread.spread.pair_table import N_BINS
 
 SHAPES = {
     "spherical": lambda x: np.where(x < 1, 1.5 * x - 0.5 * x**3, 1.0),
@@ -56,14 +56,20 @@ class Curves(NamedTuple):
 
 
 def fitted_bins(whole: Binned) -> np.ndarray:
-    """Select the bins up to 90° that have pairs enough, shape (N_BINS,)."""
-    return (whole.count[0] >= FEWEST_PAIRS) & (EDGES[1:] <= 90)
+    """Select the bins that have pairs enough, shape (N_BINS,)."""
+    return whole.count[0] >= FEWEST_PAIRS
+
+
+def fold(data: Binned) -> Binned:
+    """Take beams from opposite sides as alike: an angle θ beyond 90° is 180° - θ."""
+    return data._replace(angle=np.minimum(data.angle, 180 - data.angle))
 
 
 def why_not(whole: Binned) -> str:
     """Say why nugget and sill cannot be fitted; empty where they can."""
     chosen = fitted_bins(whole)
     angle = whole.angle[0][chosen]
+    angle = angle[angle <= 90]
     few = f"(a bin takes {FEWEST_PAIRS})"
     if not len(angle):
         return f"no angle has enough pairs of observations {few}."
@@ -106,31 +112,40 @@ def _least_squares(
     return Curves(*best), lowest
 
 
-def choose_shape(whole: Binned, noise: float) -> tuple[str, np.ndarray]:
+def choose_shape(whole: Binned, noise: float) -> tuple[str, bool, np.ndarray]:
     """
     Choose the form of the curve, and the weight of each bin.
+
+    By reciprocity, beams from opposite sides give one intensity; if the data say so,
+    angles beyond 90° are folded back, which doubles the pairs of like orientation.
 
     Args:
         whole: Variogram of all crystals, one draw.
         noise: Mean variance of a relative intensity from counting, ν.
 
     Returns:
-        The form that fits best, and 1/(γ + ν)² by bin, shape (N_BINS,), by which the
-        sums of weights are multiplied.
+        The form that fits best; whether it does with beams from opposite sides taken as
+        alike; and 1/(γ + ν)² by bin, shape (N_BINS,), by which the sums of weights are
+        multiplied.
     """
     chosen = fitted_bins(whole)
     mean = np.average(whole.gamma[0][chosen], weights=whole.weight[0][chosen])
     level = np.full(N_BINS, max(mean, 0) + noise)
-    shape = "spherical"
+    shape, folded = "spherical", False
     for _ in range(3):
-        fits = {s: _least_squares(s, whole, chosen, 1 / level**2) for s in SHAPES}
-        shape = min(fits, key=lambda s: fits[s][1][0])
-        curve = fits[shape][0]
-        x = SHAPES[shape](np.nan_to_num(whole.angle[0]) / curve.range[0])
+        fits = {
+            (s, f): _least_squares(s, fold(whole) if f else whole, chosen, level**-2.0)
+            for s in SHAPES
+            for f in (False, True)
+        }
+        shape, folded = min(fits, key=lambda k: fits[k][1][0])
+        curve = fits[shape, folded][0]
+        angle = (fold(whole) if folded else whole).angle[0]
+        x = SHAPES[shape](np.nan_to_num(angle) / curve.range[0])
         fitted = curve.nugget[0] + curve.partial_sill[0] * x
         # Never far below the mean: a bin with a value near zero by chance must not rule.
         level = np.maximum(fitted, 0.1 * max(mean, 0)) + noise
-    return shape, 1 / level**2
+    return shape, folded, level**-2.0
 
 
 def fit_curves(data: Binned, chosen: np.ndarray, bin_weight: np.ndarray) -> Curves:

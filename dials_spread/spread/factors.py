@@ -225,7 +225,8 @@ def factor_variances(moments: CrystalMoments, weights: np.ndarray) -> np.ndarray
     n, one, two, product, share, within, freedom = (weights @ m for m in moments)
     with np.errstate(divide="ignore", invalid="ignore"):
         image = np.where(freedom > 0.5, within / freedom, np.nan)
-        between = (product - one * two / n) / (n - 1)
+        spread = n - np.square(weights) @ moments.count / n
+        between = (product - one * two / n) / spread
         left = np.where(np.isfinite(image), image, 0.0) * share / n
         crystal = np.where(n > 1.5, between - left, np.nan)
     return np.array([np.mean(image, axis=-1), np.mean(crystal, axis=-1)])

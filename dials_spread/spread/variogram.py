@@ -28,6 +28,7 @@ from dials_spread.spread.curves import (
     choose_shape,
     fit_curves,
     fitted_bins,
+    fold,
     why_not,
 )
 from dials_spread.spread.pair_table import BETWEEN, EDGES, WITHIN, PairTable
@@ -50,6 +51,8 @@ class Variogram:
         pairs: Pairs of observations.
         crystals: Crystals that these come from.
         shape: Form of the curve, empty without one.
+        opposite_alike: Whether the curve takes beams from opposite sides as alike,
+            because that fits better; None without a curve.
         nugget, sill, range: Of the curve, each with (value, low, high); range in degrees.
         share: Part of the sill that depends on the orientation, likewise.
         reason: Why there is no curve, in one sentence, or nothing.
@@ -71,6 +74,7 @@ class Variogram:
     pairs: np.ndarray
     crystals: np.ndarray
     shape: str
+    opposite_alike: bool | None
     nugget: tuple[float, float, float]
     sill: tuple[float, float, float]
     range: tuple[float, float, float]
@@ -153,6 +157,7 @@ def _no_curve(data: Binned) -> dict:
     unknown = (np.nan, *EMPTY)
     return {
         "shape": "",
+        "opposite_alike": None,
         **dict.fromkeys(("nugget", "sill", "range", "share"), unknown),
         "partial_sills": np.full(len(total), np.nan),
         "rests": np.divide(mean, total, np.full(len(total), np.nan), where=total > 0),
@@ -161,13 +166,15 @@ def _no_curve(data: Binned) -> dict:
 
 def _with_curve(data: Binned, whole: Binned, noise: float, n: int) -> dict:
     """Fit every draw."""
-    shape, bin_weight = choose_shape(whole, noise)
+    shape, folded, bin_weight = choose_shape(whole, noise)
+    data = fold(data) if folded else data
     curves = fit_curves(data, fitted_bins(whole), bin_weight)
     sill = curves.nugget + curves.partial_sill
     with np.errstate(divide="ignore", invalid="ignore"):
         share = np.where(sill > 0, curves.partial_sill / sill, np.nan)
     return {
         "shape": shape,
+        "opposite_alike": folded,
         "nugget": _estimate(curves.nugget, n),
         "sill": _estimate(sill, n),
         "range": _estimate(curves.range, n),

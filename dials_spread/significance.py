@@ -1,0 +1,161 @@
+"""
+Do matched images agree better than chance?
+
+What stands between the pairs of images and the test of their common spots: the
+intensities on one scale, without the factor of each image, so that the pattern of the
+spots is tested and not their brightness.
+
+Functions:
+    assess_matches: likelihood ratio, p- and q-value of each pair
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dials_spread.incidence import Incidence
+from dials_spread.pairs import Matches
+from dials_spread.pairs.shared import shared_reflections
+from dials_spread.spread.analysis import SpreadAnalysis, SpreadChoices
+from dials_spread.spread.likelihood import fit_correlation, pair_ratios
+from dials_spread.spread.pools import CommonSpots, benjamini_hochberg, build_pools
+
+MOST_FITTED = 20_000
+"""Pairs behind the correlation."""
+
+SMALLEST_FACTOR = 0.05
+"""Images with a smaller factor are left as they are."""
+
+ACCEPTED = 0.05
+"""False discovery rate of the pairs that are counted as better than chance."""
+
+
+@dataclass(frozen=True)
+class Significance:
+    """
+    Whether matched pairs agree better than chance; arrays of length n, nan where unknown.
+
+    Attributes:
+        log_likelihood_ratio: Of a shared part of the spread against none.
+        p_value: By permutation.
+        q_value: False discovery rate, of the pairs tested.
+        correlation: ρ, the part of the spread that matched images share.
+        permutations: Most of them for a pair.
+        n_tested: Pairs.
+        n_accepted: Pairs with a false discovery rate up to 5 %.
+        reason: Why there is nothing, in one sentence, or nothing.
+    """
+
+    log_likelihood_ratio: np.ndarray
+    p_value: np.ndarray
+    q_value: np.ndarray
+    correlation: float = np.nan
+    permutations: int = 0
+    n_tested: int = 0
+    n_accepted: int = 0
+    reason: str = ""
+
+    def as_dict(self) -> dict:
+        """Give what is not of single pairs."""
+        names = ("correlation", "permutations", "n_tested", "n_accepted", "reason")
+        return {name: getattr(self, name) for name in names}
+
+
+def _nothing(n: int, reason: str) -> Significance:
+    unknown = np.full(n, np.nan)
+    return Significance(unknown, unknown.copy(), unknown.copy(), reason=reason)
+
+
+def _image_factors(spread: SpreadAnalysis, n_images: int) -> np.ndarray:
+    """The factor of each image, 1 where unknown, shape (images,)."""
+    factor = np.ones(n_images)
+    if spread.factors is not None:
+        found = spread.factors.factor
+        known = np.flatnonzero(np.isfinite(found) & (found > SMALLEST_FACTOR))
+        factor[known] = found[known]
+    return factor
+
+
+def assess_matches(
+    incidence: Incidence,
+    matches: Matches,
+    spread: SpreadAnalysis,
+    choices: SpreadChoices,
+    rng: np.random.Generator,
+    nproc: int | None = None,
+) -> Significance:
+    """
+    Test each matched pair against chance.
+
+    Args:
+        incidence: With all crystals on one scale.
+        matches: n pairs, best first.
+        spread: For s and the factors of images.
+        choices: How many pairs, how many permutations.
+        rng: For the permutations.
+        nproc: Threads; all cores by default.
+
+    Returns:
+        The results, in the order of the pairs.
+    """
+    if not choices.likelihood:
+        return _nothing(len(matches), "switched off.")
+    if not len(matches):
+        return _nothing(0, "there are no matched pairs.")
+    if not spread.s > 0:
+        return _nothing(
+            len(matches),
+            "there is no spread beyond the known errors that two images could share.",
+        )
+    n = min(len(matches), choices.max_tested)
+    factor = np.repeat(_image_factors(spread, len(incidence)), incidence.counts)
+    intensity, variance = incidence.intensity / factor, incidence.variance / factor**2
+    spots = _common_spots(incidence, matches, n, intensity, variance)
+    pools = build_pools(incidence.indptr, incidence.unique, intensity, variance)
+    fitted = spots._replace(
+        start=spots.start[: MOST_FITTED + 1], image_a=spots.image_a[:MOST_FITTED]
+    )
+    rho = fit_correlation(fitted, pools, spread.s, nproc)
+    ratio, p = pair_ratios(
+        spots, pools, spread.s, rho, rng, choices.permutations, nproc
+    )
+    result = _nothing(len(matches), "")
+    result.log_likelihood_ratio[:n], result.p_value[:n] = ratio, p
+    q = benjamini_hochberg(result.p_value)
+    return Significance(
+        result.log_likelihood_ratio,
+        result.p_value,
+        q,
+        correlation=rho,
+        permutations=choices.permutations,
+        n_tested=int(np.isfinite(p).sum()),
+        n_accepted=int((q <= ACCEPTED).sum()),
+    )
+
+
+def _common_spots(
+    incidence: Incidence,
+    matches: Matches,
+    n: int,
+    intensity: np.ndarray,
+    variance: np.ndarray,
+) -> CommonSpots:
+    """The common spots of the first n pairs."""
+    shared = shared_reflections(
+        incidence,
+        matches.image_a[:n],
+        matches.image_b[:n],
+        matches.operator[:n],
+        matches.n_common[:n],
+    )
+    return CommonSpots(
+        start=shared.start,
+        image_a=matches.image_a[:n].astype(np.int64),
+        unique=incidence.unique[shared.on_a].astype(np.int64),
+        intensity_a=intensity[shared.on_a],
+        variance_a=variance[shared.on_a],
+        intensity_b=intensity[shared.on_b],
+        variance_b=variance[shared.on_b],
+    )
