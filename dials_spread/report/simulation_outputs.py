@@ -27,6 +27,7 @@ from dials_spread.report.simulation_summary import (
     summarise_simulation,
 )
 from dials_spread.simulation.charges import ChargeEffect
+from dials_spread.simulation.structure_factors import separate_charges
 from dials_spread.simulation.structure_files import write_cif
 
 logger = logging.getLogger("dials.spread.simulation_outputs")
@@ -44,6 +45,7 @@ def structure_document(name: str, structure: xray.structure) -> dict:
         Cell, symmetry and contents.
     """
     group = structure.space_group()
+    neutral = separate_charges(structure)[0]
     return {
         "name": name,
         "unit_cell": structure.unit_cell().parameters(),
@@ -53,7 +55,7 @@ def structure_document(name: str, structure: xray.structure) -> dict:
         "atoms_in_asymmetric_unit": structure.scatterers().size(),
         "unit_cell_contents": {
             symbol: round(n, 3)
-            for symbol, n in sorted(structure.unit_cell_content().items())
+            for symbol, n in sorted(neutral.unit_cell_content().items())
         },
         "anisotropic": int(structure.scatterers().extract_use_u_aniso().count(True)),
     }
@@ -118,14 +120,15 @@ def log_summary(summary: SimulationSummary, wave: str) -> None:
     if wave == "dynamical":
         logger.info(
             "Multiple scattering alone makes merged amplitudes differ from the kinematic "
-            "ones by R1 = %.3f; as recorded, with noise and unscaled images, R1 = %.3f.",
+            "ones by R1 = %.3f;\nas recorded, with noise and images not scaled, R1 = %.3f. "
+            "Crystals are scaled to the\nkinematic amplitudes, then merged.",
             merged["r1_dynamical"],
             merged["r1_observed"],
         )
     else:
         logger.info(
             "No multiple scattering: recorded amplitudes differ from the kinematic ones "
-            "by noise alone, R1 = %.3f after merging.",
+            "by noise\nalone, R1 = %.3f after merging.",
             merged["r1_observed"],
         )
     if summary.recorded < 0.99:
@@ -159,7 +162,7 @@ def write_simulation(
         provenance: Command, files and parameters.
         output: Names of files, as the command's ``output`` scope.
         log: What has been logged.
-        name: Of the structure; a random one is written to output.structure.
+        name: Of the structure.
         wave: dynamical or kinematic.
         effect: What charges change, where there are any.
 
@@ -179,8 +182,9 @@ def write_simulation(
             texts[output.html] = charges_page(document, effect)
     if output.json:
         texts[output.json] = write_json(document)
-    if output.structure and name == "random":
-        texts[output.structure] = write_cif(structure, "random")
+    if output.structure:
+        # A CIF knows no partial charges; the parameters say what they are.
+        texts[output.structure] = write_cif(separate_charges(structure)[0], "random")
     write_through(output.experiments, experiments.as_file)
     write_through(output.reflections, reflections.as_file)
     for filename, text in texts.items():

@@ -21,6 +21,9 @@ from dials_spread.thickness.search import NEAR_THE_END, fine_grid
 
 logger = logging.getLogger("dials.spread.thickness")
 
+# A path from this part of the greatest simulated thickness is at the end of the range.
+NEARLY = 0.96
+
 
 def fit_crystal(
     task: Task, prepared: Prepared, rng: np.random.Generator
@@ -45,7 +48,22 @@ def fit_crystal(
         path = found.shape.path(prepared.passages.phi) * (1 + found.shape.within)
         if np.nanmax(path) < NEAR_THE_END * grid[-1]:
             break
+    else:
+        _warn_at_the_end(prepared, found, float(np.nanmax(path)), grid[-1])
     return curves, found
+
+
+def _warn_at_the_end(
+    prepared: Prepared, found: ShapeFit, longest: float, end: float
+) -> None:
+    """Say that a thicker crystal might agree better."""
+    if longest > NEARLY * end:
+        logger.warning(
+            "Crystal %d: the best thickness, %.0f Å, is at the end of the range that was "
+            "searched. A thicker one might agree better (measured.range), or none does.",
+            prepared.number,
+            found.shape.thickness,
+        )
 
 
 def _fit(
