@@ -100,6 +100,7 @@ def associate(
     weight: np.ndarray,
     crystal: np.ndarray,
     rng: np.random.Generator,
+    n_permutations: int = PERMUTATIONS,
 ) -> list[Association]:
     """
     Correlate the size of residuals with angles.
@@ -110,6 +111,7 @@ def associate(
         weight: Shape (images,), observations behind it.
         crystal: Shape (images,), increasing.
         rng: For the permutations.
+        n_permutations: Most that are drawn; a fifth of it for many images.
 
     Returns:
         One for each angle, without p where crystals are too few.
@@ -119,22 +121,26 @@ def associate(
     n = len(numbers)
     drawn = np.empty((0, n), dtype=int)
     if n >= FEWEST_CRYSTALS:
-        most = PERMUTATIONS if len(crystal) <= MOST_IMAGES else PERMUTATIONS // 5
-        drawn = crystal_permutations(n, rng, most)
-    sources = [exchanged_images(crystal, p) for p in drawn]
+        few = len(crystal) > MOST_IMAGES
+        drawn = crystal_permutations(
+            n, rng, n_permutations // 5 if few else n_permutations
+        )
     weight = weight[use].astype(float)
     y = _standardised(stats.rankdata(residual[use]), weight)
     found = []
-    for name, angle in angles.items():
-        ranks = stats.rankdata(angle[use]) if use.any() else np.empty(0)
-        seen = _correlation(ranks, y, weight)
-        by_chance = np.array([_correlation(ranks[s], y, weight) for s in sources])
-        p = np.nan
-        if len(sources) and np.isfinite(seen):
-            p = (1 + np.sum(np.abs(by_chance) >= abs(seen) - 1e-12)) / (1 + len(drawn))
-        found.append(
-            Association(name, seen, p, np.nan, int(use.sum()), n, len(sources))
-        )
+    ranks = {name: stats.rankdata(angle[use]) for name, angle in angles.items()}
+    by_chance = {name: np.empty(len(drawn)) for name in ranks}
+    for k, permutation in enumerate(drawn):
+        source = exchanged_images(crystal, permutation)
+        for name, rank in ranks.items():
+            by_chance[name][k] = _correlation(rank[source], y, weight)
+    for name, rank in ranks.items():
+        seen, p = _correlation(rank, y, weight), np.nan
+        if len(drawn) and np.isfinite(seen):
+            as_strong = np.sum(np.abs(by_chance[name]) >= abs(seen) - 1e-12)
+            p = (1 + as_strong) / (1 + len(drawn))
+        counts = (int(use.sum()), n, len(drawn))
+        found.append(Association(name, seen, p, np.nan, *counts))
     return _with_q_values(found)
 
 
@@ -148,9 +154,15 @@ def _standardised(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 def _correlation(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> float:
-    if not len(x):
+    """Weighted, of any x with a standardised y."""
+    total = weight.sum()
+    if not total > 0:
         return np.nan
-    return float(np.average(_standardised(x, weight) * y, weights=weight))
+    mean = x @ weight / total
+    variance = (x * x) @ weight / total - mean**2
+    if not variance > 1e-9 * max(mean**2, 1):
+        return np.nan
+    return float((x * y) @ weight / total / np.sqrt(variance))
 
 
 def _with_q_values(found: list[Association]) -> list[Association]:

@@ -226,28 +226,15 @@ def analyse_noisy(
     Returns:
         The result; where no reflection was observed twice, a reason and little else.
     """
-    divisor = scales[observations.crystal]
-    counting = observations.variance if variance is None else variance
-    columns = Columns(
-        observations.unique,
-        observations.intensity / divisor,
-        counting / divisor**2,
-        observations.variance / divisor**2,
-    )
+    columns = _columns(observations, scales, variance)
     spreads = reflection_spreads(residuals, nproc)
     mixtures, n_clusters, p, cluster, expected, reason = _clusters_of(
         spreads, residuals, rng, nproc
     )
-    start = robust = 0.0
-    if len(residuals):
-        start = float(most_likely(spreads.log_likelihood.sum(axis=0)))
-        zero = np.zeros(len(residuals), dtype=int)
-        robust = float(robust_spread(deviations(residuals), zero, 1)[0])
+    start, robust = _overall(residuals, spreads)
+    noisiest = spreads.unique[(cluster == n_clusters - 1) & (n_clusters > 1)]
+    in_cluster = np.isin(columns.unique, noisiest)
     judged = np.isin(columns.unique, spreads.unique)
-    in_cluster = np.zeros(len(columns), dtype=bool)
-    if n_clusters > 1:
-        noisiest = spreads.unique[cluster == n_clusters - 1]
-        in_cluster = np.isin(columns.unique, noisiest)
     far = beyond_cut(columns, robust, cut)
     several = np.bincount(columns.unique)[columns.unique] >= FEWEST_FOR_CUT
     d = observations.d_spacing[spreads.unique]
@@ -260,28 +247,52 @@ def analyse_noisy(
         n_clusters=n_clusters,
         check_p=p,
         cluster=cluster,
-        dependence={
-            "intensity": dependence_on(spreads, spreads.level),
-            "d_spacing": dependence_on(spreads, d),
-            "multiplicity": dependence_on(spreads, spreads.number.astype(float)),
-        },
+        dependence=_dependences(spreads, d),
         noisy_reflections=in_cluster,
         noisy_observations=far,
         cut=cut,
-        remove_cluster=_effect(columns, in_cluster, judged, True, start, rng)
-        if n_clusters > 1
-        else no_removal(reason or "There is one cluster: no noisiest one."),
-        remove_cut=_effect(columns, far, several, False, start, rng)
-        if len(residuals)
-        else no_removal(reason),
+        remove_cluster=_effect(
+            *(columns, in_cluster, judged, True, start, rng),
+            reason or "There is one cluster: no noisiest one.",
+        ),
+        remove_cut=_effect(
+            *(columns, far, several, False, start, rng),
+            "No observation is that far from the median of its reflection.",
+        ),
         reason=reason,
     )
 
 
-def _effect(columns, removed, eligible, whole, start, rng) -> Removal:
-    """As effect_of_removal, with a sentence where nothing is to be left out."""
+def _dependences(spreads: ReflectionSpreads, d: np.ndarray) -> dict[str, dict]:
+    number = spreads.number.astype(float)
+    quantities = {"intensity": spreads.level, "d_spacing": d, "multiplicity": number}
+    return {name: dependence_on(spreads, x) for name, x in quantities.items()}
+
+
+def _columns(
+    observations: Observations, scales: np.ndarray, variance: np.ndarray | None
+) -> Columns:
+    divisor = scales[observations.crystal]
+    counting = observations.variance if variance is None else variance
+    return Columns(
+        observations.unique,
+        observations.intensity / divisor,
+        counting / divisor**2,
+        observations.variance / divisor**2,
+    )
+
+
+def _overall(residuals: Residuals, spreads: ReflectionSpreads) -> tuple[float, float]:
+    """s of all, and its robust twin; zero without residuals."""
+    if not len(residuals):
+        return 0.0, 0.0
+    zero = np.zeros(len(residuals), dtype=int)
+    robust = robust_spread(deviations(residuals), zero, 1)[0]
+    return float(most_likely(spreads.log_likelihood.sum(axis=0))), float(robust)
+
+
+def _effect(columns, removed, eligible, whole, start, rng, reason) -> Removal:
+    """As effect_of_removal; the reason where nothing is to be left out."""
     if not removed.any():
-        return no_removal(
-            "No observation is that far from the median of its reflection."
-        )
+        return no_removal(reason)
     return effect_of_removal(columns, removed, eligible, whole, start, rng)

@@ -122,7 +122,7 @@ def analyse_origins(
     counting = replace(observations, variance=variance)
     residuals = build_residuals(counting, scales)
     if not len(residuals):
-        reasons = {n: NOTHING for n in names[1:]} | reasons
+        reasons = {**dict.fromkeys(names[1:], NOTHING), **reasons}
         return OriginAnalysis(**parts, reasons=reasons)
     if choices.orientations:
         parts["orientations"] = analyse_orientations(

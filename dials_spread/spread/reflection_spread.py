@@ -98,6 +98,18 @@ def tail_weight(data: Deviations, cell: np.ndarray, s: np.ndarray) -> float:
     return float(max(np.average(unbiased, weights=n), 0.0))
 
 
+def _crossing(flat: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """Where each row first comes within ONE_SIGMA of its highest, between points."""
+    near = flat >= -ONE_SIGMA
+    first = near.argmax(axis=1)
+    before = np.maximum(first - 1, 0)
+    row = np.arange(len(flat))
+    a, b = flat[row, before], flat[row, first]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        part = np.where(b > a, (-ONE_SIGMA - a) / (b - a), 1.0)
+    return grid[before] + np.clip(part, 0, 1) * (grid[first] - grid[before])
+
+
 def reflection_spreads(
     residuals: Residuals, nproc: int | None = None
 ) -> ReflectionSpreads:
@@ -125,14 +137,13 @@ def reflection_spreads(
     tails = tail_weight(data, cell, np.nan_to_num(s)) if len(unique) else 0.0
     power = (number - 1) / number / (1 + 0.5 * tails)
     flat = (table - table.max(axis=1, keepdims=True)) * power[:, None]
-    near = flat >= -ONE_SIGMA
     return ReflectionSpreads(
         unique=unique,
         number=number,
         level=residuals.level[first],
         s=s,
-        low=GRID[near.argmax(axis=1)],
-        high=GRID[len(GRID) - 1 - near[:, ::-1].argmax(axis=1)],
+        low=_crossing(flat, GRID),
+        high=_crossing(flat[:, ::-1], GRID[::-1]),
         likelihood=np.exp(flat[:, 1:]),
         log_likelihood=table,
         tails=tails,
@@ -148,12 +159,18 @@ def dependence_on(spreads: ReflectionSpreads, values: np.ndarray) -> dict:
         values: Shape (n,).
 
     Returns:
-        Medians of values, s, and number of reflections in bins of equally many; and
+        Medians of values, s, and number of reflections in bins of about equally many; and
         Spearman's correlation of s with the values, with its p-value.
     """
+    if not len(values):
+        nothing = np.empty(0)
+        none = {"correlation": np.nan, "p_value": np.nan}
+        return {"value": nothing, "s": nothing, "n_reflections": nothing, **none}
     n_bins = min(BINS, max(len(values) // REFLECTIONS_PER_BIN, 1))
-    bins = np.array_split(np.argsort(values, kind="stable"), n_bins)
-    bins = [b for b in bins if len(b)]
+    # Equal values stay together.
+    edges = np.unique(np.quantile(values, np.linspace(0, 1, n_bins + 1)[1:-1]))
+    number = np.searchsorted(edges, values, side="right")
+    bins = [np.flatnonzero(number == k) for k in np.unique(number)]
     correlation = p = np.nan
     if len(values) > 2 and np.ptp(values) > 0 and np.ptp(spreads.s) > 0:
         correlation, p = stats.spearmanr(spreads.s, values)

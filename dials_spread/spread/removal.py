@@ -17,7 +17,7 @@ import numpy as np
 
 from dials_spread.spread.merging import cc_half, r_meas
 from dials_spread.spread.residuals import residuals_of_arrays
-from dials_spread.spread.size import deviations
+from dials_spread.spread.size import deviations, likelihood_table
 
 DRAWS = 100
 """Random removals."""
@@ -25,7 +25,15 @@ DRAWS = 100
 MOST_OBSERVATIONS = 300_000
 """With more, reflections are sampled: 100 draws shall take seconds."""
 
-SCORING_STEPS = 12
+STEP = 0.1
+"""In log s, between the points of which a parabola is laid through three."""
+
+POINTS = 5
+
+ROUNDS = 40
+
+ZERO = 2e-3
+"""An s that no data tell from zero."""
 
 STATISTICS = ("s", "r_meas", "cc_half")
 
@@ -99,14 +107,14 @@ def no_removal(reason: str, n_removed: int = 0) -> Removal:
 
 def fit_spread(columns: Columns, start: float) -> float:
     """
-    Fit the excess spread by Fisher scoring.
+    Fit the excess spread by climbing from where it was before.
 
     Args:
         columns: Observations.
         start: s to begin with, near the solution.
 
     Returns:
-        s of highest likelihood as in spread.size, without its grid; nan without a
+        s of highest likelihood as in spread.size, zero below ZERO; nan without a
         reflection that was observed twice.
     """
     zero = np.zeros(len(columns), dtype=int)
@@ -115,19 +123,20 @@ def fit_spread(columns: Columns, start: float) -> float:
     )
     if not len(residuals):
         return np.nan
-    data = deviations(residuals)
-    v = max(start, 1e-3) ** 2
-    for _ in range(SCORING_STEPS):
-        shrink = 1 + v / data.n_all
-        total = data.known + v * data.unknown / shrink
-        slope = data.unknown / shrink**2 / total
-        step = np.sum(slope * (data.square - total) / total) / np.sum(slope**2)
-        new = np.clip(v + step, 0.2 * v, 5 * v + 1e-8)
-        if abs(new - v) < 1e-5 * v or new < 1e-10:
-            v = new
-            break
-        v = new
-    return float(np.sqrt(v)) if v > 1e-10 else 0.0
+    data, cell = deviations(residuals), np.zeros(len(residuals), dtype=int)
+    centre = np.log(max(start, ZERO))
+    for _ in range(ROUNDS):
+        grid = np.exp(centre + STEP * (np.arange(POINTS) - POINTS // 2))
+        y = likelihood_table(data, cell, 1, grid=grid)[0]
+        best = int(y.argmax())
+        if 0 < best < POINTS - 1:
+            left, top, right = y[best - 1 : best + 2]
+            shift = 0.5 * (left - right) / (left - 2 * top + right)
+            return float(grid[best] * np.exp(STEP * shift))
+        centre = np.log(grid[best])
+        if grid[best] <= ZERO:
+            return 0.0
+    return float(np.exp(centre))
 
 
 def agreement_of(columns: Columns, start: float) -> dict[str, float]:

@@ -35,6 +35,8 @@ from dials_spread.threads import run_blocks
 GRID = np.concatenate([[0.0], np.geomspace(2e-3, 10.0, 64)])
 """Values of s that are tried; between them a parabola is laid through three."""
 
+STEP = float(np.log(GRID[2] / GRID[1]))
+
 MEDIAN_SQUARE = float(stats.chi2.ppf(0.5, 1))
 """Half of all squared standard normal deviates are below."""
 
@@ -118,6 +120,7 @@ def likelihood_table(
     cell: np.ndarray,
     n_cells: int,
     nproc: int | None = None,
+    grid: np.ndarray = GRID,
 ) -> np.ndarray:
     """
     Tabulate the log-likelihood of s in each cell.
@@ -127,19 +130,35 @@ def likelihood_table(
         cell: Shape (n,), the cell of each.
         n_cells: Number of cells.
         nproc: Threads; all cores by default.
+        grid: Shape (values,), values of s.
 
     Returns:
-        Shape (n_cells, len(GRID)); zero for an empty cell.
+        Shape (n_cells, len(grid)); zero for an empty cell.
     """
-    table = np.zeros((len(GRID), n_cells))
+    table = np.zeros((len(grid), n_cells))
     columns = [np.ascontiguousarray(c, dtype=np.float64) for c in data]
     cell = np.ascontiguousarray(cell, dtype=np.int64)
 
     def fill(first, stop):
-        _tabulate(first, stop, *columns, cell, GRID, table)
+        _tabulate(first, stop, *columns, cell, grid, table)
 
-    run_blocks(fill, len(GRID), 4, nproc)
+    run_blocks(fill, len(grid), 4, nproc)
     return table.T
+
+
+def _parabola(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lay a parabola through the three points about the highest: s and curvature."""
+    best = table.argmax(axis=-1)
+    middle = np.clip(best, 2, len(GRID) - 2)
+    y = [
+        np.take_along_axis(table, (middle + k)[..., None], axis=-1)[..., 0]
+        for k in (-1, 0, 1)
+    ]
+    curvature = y[0] - 2 * y[1] + y[2]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shift = np.where(curvature < 0, 0.5 * (y[0] - y[2]) / curvature, 0.0)
+    s = GRID[middle] * np.exp(STEP * np.clip(shift, -1, 1))
+    return np.where(best == 0, 0.0, s), np.where(best == 0, 0.0, curvature)
 
 
 def most_likely(table: np.ndarray) -> np.ndarray:
@@ -152,19 +171,7 @@ def most_likely(table: np.ndarray) -> np.ndarray:
     Returns:
         Shape (...): 0 where the known errors suffice; nan for an empty cell.
     """
-    best = table.argmax(axis=-1)
-    middle = np.clip(best, 2, len(GRID) - 2)
-    y = [
-        np.take_along_axis(table, (middle + k)[..., None], axis=-1)[..., 0]
-        for k in (-1, 0, 1)
-    ]
-    curvature = y[0] - 2 * y[1] + y[2]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        shift = np.where(curvature < 0, 0.5 * (y[0] - y[2]) / curvature, 0.0)
-    step = np.log(GRID[2] / GRID[1])
-    s = GRID[middle] * np.exp(step * np.clip(shift, -1, 1))
-    s = np.where(best == 0, 0.0, s)
-    return np.where(np.ptp(table, axis=-1) > 0, s, np.nan)
+    return np.where(np.ptp(table, axis=-1) > 0, _parabola(table)[0], np.nan)
 
 
 def likelihood_interval(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -181,11 +188,17 @@ def likelihood_interval(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         Low and high ends of the 95 % interval, shape (cells,).
     """
     drop = table.max(axis=-1, keepdims=True) - DROP - table
-    low, high = (
-        _crossing(d, g) for d, g in ((drop, GRID), (drop[:, ::-1], GRID[::-1]))
-    )
+    ends = [_crossing(d, g) for d, g in ((drop, GRID), (drop[:, ::-1], GRID[::-1]))]
+    # A peak narrower than the grid is a parabola.
+    s, curvature = _parabola(table)
+    width = STEP * np.sqrt(2 * DROP / np.maximum(-curvature, 1e-9))
+    narrow = (s > 0) & (width < 1.5 * STEP)
     filled = np.ptp(table, axis=-1) > 0
-    return np.where(filled, low, np.nan), np.where(filled, high, np.nan)
+    low, high = (
+        np.where(filled, np.where(narrow, s * np.exp(sign * width), end), np.nan)
+        for sign, end in zip((-1, 1), ends)
+    )
+    return low, high
 
 
 def _crossing(drop: np.ndarray, grid: np.ndarray) -> np.ndarray:

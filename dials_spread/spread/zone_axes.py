@@ -42,7 +42,7 @@ def zone_axes(highest: int = HIGHEST_INDEX) -> np.ndarray:
     uvw = uvw[np.gcd.reduce(uvw, axis=1) == 1]
     first = np.take_along_axis(uvw, (uvw != 0).argmax(axis=1)[:, None], axis=1)[:, 0]
     uvw = uvw[first > 0]
-    order = np.lexsort((*(-uvw.T), np.abs(uvw).sum(axis=1), np.abs(uvw).max(axis=1)))
+    order = np.lexsort((*-uvw.T, np.abs(uvw).sum(axis=1), np.abs(uvw).max(axis=1)))
     return uvw[order]
 
 
