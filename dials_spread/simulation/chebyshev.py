@@ -14,7 +14,7 @@ import numpy as np
 from scipy.fft import dct
 
 # Expansion coefficients below these are dropped.
-TOLERANCE = {"double": 1e-12, "single": 1e-7}
+TOLERANCE = {"double": 1e-12, "single": 1e-6}
 
 _REAL = {"double": np.float64, "single": np.float32}
 _COMPLEX = {"double": np.complex128, "single": np.complex64}
@@ -197,42 +197,53 @@ def _expansion_vectors(
     """
     T_k(X) applied to the direct beam, where matrix and diagonal make up 2X.
 
+    The vectors are rows here, which the matrix product is faster with.
+
     Returns:
-        The rows asked for, of shape (n_terms, r, m), real where the matrix is.
+        The beams asked for, of shape (n_terms, m, r), real where the matrix is.
     """
-    before, last, twice_x, product = np.zeros((4, *diagonal.shape), dtype=matrix.dtype)
-    kept = np.zeros((n_terms, len(rows), diagonal.shape[1]), dtype=matrix.dtype)
-    last[origin] = 1.0
-    kept[0] = last[rows]
+    transposed = np.ascontiguousarray(matrix.T)
+    diagonal = np.ascontiguousarray(diagonal.T)
+    mask = np.ascontiguousarray(mask.T)
+    before, last, after, product = np.zeros((4, *diagonal.shape), dtype=matrix.dtype)
+    kept = np.empty((n_terms, len(diagonal), len(rows)), dtype=matrix.dtype)
+    last[:, origin] = 1.0
+    kept[0] = last[:, rows]
     for k in range(1, n_terms):
-        np.matmul(matrix, last, out=twice_x)
-        np.multiply(diagonal, last, out=product)
-        twice_x += product
-        twice_x *= mask
+        np.matmul(last, transposed, out=after)
+        after += np.multiply(diagonal, last, out=product)
+        after *= mask
         if k == 1:
-            twice_x *= 0.5
+            after *= 0.5
         else:
-            twice_x -= before
-        before, last, twice_x = last, twice_x, before
-        np.take(last, rows, axis=0, out=kept[k])
+            after -= before
+        before, last, after = last, after, before
+        # Any mode but the default one, which makes a copy.
+        np.take(last, rows, axis=1, out=kept[k], mode="clip")
     return kept
 
 
 def _weighted_sum(weights: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     """
-    Σ_k weights_pk vectors_k by products of real matrices, of shape (p, r, m).
+    Σ_k weights_pk vectors_k by products of real matrices.
 
     Args:
         weights: Real, of shape (p, k), or (p, m, k) where orientations differ.
-        vectors: Real or complex, of shape (k, r, m).
+        vectors: Real or complex, of shape (k, m, r).
+
+    Returns:
+        Of shape (p, r, m).
     """
-    n_terms, r, m = vectors.shape
+    n_terms, m, r = vectors.shape
+    vectors = np.ascontiguousarray(vectors)
     if weights.ndim == 2:
-        flat = np.ascontiguousarray(vectors).reshape(n_terms, -1).view(weights.dtype)
-        return (weights @ flat).view(vectors.dtype).reshape(-1, r, m)
-    columns = np.ascontiguousarray(np.moveaxis(vectors, 2, 0))
-    product = np.swapaxes(weights, 0, 1) @ columns.view(weights.dtype)
-    return np.moveaxis(product.view(vectors.dtype), 0, 2)
+        flat = vectors.reshape(n_terms, -1).view(weights.dtype)
+        total = (weights @ flat).view(vectors.dtype).reshape(-1, m, r)
+    else:
+        columns = np.ascontiguousarray(np.swapaxes(vectors, 0, 1))
+        product = np.swapaxes(weights, 0, 1) @ columns.view(weights.dtype)
+        total = np.swapaxes(product.view(vectors.dtype), 0, 1)
+    return np.swapaxes(total, 1, 2)
 
 
 def _over_beams(factors: np.ndarray) -> np.ndarray:
