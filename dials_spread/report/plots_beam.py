@@ -214,7 +214,7 @@ def _range_of(place: float, low: float, high: float) -> dict:
 
 def scatter_plot(observations: Observations, sources: BeamSources) -> dict | None:
     """
-    Draw the factors of the spots against the measure of the beam that explains most.
+    Draw the factors of the spots against the best measure of the beam.
 
     Args:
         observations: With the images.
@@ -230,7 +230,9 @@ def scatter_plot(observations: Observations, sources: BeamSources) -> dict | Non
     }
     if not shares:
         return None
-    name = max(shares, key=shares.get)
+    # Raw images first: the background under spots is a makeshift.
+    measured = {n: r for n, r in shares.items() if n != "background"} or shares
+    name = max(measured, key=measured.get)
     crystal = observations.images.crystal
     x = _relative(sources.indicators[name], crystal)
     y = _relative(sources.factors.k, crystal)

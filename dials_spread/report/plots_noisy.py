@@ -22,7 +22,7 @@ from dials_spread.report.plot_style import (
     sample_note,
 )
 from dials_spread.report.plots_removal import removal_plot
-from dials_spread.spread.clusters import posterior_sum
+from dials_spread.spread.clusters import Mixture, posterior_sum
 from dials_spread.spread.noisy import NoisySpots
 from dials_spread.spread.reflection_spread import LOG_GRID
 
@@ -146,6 +146,29 @@ def reflections_plot(found: NoisySpots, quantity: str) -> dict:
     )
 
 
+def _components(chosen: Mixture, fine: np.ndarray, step: float) -> list[dict]:
+    """A line for each component, as reflections in a bin of that width."""
+    lines = []
+    for k in range(len(chosen)):
+        width = chosen.width[k] / np.log(10)
+        z = (fine - chosen.centre[k] / np.log(10)) / width
+        density = np.exp(-0.5 * z**2) / (np.sqrt(2 * np.pi) * width)
+        centre = digits(np.exp(chosen.centre[k]), 2)
+        colour = (BLUE, *CRYSTAL_COLOURS[1:])[k]
+        lines.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": f"s = {centre}, {100 * chosen.weight[k]:.0f} %",
+                "x": fine,
+                "y": density * chosen.weight[k] * chosen.n * step,
+                "line": {"color": colour, "width": 2.5},
+                "hoverinfo": "skip",
+            }
+        )
+    return lines
+
+
 def mixture_plot(found: NoisySpots) -> dict:
     """
     Draw the distribution of s over reflections, with the mixture.
@@ -174,26 +197,7 @@ def mixture_plot(found: NoisySpots) -> dict:
             "hovertemplate": "%{y:.1f} reflections<extra></extra>",
         }
     ]
-    fine = np.linspace(low, high, 200)
-    for k in range(len(chosen)):
-        width = chosen.width[k] / np.log(10)
-        z = (fine - chosen.centre[k] / np.log(10)) / width
-        density = np.exp(-0.5 * z**2) / (np.sqrt(2 * np.pi) * width)
-        centre = digits(np.exp(chosen.centre[k]), 2)
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "name": f"s = {centre}, {100 * chosen.weight[k]:.0f} %",
-                "x": fine,
-                "y": density * chosen.weight[k] * found.spreads.number.size * step,
-                "line": {
-                    "color": (BLUE, *CRYSTAL_COLOURS[1:])[k],
-                    "width": 2.5,
-                },
-                "hoverinfo": "skip",
-            }
-        )
+    data += _components(chosen, np.linspace(low, high, 200), step)
     ticks = np.array([0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10])
     ticks = ticks[(np.log10(ticks) >= low) & (np.log10(ticks) <= high)]
     number = "one kind" if found.n_clusters == 1 else f"{found.n_clusters} clusters"

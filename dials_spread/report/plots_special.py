@@ -165,7 +165,7 @@ def correlation_plot(found: Orientations) -> dict:
     return new_plot(
         data,
         CORRELATION_HELP,
-        f"Residuals and angles, {known[0].n_crystals if known else 0} crystals",
+        f"Residuals and angles, crystals: {known[0].n_crystals if known else 0}",
         xaxis=axis(
             "Angle to",
             range=[-0.6, max(len(known), 1) - 0.4],
