@@ -112,6 +112,8 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
     params, files, log = session.start(usage, __doc__, phil, args, needs_files=False)
     try:
         inputs = [params.structure] if params.structure else []
+        if params.structure != "random":
+            params.output.structure = None
         *_, structure, setup, frames = session.gather(
             lambda: check_outputs(params.output, [inputs, *files]),
             lambda: check_names(params.output),

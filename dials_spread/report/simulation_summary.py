@@ -16,7 +16,7 @@ from dials.array_family import flex
 from dxtbx.model import Experiment
 
 from dials_spread.report.labels import digits
-from dials_spread.rfactor import amplitudes, r_factor, r_factors
+from dials_spread.rfactor import RFactors, amplitudes, r_factor, r_factors
 from dials_spread.rfactor.r1 import finite_or_none
 from dials_spread.rfactor.shells import resolution_shells
 
@@ -32,7 +32,8 @@ class SimulationSummary:
         crystals: A dict for each crystal: reflections, thickness [Å], scale, R1.
         shells: A dict for each resolution shell.
         merged: R1 of merged intensities against kinematic amplitudes, without noise
-            (r1_dynamical) and as recorded (r1_observed), and their number.
+            (r1_dynamical) and as recorded (r1_observed), and their number. Before
+            merging each crystal is scaled to the kinematic amplitudes.
         n_reflections: Of all crystals.
         n_unique: Unique under the Laue group.
         i_over_sigma: Median of all observations.
@@ -76,9 +77,18 @@ def summarise_simulation(
     true = reflections[f"intensity.{wave}.value"].as_numpy_array()
     unique = unique_numbers(experiments[0], reflections["miller_index"])
     observed = value * column["lp"] / column["truth.scale"]
-    data = (true, observed, kinematic)
+    r1 = r_factors(
+        true,
+        np.zeros(len(true)),
+        amplitudes(kinematic),
+        column["id"],
+        len(experiments),
+    )
+    # Thick crystals lose more to multiple scattering: scaling would level that.
+    factor = np.nan_to_num(r1.scale, nan=1.0)[column["id"]] ** 2
+    data = (true * factor, observed * factor, kinematic)
     return SimulationSummary(
-        crystals=_crystals(experiments, reflections, true, kinematic, value / sigma),
+        crystals=_crystals(experiments, reflections, r1, value / sigma),
         shells=_shells(column["d"], unique, value / sigma, data),
         merged=_merged(unique, data),
         n_reflections=len(reflections),
@@ -108,12 +118,14 @@ def unique_numbers(experiment: Experiment, indices: flex.miller_index) -> np.nda
     return np.unique(asu, axis=0, return_inverse=True)[1].ravel()
 
 
-def _crystals(experiments, reflections, true, kinematic, ratio) -> list[dict]:
-    """Describe each crystal."""
+def _crystals(
+    experiments: Sequence[Experiment],
+    reflections: flex.reflection_table,
+    r1: RFactors,
+    ratio: np.ndarray,
+) -> list[dict]:
+    """Describe each crystal; ratio is I/σ of each reflection."""
     ids = reflections["id"].as_numpy_array()
-    r1 = r_factors(
-        true, np.zeros(len(true)), amplitudes(kinematic), ids, len(experiments)
-    )
     found = []
     for index, experiment in enumerate(experiments):
         own = np.flatnonzero(ids == index)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 
 from dials.array_family import flex
 from dxtbx.model.experiment_list import Experiment, ExperimentList
 
 from dials_spread.simulation.geometry import SPOT_N_SIGMA, SPOT_SIGMA
+
+_DIALS = logging.getLogger("dials.algorithms.spot_prediction.reflection_predictor")
 
 # DIALS integrates nothing nearer to the rotation axis (profile.gaussian_rs.min_zeta).
 MIN_ZETA = 0.05
@@ -62,7 +66,12 @@ def predict_crystal(
     Returns:
         A table without identifiers, perhaps empty.
     """
-    table = flex.reflection_table.from_predictions(experiment, dmin=d_min)
+    # Two lines a crystal, which nobody needs of a thousand.
+    _DIALS.disabled = True
+    try:
+        table = flex.reflection_table.from_predictions(experiment, dmin=d_min)
+    finally:
+        _DIALS.disabled = False
     table = table.select(flex.abs(table.compute_zeta(experiment)) >= MIN_ZETA)
     # For scans up to 50 images the index generator of 3.12 goes beyond the limit.
     table["d"] = experiment.crystal.get_unit_cell().d(table["miller_index"])

@@ -49,3 +49,42 @@ def test_no_spread_is_exactly_one():
 def test_bad_arguments(wrong, message):
     with pytest.raises(ValueError, match=message):
         noise.NoiseModel(**wrong)
+
+
+def test_recorded_fraction_of_a_weak_and_a_strong_spot():
+    # The outside opinion: electrons one by one, each in a pixel at a time, dropped where
+    # the same pixel has counted another less than the dead time before.
+    rng = np.random.default_rng(5)
+    dead_time, duration = 1e-3, 0.2
+    for n in (50, 5000):
+        counted = 0
+        for _ in range(20):
+            arrivals = np.sort(duration * rng.standard_normal(n))
+            x, y = np.rint(0.8 * rng.standard_normal((2, n))).astype(int)
+            free: dict[tuple[int, int], float] = {}
+            for pixel, time in zip(zip(x, y), arrivals):
+                if time >= free.get(pixel, -np.inf):
+                    counted += 1
+                    free[pixel] = time + dead_time
+        expected = np.array([float(n)])
+        fraction = noise.recorded_fraction(expected, np.array([duration]), dead_time)
+        sd = 1 / np.sqrt(20 * n)
+        assert fraction[0] == pytest.approx(counted / (20 * n), abs=4 * sd + 0.003)
+    assert 0.2 < fraction[0] < 0.8
+
+
+def test_recorded_fraction_has_the_right_limits():
+    duration = np.full(4, 0.1)
+    expected = np.array([0.0, 1.0, 1e3, 1e9])
+    fraction = noise.recorded_fraction(expected, duration, 1e-6)
+    assert fraction[0] == 1 and np.all(np.diff(fraction) < 0) and fraction[3] > 0
+    # To first order a τ N / duration, a being the overlap of the spot with itself.
+    assert 1 - fraction[1] == pytest.approx(1e-5 * 0.5 / np.sqrt(np.pi) * 0.1, rel=0.5)
+    assert np.all(noise.recorded_fraction(expected, duration, 0.0) == 1)
+
+
+def test_the_reference_intensity_has_the_mean_counts():
+    model = noise.NoiseModel(mean_counts=700)
+    counts = model.counts_per_intensity(mean_intensity=3.0, wavelength=0.025, d_min=0.9)
+    lorentz = 3 * np.pi / 16 * 0.025 / 0.9
+    assert 3.0 * counts / lorentz == pytest.approx(700)
