@@ -27,6 +27,12 @@ from dials_spread.pairs import (
     summarise,
 )
 from dials_spread.partners import Directions, find_partners
+from dials_spread.significance import Significance, assess_matches
+from dials_spread.spread.analysis import (
+    SpreadAnalysis,
+    SpreadChoices,
+    analyse_spread,
+)
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,8 @@ class Comparison:
         matching: How images were matched.
         shown: Numbers of the pairs that are shown in full.
         spots: One for each of these.
+        spread: How large the spread is, and where it comes from.
+        significance: Whether the pairs agree better than chance.
     """
 
     experiments: Sequence[Experiment]
@@ -78,6 +86,8 @@ class Comparison:
     matching: Matching
     shown: list[int]
     spots: list[SpotComparison]
+    spread: SpreadAnalysis
+    significance: Significance
 
 
 def compare_images(
@@ -90,6 +100,7 @@ def compare_images(
     seed: int = 0,
     nproc: int | None = None,
     progress: bool = False,
+    spread: SpreadChoices | None = None,
     **choices,
 ) -> Comparison:
     """
@@ -105,13 +116,15 @@ def compare_images(
         seed: For the bootstrap.
         nproc: Threads; all cores by default.
         progress: Show progress bars on a terminal.
+        spread: What is said about the spread; all by default.
         choices: About observations and images, see observations.Choices.
 
     Returns:
         The comparison.
 
     Raises:
-        ValueError: The crystals differ, the data do not serve, or a pair that is to be shown does not exist.
+        ValueError: The crystals differ, the data do not serve, or a pair that is to be
+            shown does not exist.
     """
     matching = matching or Matching()
     _check_input(experiments, tables)
@@ -122,8 +135,6 @@ def compare_images(
     matches = _match(observations, incidence, matching, nproc, progress)
     agreement = compare_pairs(observations, incidence, matches)
     shown = _choose_pairs(observations, matches, n_pairs_shown, pairs_shown)
-    every = np.ones(len(matches), dtype=bool)
-    same = matches.beam_angle <= matching.same_orientation
     data = (observations, matches, agreement)
     return Comparison(
         experiments=experiments,
@@ -132,12 +143,47 @@ def compare_images(
         scales=scales,
         matches=matches,
         agreement=agreement,
-        summary=summarise(*data, every, np.random.default_rng(seed)),
-        summary_same=summarise(*data, same, np.random.default_rng(seed)),
+        **_summaries(data, matching, seed),
         matching=matching,
         shown=shown,
         spots=[compare_spots(*data, incidence, number, scales) for number in shown],
+        **_spread(
+            *(observations, experiments, scales, incidence, matches),
+            *(spread or SpreadChoices(), seed, nproc),
+        ),
     )
+
+
+def _summaries(data: tuple, matching: Matching, seed: int) -> dict:
+    """Medians over all pairs, and over those of the same orientation."""
+    matches = data[1]
+    every = np.ones(len(matches), dtype=bool)
+    same = matches.beam_angle <= matching.same_orientation
+    return {
+        "summary": summarise(*data, every, np.random.default_rng(seed)),
+        "summary_same": summarise(*data, same, np.random.default_rng(seed)),
+    }
+
+
+def _spread(
+    observations: Observations,
+    experiments: Sequence[Experiment],
+    scales: np.ndarray,
+    incidence: Incidence,
+    matches: Matches,
+    choices: SpreadChoices,
+    seed: int,
+    nproc: int | None,
+) -> dict:
+    """The spread, and whether pairs agree better than chance."""
+    rng = np.random.default_rng(seed)
+    analysis = analyse_spread(observations, experiments, scales, choices, rng, nproc)
+    return {
+        "spread": analysis,
+        "significance": assess_matches(
+            incidence, matches, analysis, choices, rng, nproc
+        ),
+    }
 
 
 def _check_input(

@@ -28,6 +28,11 @@ MOST_FITTED = 20_000
 SMALLEST_FACTOR = 0.05
 """Images with a smaller factor are left as they are."""
 
+MOST_DRAWS = 4_000_000_000
+"""Redrawn spots of all pairs; with more spots there are fewer permutations."""
+
+FEWEST_PERMUTATIONS = 199
+
 ACCEPTED = 0.05
 """False discovery rate of the pairs that are counted as better than chance."""
 
@@ -118,9 +123,9 @@ def assess_matches(
         start=spots.start[: MOST_FITTED + 1], image_a=spots.image_a[:MOST_FITTED]
     )
     rho = fit_correlation(fitted, pools, spread.s, nproc)
-    ratio, p = pair_ratios(
-        spots, pools, spread.s, rho, rng, choices.permutations, nproc
-    )
+    permutations = max(MOST_DRAWS // max(len(spots.unique), 1), FEWEST_PERMUTATIONS)
+    permutations = min(choices.permutations, permutations)
+    ratio, p = pair_ratios(spots, pools, spread.s, rho, rng, permutations, nproc)
     result = _nothing(len(matches), "")
     result.log_likelihood_ratio[:n], result.p_value[:n] = ratio, p
     q = benjamini_hochberg(result.p_value)
@@ -129,7 +134,7 @@ def assess_matches(
         result.p_value,
         q,
         correlation=rho,
-        permutations=choices.permutations,
+        permutations=permutations,
         n_tested=int(np.isfinite(p).sum()),
         n_accepted=int((q <= ACCEPTED).sum()),
     )

@@ -22,6 +22,7 @@ ROWS = (
     {"command_line", "xia2_insertion"},
     {"report"},
     {"comparison", "session"},
+    {"significance"},
     {"thickness"},
     {"pairs", "spread", "ml"},
     {"reference"},

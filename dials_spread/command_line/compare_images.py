@@ -41,11 +41,13 @@ from dials_spread.observations import Choices
 from dials_spread.output_files import check_outputs
 from dials_spread.report.document import Provenance, read_earlier
 from dials_spread.report.outputs import write_results
+from dials_spread.spread import analysis_phil
 
 COMMAND = "dials.compare_images"
 
 phil_scope = iotbx.phil.parse(
-    """
+    analysis_phil.PHIL
+    + """
     intensity = *auto scale profile sum
       .type = choice
       .help = "Which intensities are compared. auto takes scaled ones where every"
@@ -152,6 +154,7 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
             seed=params.seed,
             nproc=None if params.nproc is Auto else params.nproc,
             progress=True,
+            spread=analysis_phil.spread_choices(params),
         )
         provenance = Provenance(COMMAND, data.files, session.parameters(phil, params))
         write_results(

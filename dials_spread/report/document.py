@@ -21,6 +21,7 @@ from dials_spread.observations import Observations
 from dials_spread.pairs import Agreement, Estimate, Matches
 from dials_spread.report.labels import image_document
 from dials_spread.session import read_reference
+from dials_spread.significance import Significance
 from dials_spread.symmetry import LaueOperators
 
 SAME = "agreement_same_orientation"
@@ -29,7 +30,10 @@ SAME = "agreement_same_orientation"
 STATISTICS = ("n_common", "beam_angle", "cc", "r_factor", "excess_spread")
 """Of each pair, what is shown of an earlier run."""
 
-LATER = (
+TESTED = ("log_likelihood_ratio", "p_value", "q_value")
+"""Of each pair, what is said about chance."""
+
+RESULTS = (
     "spread",
     "variogram",
     "components",
@@ -38,7 +42,7 @@ LATER = (
     "orientations",
     "noisy_spots",
 )
-"""Results that are null where the command did not ask for them."""
+"""Results that hold nothing but a reason where they were not computed."""
 
 
 def finite(value):
@@ -132,6 +136,7 @@ def match_documents(
     operators: LaueOperators,
     matches: Matches,
     agreement: Agreement,
+    significance: Significance,
     most: int | None = None,
 ) -> list[dict]:
     """
@@ -142,6 +147,7 @@ def match_documents(
         operators: Of the Laue group.
         matches: n pairs.
         agreement: Of the pairs.
+        significance: Of the pairs.
         most: Pairs described, the first ones; all by default.
 
     Returns:
@@ -159,9 +165,7 @@ def match_documents(
         }
         document.update({n: getattr(matches, n)[pair] for n in geometry})
         document.update({n: column[pair] for n, column in statistics.items()})
-        document.update(
-            {"log_likelihood_ratio": None, "p_value": None, "q_value": None}
-        )
+        document.update({n: getattr(significance, n)[pair] for n in TESTED})
         documents.append(finite(document))
     return documents
 
@@ -213,6 +217,7 @@ def comparison_document(
     summary: dict[str, Estimate],
     summary_same: dict[str, Estimate],
     scales: np.ndarray,
+    results: dict[str, dict],
 ) -> dict:
     """
     Put the results of dials.compare_images together.
@@ -242,4 +247,4 @@ def comparison_document(
         "agreement": {name: e.as_dict() for name, e in summary.items()},
         SAME: {name: e.as_dict() for name, e in summary_same.items()},
     }
-    return finite({**document, **dict.fromkeys(LATER)})
+    return finite({**document, **dict.fromkeys(RESULTS), **results})

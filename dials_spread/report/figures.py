@@ -21,6 +21,7 @@ from dials_spread.report.plots_maps import image_map, orientation_map
 from dials_spread.report.plots_overview import NAMES, angle_plot, distribution_plots
 from dials_spread.report.plots_pairs import scatter_plot, spots_plot
 from dials_spread.report.plots_picture import picture_plot
+from dials_spread.report.sections import Section
 from dials_spread.report.static import write_figure
 from dials_spread.symmetry import LaueOperators
 
@@ -151,6 +152,7 @@ def save_figures(
     spots: Sequence[SpotComparison],
     pictures: Sequence[Picture | None],
     reference: dict | None = None,
+    sections: Sequence[Section] = (),
 ) -> list[Path]:
     """
     Write all figures of the page to files.
@@ -165,6 +167,7 @@ def save_figures(
         spots: The chosen pairs.
         pictures: One for each of these, or None.
         reference: The document of an earlier run to compare with.
+        sections: Of the page, with plots of their own.
 
     Returns:
         The paths: orientations, matched_images, angle_…, distribution_…, and
@@ -175,6 +178,8 @@ def save_figures(
     plots = overview_plots(
         observations, incidence_operators, matches, agreement, reference
     )
+    for section in sections:
+        plots.update(section.plots)
     for i, (pair, picture) in enumerate(zip(spots, pictures)):
         number = find_pair(matches, pair)
         rank = i + 1 if number is None else number + 1

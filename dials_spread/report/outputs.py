@@ -18,8 +18,12 @@ from dials_spread.report.document import (
     match_documents,
     write_json,
 )
+from dials_spread.report.findings import spread_findings
 from dials_spread.report.page import compare_images_page, save_figures
 from dials_spread.report.pictures import build_picture
+from dials_spread.report.sections import Section, spread_section
+from dials_spread.report.spread_document import spread_documents
+from dials_spread.report.spread_tables import spread_tables
 
 logger = logging.getLogger("dials.spread.report")
 
@@ -43,6 +47,7 @@ def comparison_as_dict(
         comparison.incidence.operators,
         comparison.matches,
         comparison.agreement,
+        comparison.significance,
         most,
     )
     return comparison_document(
@@ -53,7 +58,39 @@ def comparison_as_dict(
         comparison.summary,
         comparison.summary_same,
         comparison.scales,
+        spread_documents(
+            comparison.observations, comparison.spread, comparison.significance
+        ),
     )
+
+
+def plain_findings(comparison: Comparison) -> list[str]:
+    """
+    Say in plain words how large the spread is and where it comes from.
+
+    Args:
+        comparison: The results.
+
+    Returns:
+        Paragraphs.
+    """
+    near = comparison.matches.beam_angle <= comparison.matching.same_orientation
+    return spread_findings(
+        comparison.observations, comparison.spread, comparison.significance, near
+    )
+
+
+def page_sections(comparison: Comparison) -> list[Section]:
+    """
+    Lay out what the page shows beyond matches and pairs.
+
+    Args:
+        comparison: The results.
+
+    Returns:
+        The sections.
+    """
+    return [spread_section(comparison.observations, comparison.spread)]
 
 
 def summary_sentences(comparison: Comparison, reference: dict | None) -> list[str]:
@@ -75,8 +112,13 @@ def summary_sentences(comparison: Comparison, reference: dict | None) -> list[st
     return told
 
 
-def log_results(comparison: Comparison, document: dict, told: Sequence[str]) -> None:
-    """Write the tables and the summary to the log."""
+def log_results(
+    comparison: Comparison,
+    document: dict,
+    told: Sequence[str],
+    findings: Sequence[str],
+) -> None:
+    """Write the tables, the summary and the findings to the log."""
     if document["input"]["dropped"]:
         logger.info("\n%s", log_tables.dropped_table(document))
     if comparison.observations.outside_scan:
@@ -90,7 +132,11 @@ def log_results(comparison: Comparison, document: dict, told: Sequence[str]) -> 
         logger.info("\nThe best pairs (an image is dataset / crystal / frames):\n")
         logger.info(log_tables.matches_table(document["matches"]))
         logger.info("\n%s", log_tables.agreement_table(comparison))
+    for table in spread_tables(comparison.spread):
+        logger.info("\n%s", table)
     logger.info("\nSummary:\n\n%s\n", "\n\n".join(told))
+    if findings:
+        logger.info("In plain words:\n\n%s\n", "\n\n".join(findings))
 
 
 def build_pictures(comparison: Comparison, folders: Sequence[str], raw: bool) -> list:
@@ -155,7 +201,8 @@ def write_results(
         comparison.spots,
         pictures,
     )
-    log_results(comparison, document, told)
+    findings, sections = plain_findings(comparison), page_sections(comparison)
+    log_results(comparison, document, told, findings)
     if len(document["matches"]) < len(comparison.matches):
         logger.info(
             "The JSON file holds the best %d of %d pairs (output.max_matches)",
@@ -166,12 +213,16 @@ def write_results(
     if output.json:
         files[output.json] = write_json(document)
     if output.html:
-        files[output.html] = compare_images_page(*contents, told, document, reference)
+        files[output.html] = compare_images_page(
+            *contents, told, document, reference, findings, sections
+        )
     figures = []
     if output.figures:
         figures = write_folder(
             output.figures,
-            lambda made: save_figures(made, output.figure_format, *contents, reference),
+            lambda made: save_figures(
+                made, output.figure_format, *contents, reference, sections
+            ),
         )
     for filename, text in files.items():
         write_text(filename, text)

@@ -35,6 +35,7 @@ from dials_spread.report.labels import (
 )
 from dials_spread.report.pictures import Picture
 from dials_spread.report.plot_style import plain
+from dials_spread.report.sections import Section
 from dials_spread.symmetry import LaueOperators
 
 __all__ = ["compare_images_page", "save_figures"]
@@ -196,6 +197,8 @@ def compare_images_page(
     summary: Sequence[str],
     document: dict,
     reference: dict | None = None,
+    findings: Sequence[str] = (),
+    sections: Sequence[Section] = (),
 ) -> str:
     """
     Write the report.
@@ -207,9 +210,11 @@ def compare_images_page(
         agreement: Of the pairs.
         spots: The pairs to be shown in full.
         pictures: One for each of these, or None.
-        summary: Sentences for the top.
+        summary: Sentences about data and matches.
         document: The JSON document; its matches are those given, in the same order.
         reference: The JSON document of an earlier run to compare with.
+        findings: Paragraphs for the top, in plain words.
+        sections: Shown below the summary.
 
     Returns:
         HTML that needs no other file and no network.
@@ -243,7 +248,17 @@ def compare_images_page(
         rows=table_rows(document, anchors),
         n_pairs=len(matches),
         summary=list(summary),
+        findings=list(findings),
+        sections=[_section(section) for section in sections],
     )
+
+
+def _section(section: Section) -> dict:
+    """What the template needs of a section."""
+    return {
+        **vars(section),
+        "figures": [_figure(n, plot) for n, plot in section.plots.items()],
+    }
 
 
 def _render(document: dict, **parts) -> str:

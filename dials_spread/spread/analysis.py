@@ -58,7 +58,7 @@ class SpreadChoices:
         max_pairs: Most pairs of observations behind the variogram; of more, a random
             choice.
         max_tested: Most matched pairs that are tested by permutation, the best first.
-        permutations: Of each.
+        permutations: Of each, at most.
         error_model: Take the relative term of the error model of dials.scale off the
             variances of scaled data.
     """
@@ -70,7 +70,7 @@ class SpreadChoices:
     likelihood: bool = True
     max_pairs: int = 20_000_000
     max_tested: int = 100_000
-    permutations: int = 999
+    permutations: int = 9999
     error_model: bool = True
 
 

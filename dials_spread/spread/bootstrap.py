@@ -42,6 +42,9 @@ LEVEL = 0.95
 MOST_BELOW_ZERO = 0.02
 """With more of the draws below zero, a quantity is not taken as positive."""
 
+MOST_IN_LOGS = 0.5
+"""Beyond such a standard error of the logarithm, zero is not out of reach."""
+
 EMPTY = (np.nan, np.nan)
 
 
@@ -144,14 +147,15 @@ def interval(values: np.ndarray, n: int) -> tuple[float, float]:
     # of a variance is underestimated further from few: with this, 92 to 97 of 100
     # intervals hold the variance of 5 to 80 normal deviates.
     wide = np.sqrt((n + 1) * n) / (n - 2) * stats.t.ppf(0.5 + LEVEL / 2, n - 1)
-    positive = estimate > 0 and np.mean(drawn <= 0) < MOST_BELOW_ZERO
-    if positive:
-        drawn = np.log(np.maximum(drawn, drawn[drawn > 0].min()))
+    middle = stats.norm.cdf([-1, 1])
+    if estimate > 0 and np.mean(drawn <= 0) < MOST_BELOW_ZERO:
+        logs = np.log(np.maximum(drawn, drawn[drawn > 0].min()))
+        error = 0.5 * np.ptp(np.quantile(logs, middle))
+        if error < MOST_IN_LOGS:
+            return estimate * np.exp(-wide * error), estimate * np.exp(wide * error)
     # Half of the middle 68 %: a few wild draws of a ratio do not rule.
-    error = 0.5 * np.ptp(np.quantile(drawn, stats.norm.cdf([-1, 1])))
-    if positive:
-        return estimate * np.exp(-wide * error), estimate * np.exp(wide * error)
-    return estimate - wide * error, estimate + wide * error
+    error = 0.5 * np.ptp(np.quantile(drawn, middle))
+    return float(estimate - wide * error), float(estimate + wide * error)
 
 
 def mean_levels(

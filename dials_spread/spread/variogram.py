@@ -178,7 +178,7 @@ def _with_curve(data: Binned, whole: Binned, noise: float, n: int) -> dict:
         "nugget": _estimate(curves.nugget, n),
         "sill": _estimate(sill, n),
         "range": _estimate(curves.range, n),
-        "share": _estimate(np.clip(share, 0, 1), n),
+        "share": tuple(np.clip(_estimate(share, n), 0, 1).tolist()),
         "partial_sills": curves.partial_sill,
         "rests": curves.nugget,
     }

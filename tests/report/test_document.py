@@ -10,13 +10,14 @@ import pytest
 
 from dials_spread.comparison import Matching, compare_images
 from dials_spread.report.document import (
-    LATER,
+    RESULTS,
     Provenance,
     finite,
     read_earlier,
     write_json,
 )
 from dials_spread.report.outputs import comparison_as_dict
+from dials_spread.spread.components import SOURCES
 
 COMMAND = "dials.compare_images"
 
@@ -56,12 +57,17 @@ def document(electrons):
     return comparison_as_dict(electrons, provenance)
 
 
-def test_keys_are_those_that_others_rely_on(document):
+def test_keys_are_those_that_others_rely_on(electrons, document):
     assert [*document][:4] == ["command", "version", "dials_version", "input"]
     assert document["command"] == COMMAND
     assert document["parameters"] == {"seed": "0"}
     assert document["input"]["files"] == ["a.expt", "a.refl"]
-    assert {document[name] for name in LATER} == {None}
+    assert set(RESULTS) <= set(document)
+    assert document["spread"]["s"] == electrons.spread.s
+    shares = [document["components"][source]["share"] for source in SOURCES]
+    assert sum(shares) == pytest.approx(1)
+    assert len(document["variogram"]["gamma"]) == len(document["variogram"]["pairs"])
+    assert document["normality"]["n"] == document["spread"]["n"]
     assert {"intensity", "matches", "agreement"} <= set(document)
 
 
@@ -79,7 +85,8 @@ def test_matches_are_those_of_the_results(electrons, document):
             "image": images.first[matches.image_a[k]],
             "image_last": images.last[matches.image_a[k]],
         }
-        assert told["p_value"] is None
+        p_value = electrons.significance.p_value[k]
+        assert told["p_value"] == (p_value if np.isfinite(p_value) else None)
     assert document["agreement"]["cc"]["median"] == electrons.summary["cc"].median
 
 

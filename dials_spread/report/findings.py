@@ -1,0 +1,227 @@
+"""
+What was found, in plain words, for a person who reads nothing else.
+
+Functions:
+    spread_findings: how large the spread is, where it comes from, whether matches beat
+        chance
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dials_spread.observations import Observations
+from dials_spread.report.labels import digits
+from dials_spread.significance import Significance
+from dials_spread.spread.analysis import SWITCHED_OFF, SpreadAnalysis
+from dials_spread.spread.components import SOURCES, Component, Components
+from dials_spread.spread.normality import Normality
+from dials_spread.spread.size_table import SpreadSize
+
+SOURCE_WORDS = {
+    "image": "a factor common to each image (beam, exposure, volume)",
+    "crystal": "a factor common to each crystal",
+    "orientation": "what depends on the orientation of the crystal",
+    "noise": "counting noise",
+    "rest": "the rest, which differs even at one orientation",
+}
+
+
+def percent(value: float, low: float = np.nan, high: float = np.nan) -> str:
+    """
+    Write a share with its interval.
+
+    Args:
+        value: 0 to 1, or more.
+        low: End of the 95 % interval; nan without one.
+        high: The other end.
+
+    Returns:
+        Such as ``54 % (95 %: 21 to 78 %)``.
+    """
+    text = f"{_round(100 * value)} %"
+    if np.isfinite(low):
+        text += f" (95 %: {_round(100 * low)} to {_round(100 * high)} %)"
+    return text
+
+
+def _round(value: float) -> str:
+    """Two digits; nothing finer than a tenth."""
+    return "0" if abs(value) < 0.05 else digits(float(f"{value:.2g}"), 2)
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
+def describe_size(size: SpreadSize, s_of_error_model: float, radiation: str) -> str:
+    """
+    Say how large the spread is.
+
+    Args:
+        size: The size.
+        s_of_error_model: The relative error of dials.scale that it is compared with.
+        radiation: Of the data.
+
+    Returns:
+        A paragraph.
+    """
+    whole = size.overall
+    behind = (
+        f"({_count(int(whole.n[0]), 'observation')} of "
+        f"{_count(size.n_reflections, 'reflection')}, "
+        f"{_count(int(whole.crystals[0]), 'crystal')})"
+    )
+    if not size.s > 0:
+        return (
+            "Repeated measurements of one reflection differ by no more than their "
+            f"counting errors explain {behind}."
+        )
+    low, high = float(whole.s_low[0]), float(whole.s_high[0])
+    text = (
+        "How large is the spread? Repeated measurements of one reflection differ by s = "
+        f"{percent(size.s, low, high)} of its intensity, beyond what their counting "
+        f"errors explain {behind}. A robust estimate, which a few wild observations do "
+        f"not move, gives {percent(float(whole.s_robust[0]))}. No I/σ above "
+        f"{digits(1 / size.s, 2)} is to be trusted"
+    )
+    if np.isfinite(size.scaling_limit):
+        text += f"; dials.scale found {digits(size.scaling_limit)} for the same data"
+    if size.reason:
+        text += f". {size.reason[:-1]}"
+    return text + "."
+
+
+def _share(part: Component) -> str:
+    return percent(part.share, part.share_low, part.share_high)
+
+
+def describe_sources(components: Components, radiation: str) -> list[str]:
+    """
+    Say where the spread comes from.
+
+    Args:
+        components: The sources.
+        radiation: Of the data.
+
+    Returns:
+        Paragraphs.
+    """
+    parts = {s: getattr(components, s) for s in SOURCES}
+    known = {s: p for s, p in parts.items() if np.isfinite(p.share)}
+    if not known:
+        return ["Where does it come from? The spread is too small to be divided."]
+    order = sorted(known, key=lambda s: -known[s].share)
+    told = ", ".join(f"{SOURCE_WORDS[s]} {_share(known[s])}" for s in order)
+    text = (
+        f"Where does it come from? Of the variance of a single measurement: {told}. "
+        f"({_count(components.n_crystals, 'crystal')}, "
+        f"{_count(components.n_images, 'image')}, "
+        f"{_count(components.n_pairs, 'pair')} of observations.)"
+    )
+    return [text, *_about_orientation(parts["orientation"], radiation)]
+
+
+def _about_orientation(part: Component, radiation: str) -> list[str]:
+    if part.reason:
+        return [f"Whether it depends on the orientation is not known: {part.reason}"]
+    if not np.isfinite(part.share_low):
+        return []
+    if part.share_low > 0:
+        cause = (
+            ", as multiple scattering does, and no scale factor removes it"
+            if radiation == "electrons"
+            else ", which is not expected of X-rays: look for absorption or overlaps"
+        )
+        return [
+            "The disagreement grows with the angle between the beams in the crystal"
+            f"{cause}."
+        ]
+    return [
+        "A dependence on the orientation is not shown: its interval begins at zero."
+    ]
+
+
+def describe_chance(
+    significance: Significance, normality: Normality | None, same: np.ndarray
+) -> str:
+    """
+    Say whether matched pairs agree better than chance.
+
+    Args:
+        significance: Of the pairs.
+        normality: Of the residuals.
+        same: Shape (pairs,), bool: pairs of the same orientation.
+
+    Returns:
+        A paragraph.
+    """
+    q = significance.q_value
+    tested = np.isfinite(q)
+    accepted, near = q <= 0.05, tested & same
+    text = (
+        "Do images of one orientation agree better than chance? Of "
+        f"{_count(significance.n_tested, 'matched pair')} of images that were tested, "
+        f"{significance.n_accepted:,} do at a false discovery rate of 5 %"
+    )
+    if near.any():
+        low = int((significance.p_value[near] <= 0.05).sum())
+        text += (
+            f"; of the {int(near.sum()):,} of the same orientation "
+            f"{int((accepted & near).sum()):,} do, and {low:,} have p ≤ 0.05 each on its "
+            f"own, where chance gives {digits(0.05 * near.sum(), 2)}"
+        )
+    text += f" (up to {significance.permutations:,} permutations a pair)."
+    return text + _about_normality(normality)
+
+
+def _about_normality(normality: Normality | None) -> str:
+    if normality is None or normality.gaussian is None:
+        return ""
+    if normality.gaussian:
+        return (
+            " The residuals are Gaussian, so that likelihood ratios can be quoted too."
+        )
+    return (
+        " The residuals are not Gaussian (excess kurtosis "
+        f"{digits(normality.excess_kurtosis[0], 2)}): quote these permutation p-values, "
+        "not the likelihood ratios."
+    )
+
+
+def spread_findings(
+    observations: Observations,
+    spread: SpreadAnalysis,
+    significance: Significance,
+    same: np.ndarray,
+) -> list[str]:
+    """
+    Say how large the spread is, where it comes from and whether matches beat chance.
+
+    Args:
+        observations: Of all crystals.
+        spread: The results.
+        significance: Of the matched pairs.
+        same: Shape (pairs,), bool: pairs of the same orientation.
+
+    Returns:
+        Paragraphs; where a part could not be computed, one sentence why.
+    """
+    told = []
+    if spread.size:
+        told.append(
+            describe_size(spread.size, spread.s_of_error_model, observations.radiation)
+        )
+    elif _is_missing(spread, "spread"):
+        told.append(f"The spread could not be measured: {spread.reasons['spread']}")
+    if spread.components:
+        told += describe_sources(spread.components, observations.radiation)
+    if significance.n_tested:
+        told.append(describe_chance(significance, spread.normality, same))
+    elif significance.reason and significance.reason != SWITCHED_OFF:
+        told.append(f"Matched pairs were not tested: {significance.reason}")
+    return told
+
+
+def _is_missing(spread: SpreadAnalysis, key: str) -> bool:
+    return spread.reasons.get(key, SWITCHED_OFF) != SWITCHED_OFF
