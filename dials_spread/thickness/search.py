@@ -8,9 +8,10 @@ import numpy as np
 
 LAWS = ("uniform", "wedge", "slab")
 
-# A crystal is first simulated to this part of the greatest thickness, which takes a
-# fifth of the time; further only where the best shape reaches the last fifth of that.
-FIRST_PART, NEAR_THE_END = 0.4, 0.8
+# A crystal is first simulated to the first of these parts of the greatest thickness, and
+# further only where the best shape reaches the last fifth of that: the time it takes
+# grows with the square of the thickness.
+PARTS, NEAR_THE_END = (0.4, 0.7, 1.0), 0.8
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class ThicknessSearch:
         if self.given is not None:
             low, high = (self.given * (1 + x * self.within) for x in (-1, 1))
             return [fine_grid(low, high)]
-        ends = [FIRST_PART * self.most, self.most]
+        ends = [part * self.most for part in PARTS]
         return [thickness_grid(self.least, end) for end in ends if end > 2 * self.least]
 
 

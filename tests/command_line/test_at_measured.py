@@ -19,7 +19,7 @@ from dials_spread.thickness.tables import COLUMNS
 QUICK = (
     "measured.range=20,1400",
     "measured.d_min=0.8",
-    "measured.law=uniform",
+    "measured.law=wedge",
     "nproc=2",
 )
 
@@ -77,7 +77,7 @@ def test_multiple_scattering_explains_measured_quartz(quartz):
     assert measured["setting"] == "h,k,l"
     r1 = {s["operator"]: s["r1"] for s in measured["settings"]}
     assert len(r1) == 2 and max(r1.values()) > 2 * min(r1.values())
-    assert measured["explained"]["explained_share"] > 0.3
+    assert measured["explained"]["explained_share"] > 0.25
     assert measured["explained"]["control_share"] < 0.05
     assert document["charges"] is None
 
