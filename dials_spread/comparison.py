@@ -147,10 +147,7 @@ def compare_images(
         matching=matching,
         shown=shown,
         spots=[compare_spots(*data, incidence, number, scales) for number in shown],
-        **_spread(
-            *(observations, experiments, scales, incidence, matches),
-            *(spread or SpreadChoices(), seed, nproc),
-        ),
+        **_spread(data, experiments, scales, incidence, spread, seed, nproc),
     )
 
 
@@ -166,17 +163,17 @@ def _summaries(data: tuple, matching: Matching, seed: int) -> dict:
 
 
 def _spread(
-    observations: Observations,
+    data: tuple,
     experiments: Sequence[Experiment],
     scales: np.ndarray,
     incidence: Incidence,
-    matches: Matches,
-    choices: SpreadChoices,
+    choices: SpreadChoices | None,
     seed: int,
     nproc: int | None,
 ) -> dict:
     """The spread, and whether pairs agree better than chance."""
-    rng = np.random.default_rng(seed)
+    observations, matches, _ = data
+    rng, choices = np.random.default_rng(seed), choices or SpreadChoices()
     analysis = analyse_spread(observations, experiments, scales, choices, rng, nproc)
     return {
         "spread": analysis,

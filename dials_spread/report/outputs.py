@@ -132,6 +132,12 @@ def log_results(
         logger.info("\nThe best pairs (an image is dataset / crystal / frames):\n")
         logger.info(log_tables.matches_table(document["matches"]))
         logger.info("\n%s", log_tables.agreement_table(comparison))
+    if len(document["matches"]) < len(comparison.matches):
+        logger.info(
+            "The JSON file holds the best %d of %d pairs (output.max_matches)",
+            len(document["matches"]),
+            len(comparison.matches),
+        )
     for table in spread_tables(comparison.spread):
         logger.info("\n%s", table)
     logger.info("\nSummary:\n\n%s\n", "\n\n".join(told))
@@ -203,12 +209,6 @@ def write_results(
     )
     findings, sections = plain_findings(comparison), page_sections(comparison)
     log_results(comparison, document, told, findings)
-    if len(document["matches"]) < len(comparison.matches):
-        logger.info(
-            "The JSON file holds the best %d of %d pairs (output.max_matches)",
-            len(document["matches"]),
-            len(comparison.matches),
-        )
     files = {}
     if output.json:
         files[output.json] = write_json(document)

@@ -187,6 +187,36 @@ def _facts(matches: Matches, agreement: Agreement, number: int | None) -> str:
     return " · ".join(parts)
 
 
+def _pairs_in_full(
+    observations: Observations,
+    matches: Matches,
+    agreement: Agreement,
+    spots: Sequence[SpotComparison],
+    pictures: Sequence[Picture | None],
+) -> tuple[list[dict], dict[int, str]]:
+    """What the template needs of pairs shown in full, and where they stand."""
+    every = (observations, matches, agreement)
+    pairs, anchors = [], {}
+    for i, (pair, picture) in enumerate(zip(spots, pictures)):
+        number = find_pair(matches, pair)
+        anchor = f"pair-{i + 1 if number is None else number + 1}"
+        if number is not None:
+            anchors[number] = anchor
+        labels = [image_label(observations, j) for j in (pair.image_a, pair.image_b)]
+        plots = pair_plots(*every, pair, picture)
+        pairs.append(
+            {
+                "anchor": anchor,
+                "rank": "–" if number is None else number + 1,
+                "a": labels[0],
+                "b": labels[1],
+                "facts": _facts(matches, agreement, number),
+                "figures": [_figure(f"{anchor}-{n}", p) for n, p in plots.items()],
+            }
+        )
+    return pairs, anchors
+
+
 def compare_images_page(
     observations: Observations,
     incidence_operators: LaueOperators,
@@ -219,25 +249,7 @@ def compare_images_page(
     Returns:
         HTML that needs no other file and no network.
     """
-    every = (observations, matches, agreement)
-    pairs, anchors = [], {}
-    for i, (pair, picture) in enumerate(zip(spots, pictures)):
-        number = find_pair(matches, pair)
-        anchor = f"pair-{i + 1 if number is None else number + 1}"
-        if number is not None:
-            anchors[number] = anchor
-        labels = [image_label(observations, j) for j in (pair.image_a, pair.image_b)]
-        plots = pair_plots(*every, pair, picture)
-        pairs.append(
-            {
-                "anchor": anchor,
-                "rank": "–" if number is None else number + 1,
-                "a": labels[0],
-                "b": labels[1],
-                "facts": _facts(matches, agreement, number),
-                "figures": [_figure(f"{anchor}-{n}", p) for n, p in plots.items()],
-            }
-        )
+    pairs, anchors = _pairs_in_full(observations, matches, agreement, spots, pictures)
     overview = overview_plots(
         observations, incidence_operators, matches, agreement, reference
     )

@@ -255,29 +255,34 @@ def sum_pairs(
     partners, seed = pair_limit(sizes, most_pairs), int(rng.integers(2**62))
     fixes = directions.fixes[residuals.unique[start[:-1]]]
     frame = (directions.beam, directions.on_directions, fixes, EDGES, LEVELS)
-    shape = (groups.n, groups.n, 2, N_BINS, 4)
+    given = (start, weight, square_level, partners, seed, columns, *frame)
+    sums, histogram, n_pairs = _sum_in_threads(given, groups.n, nproc)
+    return PairTable(
+        sums=sums,
+        histogram=histogram,
+        n_pairs=n_pairs,
+        n_all=int((sizes.astype(np.int64) * (sizes - 1) // 2).sum()),
+    )
+
+
+def _sum_in_threads(
+    given: tuple, n_groups: int, nproc: int | None
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Sum all reflections, each thread into tables of its own."""
     nproc = nproc or available_cores()
-    free, counts = queue.SimpleQueue(), []
+    shape = (n_groups, n_groups, 2, N_BINS, 4)
     tables = [
         (np.zeros(shape), np.zeros((2, N_BINS, len(LEVELS) + 1))) for _ in range(nproc)
     ]
+    free, counts = queue.SimpleQueue(), []
     for table in tables:
         free.put(table)
 
     def run(first, stop):
         table = free.get()
-        counts.append(
-            _sum_reflections(
-                *(first, stop, start, weight, square_level, partners, seed),
-                *(columns, *frame, *table),
-            )
-        )
+        counts.append(_sum_reflections(first, stop, *given, *table))
         free.put(table)
 
-    run_blocks(run, len(sizes), max(1, len(sizes) // (8 * nproc)), nproc)
-    return PairTable(
-        sums=sum(t[0] for t in tables),
-        histogram=sum(t[1] for t in tables),
-        n_pairs=int(sum(counts)),
-        n_all=int((sizes.astype(np.int64) * (sizes - 1) // 2).sum()),
-    )
+    n = len(given[0]) - 1
+    run_blocks(run, n, max(1, n // (8 * nproc)), nproc)
+    return sum(t[0] for t in tables), sum(t[1] for t in tables), int(sum(counts))
