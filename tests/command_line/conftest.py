@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 
@@ -33,10 +34,21 @@ def listing():
 @pytest.fixture(scope="session")
 def simulated(tmp_path_factory) -> Path:
     """A folder with `simulated.expt` and `.refl`: three crystals, unscaled."""
-    from dials_spread.simulation.demo import write_demo
+    from dials_spread.simulation.datasets import simulate_experiments
+    from dials_spread.simulation.noise import NoiseModel
+    from dials_spread.simulation.structures import random_structure
 
     folder = tmp_path_factory.mktemp("simulated")
-    write_demo(folder, n_crystals=3, wave="kinematic")
+    rng = np.random.default_rng(1)
+    experiments, reflections = simulate_experiments(
+        random_structure(rng),
+        rng,
+        n_crystals=3,
+        scan_width=60.0,
+        noise=NoiseModel(image_spread=0.05, extra_error=0.1),
+    )
+    experiments.as_file(folder / "simulated.expt")
+    reflections.as_file(folder / "simulated.refl")
     return folder
 
 
