@@ -180,20 +180,15 @@ def _block_integrals(
         sums, of shape (2, r, p).
     """
     K = np.linalg.norm(scan.s0)
-    k = scan.wave_vectors(angles)
-    g = candidates @ scan.setting(angles.mean()).T
-    near = _near_the_sphere(g, k, K, selection.s_max)
-    s = scan.excitation_errors(candidates[near], angles)
-    active = selection.taking_part(s)
-    some = np.any(active, axis=1)
-    used, s, active = near[some], s[some], active[some]
+    used, s, active = beams_taking_part(candidates, scan, angles, selection)
     places = np.full(len(candidates), -1)
     places[used] = np.arange(len(used))
     targets = np.flatnonzero(places[rows] >= 0)
     own = places[rows[targets]]
     within = np.abs(s) < selection.s_window
     # Of the two passages of a reflection, each row takes the side it belongs to.
-    rates = g[rows[targets]] @ np.cross(scan.axis, k).T * side[targets, None]
+    g = candidates[rows[targets]] @ scan.setting(angles.mean()).T
+    rates = g @ np.cross(scan.axis, scan.wave_vectors(angles)).T * side[targets, None]
     weight = np.where(within[own], rates, 0.0).clip(0.0)
     met = np.any(weight > 0, axis=1)
     targets, own, weight = targets[met], own[met], weight[met]
@@ -208,13 +203,35 @@ def _block_integrals(
     return targets, np.array(sums)
 
 
-def _near_the_sphere(g: np.ndarray, k: np.ndarray, K: float, s_max: float):
-    """Rows of all beams that may come within s_max for one of the wave vectors."""
-    middle = k[len(k) // 2]
-    reach = np.max(np.linalg.norm(k - middle, axis=1)) / K
-    length = np.sqrt(np.einsum("ij,ij->i", g, g))
-    s = excitation_errors(g, middle[None])[:, 0]
-    return np.flatnonzero(np.abs(s) <= s_max + reach * length + 1e-12)
+def beams_taking_part(
+    candidates: np.ndarray,
+    scan: RotationScan,
+    angles: np.ndarray,
+    selection: BeamSelection,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """
+    The beams that take part in some of the orientations of a block.
+
+    Args:
+        candidates: Indices of all beams, of shape (c, 3).
+        scan: Orientation and scan.
+        angles: [rad], of shape (m,), within a few degrees.
+        selection: Says which take part.
+
+    Returns:
+        Their rows, of shape (n,), their excitation errors [1/Å] and whether each takes
+        part in each orientation, both of shape (n, m).
+    """
+    middle = angles[len(angles) // 2 : len(angles) // 2 + 1]
+    g = candidates @ scan.setting(angles.mean()).T
+    # No excitation error changes faster than |g| per radian.
+    reach = np.max(np.abs(angles - middle)) * np.sqrt(np.einsum("ij,ij->i", g, g))
+    s = excitation_errors(g, scan.wave_vectors(middle))[:, 0]
+    near = np.flatnonzero(np.abs(s) <= selection.s_max + 1.05 * reach + 1e-12)
+    s = scan.excitation_errors(candidates[near], angles)
+    active = selection.taking_part(s)
+    some = np.any(active, axis=1)
+    return near[some], s[some], active[some]
 
 
 def _intensities(
