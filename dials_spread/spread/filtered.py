@@ -1,5 +1,10 @@
 """
-A reflection table with noisy spots set aside, for dials.scale.
+A reflection table with noisy spots set aside.
+
+The flag excluded_for_scaling keeps them out of dials.merge, dials.export and whatever
+else goes through DIALS's filters, so it is for scaled data. dials.scale reads such a table,
+too, but takes all flags of earlier scaling off before it begins (dials pull request
+1276) and uses the spots again; to scale without them they have to be left out.
 
 Functions:
     set_aside: tables as they were, with excluded_for_scaling set for some rows
@@ -22,18 +27,19 @@ def set_aside(
     tables: Sequence[flex.reflection_table],
     observations: Observations,
     noisy: np.ndarray,
+    leave_out: bool = False,
 ) -> flex.reflection_table:
     """
     Put all reflections into one table, noisy ones flagged as excluded_for_scaling.
 
-    Nothing is deleted and no other flag or column changes, so that a later run can take
-    the flag off again. dials.scale leaves out what carries it.
+    No other flag or column changes and, unless that is asked for, nothing is deleted.
 
     Args:
         experiments: One a crystal.
         tables: The reflections of each; they are not changed.
         observations: Of these.
         noisy: Shape (observations,), bool.
+        leave_out: Leave noisy rows out instead, for dials.scale.
 
     Returns:
         The table; its ids count the experiments, its identifiers are theirs.
@@ -45,6 +51,8 @@ def set_aside(
         chosen = flex.bool(len(part), False)
         chosen.set_selected(flex.size_t(np.unique(rows).astype(np.uint64)), True)
         part.set_flags(chosen, part.flags.excluded_for_scaling)
+        if leave_out:
+            part = part.select(~chosen)
         part["id"] = flex.int(len(part), number)
         names = part.experiment_identifiers()
         for key in list(names.keys()):

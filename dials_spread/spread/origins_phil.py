@@ -65,6 +65,11 @@ noisy_spots {
     .type = choice
     .help = "What output.filtered sets aside: the noisiest cluster of reflections,"
             "observations beyond the cut, or both."
+  leave_out = False
+    .type = bool
+    .help = "Leave these rows out of output.filtered, so that dials.scale runs without"
+            "them. By default they stay and carry the flag excluded_for_scaling, which"
+            "dials.merge and dials.export obey; dials.scale takes it off."
 }
 """
 
