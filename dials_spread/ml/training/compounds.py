@@ -110,12 +110,15 @@ def draw_conditions(rng: np.random.Generator, volume: float) -> Conditions:
     )
 
 
-def simulate_compound(seed: int) -> tuple[ExperimentList, flex.reflection_table, dict]:
+def simulate_compound(
+    seed: int, volumes: tuple[float, float] = VOLUMES
+) -> tuple[ExperimentList, flex.reflection_table, dict]:
     """
     Simulate a random compound.
 
     Args:
         seed: Of all random numbers.
+        volumes: Limits of the volume of the cell [Å³].
 
     Returns:
         Experiments; predicted reflections with `intensity.kinematic.value` and one
@@ -124,7 +127,7 @@ def simulate_compound(seed: int) -> tuple[ExperimentList, flex.reflection_table,
     """
     structure_seed, rest = np.random.SeedSequence(seed).spawn(2)
     structure = random_compound(
-        np.random.default_rng(structure_seed), Wishes(volume=VOLUMES)
+        np.random.default_rng(structure_seed), Wishes(volume=volumes)
     )
     rng = np.random.default_rng(rest)
     conditions = draw_conditions(rng, structure.unit_cell().volume())
@@ -195,26 +198,40 @@ def _describe(sample: Sample, conditions: Conditions) -> dict:
     }
 
 
-def store_compound(folder: str, seed: int, threads: int | None = 1) -> bool:
+@dataclass(frozen=True)
+class Store:
+    """
+    Where compounds go.
+
+    Attributes:
+        folder: An existing one, which every process can reach.
+        volumes: Limits of the volume of the cell [Å³].
+    """
+
+    folder: str
+    volumes: tuple[float, float] = VOLUMES
+
+
+def store_compound(store: Store, seed: int, threads: int | None = 1) -> bool:
     """
     Simulate a compound into a folder, unless it is there.
 
     The description is written last: where it is there, the rest is whole.
 
     Args:
-        folder: An existing one.
+        store: Where to, and of what size.
         seed: Of the compound, and part of its name.
-        threads: Not used; the drivers pass it.
+        threads: Not used; a driver that stays in one process passes it.
 
     Returns:
         Whether it could be simulated; what could not says why in its description.
     """
-    stem = Path(folder) / f"compound_{seed:06d}"
+    stem = Path(store.folder) / f"compound_{seed:06d}"
     description = stem.with_suffix(".json")
     if description.exists():
         return "failed" not in json.loads(description.read_text())
     try:
-        experiments, reflections, about = simulate_compound(seed)
+        experiments, reflections, about = simulate_compound(seed, store.volumes)
         experiments.as_file(f"{stem}.expt")
         reflections.as_file(f"{stem}.refl")
     except ValueError as error:

@@ -107,13 +107,16 @@ def is_offered(observations: Observations) -> bool:
     return enough and n >= LEAST_MULTIPLICITY * n_unique
 
 
-def gather_compound(folder: str, seed: int) -> list[TrainingSet]:
+def gather_compound(
+    folder: str, seed: int, threads: int | None = 1
+) -> list[TrainingSet]:
     """
     Make the training sets of a compound, or read them where they were made.
 
     Args:
         folder: With the files of `store_compound`.
         seed: Of the compound.
+        threads: Not used; a driver that stays in one process passes it.
 
     Returns:
         One set for each experiment for which a correction would be offered.

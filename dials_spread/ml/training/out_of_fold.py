@@ -1,0 +1,196 @@
+"""
+What the two models do for random compounds that they have not seen.
+
+Functions:
+    folds: divide by compound
+    out_of_fold: R1 of every set before and after, by a model of the other folds
+    summary: ratios of R1, geometric means with their uncertainty over compounds
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dials_spread.ml.training.gather import TrainingSet
+from dials_spread.ml.two_models import (
+    TwoModels,
+    correct,
+    fit_two_models,
+    reflection_rows,
+    target_amplitudes,
+)
+from dials_spread.rfactor.r1 import r_factor
+
+METHODS = ("median", "weights", "model")
+
+MARGIN = 1.005
+"""A set is called worse where R1 after is more than this times R1 before."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """
+    R1 of one set.
+
+    Attributes:
+        compound, stratum: Of the set.
+        multiplicity: Observations for each unique reflection.
+        before: R1 of the plain merge.
+        after: R1 by each of METHODS.
+    """
+
+    compound: int
+    stratum: int
+    multiplicity: float
+    before: float
+    after: dict[str, float]
+
+    def ratio(self, method: str) -> float:
+        """R1 after over R1 before."""
+        return self.after[method] / self.before
+
+
+@dataclass(frozen=True)
+class Assessed:
+    """
+    A set that models of other compounds have corrected.
+
+    Attributes:
+        outcome: R1 before and after.
+        rows: Shape (u, features), what model 2 saw.
+        E: Shape (u,), corrected normalised amplitudes.
+        target: Shape (u,), true ones.
+        root_N: Shape (u,), |F| = E √N.
+    """
+
+    outcome: Outcome
+    rows: np.ndarray
+    E: np.ndarray
+    target: np.ndarray
+    root_N: np.ndarray
+
+
+def folds(compounds: Sequence[int], n_folds: int, seed: int) -> np.ndarray:
+    """
+    Divide sets into folds, all of one compound in the same.
+
+    Args:
+        compounds: Of each set, shape (n,).
+        n_folds: Number of folds.
+        seed: Of the division.
+
+    Returns:
+        Shape (n,), the fold of each set.
+
+    Raises:
+        ValueError: Fewer compounds than folds.
+    """
+    distinct, number = np.unique(np.asarray(compounds), return_inverse=True)
+    if len(distinct) < n_folds:
+        raise ValueError(f"{len(distinct)} compounds cannot make {n_folds} folds")
+    order = np.random.default_rng(seed).permutation(len(distinct))
+    return (order % n_folds)[np.ravel(number)]
+
+
+def assess(one: TrainingSet, models: TwoModels) -> Assessed:
+    """
+    Compare a set with its true amplitudes, before and after.
+
+    Args:
+        one: The set.
+        models: Fitted to other compounds.
+    """
+    features = one.features
+    root_N = np.sqrt(features.N)
+    corrected = correct(models, features)
+    after = {"median": one.median, "weights": one.simple, "model": corrected.E}
+    outcome = Outcome(
+        compound=one.compound,
+        stratum=one.stratum,
+        multiplicity=one.multiplicity,
+        before=r_factor(features.E_k * root_N, one.F)[0],
+        after={method: r_factor(E * root_N, one.F)[0] for method, E in after.items()},
+    )
+    return Assessed(
+        outcome=outcome,
+        rows=reflection_rows(features, corrected.averages),
+        E=corrected.E,
+        target=target_amplitudes(features, one.F),
+        root_N=root_N,
+    )
+
+
+def fit(
+    sets: Sequence[TrainingSet], seed: int, make_regressor: Callable | None = None
+) -> TwoModels:
+    """
+    Fit both models.
+
+    Args:
+        sets: Of at least two compounds.
+        seed: Of all random numbers.
+        make_regressor: As for `fit_two_models`.
+    """
+    more = {} if make_regressor is None else {"make_regressor": make_regressor}
+    return fit_two_models(
+        [s.features for s in sets],
+        [s.F for s in sets],
+        [s.compound for s in sets],
+        np.random.default_rng(seed),
+        **more,
+    )
+
+
+def out_of_fold(
+    sets: Sequence[TrainingSet],
+    n_folds: int = 5,
+    seed: int = 0,
+    make_regressor: Callable | None = None,
+) -> list[Assessed]:
+    """
+    Assess every set with models that have not seen its compound.
+
+    Args:
+        sets: All of them.
+        n_folds: Number of folds.
+        seed: Of the division and of the fits.
+        make_regressor: As for `fit_two_models`.
+
+    Returns:
+        One a set, in the order of the folds.
+    """
+    fold = folds([s.compound for s in sets], n_folds, seed)
+    assessed = []
+    for k in range(n_folds):
+        models = fit([s for s, f in zip(sets, fold) if f != k], seed, make_regressor)
+        assessed += [assess(s, models) for s, f in zip(sets, fold) if f == k]
+    return assessed
+
+
+def summary(outcomes: Sequence[Outcome], method: str = "model") -> dict:
+    """
+    Sum up ratios of R1.
+
+    Args:
+        outcomes: Of some sets.
+        method: One of METHODS.
+
+    Returns:
+        Geometric mean of the ratios, its standard error over compounds, the part of
+        sets that got worse, the worst ratio, and how many sets and compounds there are.
+    """
+    ln = np.log([o.ratio(method) for o in outcomes])
+    compounds = np.array([o.compound for o in outcomes])
+    each = [ln[compounds == c].mean() for c in np.unique(compounds)]
+    error = np.std(each, ddof=1) / np.sqrt(len(each)) if len(each) > 1 else np.nan
+    return {
+        "ratio": float(np.exp(ln.mean())),
+        "standard_error": float(np.exp(ln.mean()) * error),
+        "worse": float(np.mean(ln > np.log(MARGIN))),
+        "worst": float(np.exp(ln.max())),
+        "sets": len(ln),
+        "compounds": len(each),
+    }
