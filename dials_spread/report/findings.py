@@ -19,11 +19,11 @@ from dials_spread.spread.normality import Normality
 from dials_spread.spread.size_table import SpreadSize
 
 SOURCE_WORDS = {
-    "image": "a factor common to each image (beam, exposure, volume)",
-    "crystal": "a factor common to each crystal",
-    "orientation": "what depends on the orientation of the crystal",
-    "noise": "counting noise",
-    "rest": "the rest, which differs even at one orientation",
+    "image": "is a factor common to each image (beam, exposure, volume)",
+    "crystal": "is a factor common to each crystal",
+    "orientation": "depends on the orientation of the crystal",
+    "noise": "is counting noise",
+    "rest": "is the rest, which differs even at one orientation",
 }
 
 
@@ -46,22 +46,20 @@ def percent(value: float, low: float = np.nan, high: float = np.nan) -> str:
 
 
 def _round(value: float) -> str:
-    """Two digits; nothing finer than a tenth."""
-    return "0" if abs(value) < 0.05 else digits(float(f"{value:.2g}"), 2)
+    """No digits after the point from ten, one below."""
+    return f"{value:.0f}" if abs(value) >= 9.95 else f"{value:.1f}"
 
 
 def _count(n: int, what: str) -> str:
     return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
-def describe_size(size: SpreadSize, s_of_error_model: float, radiation: str) -> str:
+def describe_size(size: SpreadSize) -> str:
     """
     Say how large the spread is.
 
     Args:
         size: The size.
-        s_of_error_model: The relative error of dials.scale that it is compared with.
-        radiation: Of the data.
 
     Returns:
         A paragraph.
@@ -112,12 +110,12 @@ def describe_sources(components: Components, radiation: str) -> list[str]:
     if not known:
         return ["Where does it come from? The spread is too small to be divided."]
     order = sorted(known, key=lambda s: -known[s].share)
-    told = ", ".join(f"{SOURCE_WORDS[s]} {_share(known[s])}" for s in order)
+    told = "; ".join(f"{_share(known[s])} {SOURCE_WORDS[s]}" for s in order)
     text = (
-        f"Where does it come from? Of the variance of a single measurement: {told}. "
+        f"Where does it come from? Of the variance of a single measurement, {told} "
         f"({_count(components.n_crystals, 'crystal')}, "
         f"{_count(components.n_images, 'image')}, "
-        f"{_count(components.n_pairs, 'pair')} of observations.)"
+        f"{_count(components.n_pairs, 'pair')} of observations)."
     )
     return [text, *_about_orientation(parts["orientation"], radiation)]
 
@@ -209,9 +207,7 @@ def spread_findings(
     """
     told = []
     if spread.size:
-        told.append(
-            describe_size(spread.size, spread.s_of_error_model, observations.radiation)
-        )
+        told.append(describe_size(spread.size))
     elif _is_missing(spread, "spread"):
         told.append(f"The spread could not be measured: {spread.reasons['spread']}")
     if spread.components:
