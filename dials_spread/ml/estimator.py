@@ -82,7 +82,7 @@ class CorrectionRegressor(RegressorMixin, BaseEstimator):
     def __init__(
         self,
         bound: float | None = None,
-        n_pairs: int = 3,
+        n_pairs: int = 2,
         loss: str = "absolute_error",
         max_iter: int = 200,
         learning_rate: float = 0.08,
