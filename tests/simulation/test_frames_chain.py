@@ -21,7 +21,7 @@ def run_dials(folder, *command):
     if shutil.which(command[0]) is None:
         pytest.skip(f"{command[0]} is not on PATH")
     done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=400
+        command, cwd=folder, capture_output=True, text=True, timeout=1200
     )
     assert not done.returncode, done.stdout[-3000:] + done.stderr
 
