@@ -100,7 +100,8 @@ def components_plot(components: Components) -> dict:
     ]
     trace = {
         "type": "bar",
-        "x": [LABELS[s] for s in known],
+        "x": np.arange(len(known)),
+        "width": np.full(len(known), 0.7),
         "y": share,
         "error_y": {**error_bars(share, low, high), "color": INK},
         "marker": {"color": colours},
@@ -114,7 +115,12 @@ def components_plot(components: Components) -> dict:
         COMPONENTS_HELP,
         f"Where the spread comes from ({components.n_crystals} crystals, "
         f"{components.n_pairs:,} pairs of observations)",
-        xaxis=axis(""),
+        xaxis=axis(
+            "",
+            tickvals=np.arange(len(known)),
+            ticktext=[LABELS[s] for s in known],
+            range=[-0.6, len(known) - 0.4],
+        ),
         yaxis=axis("Share of the variance [%]", range=[0, 102]),
     )
 

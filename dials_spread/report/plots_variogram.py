@@ -23,6 +23,8 @@ from dials_spread.spread.analysis import Variograms
 from dials_spread.spread.curves import FEWEST_PAIRS, SHAPES
 from dials_spread.spread.variogram import Variogram
 
+PALE = "rgba(0,114,178,0.4)"
+
 VARIOGRAM_HELP = """
 How much two observations of one reflection disagree (half the mean squared relative
 difference, free of counting noise), against the angle between the beam directions in the
@@ -34,7 +36,7 @@ electrons, multiple scattering. X-ray data should be flat. Flat and low is good;
 within a few degrees says that no scaling can bring the observations together. Open
 circles: beams from opposite sides, drawn at 180° less their angle; by reciprocity they
 should lie with the others. Grey diamonds: the robust estimate, which a few wild
-observations do not move. Black crosses: pairs within one crystal; on neighbouring frames
+observations do not move. The axis ends at 40°; zoom out for what lies beyond. Black crosses: pairs within one crystal; on neighbouring frames
 they may share a measurement, so that the first points can be too low.
 """
 
@@ -71,7 +73,7 @@ def _with_bars(variogram: Variogram, opposite: bool, name, symbol) -> dict:
     up = np.nan_to_num(variogram.gamma_high[at] - variogram.gamma[at])
     down = np.nan_to_num(variogram.gamma[at] - variogram.gamma_low[at])
     bars = {"type": "data", "symmetric": False, "thickness": 1, "width": 2}
-    bars.update(array=np.maximum(up, 0), arrayminus=np.maximum(down, 0), color=BLUE)
+    bars.update(array=np.maximum(up, 0), arrayminus=np.maximum(down, 0), color=PALE)
     return {**trace, "error_y": bars}
 
 
@@ -129,7 +131,7 @@ def variogram_plot(variograms: Variograms) -> dict:
         f"Disagreement against the angle between beams, {main.n_pairs:,} pairs"
         + fitted,
         xaxis=axis(
-            "Angle between the beam directions in the crystal [°]", range=[-1, 60]
+            "Angle between the beam directions in the crystal [°]", range=[-0.5, 40]
         ),
         yaxis=axis("Variogram γ", range=[min(0, float(heights.min())), top]),
         legend=legend_above(),

@@ -46,7 +46,10 @@ STYLE = {
     "mathtext.default": "regular",
 }
 
-MARKERS = {"circle": "o", "circle-open": "o", "square": "s", "cross-thin-open": "+"}
+MARKERS = {
+    **{"circle": "o", "circle-open": "o", "square": "s", "diamond": "D"},
+    **{"cross-thin-open": "+", "x-thin-open": "x"},
+}
 DASHES = {"dash": "--", "dot": ":"}
 
 
@@ -103,6 +106,26 @@ def _set_axis(axes, which: str, axis: dict) -> None:
         getattr(axes, f"set_{which}ticks")(axis["tickvals"], axis["ticktext"], **turn)
 
 
+def _draw_error_bars(axes, trace: dict, x, y) -> None:
+    """Error bars of one trace, with ends of their own where it has them."""
+    for name in ("error_x", "error_y"):
+        if name not in trace:
+            continue
+        error = trace[name]
+        ends = _numbers(error["array"])
+        if "arrayminus" in error:
+            ends = np.array([_numbers(error["arrayminus"]), ends])
+        axes.errorbar(
+            *(x, y),
+            **{name[-1] + "err": ends},
+            fmt="none",
+            ecolor=_colour(error["color"]),
+            elinewidth=error.get("thickness", 1),
+            capsize=error.get("width", 0),
+            zorder=2.5,
+        )
+
+
 def _draw_scatter(figure, axes, trace: dict) -> None:
     """Lines, dots, error bars and texts of one trace."""
     x, y = _numbers(trace["x"]), _numbers(trace["y"])
@@ -118,19 +141,7 @@ def _draw_scatter(figure, axes, trace: dict) -> None:
         colour, width = _colour(line["color"]), line.get("width", 1.5)
         hidden = "markers" in mode
         axes.plot(x, y, style, color=colour, lw=width, label="_" if hidden else label)
-    for name in ("error_x", "error_y"):
-        if name in trace:
-            error = trace[name]
-            bars = {name[-1] + "err": _numbers(error["array"])}
-            axes.errorbar(
-                *(x, y),
-                **bars,
-                fmt="none",
-                ecolor=_colour(error["color"]),
-                elinewidth=error.get("thickness", 1),
-                capsize=error.get("width", 0),
-                zorder=2.5,
-            )
+    _draw_error_bars(axes, trace, x, y)
     if "markers" in mode:
         _draw_markers(figure, axes, trace, x, y, label)
     if "text" in mode:
@@ -154,6 +165,9 @@ def _draw_markers(figure, axes, trace: dict, x, y, label: str) -> None:
     kwargs["alpha"] = marker.get("opacity")
     width = marker.get("line", {}).get("width", 0 if "open" not in symbol else 1)
     kwargs["linewidths"] = width * POINTS_PER_PIXEL
+    if isinstance(marker["color"], list) and isinstance(marker["color"][0], str):
+        axes.scatter(x, y, color=[_colour(c) for c in marker["color"]], **kwargs)
+        return
     if isinstance(marker["color"], list):
         colour = _numbers(marker["color"])
         norm = Normalize(marker.get("cmin"), marker.get("cmax"))
@@ -231,8 +245,9 @@ def draw(plot: dict) -> Figure:
         if trace["type"] == "bar":
             x, height, bar = (_numbers(trace[k]) for k in ("x", "y", "width"))
             colour, alpha = trace["marker"]["color"], trace.get("opacity", 1)
-            label = _text(trace["name"])
+            label = _text(trace.get("name", "_"))
             axes.bar(x, height, bar, color=colour, alpha=alpha, label=label)
+            _draw_error_bars(axes, trace, x, height)
         else:
             _draw_scatter(figure, axes, trace)
     _decorate(frames, layout)
