@@ -35,6 +35,7 @@ REQUIRES = [
     "tabulate",
     "matplotlib",
     "pillow",
+    "threadpoolctl",
 ]
 
 setup(
