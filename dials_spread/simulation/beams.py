@@ -20,8 +20,8 @@ class BeamSelection:
         s_max: Largest excitation error of a beam that takes part [1/Å].
         s_window: Largest excitation error that is integrated [1/Å].
         g_max: Largest reciprocal-lattice vector of a beam [1/Å]; 1.2 times that of the
-            data without it. At 800 Å and 0.9 Å resolution the defaults change
-            amplitudes by 0.8 % and R1 against |F| by 0.0005.
+            data without it. With twice the beams merged amplitudes change by 0.4 %
+            (docs/simulation_convergence.rst).
         absorption: Imaginary potential over real potential.
         method: "chebyshev" or "diagonalisation"; the same numbers, the second slower.
         precision: "single" or "double", of Chebyshev's method. In single precision
