@@ -33,6 +33,8 @@ from dials_spread.spread.analysis import (
     SpreadChoices,
     analyse_spread,
 )
+from dials_spread.spread.explained import ExplainedSpread, explain_observations
+from dials_spread.spread.origins import OriginAnalysis, analyse_origins
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,9 @@ class Comparison:
         spots: One for each of these.
         spread: How large the spread is, and where it comes from.
         significance: Whether the pairs agree better than chance.
+        origins: Beam, special orientations and noisy spots behind the spread.
+        simulation: How much of the spread simulated intensities explain, where the
+            tables have them.
     """
 
     experiments: Sequence[Experiment]
@@ -88,6 +93,8 @@ class Comparison:
     spots: list[SpotComparison]
     spread: SpreadAnalysis
     significance: Significance
+    origins: OriginAnalysis
+    simulation: ExplainedSpread | None
 
 
 def compare_images(
@@ -147,7 +154,10 @@ def compare_images(
         matching=matching,
         shown=shown,
         spots=[compare_spots(*data, incidence, number, scales) for number in shown],
-        **_spread(data, experiments, scales, incidence, spread, seed, nproc),
+        **_spread(data, (experiments, tables), scales, incidence, spread, seed, nproc),
+        simulation=explain_observations(
+            observations, tables, scales, np.random.default_rng(seed), nproc
+        ),
     )
 
 
@@ -164,21 +174,26 @@ def _summaries(data: tuple, matching: Matching, seed: int) -> dict:
 
 def _spread(
     data: tuple,
-    experiments: Sequence[Experiment],
+    files: tuple,
     scales: np.ndarray,
     incidence: Incidence,
     choices: SpreadChoices | None,
     seed: int,
     nproc: int | None,
 ) -> dict:
-    """The spread, and whether pairs agree better than chance."""
+    """The spread, whether pairs agree better than chance, and what is behind it."""
     observations, matches, _ = data
+    experiments, _ = files
     rng, choices = np.random.default_rng(seed), choices or SpreadChoices()
     analysis = analyse_spread(observations, experiments, scales, choices, rng, nproc)
     return {
         "spread": analysis,
         "significance": assess_matches(
             incidence, matches, analysis, choices, rng, nproc
+        ),
+        "origins": analyse_origins(
+            *(observations, *files, scales, analysis.s, choices.origins),
+            *(np.random.default_rng(seed), nproc),
         ),
     }
 

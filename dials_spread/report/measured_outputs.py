@@ -15,9 +15,9 @@ from dxtbx.model.experiment_list import ExperimentList
 import dials_spread
 from dials_spread.output_files import write_text
 from dials_spread.report.document import Provenance, finite, write_json
+from dials_spread.report.plots_charges import charges_plot
 from dials_spread.report.plots_simulation import (
     agreement_plot,
-    charges_plot,
     crystals_plot,
     thickness_plot,
 )

@@ -9,8 +9,10 @@ import logging
 import os
 from collections.abc import Sequence
 
+from dials.array_family import flex
+
 from dials_spread.comparison import Comparison
-from dials_spread.output_files import write_folder, write_text
+from dials_spread.output_files import write_bytes, write_folder, write_text
 from dials_spread.report import log_tables, sentences
 from dials_spread.report.document import (
     Provenance,
@@ -19,11 +21,18 @@ from dials_spread.report.document import (
     write_json,
 )
 from dials_spread.report.findings import spread_findings
+from dials_spread.report.origins_findings import origin_findings
+from dials_spread.report.origins_section import origin_sections, origin_tables
 from dials_spread.report.page import compare_images_page, save_figures
 from dials_spread.report.pictures import build_picture
 from dials_spread.report.sections import Section, spread_section
+from dials_spread.report.simulation_page import (
+    explained_sentence,
+    simulation_section,
+)
 from dials_spread.report.spread_document import spread_documents
 from dials_spread.report.spread_tables import spread_tables
+from dials_spread.spread.origins import as_documents
 
 logger = logging.getLogger("dials.spread.report")
 
@@ -58,9 +67,13 @@ def comparison_as_dict(
         comparison.summary,
         comparison.summary_same,
         comparison.scales,
-        spread_documents(
-            comparison.observations, comparison.spread, comparison.significance
-        ),
+        {
+            **spread_documents(
+                comparison.observations, comparison.spread, comparison.significance
+            ),
+            **as_documents(comparison.origins),
+            "simulation": comparison.simulation and comparison.simulation.as_dict(),
+        },
     )
 
 
@@ -75,9 +88,14 @@ def plain_findings(comparison: Comparison) -> list[str]:
         Paragraphs.
     """
     near = comparison.matches.beam_angle <= comparison.matching.same_orientation
-    return spread_findings(
+    findings = spread_findings(
         comparison.observations, comparison.spread, comparison.significance, near
     )
+    findings += origin_findings(comparison.origins)
+    if comparison.simulation is not None:
+        told = explained_sentence(comparison.simulation.as_dict())
+        findings.append(f"Does multiple scattering explain it? {told}")
+    return findings
 
 
 def page_sections(comparison: Comparison) -> list[Section]:
@@ -90,7 +108,11 @@ def page_sections(comparison: Comparison) -> list[Section]:
     Returns:
         The sections.
     """
-    return [spread_section(comparison.observations, comparison.spread)]
+    sections = [spread_section(comparison.observations, comparison.spread)]
+    sections += origin_sections(comparison.observations, comparison.origins)
+    if comparison.simulation is not None:
+        sections.append(simulation_section(comparison.simulation))
+    return sections
 
 
 def summary_sentences(comparison: Comparison, reference: dict | None) -> list[str]:
@@ -138,7 +160,8 @@ def log_results(
             len(document["matches"]),
             len(comparison.matches),
         )
-    for table in spread_tables(comparison.spread):
+    tables = spread_tables(comparison.spread) + origin_tables(comparison.origins)
+    for table in tables:
         logger.info("\n%s", table)
     logger.info("\nSummary:\n\n%s\n", "\n\n".join(told))
     if findings:
@@ -181,6 +204,7 @@ def write_results(
     log: io.StringIO,
     reference: dict | None = None,
     raw_images: bool = True,
+    filtered: flex.reflection_table | None = None,
 ) -> None:
     """
     Write log, JSON, report and figures.
@@ -194,6 +218,7 @@ def write_results(
         log: What has been logged.
         reference: The document of an earlier run.
         raw_images: Draw pairs from the raw images where they can be read.
+        filtered: Reflections with noisy spots set aside, for output.filtered.
     """
     document = comparison_as_dict(comparison, provenance, output.max_matches)
     told = summary_sentences(comparison, reference)
@@ -210,12 +235,13 @@ def write_results(
     findings, sections = plain_findings(comparison), page_sections(comparison)
     log_results(comparison, document, told, findings)
     files = {}
+    if filtered is not None:
+        files[output.filtered] = filtered.as_msgpack()
     if output.json:
-        files[output.json] = write_json(document)
+        files[output.json] = write_json(document).encode("utf-8")
     if output.html:
-        files[output.html] = compare_images_page(
-            *contents, told, document, reference, findings, sections
-        )
+        page = (told, document, reference, findings, sections)
+        files[output.html] = compare_images_page(*contents, *page).encode("utf-8")
     figures = []
     if output.figures:
         figures = write_folder(
@@ -224,8 +250,8 @@ def write_results(
                 made, output.figure_format, *contents, reference, sections
             ),
         )
-    for filename, text in files.items():
-        write_text(filename, text)
+    for filename, content in files.items():
+        write_bytes(filename, content)
     for filename in [*files, *figures]:
         logger.info("Written: %s", filename)
     if output.log:

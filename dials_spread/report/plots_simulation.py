@@ -5,7 +5,7 @@ Functions:
     thickness_plot: R1 against thickness, crystal by crystal
     agreement_plot: observed against calculated amplitudes
     crystals_plot: R1 of each crystal, with and without multiple scattering
-    charges_plot: what the charges of ions change, in units of counting noise
+    explained_plot: the spread before and after a simulation
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dials_spread.report.plot_style import (
     sample,
     sample_note,
 )
-from dials_spread.simulation.charges import SEEN, ChargeEffect
+from dials_spread.spread.explained import ExplainedSpread
 from dials_spread.thickness.results import Comparison, CrystalSimulation
 
 MOST_CURVES = 10
@@ -54,11 +54,12 @@ reflections that the thickness was not fitted to. Good is a bar with multiple sc
 that is much shorter, and a dot at its end: then nothing was fitted to noise.
 """
 
-CHARGES_HELP = """
-What changes when atoms are charged: the difference of each unique reflection between
-charged and neutral atoms over its counting noise, against resolution. Points beyond the
-dashed lines could be told from neutral atoms by themselves. Charges change low angles
-most, since the field of a charge reaches far.
+EXPLAINED_HELP = """
+How far equivalent observations differ beyond their counting noise: from the mean of the
+others, and from what the simulation of multiple scattering expects. Bars are 95 %
+intervals over crystals, where these are enough. Good is a second bar that is much lower:
+then multiple scattering explains the spread. Two bars of one height say that it does not,
+or that structure, orientations or thicknesses are wrong.
 """
 
 
@@ -221,47 +222,37 @@ def crystals_plot(crystals: list[CrystalSimulation]) -> dict:
     )
 
 
-def charges_plot(effect: ChargeEffect) -> dict:
+def explained_plot(explained: ExplainedSpread) -> dict:
     """
-    Draw the effect of charges on every unique reflection.
+    Draw the spread before and after a simulation.
 
     Args:
-        effect: Charged against neutral atoms.
+        explained: The two, with their intervals.
 
     Returns:
         A plot.
     """
-    most = sample(len(effect.z))
-    names = [" ".join(map(str, hkl)) for hkl in effect.miller_index[most]]
-    dots = {
-        "type": "scatter",
-        "mode": "markers",
-        "name": "unique reflections",
-        "x": 1 / effect.d_spacing[most],
-        "y": effect.z[most],
-        "text": names,
-        "marker": {"color": BLUE, "size": 6, "opacity": 0.6},
-        "hovertemplate": "%{text}: %{y:.1f} σ<extra></extra>",
+    values = [explained.before, explained.after]
+    ends = np.array([explained.before_interval, explained.after_interval])
+    bars = {
+        "type": "bar",
+        "x": ["about the mean", "about the simulation"],
+        "y": values,
+        "marker": {"color": [GREY, BLUE]},
+        "hovertemplate": "%{x}: s = %{y:.3f}<extra></extra>",
     }
-    end = float(np.max(1 / effect.d_spacing)) * 1.03
-    lines = [
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "showlegend": False,
-            "x": [0, end],
-            "y": [y, y],
-            "line": {"color": GREY, "width": 1, "dash": "dash"},
-            "hoverinfo": "skip",
+    if np.isfinite(ends).all():
+        bars["error_y"] = {
+            "type": "data",
+            "array": ends[:, 1] - values,
+            "arrayminus": values - ends[:, 0],
         }
-        for y in (-SEEN, SEEN)
-    ]
-    charges = ", ".join(effect.charges)
     return new_plot(
-        [*lines, dots],
-        CHARGES_HELP,
-        f"Charged ({charges}) against neutral atoms, {effect.counts:g} counts a reflection",
-        xaxis=axis("1/d [Å⁻¹]", range=[0, end]),
-        yaxis=axis("Difference over its counting noise"),
-        height=420,
+        [bars],
+        EXPLAINED_HELP,
+        "Spread before and after the simulation",
+        xaxis=axis(""),
+        yaxis=axis("s, relative", rangemode="tozero"),
+        showlegend=False,
+        height=380,
     )

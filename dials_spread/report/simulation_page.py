@@ -18,8 +18,11 @@ from tabulate import tabulate
 
 from dials_spread.report.labels import digits
 from dials_spread.report.page import TEMPLATES, _figure, flat_parameters
-from dials_spread.report.plots_simulation import charges_plot
+from dials_spread.report.plots_charges import charges_plot
+from dials_spread.report.plots_simulation import explained_plot
+from dials_spread.report.sections import Section
 from dials_spread.simulation.charges import ChargeEffect
+from dials_spread.spread.explained import ExplainedSpread
 from dials_spread.thickness.results import MeasuredSimulation
 
 logger = logging.getLogger("dials.spread.simulation_page")
@@ -164,10 +167,25 @@ def explained_sentence(explained: Mapping) -> str:
         f"{'s' if explained['crystals'] != 1 else ''}."
     )
     if control is not None:
-        text += (
-            f" Simulated intensities dealt out at random explain {100 * control:.0f} %."
-        )
+        found = "nothing" if control <= 0 else f"{100 * control:.0f} %"
+        text += f" Dealt out at random among equivalents they would explain {found}."
     return f"{text} {explained['note']}".strip()
+
+
+def simulation_section(explained: ExplainedSpread) -> Section:
+    """
+    Lay out what dials.compare_images says of simulated intensities in its input.
+
+    Args:
+        explained: The spread before and after the simulation.
+    """
+    return Section(
+        name="simulation",
+        title="Does multiple scattering explain the spread?",
+        short="Simulation",
+        notes=[explained_sentence(explained.as_dict())],
+        plots={"explained": explained_plot(explained)} if explained.n else {},
+    )
 
 
 def charges_sentence(effect: ChargeEffect) -> str:

@@ -11,6 +11,7 @@ from dials.array_family import flex
 from dials.util import Sorry
 from dxtbx.model.experiment_list import ExperimentList, ExperimentListFactory
 
+from dials_spread.command_line.compare_images import run as compare_images
 from dials_spread.command_line.simulate_ed import run
 from dials_spread.input_files import read_files
 from dials_spread.rfactor import r_factor
@@ -90,6 +91,23 @@ def test_the_report_needs_no_network_and_says_what_was_found(quartz):
         assert text in page
     log = (folder / "dials.simulate_ed.log").read_text()
     assert "R1 dynamical" in log and "-h,-k,l" in log
+
+
+def test_compare_images_says_how_much_of_the_spread_is_explained(quartz, monkeypatch):
+    folder, files = quartz
+    monkeypatch.chdir(folder)
+    compare_images(["simulated.expt", "simulated.refl", "raw_images=False"])
+    document = json.loads((folder / "dials.compare_images.json").read_text())
+    simulation = document["simulation"]
+    measured = json.loads((folder / "dials.simulate_ed.json").read_text())["measured"]
+    assert simulation["observations"] == measured["explained"]["observations"]
+    share = measured["explained"]["explained_share"]
+    assert simulation["explained_share"] == pytest.approx(share, abs=0.02)
+    text = "Does multiple scattering explain it?"
+    assert text in (folder / "dials.compare_images.log").read_text()
+    assert "spread before and after" in (
+        (folder / "dials.compare_images.html").read_text().lower()
+    )
 
 
 def test_several_files_follow_one_another(data_folder, tmp_path, monkeypatch):
