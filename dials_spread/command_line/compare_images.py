@@ -41,12 +41,13 @@ from dials_spread.observations import Choices
 from dials_spread.output_files import check_outputs
 from dials_spread.report.document import Provenance, read_earlier
 from dials_spread.report.outputs import write_results
-from dials_spread.spread import analysis_phil
+from dials_spread.spread import analysis_phil, origins_phil
 
 COMMAND = "dials.compare_images"
 
 phil_scope = iotbx.phil.parse(
     analysis_phil.PHIL
+    + origins_phil.PHIL
     + """
     intensity = *auto scale profile sum
       .type = choice
@@ -116,6 +117,10 @@ phil_scope = iotbx.phil.parse(
       html = dials.compare_images.html
         .type = path
         .help = "The report; it needs no network. None writes none."
+      filtered = None
+        .type = path
+        .help = "All reflections, with noisy spots flagged as excluded_for_scaling"
+                "(see noisy_spots.filter). None writes none."
       max_matches = 100000
         .type = int(value_min=1)
         .help = "Most pairs written to the JSON file, the best first."
@@ -154,11 +159,13 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
             seed=params.seed,
             nproc=None if params.nproc is Auto else params.nproc,
             progress=True,
-            spread=analysis_phil.spread_choices(params),
+            spread=analysis_phil.spread_choices(params, data.files),
         )
         provenance = Provenance(COMMAND, data.files, session.parameters(phil, params))
+        filtered = origins_phil.filtered_table(params, data, comparison)
         write_results(
-            comparison, provenance, params.output, log, reference, params.raw_images
+            *(comparison, provenance, params.output, log, reference),
+            *(params.raw_images, filtered),
         )
     except (ValueError, OSError) as error:
         raise Sorry(str(error)) from None

@@ -56,7 +56,7 @@ def _about_beam(found: BeamSources) -> list[str]:
     name = max(raw, key=lambda n: raw[n].r_squared)
     share = raw[name]
     text = (
-        "Beam: before scaling the images of a crystal differ in brightness by "
+        "Does the beam explain it? Before scaling the images of a crystal differ in brightness by "
         f"{100 * found.spread_of_k:.0f} %. The {LABELS[name]} explains "
     )
     if share.r_squared <= 0.02:
@@ -87,14 +87,14 @@ def _about_orientations(found: Orientations) -> list[str]:
     rests = f"{best.n_images:,} images of {_crystals(best.n_crystals)}"
     if best.q_value >= CHANCE:
         return [
-            "Special orientations: residuals are not shown to be larger near zone axes or "
-            f"crystal axes (the smallest p, corrected for {len(tested)} angles, is "
+            "Do special orientations matter? Residuals are not shown to be larger near "
+            f"zone axes or crystal axes (the smallest p, corrected for {len(tested)} angles, is "
             f"{digits(best.q_value, 2)}, from {rests})."
         ]
     direction = "near" if best.correlation < 0 else "away from"
     return [
-        f"Special orientations: residuals are larger {direction} {name} (rank correlation "
-        f"{digits(best.correlation, 2)}, p = {digits(best.q_value, 2)} after correction "
+        f"Do special orientations matter? Residuals are larger {direction} {name} (rank "
+        f"correlation {digits(best.correlation, 2)}, p = {digits(best.q_value, 2)} after correction "
         f"for {len(tested)} angles, from {rests})."
     ]
 
@@ -104,11 +104,11 @@ def _about_noisy(found: NoisySpots) -> list[str]:
     if not found.n_clusters:
         return []
     if found.n_clusters == 1:
-        kinds = f"the {n:,} reflections are of one kind as to their spread"
+        kinds = f"The {n:,} reflections are of one kind as to their spread"
     else:
         share = found.mixtures[found.n_clusters - 1]
         kinds = (
-            f"of {n:,} reflections {100 * share.weight[-1]:.0f} % form a group of their "
+            f"Of {n:,} reflections {100 * share.weight[-1]:.0f} % form a group of their "
             f"own, with a spread of {100 * np.exp(share.centre[-1]):.0f} %"
         )
     effects = [
@@ -120,7 +120,10 @@ def _about_noisy(found: NoisySpots) -> list[str]:
         if not removal.reason
     ]
     nothing = "" if effects else " No observation is so far off that it should go."
-    return [f"Noisy spots: {kinds}. {' '.join(effects)}".strip() + nothing]
+    return [
+        f"Does leaving out noisy spots help? {kinds}. {' '.join(effects)}".strip()
+        + nothing
+    ]
 
 
 def _effect(removal, what: str) -> str:

@@ -34,6 +34,7 @@ from dials_spread.spread.factors import (
     fit_factors,
 )
 from dials_spread.spread.normality import Normality, describe_normality
+from dials_spread.spread.origins import OriginChoices
 from dials_spread.spread.pair_table import BETWEEN, WITHIN, PairTable, sum_pairs
 from dials_spread.spread.residuals import Residuals, build_residuals
 from dials_spread.spread.size_table import SpreadSize, measure_size
@@ -61,6 +62,7 @@ class SpreadChoices:
         permutations: Of each, at most.
         error_model: Take the relative term of the error model of dials.scale off the
             variances of scaled data.
+        origins: About beam, special orientations and noisy spots.
     """
 
     size: bool = True
@@ -72,6 +74,7 @@ class SpreadChoices:
     max_tested: int = 100_000
     permutations: int = 9999
     error_model: bool = True
+    origins: OriginChoices = field(default_factory=OriginChoices)
 
 
 @dataclass(frozen=True)

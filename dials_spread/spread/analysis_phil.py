@@ -7,7 +7,10 @@ Functions:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dials_spread.spread.analysis import SpreadChoices
+from dials_spread.spread.origins_phil import choices_of
 
 PHIL = """
 spread {
@@ -58,12 +61,13 @@ likelihood {
 """
 
 
-def spread_choices(params) -> SpreadChoices:
+def spread_choices(params, files: Sequence[str] = ()) -> SpreadChoices:
     """
     Give what a user chose.
 
     Args:
-        params: Extracted from a scope with PHIL in it.
+        params: Extracted from a scope with PHIL, and that of origins_phil, in it.
+        files: Names of the input files; raw images may lie beside them.
 
     Returns:
         The choices.
@@ -78,4 +82,5 @@ def spread_choices(params) -> SpreadChoices:
         max_tested=params.likelihood.max_matches,
         permutations=params.likelihood.permutations,
         error_model=params.spread.error_model,
+        origins=choices_of(params, files),
     )

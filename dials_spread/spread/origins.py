@@ -46,6 +46,8 @@ class OriginChoices:
         cut: Standard deviations beyond which an observation is noisy.
         error_model: Take the relative term of the error model of dials.scale off the
             variances of scaled data.
+        folders: Where to look for raw images besides the stored places.
+        progress: Show progress bars on a terminal.
     """
 
     beam: bool = True
@@ -57,6 +59,8 @@ class OriginChoices:
     noisy_spots: bool = True
     cut: float = 6.0
     error_model: bool = True
+    folders: tuple[str, ...] = ()
+    progress: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,9 +89,7 @@ def analyse_origins(
     s: float,
     choices: OriginChoices,
     rng: np.random.Generator,
-    folders: Sequence[str] = (),
     nproc: int | None = None,
-    progress: bool = False,
 ) -> OriginAnalysis:
     """
     Look for the beam, special orientations and noisy spots behind the spread.
@@ -100,9 +102,7 @@ def analyse_origins(
         s: Excess relative spread over all.
         choices: What is computed.
         rng: For draws.
-        folders: Where to look for raw images besides the stored places.
         nproc: Threads and processes; all cores by default.
-        progress: Show progress bars on a terminal.
 
     Returns:
         The results.
@@ -113,8 +113,9 @@ def analyse_origins(
     if choices.beam:
         beam = None
         if choices.raw_images:
-            where = (observations.images, choices.region, folders, nproc, progress)
-            beam = measure_beam(experiments, tables, *where)
+            where = (observations.images, choices.region, choices.folders)
+            how = (nproc, choices.progress)
+            beam = measure_beam(experiments, tables, *where, *how)
         parts["beam"] = analyse_beam(observations, tables, beam, rng)
     variance = observations.variance
     if choices.error_model and observations.scaled:

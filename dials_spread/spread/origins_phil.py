@@ -3,12 +3,23 @@ The parameters of beam, special orientations and noisy spots, for commands to in
 
 Functions:
     choices_of: what the extracted scopes say
+    filtered_table: what output.filtered holds
 """
 
 from __future__ import annotations
 
+import logging
+import os
+from collections.abc import Sequence
+
+from dials.array_family import flex
+
 from dials_spread.beam import BeamRegion
-from dials_spread.spread.origins import OriginChoices
+from dials_spread.input_files import Input
+from dials_spread.spread.filtered import set_aside
+from dials_spread.spread.origins import OriginChoices, noisy_of
+
+logger = logging.getLogger("dials.spread.origins")
 
 PHIL = """
 beam {
@@ -74,24 +85,29 @@ noisy_spots {
 """
 
 
-def choices_of(params, error_model: bool = True) -> OriginChoices:
+def choices_of(params, files: Sequence[str] = ()) -> OriginChoices:
     """
     Give what a user chose.
 
     Args:
-        params: Extracted from a scope with PHIL in it.
-        error_model: As OriginChoices.error_model.
+        params: Extracted from a scope with PHIL, raw_images and output in it.
+        files: Names of the input files; raw images may lie beside them.
 
     Returns:
         The choices.
 
     Raises:
-        ValueError: The radii are not in order.
+        ValueError: The radii are not in order, or output.filtered is wanted without
+            noisy spots.
     """
     beam, noisy, special = params.beam, params.noisy_spots, params.orientations
+    if params.output.filtered and not noisy.analyse:
+        raise ValueError(
+            "output.filtered is what noisy_spots finds, and noisy_spots.analyse=False"
+        )
     return OriginChoices(
         beam=beam.analyse,
-        raw_images=beam.raw_images,
+        raw_images=beam.raw_images and params.raw_images,
         region=BeamRegion(
             tuple(beam.annulus), beam.disc, beam.unit, beam.reject, beam.margin
         ),
@@ -100,5 +116,34 @@ def choices_of(params, error_model: bool = True) -> OriginChoices:
         n_extremes=special.n_extremes,
         noisy_spots=noisy.analyse,
         cut=noisy.cut,
-        error_model=error_model,
+        error_model=params.spread.error_model,
+        folders=tuple(sorted({os.path.dirname(f) or "." for f in files})),
     )
+
+
+def filtered_table(params, data: Input, comparison) -> flex.reflection_table | None:
+    """
+    Give all reflections with noisy spots set aside, where that is wanted.
+
+    Args:
+        params: Extracted from a scope with PHIL and output.filtered in it.
+        data: The input; its tables are not changed.
+        comparison: With the observations and the origins found in them.
+
+    Returns:
+        The table; None where none is wanted.
+
+    Raises:
+        ValueError: Noisy spots were not looked for, or could not be.
+    """
+    if not params.output.filtered:
+        return None
+    noisy, which = params.noisy_spots, comparison.origins
+    chosen = noisy_of(which, noisy.filter)
+    logger.info(
+        "%d of %d observations are noisy and %s output.filtered.",
+        *(chosen.sum(), len(chosen)),
+        "left out of" if noisy.leave_out else "flagged as excluded_for_scaling in",
+    )
+    where = (data.experiments, data.tables, comparison.observations)
+    return set_aside(*where, chosen, noisy.leave_out)
