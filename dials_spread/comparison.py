@@ -155,9 +155,6 @@ def compare_images(
         shown=shown,
         spots=[compare_spots(*data, incidence, number, scales) for number in shown],
         **_spread(data, (experiments, tables), scales, incidence, spread, seed, nproc),
-        simulation=explain_observations(
-            observations, tables, scales, np.random.default_rng(seed), nproc
-        ),
     )
 
 
@@ -194,6 +191,9 @@ def _spread(
         "origins": analyse_origins(
             *(observations, *files, scales, analysis.s, choices.origins),
             *(np.random.default_rng(seed), nproc),
+        ),
+        "simulation": explain_observations(
+            observations, files[1], scales, np.random.default_rng(seed), nproc
         ),
     }
 
