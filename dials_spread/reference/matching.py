@@ -146,7 +146,8 @@ def match_reference(
         r1, _, n = r_factor(f_o, f_c)
         cc = correlation(merged.intensity, f_c)
         found.append((Setting(choice.symbol, r1, cc, n, choice.symmetric), f_c))
-    found.sort(key=lambda pair: (not pair[0].r1 < np.inf, pair[0].r1))
+    # A handful of reflections may agree with anything.
+    found.sort(key=lambda pair: (pair[0].n < FEWEST, pair[0].r1))
     settings = tuple(setting for setting, _ in found)
     if settings[0].n < FEWEST:
         raise ValueError(
