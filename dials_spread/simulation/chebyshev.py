@@ -169,10 +169,10 @@ def _expansion(
     diagonal = np.where(active, diagonal, 0.0)
     centre, radius = spectral_interval(coupling, diagonal)
     coefficients = expansion_coefficients(times, radius, TOLERANCE[precision])
+    kind = real if np.isrealobj(coupling) and not absorption else _COMPLEX[precision]
     factor = 2.0 / radius * (1.0 + 1j * absorption if absorption else 1.0)
-    matrix = coupling * factor
     vectors = _expansion_vectors(
-        matrix.astype(real if np.isrealobj(matrix) else _COMPLEX[precision]),
+        coupling.astype(kind, copy=False) * kind(factor),
         np.where(active, (diagonal - centre) * (2.0 / radius), 0.0).astype(real),
         active.astype(real),
         coefficients.shape[-1],

@@ -131,13 +131,24 @@ def coupling_matrix(table: np.ndarray, beams: np.ndarray) -> np.ndarray:
         being left out. Real where all coefficients are: centrosymmetric about the
         origin.
     """
+    return without_zero_imaginary_part(differences(table, beams))
+
+
+def differences(table: np.ndarray, beams: np.ndarray) -> np.ndarray:
+    """
+    As `coupling_matrix`, of the kind that the table is.
+
+    Args:
+        table: What `potential_table` returns, or its real part where that is all.
+        beams: Indices of the beams, of shape (n, 3).
+    """
     # Places in the flattened table: those of differences are differences of those.
     strides = np.array([table.shape[1] * table.shape[2], table.shape[2], 1])
     places = beams @ strides
     middle = (table.size - 1) // 2
     matrix = np.take(table.ravel(), places[:, None] - (places - middle)[None, :])
     np.fill_diagonal(matrix, 0.0)
-    return without_zero_imaginary_part(matrix)
+    return matrix
 
 
 def without_zero_imaginary_part(array: np.ndarray) -> np.ndarray:

@@ -20,7 +20,11 @@ from dials_spread.simulation.bloch import (
     kinematic_intensity,
 )
 from dials_spread.simulation.chebyshev import beam_intensities
-from dials_spread.simulation.potential import coupling_matrix, mean_potential
+from dials_spread.simulation.potential import (
+    differences,
+    mean_potential,
+    without_zero_imaginary_part,
+)
 from dials_spread.simulation.scans import RotationScan, angle_blocks
 from dials_spread.threads import run_blocks
 
@@ -107,6 +111,9 @@ def rocking_integrals(
         |U_g|² = 1 [1/Å⁴], both of shape (n, p). Their ratio is the |U_g|² that would
         give this intensity kinematically.
     """
+    table = without_zero_imaginary_part(table)
+    if selection.method == "chebyshev" and selection.precision == "single":
+        table = table.astype(np.complex64 if np.iscomplexobj(table) else np.float32)
     rows = rows_of(candidates, hkl)
     side = _sides(scan, hkl, phi)
     blocks = angle_blocks(scan.limits, step)
@@ -257,7 +264,7 @@ def _intensities(
     Returns:
         Of shape (p, r, m), zero for beams that take no part.
     """
-    coupling = coupling_matrix(table, beams)
+    coupling = differences(table, beams)
     origin = int(np.flatnonzero(~np.any(beams, axis=1))[0])
     absorbing = (selection.absorption, mean_potential(table))
     if selection.method == "chebyshev":
