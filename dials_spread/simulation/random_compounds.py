@@ -38,8 +38,7 @@ from cctbx import adptbx, crystal, sgtbx, uctbx, xray
 from dials_spread.simulation.compositions import KINDS, draw_composition
 from dials_spread.simulation.placement import place_atoms
 
-# Of organic crystals, in percent (Cambridge Structural Database, space group
-# statistics of 2023, rounded).
+# Of molecular crystals, in percent, about as the Cambridge Structural Database has them.
 COMMON_GROUPS = {
     **{14: 34.0, 2: 25.0, 15: 8.3, 19: 7.0, 4: 5.0, 61: 3.2, 33: 1.4, 62: 1.0},
     **{9: 1.0, 1: 0.9, 60: 0.8, 148: 0.7, 5: 0.9, 18: 0.4, 88: 0.4, 29: 0.7},
