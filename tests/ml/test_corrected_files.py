@@ -17,19 +17,14 @@ from dials_spread.input_files import read_files
 from dials_spread.ml.columns import apply_factors, correction_state, undo_factors
 from dials_spread.ml.corrected_files import join, write_corrected, write_together
 
+QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+
 
 def read(stem) -> tuple[ExperimentList, flex.reflection_table]:
     experiments = ExperimentListFactory.from_json_file(
         f"{stem}.expt", check_format=False
     )
     return experiments, flex.reflection_table.from_file(f"{stem}.refl")
-
-
-def program(name: str, *arguments: str, folder: Path) -> None:
-    result = subprocess.run(
-        [name, *arguments], cwd=folder, capture_output=True, text=True
-    )
-    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
 
 
 def column(table, name) -> np.ndarray:
@@ -70,7 +65,7 @@ def scaled(data_folder, tmp_path_factory):
                 "output.html=None",
             ],
             cwd=_made(folder / stem),
-            stdout=subprocess.DEVNULL,
+            **QUIET,
         )
         for stem in "ab"
     ]
@@ -116,16 +111,15 @@ def test_dials_merge_and_export_take_a_table_corrected_after_scaling(scaled, tmp
     )
     found = read_files([names[0]], [names[1]])
     assert correction_state(found.tables[0]) == "corrected"
-    program("dials.merge", "c.expt", "c.refl", "output.html=None", folder=tmp_path)
+    running = [
+        subprocess.Popen([*command, "c.expt", "c.refl"], cwd=tmp_path, **QUIET)
+        for command in (
+            ["dials.merge", "output.html=None"],
+            ["dials.export", "format=shelx", "shelx.hklout=c.hkl"],
+        )
+    ]
+    assert [process.wait() for process in running] == [0, 0]
     assert (tmp_path / "merged.mtz").stat().st_size > 1000
-    program(
-        "dials.export",
-        "c.expt",
-        "c.refl",
-        "format=shelx",
-        "shelx.hklout=c.hkl",
-        folder=tmp_path,
-    )
     exported = np.loadtxt(
         [line for line in (tmp_path / "c.hkl").read_text().splitlines() if line[3:4]],
         usecols=3,
