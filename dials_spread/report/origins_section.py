@@ -81,7 +81,7 @@ def _beam_notes(found: BeamSources) -> list[str]:
             notes.append(f"{missing:,} raw images could not be read.")
     reasons = dict(found.reasons)
     if reasons.get("annulus") and reasons.get("annulus") == reasons.get("disc"):
-        reasons["raw images"] = reasons.pop("annulus")
+        notes.append(reasons.pop("annulus"))
         del reasons["disc"]
     notes += [f"{LABELS.get(n, n).capitalize()}: {why}" for n, why in reasons.items()]
     for name, share in found.explained.items():

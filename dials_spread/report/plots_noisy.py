@@ -30,7 +30,8 @@ REFLECTIONS_HELP = {
     "intensity": """
 Each dot is a unique reflection: its mean intensity, and the spread of its observations
 beyond the known errors, relative to the mean. The black line joins the spread of eight
-groups of reflections taken together, which a few observations do not move. Flat: the
+groups of reflections taken together, which a few observations do not move. ρ is
+Spearman's rank correlation. Flat: the
 errors are proportional to the intensity (scale, thickness). Falling to the right: weak
 reflections spread more than in proportion, as when multiple scattering adds intensity
 from strong ones. Colours are clusters.
@@ -55,6 +56,12 @@ AXES = {
     "intensity": "Mean intensity of the reflection",
     "d_spacing": "Resolution d [Å], high resolution to the right",
     "multiplicity": "Observations of the reflection",
+}
+
+WORDS = {
+    "intensity": "intensity",
+    "d_spacing": "resolution",
+    "multiplicity": "multiplicity",
 }
 
 MIXTURE_HELP = """
@@ -136,7 +143,7 @@ def reflections_plot(found: NoisySpots, quantity: str) -> dict:
     return new_plot(
         data,
         REFLECTIONS_HELP[quantity],
-        f"Spread of each reflection, rank correlation {correlation}, n = {len(x):,}"
+        f"Spread by {WORDS[quantity]}, ρ = {correlation}, n = {len(x):,}"
         + (f"<br>({note})" if note else ""),
         xaxis=axis(AXES[quantity], **settings),
         yaxis=axis("Excess relative spread s", type="log"),
@@ -204,7 +211,7 @@ def mixture_plot(found: NoisySpots) -> dict:
     return new_plot(
         data,
         MIXTURE_HELP,
-        f"Kinds of reflections by their spread: {number}, n = {len(found.spreads):,}",
+        f"Kinds of reflections: {number}, n = {len(found.spreads):,}",
         xaxis=axis(
             "Excess relative spread s",
             range=[low, high],
