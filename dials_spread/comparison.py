@@ -33,8 +33,9 @@ from dials_spread.spread.analysis import (
     SpreadChoices,
     analyse_spread,
 )
-from dials_spread.spread.explained import ExplainedSpread, explain_observations
+from dials_spread.spread.explained import ExplainedSpread
 from dials_spread.spread.origins import OriginAnalysis, analyse_origins
+from dials_spread.spread.simulated import explain_observations
 
 
 @dataclass(frozen=True)

@@ -54,8 +54,9 @@ def charges_plot(effect: ChargeEffect) -> dict:
     return new_plot(
         [*lines, dots],
         CHARGES_HELP,
-        f"Charged ({charges}) against neutral atoms, {effect.counts:g} counts a reflection",
+        f"Charged ({charges}) against neutral atoms",
         xaxis=axis("1/d [Å⁻¹]", range=[0, end]),
-        yaxis=axis("Difference over its counting noise"),
+        yaxis=axis(f"Difference over its noise at {effect.counts:g} counts"),
+        showlegend=False,
         height=420,
     )

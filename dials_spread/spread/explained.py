@@ -18,19 +18,15 @@ of each reflection: what they explain then is chance.
 
 Functions:
     explained_spread: of bare columns
-    explain_observations: of observations whose tables hold simulated intensities
+    on_scale, expected_deviations: its steps
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from dials.array_family import flex
-
-from dials_spread.observations import Observations
 from dials_spread.spread.bootstrap import group_crystals, interval, too_few
 from dials_spread.spread.residuals import Residuals, residuals_of_arrays
 from dials_spread.spread.size import Deviations, likelihood_table, most_likely
@@ -160,67 +156,6 @@ def explained_spread(
         control_sd=float(np.std(controls)),
         note=too_few(groups.n_crystals),
     )
-
-
-def explain_observations(
-    observations: Observations,
-    tables: Sequence[flex.reflection_table],
-    scales: np.ndarray,
-    rng: np.random.Generator,
-    nproc: int | None = None,
-) -> ExplainedSpread | None:
-    """
-    Compare the spread of observations before and after their simulation.
-
-    Args:
-        observations: n of them, made of these tables.
-        tables: One a crystal, as dials.simulate_ed writes them from measured files.
-        scales: Shape (crystals,), what the intensities of each are divided by.
-        rng: For the bootstrap over crystals and the control.
-        nproc: Threads; all cores by default.
-
-    Returns:
-        None where a table has no `intensity.dynamical.value`. A Lorentz factor that the
-        intensities lack (`simulation.lorentz`) is applied, and what virtual frames list
-        more than once is used once.
-    """
-    if not all("intensity.dynamical.value" in t for t in tables if len(t)):
-        return None
-    simulated = _of_rows(observations, tables, "intensity.dynamical.value")
-    variance = _of_rows(observations, tables, "intensity.dynamical.variance")
-    simulated = np.where(variance < 0, np.nan, simulated)
-    factor = _of_rows(observations, tables, "simulation.lorentz")
-    factor = factor / scales[observations.crystal]
-    columns = np.column_stack(
-        [
-            observations.crystal,
-            observations.miller_index,
-            observations.intensity,
-            observations.variance,
-        ]
-    )
-    once = np.sort(np.unique(columns, axis=0, return_index=True)[1])
-    return explained_spread(
-        observations.unique[once],
-        observations.crystal[once],
-        (observations.intensity * factor)[once],
-        (observations.variance * factor**2)[once],
-        simulated[once],
-        rng,
-        nproc,
-    )
-
-
-def _of_rows(
-    observations: Observations, tables: Sequence[flex.reflection_table], name: str
-) -> np.ndarray:
-    """A column of the tables for each observation; 1 where a table has none."""
-    values = np.ones(len(observations))
-    for number, table in enumerate(tables):
-        own = observations.crystal == number
-        if name in table and own.any():
-            values[own] = table[name].as_numpy_array()[observations.row[own]]
-    return values
 
 
 def _nothing() -> ExplainedSpread:
