@@ -111,9 +111,7 @@ def rocking_integrals(
         |U_g|² = 1 [1/Å⁴], both of shape (n, p). Their ratio is the |U_g|² that would
         give this intensity kinematically.
     """
-    table = without_zero_imaginary_part(table)
-    if selection.method == "chebyshev" and selection.precision == "single":
-        table = table.astype(np.complex64 if np.iscomplexobj(table) else np.float32)
+    table = _as_needed(table, selection)
     rows = rows_of(candidates, hkl)
     side = _sides(scan, hkl, phi)
     blocks = angle_blocks(scan.limits, step)
@@ -135,6 +133,14 @@ def rocking_integrals(
     for targets, sums in parts:
         totals[:, targets] += sums
     return totals[0], totals[1]
+
+
+def _as_needed(table: np.ndarray, selection: BeamSelection) -> np.ndarray:
+    """The table in the kind of number that the method works with."""
+    table = without_zero_imaginary_part(table)
+    if selection.method == "chebyshev" and selection.precision == "single":
+        return table.astype(np.complex64 if np.iscomplexobj(table) else np.float32)
+    return table
 
 
 def _sides(scan: RotationScan, hkl: np.ndarray, phi: np.ndarray) -> np.ndarray:
