@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numba as nb
 import numpy as np
 
 from dxtbx.model import Detector
@@ -24,7 +25,10 @@ ROUNDS = 2
 CENTRAL = (15.87, 84.13)
 """Percentiles one standard deviation below and above the middle of a normal one."""
 
-PIXELS_FOR_NOISE = 50_000
+REJECTED = 3
+"""Marks a pixel far above the others; 0 is a good one, 1 untrusted, 2 in a spot."""
+
+PIXELS_FOR_NOISE = 10_000
 """Pixels that tell how noisy the background is, where there are more."""
 
 
@@ -138,20 +142,47 @@ def reject_above(
     Returns:
         Shape (n,), bool.
     """
-    rejected = np.zeros(len(values), dtype=bool)
-    if not sigmas > 0 or not valid.any():
-        return rejected
-    n_rings = int(ring.max()) + 1
-    root = np.sqrt(np.maximum(values, 0))
+    state = (~valid).astype(np.uint8)
+    if sigmas > 0 and valid.any():
+        _reject_rounds(values, ring, state, int(ring.max()) + 1, sigmas)
+    return state == REJECTED
+
+
+def _reject_rounds(values, ring, state, n_rings: int, sigmas: float) -> None:
+    """Mark what is far above, in rounds, because it raises the level of its ring."""
+    some = np.arange(0, len(values), len(values) // PIXELS_FOR_NOISE + 1)
     for _ in range(ROUNDS):
-        use = valid & ~rejected
-        n = np.maximum(np.bincount(ring[use], minlength=n_rings), 1)
-        level = np.bincount(ring[use], root[use], minlength=n_rings) / n
-        above = root - level[ring]
-        some = np.flatnonzero(use)[:: len(root) // PIXELS_FOR_NOISE + 1]
-        low, high = np.percentile(above[some], CENTRAL)
-        rejected |= valid & (above > sigmas * max(0.5 * (high - low), 0.5))
-    return rejected
+        n, _, roots = _ring_sums(values, ring, state, n_rings)
+        level = roots / np.maximum(n, 1)
+        tried = some[state[some] == 0]
+        if not len(tried):
+            return
+        root = np.sqrt(np.maximum(values[tried], 0))
+        low, high = np.percentile(root - level[ring[tried]], CENTRAL)
+        limit = sigmas * max(0.5 * (high - low), 0.5)
+        _reject(values, ring, state, level + limit)
+
+
+@nb.njit(cache=True, nogil=True)
+def _ring_sums(values, ring, state, n_rings):
+    """Number, sum, and sum of the square roots of the good pixels of each ring."""
+    n = np.zeros(n_rings, dtype=np.int64)
+    sums, roots = np.zeros(n_rings), np.zeros(n_rings)
+    for i in range(len(values)):
+        if state[i] == 0:
+            k = ring[i]
+            n[k] += 1
+            sums[k] += values[i]
+            roots[k] += np.sqrt(max(values[i], 0.0))
+    return n, sums, roots
+
+
+@nb.njit(cache=True, nogil=True)
+def _reject(values, ring, state, limit):
+    """Mark good pixels whose square root is above the limit of their ring."""
+    for i in range(len(values)):
+        if state[i] == 0 and values[i] > limit[ring[i]] ** 2:
+            state[i] = REJECTED
 
 
 def _gather(
@@ -163,9 +194,11 @@ def _gather(
     """Quanta of the wanted pixels of all panels, and what is wrong with them."""
     values, untrusted, saturated = [], [], []
     for data, own, trusted, mask in zip(panels, places, ranges, masks):
-        raw = data.ravel()[own].astype(float)
+        raw = data.ravel()[own]
         high = trusted.saturated(raw)
-        wrong = high | trusted.below(raw) | ~np.isfinite(raw)
+        wrong = high | trusted.below(raw)
+        if raw.dtype.kind == "f":
+            wrong |= ~np.isfinite(raw)
         if mask is not None:
             wrong |= ~mask.ravel()[own]
         values.append((raw - trusted.pedestal) / trusted.gain)
@@ -204,20 +237,20 @@ def count_frame(
     spots = np.concatenate(
         [covered(boxes, k, p.annulus, p.width, margin) for k, p in enumerate(pixels)]
     )
-    valid = ~untrusted & ~spots
-    rejected = reject_above(x, ring, valid, reject)
-    valid &= ~rejected
-    full = np.bincount(ring, minlength=n_rings)
-    sums = np.bincount(ring[valid], x[valid], minlength=n_rings)
-    counts = np.bincount(ring[valid], minlength=n_rings)
+    # Untrusted pixels in spots count as untrusted.
+    state = np.where(untrusted, np.uint8(1), 2 * spots.astype(np.uint8))
+    if reject > 0:
+        _reject_rounds(x, ring, state, n_rings, reject)
+    counts, sums, _ = _ring_sums(x, ring, state, n_rings)
+    marks = np.bincount(state, minlength=REJECTED + 1)
     disc, bad, saturated = _gather(panels, [p.disc for p in pixels], ranges, masks)
     return FrameCounts(
         total=float(sums.sum()),
         pixels=int(counts.sum()),
-        level=ring_level(sums, counts, full),
-        in_spots=int((spots & ~untrusted).sum()),
-        untrusted=int(untrusted.sum()),
-        rejected=int(rejected.sum()),
+        level=ring_level(sums, counts, np.bincount(ring, minlength=n_rings)),
+        in_spots=int(marks[2]),
+        untrusted=int(marks[1]),
+        rejected=int(marks[REJECTED]),
         disc=np.where(bad, np.nan, disc).astype(np.float32),
         disc_saturated=saturated,
     )
