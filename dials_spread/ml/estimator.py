@@ -24,9 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.utils import check_random_state
-from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
 from sklearn.utils.validation import (
     _check_sample_weight,
     check_array,
@@ -34,6 +32,7 @@ from sklearn.utils.validation import (
     check_X_y,
 )
 
+from dials_spread.ml.boosting import BoostedTrees
 from dials_spread.ml.forest import Forest, forest_of
 from dials_spread.ml.shrinkage import (
     complementary_halves,
@@ -142,14 +141,12 @@ class CorrectionRegressor(RegressorMixin, BaseEstimator):
             weight = None if np.ptp(weight) == 0 else weight
         seeds = rng.randint(np.iinfo(np.int32).max, size=len(seen))
 
-        def member(kept: np.ndarray, seed: int) -> HistGradientBoostingRegressor:
+        def member(kept: np.ndarray, seed: int) -> BoostedTrees:
             own = None if weight is None else weight[kept]
             return self._new_member(seed, len(y)).fit(X[kept], y[kept], own)
 
-        # Where importing cctbx has put stand-ins for OpenMP into the process (see
-        # threads.py), scikit-learn works with one thread, correctly.
-        idle = available_cores() // _openmp_effective_n_threads()
-        with ThreadPoolExecutor(self.n_jobs or max(1, idle)) as pool:
+        # Each fit keeps to one thread, see BoostedTrees.
+        with ThreadPoolExecutor(self.n_jobs or available_cores()) as pool:
             self.members_ = list(pool.map(member, seen, seeds.tolist()))
         self.n_groups_ = n_groups
         self.n_iter_ = max(m.n_iter_ for m in self.members_)
@@ -157,8 +154,8 @@ class CorrectionRegressor(RegressorMixin, BaseEstimator):
         self._calibrate(told, ~seen, y, weight)
         return self
 
-    def _new_member(self, seed: int, n: int) -> HistGradientBoostingRegressor:
-        return HistGradientBoostingRegressor(
+    def _new_member(self, seed: int, n: int) -> BoostedTrees:
+        return BoostedTrees(
             loss=self.loss,
             max_iter=self.max_iter,
             learning_rate=self.learning_rate,

@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingRegressor
 
+from dials_spread.ml.boosting import BoostedTrees
 from dials_spread.ml.features import FeatureSet
 from dials_spread.ml.grouping import group_means, group_sums
 from dials_spread.rfactor.r1 import best_scales
@@ -98,7 +98,7 @@ class Correction:
 
 def default_regressor(
     loss: str, seed: int, min_samples_leaf: int = 100
-) -> HistGradientBoostingRegressor:
+) -> BoostedTrees:
     """
     Make an unfitted regressor with the settings that were tried.
 
@@ -107,7 +107,7 @@ def default_regressor(
         seed: Of its random numbers.
         min_samples_leaf: Fewest rows of a leaf.
     """
-    return HistGradientBoostingRegressor(
+    return BoostedTrees(
         loss=loss,
         max_iter=200,
         learning_rate=0.08,
