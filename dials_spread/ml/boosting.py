@@ -1,7 +1,7 @@
 """
 scikit-learn's boosted trees, each fit in one thread.
 
-Importing cctbx can put stand-ins for OpenMP into the process (see threads.py). Where
+Importing DIALS can put stand-ins for OpenMP into the process (see threads.py). Where
 scikit-learn was imported before, some of its compiled parts ask OpenMP itself how many
 threads there are and others ask the stand-ins which thread they are: two threads then
 share one thread's sums, and leaves get values of 1e40 without any error. With one thread

@@ -13,21 +13,21 @@ from threadpoolctl import threadpool_info
 
 from dials_spread.ml.boosting import BoostedTrees
 
-# sklearn's own threads are made before cctbx brings its stand-ins for OpenMP.
+# sklearn's own threads are made before DIALS brings its stand-ins for OpenMP.
 FIT = """
 import {first}
 import {second}
 import numpy as np
 from dials_spread.ml.boosting import BoostedTrees
-X = np.random.default_rng(1).normal(size=(20000, 8))
+X = np.random.default_rng(1).normal(size=(20000, 30))
 model = BoostedTrees(max_iter=20, early_stopping=False).fit(X, X[:, 0] ** 2)
 print(abs(model.predict(X) - X[:, 0] ** 2).max() < 16)
 """
 
 
 ORDERS = [
-    ("sklearn", "cctbx.array_family.flex"),
-    ("cctbx.array_family.flex", "sklearn"),
+    ("sklearn", "dials.array_family.flex"),
+    ("dials.array_family.flex", "sklearn"),
 ]
 
 
