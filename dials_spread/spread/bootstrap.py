@@ -42,7 +42,7 @@ LEVEL = 0.95
 MOST_BELOW_ZERO = 0.02
 """With more of the draws below zero, a quantity is not taken as positive."""
 
-MOST_IN_LOGS = 0.5
+MOST_IN_LOGS = 1.0
 """Beyond such a standard error of the logarithm, zero is not out of reach."""
 
 EMPTY = (np.nan, np.nan)

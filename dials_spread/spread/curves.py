@@ -93,23 +93,20 @@ def _least_squares(
     known = np.isfinite(data.gamma[:, chosen])
     y = np.where(known, data.gamma[:, chosen], 0)
     w = np.where(known, data.weight[:, chosen] * bin_weight[chosen], 0)
-    best, lowest = None, np.full(len(y), np.inf)
-    for width in RANGES:
-        x = np.where(known, SHAPES[shape](data.angle[:, chosen] / width), 0)
-        s, sx, sy = w.sum(axis=1), (w * x).sum(axis=1), (w * y).sum(axis=1)
-        sxx, sxy = (w * x * x).sum(axis=1), (w * x * y).sum(axis=1)
-        determinant = s * sxx - sx**2
-        usable = determinant > 1e-9 * s**2
-        slope = np.where(usable, s * sxy - sx * sy, np.nan) / np.where(
-            usable, determinant, 1
-        )
-        offset = (sy - slope * sx) / np.where(s > 0, s, np.nan)
-        left = (w * (y - offset[:, None] - slope[:, None] * x) ** 2).sum(axis=1)
-        better = left < lowest
-        now = np.stack([offset, slope, np.full(len(y), width)])
-        best = now if best is None else np.where(better, now, best)
-        lowest = np.where(better, left, lowest)
-    return Curves(*best), lowest
+    w = w / np.maximum(w.sum(axis=1, keepdims=True), 1e-300)
+    angle = np.nan_to_num(data.angle[:, chosen])
+    # Ranges first: sums of shape (ranges, draws).
+    x = SHAPES[shape](angle / RANGES[:, None, None])
+    sx, sxx = (w * x).sum(axis=-1), (w * x * x).sum(axis=-1)
+    sy, sxy = (w * y).sum(axis=-1), (w * x * y).sum(axis=-1)
+    determinant = sxx - sx**2
+    usable = determinant > 1e-9
+    slope = np.where(usable, sxy - sx * sy, np.nan) / np.where(usable, determinant, 1)
+    offset = sy - slope * sx
+    left = (w * (y - offset[..., None] - slope[..., None] * x) ** 2).sum(axis=-1)
+    left = np.nan_to_num(left, nan=np.inf)
+    best = left.argmin(axis=0), np.arange(len(y))
+    return Curves(offset[best], slope[best], RANGES[best[0]]), left[best]
 
 
 def choose_shape(whole: Binned, noise: float) -> tuple[str, bool, np.ndarray]:
@@ -164,6 +161,6 @@ def fit_curves(data: Binned, chosen: np.ndarray, bin_weight: np.ndarray) -> Curv
         The curves.
     """
     fits = [_least_squares(s, data, chosen, bin_weight) for s in SHAPES]
-    best = np.argmin([np.nan_to_num(left, nan=np.inf) for _, left in fits], axis=0)
+    best = np.argmin([left for _, left in fits], axis=0)
     every = np.array([curves for curves, _ in fits])
     return Curves(*every[best, :, np.arange(len(best))].T)

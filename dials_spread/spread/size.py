@@ -191,7 +191,7 @@ def likelihood_interval(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     ends = [_crossing(d, g) for d, g in ((drop, GRID), (drop[:, ::-1], GRID[::-1]))]
     # A peak narrower than the grid is a parabola.
     s, curvature = _parabola(table)
-    width = STEP * np.sqrt(2 * DROP / np.maximum(-curvature, 1e-9))
+    width = STEP * np.sqrt(2 * DROP / np.maximum(-curvature, 0.5))
     narrow = (s > 0) & (width < 1.5 * STEP)
     filled = np.ptp(table, axis=-1) > 0
     low, high = (

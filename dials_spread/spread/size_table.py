@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dials_spread.spread.bootstrap import EMPTY, Groups, interval, too_few
+from dials_spread.spread.bootstrap import Groups, interval, too_few
 from dials_spread.spread.residuals import Residuals
 from dials_spread.spread.size import (
     Deviations,
@@ -159,11 +159,29 @@ def _columns(
     return SizeColumns(**{**columns, **known})
 
 
+def spread_interval(s: np.ndarray, n: int) -> tuple[float, float]:
+    """
+    Give the interval of a spread, from that of its square, the variance.
+
+    Near zero the square root is steep, and an interval of s itself would leave out zero
+    where there is noise alone.
+
+    Args:
+        s: Shape (1 + draws,), from all and from each draw.
+        n: Number of groups of crystals.
+
+    Returns:
+        Low and high end, not below zero; nan where there is none.
+    """
+    low, high = np.sqrt(np.maximum(interval(s**2, n), 0))
+    return float(low), float(high)
+
+
 def _of_bins(table, weights, levels, groups: Groups) -> dict[str, np.ndarray]:
     """The spread of bins with intervals; table of shape (bins, groups, grid)."""
     values = np.array([most_likely(weights @ part) for part in table]) / levels
-    ends = [interval(v, groups.n) if groups.enough else EMPTY for v in values]
-    low, high = np.maximum(np.array(ends).reshape(-1, 2), 0).T
+    ends = np.array([spread_interval(v, groups.n) for v in values])
+    low, high = ends.reshape(-1, 2).T
     return {"s": values[:, 0], "s_low": low, "s_high": high}
 
 

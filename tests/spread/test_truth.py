@@ -1,0 +1,99 @@
+"""Tables with a known spread: every part is found, inside its interval."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from dials_spread.simulation.tables import Truth, make_table
+from dials_spread.spread.bootstrap import group_crystals, mean_levels
+from dials_spread.spread.components import variance_components, without_factors
+from dials_spread.spread.factors import crystal_moments, fit_factors
+from dials_spread.spread.pair_table import sum_pairs
+from dials_spread.spread.residuals import residuals_of_arrays
+from dials_spread.spread.size import deviations, likelihood_table, most_likely
+from dials_spread.spread.size_table import spread_interval
+from dials_spread.spread.variogram import build_variogram
+
+N_DRAWS = 100
+CASES = {
+    "counting noise alone": Truth(sigma=0.15),
+    "crystal": Truth(crystal=0.2, sigma=0.1),
+    "image": Truth(image=0.15, sigma=0.1),
+    "orientation": Truth(orientation=0.4, rest=0.1),
+    "all at once": Truth(crystal=0.2, image=0.1, orientation=0.3, rest=0.15),
+    "Student's t": Truth(rest=0.2, freedom=5),
+}
+
+
+def measure(truth: Truth, seed: int, directions_of) -> dict:
+    """Value, low and high of everything, by name, for one table."""
+    rng = np.random.default_rng(seed)
+    table = make_table(rng, truth, n_crystals=20, n_images=10, n_unique=160)
+    residuals = residuals_of_arrays(*table[:5])
+    groups = group_crystals(residuals.crystal, residuals.n_crystals, rng)
+    weights = groups.draws(rng, 150)
+    levels = mean_levels(residuals, groups, weights)
+    group = groups.of_crystal[residuals.crystal]
+    likelihoods = likelihood_table(deviations(residuals), group, groups.n, nproc=1)
+    s = most_likely(weights @ likelihoods) / levels
+    factors = fit_factors(residuals, s[0], rng)
+    corrected = without_factors(residuals, factors)
+    directions = directions_of(table[0], table[5])
+    pairs = sum_pairs(corrected, directions, groups, s[0], rng, nproc=1)
+    draws = (groups, weights, levels)
+    variogram = build_variogram(pairs, *draws, table[6])
+    found = variance_components(
+        residuals, *draws, crystal_moments(factors, groups), variogram, 200, s[0]
+    )
+    parts = {n: getattr(found, n) for n in ("image", "crystal", "orientation", "rest")}
+    return {
+        "s": (s[0], *spread_interval(s, groups.n)),
+        "range": variogram.range,
+        "noise": table[6],
+        **{n: (p.variance, p.variance_low, p.variance_high) for n, p in parts.items()},
+        "shares": {
+            n: (p.share, p.share_low, p.share_high)
+            for n, p in {**parts, "noise": found.noise}.items()
+        },
+    }
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_components_are_inside_their_intervals(case, directions_of):
+    """In at least 90 of 100 tables, each part and each share."""
+    truth = CASES[case]
+    true = {
+        n: getattr(truth, n) ** 2 for n in ("image", "crystal", "orientation", "rest")
+    }
+    spread = np.sqrt(sum(true.values()))
+    inside, values, sizes = Counter(), [], []
+    for seed in range(N_DRAWS):
+        found = measure(truth, seed, directions_of)
+        total = sum(true.values()) + found["noise"]
+        for name, value in true.items():
+            inside[name] += found[name][1] <= value <= found[name][2]
+            low, high = found["shares"][name][1:]
+            inside["share of " + name] += low <= value / total <= high + 1e-9
+        low, high = found["shares"]["noise"][1:]
+        inside["share of noise"] += low <= found["noise"] / total <= high + 1e-9
+        if not (truth.crystal or truth.orientation):
+            inside["s"] += found["s"][1] <= spread <= found["s"][2]
+        if truth.orientation:
+            inside["range"] += found["range"][1] <= truth.range <= found["range"][2]
+        values.append([found[n][0] for n in true])
+        sizes.append(found["s"][0])
+        assert sum(s[0] for s in found["shares"].values()) == pytest.approx(1)
+    assert min(inside.values()) >= 0.9 * N_DRAWS, inside
+    # The means are not far off either: a wide interval holds anything.
+    mean = np.mean(values, axis=0)
+    np.testing.assert_allclose(mean, [*true.values()], atol=0.1 * spread**2 + 0.003)
+    # The others of an observation include some of its crystal, and of its orientation:
+    # about their mean, what these share is a little smaller.
+    assert np.mean(sizes) == pytest.approx(spread, rel=0.05, abs=0.01)
+    if truth.orientation:
+        variances = np.array(values)[:, 2]
+        assert stats.iqr(variances) < 0.5 * truth.orientation**2
