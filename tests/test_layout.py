@@ -21,7 +21,7 @@ COMMANDS = [m for m in MODULES if m.parent.name == "command_line" and m.stem[0] 
 ROWS = (
     {"command_line", "xia2_insertion"},
     {"report"},
-    {"comparison", "session"},
+    {"comparison", "correction", "session"},
     {"significance"},
     {"thickness"},
     {"pairs", "spread", "ml"},

@@ -78,7 +78,10 @@ class Assessment:
 
 
 def merge_by_crystal(
-    observations: Observations, intensity: np.ndarray, variance: np.ndarray
+    observations: Observations,
+    intensity: np.ndarray,
+    variance: np.ndarray,
+    weight: np.ndarray | None = None,
 ) -> tuple[Merged, np.ndarray, np.ndarray]:
     """
     Merge each crystal's observations among themselves.
@@ -87,6 +90,7 @@ def merge_by_crystal(
         observations: n of them.
         intensity: Shape (n,).
         variance: Shape (n,).
+        weight: Shape (n,); equal weights by default.
 
     Returns:
         The means; the crystal and the unique reflection of each.
@@ -96,7 +100,7 @@ def merge_by_crystal(
         observations.crystal.astype(np.int64) * span + observations.unique,
         return_inverse=True,
     )
-    merged = merge(intensity, variance, np.ravel(number), len(key))
+    merged = merge(intensity, variance, np.ravel(number), len(key), weight)
     return merged, key // span, key % span
 
 
@@ -106,6 +110,7 @@ def assess(
     intensity: np.ndarray | None = None,
     variance: np.ndarray | None = None,
     n_shells: int = N_SHELLS,
+    weighted: bool = False,
 ) -> Assessment:
     """
     Compare observations with structure factors.
@@ -116,6 +121,7 @@ def assess(
         intensity: Shape (n,), instead of the observations' own: corrected or scaled.
         variance: Shape (n,), likewise.
         n_shells: Number of resolution shells.
+        weighted: Merge with weights 1/σ², as dials.merge does; else with equal ones.
 
     Returns:
         R1 by crystal, image, shell and merged, and what stands beside it.
@@ -123,9 +129,10 @@ def assess(
     I = observations.intensity if intensity is None else intensity
     var = observations.variance if variance is None else variance
     n_unique = len(observations.unique_index)
-    merged = merge(I, var, observations.unique, n_unique)
+    weight = 1 / var if weighted else None
+    merged = merge(I, var, observations.unique, n_unique, weight)
     shells = resolution_shells(observations.d_spacing, n_shells)
-    own, crystal, unique = merge_by_crystal(observations, I, var)
+    own, crystal, unique = merge_by_crystal(observations, I, var, weight)
     entry = observations.entry
     repeated, n_repeated = r_meas(I, observations.unique, n_unique)
 

@@ -1,0 +1,17 @@
+"""
+Intensities corrected for multiple scattering: all of dials.ml_correct but its files.
+
+Modules:
+    suitability: what a correction must not be applied to
+    estimates: corrected amplitudes, by weights or by a model file
+    changes: what a correction changed, and what equivalents say of it
+    truth: R1 before and after, against a reference
+    driver: the door, correct_intensities
+    tables: from factors to reflection tables, and back
+"""
+
+from __future__ import annotations
+
+from dials_spread.correction.driver import CorrectionResult, correct_intensities
+
+__all__ = ["CorrectionResult", "correct_intensities"]

@@ -1,0 +1,119 @@
+"""
+From factors to reflection tables, and back.
+
+The files of one data set stay as they are, row by row, with what belongs to no crystal;
+several data sets are joined.
+
+Functions:
+    corrected_table: all reflections, corrected
+    restored_table: all reflections, as they were before
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from dials.array_family import flex
+from dxtbx.model import ExperimentList
+from dxtbx.model.experiment_list import ExperimentListFactory
+
+from dials_spread.correction.driver import CorrectionResult
+from dials_spread.input_files import Input
+from dials_spread.ml.columns import (
+    apply_factors,
+    correction_state,
+    factors_of_file,
+    factors_of_rows,
+    undo_factors,
+)
+from dials_spread.ml.corrected_files import join
+
+OF_ONE = 2
+"""Files of one data set: experiments and reflections."""
+
+
+def corrected_table(
+    data: Input, result: CorrectionResult
+) -> tuple[ExperimentList, flex.reflection_table]:
+    """
+    Apply a correction.
+
+    Args:
+        data: What was read.
+        result: The correction, of these data.
+
+    Returns:
+        The experiments, and all their reflections.
+
+    Raises:
+        ValueError: A table is corrected already.
+    """
+    observations = result.subject.observations
+    factors = factors_of_rows(observations, result.column, data.tables)
+    errors = None
+    if result.uncertainty is not None:
+        # Rows that are no observation get 1, and so an uncertainty of 0.
+        errors = factors_of_rows(observations, 1 + result.uncertainty, data.tables)
+
+    def whole(table: flex.reflection_table) -> flex.reflection_table:
+        some = [factors_of_file(table, data.tables, x) for x in (factors, errors) if x]
+        return _apply(table, *some, scaled=observations.scaled)
+
+    def parts() -> list[flex.reflection_table]:
+        each = [factors] if errors is None else [factors, errors]
+        return [
+            _apply(table, *some, scaled=observations.scaled)
+            for table, *some in zip(data.tables, *each)
+        ]
+
+    return _whole_or_joined(data, whole, parts)
+
+
+def _apply(
+    table: flex.reflection_table, factor: np.ndarray, *more: np.ndarray, scaled: bool
+) -> flex.reflection_table:
+    error = more[0] - 1 if more else None
+    return apply_factors(table, factor, scaled, error)
+
+
+def restored_table(data: Input) -> tuple[ExperimentList, flex.reflection_table]:
+    """
+    Take a correction back.
+
+    Args:
+        data: What was read.
+
+    Returns:
+        The experiments, and all their reflections as they were before.
+
+    Raises:
+        ValueError: There is nothing to undo.
+    """
+    lacking = sum(correction_state(t) == "none" for t in data.tables if len(t))
+    if lacking:
+        raise ValueError(
+            f"{lacking} of {len(data.tables)} reflection tables are not corrected; "
+            "there is nothing to undo"
+        )
+    return _whole_or_joined(data, undo_factors, lambda: _undo_all(data.tables))
+
+
+def _undo_all(
+    tables: Sequence[flex.reflection_table],
+) -> list[flex.reflection_table]:
+    return [undo_factors(table) if len(table) else table for table in tables]
+
+
+def _whole_or_joined(
+    data: Input,
+    whole: Callable[[flex.reflection_table], flex.reflection_table],
+    parts: Callable[[], list[flex.reflection_table]],
+) -> tuple[ExperimentList, flex.reflection_table]:
+    """Keep the table of a single file as it is; join those of several."""
+    if len(data.files) != OF_ONE:
+        return join(data.experiments, parts())
+    expt, refl = data.files
+    experiments = ExperimentListFactory.from_json_file(expt, check_format=False)
+    return experiments, whole(flex.reflection_table.from_file(refl))

@@ -1,0 +1,232 @@
+"""
+From the results of dials.ml_correct to its log and its files.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Mapping
+
+import numpy as np
+
+from dials.array_family import flex
+from dials.util.version import dials_version
+from dxtbx.model import ExperimentList
+
+import dials_spread
+from dials_spread.correction import CorrectionResult
+from dials_spread.correction.truth import Truth
+from dials_spread.ml.corrected_files import write_together
+from dials_spread.ml.registry import MODEL_1, REFLECTION_ALL
+from dials_spread.observations import Observations
+from dials_spread.output_files import write_text
+from dials_spread.report.correction_sentences import (
+    correction_sentences,
+    correction_tables,
+)
+from dials_spread.report.document import Provenance, finite, write_json
+from dials_spread.report.plots_correction import (
+    amplitudes_plot,
+    changes_plot,
+    crystals_r1_plot,
+    factors_plot,
+    images_r1_plot,
+    shells_r1_plot,
+)
+from dials_spread.report.simulation_page import simulation_page
+
+logger = logging.getLogger("dials.spread.correction_outputs")
+
+
+def base_document(provenance: Provenance, observations: Observations) -> dict:
+    """
+    Begin the JSON document.
+
+    Args:
+        provenance: Command, files and parameters.
+        observations: Of all crystals.
+    """
+    return {
+        "command": provenance.command,
+        "version": dials_spread.__version__,
+        "dials_version": dials_version(),
+        "input": {
+            "files": list(provenance.files),
+            "crystals": observations.n_crystals,
+            "images": len(observations.images),
+            "observations": len(observations),
+            "unique": len(observations.unique_index),
+            "dropped": observations.dropped,
+            "space_group": str(observations.space_group.info()),
+            "unit_cell": list(observations.unit_cell.parameters()),
+            "radiation": observations.radiation,
+        },
+        "intensity": observations.choice,
+        "parameters": provenance.parameters,
+    }
+
+
+def correction_document(provenance: Provenance, result: CorrectionResult) -> dict:
+    """
+    Put the results together as the JSON document.
+
+    Args:
+        provenance: Command, files and parameters.
+        result: The correction.
+
+    Returns:
+        The document: "r1" with "before" and "after" is None without a reference.
+    """
+    subject, truth = result.subject, result.truth
+    before, after = result.agreement
+    return finite(
+        {
+            **base_document(provenance, subject.observations),
+            "correction": {
+                "method": result.estimate.method,
+                "strength": result.strength,
+                "lorentz_applied_here": subject.prepared.measured.lorentz_applied_here,
+                "lorentz_r_meas": {
+                    f"{k:+g}": v for k, v in subject.lorentz_r_meas.items()
+                },
+                "scales": subject.prepared.scales.as_dict(),
+                "factors": result.factors.as_dict(),
+                "changes": {
+                    key: [c.as_dict() for c in some]
+                    for key, some in result.changes.items()
+                },
+                "agreement": {"before": before.as_dict(), "after": after.as_dict()},
+                "fourth_moment_ratio": result.fourth_moment,
+                "predicted_r1": result.estimate.predicted_r1,
+                "warnings": list(result.warnings),
+            },
+            "r1": None if truth is None else truth.as_dict(),
+            "reference": None if truth is None else reference_document(truth),
+            "validation": None,
+            "features": feature_document(result),
+            "model": model_document(result),
+        }
+    )
+
+
+def reference_document(truth: Truth) -> dict:
+    """Describe the reference and its settings."""
+    return {**truth.reference.as_dict(), **truth.match.as_dict()}
+
+
+def feature_document(result: CorrectionResult) -> list[dict]:
+    """Name the features that were used, with unit, meaning and reason."""
+    if result.model is not None:
+        return [dict(feature) for feature in result.model.card.features]
+    if result.estimate.method == "weights":
+        return [f.as_dict() for f in MODEL_1 if f.name == "coupling_10"]
+    return [f.as_dict() for f in (*MODEL_1, *REFLECTION_ALL)]
+
+
+def model_document(result: CorrectionResult) -> dict | None:
+    """Describe the model, without its features."""
+    if result.model is None:
+        return None
+    card = result.model.card.as_dict()
+    card.pop("features")
+    return {**card, "sha256": result.model.checksum}
+
+
+def correction_plots(
+    result: CorrectionResult, seen: np.ndarray | None = None
+) -> dict[str, dict]:
+    """
+    Draw a correction.
+
+    Args:
+        result: The correction.
+        seen: Shape (crystals,), bool: those that a model was trained on.
+    """
+    plots = {"factors": factors_plot(result), "changes": changes_plot(result)}
+    if result.truth is not None:
+        plots["crystals_r1"] = crystals_r1_plot(result.truth, seen)
+        plots["shells_r1"] = shells_r1_plot(result.truth)
+        plots["images_r1"] = images_r1_plot(result.truth)
+        plots["amplitudes"] = amplitudes_plot(result, result.truth)
+    return plots
+
+
+def write_correction(
+    result: CorrectionResult,
+    corrected: tuple[ExperimentList, flex.reflection_table],
+    provenance: Provenance,
+    output,
+    log: io.StringIO,
+) -> dict:
+    """
+    Write experiments, reflections, log, JSON and report.
+
+    Everything is made before the first file is written, all of them whole or none.
+
+    Args:
+        result: The correction.
+        corrected: Experiments and corrected reflections.
+        provenance: Command, files and parameters.
+        output: Names of files, as the command's ``output`` scope.
+        log: What has been logged.
+
+    Returns:
+        The JSON document.
+    """
+    document = correction_document(provenance, result)
+    told, tables = correction_sentences(result), correction_tables(result)
+    for table in tables:
+        logger.info("\n%s", table.as_text())
+    logger.info("\nSummary:\n\n%s\n", "\n\n".join(told))
+    contents = table_files(corrected, output)
+    if output.json:
+        contents[output.json] = write_json(document).encode("utf-8")
+    if output.html:
+        page = simulation_page(
+            document,
+            "Correction for multiple scattering",
+            told,
+            tables,
+            correction_plots(result),
+        )
+        contents[output.html] = page.encode("utf-8")
+    write_all(contents, output.log, log)
+    return document
+
+
+def table_files(
+    tables: tuple[ExperimentList, flex.reflection_table], output
+) -> dict[str, bytes]:
+    """
+    Give experiments and reflections as the content of files.
+
+    Args:
+        tables: Experiments and their reflections.
+        output: Names of files.
+    """
+    experiments, table = tables
+    contents = {}
+    if output.experiments:
+        contents[output.experiments] = experiments.as_json().encode("utf-8")
+    if output.reflections:
+        contents[output.reflections] = table.as_msgpack()
+    return contents
+
+
+def write_all(
+    contents: Mapping[str, bytes], log_name: str | None, log: io.StringIO
+) -> None:
+    """
+    Write all files or none, then the log.
+
+    Args:
+        contents: By name.
+        log_name: Of the log; None for none.
+        log: What has been logged.
+    """
+    write_together(contents)
+    for filename in contents:
+        logger.info("Written: %s", filename)
+    if log_name:
+        write_text(log_name, log.getvalue())

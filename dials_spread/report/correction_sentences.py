@@ -1,0 +1,215 @@
+"""
+What a correction did, in words and tables.
+
+Functions:
+    correction_sentences: the summary
+    correction_tables: where, and by how much
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dials_spread.correction import CorrectionResult
+from dials_spread.correction.changes import Change
+from dials_spread.correction.truth import Truth
+from dials_spread.report.labels import digits
+from dials_spread.report.simulation_page import Table
+
+MOST_CRYSTALS = 50
+"""Rows of the table of crystals."""
+
+NO_PROOF = (
+    "Agreement is no proof: multiple scattering is common to crystals of one kind, so "
+    "that wrong intensities can agree, and right ones may agree less."
+)
+
+
+def correction_sentences(result: CorrectionResult) -> list[str]:
+    """
+    Say what was done.
+
+    Args:
+        result: The correction.
+
+    Returns:
+        Sentences.
+    """
+    told = [_method(result), _lorentz(result), _size(result)]
+    if result.estimate.predicted_r1 is not None:
+        told.append(_expected(result))
+    told.append(_agreement(result))
+    if result.truth is not None:
+        told += truth_sentences(result.truth)
+    return [*told, *(f"Warning: {text}" for text in result.warnings)]
+
+
+def _method(result: CorrectionResult) -> str:
+    if result.estimate.method == "weights":
+        how = (
+            "Amplitudes are means with weights from how strongly each observation is "
+            "coupled to others (no learning)"
+        )
+    elif result.model is None:
+        how = "Amplitudes are from a model that had not seen the reflection"
+    else:
+        how = (
+            f"Amplitudes are from the model “{result.model.card.name}” "
+            f"({result.model.checksum[:12]})"
+        )
+    observations = result.subject.observations
+    return (
+        f"{how}. {len(observations):,} observations of "
+        f"{len(observations.unique_index):,} unique reflections, "
+        f"{observations.n_crystals} crystal{'s'[: observations.n_crystals != 1]}, "
+        f"intensity {observations.choice}, strength {result.strength:g}."
+    )
+
+
+def _lorentz(result: CorrectionResult) -> str:
+    if result.subject.prepared.measured.lorentz_applied_here:
+        return "The Lorentz factor was missing in the intensities; it is in the factors now."
+    return "The Lorentz factor is in the intensities already."
+
+
+def _size(result: CorrectionResult) -> str:
+    factors, change = result.factors.as_dict(), result.changes["all"][0]
+    low, high = factors["quartiles"]
+    return (
+        f"Intensities were multiplied by {factors['median']:.3f} (quartiles {low:.3f} and "
+        f"{high:.3f}); merged amplitudes changed by {100 * change.change:.1f} %, and "
+        f"their sum to {change.ratio:.3f} of what it was. "
+        f"{factors['reflections_reached']:,} of {factors['reflections']:,} reflections "
+        "have the amplitude that was wanted; the others are negative when merged, or "
+        "factors had to be bounded. ⟨E⁴⟩/⟨E²⟩² is "
+        f"{result.fourth_moment:.2f} times what it was."
+    )
+
+
+def _expected(result: CorrectionResult) -> str:
+    text = (
+        f"R1 against the true amplitudes is expected to be "
+        f"{result.estimate.predicted_r1:.3f} at full strength."
+    )
+    how_well = result.model and result.model.card.validation.get("predicted R1")
+    if isinstance(how_well, dict):
+        within = how_well.get("factor that two thirds are within")
+        if isinstance(within, (int, float)):
+            text += (
+                " Of compounds that the model had not seen, two thirds were within a "
+                f"factor of {within:.2f} of such a prediction."
+            )
+    return text
+
+
+def _agreement(result: CorrectionResult) -> str:
+    before, after = result.agreement
+    text = (
+        f"R_meas of {before.n_repeated:,} reflections measured twice or more: "
+        f"{digits(before.r_meas)} before, {digits(after.r_meas)} after; χ² "
+        f"{digits(before.chi_square)} and {digits(after.chi_square)}."
+    )
+    if before.n_crystals:
+        text += (
+            f" Correlation of a crystal with all others (median of {before.n_crystals}): "
+            f"{digits(before.cc_crystals)} before, {digits(after.cc_crystals)} after."
+        )
+    return f"{text} {NO_PROOF}"
+
+
+def truth_sentences(truth: Truth) -> list[str]:
+    """
+    Say what a reference says.
+
+    Args:
+        truth: Before and after.
+    """
+    before, after = truth.r1
+    weighted = float(truth.before_weighted.merged.r1[0])
+    source = truth.reference.source
+    told = [
+        f"R1 of merged amplitudes against {source}: {before:.3f} before ({weighted:.3f} "
+        f"merged with weights 1/σ²), {after:.3f} after, {int(truth.after.merged.n[0]):,} "
+        f"reflections; {after / before:.2f} of what it was. CC "
+        f"{digits(truth.before.cc)} and {digits(truth.after.cc)}, log-likelihood "
+        f"{digits(truth.before.likelihood.per_reflection)} and "
+        f"{digits(truth.after.likelihood.per_reflection)} a reflection."
+    ]
+    crystals = truth.before.crystal.r1, truth.after.crystal.r1
+    known = [(a, b) for a, b in zip(*crystals) if a == a and b == b]
+    if len(known) > 1:
+        better = sum(b < a for a, b in known)
+        told.append(f"{better} of {len(known)} crystals have a lower R1 than before.")
+    return [*told, *(f"Warning: {text}" for text in truth.match.warnings)]
+
+
+def _changes(title: str, first: str, changes: Sequence[Change]) -> Table:
+    has_error = any(c.error is not None for c in changes)
+    header = [first, "n", "after / before", "change"]
+    rows = [
+        [c.group, digits(c.n), digits(c.ratio), digits(c.change)]
+        + ([digits(c.error)] if has_error else [])
+        for c in changes
+    ]
+    return Table(title, header + ["expected error"] * has_error, rows)
+
+
+def correction_tables(result: CorrectionResult) -> list[Table]:
+    """
+    Tell where amplitudes were changed, and what R1 is.
+
+    Args:
+        result: The correction.
+    """
+    titles = {
+        "resolution": ("Amplitudes by resolution", "d"),
+        "strength": ("Amplitudes by strength before (1 is average)", "E"),
+        "crystal": ("Amplitudes by crystal", "crystal"),
+    }
+    tables = [
+        _changes(*titles[key], result.changes[key][:MOST_CRYSTALS]) for key in titles
+    ]
+    return tables + ([] if result.truth is None else truth_tables(result.truth))
+
+
+def truth_tables(truth: Truth) -> list[Table]:
+    """
+    Tabulate R1.
+
+    Args:
+        truth: Before and after.
+    """
+    settings = [
+        [s.operator, digits(s.r1), digits(s.cc), digits(s.n), "in use" * (k == 0)]
+        for k, s in enumerate(truth.match.settings)
+    ]
+    chance = truth.match
+    told = f"{chance.chance_r1:.3f} ± {chance.chance_sd:.3f}"
+    settings.append(["amplitudes shuffled in shells", told, "", "", "control"])
+    header = ["before", "after", "n", "before, I > 2σ", "after, I > 2σ", "n, I > 2σ"]
+    tables = [
+        Table(
+            f"Settings of {truth.reference.source}",
+            ["operator", "R1", "CC", "n", ""],
+            settings,
+        )
+    ]
+    shells = truth.before.shells
+    names = {
+        "merged": ["all"],
+        "shell": [f"{a:.2f}–{b:.2f} Å" for a, b in zip(shells.d_max, shells.d_min)],
+        "crystal": [str(k) for k in range(len(truth.before.crystal))],
+    }
+    for key, groups in names.items():
+        a, b = getattr(truth.before, key), getattr(truth.after, key)
+        rows = [
+            [name, digits(a.r1[k]), digits(b.r1[k]), digits(int(a.n[k]))]
+            + [
+                digits(a.r1_strong[k]),
+                digits(b.r1_strong[k]),
+                digits(int(b.n_strong[k])),
+            ]
+            for k, name in enumerate(groups[:MOST_CRYSTALS])
+        ]
+        tables.append(Table(f"R1, {key}", [key, *header], rows))
+    return tables

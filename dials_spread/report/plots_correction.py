@@ -1,0 +1,250 @@
+"""
+Plots of a correction: what it changed, and R1 before and after.
+
+Functions:
+    factors_plot: factors of observations against the strength of their reflections
+    changes_plot: by resolution
+    crystals_r1_plot: one dot a crystal
+    shells_r1_plot: by resolution shell
+    images_r1_plot: by image
+    amplitudes_plot: against those of the reference
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dials_spread.correction import CorrectionResult
+from dials_spread.correction.truth import Truth
+from dials_spread.report.plot_style import (
+    BACKGROUND_GREY,
+    BLUE,
+    GREY,
+    INK,
+    RED,
+    axis,
+    legend_above,
+    new_plot,
+    sample,
+    sample_note,
+)
+
+FACTORS_HELP = """
+What each observed intensity was multiplied with, against the normalised amplitude E of its
+reflection before (1 is average). Multiple scattering makes weak reflections too strong and
+strong ones too weak, so a correction falls below 1 on the left and may rise above it on the
+right. Good is a cloud that stays within a factor of about 3. Scale and Lorentz factor are
+not in it.
+"""
+
+CHANGES_HELP = """
+The sum of amplitudes after the correction over that before (blue), and the sum of all
+changes without sign over the sum before (red), by resolution. Good is a blue line near 1
+that does not run away at high resolution: the fall-off of intensities should stay what it
+was.
+"""
+
+CRYSTALS_HELP = """
+R1 against the reference, one dot for each crystal: before the correction along x, after it
+along y. Below the dashed line a crystal became better. Where a model was trained on these
+data, crystals that it has seen are open circles: they say nothing about other data.
+"""
+
+SHELLS_HELP = """
+R1 of merged intensities against the reference by resolution shell, each shell with a scale
+of its own. Good is a blue line below the grey one everywhere.
+"""
+
+IMAGES_HELP = """
+R1 of single images against the reference: how many images have which, before (grey) and
+after (blue). Good is a blue distribution that lies to the left of the grey one.
+"""
+
+AMPLITUDES_HELP = """
+Merged amplitudes against those of the reference, before (grey) and after (blue). Good is a
+narrow band about the dashed diagonal; a grey cloud that is bent upwards on the left shows
+multiple scattering, and the blue one should follow the diagonal there.
+"""
+
+
+def _points(x, y, colour: str, name: str, **more) -> dict:
+    marker = {"color": colour, "size": 5, "opacity": 0.5, **more.pop("marker", {})}
+    kind = {"type": "scatter", "mode": "markers", "marker": marker}
+    return {**kind, "x": x, "y": y, "name": name, **more}
+
+
+def _diagonal(end: float) -> dict:
+    line = {"color": INK, "dash": "dash", "width": 1}
+    ends = {"x": [0, end], "y": [0, end], "hoverinfo": "skip", "showlegend": False}
+    return {"type": "scatter", "mode": "lines", "line": line, "name": "equal", **ends}
+
+
+def _line(x, y, colour: str, name: str) -> dict:
+    line = {"color": colour, "width": 2}
+    kind = {"type": "scatter", "mode": "lines+markers", "line": line}
+    return {**kind, "x": x, "y": y, "name": name}
+
+
+def factors_plot(result: CorrectionResult) -> dict:
+    """
+    Draw factors against normalised amplitudes.
+
+    Args:
+        result: The correction.
+    """
+    prepared = result.subject.prepared
+    factor = result.factors.factor
+    drawn = sample(len(factor))
+    E = prepared.E_k[prepared.measured.unique][drawn]
+    note = sample_note(len(factor), len(drawn), "observations")
+    return new_plot(
+        [_points(E, factor[drawn], BLUE, "observations")],
+        FACTORS_HELP,
+        "Factors of intensities" + (f"<br>{note}" if note else ""),
+        xaxis=axis("E before", rangemode="tozero"),
+        yaxis=axis("factor", type="log"),
+        showlegend=False,
+        margin={"l": 70, "r": 20, "t": 70, "b": 60},
+    )
+
+
+def changes_plot(result: CorrectionResult) -> dict:
+    """
+    Draw the change of amplitudes by resolution.
+
+    Args:
+        result: The correction.
+    """
+    prepared, shells = result.subject.prepared, result.changes["resolution"]
+    middle = [c.group for c in shells]
+    data = [
+        _line(middle, [c.ratio for c in shells], BLUE, "after / before"),
+        _line(middle, [c.change for c in shells], RED, "size of the change"),
+    ]
+    return new_plot(
+        data,
+        CHANGES_HELP,
+        f"Amplitudes after and before, {len(prepared.E_k):,} reflections",
+        xaxis=axis("resolution", type="category", tickangle=-30),
+        yaxis=axis("of the amplitudes before", rangemode="tozero"),
+        legend=legend_above(),
+        margin={"l": 70, "r": 20, "t": 80, "b": 90},
+    )
+
+
+def crystals_r1_plot(truth: Truth, seen: np.ndarray | None = None) -> dict:
+    """
+    Draw R1 of each crystal.
+
+    Args:
+        truth: Before and after.
+        seen: Shape (crystals,), bool: those that a model was trained on.
+    """
+    before, after = truth.before.crystal.r1, truth.after.crystal.r1
+    kept = np.isfinite(before) & np.isfinite(after)
+    trained = np.zeros(len(before), dtype=bool) if seen is None else seen
+    data = []
+    for own, name, symbol in (
+        (kept & ~trained, f"crystals, {truth.label} intensities", "circle"),
+        (kept & trained, "crystals that the model has seen", "circle-open"),
+    ):
+        if own.any():
+            text = [f"crystal {c}" for c in np.flatnonzero(own)]
+            marker = {"symbol": symbol, "size": 9, "opacity": 0.8}
+            more = {"text": text, "marker": marker}
+            data.append(_points(before[own], after[own], BLUE, name, **more))
+    end = 1.1 * max(np.max(before[kept], initial=0.1), np.max(after[kept], initial=0.1))
+    return new_plot(
+        [*data, _diagonal(float(end))],
+        CRYSTALS_HELP,
+        "R1 of each crystal",
+        xaxis=axis("R1 before", range=[0, end]),
+        yaxis=axis("R1 after", range=[0, end]),
+        legend=legend_above(),
+        margin={"l": 70, "r": 20, "t": 80, "b": 60},
+    )
+
+
+def shells_r1_plot(truth: Truth) -> dict:
+    """
+    Draw R1 by resolution shell.
+
+    Args:
+        truth: Before and after.
+    """
+    shells = truth.before.shells
+    told = [f"{a:.2f}–{b:.2f}" for a, b in zip(shells.d_max, shells.d_min)]
+    data = [
+        _line(told, truth.before.shell.r1, GREY, "before"),
+        _line(told, truth.after.shell.r1, BLUE, "after"),
+    ]
+    return new_plot(
+        data,
+        SHELLS_HELP,
+        "R1 by resolution",
+        xaxis=axis("d [Å]", type="category", tickangle=-30),
+        yaxis=axis("R1", rangemode="tozero"),
+        legend=legend_above(),
+        margin={"l": 70, "r": 20, "t": 80, "b": 90},
+    )
+
+
+def images_r1_plot(truth: Truth) -> dict:
+    """
+    Draw how R1 of images is distributed.
+
+    Args:
+        truth: Before and after.
+    """
+    data = []
+    for assessment, colour, name in (
+        (truth.before, BACKGROUND_GREY, "before"),
+        (truth.after, BLUE, "after"),
+    ):
+        r1 = assessment.image.r1[(assessment.image.n >= 5)]
+        count, edges = np.histogram(r1[np.isfinite(r1)], np.linspace(0, 1, 41))
+        middle = 0.5 * (edges[1:] + edges[:-1])
+        marker = {"color": colour, "opacity": 0.6}
+        bars = {"type": "bar", "x": middle, "y": count, "name": name, "marker": marker}
+        data.append(bars)
+    return new_plot(
+        data,
+        IMAGES_HELP,
+        "R1 of single images (5 or more reflections)",
+        xaxis=axis("R1"),
+        yaxis=axis("images"),
+        barmode="overlay",
+        bargap=0,
+        legend=legend_above(),
+        margin={"l": 70, "r": 20, "t": 80, "b": 60},
+    )
+
+
+def amplitudes_plot(result: CorrectionResult, truth: Truth) -> dict:
+    """
+    Draw amplitudes against those of the reference.
+
+    Args:
+        result: The correction.
+        truth: Before and after.
+    """
+    merged = np.sqrt(np.maximum(result.subject.prepared.merged, 0))
+    f_calc = truth.match.f_calc
+    drawn = sample(len(f_calc))
+    f_calc = f_calc[drawn]
+    before = merged[drawn] * truth.before.merged.scale[0]
+    after = result.F[drawn] * truth.after.merged.scale[0]
+    end = float(np.nanmax(f_calc, initial=1e-6))
+    return new_plot(
+        [
+            _points(f_calc, before, GREY, "before"),
+            _points(f_calc, after, BLUE, "after"),
+            _diagonal(end),
+        ],
+        AMPLITUDES_HELP,
+        "Amplitudes against the reference",
+        xaxis=axis("|F| of the reference", rangemode="tozero"),
+        yaxis=axis("|F|, scaled", rangemode="tozero"),
+        legend=legend_above(),
+        margin={"l": 70, "r": 20, "t": 80, "b": 60},
+    )

@@ -1,0 +1,1 @@
+``dials.ml_correct``: correct electron-diffraction intensities for multiple scattering without knowing the structure, before or after ``dials.scale``; compare them with a reference before and after, and take the correction back with ``undo=True``.
