@@ -20,7 +20,7 @@ from dxtbx.model import Experiment
 
 from dials_spread.observations import Observations
 
-LEAST = 0.05
+LEAST = 0.01
 """Part of a variance that is left at least: the term was rounded, or of another run."""
 
 

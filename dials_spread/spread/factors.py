@@ -142,10 +142,10 @@ def fit_factors(
         images has none.
     """
     n_images = residuals.n_images
-    weight, _ = reflection_weights(residuals, s)
+    weight, square_level = reflection_weights(residuals, s)
     number = np.repeat(np.arange(len(weight)), np.diff(residuals.start))
     columns = (
-        residuals.intensity / residuals.level,
+        residuals.intensity / np.sqrt(square_level)[number],
         residuals.image,
         number,
         np.sqrt(weight)[number],

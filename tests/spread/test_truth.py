@@ -18,7 +18,12 @@ from dials_spread.spread.size import deviations, likelihood_table, most_likely
 from dials_spread.spread.size_table import spread_interval
 from dials_spread.spread.variogram import build_variogram
 
-N_DRAWS = 100
+N_DRAWS = 40
+"""benchmarks/spread.py counts 100, which takes minutes."""
+
+INSIDE = 0.875
+"""Of 40 intervals that hold the truth with 95 %, 35 or more do in 98 cases of 100."""
+
 CASES = {
     "counting noise alone": Truth(sigma=0.15),
     "crystal": Truth(crystal=0.2, sigma=0.1),
@@ -64,7 +69,7 @@ def measure(truth: Truth, seed: int, directions_of) -> dict:
 
 @pytest.mark.parametrize("case", CASES)
 def test_components_are_inside_their_intervals(case, directions_of):
-    """In at least 90 of 100 tables, each part and each share."""
+    """Each part and each share."""
     truth = CASES[case]
     true = {
         n: getattr(truth, n) ** 2 for n in ("image", "crystal", "orientation", "rest")
@@ -87,10 +92,10 @@ def test_components_are_inside_their_intervals(case, directions_of):
         values.append([found[n][0] for n in true])
         sizes.append(found["s"][0])
         assert sum(s[0] for s in found["shares"].values()) == pytest.approx(1)
-    assert min(inside.values()) >= 0.9 * N_DRAWS, inside
-    # The means are not far off either: a wide interval holds anything.
-    mean = np.mean(values, axis=0)
-    np.testing.assert_allclose(mean, [*true.values()], atol=0.1 * spread**2 + 0.003)
+    assert min(inside.values()) >= INSIDE * N_DRAWS, inside
+    # The middle ones are not far off either: a wide interval holds anything.
+    middle = np.median(values, axis=0)
+    np.testing.assert_allclose(middle, [*true.values()], atol=0.1 * spread**2 + 0.003)
     # The others of an observation include some of its crystal, and of its orientation:
     # about their mean, what these share is a little smaller.
     assert np.mean(sizes) == pytest.approx(spread, rel=0.05, abs=0.01)
