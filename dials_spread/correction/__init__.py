@@ -7,6 +7,8 @@ Modules:
     changes: what a correction changed, and what equivalents say of it
     truth: R1 before and after, against a reference
     driver: the door, correct_intensities
+    learning: models trained on data with a reference
+    validation: what such a model is worth, by splits and controls
     tables: from factors to reflection tables, and back
 """
 

@@ -12,12 +12,13 @@ Functions:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from dials_spread.correction import CorrectionResult
 from dials_spread.correction.truth import Truth
 from dials_spread.report.plot_style import (
-    BACKGROUND_GREY,
     BLUE,
     GREY,
     INK,
@@ -81,8 +82,15 @@ def _diagonal(end: float) -> dict:
 
 def _line(x, y, colour: str, name: str) -> dict:
     line = {"color": colour, "width": 2}
-    kind = {"type": "scatter", "mode": "lines+markers", "line": line}
+    marker = {"color": colour, "size": 7}
+    kind = {"type": "scatter", "mode": "lines+markers", "line": line, "marker": marker}
     return {**kind, "x": x, "y": y, "name": name}
+
+
+def _named(title: str, names: Sequence[str]) -> dict:
+    """An axis on which places have names."""
+    places = list(range(len(names)))
+    return axis(title, tickvals=places, ticktext=list(names), tickangle=-30)
 
 
 def factors_plot(result: CorrectionResult) -> dict:
@@ -116,16 +124,16 @@ def changes_plot(result: CorrectionResult) -> dict:
         result: The correction.
     """
     prepared, shells = result.subject.prepared, result.changes["resolution"]
-    middle = [c.group for c in shells]
+    places = np.arange(len(shells))
     data = [
-        _line(middle, [c.ratio for c in shells], BLUE, "after / before"),
-        _line(middle, [c.change for c in shells], RED, "size of the change"),
+        _line(places, [c.ratio for c in shells], BLUE, "after / before"),
+        _line(places, [c.change for c in shells], RED, "size of the change"),
     ]
     return new_plot(
         data,
         CHANGES_HELP,
         f"Amplitudes after and before, {len(prepared.E_k):,} reflections",
-        xaxis=axis("resolution", type="category", tickangle=-30),
+        xaxis=_named("resolution", [c.group for c in shells]),
         yaxis=axis("of the amplitudes before", rangemode="tozero"),
         legend=legend_above(),
         margin={"l": 70, "r": 20, "t": 80, "b": 90},
@@ -174,15 +182,16 @@ def shells_r1_plot(truth: Truth) -> dict:
     """
     shells = truth.before.shells
     told = [f"{a:.2f}–{b:.2f}" for a, b in zip(shells.d_max, shells.d_min)]
+    places = np.arange(len(told))
     data = [
-        _line(told, truth.before.shell.r1, GREY, "before"),
-        _line(told, truth.after.shell.r1, BLUE, "after"),
+        _line(places, truth.before.shell.r1, GREY, "before"),
+        _line(places, truth.after.shell.r1, BLUE, "after"),
     ]
     return new_plot(
         data,
         SHELLS_HELP,
         "R1 by resolution",
-        xaxis=axis("d [Å]", type="category", tickangle=-30),
+        xaxis=_named("d [Å]", told),
         yaxis=axis("R1", rangemode="tozero"),
         legend=legend_above(),
         margin={"l": 70, "r": 20, "t": 80, "b": 90},
@@ -198,15 +207,15 @@ def images_r1_plot(truth: Truth) -> dict:
     """
     data = []
     for assessment, colour, name in (
-        (truth.before, BACKGROUND_GREY, "before"),
+        (truth.before, GREY, "before"),
         (truth.after, BLUE, "after"),
     ):
         r1 = assessment.image.r1[(assessment.image.n >= 5)]
         count, edges = np.histogram(r1[np.isfinite(r1)], np.linspace(0, 1, 41))
         middle = 0.5 * (edges[1:] + edges[:-1])
         marker = {"color": colour, "opacity": 0.6}
-        bars = {"type": "bar", "x": middle, "y": count, "name": name, "marker": marker}
-        data.append(bars)
+        bars = {"type": "bar", "x": middle, "y": count, "width": np.diff(edges)}
+        data.append({**bars, "name": name, "marker": marker})
     return new_plot(
         data,
         IMAGES_HELP,
