@@ -19,12 +19,12 @@ EXTRA_ERROR = 0.1
 
 @pytest.fixture(scope="module", params=["kinematic", "dynamical"])
 def simulated(request):
-    """Name of the wave, and the comparison of twelve crystals."""
+    """Name of the wave, and the comparison of thirteen crystals."""
     rng = np.random.default_rng(1)
     experiments, reflections = simulate_experiments(
         random_structure(rng),
         rng,
-        n_crystals=12,
+        n_crystals=13,
         scan_width=60.0,
         noise=NoiseModel(image_spread=0.05, extra_error=EXTRA_ERROR),
         wave=request.param,
