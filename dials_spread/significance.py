@@ -28,7 +28,7 @@ MOST_FITTED = 20_000
 SMALLEST_FACTOR = 0.05
 """Images with a smaller factor are left as they are."""
 
-MOST_DRAWS = 4_000_000_000
+MOST_DRAWS = 2_000_000_000
 """Redrawn spots of all pairs; with more spots there are fewer permutations."""
 
 FEWEST_PERMUTATIONS = 199

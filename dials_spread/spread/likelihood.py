@@ -30,7 +30,7 @@ from dials_spread.threads import run_blocks
 
 PERMUTATIONS = 999
 
-ENOUGH = 50
+ENOUGH = 30
 """Redrawn ratios as high as the observed one after which drawing ends."""
 
 CORRELATIONS = np.linspace(0.0, 0.98, 50)
@@ -134,7 +134,7 @@ def _draw_other(u, image_a, pools, state):
     while True:
         state, value = next_random(state)
         k = low + np.int64(value % np.uint64(n))
-        if pools.image[k] != image_a:
+        if pools.drawn[k, 2] != image_a:
             return state, k
 
 
@@ -165,7 +165,8 @@ def _compare(
             total = 0.0
             for i in range(n):
                 state, k = _draw_other(where[i], image_a, pools, state)
-                total += _term(pools.intensity[k], pools.variance[k], known[i], rho)
+                one = pools.drawn[k]
+                total += _term(one[0], one[1], known[i], rho)
             drawn += 1
             # Sums in another order may differ in the last digits.
             reached += total >= observed - 1e-9 * abs(observed)

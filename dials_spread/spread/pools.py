@@ -19,10 +19,9 @@ class Pools(NamedTuple):
 
     Attributes:
         start: Shape (reflections + 1,): those of reflection u are start[u]:start[u + 1]
-            of the next three.
-        intensity: Shape (n,), on one scale.
-        variance: Shape (n,).
-        image: Shape (n,).
+            of the next.
+        drawn: Shape (n, 3): intensity on one scale, variance and image of each, together
+            because they are drawn together, from anywhere.
         sum: Shape (reflections,), of the intensities.
         noise: Shape (reflections,), sum of the variances.
         row_start: Shape (images + 1,): those of image i are row_start[i]:row_start[i + 1]
@@ -33,9 +32,7 @@ class Pools(NamedTuple):
     """
 
     start: np.ndarray
-    intensity: np.ndarray
-    variance: np.ndarray
-    image: np.ndarray
+    drawn: np.ndarray
     sum: np.ndarray
     noise: np.ndarray
     row_start: np.ndarray
@@ -89,9 +86,7 @@ def build_pools(
     start = np.concatenate([[0], np.cumsum(np.bincount(unique))]).astype(np.int64)
     return Pools(
         start=start,
-        intensity=intensity[order],
-        variance=variance[order],
-        image=image[order],
+        drawn=np.stack([intensity, variance, image], axis=1)[order],
         sum=np.bincount(unique, intensity),
         noise=np.bincount(unique, variance),
         row_start=np.asarray(row_start, dtype=np.int64),

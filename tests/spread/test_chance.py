@@ -83,8 +83,8 @@ def test_the_likelihood_ratio_is_that_of_scipy():
     for q in range(3 * N_COMMON):
         pair, u = q // N_COMMON, spots.unique[q]
         own = slice(pools.start[u], pools.start[u + 1])
-        others = pools.image[own] != spots.image_a[pair]
-        x = pools.intensity[own][others]
+        others = pools.drawn[own, 2] != spots.image_a[pair]
+        x = pools.drawn[own, 0][others]
         mean, n = x.mean(), len(x)
         noise, spread = 25.0, s**2 * mean**2
         var_a = noise + spread + (noise + spread) / n

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ N_DRAWS = 40
 INSIDE = 0.875
 """Of 40 intervals that hold the truth with 95 %, 35 or more do in 98 cases of 100."""
 
+SOURCES = ("image", "crystal", "orientation", "rest")
 CASES = {
     "counting noise alone": Truth(sigma=0.15),
     "crystal": Truth(crystal=0.2, sigma=0.1),
@@ -54,7 +56,7 @@ def measure(truth: Truth, seed: int, directions_of) -> dict:
     found = variance_components(
         residuals, *draws, crystal_moments(factors, groups), variogram, 200, s[0]
     )
-    parts = {n: getattr(found, n) for n in ("image", "crystal", "orientation", "rest")}
+    parts = {n: getattr(found, n) for n in SOURCES}
     return {
         "s": (s[0], *spread_interval(s, groups.n)),
         "range": variogram.range,
@@ -67,16 +69,12 @@ def measure(truth: Truth, seed: int, directions_of) -> dict:
     }
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_components_are_inside_their_intervals(case, directions_of):
-    """Each part and each share."""
-    truth = CASES[case]
-    true = {
-        n: getattr(truth, n) ** 2 for n in ("image", "crystal", "orientation", "rest")
-    }
+def count_inside(truth: Truth, n_draws: int, directions_of) -> SimpleNamespace:
+    """How many intervals hold the truth, by name; the variances, and s, of all tables."""
+    true = {n: getattr(truth, n) ** 2 for n in SOURCES}
     spread = np.sqrt(sum(true.values()))
     inside, values, sizes = Counter(), [], []
-    for seed in range(N_DRAWS):
+    for seed in range(n_draws):
         found = measure(truth, seed, directions_of)
         total = sum(true.values()) + found["noise"]
         for name, value in true.items():
@@ -92,13 +90,22 @@ def test_components_are_inside_their_intervals(case, directions_of):
         values.append([found[n][0] for n in true])
         sizes.append(found["s"][0])
         assert sum(s[0] for s in found["shares"].values()) == pytest.approx(1)
-    assert min(inside.values()) >= INSIDE * N_DRAWS, inside
+    return SimpleNamespace(inside=inside, variances=np.array(values), s=np.array(sizes))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_components_are_inside_their_intervals(case, directions_of):
+    """Each part and each share."""
+    truth = CASES[case]
+    true = [getattr(truth, n) ** 2 for n in SOURCES]
+    spread = np.sqrt(sum(true))
+    found = count_inside(truth, N_DRAWS, directions_of)
+    assert min(found.inside.values()) >= INSIDE * N_DRAWS, found.inside
     # The middle ones are not far off either: a wide interval holds anything.
-    middle = np.median(values, axis=0)
-    np.testing.assert_allclose(middle, [*true.values()], atol=0.1 * spread**2 + 0.003)
+    middle = np.median(found.variances, axis=0)
+    np.testing.assert_allclose(middle, true, atol=0.1 * spread**2 + 0.003)
     # The others of an observation include some of its crystal, and of its orientation:
     # about their mean, what these share is a little smaller.
-    assert np.mean(sizes) == pytest.approx(spread, rel=0.05, abs=0.01)
+    assert found.s.mean() == pytest.approx(spread, rel=0.05, abs=0.01)
     if truth.orientation:
-        variances = np.array(values)[:, 2]
-        assert stats.iqr(variances) < 0.5 * truth.orientation**2
+        assert stats.iqr(found.variances[:, 2]) < 0.5 * truth.orientation**2
