@@ -1,0 +1,1 @@
+``dials.compare_images`` says how large the spread is beyond the counting errors, what shares image, crystal, orientation, counting noise and the rest have in it, how it grows with the angle between beams (the variogram), and whether each matched pair agrees better than chance, each with intervals over crystals; the report begins with all of it in plain words.
