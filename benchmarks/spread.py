@@ -97,7 +97,7 @@ def analyse(table, n_unique, rng):
     return size.s, told("normality", start)
 
 
-def test_pairs(table, s, rng, n_pairs=100_000, n_common=40):
+def test_pairs(table, s, rng, n_pairs=50_000, n_common=40):
     """As many matched pairs as are tested at most, of spots chosen at random."""
     unique, _, image, intensity, variance, _ = table
     start = clocks()

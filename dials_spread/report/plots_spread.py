@@ -220,6 +220,8 @@ def spread_plots(observations: Observations, spread: SpreadAnalysis) -> dict[str
     plots = {}
     if spread.components and np.isfinite(spread.components.noise.share):
         plots["components"] = components_plot(spread.components)
+    if spread.normality and len(spread.normality.quantiles):
+        plots["quantiles"] = quantile_plot(spread.normality)
     if spread.variograms:
         plots["variogram"] = variogram_plot(spread.variograms)
     if spread.size:
@@ -227,6 +229,4 @@ def spread_plots(observations: Observations, spread: SpreadAnalysis) -> dict[str
             plots[f"spread_{quantity}"] = bins_plot(spread.size, quantity)
         plots["spread_by_crystal"] = crystals_plot(spread.size)
         plots["spread_by_image"] = images_plot(observations, spread.size)
-    if spread.normality and len(spread.normality.quantiles):
-        plots["quantiles"] = quantile_plot(spread.normality)
     return plots

@@ -195,8 +195,8 @@ def _verdict(ratio: Estimate) -> str:
         )
     if ratio.low == ratio.low and ratio.low <= 1:
         return text + (
-            ": the interval includes 1, so that a dependence on the orientation is not "
-            "shown."
+            ": the interval includes 1, so that these pairs alone do not show a "
+            "dependence on the orientation."
         )
     return text + "."
 

@@ -71,7 +71,7 @@ class SpreadChoices:
     normality: bool = True
     likelihood: bool = True
     max_pairs: int = 20_000_000
-    max_tested: int = 100_000
+    max_tested: int = 50_000
     permutations: int = 9999
     error_model: bool = True
     origins: OriginChoices = field(default_factory=OriginChoices)

@@ -50,7 +50,7 @@ likelihood {
     .type = bool
     .help = "Test for each matched pair of images whether it agrees better than"
             "chance."
-  max_matches = 100000
+  max_matches = 50000
     .type = int(value_min=1)
     .help = "Most pairs that are tested, the best first."
   permutations = 9999
