@@ -17,7 +17,6 @@ Functions:
 from __future__ import annotations
 
 import math
-import queue
 from dataclasses import dataclass
 
 import numba as nb
@@ -28,7 +27,6 @@ from dials_spread.spread.directions import Directions
 from dials_spread.spread.random_numbers import next_random
 from dials_spread.spread.residuals import Residuals
 from dials_spread.threads import run_blocks
-from dials_spread.versions import available_cores
 
 SMALL = (0, 0.5, 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 12.5, 15, 20, 25, 30, 40, 50, 60, 75)
 EDGES = np.array([*SMALL, 90, *(180 - x for x in SMALL[::-1])])
@@ -43,6 +41,9 @@ WEIGHT, GAMMA, SUM_OF_ANGLES, COUNT = range(4)
 """What is summed: weights; weight times γ; weight times angle; pairs."""
 
 MOST_PAIRS = 20_000_000
+
+BLOCKS = 8
+"""Of reflections, each with tables of its own: sums are alike to the last digit."""
 
 LEVELS = np.sinh(np.linspace(-8, 8, 1601)) * 1e-3
 """Bins of γ over its median's factor, for the robust estimate: finer near zero."""
@@ -268,21 +269,17 @@ def sum_pairs(
 def _sum_in_threads(
     given: tuple, n_groups: int, nproc: int | None
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """Sum all reflections, each thread into tables of its own."""
-    nproc = nproc or available_cores()
-    shape = (n_groups, n_groups, 2, N_BINS, 4)
-    tables = [
-        (np.zeros(shape), np.zeros((2, N_BINS, len(LEVELS) + 1))) for _ in range(nproc)
-    ]
-    free, counts = queue.SimpleQueue(), []
-    for table in tables:
-        free.put(table)
+    """Sum all reflections, in blocks that do not depend on the number of threads."""
+    n = len(given[0]) - 1
+    block = max(1, -(-n // BLOCKS))
+    sums = np.zeros((BLOCKS, n_groups, n_groups, 2, N_BINS, 4))
+    histogram = np.zeros((BLOCKS, 2, N_BINS, len(LEVELS) + 1))
+    counts = np.zeros(BLOCKS, dtype=np.int64)
 
     def run(first, stop):
-        table = free.get()
-        counts.append(_sum_reflections(first, stop, *given, *table))
-        free.put(table)
+        own = first // block
+        tables = (sums[own], histogram[own])
+        counts[own] = _sum_reflections(first, stop, *given, *tables)
 
-    n = len(given[0]) - 1
-    run_blocks(run, n, max(1, n // (8 * nproc)), nproc)
-    return sum(t[0] for t in tables), sum(t[1] for t in tables), int(sum(counts))
+    run_blocks(run, n, block, nproc)
+    return sums.sum(axis=0), histogram.sum(axis=0), int(counts.sum())
