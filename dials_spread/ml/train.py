@@ -18,11 +18,12 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from dials_spread.ml.boosting import BoostedTrees
 from dials_spread.ml.card import Card
 from dials_spread.ml.card import TrainingSet as CardSet
 from dials_spread.ml.general import GeneralModel, pack
@@ -38,6 +39,7 @@ from dials_spread.ml.training.out_of_fold import (
     out_of_fold,
     summary,
 )
+from dials_spread.ml.two_models import default_regressor
 from dials_spread.simulation.driver import Resources, run_tasks
 
 logger = logging.getLogger("dials.spread.train")
@@ -54,6 +56,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--compounds", type=int, default=400)
     parser.add_argument("--first", type=int, default=0, help="seed of the first")
     parser.add_argument("--seed", type=int, default=0, help="of folds and fits")
+    parser.add_argument("--trees", type=int, default=200, help="of each forest")
     parser.add_argument("--volumes", type=float, nargs=2, default=VOLUMES)
     parser.add_argument("--nproc", type=int, default=None)
     parser.add_argument("--scheduler", help="of Dask, as tcp://host:8786")
@@ -81,8 +84,22 @@ def load_sets(store: Store, seeds: Sequence[int], resources: Resources):
     ]
 
 
+def regressors(trees: int) -> Callable[[str, int], BoostedTrees]:
+    """
+    Give what makes unfitted regressors from a loss and a seed.
+
+    Args:
+        trees: Of each forest.
+    """
+
+    def make(loss: str, seed: int) -> BoostedTrees:
+        return default_regressor(loss, seed).set_params(max_iter=trees)
+
+    return make
+
+
 def train(
-    sets: Sequence[TrainingSet], seed: int
+    sets: Sequence[TrainingSet], seed: int, trees: int = 200
 ) -> tuple[GeneralModel, list[Assessed], dict]:
     """
     Assess out of fold, and fit the model to all.
@@ -90,14 +107,16 @@ def train(
     Args:
         sets: Of all compounds.
         seed: Of folds and fits.
+        trees: Of each forest.
 
     Returns:
         The model, what came out of fold, and the figures for the card.
     """
-    assessed = out_of_fold(sets, FOLDS, seed)
+    make = regressors(trees)
+    assessed = out_of_fold(sets, FOLDS, seed, make)
     outcomes = [a.outcome for a in assessed]
-    error, how_well = fit_error(assessed, FOLDS, seed)
-    general = GeneralModel(fit(sets, seed), error)
+    error, how_well = fit_error(assessed, FOLDS, seed, make)
+    general = GeneralModel(fit(sets, seed, make), error)
     figures = {
         "R1 before, geometric mean": _geometric([o.before for o in outcomes]),
         **{f"out of fold, {method}": summary(outcomes, method) for method in METHODS},
@@ -172,9 +191,12 @@ def run(chosen: argparse.Namespace) -> None:
     seeds = range(chosen.first, chosen.first + chosen.compounds)
     resources = Resources(chosen.nproc, chosen.scheduler, progress=True)
     sets = load_sets(store, seeds, resources)
-    general, _, figures = train(sets, chosen.seed)
+    general, _, figures = train(sets, chosen.seed, chosen.trees)
     logger.info(json.dumps(figures, indent=1))
-    how = {k: getattr(chosen, k) for k in ("compounds", "first", "seed", "volumes")}
+    how = {
+        k: getattr(chosen, k)
+        for k in ("compounds", "first", "seed", "trees", "volumes")
+    }
     checksum = write_model(
         pack(general, make_card(sets, figures, how), {}), chosen.output
     )
