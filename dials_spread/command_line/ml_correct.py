@@ -15,7 +15,10 @@ weights from their coupling to other reflections, without any learning. The orig
 intensities stay in the table, and undo=True restores them.
 
 A reference (a structure or a list of structure factors) is compared with the amplitudes
-before and after; it takes no part in the correction.
+before and after; it takes no part in the correction, unless mode=train or
+mode=validate asks for a model of these very data. Such a model is tested on crystals and
+on reflections that it has not seen. Only the second says whether it learned anything
+about scattering: other crystals of the compound have the same |F|.
 
 Examples::
 
@@ -26,6 +29,10 @@ Examples::
   dials.ml_correct integrated.expt integrated.refl reference=structure.cif
 
   dials.ml_correct integrated.expt integrated.refl lorentz=missing
+
+  dials.ml_correct integrated.expt integrated.refl reference=my.cif mode=train
+
+  dials.ml_correct other.expt other.refl model=trained.model reference=other.cif
 
   dials.ml_correct corrected.expt corrected.refl undo=True
 """
@@ -38,9 +45,11 @@ from libtbx import Auto
 
 from dials_spread import session
 from dials_spread.correction import correct_intensities
-from dials_spread.correction.driver import get_subject
+from dials_spread.correction.driver import Subject, get_subject
 from dials_spread.correction.estimates import choose_model
+from dials_spread.correction.parameters import PHIL
 from dials_spread.correction.tables import corrected_table, restored_table
+from dials_spread.correction.training import train_on
 from dials_spread.input_files import read_files
 from dials_spread.output_files import check_outputs
 from dials_spread.report.correction_outputs import (
@@ -49,74 +58,11 @@ from dials_spread.report.correction_outputs import (
     write_correction,
 )
 from dials_spread.report.document import Provenance
+from dials_spread.report.training_outputs import write_training
 
 COMMAND = "dials.ml_correct"
 
-phil_scope = iotbx.phil.parse(
-    """
-    method = *auto weights model
-      .type = choice
-      .help = "model uses boosted trees; weights a mean of observations, weighted by"
-              "their coupling to other reflections, without any learning. auto takes"
-              "a model where there is one."
-    model = None
-      .type = path
-      .help = "Model file. The one that comes with the package by default."
-    strength = 1.0
-      .type = float(value_min=0, value_max=1)
-      .help = "How much of the correction is applied: factors are raised to this"
-              "power. 0 corrects nothing but a missing Lorentz factor."
-    lorentz = *auto applied missing
-      .type = choice
-      .help = "Whether the Lorentz factor is in the intensities. auto goes by the"
-              "column lp: missing where there is none, or it is 1 throughout."
-    force = False
-      .type = bool
-      .help = "Correct even X-ray data, fewer than 120 unique reflections, or a"
-              "multiplicity below 2."
-    undo = False
-      .type = bool
-      .help = "Restore the original intensities of corrected files, by default as"
-              "uncorrected.expt and uncorrected.refl."
-    reference = None
-      .type = path
-      .help = "Structure (CIF, .ins, .res, PDB) or structure factors (MTZ, .hkl,"
-              ".fcf, CIF) to compare with before and after; or the name of a built-in"
-              "structure."
-    reference_column = None
-      .type = str
-      .help = "Label of the column of a list of structure factors."
-    intensity = *auto scale profile sum
-      .type = choice
-      .help = "Which intensities the correction is found from. auto takes scaled ones"
-              "where every table is scaled, else profile-fitted ones, else summed."
-    partiality_cutoff = 0.4
-      .type = float(value_min=0, value_max=1)
-      .help = "Lowest partiality of an observation that is used and corrected, as"
-              "cut_data.partiality_cutoff of dials.scale."
-    seed = 0
-      .type = int(value_min=0)
-      .help = "For the control of the reference."
-    nproc = Auto
-      .type = int(value_min=1)
-      .help = "Number of threads; all cores by default."
-    output {
-      experiments = corrected.expt
-        .type = path
-      reflections = corrected.refl
-        .type = path
-        .help = "Corrected reflections; factors are in the column ml_correction."
-      log = dials.ml_correct.log
-        .type = path
-      json = dials.ml_correct.json
-        .type = path
-        .help = "All results, for other programs. None writes none."
-      html = dials.ml_correct.html
-        .type = path
-        .help = "The report; it needs no network. None writes none."
-    }
-    """
-)
+phil_scope = iotbx.phil.parse(PHIL)
 
 
 def name_restored(output) -> None:
@@ -132,20 +78,29 @@ def undo_files(data, params, log) -> None:
     write_all(contents, params.output.log, log)
 
 
-def correct_files(data, model, params, provenance, log) -> None:
-    """Correct what was read, and write it."""
-    nproc = None if params.nproc is Auto else params.nproc
-    subject = get_subject(
+def prepare_files(data, params) -> Subject:
+    """Prepare what was read for a correction or a training."""
+    return get_subject(
         data.experiments,
         data.tables,
         data.dataset,
         lorentz=params.lorentz,
         force=params.force,
         without_experiment=sum(data.unmatched.values()),
-        nproc=nproc,
+        nproc=threads(params),
         intensity=params.intensity,
         partiality_cutoff=params.partiality_cutoff,
     )
+
+
+def threads(params) -> int | None:
+    """Give the number of threads, None for all cores."""
+    return None if params.nproc is Auto else params.nproc
+
+
+def correct_files(data, model, params, provenance, log) -> None:
+    """Correct what was read, and write it."""
+    subject = prepare_files(data, params)
     result = correct_intensities(
         subject,
         model,
@@ -153,10 +108,43 @@ def correct_files(data, model, params, provenance, log) -> None:
         reference=params.reference,
         column=params.reference_column,
         seed=params.seed,
-        nproc=nproc,
+        nproc=threads(params),
     )
     corrected = corrected_table(data, result)
     write_correction(result, corrected, provenance, params.output, log)
+
+
+def learn_files(data, params, provenance, log) -> None:
+    """Train a model on what was read, test it, and write it with mode=train."""
+    training = train_on(
+        prepare_files(data, params),
+        params.reference,
+        column=params.reference_column,
+        features=params.features,
+        crystals=(params.train.crystals, params.test.crystals),
+        keep=params.mode == "train",
+        strength=params.strength,
+        force=params.force,
+        seed=params.seed,
+        nproc=threads(params),
+    )
+    corrected = corrected_table(data, training.correction) if training.model else None
+    write_training(training, corrected, provenance, params.output, log)
+
+
+def get_model(params):
+    """Find the model of mode=apply, or say which parameters contradict each other."""
+    if params.mode == "apply" or params.undo:
+        return choose_model(params.method, params.model)
+    if params.reference is None:
+        raise ValueError(f"mode={params.mode} needs a reference=")
+    if params.model is not None or params.method == "weights":
+        raise ValueError(
+            f"mode={params.mode} trains a model; leave out model=, method="
+        )
+    if (params.train.crystals is None) != (params.test.crystals is None):
+        raise ValueError("Give both of train.crystals and test.crystals, or neither")
+    return None
 
 
 @show_mail_handle_errors()
@@ -170,7 +158,7 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
     try:
         _, model, data = session.gather(
             lambda: check_outputs(params.output, [*files, more]),
-            lambda: choose_model(params.method, params.model),
+            lambda: get_model(params),
             lambda: read_files(*files),
         )
         if params.undo:
@@ -179,7 +167,10 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
         provenance = Provenance(
             COMMAND, [*data.files, *more], session.parameters(phil, params)
         )
-        correct_files(data, model, params, provenance, log)
+        if params.mode == "apply":
+            correct_files(data, model, params, provenance, log)
+        else:
+            learn_files(data, params, provenance, log)
     except (ValueError, OSError) as error:
         raise Sorry(str(error)) from None
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -71,14 +72,18 @@ class Validation:
         reasons: Why a split was not run, by split.
         folds: How many folds each split had.
         bias: Shape (n,), predicted for each observation by a model that has not seen
-            its reflection; None where that split was not run.
+            its reflection.
+        crystal_bias: Shape (n,), by a model that has not seen its crystal, or, where
+            these are named, by one of the crystals that train.crystals names; None where
+            that split was not run.
         seen: Shape (crystals,), bool: crystals that train.crystals names.
     """
 
     scores: list[Score]
     reasons: dict[str, str]
     folds: dict[str, int]
-    bias: np.ndarray | None
+    bias: np.ndarray
+    crystal_bias: np.ndarray | None
     seen: np.ndarray = field(repr=False)
 
     def score(self, split: str, method: str = "model") -> Score | None:
@@ -209,13 +214,18 @@ def validate(
                 folds[split] = split_by(split, labels, N_FOLDS, rng)
         except ValueError as error:
             reasons[split] = str(error)
-    scores, bias = [], None
+    scores, bias = [], {}
     for split, some in folds.items():
         # A single crystal in a fold cannot be halved; its reflections can.
         enough = all(len(np.unique(groups[split][f.train])) > 1 for f in some)
         inner = groups[split] if enough else measured.unique
-        own, predicted = _scores_of_split(data, split, inner, some, rng)
+        own, bias[split] = _scores_of_split(data, split, inner, some, rng)
         scores += own
-        bias = predicted if split == "reflection" else bias
     numbers = {split: len(some) for split, some in folds.items()}
-    return Validation(scores, reasons, numbers, bias, seen)
+    crystal_bias = bias.get("crystal")
+    if seen.any():
+        everything = np.ones(len(measured), dtype=bool)
+        whole = [Fold(folds["crystal"][0].train, everything)]
+        make = partial(new_regressor, int(rng.integers(2**31)))
+        crystal_bias = _unseen(data.table, data.deviation, measured.unique, whole, make)
+    return Validation(scores, reasons, numbers, bias["reflection"], crystal_bias, seen)

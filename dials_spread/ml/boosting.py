@@ -10,37 +10,18 @@ all agree, whatever was imported first. Several fits run side by side instead.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from sklearn.ensemble import HistGradientBoostingRegressor
 from threadpoolctl import threadpool_limits
 
-_lock = threading.Lock()
-_users = 0
-_limits = None
 
-
-@contextmanager
-def one_openmp_thread() -> Iterator[None]:
+def one_openmp_thread() -> threadpool_limits:
     """
-    Hold OpenMP to one thread while any of several Python threads needs it.
+    Hold OpenMP to one thread, as a context.
 
-    The limit is one of the process: the first to come sets it, the last to go lifts it.
+    OpenMP keeps the limit for the thread that sets it, not for the process: each of
+    several Python threads has to set its own.
     """
-    global _users, _limits
-    with _lock:
-        if _users == 0:
-            _limits = threadpool_limits(1, user_api="openmp")
-        _users += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _users -= 1
-            if _users == 0:
-                _limits.restore_original_limits()
+    return threadpool_limits(1, user_api="openmp")
 
 
 class BoostedTrees(HistGradientBoostingRegressor):

@@ -14,7 +14,7 @@ nothing in a file is believed. Sizes are bounded before memory is taken for them
 every number that is used as a place is checked (`ml/forest_bytes.py`).
 
 Functions:
-    write_model, read_model
+    write_model, read_model, model_bytes
     check_features: tell which features are missing
 """
 
@@ -114,10 +114,24 @@ def write_model(model: Model, filename: str | Path) -> str:
     Raises:
         ValueError: The model is of a kind that `read_model` would refuse.
     """
-    content = _pack(model)
-    _unpack(content)  # what cannot be read must not be written
+    content = model_bytes(model)
     write_bytes(filename, content)
     return content[-32:].hex()
+
+
+def model_bytes(model: Model) -> bytes:
+    """
+    Give the content of a model file.
+
+    Args:
+        model: The model.
+
+    Raises:
+        ValueError: The model is of a kind that `read_model` would refuse.
+    """
+    content = _pack(model)
+    _unpack(content)  # what cannot be read must not be written
+    return content
 
 
 def read_model(filename: str | Path) -> Model:

@@ -8,8 +8,6 @@ import io
 import logging
 from collections.abc import Mapping
 
-import numpy as np
-
 from dials.array_family import flex
 from dials.util.version import dials_version
 from dxtbx.model import ExperimentList
@@ -133,22 +131,21 @@ def model_document(result: CorrectionResult) -> dict | None:
     return {**card, "sha256": result.model.checksum}
 
 
-def correction_plots(
-    result: CorrectionResult, seen: np.ndarray | None = None
-) -> dict[str, dict]:
+def correction_plots(result: CorrectionResult) -> dict[str, dict]:
     """
     Draw a correction.
 
     Args:
         result: The correction.
-        seen: Shape (crystals,), bool: those that a model was trained on.
     """
     plots = {"factors": factors_plot(result), "changes": changes_plot(result)}
-    if result.truth is not None:
-        plots["crystals_r1"] = crystals_r1_plot(result.truth, seen)
-        plots["shells_r1"] = shells_r1_plot(result.truth)
-        plots["images_r1"] = images_r1_plot(result.truth)
-        plots["amplitudes"] = amplitudes_plot(result, result.truth)
+    truth = result.truth
+    if truth is not None:
+        both = (truth.before.crystal.r1, truth.after.crystal.r1)
+        plots["crystals_r1"] = crystals_r1_plot(*both, truth.label)
+        plots["shells_r1"] = shells_r1_plot(truth)
+        plots["images_r1"] = images_r1_plot(truth)
+        plots["amplitudes"] = amplitudes_plot(result, truth)
     return plots
 
 
@@ -215,7 +212,10 @@ def table_files(
 
 
 def write_all(
-    contents: Mapping[str, bytes], log_name: str | None, log: io.StringIO
+    contents: Mapping[str, bytes],
+    log_name: str | None,
+    log: io.StringIO,
+    last: str = "",
 ) -> None:
     """
     Write all files or none, then the log.
@@ -224,9 +224,12 @@ def write_all(
         contents: By name.
         log_name: Of the log; None for none.
         log: What has been logged.
+        last: Line with which the log ends.
     """
     write_together(contents)
     for filename in contents:
         logger.info("Written: %s", filename)
+    if last:
+        logger.info("\n%s", last)
     if log_name:
         write_text(log_name, log.getvalue())

@@ -140,20 +140,28 @@ def changes_plot(result: CorrectionResult) -> dict:
     )
 
 
-def crystals_r1_plot(truth: Truth, seen: np.ndarray | None = None) -> dict:
+def crystals_r1_plot(
+    before: np.ndarray,
+    after: np.ndarray,
+    label: str,
+    seen: np.ndarray | None = None,
+    title: str = "R1 of each crystal",
+) -> dict:
     """
     Draw R1 of each crystal.
 
     Args:
-        truth: Before and after.
+        before: Shape (crystals,), R1; nan where there is none.
+        after: Shape (crystals,), likewise.
+        label: "integrated" or "scaled".
         seen: Shape (crystals,), bool: those that a model was trained on.
+        title: Above the plot.
     """
-    before, after = truth.before.crystal.r1, truth.after.crystal.r1
     kept = np.isfinite(before) & np.isfinite(after)
     trained = np.zeros(len(before), dtype=bool) if seen is None else seen
     data = []
     for own, name, symbol in (
-        (kept & ~trained, f"crystals, {truth.label} intensities", "circle"),
+        (kept & ~trained, f"crystals, {label} intensities", "circle"),
         (kept & trained, "crystals that the model has seen", "circle-open"),
     ):
         if own.any():
@@ -165,7 +173,7 @@ def crystals_r1_plot(truth: Truth, seen: np.ndarray | None = None) -> dict:
     return new_plot(
         [*data, _diagonal(float(end))],
         CRYSTALS_HELP,
-        "R1 of each crystal",
+        title,
         xaxis=axis("R1 before", range=[0, end]),
         yaxis=axis("R1 after", range=[0, end]),
         legend=legend_above(),
