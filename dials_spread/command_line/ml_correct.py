@@ -154,6 +154,8 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
     params, files, log = session.start(usage, __doc__, phil, args)
     if params.undo:
         name_restored(params.output)
+    if params.mode != "train":
+        params.output.model = None  # none is written
     more = [name for name in (params.model, params.reference) if name]
     try:
         _, model, data = session.gather(

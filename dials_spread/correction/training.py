@@ -92,11 +92,6 @@ def train_on(
     data = learning_data(subject.prepared, found.f_calc, features, nproc)
     validation = validate(data, rng, *crystals)
     ready = estimate_less_bias(subject.prepared, validation.bias)
-    model = None
-    if keep:
-        figures = {"splits": [s.as_dict() for s in validation.scores]}
-        rows = _rows(data, crystals[0])
-        model = train_model(data, file.source, _finite(figures), rows, seed)
     return Training(
         data=data,
         validation=validation,
@@ -111,8 +106,23 @@ def train_on(
             ready=ready,
         ),
         by_crystal=_by_crystal(subject, data, validation),
-        model=model,
+        model=_model(data, file.source, validation, crystals[0], seed)
+        if keep
+        else None,
     )
+
+
+def _model(
+    data: LearningData,
+    source: str,
+    validation: Validation,
+    crystals: str | None,
+    seed: int,
+) -> Model:
+    """Fit the model that is kept, its test on its card."""
+    figures = {"splits": [s.as_dict() for s in validation.scores]}
+    rows = _rows(data, crystals)
+    return train_model(data, source, _finite(figures), rows, seed)
 
 
 def _rows(data: LearningData, crystals: str | None) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,25 @@ from iotbx import mtz
 from scitbx import matrix
 
 from dials_spread.command_line.ml_correct import run
+from dials_spread.correction.driver import get_subject
+from dials_spread.correction.learning import new_regressor
 from dials_spread.correction.tables import corrected_table
+from dials_spread.ml.card import Card
 from dials_spread.ml.columns import correction_state
+from dials_spread.ml.features import features_of
+from dials_spread.ml.general import GeneralModel, pack
+from dials_spread.ml.store import read_model, write_model
+from dials_spread.ml.training.gather import true_amplitudes
+from dials_spread.ml.two_models import (
+    average,
+    default_regressor,
+    fit_two_models,
+    reflection_rows,
+    target_amplitudes,
+)
+from dials_spread.simulation.datasets import simulate_experiments
+from dials_spread.simulation.structure_files import read_structure
+from dials_spread.simulation.thickness_model import ThicknessModel
 
 FILES = {"corrected.expt", "corrected.refl"}
 FILES |= {f"dials.ml_correct.{ending}" for ending in ("log", "json", "html")}
@@ -199,6 +217,51 @@ def test_the_wrong_compound_is_told(quartz):
         run([*quartz, "reference=glycine"])
 
 
+def small_general_model(thick: Path) -> None:
+    """Write general.model, of few trees, from two halves of the crystals."""
+    experiments = ExperimentListFactory.from_json_file(
+        str(thick / "thick.expt"), check_format=False
+    )
+    table = read(thick / "thick.refl")
+    tables = [table.select(table["id"] == k) for k in range(8)]
+    sets, amplitudes = [], []
+    for some in (slice(0, 4), slice(4, 8)):
+        subject = get_subject(experiments[some], tables[some])
+        sets.append(features_of(subject.prepared))
+        amplitudes.append(true_amplitudes(subject.observations, tables[some]))
+
+    def few_trees(loss, seed):
+        return default_regressor(loss, seed, 20).set_params(max_iter=10)
+
+    rng = np.random.default_rng(0)
+    two = fit_two_models(sets, amplitudes, [0, 1], rng, few_trees)
+    one = sets[0]
+    rows = reflection_rows(one, average(one, two.bias, two.scatter))
+    wrong = np.abs(one.E_k - target_amplitudes(one, amplitudes[0]))
+    general = GeneralModel(two, few_trees("squared_error", 0).fit(rows, wrong))
+    write_model(pack(general, Card("small", "Of no use.", ()), {}), "general.model")
+
+
+def test_a_general_model_gives_error_bars_and_expects_an_r1(thick):
+    small_general_model(thick)
+    files = [str(thick / "thick.expt"), str(thick / "thick.refl")]
+    run([*files, "model=general.model", "reference=paracetamol", "output.html=None"])
+    found = told()
+    assert (
+        found["correction"]["method"] == "model" and found["model"]["name"] == "small"
+    )
+    after, before = (found["r1"][key]["merged"]["r1"] for key in ("after", "before"))
+    assert after < before  # it has seen the compound
+    # Its errors are those of amplitudes that were not corrected.
+    assert found["correction"]["predicted_r1"] == pytest.approx(before, rel=0.25)
+    made = read("corrected.refl")
+    c, su = column(made, "ml_correction"), column(made, "ml_correction.sigma")
+    assert (su >= 0).all() and np.all(su <= c + 1e-12) and np.median(su / c) > 0.01
+    assert (su[c == 1] == 0).all()
+    log = Path("dials.ml_correct.log").read_text(encoding="utf-8")
+    assert "expected error" in log and "is expected to be" in log
+
+
 def refusal(*args: str) -> str:
     with pytest.raises(Sorry) as error:
         run([str(a) for a in args])
@@ -231,3 +294,66 @@ def test_bad_models_and_references(quartz):
     assert "would overwrite an input" in refusal(
         *quartz, f"output.reflections={quartz[1]}"
     )
+
+
+@pytest.fixture(scope="module")
+def thick(tmp_path_factory) -> Path:
+    """Eight crystals of paracetamol with multiple scattering, as `thick.expt`, `.refl`."""
+    folder = tmp_path_factory.mktemp("thick")
+    experiments, table = simulate_experiments(
+        read_structure("paracetamol"),
+        np.random.default_rng(4),
+        n_crystals=8,
+        scan_width=50.0,
+        d_min=1.3,
+        wave="dynamical",
+        thickness=ThicknessModel(median=500.0),
+    )
+    experiments.as_file(folder / "thick.expt")
+    table.as_file(folder / "thick.refl")
+    return folder
+
+
+def test_a_model_of_these_data_and_what_it_is_worth(thick, monkeypatch):
+    # Fewer trees than by default: what is tested does not hang on them.
+    monkeypatch.setattr("dials_spread.correction.validation.CONTROL_TREES", 10)
+    quick = partial(new_regressor, max_iter=25)
+    for module in ("validation", "learning"):
+        monkeypatch.setattr(
+            f"dials_spread.correction.{module}.new_regressor",
+            lambda seed, **settings: quick(seed, **settings),
+        )
+    files = [str(thick / "thick.expt"), str(thick / "thick.refl")]
+    run([*files, "reference=paracetamol", "mode=train"])
+    assert {p.name for p in Path(".").iterdir()} == FILES | {"trained.model"}
+    scores = {
+        (s["split"], s["method"]): s["r1"] for s in told()["validation"]["scores"]
+    }
+    for split in ("crystal", "reflection"):
+        for control in ("resolution", "shuffled"):
+            assert scores[split, control] > scores[split, "none"]
+    # What other crystals of the compound tell is worth more than what physics does.
+    assert scores["crystal", "model"] < scores["reflection", "model"]
+    assert scores["reflection", "model"] < scores["reflection", "none"]
+    last = Path("dials.ml_correct.log").read_text(encoding="utf-8").splitlines()[-1]
+    assert last.startswith("Reflections that the model had not seen: R1")
+    assert read_model("trained.model").card.training[0].crystals == 8
+    # The table is corrected by models that had not seen the reflection.
+    assert told()["r1"]["after"]["merged"]["r1"] == pytest.approx(
+        scores["reflection", "model"], abs=0.02
+    )
+    # The model serves as any other, and knows the answer of these data too well.
+    output = [f"output.{n}={n}" for n in ("reflections", "experiments", "json", "log")]
+    run([*files, "model=trained.model", "reference=paracetamol", *output])
+    again = json.loads(Path("json").read_text(encoding="utf-8"))
+    assert again["model"]["sha256"] == read_model("trained.model").checksum
+    assert again["r1"]["after"]["merged"]["r1"] < scores["reflection", "model"] + 0.01
+
+
+def test_training_that_makes_no_sense(quartz):
+    assert "needs a reference" in refusal(*quartz, "mode=train")
+    wrong = (*quartz, "reference=quartz", "mode=validate")
+    assert "leave out model=" in refusal(*wrong, "method=weights")
+    assert "or neither" in refusal(*wrong, "train.crystals=0:1")
+    ranges = ("train.crystals=0:1", "test.crystals=0:1")
+    assert "in common" in refusal(*wrong, *ranges)

@@ -63,3 +63,30 @@ def test_the_limit_is_lifted_after_fits_side_by_side():
     assert threads() == before
     told = [model.predict(X) for model in models]
     assert all(np.array_equal(told[0], other) for other in told[1:])
+
+
+def test_threads_that_fit_side_by_side_each_keep_to_one_thread():
+    code = SIDE_BY_SIDE
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True
+    )
+    largest = [float(x) for x in result.stdout.split()]
+    # The target is within -1 and 1, and no tree goes beyond what it was fitted to.
+    assert len(largest) == 6 and max(largest) < 1.5, result.stderr
+
+
+SIDE_BY_SIDE = """
+import sklearn.ensemble
+import dials_spread.command_line.ml_correct
+import numpy as np
+from concurrent.futures import ThreadPoolExecutor
+from dials_spread.ml.boosting import BoostedTrees
+rng = np.random.default_rng(0)
+X = rng.normal(size=(20000, 10))
+y = np.sign(X[:, 0] * X[:, 1])
+def largest(seed):
+    trees = BoostedTrees(max_iter=5, early_stopping=False, random_state=seed)
+    return abs(trees.fit(X, y).predict(X)).max()
+with ThreadPoolExecutor(2) as pool:
+    print(*pool.map(largest, range(6)))
+"""
