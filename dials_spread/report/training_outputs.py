@@ -35,6 +35,7 @@ logger = logging.getLogger("dials.spread.training_outputs")
 METHODS = {
     "none": "no correction",
     "model": "model",
+    "amplitudes": "control: mean of amplitudes",
     "resolution": "control: given the resolution alone",
     "shuffled": "control: targets shuffled in shells",
     "law": "control: two-parameter law fitted to the answer",
@@ -94,7 +95,9 @@ def verdict(validation: Validation) -> str:
     told = (
         f"Reflections that the model had not seen: R1 {before.r1:.4f} before, "
         f"{after.r1:.4f} after, {after.n} reflections, gain {after.gain:.4f}"
-        f"({after.gain_su:.4f})"
+        f"({after.gain_su:.4f}); "
+        f"{validation.score('reflection', 'amplitudes').r1:.4f} without learning, by the "
+        "mean of amplitudes"
     )
     if validation.improves:
         return f"{told}."
