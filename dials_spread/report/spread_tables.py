@@ -63,7 +63,7 @@ def variogram_table(variogram: Variogram) -> str:
     """Give the bins that have pairs."""
     rows = [
         [
-            f"{digits(variogram.low[i])} – {digits(variogram.high[i])}",
+            f"{variogram.low[i]:g} – {variogram.high[i]:g}",
             digits(variogram.gamma[i]),
             _interval(variogram.gamma_low[i], variogram.gamma_high[i]),
             digits(variogram.robust[i]),
