@@ -5,6 +5,7 @@ Functions:
     check_outputs: no output may overwrite an input
     write_text, write_bytes: a whole file or none
     write_folder: whole files into a folder
+    write_through: a whole file or none, by a function that writes
 """
 
 from __future__ import annotations
@@ -125,3 +126,19 @@ def write_folder(folder: str | Path, draw: Callable[[str], list[Path]]) -> list[
         drawn = draw(made)
         folder.mkdir(exist_ok=True)
         return [path.replace(folder / path.name) for path in drawn]
+
+
+def write_through(filename: str, write: Callable[[str], None]) -> None:
+    """
+    Let a function of DIALS write a file, whole or not at all.
+
+    Args:
+        filename: Its name; what stood there is replaced.
+        write: Writes the file of the name it is given.
+    """
+    path = Path(filename)
+    folder = path.resolve().parent
+    with tempfile.TemporaryDirectory(dir=folder, prefix=f".{path.name}.") as made:
+        temporary = Path(made) / path.name
+        write(str(temporary))
+        os.replace(temporary, folder / path.name)

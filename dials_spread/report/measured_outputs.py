@@ -13,7 +13,6 @@ from dials.util.version import dials_version
 from dxtbx.model.experiment_list import ExperimentList
 
 import dials_spread
-from dials_spread.output_files import write_text
 from dials_spread.report.document import Provenance, finite, write_json
 from dials_spread.report.plots_charges import charges_plot
 from dials_spread.report.plots_simulation import (
@@ -21,7 +20,7 @@ from dials_spread.report.plots_simulation import (
     crystals_plot,
     thickness_plot,
 )
-from dials_spread.report.simulation_outputs import structure_document, write_through
+from dials_spread.report.simulation_outputs import structure_document, write_all
 from dials_spread.report.simulation_page import (
     charges_sentence,
     charges_table,
@@ -120,12 +119,5 @@ def write_measured(
     for table in tables:
         logger.info("\n%s", table.as_text())
     logger.info("\n%s\n", "\n".join(sentences))
-    write_through(output.experiments, experiments.as_file)
-    write_through(output.reflections, reflections.as_file)
-    for filename, text in texts.items():
-        write_text(filename, text)
-    for filename in [output.experiments, output.reflections, *texts]:
-        logger.info("Written: %s", filename)
-    if output.log:
-        write_text(output.log, log.getvalue())
+    write_all(output, experiments, reflections, texts, log)
     return document

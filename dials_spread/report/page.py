@@ -155,7 +155,7 @@ def _safe_json(plot: dict) -> Markup:
     return htmlsafe_json_dumps(plain(drawn), **options)
 
 
-def _figure(name: str, plot: dict) -> dict:
+def figure_parts(name: str, plot: dict) -> dict:
     """What the template needs of a plot."""
     return {
         "name": name,
@@ -211,7 +211,7 @@ def _pairs_in_full(
                 "a": labels[0],
                 "b": labels[1],
                 "facts": _facts(matches, agreement, number),
-                "figures": [_figure(f"{anchor}-{n}", p) for n, p in plots.items()],
+                "figures": [figure_parts(f"{anchor}-{n}", p) for n, p in plots.items()],
             }
         )
     return pairs, anchors
@@ -255,7 +255,7 @@ def compare_images_page(
     )
     return _render(
         document,
-        overview={n: _figure(n, p) for n, p in overview.items()},
+        overview={n: figure_parts(n, p) for n, p in overview.items()},
         pairs=pairs,
         rows=table_rows(document, anchors),
         n_pairs=len(matches),
@@ -269,20 +269,24 @@ def _section(section: Section) -> dict:
     """What the template needs of a section."""
     return {
         **vars(section),
-        "figures": [_figure(n, plot) for n, plot in section.plots.items()],
+        "figures": [figure_parts(n, plot) for n, plot in section.plots.items()],
     }
 
 
-def _render(document: dict, **parts) -> str:
-    """Fill the template."""
-    environment = jinja2.Environment(
+def get_template(name: str) -> jinja2.Template:
+    """Give a template of this folder; names it does not get are errors."""
+    return jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-    )
-    return environment.get_template("compare_images.html").render(
+    ).get_template(name)
+
+
+def _render(document: dict, **parts) -> str:
+    """Fill the template."""
+    return get_template("compare_images.html").render(
         columns=COLUMNS,
         input_rows=input_rows(document),
         parameters=flat_parameters(document.get("parameters", {})),

@@ -6,10 +6,7 @@ from __future__ import annotations
 
 import io
 import logging
-import os
-import tempfile
-from pathlib import Path
-from typing import Callable
+from collections.abc import Mapping
 
 from cctbx import xray
 from dials.array_family import flex
@@ -17,7 +14,7 @@ from dials.util.version import dials_version
 from dxtbx.model.experiment_list import ExperimentList
 
 import dials_spread
-from dials_spread.output_files import write_text
+from dials_spread.output_files import write_text, write_through
 from dials_spread.report.document import Provenance, finite, write_json
 from dials_spread.report.simulation_page import charges_page, log_charges
 from dials_spread.report.simulation_summary import (
@@ -185,6 +182,26 @@ def write_simulation(
     if output.structure:
         # A CIF knows no partial charges; the parameters say what they are.
         texts[output.structure] = write_cif(separate_charges(structure)[0], "random")
+    write_all(output, experiments, reflections, texts, log)
+    return document
+
+
+def write_all(
+    output,
+    experiments: ExperimentList,
+    reflections: flex.reflection_table,
+    texts: Mapping[str, str],
+    log: io.StringIO,
+) -> None:
+    """
+    Write the files of a run, each whole or not at all, and the log last.
+
+    Args:
+        output: The output scope.
+        experiments, reflections: Written to the files named there.
+        texts: What goes into further files, by name.
+        log: What was told so far.
+    """
     write_through(output.experiments, experiments.as_file)
     write_through(output.reflections, reflections.as_file)
     for filename, text in texts.items():
@@ -193,20 +210,3 @@ def write_simulation(
         logger.info("Written: %s", filename)
     if output.log:
         write_text(output.log, log.getvalue())
-    return document
-
-
-def write_through(filename: str, write: Callable[[str], None]) -> None:
-    """
-    Let a function of DIALS write a file, whole or not at all.
-
-    Args:
-        filename: Its name; what stood there is replaced.
-        write: Writes the file of the name it is given.
-    """
-    path = Path(filename)
-    folder = path.resolve().parent
-    with tempfile.TemporaryDirectory(dir=folder, prefix=f".{path.name}.") as made:
-        temporary = Path(made) / path.name
-        write(str(temporary))
-        os.replace(temporary, folder / path.name)

@@ -11,13 +11,17 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import jinja2
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 from tabulate import tabulate
 
 from dials_spread.report.labels import digits
-from dials_spread.report.page import TEMPLATES, _figure, flat_parameters
+from dials_spread.report.page import (
+    TEMPLATES,
+    figure_parts,
+    flat_parameters,
+    get_template,
+)
 from dials_spread.report.plots_charges import charges_plot
 from dials_spread.report.plots_simulation import explained_plot
 from dials_spread.report.sections import Section
@@ -225,18 +229,11 @@ def simulation_page(
     Returns:
         HTML that needs no other file and no network.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("simulate_ed.html").render(
+    return get_template("simulate_ed.html").render(
         title=title,
         summary=list(summary),
         tables=list(tables),
-        figures=[_figure(name, plot) for name, plot in plots.items()],
+        figures=[figure_parts(name, plot) for name, plot in plots.items()],
         parameters=flat_parameters(document.get("parameters", {})),
         command=document.get("command", ""),
         version=document.get("version", ""),

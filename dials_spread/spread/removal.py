@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dials_spread.spread.merging import cc_half, r_meas
+from dials_spread.rfactor.merging import r_meas
+from dials_spread.spread.merging import cc_half
 from dials_spread.spread.residuals import residuals_of_arrays
 from dials_spread.spread.size import deviations, likelihood_table
 
@@ -152,7 +153,12 @@ def agreement_of(columns: Columns, start: float) -> dict[str, float]:
     """
     return {
         "s": fit_spread(columns, start),
-        "r_meas": r_meas(columns.unique, columns.intensity, columns.merging_variance),
+        "r_meas": r_meas(
+            columns.intensity,
+            columns.unique,
+            int(columns.unique.max()) + 1,
+            1 / columns.merging_variance,
+        )[0],
         "cc_half": cc_half(columns.unique, columns.intensity),
     }
 

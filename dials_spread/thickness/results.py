@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dials_spread.rfactor import RFactors, r_factors
+from dials_spread.rfactor.r1 import finite_or_none
 from dials_spread.spread.explained import ExplainedSpread
 from dials_spread.thickness.curves import Shape
 from dials_spread.thickness.fit import ShapeFit
@@ -79,13 +80,8 @@ class CrystalSimulation:
                 "thickness": np.round(self.fit.thicknesses, 1).tolist(),
                 "r1": np.round(self.fit.curve, 5).tolist(),
             }
-        document.update((k, finite_or_none(v)) for k, v in numbers.items())
+        document.update(zip(numbers, finite_or_none([*numbers.values()])))
         return document
-
-
-def finite_or_none(value: float) -> float | None:
-    """A number that JSON can hold."""
-    return float(value) if np.isfinite(value) else None
 
 
 @dataclass(frozen=True)
@@ -187,8 +183,8 @@ class MeasuredSimulation:
             "setting": self.settings[self.chosen].choice.symbol,
             "r1": {
                 name: {
-                    "observations": finite_or_none(c.pooled(values)),
-                    "merged": finite_or_none(c.merged(values)),
+                    "observations": finite_or_none([c.pooled(values)])[0],
+                    "merged": finite_or_none([c.merged(values)])[0],
                 }
                 for name, values in (
                     ("kinematic", c.kinematic),

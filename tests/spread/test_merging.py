@@ -10,7 +10,8 @@ from cctbx.array_family import flex
 from iotbx import merging_statistics
 
 from dials_spread.observations import build_observations
-from dials_spread.spread.merging import cc_half, r_meas
+from dials_spread.rfactor.merging import r_meas
+from dials_spread.spread.merging import cc_half
 
 
 def statistics(observations):
@@ -36,7 +37,7 @@ def test_they_are_those_of_iotbx(read_measured, name):
     o = build_observations([*experiments], tables)
     theirs = statistics(o)
     assert theirs.n_obs == pytest.approx(len(o), abs=2)
-    ours = r_meas(o.unique, o.intensity, o.variance)
+    ours = r_meas(o.intensity, o.unique, o.unique.max() + 1, 1 / o.variance)[0]
     assert ours == pytest.approx(theirs.r_meas, rel=1e-6)
     half = cc_half(o.unique, o.intensity)
     assert half == pytest.approx(theirs.cc_one_half_sigma_tau, abs=1e-6)
@@ -50,8 +51,10 @@ def test_r_meas_by_hand():
     unique = np.array([0, 0, 1, 1, 1, 2])
     intensity = np.array([10.0, 14, 4, 4, 7, 1000])
     expected = np.sqrt(2) * (2 + 2) + np.sqrt(3 / 2) * (1 + 1 + 2)
-    assert r_meas(unique, intensity, np.ones(6)) == pytest.approx(expected / 39)
-    assert r_meas(unique, 7 * intensity, 3 * np.ones(6)) == pytest.approx(expected / 39)
+    assert r_meas(intensity, unique, 4, np.ones(6))[0] == pytest.approx(expected / 39)
+    assert r_meas(7 * intensity, unique, 4, 3 * np.ones(6))[0] == pytest.approx(
+        expected / 39
+    )
     # Means 12 and 5, their variances 8/2 and 3/3.
     y, e = 49 / 2, (4 + 1) / 2
     assert cc_half(unique, intensity) == pytest.approx((y - e) / (y + e))
@@ -59,6 +62,6 @@ def test_r_meas_by_hand():
 
 def test_nothing_observed_twice_is_not_a_number():
     alone = (np.arange(3), np.ones(3))
-    assert np.isnan(r_meas(*alone, np.ones(3)))
+    assert np.isnan(r_meas(np.ones(3), np.arange(3), 3, np.ones(3))[0])
     assert np.isnan(cc_half(*alone))
     assert np.isnan(cc_half(np.zeros(4, dtype=int), np.arange(4.0)))

@@ -39,6 +39,7 @@ from dials_spread.simulation.crystals import (
     miller_indices,
     prepare_sample,
 )
+from dials_spread.simulation.datasets import joined
 from dials_spread.simulation.dynamical import (
     ThicknessModel,
     crystal_intensities,
@@ -148,7 +149,11 @@ def simulate_compound(
         tables.append(_simulate_crystal(sample, experiments[-1], conditions, rng))
         tables[-1]["id"] = flex.int(len(tables[-1]), index)
         tables[-1]["imageset_id"] = flex.int(len(tables[-1]), index)
-    return experiments, _joined(tables, experiments), _describe(sample, conditions)
+    return (
+        experiments,
+        joined(tables, experiments, conditions.d_min),
+        _describe(sample, conditions),
+    )
 
 
 def _simulate_crystal(
@@ -175,15 +180,6 @@ def _simulate_crystal(
         column = np.nan_to_num(intensities[:, stratum])
         table[COLUMN.format(stratum)] = flex.double(np.ascontiguousarray(column))
     return table
-
-
-def _joined(tables, experiments: ExperimentList) -> flex.reflection_table:
-    reflections = tables[0]
-    for table in tables[1:]:
-        reflections.extend(table)
-    for index, experiment in enumerate(experiments):
-        reflections.experiment_identifiers()[index] = experiment.identifier
-    return reflections
 
 
 def _describe(sample: Sample, conditions: Conditions) -> dict:
