@@ -76,6 +76,8 @@ setup(
         # Checks against abTEM; on Debian, in an environment of its own with
         # abtem==1.0.9, numpy<2 and numba>=0.59,<0.62 (docs/simulation_convergence.rst).
         "abtem": ["abtem"],
+        # SHAP values of dials.ml_correct.
+        "shap": ["shap"],
         "docs": ["sphinx", "sphinx-rtd-theme"],
     },
     entry_points={

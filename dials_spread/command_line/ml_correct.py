@@ -16,9 +16,10 @@ intensities stay in the table, and undo=True restores them.
 
 A reference (a structure or a list of structure factors) is compared with the amplitudes
 before and after; it takes no part in the correction, unless mode=train or
-mode=validate asks for a model of these very data. Such a model is tested on crystals and
-on reflections that it has not seen. Only the second says whether it learned anything
-about scattering: other crystals of the compound have the same |F|.
+mode=validate asks for a model of these very data. Such a model is tested on crystals, on
+reflections, and, where data and references of several compounds are given, on compounds
+that it has not seen. The first says nothing about what it learned of scattering: other
+crystals of a compound have the same |F|.
 
 Examples::
 
@@ -31,6 +32,9 @@ Examples::
   dials.ml_correct integrated.expt integrated.refl lorentz=missing
 
   dials.ml_correct integrated.expt integrated.refl reference=my.cif mode=train
+
+  dials.ml_correct a.expt a.refl b.expt b.refl reference=a.cif reference=b.cif \
+    mode=train
 
   dials.ml_correct other.expt other.refl model=trained.model reference=other.cif
 
@@ -45,8 +49,10 @@ from libtbx import Auto
 
 from dials_spread import session
 from dials_spread.correction import correct_intensities
-from dials_spread.correction.driver import Subject, get_subject
+from dials_spread.correction.compounds import find_sources
+from dials_spread.correction.driver import get_subject
 from dials_spread.correction.estimates import choose_model
+from dials_spread.correction.importance import check_shap
 from dials_spread.correction.parameters import PHIL
 from dials_spread.correction.tables import corrected_table, restored_table
 from dials_spread.correction.training import train_on
@@ -78,19 +84,16 @@ def undo_files(data, params, log) -> None:
     write_all(contents, params.output.log, log)
 
 
-def prepare_files(data, params) -> Subject:
-    """Prepare what was read for a correction or a training."""
-    return get_subject(
-        data.experiments,
-        data.tables,
-        data.dataset,
-        lorentz=params.lorentz,
-        force=params.force,
-        without_experiment=sum(data.unmatched.values()),
-        nproc=threads(params),
-        intensity=params.intensity,
-        partiality_cutoff=params.partiality_cutoff,
-    )
+def how_to_prepare(data, params) -> dict:
+    """Give the choices of get_subject."""
+    return {
+        "lorentz": params.lorentz,
+        "force": params.force,
+        "without_experiment": sum(data.unmatched.values()),
+        "nproc": threads(params),
+        "intensity": params.intensity,
+        "partiality_cutoff": params.partiality_cutoff,
+    }
 
 
 def threads(params) -> int | None:
@@ -100,12 +103,13 @@ def threads(params) -> int | None:
 
 def correct_files(data, model, params, provenance, log) -> None:
     """Correct what was read, and write it."""
-    subject = prepare_files(data, params)
+    of = (data.experiments, data.tables, data.dataset)
+    subject = get_subject(*of, **how_to_prepare(data, params))
     result = correct_intensities(
         subject,
         model,
         strength=params.strength,
-        reference=params.reference,
+        reference=next(iter(params.reference), None),
         column=params.reference_column,
         seed=params.seed,
         nproc=threads(params),
@@ -116,27 +120,37 @@ def correct_files(data, model, params, provenance, log) -> None:
 
 def learn_files(data, params, provenance, log) -> None:
     """Train a model on what was read, test it, and write it with mode=train."""
+    of = (data.experiments, data.tables, data.dataset)
+    named = (params.reference, params.reference_column)
     training = train_on(
-        prepare_files(data, params),
-        params.reference,
-        column=params.reference_column,
+        find_sources(*of, *named, **how_to_prepare(data, params)),
         features=params.features,
         crystals=(params.train.crystals, params.test.crystals),
         keep=params.mode == "train",
+        with_shap=params.shap,
         strength=params.strength,
         force=params.force,
         seed=params.seed,
         nproc=threads(params),
     )
-    corrected = corrected_table(data, training.correction) if training.model else None
+    corrected = None
+    if training.model and training.correction:
+        corrected = corrected_table(data, training.correction)
     write_training(training, corrected, provenance, params.output, log)
 
 
 def get_model(params):
     """Find the model of mode=apply, or say which parameters contradict each other."""
     if params.mode == "apply" or params.undo:
+        if len(params.reference) > 1:
+            raise ValueError(
+                f"{len(params.reference)} references are given, and mode=apply corrects "
+                "one compound at a time; mode=train and mode=validate take several"
+            )
+        if params.shap:
+            raise ValueError("shap=True needs mode=train or mode=validate")
         return choose_model(params.method, params.model)
-    if params.reference is None:
+    if not params.reference:
         raise ValueError(f"mode={params.mode} needs a reference=")
     if params.model is not None or params.method == "weights":
         raise ValueError(
@@ -144,6 +158,8 @@ def get_model(params):
         )
     if (params.train.crystals is None) != (params.test.crystals is None):
         raise ValueError("Give both of train.crystals and test.crystals, or neither")
+    if params.shap:
+        check_shap()
     return None
 
 
@@ -156,7 +172,8 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
         name_restored(params.output)
     if params.mode != "train":
         params.output.model = None  # none is written
-    more = [name for name in (params.model, params.reference) if name]
+    params.reference = [name for name in params.reference if name]
+    more = [*([params.model] if params.model else []), *params.reference]
     try:
         _, model, data = session.gather(
             lambda: check_outputs(params.output, [*files, more]),

@@ -22,13 +22,20 @@ from dials_spread.correction.changes import (
 )
 from dials_spread.correction.estimates import Estimate, estimate
 from dials_spread.correction.suitability import check_suitable, check_tables
-from dials_spread.correction.truth import Truth, compare_with_truth, find_reference
+from dials_spread.correction.truth import (
+    Amplitudes,
+    Truth,
+    compare_with_truth,
+    find_reference,
+    integrated_intensities,
+)
 from dials_spread.ml.measured import measure
 from dials_spread.ml.merging import Prepared, check_lorentz, prepare
 from dials_spread.ml.store import Model
 from dials_spread.ml.way_back import Factors, observation_factors
 from dials_spread.observations import Observations, build_observations
 from dials_spread.observations.crystals import check_crystals
+from dials_spread.reference import Reference
 from dials_spread.rfactor import amplitudes, merge
 
 logger = logging.getLogger("dials.spread.correction")
@@ -46,6 +53,8 @@ class Subject:
         observations: Of all crystals.
         prepared: The same, scaled and merged.
         lorentz: Shape (n,), the Lorentz factor applied here, with median 1.
+        integrated: Intensities before scaling with the Lorentz factor, and variances,
+            each of shape (n,); None where the tables have none.
         lorentz_exponent: Power of it that equivalents would prefer more; 0 is good.
         lorentz_r_meas: R_meas by that power.
         warnings: Sentences for the user.
@@ -54,6 +63,7 @@ class Subject:
     observations: Observations
     prepared: Prepared
     lorentz: np.ndarray
+    integrated: tuple[np.ndarray, np.ndarray] | None
     lorentz_exponent: float
     lorentz_r_meas: dict[float, float]
     warnings: tuple[str, ...]
@@ -138,10 +148,12 @@ def get_subject(
             f"{found[0.0]:.3f}): is it in these intensities? See lorentz=."
         )
     ratio = measured.sigma / observations.sigma
+    ratio = ratio / np.median(ratio)
     return Subject(
         observations=observations,
         prepared=prepare(measured, nproc),
-        lorentz=ratio / np.median(ratio),
+        lorentz=ratio,
+        integrated=integrated_intensities(observations, tables, ratio),
         lorentz_exponent=exponent,
         lorentz_r_meas=found,
         warnings=tuple(warnings),
@@ -152,7 +164,7 @@ def correct_intensities(
     subject: Subject,
     model: Model | None = None,
     strength: float = 1.0,
-    reference: str | None = None,
+    reference: str | Reference | None = None,
     column: str | None = None,
     seed: int = 0,
     nproc: int | None = None,
@@ -165,7 +177,7 @@ def correct_intensities(
         subject: The data, from get_subject.
         model: From choose_model; None for weights alone.
         strength: Power to which factors are raised, 0 for none of the correction.
-        reference: Name of a file that is taken for the truth, to compare with.
+        reference: Taken for the truth, to compare with, or the name of its file.
         column: Label of the column of a reference.
         seed: For the control of the reference.
         nproc: Threads; all cores by default.
@@ -197,7 +209,7 @@ def correct_intensities(
             describe_agreement(prepared, *after),
         ),
         fourth_moment=moment,
-        truth=_compare(subject, factors.factor, reference, column, seed),
+        truth=_compare(subject, factors.factor, found, reference, column, seed),
         warnings=(*subject.warnings, *_warnings(moment)),
     )
     return replace(result, uncertainty=_uncertainty(result))
@@ -243,10 +255,10 @@ def _whole_factor(subject: Subject, factor: np.ndarray, strength: float) -> np.n
 
 def _uncertainty(result: CorrectionResult) -> np.ndarray | None:
     """Give σ of the factors, from dc/c = 2 dF/F, bounded by 100 %."""
-    error_F = result.estimate.error_F
-    if error_F is None:
+    sigma_F = result.estimate.sigma_F
+    if sigma_F is None:
         return None
-    relative = np.minimum(2 * error_F / np.maximum(result.estimate.F, 1e-30), 1.0)
+    relative = np.minimum(2 * sigma_F / np.maximum(result.estimate.F, 1e-30), 1.0)
     unique = result.subject.prepared.measured.unique
     return result.column * result.strength * relative[unique]
 
@@ -254,17 +266,20 @@ def _uncertainty(result: CorrectionResult) -> np.ndarray | None:
 def _compare(
     subject: Subject,
     factor: np.ndarray,
-    reference: str | None,
+    found: Estimate,
+    reference: str | Reference | None,
     column: str | None,
     seed: int,
 ) -> Truth | None:
     if reference is None:
         return None
+    if isinstance(reference, str):
+        reference = find_reference(subject.observations, reference, column)
     return compare_with_truth(
         subject.observations,
         subject.prepared,
-        factor,
-        find_reference(subject.observations, reference, column),
+        Amplitudes(factor, subject.integrated, found.F, found.sigma_F),
+        reference,
         np.random.default_rng(seed),
     )
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 import dials_spread.ml
+from dials_spread.correction.uncertainty import MEAN_OF_NORMAL, error_parts, law_from
 from dials_spread.ml.features import features_of
 from dials_spread.ml.general import correct_compound, unpack
 from dials_spread.ml.grouping import group_means
@@ -48,6 +49,8 @@ class Estimate:
         relative: Shape (n,), what sets an observation apart from the others of its
             reflection.
         error_F: Shape (u,), expected absolute error of F; None where nothing says it.
+        sigma_F: Shape (u,), its standard deviation: two thirds of the errors are within;
+            None likewise.
         predicted_r1: R1 to be expected; None likewise.
     """
 
@@ -55,6 +58,7 @@ class Estimate:
     F: np.ndarray
     relative: np.ndarray
     error_F: np.ndarray | None = None
+    sigma_F: np.ndarray | None = None
     predicted_r1: float | None = None
 
 
@@ -121,6 +125,7 @@ def estimate(
         F=found.F,
         relative=relative_factors(found.E, found.averages.bias, features.unique),
         error_F=found.error_F,
+        sigma_F=found.error_F / MEAN_OF_NORMAL,
         predicted_r1=found.predicted_r1,
     )
 
@@ -160,17 +165,32 @@ def amplitudes_less_bias(prepared: Prepared, bias: np.ndarray) -> np.ndarray:
     return np.maximum(mean, 0)
 
 
-def estimate_less_bias(prepared: Prepared, bias: np.ndarray) -> Estimate:
+def estimate_less_bias(
+    prepared: Prepared,
+    bias: np.ndarray,
+    sigma: np.ndarray | None = None,
+    mean: float = MEAN_OF_NORMAL,
+) -> Estimate:
     """
     Estimate amplitudes from what each observation is expected to err.
 
     Args:
         prepared: The compound.
         bias: Shape (n,), of normalised amplitudes.
+        sigma: Shape (u,), predicted standard deviations of what is left; nan where it
+            is not known.
+        mean: Mean absolute error over standard deviation.
     """
     E = amplitudes_less_bias(prepared, bias)
     relative = relative_factors(E, bias, prepared.measured.unique)
-    return Estimate("model", E * np.sqrt(prepared.N), relative)
+    root_N = np.sqrt(prepared.N)
+    F = E * root_N
+    if sigma is None or not np.isfinite(sigma).any():
+        return Estimate("model", F, relative)
+    sigma_F = np.where(np.isfinite(sigma), sigma, np.nanmedian(sigma)) * root_N
+    error_F = mean * sigma_F
+    expected = float(error_F.sum() / F.sum()) if F.sum() > 0 else None
+    return Estimate("model", F, relative, error_F, sigma_F, expected)
 
 
 def _by_observation(prepared: Prepared, model: Model, nproc: int | None) -> Estimate:
@@ -181,5 +201,11 @@ def _by_observation(prepared: Prepared, model: Model, nproc: int | None) -> Esti
     table, columns = feature_table(prepared, kind, nproc)
     for part in model.forests:
         check_features(model, part, columns)
-    bias, _ = predict_ensemble(model.forests, model.settings, table, nproc)
-    return estimate_less_bias(prepared, bias)
+    law = law_from(model.settings)
+    bias, spread = predict_ensemble(model.forests, model.settings, table, nproc)
+    if law is None:
+        return estimate_less_bias(prepared, bias)
+    measured = prepared.measured
+    parts = error_parts(prepared.E_i - bias, spread, measured.unique, measured.n_unique)
+    E = amplitudes_less_bias(prepared, bias)
+    return estimate_less_bias(prepared, bias, law.predict(E, parts), law.mean)

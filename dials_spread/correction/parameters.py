@@ -6,9 +6,9 @@ PHIL = """
 mode = *apply train validate
   .type = choice
   .help = "apply corrects. train and validate need a reference: a model is trained on"
-          "these data and tested on crystals and on reflections that it has not seen;"
-          "train writes it to output.model, and tables that are corrected by models"
-          "that had not seen the reflection in question."
+          "these data and tested on crystals, reflections and compounds that it has"
+          "not seen; train writes it to output.model, and, of a single compound, tables"
+          "that are corrected by models that had not seen the reflection in question."
 method = *auto weights model
   .type = choice
   .help = "model uses boosted trees; weights a mean of observations, weighted by"
@@ -35,9 +35,11 @@ undo = False
           "uncorrected.expt and uncorrected.refl."
 reference = None
   .type = path
+  .multiple = True
   .help = "Structure (CIF, .ins, .res, PDB) or structure factors (MTZ, .hkl,"
           ".fcf, CIF) to compare with before and after; or the name of a built-in"
-          "structure."
+          "structure. mode=train and mode=validate take several, one for each"
+          "compound; cells and symmetry tell which data sets are of which."
 reference_column = None
   .type = str
   .help = "Label of the column of a list of structure factors."
@@ -49,13 +51,17 @@ train {
   crystals = None
     .type = str
     .help = "Crystals to train on in the split by crystal, such as 0:100; folds by"
-            "default."
+            "default. Crystals of all files are numbered through, from 0."
 }
 test {
   crystals = None
     .type = str
     .help = "Crystals to test on in that split, such as 100:200."
 }
+shap = False
+  .type = bool
+  .help = "With mode=train or mode=validate, also give SHAP values: how much of the"
+          "predictions each feature accounts for. This takes the package shap."
 intensity = *auto scale profile sum
   .type = choice
   .help = "Which intensities the correction is found from. auto takes scaled ones"

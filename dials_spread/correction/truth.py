@@ -4,21 +4,55 @@ R1 before and after a correction, against a reference that is taken for the trut
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from cctbx import crystal
+from dials.array_family import flex
 
+from dials_spread.correction.uncertainty import Coverage, coverage
 from dials_spread.ml.merging import Prepared
 from dials_spread.observations import Observations
+from dials_spread.observations.intensities import (
+    choose_intensity,
+    intensity_and_variance,
+)
 from dials_spread.reference import (
     Reference,
     ReferenceMatch,
     match_reference,
     read_reference,
 )
-from dials_spread.rfactor import Assessment, assess, merge
+from dials_spread.rfactor import (
+    Assessment,
+    RFactors,
+    assess,
+    merge,
+    r_factor,
+    r_factors,
+)
+from dials_spread.rfactor.assessment import merge_by_crystal
+
+
+@dataclass(frozen=True)
+class Amplitudes:
+    """
+    What was corrected, in the forms that are compared.
+
+    Attributes:
+        factor: Shape (n,), of intensities on one scale.
+        integrated: Intensities before scaling and their variances, each of shape (n,);
+            None where the tables have none.
+        F: Shape (u,), corrected amplitudes at full strength.
+        sigma_F: Shape (u,), their predicted standard deviations; None where not known.
+    """
+
+    factor: np.ndarray
+    integrated: tuple[np.ndarray, np.ndarray] | None
+    F: np.ndarray
+    sigma_F: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -32,7 +66,10 @@ class Truth:
         before: Of the plain mean of equivalents, with equal weights.
         before_weighted: Of the mean with weights 1/σ², as dials.merge makes it.
         after: Of corrected intensities, merged with weights 1/σ².
-        label: "integrated" or "scaled": what was compared.
+        integrated: R1 of each crystal before and after, from intensities as they were
+            integrated, before any scaling; None where there are none.
+        coverage: Whether the predicted errors are as large as the true ones; None where
+            nothing is predicted.
     """
 
     reference: Reference
@@ -40,7 +77,8 @@ class Truth:
     before: Assessment
     before_weighted: Assessment
     after: Assessment
-    label: str
+    integrated: tuple[RFactors, RFactors] | None
+    coverage: Coverage | None
 
     @property
     def r1(self) -> tuple[float, float]:
@@ -53,6 +91,12 @@ class Truth:
             "before": self.before.as_dict(),
             "before_weighted": self.before_weighted.as_dict()["merged"],
             "after": self.after.as_dict(),
+            "integrated_by_crystal": self.integrated
+            and {
+                "before": self.integrated[0].as_dict(),
+                "after": self.integrated[1].as_dict(),
+            },
+            "predicted_errors": self.coverage and self.coverage.as_dict(),
         }
 
 
@@ -104,10 +148,77 @@ def match(
     )
 
 
+def integrated_intensities(
+    observations: Observations,
+    tables: Sequence[flex.reflection_table],
+    lorentz: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """
+    Give the intensities of the same observations before they were scaled.
+
+    Args:
+        observations: n of them.
+        tables: The reflections of each crystal.
+        lorentz: Shape (n,), the Lorentz factor where it is missing in the tables.
+
+    Returns:
+        Intensities and variances, each of shape (n,), nan where a reflection was not
+        integrated in that way; None where the tables have neither profile-fitted nor
+        summed intensities.
+    """
+    if not observations.scaled:
+        return observations.intensity * lorentz, observations.variance * lorentz**2
+    for kind in ("profile", "sum"):
+        try:
+            choose_intensity(tables, kind)
+        except ValueError:
+            continue
+        found = np.full((2, len(observations)), np.nan)
+        for k, table in enumerate(tables):
+            own = observations.crystal == k
+            rows = observations.row[own]
+            value, variance = intensity_and_variance(table, kind)
+            found[:, own] = value[rows], variance[rows]
+        found[:, ~(found[1] > 0)] = np.nan
+        return found[0] * lorentz, found[1] * lorentz**2
+    return None
+
+
+def r1_of_crystals(
+    observations: Observations,
+    f_calc: np.ndarray,
+    before: tuple[np.ndarray, np.ndarray],
+    after: tuple[np.ndarray, np.ndarray],
+    weighted: bool = True,
+) -> tuple[RFactors, RFactors]:
+    """
+    Give R1 of each crystal on its own, before and after.
+
+    Args:
+        observations: n of u unique reflections.
+        f_calc: Shape (u,), amplitudes taken for the truth.
+        before: Intensities and variances, each of shape (n,), merged with equal weights;
+            what is not finite is left out.
+        after: Likewise.
+        weighted: Merge those with weights 1/σ²; else with equal ones.
+    """
+
+    def one(pair: tuple[np.ndarray, np.ndarray], by_sigma: bool) -> RFactors:
+        I, variance = pair
+        known = np.isfinite(I) & (variance > 0)
+        clean = np.where(known, I, 0.0), np.where(known, variance, 1.0)
+        weight = np.where(known, 1 / clean[1] if by_sigma else 1.0, 0.0)
+        own, crystal, unique = merge_by_crystal(observations, *clean, weight)
+        n = len(observations.dataset)
+        return r_factors(own.intensity, own.sigma, f_calc[unique], crystal, n)
+
+    return one(before, False), one(after, weighted)
+
+
 def compare_with_truth(
     observations: Observations,
     prepared: Prepared,
-    factor: np.ndarray,
+    corrected: Amplitudes,
     reference: Reference,
     rng: np.random.Generator,
 ) -> Truth:
@@ -117,7 +228,7 @@ def compare_with_truth(
     Args:
         observations: Of all crystals.
         prepared: The same, scaled.
-        factor: Shape (n,), of intensities.
+        corrected: What the correction made of them.
         reference: Amplitudes taken for the truth.
         rng: Source of random numbers, for the control.
 
@@ -125,13 +236,27 @@ def compare_with_truth(
         ValueError: The reference is of another compound.
     """
     found = match(reference, prepared, rng)
+    factor, f_calc = corrected.factor, found.f_calc
     plain = (prepared.intensity, prepared.sigma**2)
-    corrected = (prepared.intensity * factor, (prepared.sigma * factor) ** 2)
+    after = (prepared.intensity * factor, (prepared.sigma * factor) ** 2)
+    crystals = None
+    if corrected.integrated is not None:
+        I, variance = corrected.integrated
+        both = (I, variance), (I * factor, variance * factor**2)
+        crystals = r1_of_crystals(observations, f_calc, *both)
     return Truth(
         reference=reference,
         match=found,
-        before=assess(observations, found.f_calc, *plain),
-        before_weighted=assess(observations, found.f_calc, *plain, weighted=True),
-        after=assess(observations, found.f_calc, *corrected, weighted=True),
-        label="scaled" if observations.scaled else "integrated",
+        before=assess(observations, f_calc, *plain),
+        before_weighted=assess(observations, f_calc, *plain, weighted=True),
+        after=assess(observations, f_calc, *after, weighted=True),
+        integrated=crystals,
+        coverage=_coverage(corrected, f_calc),
     )
+
+
+def _coverage(corrected: Amplitudes, f_calc: np.ndarray) -> Coverage | None:
+    if corrected.sigma_F is None:
+        return None
+    scale = r_factor(corrected.F, f_calc)[1]
+    return coverage(scale * corrected.F - f_calc, scale * corrected.sigma_F)

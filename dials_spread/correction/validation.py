@@ -2,19 +2,18 @@
 What a model that is trained on these data is worth, tested on what it has not seen.
 
 The model predicts by how much each observation's normalised amplitude is off; its
-observations, less that, are averaged. Two splits stand side by side: crystals that the
-model has not seen, and unique reflections that it has not seen. The first flatters
-always: other crystals of a compound have the same |F|. A split by compound needs other
-compounds' data: train on these, and apply the model file to those.
+observations, less that, are averaged. Three splits stand side by side: crystals, unique
+reflections and compounds that the model has not seen. The first flatters always: other
+crystals of a compound have the same |F|.
 
 Functions:
-    validate: both splits, and what they must be better than
+    validate: all splits, and what they must be better than
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -25,42 +24,36 @@ from dials_spread.correction.learning import (
     merge_rows,
     new_regressor,
 )
-from dials_spread.ml.controls import fit_law, resolution_table, shuffled_targets
+from dials_spread.correction.scores import (
+    Score,
+    law_amplitudes,
+    plain_amplitudes,
+    score,
+)
+from dials_spread.correction.uncertainty import Coverage
+from dials_spread.correction.unseen_errors import UnseenErrors, unseen_errors
+from dials_spread.ml.controls import resolution_table, shuffled_targets
 from dials_spread.ml.estimator import CorrectionRegressor
-from dials_spread.ml.splits import Fold, predict_unseen, split_by, split_by_ranges
-from dials_spread.rfactor import amplitudes, r_factor
+from dials_spread.ml.splits import (
+    SPLITS,
+    Fold,
+    predict_unseen,
+    split_by,
+    split_by_ranges,
+)
 
 N_FOLDS = 3
+
+MOST_COMPOUND_FOLDS = 6
+"""Compounds are left out one by one up to so many, then several at a time."""
 
 CONTROL_TREES = 100
 """Trees of the controls' models, which have little to learn."""
 
-
-@dataclass(frozen=True)
-class Score:
-    """
-    R1 of merged amplitudes by one method under one split.
-
-    Attributes:
-        split: "crystal" or "reflection".
-        method: "model", or a control: "none"; "amplitudes", the mean of signed amplitudes
-            instead of intensities, without learning; "resolution", "shuffled", "law".
-        r1: Against the reference.
-        n: Reflections compared.
-        gain: R1 of no correction less this one.
-        gain_su: Its standard uncertainty over reflections.
-    """
-
-    split: str
-    method: str
-    r1: float
-    n: int
-    gain: float
-    gain_su: float
-
-    def as_dict(self) -> dict:
-        """Give what goes into a JSON file."""
-        return asdict(self)
+ONE_COMPOUND = (
+    "these are data of one compound; give data of several with a reference= for each, or "
+    "apply the model to another one by model="
+)
 
 
 @dataclass(frozen=True)
@@ -78,6 +71,8 @@ class Validation:
             these are named, by one of the crystals that train.crystals names; None where
             that split was not run.
         seen: Shape (crystals,), bool: crystals that train.crystals names.
+        errors: How far corrected amplitudes are off, and what was predicted of that, of
+            reflections and of compounds that had not been seen.
     """
 
     scores: list[Score]
@@ -86,35 +81,44 @@ class Validation:
     bias: np.ndarray
     crystal_bias: np.ndarray | None
     seen: np.ndarray = field(repr=False)
+    errors: dict[str, UnseenErrors] = field(repr=False)
 
     def score(self, split: str, method: str = "model") -> Score | None:
         """Find a score; None where the split was not run."""
         own = [s for s in self.scores if (s.split, s.method) == (split, method)]
         return own[0] if own else None
 
-    @property
-    def improves(self) -> bool:
+    def improves(self, split: str) -> bool:
         """
-        Whether R1 of unseen reflections fell by two standard uncertainties.
+        Say whether R1 of what was unseen fell by two standard uncertainties.
 
         And further than by averaging amplitudes instead of intensities, which the model
         does as well, and which takes no learning.
         """
-        score, untaught = (
-            self.score("reflection"),
-            self.score("reflection", "amplitudes"),
-        )
+        score, untaught = self.score(split), self.score(split, "amplitudes")
         if score is None or untaught is None:
             return False
         return score.gain > 2 * score.gain_su and score.r1 < untaught.r1
 
+    @property
+    def coverage(self) -> dict[str, Coverage | None]:
+        """Whether predicted errors are as large as the true ones, by split."""
+        return {split: errors.coverage for split, errors in self.errors.items()}
+
     def as_dict(self) -> dict:
         """Give what goes into a JSON file."""
+        ran = [split for split in SPLITS if split in self.folds]
         return {
             "scores": [s.as_dict() for s in self.scores],
             "not_run": self.reasons,
             "folds": self.folds,
-            "improves_unseen_reflections": self.improves,
+            "improves_unseen_reflections": self.improves("reflection"),
+            "improves_unseen_compounds": (
+                self.improves("compound") if "compound" in ran else None
+            ),
+            "predicted_errors": {
+                k: c and c.as_dict() for k, c in self.coverage.items()
+            },
         }
 
 
@@ -124,27 +128,15 @@ def _unseen(
     groups: np.ndarray,
     folds: list[Fold],
     make: Callable[[], CorrectionRegressor],
-) -> np.ndarray:
-    """Predict every row by a model that has not seen its group."""
+    progress: str | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Predict every row by a model that has not seen its group; and the spread."""
 
     def fit(rows: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
         model = fit_rows(table, y, rows, groups, make())
-        return lambda test: model.predict(table[test])
+        return lambda test: np.stack(model.predict(table[test], return_std=True), 1)
 
-    return predict_unseen(fit, folds)
-
-
-def _score(
-    data: LearningData, split: str, method: str, F: np.ndarray, plain: np.ndarray
-) -> Score:
-    """Compare amplitudes with the truth, and with no correction."""
-    f_c = np.where(np.isfinite(F) & np.isfinite(plain), data.f_calc, np.nan)
-    r1, scale, n = r_factor(F, f_c)
-    before, plain_scale, _ = r_factor(plain, f_c)
-    kept = np.isfinite(f_c)
-    saved = np.abs(plain_scale * plain - f_c) - np.abs(scale * F - f_c)
-    su = np.std(saved[kept]) * np.sqrt(n) / np.sum(f_c[kept]) if n else np.nan
-    return Score(split, method, r1, n, before - r1, float(su))
+    return tuple(predict_unseen(fit, folds, progress).T)
 
 
 def _scores_of_split(
@@ -153,45 +145,76 @@ def _scores_of_split(
     groups: np.ndarray,
     folds: list[Fold],
     rng: np.random.Generator,
-) -> tuple[list[Score], np.ndarray]:
-    """Run the model and all controls under one split."""
-    prepared, measured = data.prepared, data.prepared.measured
-    root_N, seed = np.sqrt(prepared.N), int(rng.integers(2**31))
+) -> tuple[list[Score], np.ndarray, np.ndarray]:
+    """Run the model and all controls under one split; give bias and spread too."""
+    seed = int(rng.integers(2**31))
     tested = np.any([fold.test for fold in folds], axis=0)
-    plain = amplitudes(merge_rows(data, np.where(tested, prepared.intensity, np.nan)))
 
-    def corrected(table: np.ndarray, deviation: np.ndarray, **settings):
-        bias = _unseen(
-            *(table, deviation, groups, folds), lambda: new_regressor(seed, **settings)
-        )
-        return bias, np.maximum(merge_rows(data, prepared.E_i - bias), 0) * root_N
+    def unseen(what: str, table: np.ndarray, y: np.ndarray, **settings):
+        make = partial(new_regressor, seed, **settings)
+        told = f"Unseen {split}s, {what}"
+        return _unseen(table, y, groups, folds, make, told)
 
-    bias, F = corrected(data.table, data.deviation)
-    d = 1 / np.sqrt(measured.d_star_sq)
-    alone = _unseen(
-        resolution_table(d, measured.unique),
-        data.target[measured.unique],
-        groups,
-        folds,
-        lambda: new_regressor(seed, bound=None, shrink=False, max_iter=CONTROL_TREES),
+    def less(bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Give amplitudes, and intensities of single observations."""
+        left = np.where(tested, data.E_i - bias, np.nan)
+        F = np.maximum(merge_rows(data, left), 0) * data.root_N
+        return F, np.sign(left) * (left * data.root_N[data.unique]) ** 2
+
+    bias, spread = unseen("model", data.table, data.deviation)
+    few = {"max_iter": CONTROL_TREES}
+    alone, _ = unseen(
+        "resolution alone",
+        resolution_table(data.d_spacing, data.unique),
+        data.target[data.unique],
+        **{**few, "bound": None, "shrink": False},
     )
-    shuffled = shuffled_targets(data.target, d, rng)[measured.unique]
-    _, F_shuffled = corrected(
-        data.table, prepared.E_i - shuffled, max_iter=CONTROL_TREES
-    )
-    law = fit_law(plain, data.f_calc)
-    untouched = np.where(tested, prepared.E_i, np.nan)
+    shuffled = shuffled_targets(data.target, data.d_spacing, rng)[data.unique]
+    wrong, _ = unseen("shuffled targets", data.table, data.E_i - shuffled, **few)
+    plain = plain_amplitudes(data, tested)
     found = {
-        "model": F,
-        "none": plain,
-        "amplitudes": np.maximum(merge_rows(data, untouched), 0) * root_N,
-        "resolution": np.maximum(merge_rows(data, alone), 0) * root_N,
-        "shuffled": F_shuffled,
+        "model": less(bias),
+        "none": (plain, data.intensity),
+        "amplitudes": (less(np.zeros(len(bias)))[0], data.intensity),
+        "resolution": (np.maximum(merge_rows(data, alone), 0) * data.root_N, None),
+        "shuffled": less(wrong),
+        "law": (law_amplitudes(data, plain), None),
     }
-    scores = [_score(data, split, name, x, plain) for name, x in found.items()]
-    before = scores[1].r1
-    scores.append(Score(split, "law", law.r1, law.n, before - law.r1, float("nan")))
-    return scores, bias
+    scores = [
+        score(data, split, method, F, tested, single)
+        for method, (F, single) in found.items()
+    ]
+    return scores, bias, spread
+
+
+def _all_folds(
+    data: LearningData, rng: np.random.Generator, train: str | None, test: str | None
+) -> tuple[dict[str, list[Fold]], dict[str, str]]:
+    """Give the folds of each split, and why there are none."""
+    n_compounds = len(data.compounds)
+    groups = _groups(data)
+    wanted = {"compound": min(n_compounds, MOST_COMPOUND_FOLDS)}
+    folds: dict[str, list[Fold]] = {}
+    reasons: dict[str, str] = {}
+    for split in SPLITS:
+        if split == "compound" and n_compounds == 1:
+            reasons[split] = ONE_COMPOUND
+        elif split == "crystal" and train and test:
+            fold = split_by_ranges(data.crystal, data.n_crystals, train, test)
+            folds[split] = [fold]
+        else:
+            n_folds = wanted.get(split, N_FOLDS)
+            try:
+                folds[split] = split_by(split, groups[split], n_folds, rng)
+            except ValueError as error:
+                reasons[split] = str(error)
+    return folds, reasons
+
+
+def _groups(data: LearningData) -> dict[str, np.ndarray]:
+    """Give what is left out together, by split."""
+    kinds = (data.crystal, data.unique, data.compound)
+    return dict(zip(SPLITS, kinds))
 
 
 def validate(
@@ -201,7 +224,7 @@ def validate(
     test: str | None = None,
 ) -> Validation:
     """
-    Test a model on crystals and on unique reflections that it has not seen.
+    Test a model on crystals, reflections and compounds that it has not seen.
 
     Args:
         data: What is to be learnt.
@@ -212,33 +235,29 @@ def validate(
     Raises:
         ValueError: The ranges make no sense.
     """
-    measured = data.prepared.measured
-    seen = np.zeros(measured.n_crystals, dtype=bool)
-    reasons = {"compound": "these are data of one compound; see model="}
-    groups = {"crystal": measured.crystal, "reflection": measured.unique}
-    folds: dict[str, list[Fold]] = {}
-    if train and test:
-        fold = split_by_ranges(measured.crystal, measured.n_crystals, train, test)
-        folds["crystal"] = [fold]
-        seen[np.unique(measured.crystal[fold.train])] = True
-    for split, labels in groups.items():
-        try:
-            if split not in folds:
-                folds[split] = split_by(split, labels, N_FOLDS, rng)
-        except ValueError as error:
-            reasons[split] = str(error)
-    scores, bias = [], {}
+    folds, reasons = _all_folds(data, rng, train, test)
+    groups, scores, bias, errors = _groups(data), [], {}, {}
     for split, some in folds.items():
         # A single crystal in a fold cannot be halved; its reflections can.
         enough = all(len(np.unique(groups[split][f.train])) > 1 for f in some)
-        inner = groups[split] if enough else measured.unique
-        own, bias[split] = _scores_of_split(data, split, inner, some, rng)
+        inner = groups[split] if enough else data.unique
+        own, bias[split], spread = _scores_of_split(data, split, inner, some, rng)
         scores += own
-    numbers = {split: len(some) for split, some in folds.items()}
-    crystal_bias = bias.get("crystal")
-    if seen.any():
-        everything = np.ones(len(measured), dtype=bool)
-        whole = [Fold(folds["crystal"][0].train, everything)]
+        if split != "crystal":
+            errors[split] = unseen_errors(data, split, bias[split], spread, rng)
+    crystal_bias, seen = bias.get("crystal"), np.zeros(data.n_crystals, dtype=bool)
+    if train and test:
+        rows = folds["crystal"][0].train
+        seen[np.unique(data.crystal[rows])] = True
+        whole = [Fold(rows, np.ones(len(rows), dtype=bool))]
         make = partial(new_regressor, int(rng.integers(2**31)))
-        crystal_bias = _unseen(data.table, data.deviation, measured.unique, whole, make)
-    return Validation(scores, reasons, numbers, bias["reflection"], crystal_bias, seen)
+        crystal_bias, _ = _unseen(data.table, data.deviation, data.unique, whole, make)
+    return Validation(
+        scores=scores,
+        reasons=reasons,
+        folds={split: len(some) for split, some in folds.items()},
+        bias=bias["reflection"],
+        crystal_bias=crystal_bias,
+        seen=seen,
+        errors=errors,
+    )

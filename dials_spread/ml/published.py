@@ -41,6 +41,14 @@ PUBLISHED = tuple(
     )
 )
 
+PUBLISHED_GROUPS = {
+    "position": ("x", "y", "z", "d"),
+    "own intensity": ("intensity", "sigma", "i_over_sigma"),
+    "image": ("image_mean", "image_median", "image_spread", "image_spots"),
+    "neighbours": ("neighbour_mean", "neighbour_distance"),
+}
+"""Features that tell of one thing."""
+
 
 def published_features(measured: Measured) -> np.ndarray:
     """

@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from tqdm import tqdm
 
 SPLITS = ("crystal", "reflection", "compound")
 """What is left out together; reported side by side, in this order."""
@@ -127,19 +128,26 @@ def split_by_ranges(crystal: np.ndarray, n: int, train: str, test: str) -> Fold:
 def predict_unseen(
     fit: Callable[[np.ndarray], Callable[[np.ndarray], np.ndarray]],
     folds: Sequence[Fold],
+    progress: str | None = None,
 ) -> np.ndarray:
     """
     Predict every row with a model that has not seen it.
 
     Args:
         fit: Given which rows to be fitted to, a mask of shape (n,), returns a function
-            that predicts rows, given by a mask too.
+            that predicts rows, given by a mask too: one number each, or several.
         folds: Of these n rows.
+        progress: What a progress bar says; none is shown where standard error is no
+            terminal.
 
     Returns:
-        Shape (n,), nan for rows that no fold tests.
+        Shape (n,), or (n, numbers); nan for rows that no fold tests.
     """
-    predicted = np.full(len(folds[0].test), np.nan)
-    for fold in folds:
-        predicted[fold.test] = fit(fold.train)(fold.test)
+    predicted = None
+    # disable=None: silent where standard error is no terminal.
+    for fold in tqdm(folds, desc=progress, disable=None if progress else True):
+        told = np.asarray(fit(fold.train)(fold.test))
+        if predicted is None:
+            predicted = np.full((len(fold.test), *told.shape[1:]), np.nan)
+        predicted[fold.test] = told
     return predicted

@@ -19,6 +19,7 @@ from dials_spread.ml.corrected_files import write_together
 from dials_spread.ml.registry import MODEL_1, REFLECTION_ALL
 from dials_spread.observations import Observations
 from dials_spread.output_files import write_text
+from dials_spread.reference import Reference, ReferenceMatch
 from dials_spread.report.correction_sentences import (
     correction_sentences,
     correction_tables,
@@ -27,11 +28,11 @@ from dials_spread.report.document import Provenance, finite, write_json
 from dials_spread.report.plots_correction import (
     amplitudes_plot,
     changes_plot,
-    crystals_r1_plot,
     factors_plot,
     images_r1_plot,
     shells_r1_plot,
 )
+from dials_spread.report.plots_crystals import CrystalDots, crystals_r1_plot
 from dials_spread.report.simulation_page import simulation_page
 
 logger = logging.getLogger("dials.spread.correction_outputs")
@@ -46,22 +47,33 @@ def base_document(provenance: Provenance, observations: Observations) -> dict:
         observations: Of all crystals.
     """
     return {
+        **version_document(provenance),
+        "input": {"files": list(provenance.files), **input_document(observations)},
+        "intensity": observations.choice,
+        "parameters": provenance.parameters,
+    }
+
+
+def version_document(provenance: Provenance) -> dict:
+    """Name the command and the versions."""
+    return {
         "command": provenance.command,
         "version": dials_spread.__version__,
         "dials_version": dials_version(),
-        "input": {
-            "files": list(provenance.files),
-            "crystals": observations.n_crystals,
-            "images": len(observations.images),
-            "observations": len(observations),
-            "unique": len(observations.unique_index),
-            "dropped": observations.dropped,
-            "space_group": str(observations.space_group.info()),
-            "unit_cell": list(observations.unit_cell.parameters()),
-            "radiation": observations.radiation,
-        },
-        "intensity": observations.choice,
-        "parameters": provenance.parameters,
+    }
+
+
+def input_document(observations: Observations) -> dict:
+    """Describe the observations of one compound."""
+    return {
+        "crystals": observations.n_crystals,
+        "images": len(observations.images),
+        "observations": len(observations),
+        "unique": len(observations.unique_index),
+        "dropped": observations.dropped,
+        "space_group": str(observations.space_group.info()),
+        "unit_cell": list(observations.unit_cell.parameters()),
+        "radiation": observations.radiation,
     }
 
 
@@ -100,7 +112,9 @@ def correction_document(provenance: Provenance, result: CorrectionResult) -> dic
                 "warnings": list(result.warnings),
             },
             "r1": None if truth is None else truth.as_dict(),
-            "reference": None if truth is None else reference_document(truth),
+            "reference": None
+            if truth is None
+            else reference_document(truth.reference, truth.match),
             "validation": None,
             "features": feature_document(result),
             "model": model_document(result),
@@ -108,9 +122,9 @@ def correction_document(provenance: Provenance, result: CorrectionResult) -> dic
     )
 
 
-def reference_document(truth: Truth) -> dict:
-    """Describe the reference and its settings."""
-    return {**truth.reference.as_dict(), **truth.match.as_dict()}
+def reference_document(reference: Reference, found: ReferenceMatch) -> dict:
+    """Describe a reference and its settings."""
+    return {**reference.as_dict(), **found.as_dict()}
 
 
 def feature_document(result: CorrectionResult) -> list[dict]:
@@ -141,12 +155,23 @@ def correction_plots(result: CorrectionResult) -> dict[str, dict]:
     plots = {"factors": factors_plot(result), "changes": changes_plot(result)}
     truth = result.truth
     if truth is not None:
-        both = (truth.before.crystal.r1, truth.after.crystal.r1)
-        plots["crystals_r1"] = crystals_r1_plot(*both, truth.label)
+        plots["crystals_r1"] = crystals_r1_plot(_crystal_dots(truth))
         plots["shells_r1"] = shells_r1_plot(truth)
         plots["images_r1"] = images_r1_plot(truth)
         plots["amplitudes"] = amplitudes_plot(result, truth)
     return plots
+
+
+def _crystal_dots(truth: Truth) -> list[CrystalDots]:
+    pairs = {"scaled": (truth.before.crystal, truth.after.crystal)}
+    if truth.integrated is not None:
+        pairs["integrated"] = truth.integrated
+    return [
+        CrystalDots(
+            kind, [f"crystal {c}" for c in range(len(a))], before=a.r1, after=b.r1
+        )
+        for kind, (a, b) in pairs.items()
+    ]
 
 
 def write_correction(

@@ -10,14 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from dials_spread.correction import CorrectionResult
 from dials_spread.correction.changes import Change
 from dials_spread.correction.truth import Truth
+from dials_spread.correction.uncertainty import Coverage
 from dials_spread.report.labels import digits
 from dials_spread.report.simulation_page import Table
 
 MOST_CRYSTALS = 50
 """Rows of the table of crystals."""
+
+TOO_FEW, TOO_MANY = 0.58, 0.80
+"""Parts of the errors within one predicted standard deviation; beyond, it is told."""
 
 NO_PROOF = (
     "Agreement is no proof: multiple scattering is common to crystals of one kind, so "
@@ -140,7 +146,37 @@ def truth_sentences(truth: Truth) -> list[str]:
     if len(known) > 1:
         better = sum(b < a for a, b in known)
         told.append(f"{better} of {len(known)} crystals have a lower R1 than before.")
+    if truth.integrated is not None:
+        pairs = [(truth.before.crystal, truth.after.crystal), truth.integrated]
+        means = [(np.nanmean(a.r1), np.nanmean(b.r1)) for a, b in pairs]
+        told.append(
+            "Single crystals, on average: R1 {:.3f} before and {:.3f} after of scaled, "
+            "{:.3f} and {:.3f} of integrated intensities.".format(*means[0], *means[1])
+        )
+    if truth.coverage is not None:
+        told.append(coverage_sentence(truth.coverage, "Reflections"))
     return [*told, *(f"Warning: {text}" for text in truth.match.warnings)]
+
+
+def coverage_sentence(found: Coverage, which: str) -> str:
+    """
+    Say whether predicted errors are as large as the true ones.
+
+    Args:
+        found: How many are within one and two predicted standard deviations.
+        which: Reflections these are.
+    """
+    text = (
+        f"{which}: {100 * found.within_one:.0f} % lie within one predicted standard "
+        f"deviation of the reference and {100 * found.within_two:.0f} % within two (68 "
+        f"and 95 % of normal errors), {found.n:,} reflections; rank correlation of "
+        f"predicted with true errors {found.rank_correlation:.2f}."
+    )
+    if found.within_one < TOO_FEW:
+        text += " The predicted errors are too small."
+    elif found.within_one > TOO_MANY:
+        text += " The predicted errors are too large."
+    return text
 
 
 def _changes(title: str, first: str, changes: Sequence[Change]) -> Table:

@@ -4,10 +4,10 @@ Plots of a correction: what it changed, and R1 before and after.
 Functions:
     factors_plot: factors of observations against the strength of their reflections
     changes_plot: by resolution
-    crystals_r1_plot: one dot a crystal
     shells_r1_plot: by resolution shell
     images_r1_plot: by image
     amplitudes_plot: against those of the reference
+    points, diagonal: parts of plots
 """
 
 from __future__ import annotations
@@ -45,12 +45,6 @@ that does not run away at high resolution: the fall-off of intensities should st
 was.
 """
 
-CRYSTALS_HELP = """
-R1 against the reference, one dot for each crystal: before the correction along x, after it
-along y. Below the dashed line a crystal became better. Where a model was trained on these
-data, crystals that it has seen are open circles: they say nothing about other data.
-"""
-
 SHELLS_HELP = """
 R1 of merged intensities against the reference by resolution shell, each shell with a scale
 of its own. Good is a blue line below the grey one everywhere.
@@ -68,13 +62,15 @@ multiple scattering, and the blue one should follow the diagonal there.
 """
 
 
-def _points(x, y, colour: str, name: str, **more) -> dict:
+def points(x, y, colour: str, name: str, **more) -> dict:
+    """Draw dots; more prevails, and its marker is added to."""
     marker = {"color": colour, "size": 5, "opacity": 0.5, **more.pop("marker", {})}
     kind = {"type": "scatter", "mode": "markers", "marker": marker}
     return {**kind, "x": x, "y": y, "name": name, **more}
 
 
-def _diagonal(end: float) -> dict:
+def diagonal(end: float) -> dict:
+    """Draw a dashed line from the origin to (end, end)."""
     line = {"color": INK, "dash": "dash", "width": 1}
     ends = {"x": [0, end], "y": [0, end], "hoverinfo": "skip", "showlegend": False}
     return {"type": "scatter", "mode": "lines", "line": line, "name": "equal", **ends}
@@ -106,7 +102,7 @@ def factors_plot(result: CorrectionResult) -> dict:
     E = prepared.E_k[prepared.measured.unique][drawn]
     note = sample_note(len(factor), len(drawn), "observations")
     return new_plot(
-        [_points(E, factor[drawn], BLUE, "observations")],
+        [points(E, factor[drawn], BLUE, "observations")],
         FACTORS_HELP,
         "Factors of intensities" + (f"<br>{note}" if note else ""),
         xaxis=axis("E before", rangemode="tozero"),
@@ -137,47 +133,6 @@ def changes_plot(result: CorrectionResult) -> dict:
         yaxis=axis("of the amplitudes before", rangemode="tozero"),
         legend=legend_above(),
         margin={"l": 70, "r": 20, "t": 80, "b": 90},
-    )
-
-
-def crystals_r1_plot(
-    before: np.ndarray,
-    after: np.ndarray,
-    label: str,
-    seen: np.ndarray | None = None,
-    title: str = "R1 of each crystal",
-) -> dict:
-    """
-    Draw R1 of each crystal.
-
-    Args:
-        before: Shape (crystals,), R1; nan where there is none.
-        after: Shape (crystals,), likewise.
-        label: "integrated" or "scaled".
-        seen: Shape (crystals,), bool: those that a model was trained on.
-        title: Above the plot.
-    """
-    kept = np.isfinite(before) & np.isfinite(after)
-    trained = np.zeros(len(before), dtype=bool) if seen is None else seen
-    data = []
-    for own, name, symbol in (
-        (kept & ~trained, f"crystals, {label} intensities", "circle"),
-        (kept & trained, "crystals that the model has seen", "circle-open"),
-    ):
-        if own.any():
-            text = [f"crystal {c}" for c in np.flatnonzero(own)]
-            marker = {"symbol": symbol, "size": 9, "opacity": 0.8}
-            more = {"text": text, "marker": marker}
-            data.append(_points(before[own], after[own], BLUE, name, **more))
-    end = 1.1 * max(np.max(before[kept], initial=0.1), np.max(after[kept], initial=0.1))
-    return new_plot(
-        [*data, _diagonal(float(end))],
-        CRYSTALS_HELP,
-        title,
-        xaxis=axis("R1 before", range=[0, end]),
-        yaxis=axis("R1 after", range=[0, end]),
-        legend=legend_above(),
-        margin={"l": 70, "r": 20, "t": 80, "b": 60},
     )
 
 
@@ -254,9 +209,9 @@ def amplitudes_plot(result: CorrectionResult, truth: Truth) -> dict:
     end = float(np.nanmax(f_calc, initial=1e-6))
     return new_plot(
         [
-            _points(f_calc, before, GREY, "before"),
-            _points(f_calc, after, BLUE, "after"),
-            _diagonal(end),
+            points(f_calc, before, GREY, "before"),
+            points(f_calc, after, BLUE, "after"),
+            diagonal(end),
         ],
         AMPLITUDES_HELP,
         "Amplitudes against the reference",

@@ -318,7 +318,7 @@ def test_a_model_of_these_data_and_what_it_is_worth(thick, monkeypatch):
     # Fewer trees than by default: what is tested does not hang on them.
     monkeypatch.setattr("dials_spread.correction.validation.CONTROL_TREES", 10)
     quick = partial(new_regressor, max_iter=25)
-    for module in ("validation", "learning"):
+    for module in ("validation", "learning", "importance"):
         monkeypatch.setattr(
             f"dials_spread.correction.{module}.new_regressor",
             lambda seed, **settings: quick(seed, **settings),
