@@ -99,7 +99,8 @@ def sort_compounds(
     if problems:
         raise ValueError("\n".join(problems))
     for k, own in found.items():
-        logger.info("%s: %d crystals.", read[k].source, len(own))
+        told = "1 crystal" if len(own) == 1 else f"{len(own)} crystals"
+        logger.info("%s: %s.", read[k].source, told)
     return [CompoundData(read[k], tuple(own)) for k, own in found.items()]
 
 

@@ -41,7 +41,7 @@ MOST_PERMUTED = 50_000
 MOST_EXPLAINED = 2_000
 """Observations whose predictions are explained by SHAP values."""
 
-COUPLED = ("coupling", "strongest_path", "excited")
+COUPLED = ("coupling", "strongest_path", "excited", "signed")
 """Beginnings of the names of features that tell of multiple scattering."""
 
 

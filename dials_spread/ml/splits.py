@@ -62,10 +62,10 @@ def split_by(
     names, number = np.unique(groups, return_inverse=True)
     n_groups = len(names)
     if n_groups < 2 or n_folds < 2:
-        raise ValueError(
-            f"A split by {what} needs two {what}s and two folds at least; there "
-            f"{'is' if n_groups == 1 else 'are'} {n_groups} and {n_folds}"
-        )
+        there = f"there {'is' if n_groups == 1 else 'are'} {n_groups}"
+        if n_folds < 2:
+            there = f"{n_folds} folds were asked for, where two are needed"
+        raise ValueError(f"a split by {what} needs two {what}s at least; {there}")
     fold_of = np.empty(n_groups, dtype=int)
     fold_of[rng.permutation(n_groups)] = np.arange(n_groups) % n_folds
     fold = fold_of[np.ravel(number)]

@@ -154,7 +154,7 @@ def truth_sentences(truth: Truth) -> list[str]:
             "{:.3f} and {:.3f} of integrated intensities.".format(*means[0], *means[1])
         )
     if truth.coverage is not None:
-        told.append(coverage_sentence(truth.coverage, "Reflections"))
+        told.append(coverage_sentence(truth.coverage, "Corrected amplitudes"))
     return [*told, *(f"Warning: {text}" for text in truth.match.warnings)]
 
 

@@ -147,10 +147,15 @@ def verdict(validation: Validation) -> str:
     text = "; ".join(told)
     if not wrong:
         return f"{text}."
+    text += (
+        f": NO CERTAIN IMPROVEMENT of {' and of '.join(wrong)} (by two standard "
+        "uncertainties, and below the mean of amplitudes)."
+    )
+    if validation.score("crystal") is None:
+        return text
     return (
-        f"{text}: NO CERTAIN IMPROVEMENT of {' and of '.join(wrong)} (by two standard "
-        "uncertainties, and below the mean of amplitudes). What the split by crystal "
-        "shows is knowledge of amplitudes of these compounds, and of no use for another."
+        f"{text} What the split by crystal shows is knowledge of amplitudes of these "
+        "compounds, and of no use for another."
     )
 
 
