@@ -1,30 +1,62 @@
 """
-What a correction learnt from the data gives, by each split, and what applying costs.
+What a correction learnt from the data gives by each split, and what all of it costs.
 
-    python benchmarks/ml_correct.py [crystals] [resolution]
+Usage::
 
-Simulates paracetamol of two hundred crystals or as many as told, trains on the first half
-and tests on the second, as the published protocol does, and on unseen unique reflections.
-Prints R1 of merged amplitudes with all controls, and wall and processor seconds.
+    python benchmarks/ml_correct.py [protocol] [cost] [speed] [--crystals 200]
+        [--d-min 1.0] [--observations 1000000] [--model FILE] [--data ../shared/data]
+        [--repeats 3] [--seed 3]
+
+All three parts by default; --crystals 20 --observations 50000 is a quick trial. Prints
+
+- protocol: simulated paracetamol, half of the crystals for training and half for the
+  test, as published; and unseen unique reflections of the same; and, with glycine and
+  quartz simulated likewise, unseen compounds. R1 of merged amplitudes with all controls;
+- cost: applying a model, as a whole run of dials.ml_correct with files read and written,
+  over a whole run of dials.scale on the same tables, for measured X-ray data (forced) and
+  for the simulated set. Wall clock and processor seconds, the best of some runs, with all
+  runs in turns; the report (HTML) is left out, of both programs;
+- speed: features of so many observations, and training on them.
+
+Figures of one run are to be compared with one another only.
 """
 
 from __future__ import annotations
 
-import logging
+import argparse
 import os
+import resource
+import shutil
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
-from dials_spread.command_line.ml_correct import run
 from dials_spread.correction.driver import get_subject
-from dials_spread.correction.training import train_on
+from dials_spread.correction.estimates import SHIPPED
+from dials_spread.correction.learning import describe_compound, pool, train_model
+from dials_spread.correction.training import Source, Training, train_on
+from dials_spread.ml.features import features_of
+from dials_spread.ml.measured import measure
+from dials_spread.ml.merging import prepare
+from dials_spread.ml.splits import SPLITS
+from dials_spread.ml.store import write_model
+from dials_spread.observations import build_observations
 from dials_spread.simulation.datasets import simulate_experiments
 from dials_spread.simulation.noise import NoiseModel
+from dials_spread.simulation.random_compounds import Wishes, random_compound
+from dials_spread.simulation.structure_factors import structure_factors
 from dials_spread.simulation.structure_files import read_structure
+from dials_spread.versions import available_cores
+
+ROOT = Path(__file__).resolve().parents[1]
+L_CYSTEINE = [f"l_cysteine/{n}_integrated" for n in (20, 25, 30, 35)]
+OTHERS = (("glycine", 0.8), ("quartz", 0.7))
+"""Compounds for the split by compound, and resolution [Å] to which they are simulated."""
 
 
 def timed(title: str, function: Callable):
@@ -32,17 +64,17 @@ def timed(title: str, function: Callable):
     wall, own = time.perf_counter(), time.process_time()
     result = function()
     wall, own = time.perf_counter() - wall, time.process_time() - own
-    print(f"{title:58s}{wall:9.2f} s{own:9.2f} s", flush=True)
+    print(f"{title:64s}{wall:9.2f} s{own:9.2f} s of processors", flush=True)
     return result
 
 
-def main(n_crystals: int, d_min: float) -> None:
-    """Simulate, train, test, and apply."""
-    experiments, table = timed(
-        f"simulating {n_crystals} crystals to {d_min} Å",
+def simulated(name: str, n_crystals: int, d_min: float, seed: int):
+    """Simulate crystals with multiple scattering."""
+    return timed(
+        f"simulating {n_crystals} crystals of {name} to {d_min} Å",
         lambda: simulate_experiments(
-            read_structure("paracetamol"),
-            np.random.default_rng(3),
+            read_structure(name),
+            np.random.default_rng(seed),
             n_crystals=n_crystals,
             d_min=d_min,
             scan_width=50.0,
@@ -50,30 +82,229 @@ def main(n_crystals: int, d_min: float) -> None:
             noise=NoiseModel(extra_error=0.05),
         ),
     )
-    tables = [table.select(table["id"] == k) for k in range(n_crystals)]
-    half = n_crystals // 2
+
+
+def by_crystal(experiments, table) -> list:
+    """Give the table of each crystal."""
+    return [table.select(table["id"] == k) for k in range(len(experiments))]
+
+
+def show(training: Training) -> None:
+    """Print R1 of all splits and controls."""
+    validation = training.validation
+    print(f"  {'merged R1':14s}" + "".join(f"{'by ' + s:>26s}" for s in SPLITS))
+    for method in ("none", "model", "amplitudes", "resolution", "shuffled", "law"):
+        row = f"  {method:14s}"
+        for split in SPLITS:
+            score = validation.score(split, method)
+            told = score and f"{score.r1:.4f} (gain {score.gain:+.4f})"
+            row += f"{told or 'not run':>26s}"
+        print(row)
+    for split in SPLITS:
+        score = validation.score(split)
+        for one in score.compounds if score else ():
+            print(
+                f"  by {split}, {one.compound}: {one.r1 + one.gain:.4f} -> {one.r1:.4f}, "
+                f"n {one.n}, CC {one.cc:.3f}, log-likelihood {one.log_likelihood:.3f}, "
+                f"R_meas {one.r_meas:.3f}"
+            )
+    for split, found in validation.coverage.items():
+        if found is not None:
+            print(
+                f"  errors by {split}: {found.within_one:.3f} within one, "
+                f"{found.within_two:.3f} within two predicted standard deviations, "
+                f"n {found.n}"
+            )
+
+
+def protocol(sets: dict, options: argparse.Namespace) -> Training:
+    """Train on half of the crystals of paracetamol; then on three compounds."""
+    half, n = options.crystals // 2, options.crystals
+    sources, first = [], 0
+    for name, (experiments, table) in sets.items():
+        subject = get_subject(experiments, by_crystal(experiments, table))
+        numbers = np.arange(first, first + len(experiments))
+        sources.append(Source(subject, name, numbers))
+        first += len(experiments)
+    print(f"\nThe published protocol, train.crystals=0:{half} test.crystals={half}:{n}")
+    n_rows = len(sources[0].subject.observations)
     training = timed(
-        f"training and testing, {len(table)} observations",
-        lambda: train_on(
-            get_subject(experiments, tables),
-            "paracetamol",
-            crystals=(f"0:{half}", f"{half}:{n_crystals}"),
-        ),
+        f"training and testing, {n_rows} observations, all splits",
+        lambda: train_on(sources[:1], crystals=(f"0:{half}", f"{half}:{n}")),
     )
-    for score in training.validation.scores:
-        print(f"  {score.split:12s}{score.method:12s}R1 {score.r1:.4f}  n {score.n}")
+    show(training)
+    print("\nWith two other compounds, folds in all splits")
+    show(timed("training and testing", lambda: train_on(sources, keep=False)))
+    return training
+
+
+class Clock:
+    """Wall and processor seconds of whole runs of programs."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.best: dict[str, tuple[float, float]] = {}
+
+    def run(self, title: str, command: Sequence[str]) -> None:
+        """Run a program in a folder of its own, and keep its best times."""
+        folder = Path(tempfile.mkdtemp(dir=self.folder))
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        start = time.perf_counter()
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        wall = time.perf_counter() - start
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        shutil.rmtree(folder)
+        if done.returncode:
+            sys.exit(f"{title} failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+        own = sum(
+            getattr(after, k) - getattr(before, k) for k in ("ru_utime", "ru_stime")
+        )
+        old = self.best.get(title, (np.inf, np.inf))
+        self.best[title] = (min(old[0], wall), min(old[1], own))
+
+    def show(self, title: str) -> None:
+        """Print the best times of one program."""
+        wall, own = self.best[title]
+        print(f"  {title:62s}{wall:9.2f} s{own:9.2f} s of processors", flush=True)
+
+
+def program(name: str) -> str:
+    """Find a program beside this Python, or on PATH."""
+    beside = Path(sys.executable).with_name(name)
+    return str(beside) if beside.is_file() else name
+
+
+def cost_of(
+    title: str, files: Sequence[str], model: Sequence[str], options: argparse.Namespace
+) -> None:
+    """Compare whole runs on the same files."""
+    quiet = ["output.html=None"]
+    correct = [program("dials.ml_correct"), *files, *model, "force=True", *quiet]
+    runs = {
+        "dials.scale": [program("dials.scale"), *files, *quiet],
+        "dials.ml_correct": correct,
+        "dials.ml_correct -h (starting up)": [program("dials.ml_correct"), "-h"],
+    }
+    print(f"\n{title}")
     with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        experiments.as_file("a.expt")
-        table.as_file("a.refl")
-        logging.disable()
-        for _ in range(2):
-            timed("dials.ml_correct method=weights", lambda: run(ARGUMENTS))
-        os.chdir("/")
+        clock = Clock(Path(folder))
+        for _ in range(options.repeats):
+            for name, command in runs.items():
+                clock.run(name, command)
+    for name in runs:
+        clock.show(name)
+    (a, b), (c, d) = clock.best["dials.ml_correct"], clock.best["dials.scale"]
+    wall, own = 100 * a / c, 100 * b / d
+    print(f"  ratio: {wall:.1f} % by the clock, {own:.1f} % of processors", flush=True)
 
 
-ARGUMENTS = ["a.expt", "a.refl", "method=weights", "output.html=None"]
+def cost(data, training: Training | None, options: argparse.Namespace) -> None:
+    """Apply a model to measured X-rays and to the simulated set."""
+    with tempfile.TemporaryDirectory() as folder:
+        experiments, table = data
+        files = [f"{folder}/simulated.{ending}" for ending in ("expt", "refl")]
+        experiments.as_file(files[0])
+        table.as_file(files[1])
+        if options.model or SHIPPED.is_file():
+            told = options.model or "that comes with the package"
+            model = [f"model={Path(told).resolve()}"] if options.model else []
+        elif training is not None:
+            told, model = "trained by the protocol", [f"model={folder}/own.model"]
+            write_model(training.model, f"{folder}/own.model")
+        else:
+            told, model = "none: method=weights", ["method=weights"]
+        print(f"\nWhole runs, best of {options.repeats} in turns. Model: {told}")
+        stems = [options.data.resolve() / stem for stem in L_CYSTEINE]
+        if all(Path(f"{stem}.refl").is_file() for stem in stems):
+            measured = [f"{stem}.{e}" for stem in stems for e in ("expt", "refl")]
+            cost_of("l_cysteine, four sweeps, forced", measured, model, options)
+        else:
+            print(f"No l_cysteine in {options.data}")
+        n = len(experiments)
+        cost_of(f"{n} simulated crystals, {len(table)} rows", files, model, options)
+
+
+def many_observations(wanted: int, seed: int):
+    """Simulate crystals of a large cell until there are so many observations."""
+    rng = np.random.default_rng(seed)
+    wishes = Wishes(kind="organic", space_group="P 21 21 21", volume=(2450, 2500))
+    structure = random_compound(rng, wishes)
+
+    def crystals(n: int):
+        return simulate_experiments(
+            structure, rng, n_crystals=n, d_min=0.8, scan_width=60.0
+        )
+
+    some = len(crystals(2)[1])
+    n = max(2, int(np.ceil(1.1 * wanted / (some / 2))))
+    experiments, table = timed(f"simulating {n} crystals", lambda: crystals(n))
+    return structure, experiments, by_crystal(experiments, table)
+
+
+def speed(options: argparse.Namespace) -> None:
+    """Time the features of many observations, and training on them."""
+    print(f"\nSpeed, {available_cores()} cores")
+    structure, experiments, tables = many_observations(
+        options.observations, options.seed
+    )
+    observations = build_observations(experiments, tables)
+    keep = np.arange(min(options.observations, len(observations)))
+
+    def features():
+        measured = measure(observations, experiments, tables).select(keep)
+        prepared = prepare(measured)
+        return prepared, features_of(prepared)
+
+    # Compiled parts are loaded before the clock starts.
+    few = measure(observations, experiments, tables).select(np.arange(5000))
+    features_of(prepare(few))
+    told = f"{len(keep)} observations"
+    prepared, _ = timed(f"features of {told}, geometry included", features)
+    F = np.abs(structure_factors(structure, prepared.measured.unique_index))
+    compound, columns = describe_compound("random", prepared, F, "physical")
+    data = pool([compound], columns)
+    rows = np.ones(len(data.table), dtype=bool)
+    timed(
+        f"training on {told}, {len(columns)} features, 4 members",
+        lambda: train_model(data, {}, rows, options.seed, {}),
+    )
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parts = ("protocol", "cost", "speed")
+    parser.add_argument("parts", nargs="*", metavar="part", default=list(parts))
+    parser.add_argument("--crystals", type=int, default=200)
+    parser.add_argument("--d-min", type=float, default=1.0)
+    parser.add_argument("--observations", type=int, default=1_000_000)
+    parser.add_argument("--model", help="a model file; the shipped one by default")
+    folder = os.environ.get("DIALS_SPREAD_DATA", ROOT.parent / "shared" / "data")
+    parser.add_argument("--data", type=Path, default=Path(folder))
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=3)
+    options = parser.parse_args()
+    if not set(options.parts) <= set(parts):
+        parser.error(f"parts are {', '.join(parts)}")
+    return options
+
+
+def main() -> None:
+    """Run the parts that are wanted."""
+    options = arguments()
+    sets, training = {}, None
+    if {"protocol", "cost"} & set(options.parts):
+        more = (options.crystals, options.d_min, options.seed)
+        sets["paracetamol"] = simulated("paracetamol", *more)
+    if "protocol" in options.parts:
+        for name, d_min in OTHERS:
+            sets[name] = simulated(name, options.crystals, d_min, options.seed)
+        training = protocol(sets, options)
+    if "cost" in options.parts:
+        cost(sets["paracetamol"], training, options)
+    if "speed" in options.parts:
+        speed(options)
+
 
 if __name__ == "__main__":
-    given = sys.argv[1:]
-    main(int(given[0]) if given else 200, float(given[1]) if given[1:] else 1.0)
+    main()
