@@ -17,7 +17,6 @@ import re
 from pathlib import Path
 
 from cctbx import crystal, miller
-from iotbx.reflection_file_reader import any_reflection_file
 from libtbx.utils import Sorry
 
 from dials_spread.simulation.cif_files import read_cif
@@ -78,6 +77,9 @@ def read_list(
     Raises:
         ValueError: The file cannot be read, or has nothing to be taken.
     """
+    # Loading it takes longer than most of what is done without a list.
+    from iotbx.reflection_file_reader import any_reflection_file
+
     path = Path(filename)
     name = filename
     if path.suffix.lower() == ".hkl":

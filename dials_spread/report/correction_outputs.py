@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from dials.array_family import flex
 from dials.util.version import dials_version
@@ -33,7 +33,7 @@ from dials_spread.report.plots_correction import (
     shells_r1_plot,
 )
 from dials_spread.report.plots_crystals import CrystalDots, crystals_r1_plot
-from dials_spread.report.simulation_page import simulation_page
+from dials_spread.report.tables import Table
 
 logger = logging.getLogger("dials.spread.correction_outputs")
 
@@ -205,16 +205,34 @@ def write_correction(
     if output.json:
         contents[output.json] = write_json(document).encode("utf-8")
     if output.html:
-        page = simulation_page(
-            document,
-            "Correction for multiple scattering",
-            told,
-            tables,
-            correction_plots(result),
-        )
-        contents[output.html] = page.encode("utf-8")
+        title = "Correction for multiple scattering"
+        page = correction_page(document, title, told, tables, correction_plots(result))
+        contents[output.html] = page
     write_all(contents, output.log, log)
     return document
+
+
+def correction_page(
+    document: dict,
+    title: str,
+    summary: Sequence[str],
+    tables: Sequence[Table],
+    plots: Mapping[str, dict],
+) -> bytes:
+    """
+    Write the report.
+
+    Args:
+        document: The JSON document, for parameters and versions.
+        title: Of the page.
+        summary: Sentences for the top.
+        tables: Below them.
+        plots: By name.
+    """
+    # Loading plotly takes longer than correcting; not all runs want a page.
+    from dials_spread.report.simulation_page import simulation_page
+
+    return simulation_page(document, title, summary, tables, plots).encode("utf-8")
 
 
 def table_files(

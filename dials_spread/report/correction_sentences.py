@@ -17,7 +17,7 @@ from dials_spread.correction.changes import Change
 from dials_spread.correction.truth import Truth
 from dials_spread.correction.uncertainty import Coverage
 from dials_spread.report.labels import digits
-from dials_spread.report.simulation_page import Table
+from dials_spread.report.tables import Table
 
 MOST_CRYSTALS = 50
 """Rows of the table of crystals."""

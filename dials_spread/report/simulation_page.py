@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
-from tabulate import tabulate
 
 from dials_spread.report.labels import digits
 from dials_spread.report.page import (
@@ -25,25 +23,12 @@ from dials_spread.report.page import (
 from dials_spread.report.plots_charges import charges_plot
 from dials_spread.report.plots_simulation import explained_plot
 from dials_spread.report.sections import Section
+from dials_spread.report.tables import Table
 from dials_spread.simulation.charges import ChargeEffect
 from dials_spread.spread.explained import ExplainedSpread
 from dials_spread.thickness.results import MeasuredSimulation
 
 logger = logging.getLogger("dials.spread.simulation_page")
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table for the log and the page: title, header and rows of text."""
-
-    title: str
-    header: list[str]
-    rows: list[list[str]]
-
-    def as_text(self) -> str:
-        """For the log."""
-        table = tabulate(self.rows, self.header, tablefmt="rst", disable_numparse=True)
-        return f"{self.title}\n{table}"
 
 
 def crystals_table(result: MeasuredSimulation) -> Table:

@@ -14,6 +14,7 @@ from dials_spread.correction.training import Training
 from dials_spread.ml.store import model_bytes
 from dials_spread.report.correction_outputs import (
     correction_document,
+    correction_page,
     correction_plots,
     input_document,
     reference_document,
@@ -27,7 +28,6 @@ from dials_spread.report.correction_sentences import (
 )
 from dials_spread.report.document import Provenance, finite, write_json
 from dials_spread.report.plots_training import training_plots
-from dials_spread.report.simulation_page import simulation_page
 from dials_spread.report.training_sentences import (
     training_sentences,
     training_tables,
@@ -129,7 +129,7 @@ def write_training(
         contents[output.json] = write_json(document).encode("utf-8")
     if output.html:
         title = "A model of these data, and what it is worth"
-        page = simulation_page(document, title, told, tables, plots)
-        contents[output.html] = page.encode("utf-8")
+        page = correction_page(document, title, told, tables, plots)
+        contents[output.html] = page
     write_all(contents, output.log, log, verdict(training.validation))
     return document

@@ -18,7 +18,7 @@ from dials_spread.correction.validation import Validation
 from dials_spread.ml.splits import SPLITS
 from dials_spread.report.correction_sentences import coverage_sentence
 from dials_spread.report.labels import digits
-from dials_spread.report.simulation_page import Table
+from dials_spread.report.tables import Table
 
 METHODS = {
     "none": "no correction",
