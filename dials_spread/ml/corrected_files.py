@@ -108,17 +108,20 @@ def write_together(contents: Mapping[str, bytes]) -> None:
 
     Raises:
         OSError: One of them cannot be written, for instance because the disk is full;
-            the old files are as they were.
+            the old files are as they were. It names the file.
     """
     staged: dict[Path, Path] = {}
     try:
         for name, content in contents.items():
             path = Path(os.path.realpath(name))
-            if path.exists() and not path.is_file():
-                write_bytes(path, content)  # a device
-                continue
-            staged[path] = path.with_name(f".{path.name}.new")
-            write_bytes(staged[path], content)
+            try:
+                if path.exists() and not path.is_file():
+                    write_bytes(path, content)  # a device
+                    continue
+                staged[path] = path.with_name(f".{path.name}.new")
+                write_bytes(staged[path], content)
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(name)) from error
         for path, waiting in staged.items():
             os.replace(waiting, path)
     finally:
