@@ -31,6 +31,7 @@ from sklearn.utils.validation import (
     check_is_fitted,
     check_X_y,
 )
+from tqdm import tqdm
 
 from dials_spread.ml.boosting import BoostedTrees
 from dials_spread.ml.forest import Forest, forest_of
@@ -147,7 +148,10 @@ class CorrectionRegressor(RegressorMixin, BaseEstimator):
 
         # Each fit keeps to one thread, see BoostedTrees.
         with ThreadPoolExecutor(self.n_jobs or available_cores()) as pool:
-            self.members_ = list(pool.map(member, seen, seeds.tolist()))
+            fits = pool.map(member, seen, seeds.tolist())
+            # disable=None: silent where standard error is no terminal.
+            told = {"desc": "Members fitted", "leave": False, "disable": None}
+            self.members_ = list(tqdm(fits, total=len(seen), **told))
         self.n_groups_ = n_groups
         self.n_iter_ = max(m.n_iter_ for m in self.members_)
         told = np.stack([m.predict(X) for m in self.members_])
