@@ -69,7 +69,7 @@ def training_plots(training: Training) -> dict[str, dict]:
     plots = {"splits": _splits_plot(training.validation)}
     if training.by_crystal:
         plots["crystals_unseen"] = crystals_r1_plot(
-            _crystal_dots(training), "R1 of each crystal by a model of other crystals"
+            _crystal_dots(training), "R1 of crystals by a model of others"
         )
     errors = training.validation.errors
     if any(e.coverage is not None for e in errors.values()):
