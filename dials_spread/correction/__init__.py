@@ -7,8 +7,12 @@ Modules:
     changes: what a correction changed, and what equivalents say of it
     truth: R1 before and after, against a reference
     driver: the door, correct_intensities
-    learning: models trained on data with a reference
-    validation: what such a model is worth, by splits and controls
+    compounds: which data are of which reference
+    training: the door to models of these very data, train_on
+    learning: what a model can learn from data with references
+    validation, scores: what such a model is worth, by splits and controls
+    uncertainty, unseen_errors: how far corrected amplitudes are off
+    importance: what a model rests on
     tables: from factors to reflection tables, and back
 """
 
