@@ -33,9 +33,10 @@ from dials.array_family import flex  # noqa: E402
 from dxtbx.model.experiment_list import ExperimentListFactory  # noqa: E402
 
 from dials_spread.ml.features import features_of  # noqa: E402
+from dials_spread.ml.general import TreeModel  # noqa: E402
 from dials_spread.ml.measured import Measured, measure  # noqa: E402
 from dials_spread.ml.merging import prepare  # noqa: E402
-from dials_spread.ml.two_models import correct, fit_two_models  # noqa: E402
+from dials_spread.ml.two_models import average, fit_two_models  # noqa: E402
 from dials_spread.ml.weights import METHODS, estimate_amplitudes  # noqa: E402
 from dials_spread.observations import build_observations  # noqa: E402
 from dials_spread.rfactor.r1 import r_factors  # noqa: E402
@@ -189,10 +190,11 @@ def learn(sets, seed, folds=5):
         )
         for i in np.flatnonzero(fold == f):
             features, F, plain = sets[i]
-            corrected = correct(models, features)
+            corrected = TreeModel(models).correct(features)
+            averages = average(features, models.bias, models.scatter)
             root = np.sqrt(features.N)
-            average = np.maximum(corrected.averages.L_mb, 0) * root
-            ratios.append((r1(corrected.F, F) / plain, r1(average, F) / plain))
+            mean = np.maximum(averages.L_mb, 0) * root
+            ratios.append((r1(corrected.F, F) / plain, r1(mean, F) / plain))
             print(
                 f"  {i}: plain {plain:.4f}, model 1 alone {ratios[-1][1]:.3f}, "
                 f"both {ratios[-1][0]:.3f}",

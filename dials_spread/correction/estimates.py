@@ -20,7 +20,7 @@ import numpy as np
 import dials_spread.ml
 from dials_spread.correction.uncertainty import MEAN_OF_NORMAL, error_parts, law_from
 from dials_spread.ml.features import features_of
-from dials_spread.ml.general import correct_compound, unpack
+from dials_spread.ml.general import is_general, unpack
 from dials_spread.ml.grouping import group_means
 from dials_spread.ml.merging import Prepared
 from dials_spread.ml.published import PUBLISHED, published_features
@@ -115,15 +115,15 @@ def estimate(
     if model is None:
         F = estimate_amplitudes(prepared, "weights") * np.sqrt(prepared.N)
         return Estimate("weights", F, np.ones(len(prepared.intensity)))
-    if "bias" not in model.forests:
+    if not is_general(model):
         return _by_observation(prepared, model, nproc)
     general = unpack(model)
     features = features_of(prepared, nproc)
-    found = correct_compound(general, features)
+    found = general.correct(features)
     return Estimate(
         method="model",
         F=found.F,
-        relative=relative_factors(found.E, found.averages.bias, features.unique),
+        relative=relative_factors(found.E, found.bias, features.unique),
         error_F=found.error_F,
         sigma_F=found.error_F / MEAN_OF_NORMAL,
         predicted_r1=found.predicted_r1,

@@ -25,8 +25,8 @@ class FeatureSet:
     The features of one compound, and what a correction is applied to.
 
     Attributes:
-        observation: Shape (n, 31), float32, columns `observation_names`.
-        reflection: Shape (u, 47), float32, columns `reflection_names`.
+        observation: Shape (n, 34), float32, columns `observation_names`.
+        reflection: Shape (u, 52), float32, columns `reflection_names`.
         observation_names, reflection_names: See registry.
         unique: Shape (n,), the unique reflection of each observation.
         crystal: Shape (n,).

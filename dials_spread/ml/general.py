@@ -1,9 +1,12 @@
 """
-The general model: both models of two_models and one of the error, in one model file.
+The general model, for compounds that were never seen, in one model file.
+
+Two engines: the network over the set of observations (network), with a forest that says
+by how much an observation is off; and the two models of boosted trees (two_models), with
+one of the error. Both correct features into amplitudes with error bars.
 
 Functions:
     pack, unpack: to and from what a model file holds
-    correct_compound: corrected amplitudes with error bars, and the R1 to be expected
 """
 
 from __future__ import annotations
@@ -17,11 +20,13 @@ import numpy as np
 from dials_spread.ml.card import Card
 from dials_spread.ml.features import FeatureSet
 from dials_spread.ml.forest import Forest, forest_of
+from dials_spread.ml.network.inputs import OBSERVATION_INPUTS, REFLECTION_INPUTS
+from dials_spread.ml.network.predict import predict_mean
+from dials_spread.ml.network.shapes import Network
 from dials_spread.ml.registry import MODEL_1, REFLECTION_ALL, names
-from dials_spread.ml.store import Model, check_features
+from dials_spread.ml.store import Model, check_features, compare_features
 from dials_spread.ml.two_models import (
     AVERAGE_COLUMNS,
-    Averages,
     TwoModels,
     average,
     reflection_rows,
@@ -38,74 +43,127 @@ SMALLEST_ERROR = 0.01
 
 
 @dataclass(frozen=True)
-class GeneralModel:
-    """
-    What corrects a compound that was never seen.
-
-    Attributes:
-        models: Of observations and of reflections.
-        error: Regressor of the absolute error of corrected normalised amplitudes.
-    """
-
-    models: TwoModels
-    error: Any
-
-
-@dataclass(frozen=True)
 class Corrected:
     """
     A corrected compound.
 
     Attributes:
         E: Shape (u,), normalised amplitudes, not negative.
-        error: Shape (u,), expected absolute error of E.
+        error: Shape (u,), expected absolute error of E; nan where nothing says it.
         F: Shape (u,), E √N, on the scale of the merged intensities.
         error_F: Shape (u,).
-        averages: Of model 1.
+        bias: Shape (n,), by how much the amplitude of an observation is off, as far as
+            all but its own intensity tells.
         predicted_r1: R1 to be expected, Σ error_F / Σ F.
+        rows: Shape (u, columns), what the model of the error sees; None for networks.
     """
 
     E: np.ndarray
     error: np.ndarray
     F: np.ndarray
     error_F: np.ndarray
-    averages: Averages
+    bias: np.ndarray
     predicted_r1: float
+    rows: np.ndarray | None = None
 
 
-def correct_compound(general: GeneralModel, features: FeatureSet) -> Corrected:
-    """
-    Correct a compound.
-
-    Args:
-        general: The model.
-        features: Of the compound.
-    """
-    models = general.models
-    averages = average(features, models.bias, models.scatter)
-    rows = reflection_rows(features, averages)
-    E = np.maximum(averages.L_mb + models.correction.predict(rows), 0)
-    error = np.maximum(general.error.predict(rows), SMALLEST_ERROR)
+def _corrected(
+    features: FeatureSet,
+    E: np.ndarray,
+    error: np.ndarray,
+    bias: np.ndarray,
+    rows: np.ndarray | None = None,
+) -> Corrected:
     root_N = np.sqrt(features.N)
+    error = np.maximum(error, SMALLEST_ERROR)
+    total = np.sum(E * root_N)
     return Corrected(
         E=E,
         error=error,
         F=E * root_N,
         error_F=error * root_N,
-        averages=averages,
-        predicted_r1=float(np.sum(error * root_N) / np.sum(E * root_N)),
+        bias=bias,
+        predicted_r1=float(np.sum(error * root_N) / total) if total > 0 else np.nan,
+        rows=rows,
     )
 
 
-def pack(general: GeneralModel, card: Card, settings: Mapping[str, float]) -> Model:
+@dataclass(frozen=True)
+class TreeModel:
     """
-    Turn fitted regressors into what a model file holds.
+    Two models of boosted trees.
+
+    Attributes:
+        models: Of observations and of reflections.
+        error: Regressor of the absolute error of corrected normalised amplitudes; None
+            where there is none yet.
+    """
+
+    models: TwoModels
+    error: Any = None
+
+    def correct(self, features: FeatureSet) -> Corrected:
+        """
+        Correct a compound.
+
+        Args:
+            features: Of the compound.
+        """
+        models = self.models
+        averages = average(features, models.bias, models.scatter)
+        rows = reflection_rows(features, averages)
+        E = np.maximum(averages.L_mb + models.correction.predict(rows), 0)
+        error = np.full(len(E), np.nan)
+        if self.error is not None:
+            error = self.error.predict(rows)
+        return _corrected(features, E, error, averages.bias, rows)
+
+
+@dataclass(frozen=True)
+class SetModel:
+    """
+    The mean of some networks.
+
+    Attributes:
+        networks: Trained on the same compounds from different seeds.
+        bias: Regressor of how much an observation is off; it does not see the
+            observation's own intensity. None where it is not needed.
+        error_scale: Factor of the networks' expected errors, found out of fold.
+    """
+
+    networks: tuple[Network, ...]
+    bias: Any = None
+    error_scale: float = 1.0
+
+    def correct(self, features: FeatureSet) -> Corrected:
+        """
+        Correct a compound.
+
+        Args:
+            features: Of the compound.
+        """
+        found = predict_mean(self.networks, features)
+        bias = np.zeros(len(features.unique))
+        if self.bias is not None:
+            bias = np.asarray(self.bias.predict(features.observation), dtype=float)
+        return _corrected(features, found.E, self.error_scale * found.error, bias)
+
+
+GeneralModel = TreeModel | SetModel
+
+
+def pack(general: GeneralModel, card: Card) -> Model:
+    """
+    Turn a fitted model into what a model file holds.
 
     Args:
-        general: Of scikit-learn's HistGradientBoostingRegressors.
+        general: Its regressors are scikit-learn's HistGradientBoostingRegressors.
         card: What the file says of itself.
-        settings: Numbers that go with it.
     """
+    if isinstance(general, SetModel):
+        forests = {"bias": forest_of(general.bias, names(MODEL_1))}
+        settings = {"error_scale": float(general.error_scale)}
+        return Model(card, forests, settings, networks=general.networks)
     models = general.models
     forests = {
         "bias": forest_of(models.bias, names(MODEL_1)),
@@ -113,7 +171,12 @@ def pack(general: GeneralModel, card: Card, settings: Mapping[str, float]) -> Mo
         "correction": forest_of(models.correction, REFLECTION_COLUMNS),
         "error": forest_of(general.error, REFLECTION_COLUMNS),
     }
-    return Model(card, forests, dict(settings))
+    return Model(card, forests)
+
+
+def is_general(model: Model) -> bool:
+    """Whether a model file holds a general model, rather than one of a user's data."""
+    return bool(model.networks) or "scatter" in model.forests
 
 
 def unpack(model: Model) -> GeneralModel:
@@ -126,10 +189,17 @@ def unpack(model: Model) -> GeneralModel:
     Raises:
         ValueError: A part is missing, or was made for other features; they are named.
     """
+    forests: Mapping[str, Forest] = model.forests
+    if model.networks:
+        check_features(model, "bias", names(MODEL_1))
+        for network in model.networks:
+            compare_features(network.observation_names, OBSERVATION_INPUTS)
+            compare_features(network.reflection_names, REFLECTION_INPUTS)
+        scale = min(max(float(model.settings.get("error_scale", 1.0)), 0.01), 100.0)
+        return SetModel(model.networks, forests["bias"], scale)
     for part in OBSERVATION_PARTS:
         check_features(model, part, names(MODEL_1))
     for part in REFLECTION_PARTS:
         check_features(model, part, REFLECTION_COLUMNS)
-    forests: Mapping[str, Forest] = model.forests
     two = TwoModels(forests["bias"], forests["scatter"], forests["correction"])
-    return GeneralModel(two, forests["error"])
+    return TreeModel(two, forests["error"])

@@ -4,6 +4,7 @@ Sums, means and quantiles of many groups of numbers, elements in any order.
 Functions:
     group_sums, group_means, group_spreads
     group_quantiles: several at once
+    group_slopes: of one number against another within each group
     means_of_others: of each element's group without itself
 """
 
@@ -94,6 +95,27 @@ def group_quantiles(
         below, above = x[first + low], x[first + high]
         result[row, filled] = below + (place - low) * (above - below)
     return result
+
+
+def group_slopes(
+    x: np.ndarray, y: np.ndarray, group: np.ndarray, n_groups: int, ridge: float
+) -> np.ndarray:
+    """
+    Give the slope of y against x within each group.
+
+    Args:
+        x, y: Shape (m,).
+        group: Shape (m,), int.
+        n_groups: Number of groups.
+        ridge: Added to the sum of squares of x: slopes that little speaks for are
+            drawn to zero.
+
+    Returns:
+        Shape (n_groups,); 0 where x does not vary.
+    """
+    dx = x - group_means(x, group, n_groups)[group]
+    squares = group_sums(dx**2, group, n_groups)
+    return group_sums(dx * y, group, n_groups) / (squares + ridge)
 
 
 def means_of_others(x: np.ndarray, group: np.ndarray, n_groups: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dials_spread.ml.coupling import couplings
-from dials_spread.ml.grouping import group_means, group_sums
+from dials_spread.ml.grouping import group_means, group_sums, means_of_others
 from dials_spread.ml.interaction import Interaction, fit_interaction
 from dials_spread.ml.lattice import Lattice, build_lattice
 from dials_spread.ml.lorentz import preferred_exponent
@@ -42,7 +42,9 @@ class Prepared:
         E_k: Shape (u,), of merged intensities.
         interaction: Its strength.
         lattice: Amplitudes at all lattice points.
-        coupling: Shape (n, 6), of each observation.
+        others: Shape (n,), mean E_i of the reflection's other observations; nan where
+            there is none.
+        coupling: Shape (n, 9), of each observation.
         r_meas: Agreement after scaling; nan where nothing was measured twice.
     """
 
@@ -58,6 +60,7 @@ class Prepared:
     E_k: np.ndarray
     interaction: Interaction
     lattice: Lattice
+    others: np.ndarray
     coupling: np.ndarray
     r_meas: float
 
@@ -118,6 +121,10 @@ def prepare(measured: Measured, nproc: int | None = None) -> Prepared:
     )
     E_k = merged_amplitudes(merged, normalisation.N)
     lattice = build_lattice(measured, E_k, interaction)
+    E_i = observed_amplitudes(intensity, normalisation.N[unique])
+    others = means_of_others(E_i, unique, n_unique)
+    # Of a lone observation nothing else is known than the mean of all.
+    E_h = np.where(np.isnan(others), 1.0, others)
     return Prepared(
         measured=measured,
         scales=scales,
@@ -127,10 +134,11 @@ def prepare(measured: Measured, nproc: int | None = None) -> Prepared:
         merged=merged,
         merged_sigma=np.sqrt(group_sums(sigma**2, unique, n_unique)) / n,
         normalisation=normalisation,
-        E_i=observed_amplitudes(intensity, normalisation.N[unique]),
+        E_i=E_i,
         E_k=E_k,
         interaction=interaction,
         lattice=lattice,
-        coupling=couplings(measured, lattice, interaction, nproc),
+        others=others,
+        coupling=couplings(measured, lattice, interaction, E_h, nproc),
         r_meas=r_meas(intensity, unique, n_unique)[0],
     )

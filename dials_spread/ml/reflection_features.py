@@ -12,8 +12,8 @@ import numpy as np
 from dials_spread.ml.grouping import (
     group_means,
     group_quantiles,
+    group_slopes,
     group_spreads,
-    means_of_others,
 )
 from dials_spread.ml.merging import Prepared
 from dials_spread.ml.neighbours import neighbour_features
@@ -27,6 +27,9 @@ OBSERVATION_COLUMNS = (
     "strongest_path",
     "excited",
     "excited_to_h",
+    "signed_3",
+    "signed_10",
+    "signed_30",
     "noise",
     "rate",
     "ln_n",
@@ -53,7 +56,12 @@ REFLECTION_COLUMNS = (
     "strongest_path_mean",
     "excited_mean",
     "excited_to_h_mean",
+    "signed_3_mean",
+    "signed_10_mean",
+    "signed_30_mean",
     "coupling_10_least",
+    "coupling_slope",
+    "signed_slope",
     "ln_n",
     "noise",
     "shell",
@@ -66,6 +74,9 @@ REFLECTION_COLUMNS = (
     "double_index",
     "half_index",
 )
+
+SLOPE_RIDGE = 0.1
+"""Drawn to zero are slopes where couplings vary by less than about its root."""
 
 SHELL_WIDTH = 0.1
 """Width of a resolution shell [Å⁻¹]."""
@@ -96,13 +107,13 @@ def observation_features(prepared: Prepared) -> np.ndarray:
         prepared: A compound of n observations.
 
     Returns:
-        Shape (n, 13), in the order of OBSERVATION_COLUMNS; nan where an observation is
+        Shape (n, 16), in the order of OBSERVATION_COLUMNS; nan where an observation is
         the only one of its reflection, or the crystal did not rotate.
     """
     measured = prepared.measured
-    unique, n_unique = measured.unique, measured.n_unique
+    unique = measured.unique
     columns = [
-        means_of_others(prepared.E_i, unique, n_unique),
+        prepared.others,
         *prepared.coupling.T,
         prepared.sigma / prepared.N[unique],
         measured.rate,
@@ -126,7 +137,7 @@ def reflection_features(
         nproc: Threads; all cores by default.
 
     Returns:
-        Shape (u, 29), in the order of REFLECTION_COLUMNS.
+        Shape (u, 34), in the order of REFLECTION_COLUMNS.
     """
     measured, a = prepared.measured, prepared.E_i
     unique, n = measured.unique, measured.n_unique
@@ -145,6 +156,8 @@ def reflection_features(
         *(group_means(a, unique, n, w) for w in weights),
         *(group_means(column, unique, n) for column in o.T),
         group_quantiles(o[:, 1], unique, n, [0])[0],
+        group_slopes(o[:, 1], a, unique, n, SLOPE_RIDGE),
+        group_slopes(o[:, 8], a, unique, n, SLOPE_RIDGE),
         np.log(prepared.n),
         prepared.merged_sigma / prepared.N,
         shells(measured.d_star_sq),

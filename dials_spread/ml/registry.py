@@ -46,6 +46,9 @@ coupling_30 | 1 | √Σ q/(t + 0.3²) over U_rms | the same where everything nea
 strongest_path | 1 | √max q/(t + 0.1²) over U_rms | one strong detour interferes, many average out
 excited | 1 | √Σ U_g² exp(-(s/0.003)²) over U_rms | how much leaves the beam into other reflections
 excited_to_h | 1 | √Σ U_{h-g}² exp(-(s/0.003)²) over U_rms | how much of it could be scattered into h
+signed_3 | 1 | Σ ⟨cos⟩ U_g U_{h-g} x/(x² + 0.03²) over U_rms | interference of detours of known phase with the direct way: has a sign
+signed_10 | 1 | the same with 0.1 | the same for middle thickness
+signed_30 | 1 | the same with 0.3 | the same for thick crystals, and for beams far from the sphere
 noise | 1 | σ(I) over the expected intensity | noise widens the scatter, and biases roots
 rate | 1/Å/rad | speed of the excitation error with the rotation | what is excited together with h changes slowly or fast while h is
 ln_n | 1 | logarithm of the number of observations | how good the mean of the others is
@@ -96,7 +99,12 @@ coupling_30_mean | 1 | mean of coupling_30 | the same
 strongest_path_mean | 1 | mean of strongest_path | the same
 excited_mean | 1 | mean of excited | the same
 excited_to_h_mean | 1 | mean of excited_to_h | the same
+signed_3_mean | 1 | mean of signed_3 | interference that no orientation avoids
+signed_10_mean | 1 | mean of signed_10 | the same
+signed_30_mean | 1 | mean of signed_30 | the same
 coupling_10_least | 1 | least coupling_10 | how good the best observation is
+coupling_slope | 1 | slope of amplitudes against coupling_10, drawn to 0 | what coupling does to this very reflection
+signed_slope | 1 | slope against signed_30, drawn to 0 | whether detours interfere as their likely phases say
 ln_n | 1 | logarithm of the number of observations | how far averages are to be believed
 noise | 1 | σ of the merged over the expected intensity | how far E_k is to be believed
 shell | 1/Å | middle of the resolution shell, 0.1 1/Å wide | dynamical scattering depends on resolution

@@ -6,12 +6,13 @@ Layout, integers little-endian::
     "dials_spread model 1\\n"
     8 bytes     length of the header
     header      JSON: the card, settings, and the sizes of what follows
-    payload     zlib of the forests' arrays (ml/forest_bytes.py)
+    payload     zlib of the arrays of forests (ml/forest_bytes.py) and networks
     32 bytes    SHA-256 of everything before
 
 The checksum tells of damage, not of intent: whoever writes a file can compute it. So
 nothing in a file is believed. Sizes are bounded before memory is taken for them, and
-every number that is used as a place is checked (`ml/forest_bytes.py`).
+every number that is used as a place is checked (`ml/forest_bytes.py`). Networks are
+float32 arrays whose shapes follow from their layers (`ml/network/shapes.py`).
 
 Functions:
     write_model, read_model, model_bytes
@@ -22,7 +23,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
@@ -32,11 +32,22 @@ from pathlib import Path
 from dials_spread.ml.card import Card, card_from, check_plain
 from dials_spread.ml.forest import Forest
 from dials_spread.ml.forest_bytes import (
-    MAX_FEATURES,
     check_sizes,
     forest_from_bytes,
     forest_to_bytes,
     n_bytes,
+)
+from dials_spread.ml.network.network_bytes import (
+    network_from_bytes,
+    network_n_bytes,
+    network_to_bytes,
+)
+from dials_spread.ml.network.shapes import Network, check_network
+from dials_spread.ml.store_header import (
+    SIZES,
+    forest_sizes,
+    network_layout,
+    read_header,
 )
 from dials_spread.output_files import write_bytes
 
@@ -48,8 +59,7 @@ MAX_FILE = 2**26
 MAX_HEADER = 2**21
 """Bytes of a header."""
 
-_SIZES = ("trees", "nodes", "thresholds")
-_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$")
+MAX_NETWORKS = 20
 
 
 @dataclass(frozen=True)
@@ -60,6 +70,7 @@ class Model:
     Attributes:
         card: What the model is.
         forests: By name; each knows its features.
+        networks: Whose mean is taken; there may be none.
         settings: Numbers by name, for whoever uses the forests.
         checksum: SHA-256 of the file; empty before it is written.
     """
@@ -68,6 +79,7 @@ class Model:
     forests: Mapping[str, Forest]
     settings: Mapping[str, float] = field(default_factory=dict)
     checksum: str = ""
+    networks: tuple[Network, ...] = ()
 
 
 def check_features(model: Model, forest: str, names: Sequence[str]) -> None:
@@ -85,8 +97,21 @@ def check_features(model: Model, forest: str, names: Sequence[str]) -> None:
     if forest not in model.forests:
         found = ", ".join(model.forests)
         raise ValueError(f"The model has no part called {forest}; it has: {found}")
-    wanted = model.forests[forest].feature_names
-    if tuple(names) == wanted:
+    compare_features(model.forests[forest].feature_names, names)
+
+
+def compare_features(wanted: Sequence[str], names: Sequence[str]) -> None:
+    """
+    Check that features are those that are wanted, in their order.
+
+    Args:
+        wanted: By a part of a model.
+        names: At hand.
+
+    Raises:
+        ValueError: They are not; those that differ are named.
+    """
+    if tuple(names) == tuple(wanted):
         return
     told = [
         f"{title}: {', '.join(some)}"
@@ -173,13 +198,24 @@ def _pack(model: Model) -> bytes:
                 "name": name,
                 "features": list(forest.feature_names),
                 "baseline": forest.baseline,
-                **dict(zip(_SIZES, sizes)),
+                **dict(zip(SIZES, sizes)),
             }
         )
+    for network in model.networks:
+        check_network(network)
+        parts.append(network_to_bytes(network))
     header = {
         "card": model.card.as_dict(),
         "settings": dict(model.settings),
         "forests": told,
+        "networks": [
+            {
+                "width": network.width,
+                "observation": list(network.observation_names),
+                "reflection": list(network.reflection_names),
+            }
+            for network in model.networks
+        ],
     }
     check_plain(header, "header")
     text = json.dumps(header, allow_nan=False, sort_keys=True).encode("utf-8")
@@ -200,10 +236,14 @@ def _unpack(content: bytes) -> Model:
     (length,) = struct.unpack("<Q", content[len(MAGIC) : start])
     if length > min(MAX_HEADER, len(content) - start - 32):
         raise ValueError(f"a header of {length} bytes does not fit")
-    header = _read_header(content[start : start + length])
-    sizes = [_forest_sizes(told) for told in header["forests"]]
+    header = read_header(content[start : start + length])
+    sizes = [forest_sizes(told) for told in header["forests"]]
     check_sizes(sizes)
+    layouts = [network_layout(told) for told in header["networks"]]
+    if len(layouts) > MAX_NETWORKS:
+        raise ValueError(f"{len(layouts)} networks are too many")
     wanted = sum(n_bytes(*some) for some in sizes)
+    wanted += sum(network_n_bytes(*layout) for layout in layouts)
     payload = _inflate(content[start + length : -32], wanted)
     forests, at = {}, 0
     for told, some in zip(header["forests"], sizes):
@@ -213,46 +253,13 @@ def _unpack(content: bytes) -> Model:
         at += n_bytes(*some)
     if len(forests) != len(sizes) or not forests:
         raise ValueError("its parts have no names of their own")
+    networks = []
+    for layout in layouts:
+        networks.append(network_from_bytes(payload, at, *layout))
+        at += network_n_bytes(*layout)
     card = card_from(header["card"])
-    return Model(card, forests, header["settings"], content[-32:].hex())
-
-
-def _read_header(text: bytes) -> dict:
-    """Read the header, and check everything but the card's own structure."""
-    try:
-        header = json.loads(text.decode("utf-8"))
-    except (ValueError, RecursionError):
-        raise ValueError("its header is not JSON") from None
-    check_plain(header, "header")
-    kinds = {"card": dict, "settings": dict, "forests": list}
-    if not isinstance(header, dict) or {k: type(header[k]) for k in header} != kinds:
-        raise ValueError("its header lacks parts or has other ones")
-    for name, value in header["settings"].items():
-        if not _NAME.match(name) or type(value) not in (int, float):
-            raise ValueError(f"the setting {name[:80]} is no number")
-    return header
-
-
-def _forest_sizes(told: object) -> tuple[int, int, int]:
-    """Check what the header says of one forest; give its sizes."""
-    keys = {"name", "features", "baseline", *_SIZES}
-    if not isinstance(told, dict) or set(told) != keys:
-        raise ValueError("its header lacks what describes the trees")
-    names = told["features"]
-    if (
-        not isinstance(names, list)
-        or not 0 < len(names) <= MAX_FEATURES
-        or not all(isinstance(n, str) and _NAME.match(n) for n in names)
-        or len(set(names)) != len(names)
-    ):
-        raise ValueError("the names of its features are missing or odd")
-    if not isinstance(told["name"], str) or not _NAME.match(told["name"]):
-        raise ValueError("a part has no name")
-    if type(told["baseline"]) not in (int, float) or abs(told["baseline"]) > 1e9:
-        raise ValueError("a baseline is no number in range")
-    if any(type(told[key]) is not int for key in _SIZES):
-        raise ValueError("a size is no integer")
-    return told["trees"], told["nodes"], told["thresholds"]
+    checksum = content[-32:].hex()
+    return Model(card, forests, header["settings"], checksum, tuple(networks))
 
 
 def _inflate(packed: bytes, wanted: int) -> bytes:

@@ -18,33 +18,50 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from dials_spread.ml.boosting import BoostedTrees
 from dials_spread.ml.card import Card
 from dials_spread.ml.card import TrainingSet as CardSet
-from dials_spread.ml.general import GeneralModel, pack
+from dials_spread.ml.general import GeneralModel, SetModel, TreeModel, pack
+from dials_spread.ml.network.fit import torch_or_explain
 from dials_spread.ml.registry import MODEL_1, REFLECTION_ALL
 from dials_spread.ml.store import write_model
-from dials_spread.ml.training.compounds import VOLUMES, Store, store_compound
-from dials_spread.ml.training.errors import fit_error
-from dials_spread.ml.training.gather import TrainingSet, gather_compound
-from dials_spread.ml.training.out_of_fold import (
-    METHODS,
-    Assessed,
-    fit,
-    out_of_fold,
-    summary,
+from dials_spread.ml.training.compounds import (
+    RICH_SEED,
+    VOLUMES,
+    Store,
+    store_compound,
 )
-from dials_spread.ml.two_models import default_regressor
+from dials_spread.ml.training.engines import (
+    ENGINES,
+    Work,
+    read_sets,
+    regressors,
+    run_part,
+)
+from dials_spread.ml.training.errors import error_scale, fit_error, judge
+from dials_spread.ml.training.gather import TrainingSet, gather_counts
+from dials_spread.ml.training.out_of_fold import METHODS, Assessed, summary
 from dials_spread.simulation.driver import Resources, run_tasks
 
 logger = logging.getLogger("dials.spread.train")
 
 FOLDS = 5
+
+MULTIPLICITIES = (
+    ("multiplicity below 3", 0.0, 3.0),
+    ("multiplicity 3 to 12", 3.0, 12.0),
+    ("multiplicity from 12", 12.0, np.inf),
+)
+
+TOLD = (
+    *("compounds", "rich", "first", "seed", "volumes", "engine", "networks"),
+    *("trees", "epochs", "width"),
+)
+"""Arguments that go into the card."""
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
@@ -56,6 +73,11 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--compounds", type=int, default=400)
     parser.add_argument("--first", type=int, default=0, help="seed of the first")
     parser.add_argument("--seed", type=int, default=0, help="of folds and fits")
+    parser.add_argument("--rich", type=int, default=0, help="more, of 12-24 crystals")
+    parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0])
+    parser.add_argument("--networks", type=int, default=2, help="that are averaged")
+    parser.add_argument("--epochs", type=int, default=14, help="of a network")
+    parser.add_argument("--width", type=int, default=64, help="of its layers")
     parser.add_argument("--trees", type=int, default=200, help="of each forest")
     parser.add_argument("--volumes", type=float, nargs=2, default=VOLUMES)
     parser.add_argument("--nproc", type=int, default=None)
@@ -67,68 +89,80 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     return chosen
 
 
-def load_sets(store: Store, seeds: Sequence[int], resources: Resources):
+def prepare_sets(work: Work, volumes: Sequence[float], resources: Resources) -> None:
     """
-    Simulate what is missing, and give the training sets of all compounds.
+    Simulate what is missing, and make features of it.
 
     Args:
-        store: Where compounds are.
-        seeds: Of the compounds.
+        work: Folder and seeds.
+        volumes: Limits of the volume of the cell [Å³].
         resources: Where to simulate.
     """
-    done = run_tasks(store_compound, store, seeds, resources)
+    store = Store(work.folder, tuple(volumes))
+    done = run_tasks(store_compound, store, work.seeds, resources)
     logger.info("%d of %d compounds could be simulated.", sum(done), len(done))
-    folder = store.folder
-    return [
-        s for lot in run_tasks(gather_compound, folder, seeds, resources) for s in lot
-    ]
-
-
-def regressors(trees: int) -> Callable[[str, int], BoostedTrees]:
-    """
-    Give what makes unfitted regressors from a loss and a seed.
-
-    Args:
-        trees: Of each forest.
-    """
-
-    def make(loss: str, seed: int) -> BoostedTrees:
-        return default_regressor(loss, seed).set_params(max_iter=trees)
-
-    return make
+    run_tasks(gather_counts, work.folder, work.seeds, resources)
 
 
 def train(
-    sets: Sequence[TrainingSet], seed: int, trees: int = 200
+    work: Work, n_networks: int, resources: Resources
 ) -> tuple[GeneralModel, list[Assessed], dict]:
     """
     Assess out of fold, and fit the model to all.
 
     Args:
-        sets: Of all compounds.
-        seed: Of folds and fits.
-        trees: Of each forest.
+        work: What is to be fitted, and how.
+        n_networks: That are averaged.
+        resources: Where to fit.
 
     Returns:
         The model, what came out of fold, and the figures for the card.
     """
-    make = regressors(trees)
-    assessed = out_of_fold(sets, FOLDS, seed, make)
+    if work.engine == "network":
+        torch_or_explain()
+        last = [("bias", 0), *(("network", k) for k in range(n_networks))]
+    else:
+        last = [("trees", 0)]
+    tasks = [*(("fold", k) for k in range(work.n_folds)), *last]
+    done = run_tasks(run_part, work, tasks, resources)
+    assessed = [a for lot in done[: work.n_folds] for a in lot]
+    general, how_well = _complete(work, done[work.n_folds :], assessed)
+    return general, assessed, {**figures_of(assessed), "predicted R1": how_well}
+
+
+def _complete(
+    work: Work, parts: Sequence, assessed: Sequence[Assessed]
+) -> tuple[GeneralModel, dict]:
+    """Put the parts together with what tells of errors; and how well it does."""
+    if work.engine == "network":
+        bias, *networks = parts
+        scale = error_scale(assessed)
+        return SetModel(tuple(networks), bias, scale), judge(assessed, scale)
+    error, told = fit_error(assessed, work.n_folds, work.seed, regressors(work.trees))
+    return TreeModel(parts[0], error), judge(told)
+
+
+def figures_of(assessed: Sequence[Assessed]) -> dict:
+    """
+    Sum up what came out of fold.
+
+    Args:
+        assessed: All sets.
+    """
     outcomes = [a.outcome for a in assessed]
-    error, how_well = fit_error(assessed, FOLDS, seed, make)
-    general = GeneralModel(fit(sets, seed, make), error)
-    figures = {
+    selections = {
+        f"stratum {k}": [o for o in outcomes if o.stratum == k]
+        for k in sorted({o.stratum for o in outcomes})
+    }
+    for title, low, high in MULTIPLICITIES:
+        some = [o for o in outcomes if low <= o.multiplicity < high]
+        if some:
+            selections[title] = some
+    return {
         "R1 before, geometric mean": _geometric([o.before for o in outcomes]),
         **{f"out of fold, {method}": summary(outcomes, method) for method in METHODS},
-        **{
-            f"out of fold, model, stratum {k}": summary(
-                [o for o in outcomes if o.stratum == k]
-            )
-            for k in sorted({o.stratum for o in outcomes})
-        },
-        "predicted R1": how_well,
+        **{f"out of fold, model, {k}": summary(v) for k, v in selections.items()},
     }
-    return general, assessed, figures
 
 
 def _geometric(values: Sequence[float]) -> float:
@@ -187,19 +221,26 @@ def run(chosen: argparse.Namespace) -> None:
         ValueError: Too few compounds gave data that can be corrected.
     """
     Path(chosen.folder).mkdir(parents=True, exist_ok=True)
-    store = Store(str(chosen.folder), tuple(chosen.volumes))
-    seeds = range(chosen.first, chosen.first + chosen.compounds)
-    resources = Resources(chosen.nproc, chosen.scheduler, progress=True)
-    sets = load_sets(store, seeds, resources)
-    general, _, figures = train(sets, chosen.seed, chosen.trees)
-    logger.info(json.dumps(figures, indent=1))
-    how = {
-        k: getattr(chosen, k)
-        for k in ("compounds", "first", "seed", "trees", "volumes")
-    }
-    checksum = write_model(
-        pack(general, make_card(sets, figures, how), {}), chosen.output
+    work = Work(
+        folder=str(chosen.folder),
+        seeds=(
+            *range(chosen.first, chosen.first + chosen.compounds),
+            *range(RICH_SEED, RICH_SEED + chosen.rich),
+        ),
+        engine=chosen.engine,
+        n_folds=FOLDS,
+        seed=chosen.seed,
+        trees=chosen.trees,
+        epochs=chosen.epochs,
+        width=chosen.width,
     )
+    resources = Resources(chosen.nproc, chosen.scheduler, progress=True)
+    prepare_sets(work, chosen.volumes, resources)
+    general, _, figures = train(work, chosen.networks, resources)
+    logger.info(json.dumps(figures, indent=1))
+    how = {k: v for k, v in vars(chosen).items() if k in TOLD}
+    card = make_card(read_sets(work), figures, how)
+    checksum = write_model(pack(general, card), chosen.output)
     logger.info("Wrote %s (SHA-256 %s)", chosen.output, checksum)
 
 

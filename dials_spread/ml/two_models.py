@@ -13,7 +13,7 @@ Any regressors with scikit-learn's fit and predict will do.
 Functions:
     target_amplitudes: what is to be reached
     fit_two_models: from compounds with known amplitudes
-    correct: a compound with two models
+    average, reflection_rows: what model 2 sees
 """
 
 from __future__ import annotations
@@ -26,11 +26,14 @@ import numpy as np
 
 from dials_spread.ml.boosting import BoostedTrees
 from dials_spread.ml.features import FeatureSet
-from dials_spread.ml.grouping import group_means, group_sums
+from dials_spread.ml.grouping import group_means, group_slopes, group_sums
 from dials_spread.rfactor.r1 import best_scales
 
 SMALLEST_DEVIATION = 0.02
 """Deviations of amplitudes below it are taken as this: the logarithm has no bottom."""
+
+SLOPE_RIDGE = 0.02
+"""Drawn to zero are slopes where biases vary by less than about its root."""
 
 AVERAGE_COLUMNS = (
     "L_mb",
@@ -39,6 +42,8 @@ AVERAGE_COLUMNS = (
     "expected_error",
     "weighted_spread",
     "L_mb_less_E_k",
+    "bias_slope",
+    "compound_bias_slope",
 )
 """Columns that model 2 sees beside the features of reflections."""
 
@@ -65,7 +70,7 @@ class Averages:
     Observations averaged with model 1.
 
     Attributes:
-        table: Shape (u, 6), columns AVERAGE_COLUMNS.
+        table: Shape (u, 8), columns AVERAGE_COLUMNS.
         bias: Shape (n,), what model 1 takes off each amplitude.
         ln_scatter: Shape (n,).
     """
@@ -78,22 +83,6 @@ class Averages:
     def L_mb(self) -> np.ndarray:
         """Shape (u,), averages of E_i - b with weights exp(-2 ln scatter)."""
         return self.table[:, 0]
-
-
-@dataclass(frozen=True)
-class Correction:
-    """
-    Corrected amplitudes of a compound.
-
-    Attributes:
-        E: Shape (u,), not negative.
-        F: Shape (u,), E √N, on the scale of the merged intensities.
-        averages: Of model 1.
-    """
-
-    E: np.ndarray
-    F: np.ndarray
-    averages: Averages
 
 
 def default_regressor(
@@ -202,12 +191,26 @@ def average(features: FeatureSet, bias: Any, scatter: Any) -> Averages:
         1 / np.sqrt(group_sums(weight, unique, n)),
         np.sqrt(group_means(rest**2, unique, n, weight)),
         L_mb - features.E_k,
+        group_slopes(b, features.E_i, unique, n, SLOPE_RIDGE),
+        np.full(n, _common_slope(b, features.E_i, unique, n)),
     ]
     return Averages(np.stack(table, axis=1), b, ln_scatter)
 
 
+def _common_slope(
+    b: np.ndarray, E_i: np.ndarray, unique: np.ndarray, n_unique: int
+) -> float:
+    """
+    Give the slope of amplitudes against their predicted bias within all reflections.
+
+    It is 1 where the prediction is right, and says so without the true amplitudes.
+    """
+    db = b - group_means(b, unique, n_unique)[unique]
+    return float(np.sum(db * E_i) / max(np.sum(db**2), 1e-9))
+
+
 def reflection_rows(features: FeatureSet, averages: Averages) -> np.ndarray:
-    """Give what model 2 sees of each unique reflection, shape (u, 53), float32."""
+    """Give what model 2 sees of each unique reflection, shape (u, 60), float32."""
     return np.hstack([features.reflection, averages.table.astype(np.float32)])
 
 
@@ -277,20 +280,3 @@ def fit_two_models(
     correction.fit(rows[known], missing[known])
     bias, scatter = fit_observation_models(sets, targets, make_regressor, rng)
     return TwoModels(bias, scatter, correction)
-
-
-def correct(models: TwoModels, features: FeatureSet) -> Correction:
-    """
-    Correct the amplitudes of a compound.
-
-    Args:
-        models: Fitted to other compounds.
-        features: Of this one.
-
-    Returns:
-        ``E = max(L_mb + prediction, 0)`` and F = E √N.
-    """
-    averages = average(features, models.bias, models.scatter)
-    rows = reflection_rows(features, averages)
-    E = np.maximum(averages.L_mb + models.correction.predict(rows), 0)
-    return Correction(E, E * np.sqrt(features.N), averages)

@@ -23,7 +23,7 @@ from dials_spread.correction.tables import corrected_table
 from dials_spread.ml.card import Card
 from dials_spread.ml.columns import correction_state
 from dials_spread.ml.features import features_of
-from dials_spread.ml.general import GeneralModel, pack
+from dials_spread.ml.general import TreeModel, pack
 from dials_spread.ml.store import read_model, write_model
 from dials_spread.ml.training.gather import true_amplitudes
 from dials_spread.ml.two_models import (
@@ -238,8 +238,8 @@ def small_general_model(thick: Path) -> None:
     one = sets[0]
     rows = reflection_rows(one, average(one, two.bias, two.scatter))
     wrong = np.abs(one.E_k - target_amplitudes(one, amplitudes[0]))
-    general = GeneralModel(two, few_trees("squared_error", 0).fit(rows, wrong))
-    write_model(pack(general, Card("small", "Of no use.", ()), {}), "general.model")
+    general = TreeModel(two, few_trees("squared_error", 0).fit(rows, wrong))
+    write_model(pack(general, Card("small", "Of no use.", ())), "general.model")
 
 
 def test_a_general_model_gives_error_bars_and_expects_an_r1(thick):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import iv
 
 from cctbx import sgtbx
 
@@ -60,7 +61,15 @@ def brute_force(measured, prepared, i):
         squared = float(np.sum((basis @ g) ** 2))
         return interaction.U_rms(squared, measured.space_group.epsilon(key(g)))
 
-    sums, strongest = np.zeros(5), 0.0
+    rotations = laue_operators(measured.space_group, np.eye(3), True).on_indices
+    E = {
+        key(r @ u): min(E_k, 5.0)
+        for u, E_k in zip(measured.unique_index, prepared.E_k)
+        for r in rotations
+    }
+    E_h = np.nan_to_num(prepared.others[i], nan=1.0).clip(0, 5)
+    n_atoms = measured.unit_cell.volume() / 18.0
+    sums, strongest, signed = np.zeros(5), 0.0, np.zeros(3)
     for g in lattice.hkl:
         s = (K**2 - np.sum((k + basis @ g) ** 2)) / (2 * K)
         if abs(s) >= 0.015 or np.array_equal(g, h):
@@ -71,25 +80,37 @@ def brute_force(measured, prepared, i):
         excited = np.exp(-((s / 0.003) ** 2))
         sums[3:] += potential(g) ** 2 * excited, potential(h - g) ** 2 * excited
         strongest = max(strongest, q / (t + 0.01))
+        kappa = 2 * E_h * E.get(key(g), 0.0) * E.get(key(h - g), 0.0) / n_atoms**0.5
+        # An exact ratio of Bessel functions stands beside the approximation.
+        cosine = kappa / np.hypot(2, kappa)
+        assert abs(cosine - iv(1, kappa) / iv(0, kappa)) < 0.025
+        x = np.sum((k + basis @ g) ** 2) - K**2
+        amplitude = cosine * potential(g) * potential(h - g) * x
+        signed += [amplitude / (x**2 + w**2) for w in (0.03, 0.1, 0.3)]
     squared = float(np.sum((basis @ h) ** 2))
     U_rms = interaction.U_rms(squared, measured.space_group.epsilon(key(h)))
-    return np.sqrt([*sums[:3], strongest, *sums[3:]]) / U_rms
+    squared_sums = np.sqrt([*sums[:3], strongest, *sums[3:]])
+    return np.concatenate([squared_sums, signed]) / U_rms
 
 
 def test_couplings_are_as_written_down(small, prepared):
     for i in range(0, len(small), len(small) // 12):
         expected = brute_force(small, prepared, i)
-        np.testing.assert_allclose(prepared.coupling[i], expected, rtol=2e-5)
+        np.testing.assert_allclose(
+            prepared.coupling[i], expected, rtol=2e-5, atol=2e-5 * expected[2]
+        )
 
 
 def test_couplings_do_not_depend_on_threads_order_or_equivalents(small, prepared):
     lattice, interaction = prepared.lattice, prepared.interaction
-    one = couplings(small, lattice, interaction, nproc=1)
+    E_h = np.nan_to_num(prepared.others, nan=1.0)
+    one = couplings(small, lattice, interaction, E_h, nproc=1)
     np.testing.assert_allclose(one, prepared.coupling, rtol=1e-12)
     order = np.random.default_rng(0).permutation(len(small))
     shuffled = small.select(order)
-    again = couplings(shuffled, lattice, interaction)
-    np.testing.assert_allclose(again, prepared.coupling[order], rtol=1e-5)
+    again = couplings(shuffled, lattice, interaction, E_h[order])
+    near = {"rtol": 1e-5, "atol": 1e-6}
+    np.testing.assert_allclose(again, prepared.coupling[order], **near)
     operators = laue_operators(
         small.space_group, reciprocal_basis(small.unit_cell), True
     )
@@ -101,17 +122,30 @@ def test_couplings_do_not_depend_on_threads_order_or_equivalents(small, prepared
         )
         # With the inversion the beam would run backwards, and s with it.
         if np.linalg.det(turn) > 0:
-            found = couplings(turned, lattice, interaction)
-            np.testing.assert_allclose(found, prepared.coupling, rtol=1e-5)
+            found = couplings(turned, lattice, interaction, E_h)
+            np.testing.assert_allclose(found, prepared.coupling, **near)
 
 
 def test_couplings_grow_with_the_interaction(small, prepared):
     # At U twice as large, (U_g U_{h-g}) / U_h doubles and U_g / U_h stays.
     double = replace(prepared.interaction, gamma=2 * prepared.interaction.gamma)
     lattice = build_lattice(small, prepared.E_k, double)
-    found = couplings(small, lattice, double)
-    np.testing.assert_allclose(found[:, :4], 2 * prepared.coupling[:, :4], rtol=1e-5)
-    np.testing.assert_allclose(found[:, 4:], prepared.coupling[:, 4:], rtol=1e-5)
+    found = couplings(small, lattice, double, np.nan_to_num(prepared.others, nan=1.0))
+    factor = np.array([2, 2, 2, 2, 1, 1, 2, 2, 2])
+    expected = factor * prepared.coupling
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_signed_couplings_turn_with_the_excitation_error(small, prepared):
+    """Interference enhances on one side of the Ewald sphere, and takes on the other."""
+    signed = prepared.coupling[:, 6:]
+    assert 0.2 < np.mean(signed[:, 1] > 0) < 0.8
+    # No other observation, no phase: E_h is nought.
+    none = couplings(
+        small, prepared.lattice, prepared.interaction, np.zeros(len(small))
+    )
+    assert np.all(none[:, 6:] == 0)
+    np.testing.assert_array_equal(none[:, :6], prepared.coupling[:, :6])
 
 
 def test_neighbours_are_as_written_down(small, prepared):

@@ -14,7 +14,10 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 
 from dials_spread.ml import store
 from dials_spread.ml.card import Card, TrainingSet
+from dials_spread.ml.features import FeatureSet
 from dials_spread.ml.forest import forest_of
+from dials_spread.ml.network.predict import predict
+from dials_spread.ml.network.shapes import Network, shapes
 from dials_spread.ml.store import Model, check_features, read_model, write_model
 
 
@@ -45,7 +48,17 @@ def model(X):
         training=(TrainingSet("nothing", 2, 400, 60),),
         validation={"by crystal": {"r1": [0.2, 0.1]}, "by compound": None},
     )
-    return Model(card, forests, {"bound": 1.5})
+    return Model(card, forests, {"bound": 1.5}, networks=(some_network(0),))
+
+
+def some_network(seed: int) -> Network:
+    """Of four inputs of an observation, its own amplitudes three more, and two others."""
+    rng = np.random.default_rng(seed)
+    arrays = {
+        name: rng.uniform(0.1, 1.0, shape).astype(np.float32)
+        for name, shape in shapes(7, 2, 8).items()
+    }
+    return Network(("a", "b", "c", "d", "e", "f", "g"), ("h", "i"), 8, arrays)
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +99,10 @@ def test_what_is_written_is_read(model, X, tmp_path):
     for name, forest in model.forests.items():
         assert found.forests[name].feature_names == forest.feature_names
         np.testing.assert_array_equal(found.forests[name].predict(X), forest.predict(X))
+    features = some_features(model.networks[0], X)
+    for own, other in zip(model.networks, found.networks, strict=True):
+        assert own.observation_names == other.observation_names
+        assert np.array_equal(predict(own, features).E, predict(other, features).E)
     # Once more: reading and writing changes nothing.
     write_model(replace(found, checksum=""), tmp_path / "b.model")
     assert (tmp_path / "b.model").read_bytes() == path.read_bytes()
@@ -130,8 +147,29 @@ def outcome(content: bytes, X, path) -> str:
         columns = np.zeros((len(X), len(forest.feature_names)))
         columns[:, :4] = X[:, : columns.shape[1]]
         assert np.isfinite(forest.predict(columns, nproc=1)).all()
+    for network in found.networks:
+        predicted = predict(network, some_features(network, X))
+        assert np.isfinite(predicted.E).all() and np.isfinite(predicted.error).all()
     json.dumps(found.card.as_dict(), allow_nan=False)
     return ""
+
+
+def some_features(network: Network, X) -> FeatureSet:
+    """As many features as a network wants, of ten reflections."""
+    observation = np.resize(X, (len(X), len(network.observation_names) - 3))
+    reflection = np.resize(X, (10, len(network.reflection_names)))
+    unique = np.arange(len(X)) % 10
+    return FeatureSet(
+        observation=observation.astype(np.float32),
+        reflection=reflection.astype(np.float32),
+        observation_names=network.observation_names[:-3],
+        reflection_names=network.reflection_names,
+        unique=unique,
+        crystal=unique % 3,
+        E_i=np.abs(np.nan_to_num(X[:, 0])),
+        E_k=np.ones(10),
+        N=np.ones(10),
+    )
 
 
 def damaged(content: bytes, rng) -> bytes:

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from dials_spread.ml.general import correct_compound, unpack
+from dials_spread.ml.general import unpack
 from dials_spread.ml.store import read_model
 from dials_spread.ml.train import main
 from dials_spread.ml.training.compounds import (
@@ -38,6 +38,7 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("training")
     output = folder / "small.model"
     given = [str(folder / "compounds"), "--compounds", str(COMPOUNDS), "--trees", "10"]
+    given += ["--engine", "trees"]
     given += ["--volumes", *map(str, VOLUMES), "--output", str(output)]
     return folder / "compounds", output, main(given)
 
@@ -148,15 +149,64 @@ def test_training_ends_with_a_model_that_can_be_read(trained):
     figures = model.card.validation
     assert figures["out of fold, model"]["sets"] == figures["predicted R1"]["sets"]
     assert 0.3 < figures["out of fold, model"]["ratio"] < 1.3
-    assert len(model.card.features) == 78
+    assert len(model.card.features) == 86
     general = unpack(model)
+    ratios = []
+    for k in range(COMPOUNDS):
+        for one in gather_compound(str(folder), k):
+            corrected = general.correct(one.features)
+            before = r_factor(one.features.E_k * np.sqrt(one.features.N), one.F)[0]
+            ratios.append(r_factor(corrected.F, one.F)[0] / before)
+            assert np.all(corrected.error > 0) and 0.005 < corrected.predicted_r1 < 1
+    # It has seen these compounds; that proves only that everything hangs together.
+    assert np.exp(np.mean(np.log(ratios))) < 0.95
+
+
+def test_a_network_is_trained_from_the_same_compounds(trained):
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    folder, _, _ = trained
+    output = folder.parent / "network.model"
+    given = [
+        str(folder),
+        "--compounds",
+        str(COMPOUNDS),
+        "--trees",
+        "10",
+        "--epochs",
+        "3",
+    ]
+    given += [
+        "--volumes",
+        *map(str, VOLUMES),
+        "--output",
+        str(output),
+        "--networks",
+        "1",
+    ]
+    assert main([*given, "--nproc", "1"]) == 0
+    model = read_model(output)
+    assert len(model.networks) == 1 and list(model.forests) == ["bias"]
+    assert 0.3 < model.card.validation["out of fold, model"]["ratio"] < 1.3
     one = next(s for k in range(COMPOUNDS) for s in gather_compound(str(folder), k))
-    corrected = correct_compound(general, one.features)
-    root_N = np.sqrt(one.features.N)
-    before = r_factor(one.features.E_k * root_N, one.F)[0]
-    # It has seen this compound; that proves only that everything hangs together.
-    assert r_factor(corrected.F, one.F)[0] < before
+    corrected = unpack(model).correct(one.features)
     assert np.all(corrected.error > 0) and 0.005 < corrected.predicted_r1 < 1
+    assert len(corrected.bias) == len(one.features.E_i)
+
+
+def test_virtual_faults_have_their_size(trained):
+    folder, _, _ = trained
+    experiments, reflections, about = load_compound(str(folder), 1)
+    spoilt = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        made = virtual_experiments(experiments, reflections, about, rng, copies=2)
+        told = [how for _, _, how in made]
+        assert [how["stratum"] for how in told] == [0, 0, 1, 1, 2, 2]
+        spoilt += [how["outliers"] > 0 for how in told]
+        assert all(
+            (how["background_error"] > 0) == (how["outliers"] > 0) for how in told
+        )
+    assert 12 <= sum(spoilt) <= 36  # 24 of 48 expected
 
 
 def test_too_few_compounds_are_told_in_a_line(tmp_path, caplog):

@@ -5,10 +5,10 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 from dials_spread.ml.features import FeatureSet
+from dials_spread.ml.general import TreeModel
 from dials_spread.ml.two_models import (
     AVERAGE_COLUMNS,
     average,
-    correct,
     default_regressor,
     fit_two_models,
     halves,
@@ -69,17 +69,18 @@ def test_both_models_find_what_was_put_in(training):
         sets, amplitudes, np.arange(8), np.random.default_rng(0), small_trees
     )
     features, F = compound(99)
-    found = correct(models, features)
+    found = TreeModel(models).correct(features)
+    averages = average(features, models.bias, models.scatter)
     root = np.sqrt(features.N)
     plain = r1(features.E_k * root, F)
-    first = r1(found.averages.L_mb * root, F)
+    first = r1(averages.L_mb * root, F)
     both = r1(found.F, F)
     assert both < 0.75 * first < 0.75 * plain
     np.testing.assert_allclose(found.F, found.E * root)
     # Of a normal deviate the mean of ln |x / σ| is -0.635. Quiet observations are off
     # by the 0.2 of their reflection, which model 1 cannot know.
     noisy = features.observation[:, 1] == 1
-    ln_scatter = found.averages.ln_scatter
+    ln_scatter = averages.ln_scatter
     loud = 0.5 * np.log(0.5**2 + 0.2**2) - 0.635
     assert ln_scatter[noisy].mean() == pytest.approx(loud, abs=0.2)
     assert ln_scatter[~noisy].mean() == pytest.approx(np.log(0.2), abs=0.3)
@@ -168,16 +169,17 @@ def test_targets_follow_the_scale_and_need_an_amplitude(training):
 def test_the_same_seed_gives_the_same_models(training):
     sets, amplitudes = training
     found = [
-        correct(
+        TreeModel(
             fit_two_models(
                 sets[:4],
                 amplitudes[:4],
                 np.arange(4),
                 np.random.default_rng(5),
                 small_trees,
-            ),
-            sets[5],
-        ).E
+            )
+        )
+        .correct(sets[5])
+        .E
         for _ in range(2)
     ]
     np.testing.assert_array_equal(*found)

@@ -12,7 +12,8 @@ compounds can be added to old ones. All that is drawn:
 - compound: `random_compound` with a volume from 130 to 2,200 Å³, uniform in its logarithm;
 - electrons of 200 or 300 kV (0.7 and 0.3), d_min uniform from 0.75 to 1 Å;
 - absorption uniform from 0 to 7 % of the potential;
-- one to eight crystals, fewer where the cell is large, each turned by 30 to 75°;
+- one to eight crystals, fewer where the cell is large, each turned by 30 to 75°; of rich
+  compounds twelve to 24;
 - thickness, independent of chemistry: one from each of three equal strata of the
   logarithm between 110 and 1,700 Å, crystals varying by 30 % about it;
 - within a crystal, up to ±90 % of the mean; three in ten compounds are plates.
@@ -56,6 +57,12 @@ THICKNESSES = (110.0, 1700.0)  # [Å]
 VOLUMES = (130.0, 2200.0)  # [Å³]
 WAVELENGTHS = {0.02508: 0.7, 0.01969: 0.3}  # [Å], 200 and 300 kV
 CRYSTALS = (1, 2, 3, 4, 6, 8)
+RICH_CRYSTALS = (12, 16, 20, 24)
+RICH_SEED = 1_000_000
+"""Seeds from here on are of rich compounds."""
+
+RICH_VOLUME = 1600.0
+"""Largest cell of a rich compound [Å³]."""
 N_STRATA = 3
 CELL_OF_EIGHT = 600.0
 """Cells up to this volume [Å³] may have eight crystals, larger ones fewer."""
@@ -87,16 +94,20 @@ class Conditions:
     scan_widths: tuple[float, ...]
 
 
-def draw_conditions(rng: np.random.Generator, volume: float) -> Conditions:
+def draw_conditions(
+    rng: np.random.Generator, volume: float, rich: bool = False
+) -> Conditions:
     """
     Draw how a compound is measured.
 
     Args:
         rng: Source of all random numbers.
         volume: Of the cell [Å³].
+        rich: Whether there are many crystals.
     """
     most = max(1.0, 8 * min(1.0, CELL_OF_EIGHT / volume))
-    n_crystals = int(rng.choice([n for n in CRYSTALS if n <= most]))
+    allowed = RICH_CRYSTALS if rich else [n for n in CRYSTALS if n <= most]
+    n_crystals = int(rng.choice(allowed))
     low, high = np.log(THICKNESSES)
     step = (high - low) / N_STRATA
     centres = np.exp(low + step * (np.arange(N_STRATA) + rng.random(N_STRATA)))
@@ -126,12 +137,15 @@ def simulate_compound(
         column COLUMN for each stratum of thickness, all |F|² [Å²]; and the conditions
         as a dictionary, with the mean intensity and the composition.
     """
+    rich = seed >= RICH_SEED
+    if rich:
+        volumes = (volumes[0], max(volumes[0], min(volumes[1], RICH_VOLUME)))
     structure_seed, rest = np.random.SeedSequence(seed).spawn(2)
     structure = random_compound(
         np.random.default_rng(structure_seed), Wishes(volume=volumes)
     )
     rng = np.random.default_rng(rest)
-    conditions = draw_conditions(rng, structure.unit_cell().volume())
+    conditions = draw_conditions(rng, structure.unit_cell().volume(), rich)
     sample = prepare_sample(
         structure,
         Setup(

@@ -35,6 +35,10 @@ LEAST_MULTIPLICITY = 2.0
 """What a set must have for the correction to be offered, and so to be trained on."""
 
 
+COPIES = 1
+"""Virtual experiments of each stratum."""
+
+
 @dataclass(frozen=True)
 class TrainingSet:
     """
@@ -132,11 +136,17 @@ def gather_compound(
     return sets
 
 
+def gather_counts(folder: str, seed: int, threads: int | None = 1) -> int:
+    """Make the training sets of a compound, and say how many there are."""
+    return len(gather_compound(folder, seed))
+
+
 def _make(folder: str, seed: int):
     experiments, reflections, about = load_compound(folder, seed)
     # Not the seed of the compound itself, which its structure was drawn with.
     rng = np.random.default_rng([seed, 1])
-    for own, tables, how in virtual_experiments(experiments, reflections, about, rng):
+    virtual = virtual_experiments(experiments, reflections, about, rng, COPIES)
+    for own, tables, how in virtual:
         try:
             observations, measured = measured_of(own, tables)
             if not is_offered(observations):

@@ -1,27 +1,22 @@
 """
-What the two models do for random compounds that they have not seen.
+What models do for random compounds that they have not seen.
 
 Functions:
     folds: divide by compound
-    out_of_fold: R1 of every set before and after, by a model of the other folds
+    assess: R1 of a set before and after
     summary: ratios of R1, geometric means with their uncertainty over compounds
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from dials_spread.ml.general import Corrected, GeneralModel
 from dials_spread.ml.training.gather import TrainingSet
-from dials_spread.ml.two_models import (
-    TwoModels,
-    correct,
-    fit_two_models,
-    reflection_rows,
-    target_amplitudes,
-)
+from dials_spread.ml.two_models import target_amplitudes
 from dials_spread.rfactor.r1 import r_factor
 
 METHODS = ("median", "weights", "model")
@@ -56,19 +51,17 @@ class Outcome:
 @dataclass(frozen=True)
 class Assessed:
     """
-    A set that models of other compounds have corrected.
+    A set that a model of other compounds has corrected.
 
     Attributes:
         outcome: R1 before and after.
-        rows: Shape (u, features), what model 2 saw.
-        E: Shape (u,), corrected normalised amplitudes.
-        target: Shape (u,), true ones.
+        corrected: What the model gave.
+        target: Shape (u,), true normalised amplitudes.
         root_N: Shape (u,), |F| = E √N.
     """
 
     outcome: Outcome
-    rows: np.ndarray
-    E: np.ndarray
+    corrected: Corrected
     target: np.ndarray
     root_N: np.ndarray
 
@@ -95,17 +88,17 @@ def folds(compounds: Sequence[int], n_folds: int, seed: int) -> np.ndarray:
     return (order % n_folds)[np.ravel(number)]
 
 
-def assess(one: TrainingSet, models: TwoModels) -> Assessed:
+def assess(one: TrainingSet, model: GeneralModel) -> Assessed:
     """
     Compare a set with its true amplitudes, before and after.
 
     Args:
         one: The set.
-        models: Fitted to other compounds.
+        model: Fitted to other compounds.
     """
     features = one.features
     root_N = np.sqrt(features.N)
-    corrected = correct(models, features)
+    corrected = model.correct(features)
     after = {"median": one.median, "weights": one.simple, "model": corrected.E}
     outcome = Outcome(
         compound=one.compound,
@@ -114,60 +107,8 @@ def assess(one: TrainingSet, models: TwoModels) -> Assessed:
         before=r_factor(features.E_k * root_N, one.F)[0],
         after={method: r_factor(E * root_N, one.F)[0] for method, E in after.items()},
     )
-    return Assessed(
-        outcome=outcome,
-        rows=reflection_rows(features, corrected.averages),
-        E=corrected.E,
-        target=target_amplitudes(features, one.F),
-        root_N=root_N,
-    )
-
-
-def fit(
-    sets: Sequence[TrainingSet], seed: int, make_regressor: Callable | None = None
-) -> TwoModels:
-    """
-    Fit both models.
-
-    Args:
-        sets: Of at least two compounds.
-        seed: Of all random numbers.
-        make_regressor: As for `fit_two_models`.
-    """
-    more = {} if make_regressor is None else {"make_regressor": make_regressor}
-    return fit_two_models(
-        [s.features for s in sets],
-        [s.F for s in sets],
-        [s.compound for s in sets],
-        np.random.default_rng(seed),
-        **more,
-    )
-
-
-def out_of_fold(
-    sets: Sequence[TrainingSet],
-    n_folds: int = 5,
-    seed: int = 0,
-    make_regressor: Callable | None = None,
-) -> list[Assessed]:
-    """
-    Assess every set with models that have not seen its compound.
-
-    Args:
-        sets: All of them.
-        n_folds: Number of folds.
-        seed: Of the division and of the fits.
-        make_regressor: As for `fit_two_models`.
-
-    Returns:
-        One a set, in the order of the folds.
-    """
-    fold = folds([s.compound for s in sets], n_folds, seed)
-    assessed = []
-    for k in range(n_folds):
-        models = fit([s for s, f in zip(sets, fold) if f != k], seed, make_regressor)
-        assessed += [assess(s, models) for s, f in zip(sets, fold) if f == k]
-    return assessed
+    target = target_amplitudes(features, one.F)
+    return Assessed(outcome, corrected, target, root_N)
 
 
 def summary(outcomes: Sequence[Outcome], method: str = "model") -> dict:
@@ -185,10 +126,13 @@ def summary(outcomes: Sequence[Outcome], method: str = "model") -> dict:
     ln = np.log([o.ratio(method) for o in outcomes])
     compounds = np.array([o.compound for o in outcomes])
     each = [ln[compounds == c].mean() for c in np.unique(compounds)]
-    error = np.std(each, ddof=1) / np.sqrt(len(each)) if len(each) > 1 else np.nan
+    error = None
+    if len(each) > 1:
+        spread = np.std(each, ddof=1) / np.sqrt(len(each))
+        error = float(np.exp(ln.mean()) * spread)
     return {
         "ratio": float(np.exp(ln.mean())),
-        "standard_error": float(np.exp(ln.mean()) * error),
+        "standard_error": error,
         "worse": float(np.mean(ln > np.log(MARGIN))),
         "worst": float(np.exp(ln.max())),
         "sets": len(ln),
