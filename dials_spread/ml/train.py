@@ -119,7 +119,6 @@ def train(
         The model, what came out of fold, and the figures for the card.
     """
     if work.engine == "network":
-        torch_or_explain()
         last = [("bias", 0), *(("network", k) for k in range(n_networks))]
     else:
         last = [("trees", 0)]
@@ -218,8 +217,11 @@ def run(chosen: argparse.Namespace) -> None:
         chosen: From arguments.
 
     Raises:
-        ValueError: Too few compounds gave data that can be corrected.
+        ValueError: Too few compounds gave data that can be corrected, or PyTorch is
+            not installed.
     """
+    if chosen.engine == "network":
+        torch_or_explain()  # before hours of simulation
     Path(chosen.folder).mkdir(parents=True, exist_ok=True)
     work = Work(
         folder=str(chosen.folder),
