@@ -76,6 +76,8 @@ setup(
         # Checks against abTEM; on Debian, in an environment of its own with
         # abtem==1.0.9, numpy<2 and numba>=0.59,<0.62 (docs/simulation_convergence.rst).
         "abtem": ["abtem"],
+        # Training of the network of the general model; using it needs numpy alone.
+        "network": ["torch"],
         # SHAP values of dials.ml_correct.
         "shap": ["shap"],
         "docs": ["sphinx", "sphinx-rtd-theme"],

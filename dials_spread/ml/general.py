@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Union
 
 import numpy as np
 
@@ -149,7 +149,7 @@ class SetModel:
         return _corrected(features, found.E, self.error_scale * found.error, bias)
 
 
-GeneralModel = TreeModel | SetModel
+GeneralModel = Union[TreeModel, SetModel]
 
 
 def pack(general: GeneralModel, card: Card) -> Model:

@@ -19,6 +19,7 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,7 @@ from dials_spread.ml.training.compounds import (
 )
 from dials_spread.ml.training.engines import (
     ENGINES,
+    Fold,
     Work,
     read_sets,
     regressors,
@@ -49,7 +51,7 @@ from dials_spread.simulation.driver import Resources, run_tasks
 
 logger = logging.getLogger("dials.spread.train")
 
-FOLDS = 5
+FOLDS = 4
 
 MULTIPLICITIES = (
     ("multiplicity below 3", 0.0, 3.0),
@@ -58,7 +60,7 @@ MULTIPLICITIES = (
 )
 
 TOLD = (
-    *("compounds", "rich", "first", "seed", "volumes", "engine", "networks"),
+    *("compounds", "rich", "first", "seed", "volumes", "engine"),
     *("trees", "epochs", "width"),
 )
 """Arguments that go into the card."""
@@ -75,8 +77,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of folds and fits")
     parser.add_argument("--rich", type=int, default=0, help="more, of 12-24 crystals")
     parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0])
-    parser.add_argument("--networks", type=int, default=2, help="that are averaged")
-    parser.add_argument("--epochs", type=int, default=14, help="of a network")
+    parser.add_argument("--epochs", type=int, default=12, help="of a network")
     parser.add_argument("--width", type=int, default=64, help="of its layers")
     parser.add_argument("--trees", type=int, default=200, help="of each forest")
     parser.add_argument("--volumes", type=float, nargs=2, default=VOLUMES)
@@ -99,46 +100,48 @@ def prepare_sets(work: Work, volumes: Sequence[float], resources: Resources) -> 
         resources: Where to simulate.
     """
     store = Store(work.folder, tuple(volumes))
-    done = run_tasks(store_compound, store, work.seeds, resources)
+    simulate = replace(resources, title="Compounds")
+    done = run_tasks(store_compound, store, work.seeds, simulate)
     logger.info("%d of %d compounds could be simulated.", sum(done), len(done))
-    run_tasks(gather_counts, work.folder, work.seeds, resources)
+    gather = replace(resources, title="Features")
+    run_tasks(gather_counts, work.folder, work.seeds, gather)
 
 
 def train(
-    work: Work, n_networks: int, resources: Resources
+    work: Work, resources: Resources
 ) -> tuple[GeneralModel, list[Assessed], dict]:
     """
-    Assess out of fold, and fit the model to all.
+    Assess out of fold, and make the model.
+
+    Of networks the model is the mean of those of all folds: each has seen most of the
+    compounds, together they have seen all, and no further one has to be trained.
 
     Args:
         work: What is to be fitted, and how.
-        n_networks: That are averaged.
         resources: Where to fit.
 
     Returns:
         The model, what came out of fold, and the figures for the card.
     """
-    if work.engine == "network":
-        last = [("bias", 0), *(("network", k) for k in range(n_networks))]
-    else:
-        last = [("trees", 0)]
-    tasks = [*(("fold", k) for k in range(work.n_folds)), *last]
-    done = run_tasks(run_part, work, tasks, resources)
-    assessed = [a for lot in done[: work.n_folds] for a in lot]
-    general, how_well = _complete(work, done[work.n_folds :], assessed)
+    last = "bias" if work.engine == "network" else "trees"
+    tasks = [*(("fold", k) for k in range(work.n_folds)), (last, 0)]
+    done = run_tasks(run_part, work, tasks, replace(resources, title="Fits"))
+    *folds, whole = done
+    assessed = [a for fold in folds for a in fold.assessed]
+    general, how_well = _complete(work, whole, folds, assessed)
     return general, assessed, {**figures_of(assessed), "predicted R1": how_well}
 
 
 def _complete(
-    work: Work, parts: Sequence, assessed: Sequence[Assessed]
+    work: Work, whole, folds: Sequence[Fold], assessed: Sequence[Assessed]
 ) -> tuple[GeneralModel, dict]:
     """Put the parts together with what tells of errors; and how well it does."""
     if work.engine == "network":
-        bias, *networks = parts
+        networks = [n for fold in folds for n in fold.model.networks]
         scale = error_scale(assessed)
-        return SetModel(tuple(networks), bias, scale), judge(assessed, scale)
+        return SetModel(tuple(networks), whole, scale), judge(assessed, scale)
     error, told = fit_error(assessed, work.n_folds, work.seed, regressors(work.trees))
-    return TreeModel(parts[0], error), judge(told)
+    return TreeModel(whole, error), judge(told)
 
 
 def figures_of(assessed: Sequence[Assessed]) -> dict:
@@ -238,7 +241,7 @@ def run(chosen: argparse.Namespace) -> None:
     )
     resources = Resources(chosen.nproc, chosen.scheduler, progress=True)
     prepare_sets(work, chosen.volumes, resources)
-    general, _, figures = train(work, chosen.networks, resources)
+    general, _, figures = train(work, resources)
     logger.info(json.dumps(figures, indent=1))
     how = {k: v for k, v in vars(chosen).items() if k in TOLD}
     card = make_card(read_sets(work), figures, how)

@@ -43,11 +43,13 @@ class Resources:
         scheduler: Address of a Dask scheduler, as tcp://host:8786, to use its workers
             instead.
         progress: Show a progress bar on a terminal.
+        title: Of the progress bar.
     """
 
     nproc: int | None = 1
     scheduler: str | None = None
     progress: bool = False
+    title: str = "Crystals"
 
     def processes(self, n_tasks: int) -> int:
         """The number of local processes for a number of tasks."""
@@ -82,16 +84,15 @@ def run_tasks(
     else:
         done = _in_processes(function, shared, tasks, nproc)
     results = [None] * len(tasks)
-    for index, result in _with_progress(done, len(tasks), resources.progress):
+    for index, result in _with_progress(done, len(tasks), resources):
         results[index] = result
     return results
 
 
-def _with_progress(done: Iterable, n: int, progress: bool) -> Iterator:
+def _with_progress(done: Iterable, n: int, resources: Resources) -> Iterator:
     # disable=None: silent where standard error is no terminal.
-    return iter(
-        tqdm(done, total=n, desc="Crystals", disable=None if progress else True)
-    )
+    disable = None if resources.progress else True
+    return iter(tqdm(done, total=n, desc=resources.title, disable=disable))
 
 
 def _here(function: Callable, shared, tasks: Sequence, nproc: int | None) -> Iterator:

@@ -53,7 +53,7 @@ class Training:
     """
 
     width: int = 64
-    epochs: int = 14
+    epochs: int = 12
     seed: int = 0
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -55,10 +54,10 @@ class Work:
     folder: str
     seeds: tuple[int, ...]
     engine: str = "network"
-    n_folds: int = 5
+    n_folds: int = 4
     seed: int = 0
     trees: int = 200
-    epochs: int = 14
+    epochs: int = 12
     width: int = 64
 
 
@@ -86,23 +85,34 @@ def regressors(trees: int) -> Callable[[str, int], BoostedTrees]:
     return make
 
 
+@dataclass(frozen=True)
+class Fold:
+    """
+    What came of one fold.
+
+    Attributes:
+        assessed: Its sets, corrected by a model of the others.
+        model: That model.
+    """
+
+    assessed: list[Assessed]
+    model: GeneralModel
+
+
 def run_part(
     work: Work, part: tuple[str, int], threads: int | None = 1
-) -> list[Assessed] | Network | TwoModels | Any:
+) -> Fold | BoostedTrees | TwoModels:
     """
     Do one task.
 
     Args:
         work: What all share.
-        part: "fold" and its number: what models of the other folds do for its sets;
-            "network" and a number to add to the seed, fitted to all sets; "bias",
-            fitted to all; or "trees".
+        part: "fold" and its number: what a model of the other folds does for its sets;
+            "bias" or "trees" and any number: fitted to all sets.
         threads: Not used; a driver that stays in one process passes it.
     """
     kind, number = part
     sets = read_sets(work)
-    if kind == "network":
-        return _fit_network(work, sets, number)
     if kind == "bias":
         return _fit_bias(work, sets)
     if kind == "trees":
@@ -114,7 +124,7 @@ def run_part(
         model = TreeModel(_fit_trees(work, others))
     else:
         model = SetModel((_fit_network(work, others, number),))
-    return [assess(s, model) for s, f in zip(sets, fold) if f == number]
+    return Fold([assess(s, model) for s, f in zip(sets, fold) if f == number], model)
 
 
 def _fit_network(work: Work, sets: Sequence[TrainingSet], number: int) -> Network:

@@ -1,0 +1,1 @@
+``dials.ml_correct`` comes with a general model, trained on random synthetic crystals alone: it corrects compounds that it has never seen, without a reference, and gives each amplitude an expected error and the data set an expected R1. ``python -m dials_spread.ml.train`` makes such a model from nothing.
