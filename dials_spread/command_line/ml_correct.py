@@ -53,6 +53,7 @@ from dials_spread.correction.compounds import find_sources
 from dials_spread.correction.driver import get_subject
 from dials_spread.correction.estimates import choose_model
 from dials_spread.correction.importance import check_shap
+from dials_spread.correction.merged_files import check_merged_name
 from dials_spread.correction.parameters import PHIL
 from dials_spread.correction.tables import corrected_table, restored_table
 from dials_spread.correction.training import train_on
@@ -141,6 +142,7 @@ def learn_files(data, params, provenance, log) -> None:
 
 def get_model(params):
     """Find the model of mode=apply, or say which parameters contradict each other."""
+    check_merged_name(params.output.merged)
     if params.mode == "apply" or params.undo:
         if len(params.reference) > 1:
             raise ValueError(

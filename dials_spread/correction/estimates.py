@@ -22,13 +22,15 @@ from dials_spread.correction.uncertainty import MEAN_OF_NORMAL, error_parts, law
 from dials_spread.ml.features import features_of
 from dials_spread.ml.general import is_general, unpack
 from dials_spread.ml.grouping import group_means
-from dials_spread.ml.merging import Prepared
+from dials_spread.ml.merging import Prepared, prepare
 from dials_spread.ml.published import PUBLISHED, published_features
 from dials_spread.ml.registry import MODEL_1, names
+from dials_spread.ml.repeats import join_repeats
 from dials_spread.ml.shrinkage import predict_ensemble
 from dials_spread.ml.store import Model, check_features, read_model
 from dials_spread.ml.way_back import relative_factors
 from dials_spread.ml.weights import estimate_amplitudes
+from dials_spread.rfactor import amplitudes
 
 logger = logging.getLogger("dials.spread.estimates")
 
@@ -52,6 +54,8 @@ class Estimate:
         sigma_F: Shape (u,), its standard deviation: two thirds of the errors are within;
             None likewise.
         predicted_r1: R1 to be expected; None likewise.
+        n_passages: Observations when those are joined that list one passage through the
+            Ewald sphere several times; None where that was not looked at.
     """
 
     method: str
@@ -60,6 +64,7 @@ class Estimate:
     error_F: np.ndarray | None = None
     sigma_F: np.ndarray | None = None
     predicted_r1: float | None = None
+    n_passages: int | None = None
 
 
 def choose_model(method: str = "auto", model: str | None = None) -> Model | None:
@@ -117,16 +122,26 @@ def estimate(
         return Estimate("weights", F, np.ones(len(prepared.intensity)))
     if not is_general(model):
         return _by_observation(prepared, model, nproc)
+    return _by_general_model(prepared, model, nproc)
+
+
+def _by_general_model(prepared: Prepared, model: Model, nproc: int | None) -> Estimate:
+    """Use a model for compounds that it has not seen."""
     general = unpack(model)
-    features = features_of(prepared, nproc)
-    found = general.correct(features)
+    joined, passage = join_repeats(prepared.measured)
+    own = prepared if joined is prepared.measured else prepare(joined, nproc)
+    found = general.correct(features_of(own, nproc))
+    # Joined or not, amplitudes are to be on the scale of those that are corrected.
+    scale = amplitudes(prepared.merged).sum() / amplitudes(own.merged).sum()
+    relative = relative_factors(found.E, found.bias, joined.unique)
     return Estimate(
         method="model",
-        F=found.F,
-        relative=relative_factors(found.E, found.bias, features.unique),
-        error_F=found.error_F,
-        sigma_F=found.error_F / MEAN_OF_NORMAL,
+        F=scale * found.F,
+        relative=relative[passage],
+        error_F=scale * found.error_F,
+        sigma_F=scale * found.error_F / MEAN_OF_NORMAL,
         predicted_r1=found.predicted_r1,
+        n_passages=len(joined),
     )
 
 

@@ -82,6 +82,10 @@ output {
   reflections = corrected.refl
     .type = path
     .help = "Corrected reflections; factors are in the column ml_correction."
+  merged = None
+    .type = path
+    .help = "Corrected intensities of unique reflections with their σ, for programs"
+            "that solve and refine: SHELX .hkl or .mtz. By mode=apply."
   model = trained.model
     .type = path
     .help = "Model file, written by mode=train."

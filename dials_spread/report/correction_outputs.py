@@ -14,6 +14,7 @@ from dxtbx.model import ExperimentList
 
 import dials_spread
 from dials_spread.correction import CorrectionResult
+from dials_spread.correction.merged_files import merged_file
 from dials_spread.correction.truth import Truth
 from dials_spread.ml.corrected_files import write_together
 from dials_spread.ml.registry import MODEL_1, REFLECTION_ALL
@@ -202,6 +203,8 @@ def write_correction(
         logger.info("\n%s", table.as_text())
     logger.info("\nSummary:\n\n%s\n", "\n\n".join(told))
     contents = table_files(corrected, output)
+    if output.merged:
+        contents[output.merged] = merged_file(result, output.merged)
     if output.json:
         contents[output.json] = write_json(document).encode("utf-8")
     if output.html:

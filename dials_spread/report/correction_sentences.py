@@ -63,12 +63,18 @@ def _method(result: CorrectionResult) -> str:
             f"Amplitudes are from the model “{result.model.card.name}” "
             f"({result.model.checksum[:12]})"
         )
-    observations = result.subject.observations
+    observations, passages = result.subject.observations, result.estimate.n_passages
+    listed = ""
+    if passages is not None and passages < len(observations):
+        listed = (
+            f" They are of {passages:,} passages through the Ewald sphere: what is listed "
+            "on several neighbouring images is counted once."
+        )
     return (
         f"{how}. {len(observations):,} observations of "
         f"{len(observations.unique_index):,} unique reflections, "
         f"{observations.n_crystals} crystal{'s'[: observations.n_crystals != 1]}, "
-        f"intensity {observations.choice}, strength {result.strength:g}."
+        f"intensity {observations.choice}, strength {result.strength:g}.{listed}"
     )
 
 
@@ -103,7 +109,9 @@ def _expected(result: CorrectionResult) -> str:
         if isinstance(within, (int, float)):
             text += (
                 " Of compounds that the model had not seen, two thirds were within a "
-                f"factor of {within:.2f} of such a prediction."
+                f"factor of {within:.2f} of such a prediction. These were simulated: "
+                "measured data, and the structures that they are compared with, have "
+                "errors beyond that."
             )
     return text
 

@@ -1,0 +1,107 @@
+"""The model of the package: whole runs on compounds that it has not seen."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dials.array_family import flex
+from dials.util import Sorry
+from iotbx.reflection_file_reader import any_reflection_file
+
+from dials_spread.command_line.ml_correct import run
+from dials_spread.correction.estimates import SHIPPED
+from dials_spread.ml.general import SetModel, unpack
+from dials_spread.ml.store import read_model
+from dials_spread.rfactor.r1 import r_factor
+from dials_spread.simulation.structure_factors import structure_factors
+from dials_spread.simulation.structure_files import read_structure
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def files_of(folder: Path) -> list[str]:
+    return [str(folder / f"integrated.{ending}") for ending in ("expt", "refl")]
+
+
+def told() -> dict:
+    return json.loads(Path("dials.ml_correct.json").read_text(encoding="utf-8"))
+
+
+def test_the_model_says_what_it_is():
+    assert SHIPPED.stat().st_size < 4_000_000
+    model = read_model(SHIPPED)
+    assert isinstance(unpack(model), SetModel)
+    card = model.card
+    assert "random synthetic crystals" in card.description
+    (trained,) = card.training
+    assert "random compounds" in trained.name and trained.observations > 1_000_000
+    figures = card.validation["out of fold, model"]
+    assert figures["compounds"] > 300 and figures["ratio"] < 0.8
+    assert card.validation["predicted R1"]["rank correlation"] > 0.8
+
+
+@pytest.mark.parametrize(
+    "name, most", [("quartz", 0.75), ("abiraterone", 0.97), ("glycine", 0.97)]
+)
+def test_measured_compounds_come_nearer_to_their_structures(name, most, data_folder):
+    """Real measurements; the model has seen synthetic crystals alone."""
+    run([*files_of(data_folder / name), f"reference={name}", "output.html=None"])
+    found = told()
+    assert found["correction"]["method"] == "model"
+    before, after = (found["r1"][key]["merged"]["r1"] for key in ("before", "after"))
+    assert after < most * before
+    assert 0.03 < found["correction"]["predicted_r1"] < 0.3
+
+
+@pytest.mark.parametrize("ending", ["hkl", "mtz"])
+def test_merged_intensities_are_what_was_found(ending, data_folder):
+    merged = f"merged.{ending}"
+    given = [*files_of(data_folder / "quartz"), f"output.merged={merged}"]
+    run([*given, "reference=quartz", "output.html=None"])
+    structure = read_structure("quartz")
+    source = merged if ending == "mtz" else f"{merged}=hklf4"
+    (array, *_) = any_reflection_file(source).as_miller_arrays(
+        crystal_symmetry=structure.crystal_symmetry()
+    )
+    assert array.size() == told()["input"]["unique"]
+    I, sigma = (np.array(x) for x in (array.data(), array.sigmas()))
+    assert np.all(I >= 0) and np.all(sigma > 0)
+    hkl = np.array(list(array.indices()))
+    r1, _ = r_factor(np.sqrt(I), np.abs(structure_factors(structure, hkl)))
+    before, after = (told()["r1"][key]["merged"]["r1"] for key in ("before", "after"))
+    # The table's factors cannot turn negative intensities round; these amplitudes can.
+    assert r1 < 1.02 * after < 0.8 * before
+
+
+def test_at_strength_nought_the_merged_file_is_the_merge(data_folder):
+    given = [
+        *files_of(data_folder / "quartz"),
+        "output.merged=merged.mtz",
+        "strength=0",
+    ]
+    run([*given, "output.html=None"])
+    (array, *_) = any_reflection_file("merged.mtz").as_miller_arrays()
+    run([*given[:2], "method=weights", "strength=0", "output.merged=other.mtz"])
+    (other, *_) = any_reflection_file("other.mtz").as_miller_arrays()
+    np.testing.assert_allclose(array.data(), other.data(), rtol=1e-5)
+
+
+def test_an_unknown_kind_of_merged_file_is_refused_first(data_folder):
+    with pytest.raises(Sorry, match="output.merged=a.txt must end with .hkl or .mtz"):
+        run([*files_of(data_folder / "quartz"), "output.merged=a.txt"])
+    assert not Path("corrected.refl").exists()
+
+
+def test_repeated_listings_are_told(data_folder):
+    run([*files_of(data_folder / "glycine"), "output.html=None"])
+    log = Path("dials.ml_correct.log").read_text(encoding="utf-8")
+    assert "They are of 1,251 passages through the Ewald sphere" in log
+    table = flex.reflection_table.from_file("corrected.refl")
+    assert np.isfinite(table["ml_correction"].as_numpy_array()).all()
