@@ -11,9 +11,9 @@ mode = *apply train validate
           "that are corrected by models that had not seen the reflection in question."
 method = *auto weights model
   .type = choice
-  .help = "model uses boosted trees; weights a mean of observations, weighted by"
-          "their coupling to other reflections, without any learning. auto takes"
-          "a model where there is one."
+  .help = "model uses a trained model; weights a mean of observations, weighted by"
+          "their coupling to other reflections, without any learning. auto is model"
+          "where one is given or comes with the installation."
 model = None
   .type = path
   .help = "Model file. The one that comes with the package by default."
