@@ -9,6 +9,7 @@ Functions:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ from scipy.sparse import csr_matrix
 from dials_spread.ml.features import FeatureSet
 from dials_spread.ml.network.inputs import observation_rows
 from dials_spread.ml.network.shapes import HEADS, Network
+from dials_spread.versions import available_cores
 
 BLOCK = 65536
 """Observations at a time, which bounds memory."""
@@ -155,7 +157,9 @@ def predict_mean(networks: Sequence[Network], features: FeatureSet) -> Predicted
         networks: Trained on other compounds.
         features: Of this one.
     """
-    found = [predict(network, features) for network in networks]
+    # numpy lets go of the interpreter while it computes.
+    with ThreadPoolExecutor(min(len(networks), available_cores())) as pool:
+        found = list(pool.map(lambda network: predict(network, features), networks))
     return Predicted(
         np.mean([f.E for f in found], axis=0), np.mean([f.error for f in found], axis=0)
     )
