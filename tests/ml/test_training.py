@@ -124,7 +124,7 @@ def test_a_compound_is_in_one_fold():
     assert all(len(set(fold[compounds == c])) == 1 for c in range(23))
     sizes = np.bincount(fold)
     assert len(sizes) == 5 and np.ptp(sizes) <= 3
-    with pytest.raises(ValueError, match="3 compounds cannot make 4 folds"):
+    with pytest.raises(ValueError, match="3 compounds cannot make 5 folds"):
         folds([1, 2, 3, 3], 5, 0)
 
 
