@@ -9,17 +9,15 @@ amplitudes without knowing the structure, multiplies each intensity by a factor,
 writes experiments and reflections that dials.scale, dials.merge and dials.export take
 as they take any others. It works before dials.scale, on integrated data, and after it.
 
-Where a model of boosted trees is at hand (the one that comes with the package, or
-model=file), it is used; else, or with method=weights, observations are averaged with
-weights from their coupling to other reflections, without any learning. The original
-intensities stay in the table, and undo=True restores them.
+A model for unknown compounds comes with the package; model=file is another one, and
+method=weights learns nothing: it weighs observations by their coupling to other
+reflections. The original intensities stay in the table; undo=True restores them.
 
-A reference (a structure or a list of structure factors) is compared with the amplitudes
-before and after; it takes no part in the correction, unless mode=train or
-mode=validate asks for a model of these very data. Such a model is tested on crystals, on
-reflections, and, where data and references of several compounds are given, on compounds
-that it has not seen. The first says nothing about what it learned of scattering: other
-crystals of a compound have the same |F|.
+With a reference (a structure or a list of structure factors) a model is trained on these
+very data, and tested on crystals, on reflections, and, where data and references of
+several compounds are given, on compounds that it has not seen. The first says nothing
+about what it learned of scattering: other crystals of a compound have the same |F|. With
+mode=apply, method= or model= the reference is only compared with, before and after.
 
 Examples::
 
@@ -27,14 +25,11 @@ Examples::
 
   dials.ml_correct scaled.expt scaled.refl strength=0.5
 
-  dials.ml_correct integrated.expt integrated.refl reference=structure.cif
+  dials.ml_correct integrated.expt integrated.refl reference=my.cif mode=apply
 
-  dials.ml_correct integrated.expt integrated.refl lorentz=missing
+  dials.ml_correct integrated.expt integrated.refl reference=my.cif
 
-  dials.ml_correct integrated.expt integrated.refl reference=my.cif mode=train
-
-  dials.ml_correct a.expt a.refl b.expt b.refl reference=a.cif reference=b.cif \
-    mode=train
+  dials.ml_correct a.expt a.refl b.expt b.refl reference=a.cif reference=b.cif
 
   dials.ml_correct other.expt other.refl model=trained.model reference=other.cif
 
@@ -54,7 +49,7 @@ from dials_spread.correction.driver import get_subject
 from dials_spread.correction.estimates import choose_model
 from dials_spread.correction.importance import check_shap
 from dials_spread.correction.merged_files import check_merged_name
-from dials_spread.correction.parameters import PHIL
+from dials_spread.correction.parameters import PHIL, choose_mode
 from dials_spread.correction.tables import corrected_table, restored_table
 from dials_spread.correction.training import train_on
 from dials_spread.input_files import read_files
@@ -172,9 +167,10 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
     params, files, log = session.start(usage, __doc__, phil, args)
     if params.undo:
         name_restored(params.output)
+    params.reference = [name for name in params.reference if name]
+    params.mode = choose_mode(params)
     if params.mode != "train":
         params.output.model = None  # none is written
-    params.reference = [name for name in params.reference if name]
     more = [*([params.model] if params.model else []), *params.reference]
     try:
         _, model, data = session.gather(

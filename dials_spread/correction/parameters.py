@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 PHIL = """
-mode = *apply train validate
+mode = *auto apply train validate
   .type = choice
   .help = "apply corrects. train and validate need a reference: a model is trained on"
           "these data and tested on crystals, reflections and compounds that it has"
           "not seen; train writes it to output.model, and, of a single compound, tables"
           "that are corrected by models that had not seen the reflection in question."
+          "auto is train where a reference is given and neither method nor model is,"
+          "else apply."
 method = *auto weights model
   .type = choice
   .help = "model uses a trained model; weights a mean of observations, weighted by"
@@ -99,3 +101,19 @@ output {
     .help = "The report; it needs no network. None writes none."
 }
 """
+
+
+def choose_mode(params) -> str:
+    """
+    Say what is to be done where that was left open.
+
+    Args:
+        params: The extracted parameters.
+
+    Returns:
+        "apply", "train" or "validate".
+    """
+    if params.mode != "auto":
+        return params.mode
+    left_open = params.method == "auto" and params.model is None and not params.undo
+    return "train" if params.reference and left_open else "apply"

@@ -52,7 +52,14 @@ def test_the_model_says_what_it_is():
 )
 def test_measured_compounds_come_nearer_to_their_structures(name, most, data_folder):
     """Real measurements; the model has seen synthetic crystals alone."""
-    run([*files_of(data_folder / name), f"reference={name}", "output.html=None"])
+    run(
+        [
+            *files_of(data_folder / name),
+            f"reference={name}",
+            "mode=apply",
+            "output.html=None",
+        ]
+    )
     found = told()
     assert found["correction"]["method"] == "model"
     before, after = (found["r1"][key]["merged"]["r1"] for key in ("before", "after"))
@@ -64,7 +71,7 @@ def test_measured_compounds_come_nearer_to_their_structures(name, most, data_fol
 def test_merged_intensities_are_what_was_found(ending, data_folder):
     merged = f"merged.{ending}"
     given = [*files_of(data_folder / "quartz"), f"output.merged={merged}"]
-    run([*given, "reference=quartz", "output.html=None"])
+    run([*given, "reference=quartz", "mode=apply", "output.html=None"])
     structure = read_structure("quartz")
     source = merged if ending == "mtz" else f"{merged}=hklf4"
     (array, *_) = any_reflection_file(source).as_miller_arrays(

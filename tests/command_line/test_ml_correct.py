@@ -214,7 +214,7 @@ def test_several_files_become_one(simulated, data_folder):
 def test_the_wrong_compound_is_told(quartz):
     run([*quartz, "method=weights", "output.html=None", "output.json=None"])
     with pytest.raises(Sorry, match="of another compound"):
-        run([*quartz, "reference=glycine"])
+        run([*quartz, "reference=glycine", "mode=apply"])
 
 
 def small_general_model(thick: Path) -> None:
@@ -324,7 +324,7 @@ def test_a_model_of_these_data_and_what_it_is_worth(thick, monkeypatch):
             lambda seed, **settings: quick(seed, **settings),
         )
     files = [str(thick / "thick.expt"), str(thick / "thick.refl")]
-    run([*files, "reference=paracetamol", "mode=train"])
+    run([*files, "reference=paracetamol"])  # a reference alone means mode=train
     assert {p.name for p in Path(".").iterdir()} == FILES | {"trained.model"}
     scores = {
         (s["split"], s["method"]): s["r1"] for s in told()["validation"]["scores"]

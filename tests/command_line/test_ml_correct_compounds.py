@@ -123,7 +123,7 @@ def test_references_that_do_not_fit_the_data(three):
     wanted = ("reference=quartz", "reference=glycine")
     (line,) = refusal(*files, *wanted, "reference=abiraterone")
     assert line.startswith("reference=abiraterone (") and "none of the 2" in line
-    (line,) = refusal(*files[:-1], *wanted)
+    (line,) = refusal(*files[:-1], *wanted, "mode=apply")
     assert line.startswith("2 references are given, and mode=apply corrects one")
     (line,) = refusal(*three["quartz"], "shap=True")
     assert line == "shap=True needs mode=train or mode=validate"
