@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -24,16 +25,23 @@ import numpy as np
 from scipy.stats import norm
 
 from dials.array_family import flex
+from dxtbx.model.experiment_list import ExperimentListFactory
 from iotbx import mtz
 
 from dials_spread.correction.estimates import SHIPPED
+from dials_spread.observations import unique_indices
 
 SETS = {"abiraterone": "abiraterone/integrated", "quartz": "quartz/integrated"}
 
 
 def run(command: list[str], folder: Path) -> str:
     """Run a program, stop where it fails, give what it says."""
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    # The plug-in's programs lie beside this Python, active or not.
+    beside = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True,
+        env={**os.environ, "PATH": beside},
+    )  # fmt: skip
     if done.returncode:
         sys.exit(f"{' '.join(command)}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     return done.stdout
@@ -53,12 +61,12 @@ def residuals(folder: Path) -> np.ndarray:
     scale_factor = table["inverse_scale_factor"].as_numpy_array()
     I = table["intensity.scale.value"].as_numpy_array() / scale_factor
     variance = table["intensity.scale.variance"].as_numpy_array() / scale_factor**2
-    hkl = np.array(
-        list(
-            table["asu_miller_index" if "asu_miller_index" in table else "miller_index"]
-        )
-    )
-    _, unique = np.unique(hkl, axis=0, return_inverse=True)
+    crystal = ExperimentListFactory.from_json_file(
+        str(folder / "scaled.expt"), check_format=False
+    )[0].crystal
+    group = crystal.get_space_group()
+    hkl = np.array(list(table["miller_index"]))
+    _, unique = unique_indices(hkl, group, friedel=True)
     unique, weight = np.ravel(unique), 1 / variance
     total = np.bincount(unique, weight)
     mean = np.bincount(unique, weight * I) / total
