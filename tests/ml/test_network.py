@@ -214,7 +214,8 @@ def test_training_learns_and_numpy_gives_what_pytorch_gives(features, small_F):
     found = predict(network, test)
     after = np.sum(root_N * np.abs(found.E - y))
     assert after < 0.6 * np.sum(root_N * np.abs(test.E_k - y))
-    assert np.mean(found.error) == pytest.approx(np.mean(np.abs(found.E - y)), rel=0.5)
+    # The errors are learnt more slowly, from 0.2 downwards.
+    assert np.mean(np.abs(found.E - y)) < np.mean(found.error) < 0.19
     module = make_module(len(OBSERVATION_INPUTS), len(REFLECTION_INPUTS), 16).eval()
     state = {
         f"layer.{name.rpartition('.')[0].replace('.', '_')}.{name.rpartition('.')[2]}": (

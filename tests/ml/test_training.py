@@ -166,24 +166,9 @@ def test_a_network_is_trained_from_the_same_compounds(trained):
     pytest.importorskip("torch", reason="PyTorch is not installed")
     folder, _, _ = trained
     output = folder.parent / "network.model"
-    given = [
-        str(folder),
-        "--compounds",
-        str(COMPOUNDS),
-        "--trees",
-        "10",
-        "--epochs",
-        "3",
-    ]
-    given += [
-        "--volumes",
-        *map(str, VOLUMES),
-        "--output",
-        str(output),
-        "--networks",
-        "1",
-    ]
-    assert main([*given, "--nproc", "1"]) == 0
+    given = [str(folder), "--compounds", str(COMPOUNDS), "--epochs", "3"]
+    given += ["--trees", "10", "--volumes", *map(str, VOLUMES), "--nproc", "1"]
+    assert main([*given, "--output", str(output)]) == 0
     model = read_model(output)
     assert len(model.networks) == 4 and list(model.forests) == ["bias"]
     assert 0.3 < model.card.validation["out of fold, model"]["ratio"] < 1.3
