@@ -34,11 +34,9 @@ from dials_spread.correction.driver import get_subject
 from dials_spread.correction.estimates import SHIPPED
 from dials_spread.correction.truth import find_reference, match
 from dials_spread.ml.controls import apply_law, fit_law
-from dials_spread.ml.features import features_of
-from dials_spread.ml.general import GeneralModel, unpack
+from dials_spread.ml.general import GeneralModel, correct_prepared, unpack
 from dials_spread.ml.measured import Measured
 from dials_spread.ml.merging import Prepared, prepare
-from dials_spread.ml.repeats import join_repeats
 from dials_spread.ml.store import read_model
 from dials_spread.ml.training.gather import measured_of, true_amplitudes
 from dials_spread.ml.weights import estimate_amplitudes
@@ -115,9 +113,7 @@ def r1(F_o: np.ndarray, case: Case) -> float:
 
 def model_amplitudes(prepared: Prepared, model: GeneralModel) -> np.ndarray:
     """Corrected amplitudes; a passage listed several times counts once."""
-    joined, _ = join_repeats(prepared.measured)
-    own = prepared if joined is prepared.measured else prepare(joined)
-    return model.correct(features_of(own)).F
+    return correct_prepared(model, prepared)[0].F
 
 
 def assess(case: Case, model: GeneralModel) -> dict[str, float]:

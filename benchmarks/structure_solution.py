@@ -31,8 +31,7 @@ from smtbx.refinement import constraints, least_squares
 from smtbx.utils import connectivity_table
 
 from dials_spread.correction.estimates import SHIPPED
-from dials_spread.ml.features import features_of
-from dials_spread.ml.general import GeneralModel, unpack
+from dials_spread.ml.general import GeneralModel, correct_prepared, unpack
 from dials_spread.ml.measured import Measured
 from dials_spread.ml.merging import prepare
 from dials_spread.ml.store import read_model
@@ -138,7 +137,7 @@ def charge_flipping_table(model: GeneralModel, starts: int) -> None:
         case = simulate(structure, number)
         prepared = prepare(case.measured)
         plain = np.sqrt(np.maximum(prepared.merged, 0))
-        corrected = model.correct(features_of(prepared)).F
+        corrected = correct_prepared(model, prepared)[0].F
         true = amplitude_array(case.measured, case.F, structure)
         calculated = true.structure_factors_from_scatterers(
             structure, algorithm="direct"
@@ -220,7 +219,7 @@ def refinement_table(model: GeneralModel, folder: Path) -> None:
         structure = read_structure(name)
         prepared = prepare(case.measured)
         plain = np.sqrt(np.maximum(prepared.merged, 0))
-        fixed = model.correct(features_of(prepared))
+        fixed = correct_prepared(model, prepared)[0]
         line = f"  {name:14s}"
         for title, F, error in (
             ("merge", plain, prepared.merged_sigma / np.maximum(2 * plain, 1e-9)),
@@ -252,12 +251,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--model", default=str(SHIPPED))
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--starts", type=int, default=20)
+    parser.add_argument("--starts", type=int, default=20, help="0: refinement alone")
     args = parser.parse_args()
     logging.disable(logging.WARNING)
     model = unpack(read_model(args.model))
     refinement_table(model, args.data)
-    charge_flipping_table(model, args.starts)
+    if args.starts:
+        charge_flipping_table(model, args.starts)
 
 
 if __name__ == "__main__":

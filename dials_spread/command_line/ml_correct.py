@@ -48,7 +48,7 @@ from dials_spread.correction.compounds import find_sources
 from dials_spread.correction.driver import get_subject
 from dials_spread.correction.estimates import choose_model
 from dials_spread.correction.importance import check_shap
-from dials_spread.correction.merged_files import check_merged_name
+from dials_spread.correction.merged_files import check_merged
 from dials_spread.correction.parameters import PHIL, choose_mode
 from dials_spread.correction.tables import corrected_table, restored_table
 from dials_spread.correction.training import train_on
@@ -137,7 +137,6 @@ def learn_files(data, params, provenance, log) -> None:
 
 def get_model(params):
     """Find the model of mode=apply, or say which parameters contradict each other."""
-    check_merged_name(params.output.merged)
     if params.mode == "apply" or params.undo:
         if len(params.reference) > 1:
             raise ValueError(
@@ -173,8 +172,9 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
         params.output.model = None  # none is written
     more = [*([params.model] if params.model else []), *params.reference]
     try:
-        _, model, data = session.gather(
+        _, _, model, data = session.gather(
             lambda: check_outputs(params.output, [*files, more]),
+            lambda: check_merged(params),
             lambda: get_model(params),
             lambda: read_files(*files),
         )

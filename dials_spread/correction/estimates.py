@@ -20,17 +20,15 @@ import numpy as np
 import dials_spread.ml
 from dials_spread.correction.uncertainty import MEAN_OF_NORMAL, error_parts, law_from
 from dials_spread.ml.features import features_of
-from dials_spread.ml.general import is_general, unpack
+from dials_spread.ml.general import correct_prepared, is_general, unpack
 from dials_spread.ml.grouping import group_means
-from dials_spread.ml.merging import Prepared, prepare
+from dials_spread.ml.merging import Prepared
 from dials_spread.ml.published import PUBLISHED, published_features
 from dials_spread.ml.registry import MODEL_1, names
-from dials_spread.ml.repeats import join_repeats
 from dials_spread.ml.shrinkage import predict_ensemble
 from dials_spread.ml.store import Model, check_features, read_model
 from dials_spread.ml.way_back import relative_factors
 from dials_spread.ml.weights import estimate_amplitudes
-from dials_spread.rfactor import amplitudes
 
 logger = logging.getLogger("dials.spread.estimates")
 
@@ -127,21 +125,15 @@ def estimate(
 
 def _by_general_model(prepared: Prepared, model: Model, nproc: int | None) -> Estimate:
     """Use a model for compounds that it has not seen."""
-    general = unpack(model)
-    joined, passage = join_repeats(prepared.measured)
-    own = prepared if joined is prepared.measured else prepare(joined, nproc)
-    found = general.correct(features_of(own, nproc))
-    # Joined or not, amplitudes are to be on the scale of those that are corrected.
-    scale = amplitudes(prepared.merged).sum() / amplitudes(own.merged).sum()
-    relative = relative_factors(found.E, found.bias, joined.unique)
+    found, n_passages = correct_prepared(unpack(model), prepared, nproc)
     return Estimate(
         method="model",
-        F=scale * found.F,
-        relative=relative[passage],
-        error_F=scale * found.error_F,
-        sigma_F=scale * found.error_F / MEAN_OF_NORMAL,
+        F=found.F,
+        relative=relative_factors(found.E, found.bias, prepared.measured.unique),
+        error_F=found.error_F,
+        sigma_F=found.error_F / MEAN_OF_NORMAL,
         predicted_r1=found.predicted_r1,
-        n_passages=len(joined),
+        n_passages=n_passages,
     )
 
 

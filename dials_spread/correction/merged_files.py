@@ -6,7 +6,7 @@ table stay as they were. Here every reflection has the intensity F² that was fo
 and σ = 2 F σ(F).
 
 Functions:
-    check_merged_name: before anything is computed
+    check_merged: before anything is computed
     merged_file: the content of the file
 """
 
@@ -27,15 +27,26 @@ from dials_spread.rfactor import amplitudes
 ENDINGS = (".hkl", ".mtz")
 
 
-def check_merged_name(name: str | None) -> None:
+def check_merged(params) -> None:
     """
-    Refuse a name that does not say which kind of file is wanted.
+    Refuse a merged file where there will be none, or of an unknown kind.
+
+    Args:
+        params: The extracted parameters, the mode chosen.
 
     Raises:
-        ValueError: It ends otherwise.
+        ValueError: It cannot be written.
     """
-    if name is not None and Path(name).suffix.lower() not in ENDINGS:
+    name = params.output.merged
+    if name is None:
+        return
+    if Path(name).suffix.lower() not in ENDINGS:
         raise ValueError(f"output.merged={name} must end with {' or '.join(ENDINGS)}")
+    if params.undo or params.mode == "validate" or len(params.reference) > 1:
+        raise ValueError(
+            f"output.merged={name} takes one compound that is corrected, by mode=apply "
+            "or mode=train"
+        )
 
 
 def merged_intensities(result: CorrectionResult) -> miller.array:

@@ -87,7 +87,7 @@ output {
   merged = None
     .type = path
     .help = "Corrected intensities of unique reflections with their σ, for programs"
-            "that solve and refine: SHELX .hkl or .mtz. By mode=apply."
+            "that solve and refine: SHELX .hkl or .mtz."
   model = trained.model
     .type = path
     .help = "Model file, written by mode=train."

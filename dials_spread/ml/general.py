@@ -6,24 +6,27 @@ by how much an observation is off; and the two models of boosted trees (two_mode
 one of the error. Both correct features into amplitudes with error bars.
 
 Functions:
+    correct_prepared: data, each passage through the Ewald sphere counted once
     pack, unpack: to and from what a model file holds
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Union
 
 import numpy as np
 
 from dials_spread.ml.card import Card
-from dials_spread.ml.features import FeatureSet
+from dials_spread.ml.features import FeatureSet, features_of
 from dials_spread.ml.forest import Forest, forest_of
+from dials_spread.ml.merging import Prepared, prepare
 from dials_spread.ml.network.inputs import OBSERVATION_INPUTS, REFLECTION_INPUTS
 from dials_spread.ml.network.predict import predict_mean
 from dials_spread.ml.network.shapes import Network
 from dials_spread.ml.registry import MODEL_1, REFLECTION_ALL, names
+from dials_spread.ml.repeats import join_repeats
 from dials_spread.ml.store import Model, check_features, compare_features
 from dials_spread.ml.two_models import (
     AVERAGE_COLUMNS,
@@ -31,6 +34,7 @@ from dials_spread.ml.two_models import (
     average,
     reflection_rows,
 )
+from dials_spread.rfactor import amplitudes
 
 OBSERVATION_PARTS = ("bias", "scatter")
 REFLECTION_PARTS = ("correction", "error")
@@ -150,6 +154,34 @@ class SetModel:
 
 
 GeneralModel = Union[TreeModel, SetModel]
+
+
+def correct_prepared(
+    general: GeneralModel, prepared: Prepared, nproc: int | None = None
+) -> tuple[Corrected, int]:
+    """
+    Correct data of which a passage may be listed several times.
+
+    Args:
+        general: The model.
+        prepared: n observations of u unique reflections.
+        nproc: Threads for features; all cores by default.
+
+    Returns:
+        Amplitudes on the scale of `prepared`, the bias of each of its n observations;
+        and the number of passages.
+    """
+    joined, passage = join_repeats(prepared.measured)
+    own = prepared if joined is prepared.measured else prepare(joined, nproc)
+    found = general.correct(features_of(own, nproc))
+    scale = amplitudes(prepared.merged).sum() / amplitudes(own.merged).sum()
+    on_scale = replace(
+        found,
+        F=scale * found.F,
+        error_F=scale * found.error_F,
+        bias=found.bias[passage],
+    )
+    return on_scale, len(joined)
 
 
 def pack(general: GeneralModel, card: Card) -> Model:

@@ -7,9 +7,10 @@ Usage::
 
 Compounds are simulated into FOLDER one by one, each from a seed of its own; what is there
 is not simulated again, so that an interrupted run is taken up where it stopped and more
-compounds can be added. Then features are made, all sets are corrected by models of the
-other folds of compounds, and the figures of that go into the card of the model that is
-fitted to all. No measured data and no real structure take part.
+compounds can be added. Then features are made, and all sets are corrected by models of the
+other folds of compounds, whose figures go into the card. The model is the mean of these
+networks; of boosted trees it is fitted to all compounds. No measured data and no real
+structure take part.
 """
 
 from __future__ import annotations

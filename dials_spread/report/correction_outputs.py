@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from dials.array_family import flex
 from dials.util.version import dials_version
@@ -34,7 +34,6 @@ from dials_spread.report.plots_correction import (
     shells_r1_plot,
 )
 from dials_spread.report.plots_crystals import CrystalDots, crystals_r1_plot
-from dials_spread.report.tables import Table
 
 logger = logging.getLogger("dials.spread.correction_outputs")
 
@@ -202,9 +201,7 @@ def write_correction(
     for table in tables:
         logger.info("\n%s", table.as_text())
     logger.info("\nSummary:\n\n%s\n", "\n\n".join(told))
-    contents = table_files(corrected, output)
-    if output.merged:
-        contents[output.merged] = merged_file(result, output.merged)
+    contents = correction_files(corrected, result, output)
     if output.json:
         contents[output.json] = write_json(document).encode("utf-8")
     if output.html:
@@ -215,27 +212,31 @@ def write_correction(
     return document
 
 
-def correction_page(
-    document: dict,
-    title: str,
-    summary: Sequence[str],
-    tables: Sequence[Table],
-    plots: Mapping[str, dict],
-) -> bytes:
-    """
-    Write the report.
-
-    Args:
-        document: The JSON document, for parameters and versions.
-        title: Of the page.
-        summary: Sentences for the top.
-        tables: Below them.
-        plots: By name.
-    """
+def correction_page(*parts) -> bytes:
+    """Write the report; the arguments are those of `simulation_page`."""
     # Loading plotly takes longer than correcting; not all runs want a page.
     from dials_spread.report.simulation_page import simulation_page
 
-    return simulation_page(document, title, summary, tables, plots).encode("utf-8")
+    return simulation_page(*parts).encode("utf-8")
+
+
+def correction_files(
+    corrected: tuple[ExperimentList, flex.reflection_table],
+    result: CorrectionResult,
+    output,
+) -> dict[str, bytes]:
+    """
+    Give what was corrected as the content of files.
+
+    Args:
+        corrected: Experiments and corrected reflections.
+        result: The correction, for merged intensities.
+        output: Names of files.
+    """
+    contents = table_files(corrected, output)
+    if output.merged:
+        contents[output.merged] = merged_file(result, output.merged)
+    return contents
 
 
 def table_files(

@@ -14,11 +14,11 @@ from dials_spread.correction.training import Training
 from dials_spread.ml.store import model_bytes
 from dials_spread.report.correction_outputs import (
     correction_document,
+    correction_files,
     correction_page,
     correction_plots,
     input_document,
     reference_document,
-    table_files,
     version_document,
     write_all,
 )
@@ -122,7 +122,9 @@ def write_training(
     for table in tables:
         logger.info("\n%s", table.as_text())
     logger.info("\nSummary:\n\n%s\n", "\n\n".join(told))
-    contents = {} if corrected is None else table_files(corrected, output)
+    contents = {}
+    if corrected is not None:
+        contents = correction_files(corrected, training.correction, output)
     if training.model is not None and output.model:
         contents[output.model] = model_bytes(training.model)
     if output.json:

@@ -106,6 +106,13 @@ def test_an_unknown_kind_of_merged_file_is_refused_first(data_folder):
     assert not Path("corrected.refl").exists()
 
 
+@pytest.mark.parametrize("more", [["mode=validate", "reference=quartz"], ["undo=True"]])
+def test_a_merged_file_of_nothing_is_refused(more, data_folder):
+    with pytest.raises(Sorry, match="takes one compound that is corrected"):
+        run([*files_of(data_folder / "quartz"), "output.merged=a.mtz", *more])
+    assert not any(Path(".").iterdir())
+
+
 def test_repeated_listings_are_told(data_folder):
     run([*files_of(data_folder / "glycine"), "output.html=None"])
     log = Path("dials.ml_correct.log").read_text(encoding="utf-8")

@@ -324,8 +324,10 @@ def test_a_model_of_these_data_and_what_it_is_worth(thick, monkeypatch):
             lambda seed, **settings: quick(seed, **settings),
         )
     files = [str(thick / "thick.expt"), str(thick / "thick.refl")]
-    run([*files, "reference=paracetamol"])  # a reference alone means mode=train
-    assert {p.name for p in Path(".").iterdir()} == FILES | {"trained.model"}
+    # A reference alone means mode=train.
+    run([*files, "reference=paracetamol", "output.merged=merged.hkl"])
+    assert Path("merged.hkl").stat().st_size > 10_000
+    assert {p.name for p in Path(".").iterdir()} == FILES | {"trained.model", "merged.hkl"}
     scores = {
         (s["split"], s["method"]): s["r1"] for s in told()["validation"]["scores"]
     }
