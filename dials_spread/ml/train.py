@@ -31,12 +31,7 @@ from dials_spread.ml.general import GeneralModel, SetModel, TreeModel, pack
 from dials_spread.ml.network.fit import torch_or_explain
 from dials_spread.ml.registry import MODEL_1, REFLECTION_ALL
 from dials_spread.ml.store import write_model
-from dials_spread.ml.training.compounds import (
-    RICH_SEED,
-    VOLUMES,
-    Store,
-    store_compound,
-)
+from dials_spread.ml.training.compounds import N_STRATA, Store, store_compound
 from dials_spread.ml.training.engines import (
     ENGINES,
     Fold,
@@ -46,8 +41,10 @@ from dials_spread.ml.training.engines import (
     run_part,
 )
 from dials_spread.ml.training.errors import error_scale, fit_error, judge
+from dials_spread.ml.training.families import ANY_VOLUME, FAMILIES, family_of
+from dials_spread.ml.training.faults import GRADES
 from dials_spread.ml.training.gather import TrainingSet, gather_counts
-from dials_spread.ml.training.out_of_fold import METHODS, Assessed, summary
+from dials_spread.ml.training.out_of_fold import METHODS, Assessed, Outcome, summary
 from dials_spread.simulation.driver import Resources, run_tasks
 
 logger = logging.getLogger("dials.spread.train")
@@ -61,7 +58,7 @@ MULTIPLICITIES = (
 )
 
 TOLD = (
-    *("compounds", "rich", "first", "seed", "volumes", "engine"),
+    *("compounds", "rich", "fine", "first", "seed", "volumes", "engine"),
     *("trees", "epochs", "width"),
 )
 """Arguments that go into the card."""
@@ -77,11 +74,12 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--first", type=int, default=0, help="seed of the first")
     parser.add_argument("--seed", type=int, default=0, help="of folds and fits")
     parser.add_argument("--rich", type=int, default=0, help="more, of 12-24 crystals")
+    parser.add_argument("--fine", type=int, default=0, help="more, to 0.5-0.75 Å")
     parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0])
     parser.add_argument("--epochs", type=int, default=12, help="of a network")
     parser.add_argument("--width", type=int, default=64, help="of its layers")
     parser.add_argument("--trees", type=int, default=200, help="of each forest")
-    parser.add_argument("--volumes", type=float, nargs=2, default=VOLUMES)
+    parser.add_argument("--volumes", type=float, nargs=2, default=ANY_VOLUME)
     parser.add_argument("--nproc", type=int, default=None)
     parser.add_argument("--scheduler", help="of Dask, as tcp://host:8786")
     parser.add_argument("--output", default="general.model")
@@ -130,7 +128,7 @@ def train(
     *folds, whole = done
     assessed = [a for fold in folds for a in fold.assessed]
     general, how_well = _complete(work, whole, folds, assessed)
-    return general, assessed, {**figures_of(assessed), "predicted R1": how_well}
+    return general, assessed, {**figures_of(assessed), **how_well}
 
 
 def _complete(
@@ -140,9 +138,19 @@ def _complete(
     if work.engine == "network":
         networks = [n for fold in folds for n in fold.model.networks]
         scale = error_scale(assessed)
-        return SetModel(tuple(networks), whole, scale), judge(assessed, scale)
+        return SetModel(tuple(networks), whole, scale), _judged(assessed, scale)
     error, told = fit_error(assessed, work.n_folds, work.seed, regressors(work.trees))
-    return TreeModel(whole, error), judge(told)
+    return TreeModel(whole, error), _judged(told)
+
+
+def _judged(assessed: Sequence[Assessed], scale: float = 1.0) -> dict:
+    """Say for each grade how well R1 is predicted."""
+    told = {}
+    for grade in GRADES:
+        own = [a for a in assessed if a.outcome.grade == grade]
+        if own:
+            told[f"predicted R1, {grade} sets"] = judge(own, scale)
+    return told
 
 
 def figures_of(assessed: Sequence[Assessed]) -> dict:
@@ -151,25 +159,38 @@ def figures_of(assessed: Sequence[Assessed]) -> dict:
 
     Args:
         assessed: All sets.
+
+    Returns:
+        Figures of plain sets, for some selections of them too, and of rough sets.
     """
     outcomes = [a.outcome for a in assessed]
-    selections = {
-        f"stratum {k}": [o for o in outcomes if o.stratum == k]
-        for k in sorted({o.stratum for o in outcomes})
+    plain = [o for o in outcomes if o.grade == GRADES[0]]
+    rough = [o for o in outcomes if o.grade != GRADES[0]]
+    told = _summaries("out of fold", plain)
+    for title, some in _selections(plain).items():
+        told[f"out of fold, model, {title}"] = summary(some)
+    return {**told, **_summaries("rough sets out of fold", rough)}
+
+
+def _summaries(title: str, outcomes: Sequence[Outcome]) -> dict:
+    """Give R1 before and the figures of all methods, if there is any set."""
+    if not outcomes:
+        return {}
+    before = float(np.exp(np.mean(np.log([o.before for o in outcomes]))))
+    methods = {f"{title}, {m}": summary(outcomes, m) for m in METHODS}
+    return {f"{title}, R1 before, geometric mean": before, **methods}
+
+
+def _selections(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
+    """Give those of each stratum, of ranges of multiplicity, and of each family."""
+    found = {
+        f"stratum {k}": [o for o in outcomes if o.stratum == k] for k in range(N_STRATA)
     }
     for title, low, high in MULTIPLICITIES:
-        some = [o for o in outcomes if low <= o.multiplicity < high]
-        if some:
-            selections[title] = some
-    return {
-        "R1 before, geometric mean": _geometric([o.before for o in outcomes]),
-        **{f"out of fold, {method}": summary(outcomes, method) for method in METHODS},
-        **{f"out of fold, model, {k}": summary(v) for k, v in selections.items()},
-    }
-
-
-def _geometric(values: Sequence[float]) -> float:
-    return float(np.exp(np.mean(np.log(values))))
+        found[title] = [o for o in outcomes if low <= o.multiplicity < high]
+    for name, family in FAMILIES.items():
+        found[name] = [o for o in outcomes if family_of(o.compound) == family]
+    return {title: some for title, some in found.items() if some}
 
 
 def make_card(sets: Sequence[TrainingSet], figures: dict, how: dict) -> Card:
@@ -230,8 +251,9 @@ def run(chosen: argparse.Namespace) -> None:
     work = Work(
         folder=str(chosen.folder),
         seeds=(
-            *range(chosen.first, chosen.first + chosen.compounds),
-            *range(RICH_SEED, RICH_SEED + chosen.rich),
+            *FAMILIES["ordinary"].seeds(chosen.compounds, chosen.first),
+            *FAMILIES["rich"].seeds(chosen.rich),
+            *FAMILIES["fine"].seeds(chosen.fine),
         ),
         engine=chosen.engine,
         n_folds=FOLDS,

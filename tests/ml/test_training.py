@@ -25,7 +25,7 @@ from dials_spread.ml.training.gather import (
     true_amplitudes,
 )
 from dials_spread.ml.training.out_of_fold import Outcome, folds, summary
-from dials_spread.ml.training.virtual import virtual_experiments, wandering_scale
+from dials_spread.ml.training.virtual import virtual_experiments
 from dials_spread.rfactor.r1 import r_factor
 
 VOLUMES = (220.0, 300.0)
@@ -109,15 +109,6 @@ def test_virtual_experiments_are_tables_of_integration(trained):
         assert np.corrcoef(F**2, merged)[0, 1] > 0.5
 
 
-def test_the_wandering_scale_has_its_size():
-    angle = np.linspace(-30, 30, 601)
-    rng = np.random.default_rng(0)
-    ln = np.log([wandering_scale(rng, angle, 0.2) for _ in range(400)])
-    assert ln[:, 0].std() == pytest.approx(0.2, rel=0.1)  # a node
-    assert np.abs(np.diff(ln, axis=1)).max() < 0.02  # and smooth
-    assert np.all(wandering_scale(rng, angle, 0.0) == 1)
-
-
 def test_a_compound_is_in_one_fold():
     compounds = np.repeat(np.arange(23), 3)
     fold = folds(compounds, 5, 0)
@@ -130,7 +121,7 @@ def test_a_compound_is_in_one_fold():
 
 def test_summary_of_ratios_by_hand():
     def outcome(compound, ratio):
-        return Outcome(compound, 0, 3.0, 0.2, {"model": 0.2 * ratio})
+        return Outcome(compound, 0, "plain", 3.0, 0.2, {"model": 0.2 * ratio})
 
     told = summary([outcome(0, 0.5), outcome(0, 2.0), outcome(1, 0.25)])
     assert told["ratio"] == pytest.approx(0.25 ** (1 / 3))
@@ -147,8 +138,12 @@ def test_training_ends_with_a_model_that_can_be_read(trained):
     assert status == 0
     model = read_model(output)
     figures = model.card.validation
-    assert figures["out of fold, model"]["sets"] == figures["predicted R1"]["sets"]
     assert 0.3 < figures["out of fold, model"]["ratio"] < 1.3
+    sets = [s for k in range(COMPOUNDS) for s in gather_compound(str(folder), k)]
+    for grade, title in (("plain", "out of fold"), ("rough", "rough sets out of fold")):
+        n = sum(s.grade == grade for s in sets)
+        assert figures[f"predicted R1, {grade} sets"]["sets"] == n > 0
+        assert figures[f"{title}, model"]["sets"] == n
     assert len(model.card.features) == 86
     general = unpack(model)
     ratios = []

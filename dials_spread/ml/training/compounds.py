@@ -12,8 +12,10 @@ compounds can be added to old ones. All that is drawn:
 - compound: `random_compound` with a volume from 130 to 2,200 Å³, uniform in its logarithm;
 - electrons of 200 or 300 kV (0.7 and 0.3), d_min uniform from 0.75 to 1 Å;
 - absorption uniform from 0 to 7 % of the potential;
-- one to eight crystals, fewer where the cell is large, each turned by 30 to 75°; of rich
-  compounds twelve to 24;
+- one to eight crystals, fewer where the cell is large, each turned by 30 to 75°;
+- of "rich" compounds twelve to 24 crystals;
+- of "fine" compounds d_min from 0.5 to 0.75 Å, which small cells reach, and a volume from
+  90 to 1,000 Å³;
 - thickness, independent of chemistry: one from each of three equal strata of the
   logarithm between 110 and 1,700 Å, crystals varying by 30 % about it;
 - within a crystal, up to ±90 % of the mean; three in ten compounds are plates.
@@ -31,6 +33,12 @@ import numpy as np
 from dials.array_family import flex
 from dxtbx.model.experiment_list import ExperimentList, ExperimentListFactory
 
+from dials_spread.ml.training.families import (
+    ANY_VOLUME,
+    FAMILIES,
+    Family,
+    family_of,
+)
 from dials_spread.simulation.beams import BeamSelection
 from dials_spread.simulation.crystals import (
     CrystalTask,
@@ -54,18 +62,13 @@ from dials_spread.simulation.structure_factors import structure_factors
 logger = logging.getLogger("dials.spread.compounds")
 
 THICKNESSES = (110.0, 1700.0)  # [Å]
-VOLUMES = (130.0, 2200.0)  # [Å³]
 WAVELENGTHS = {0.02508: 0.7, 0.01969: 0.3}  # [Å], 200 and 300 kV
-CRYSTALS = (1, 2, 3, 4, 6, 8)
-RICH_CRYSTALS = (12, 16, 20, 24)
-RICH_SEED = 1_000_000
-"""Seeds from here on are of rich compounds."""
-
-RICH_VOLUME = 1600.0
-"""Largest cell of a rich compound [Å³]."""
 N_STRATA = 3
 CELL_OF_EIGHT = 600.0
 """Cells up to this volume [Å³] may have eight crystals, larger ones fewer."""
+
+MOST_INDICES = 5300.0
+"""Volume over the cube of d_min, which the indices to be simulated grow with."""
 
 COLUMN = "intensity.dynamical.{}.value"
 
@@ -95,7 +98,7 @@ class Conditions:
 
 
 def draw_conditions(
-    rng: np.random.Generator, volume: float, rich: bool = False
+    rng: np.random.Generator, volume: float, family: Family = FAMILIES["ordinary"]
 ) -> Conditions:
     """
     Draw how a compound is measured.
@@ -103,17 +106,18 @@ def draw_conditions(
     Args:
         rng: Source of all random numbers.
         volume: Of the cell [Å³].
-        rich: Whether there are many crystals.
+        family: Of the compound.
     """
     most = max(1.0, 8 * min(1.0, CELL_OF_EIGHT / volume))
-    allowed = RICH_CRYSTALS if rich else [n for n in CRYSTALS if n <= most]
+    allowed = [n for n in family.crystals if n <= most] or family.crystals
     n_crystals = int(rng.choice(allowed))
+    finest = max(family.d_min[0], np.cbrt(volume / MOST_INDICES))
     low, high = np.log(THICKNESSES)
     step = (high - low) / N_STRATA
     centres = np.exp(low + step * (np.arange(N_STRATA) + rng.random(N_STRATA)))
     return Conditions(
         wavelength=float(rng.choice([*WAVELENGTHS], p=[*WAVELENGTHS.values()])),
-        d_min=float(rng.uniform(0.75, 1.0)),
+        d_min=float(rng.uniform(min(finest, family.d_min[1]), family.d_min[1])),
         absorption=float(rng.uniform(0, 0.07)),
         within=float(rng.uniform(0, 0.9)),
         slab=bool(rng.random() < 0.3),
@@ -123,29 +127,28 @@ def draw_conditions(
 
 
 def simulate_compound(
-    seed: int, volumes: tuple[float, float] = VOLUMES
+    seed: int, volumes: tuple[float, float] = ANY_VOLUME
 ) -> tuple[ExperimentList, flex.reflection_table, dict]:
     """
     Simulate a random compound.
 
     Args:
         seed: Of all random numbers.
-        volumes: Limits of the volume of the cell [Å³].
+        volumes: Limits of the volume of the cell [Å³], within those of the family.
 
     Returns:
         Experiments; predicted reflections with `intensity.kinematic.value` and one
         column COLUMN for each stratum of thickness, all |F|² [Å²]; and the conditions
         as a dictionary, with the mean intensity and the composition.
     """
-    rich = seed >= RICH_SEED
-    if rich:
-        volumes = (volumes[0], max(volumes[0], min(volumes[1], RICH_VOLUME)))
+    family = family_of(seed)
+    volumes = _common(volumes, family.volumes)
     structure_seed, rest = np.random.SeedSequence(seed).spawn(2)
     structure = random_compound(
         np.random.default_rng(structure_seed), Wishes(volume=volumes)
     )
     rng = np.random.default_rng(rest)
-    conditions = draw_conditions(rng, structure.unit_cell().volume(), rich)
+    conditions = draw_conditions(rng, structure.unit_cell().volume(), family)
     sample = prepare_sample(
         structure,
         Setup(
@@ -168,6 +171,14 @@ def simulate_compound(
         joined(tables, experiments, conditions.d_min),
         _describe(sample, conditions),
     )
+
+
+def _common(
+    asked: tuple[float, float], own: tuple[float, float]
+) -> tuple[float, float]:
+    """Limits within both, or those asked for where nothing is."""
+    low, high = max(asked[0], own[0]), min(asked[1], own[1])
+    return (low, high) if low <= high else asked
 
 
 def _simulate_crystal(
@@ -219,7 +230,7 @@ class Store:
     """
 
     folder: str
-    volumes: tuple[float, float] = VOLUMES
+    volumes: tuple[float, float] = ANY_VOLUME
 
 
 def store_compound(store: Store, seed: int, threads: int | None = 1) -> bool:

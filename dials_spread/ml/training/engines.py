@@ -6,6 +6,7 @@ processes.
 
 Functions:
     read_sets: of all compounds
+    fit_model: of some sets
     run_part: one task
 """
 
@@ -119,12 +120,22 @@ def run_part(
         return _fit_trees(work, sets)
     fold = folds([s.compound for s in sets], work.n_folds, work.seed)
     others = [s for s, f in zip(sets, fold) if f != number]
-    model: GeneralModel
-    if work.engine == "trees":
-        model = TreeModel(_fit_trees(work, others))
-    else:
-        model = SetModel((_fit_network(work, others, number),))
+    model = fit_model(work, others, number)
     return Fold([assess(s, model) for s, f in zip(sets, fold) if f == number], model)
+
+
+def fit_model(work: Work, sets: Sequence[TrainingSet], number: int) -> GeneralModel:
+    """
+    Fit what the engine makes.
+
+    Args:
+        work: Engine and sizes.
+        sets: To fit to.
+        number: Of the fold, for the seed.
+    """
+    if work.engine == "trees":
+        return TreeModel(_fit_trees(work, sets))
+    return SetModel((_fit_network(work, sets, number),))
 
 
 def _fit_network(work: Work, sets: Sequence[TrainingSet], number: int) -> Network:

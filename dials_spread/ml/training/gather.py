@@ -23,9 +23,11 @@ from dials_spread.ml.features import FeatureSet, make_features
 from dials_spread.ml.measured import Measured, measure
 from dials_spread.ml.merging import prepare
 from dials_spread.ml.training.compounds import load_compound
+from dials_spread.ml.training.faults import GRADES
 from dials_spread.ml.training.virtual import virtual_experiments
 from dials_spread.ml.weights import estimate_amplitudes
 from dials_spread.observations import Observations, build_observations
+from dials_spread.rfactor.r1 import r_factor
 
 logger = logging.getLogger("dials.spread.gather")
 
@@ -34,6 +36,11 @@ FEWEST_OBSERVATIONS = 300
 LEAST_MULTIPLICITY = 2.0
 """What a set must have for the correction to be offered, and so to be trained on."""
 
+FORCED_MULTIPLICITY = 1.5
+"""Rough sets may have less, as where a user insists."""
+
+MOST_R1 = 0.6
+"""Rough sets with a plain merge worse than this are left out: there is next to no signal."""
 
 COPIES = 1
 """Virtual experiments of each stratum."""
@@ -47,6 +54,7 @@ class TrainingSet:
     Attributes:
         compound: Seed of the compound.
         stratum: Of its thickness, 0 for the thinnest.
+        grade: One of GRADES.
         features: Of the experiment.
         F: Shape (u,), kinematic |F| [Å] of each unique reflection.
         simple: Shape (u,), normalised amplitudes by the coupling-weighted mean.
@@ -55,6 +63,7 @@ class TrainingSet:
 
     compound: int
     stratum: int
+    grade: str
     features: FeatureSet
     F: np.ndarray
     simple: np.ndarray
@@ -104,11 +113,11 @@ def true_amplitudes(
     return np.sqrt(total / np.maximum(n, 1))
 
 
-def is_offered(observations: Observations) -> bool:
+def is_offered(observations: Observations, least: float = LEAST_MULTIPLICITY) -> bool:
     """Whether a correction would be offered for such data."""
     n, n_unique = len(observations), len(observations.unique_index)
     enough = n_unique >= FEWEST_UNIQUE and n >= FEWEST_OBSERVATIONS
-    return enough and n >= LEAST_MULTIPLICITY * n_unique
+    return enough and n >= least * n_unique
 
 
 def gather_compound(
@@ -123,13 +132,18 @@ def gather_compound(
         threads: Not used; a driver that stays in one process passes it.
 
     Returns:
-        One set for each experiment for which a correction would be offered.
+        One set for each experiment for which a correction would be offered, those of
+        each grade behind one another.
     """
-    path = Path(folder) / f"features_{seed:06d}.npz"
+    return [s for grade in GRADES for s in _gather_grade(folder, seed, grade)]
+
+
+def _gather_grade(folder: str, seed: int, grade: str) -> list[TrainingSet]:
+    path = Path(folder) / f"{grade}_{seed:06d}.npz"
     if path.exists():
-        return _read(path, seed)
+        return _read(path, seed, grade)
     about = json.loads((Path(folder) / f"compound_{seed:06d}.json").read_text())
-    sets = [] if "failed" in about else list(_make(folder, seed))
+    sets = [] if "failed" in about else list(_make(folder, seed, grade))
     partial = path.with_suffix(".part.npz")
     np.savez_compressed(partial, **_arrays(sets))
     partial.replace(path)
@@ -141,26 +155,32 @@ def gather_counts(folder: str, seed: int, threads: int | None = 1) -> int:
     return len(gather_compound(folder, seed))
 
 
-def _make(folder: str, seed: int):
+def _make(folder: str, seed: int, grade: str):
     experiments, reflections, about = load_compound(folder, seed)
     # Not the seed of the compound itself, which its structure was drawn with.
-    rng = np.random.default_rng([seed, 1])
-    virtual = virtual_experiments(experiments, reflections, about, rng, COPIES)
+    rng = np.random.default_rng([seed, 1 + GRADES.index(grade)])
+    virtual = virtual_experiments(experiments, reflections, about, rng, COPIES, grade)
+    least = LEAST_MULTIPLICITY if grade == "plain" else FORCED_MULTIPLICITY
     for own, tables, how in virtual:
         try:
             observations, measured = measured_of(own, tables)
-            if not is_offered(observations):
+            if not is_offered(observations, least):
                 continue
             prepared = prepare(measured, nproc=1)
             features = make_features(measured, nproc=1)
         except ValueError as error:
             logger.warning("Compound %d left out: %s", seed, error)
             continue
+        F = true_amplitudes(observations, tables)
+        before = r_factor(features.E_k * np.sqrt(features.N), F)[0]
+        if grade == "rough" and not before < MOST_R1:
+            continue
         yield TrainingSet(
             compound=seed,
             stratum=how["stratum"],
+            grade=grade,
             features=features,
-            F=true_amplitudes(observations, tables),
+            F=F,
             simple=estimate_amplitudes(prepared, "weights"),
             median=estimate_amplitudes(prepared, "median"),
         )
@@ -179,7 +199,7 @@ def _arrays(sets: Sequence[TrainingSet]) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _read(path: Path, seed: int) -> list[TrainingSet]:
+def _read(path: Path, seed: int, grade: str) -> list[TrainingSet]:
     sets = []
     with np.load(path, allow_pickle=False) as stored:
         for k in range(int(stored["n"])):
@@ -190,5 +210,5 @@ def _read(path: Path, seed: int) -> list[TrainingSet]:
                 parts[name] = tuple(str(x) for x in parts[name])
             own = {name: stored[f"{k}.{name}"] for name in ("F", "simple", "median")}
             stratum = int(stored[f"{k}.stratum"])
-            sets.append(TrainingSet(seed, stratum, FeatureSet(**parts), **own))
+            sets.append(TrainingSet(seed, stratum, grade, FeatureSet(**parts), **own))
     return sets

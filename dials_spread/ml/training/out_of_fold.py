@@ -31,7 +31,7 @@ class Outcome:
     R1 of one set.
 
     Attributes:
-        compound, stratum: Of the set.
+        compound, stratum, grade: Of the set.
         multiplicity: Observations for each unique reflection.
         before: R1 of the plain merge.
         after: R1 by each of METHODS.
@@ -39,6 +39,7 @@ class Outcome:
 
     compound: int
     stratum: int
+    grade: str
     multiplicity: float
     before: float
     after: dict[str, float]
@@ -103,6 +104,7 @@ def assess(one: TrainingSet, model: GeneralModel) -> Assessed:
     outcome = Outcome(
         compound=one.compound,
         stratum=one.stratum,
+        grade=one.grade,
         multiplicity=one.multiplicity,
         before=r_factor(features.E_k * root_N, one.F)[0],
         after={method: r_factor(E * root_N, one.F)[0] for method, E in after.items()},

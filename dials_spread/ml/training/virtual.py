@@ -1,21 +1,8 @@
 """
 Virtual experiments with noise, from a compound that was simulated once.
 
-Of every stratum of thickness some experiments are made, each of some of the crystals,
-measured with
-
-- 30 to 5,000 electrons for a mean reflection, uniform in the logarithm;
-- background from 0.05 to 5 electrons a pixel, likewise;
-- an extra error of each observation of 0 to 12 %;
-- scales of crystals that differ by 30 %, wander by up to 25 % along the scan, and jump by
-  0 to 6 % from image to image;
-- a B of each crystal of its own, with a standard deviation of 0.3 Å², for damage;
-- up to 3 % of outliers, off by a factor of typically 1.6, as overlaps and edges make them;
-- a background that is wrong by a third of its counting noise under a spot, of each crystal
-  its own.
-
-The last two in half of the experiments: models should neither rely on clean data nor
-expect spoilt ones.
+Of every stratum of thickness some experiments are made, each of some of the crystals, with
+the noise and the faults of their grade (see faults).
 """
 
 from __future__ import annotations
@@ -29,6 +16,18 @@ from dials.array_family import flex
 from dxtbx.model.experiment_list import ExperimentList
 
 from dials_spread.ml.training.compounds import COLUMN, N_STRATA
+from dials_spread.ml.training.faults import (
+    GRADES,
+    PLAIN,
+    ROUGH,
+    Faults,
+    draw_faults,
+    draw_noise,
+    draw_rough_faults,
+    misset_experiment,
+    saturated,
+    wandering_scale,
+)
 from dials_spread.simulation.intensities import (
     add_centroids,
     compose_expected,
@@ -36,58 +35,30 @@ from dials_spread.simulation.intensities import (
 )
 from dials_spread.simulation.noise import NoiseModel
 
-COUNTS = (30.0, 5000.0)
-BACKGROUND = (0.05, 5.0)  # [counts per pixel]
-MOST_EXTRA_ERROR = 0.12
-MOST_JITTER = 0.06
-MOST_WANDER = 0.25
-SPREAD_OF_B = 0.3  # [Å²]
-MOST_OUTLIERS = 0.03
-OUTLIER_SPREAD = 0.5
-BACKGROUND_ERROR = 0.3
-"""Standard deviation over counting noise of the background under a spot."""
-
-SPOILT = 0.5
-"""Part of the experiments that have outliers and wrong backgrounds."""
-
-NODES_EVERY = 10.0  # [°], of the wandering scale
+FEWEST_OF_A_CRYSTAL = 20
+"""A crystal of which less is left is not used."""
 
 
 @dataclass(frozen=True)
-class Faults:
+class Plan:
     """
-    What counting statistics and smooth scales do not tell.
+    How one virtual experiment is made.
 
     Attributes:
-        wander: Standard deviation of the logarithm of the scale along a scan.
-        outliers: Part of the observations that are off.
-        background_error: Of each crystal, over the background's noise under a spot.
+        stratum: Of its thickness.
+        noise: Counting and scales.
+        faults: Everything else.
+        about: Of the compound, from `simulate_compound`.
     """
 
-    wander: float
-    outliers: float
-    background_error: float
+    stratum: int
+    noise: NoiseModel
+    faults: Faults
+    about: Mapping
 
-
-def draw_faults(rng: np.random.Generator) -> Faults:
-    """Draw what is wrong with an experiment."""
-    spoilt = float(rng.random() < SPOILT)
-    return Faults(
-        wander=float(rng.uniform(0, MOST_WANDER)),
-        outliers=spoilt * float(rng.uniform(0, MOST_OUTLIERS)),
-        background_error=spoilt * BACKGROUND_ERROR,
-    )
-
-
-def draw_noise(rng: np.random.Generator) -> NoiseModel:
-    """Draw how well an experiment is measured."""
-    return NoiseModel(
-        mean_counts=_log_uniform(rng, COUNTS),
-        background=_log_uniform(rng, BACKGROUND),
-        scale_spread=0.3,
-        image_spread=float(rng.uniform(0, MOST_JITTER)),
-        extra_error=float(rng.uniform(0, MOST_EXTRA_ERROR)),
-    )
+    def as_dict(self) -> dict:
+        """Give all but the compound, flat."""
+        return {"stratum": self.stratum, **vars(self.faults), **vars(self.noise)}
 
 
 def virtual_experiments(
@@ -96,6 +67,7 @@ def virtual_experiments(
     about: Mapping,
     rng: np.random.Generator,
     copies: int = 1,
+    grade: str = GRADES[0],
 ) -> Iterator[tuple[ExperimentList, list[flex.reflection_table], dict]]:
     """
     Make experiments of a compound at every stratum of thickness.
@@ -104,31 +76,37 @@ def virtual_experiments(
         experiments, reflections, about: From `simulate_compound`.
         rng: Source of all random numbers.
         copies: Experiments of each stratum.
+        grade: One of GRADES.
 
     Yields:
         Experiments, one table a crystal as `dials.integrate` would write it, and a
-        dictionary with the stratum and the noise.
+        dictionary with the stratum and the noise. Of a rough experiment nothing may be
+        left.
     """
     crystals = reflections["id"].as_numpy_array()
     for stratum in np.repeat(np.arange(N_STRATA), copies):
-        noise, faults = draw_noise(rng), draw_faults(rng)
-        chosen = _some_crystals(rng, len(experiments))
-        tables = [
-            _measure(
-                experiments[int(crystal)],
-                reflections.select(flex.bool(crystals == crystal)),
-                int(stratum),
-                noise,
-                faults,
-                about,
-                rng,
-            )
-            for crystal in chosen
-        ]
-        for place, table in enumerate(tables):
-            _name(table, place, experiments[int(chosen[place])].identifier)
-        own = ExperimentList([experiments[int(c)] for c in chosen])
-        yield own, tables, {"stratum": int(stratum), **vars(faults), **vars(noise)}
+        plan = _draw_plan(rng, int(stratum), grade, about)
+        own, tables = ExperimentList(), []
+        for crystal in map(int, _some_crystals(rng, len(experiments))):
+            table = reflections.select(flex.bool(crystals == crystal))
+            table = _recorded(rng, table, plan.faults)
+            if len(table) < FEWEST_OF_A_CRYSTAL:
+                continue
+            table = _measure(experiments[crystal], table, plan, rng)
+            _name(table, len(tables), experiments[crystal].identifier)
+            own.append(misset_experiment(rng, experiments[crystal], plan.faults))
+            tables.append(table)
+        if tables:
+            yield own, tables, plan.as_dict()
+
+
+def _draw_plan(
+    rng: np.random.Generator, stratum: int, grade: str, about: Mapping
+) -> Plan:
+    if grade == "plain":
+        return Plan(stratum, draw_noise(rng, PLAIN), draw_faults(rng), about)
+    noise = draw_noise(rng, ROUGH)
+    return Plan(stratum, noise, draw_rough_faults(rng, about["d_min"]), about)
 
 
 def _some_crystals(rng: np.random.Generator, n: int) -> np.ndarray:
@@ -139,32 +117,57 @@ def _some_crystals(rng: np.random.Generator, n: int) -> np.ndarray:
 
 
 def _measure(
-    experiment,
-    table: flex.reflection_table,
-    stratum: int,
-    noise: NoiseModel,
-    faults: Faults,
-    about: Mapping,
-    rng: np.random.Generator,
+    experiment, table: flex.reflection_table, plan: Plan, rng: np.random.Generator
 ) -> flex.reflection_table:
     """Add what integration would have found to the table of one crystal."""
-    intensities = table[COLUMN.format(stratum)].as_numpy_array()
+    noise, faults, about = plan.noise, plan.faults, plan.about
+    intensities = _of_uneven_crystal(rng, table, plan)
     angle = np.degrees(table["xyzcal.mm"].parts()[2].as_numpy_array())
-    b = SPREAD_OF_B * rng.standard_normal()
+    b = faults.spread_of_b * rng.standard_normal()
     fall_off = np.exp(-0.5 * b / table["d"].as_numpy_array() ** 2)
     counts = noise.counts_per_intensity(
         about["mean_intensity"], about["wavelength"], about["d_min"]
     )
     factor = fall_off * wandering_scale(rng, angle, faults.wander)
     off = rng.random(len(angle)) < faults.outliers
-    factor[off] *= np.exp(OUTLIER_SPREAD * rng.standard_normal(off.sum()))
-    compose_expected(table, np.maximum(intensities, 0) * factor, rng, noise, counts)
+    factor[off] *= np.exp(faults.outlier_spread * rng.standard_normal(off.sum()))
+    told = saturated(np.maximum(intensities, 0), faults.saturation)
+    compose_expected(table, told * factor, rng, noise, counts)
     measure(experiment, table, rng, noise)
     _misjudge_background(table, rng, noise, faults)
     add_centroids(experiment, table, rng)
     for k in range(N_STRATA):
         del table[COLUMN.format(k)]
     return table
+
+
+def _recorded(
+    rng: np.random.Generator, table: flex.reflection_table, faults: Faults
+) -> flex.reflection_table:
+    """Give what a part of the scan and a coarser resolution limit leave."""
+    if faults.shortest_scan < 1:
+        angle = table["xyzcal.mm"].parts()[2].as_numpy_array()
+        low, high = angle.min(), angle.max()
+        width = (high - low) * rng.uniform(faults.shortest_scan, 1)
+        start = rng.uniform(low, high - width)
+        kept = (angle >= start) & (angle <= start + width)
+        table = table.select(flex.bool(kept))
+    if faults.coarser:
+        table = table.select(table["d"] >= faults.coarser)
+    return table
+
+
+def _of_uneven_crystal(
+    rng: np.random.Generator, table: flex.reflection_table, plan: Plan
+) -> np.ndarray:
+    """Give intensities of a crystal, a part of which may be of another thickness."""
+    strata = [table[COLUMN.format(k)].as_numpy_array() for k in range(N_STRATA)]
+    if not plan.faults.uneven:
+        return strata[plan.stratum]
+    other = int(rng.choice([k for k in range(N_STRATA) if k != plan.stratum]))
+    part = plan.faults.uneven * rng.random()
+    # Intensities of a stratum are on the scale of |F|², so that parts are of volume.
+    return (1 - part) * strata[plan.stratum] + part * strata[other]
 
 
 def _misjudge_background(
@@ -181,30 +184,8 @@ def _misjudge_background(
     table["intensity.prf.value"] += flex.double(added / partiality)
 
 
-def wandering_scale(
-    rng: np.random.Generator, angle: np.ndarray, size: float
-) -> np.ndarray:
-    """
-    A smooth random scale along a scan.
-
-    Args:
-        rng: Source of all random numbers.
-        angle: Rotation of each observation [°], of shape (n,).
-        size: Standard deviation of its logarithm at a node.
-
-    Returns:
-        Factors of shape (n,), linear in the logarithm between nodes.
-    """
-    nodes = np.arange(angle.min(), angle.max() + 2 * NODES_EVERY, NODES_EVERY)
-    return np.exp(np.interp(angle, nodes, size * rng.standard_normal(len(nodes))))
-
-
 def _name(table: flex.reflection_table, place: int, identifier: str) -> None:
     for number in list(table.experiment_identifiers().keys()):
         del table.experiment_identifiers()[number]
     table["id"] = flex.int(len(table), place)
     table.experiment_identifiers()[place] = identifier
-
-
-def _log_uniform(rng: np.random.Generator, limits: tuple[float, float]) -> float:
-    return float(np.exp(rng.uniform(*np.log(limits))))
