@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dials_spread.ml.boosting import one_openmp_thread
 from dials_spread.ml.features import make_features
 from dials_spread.ml.network import predict as predict_module
 from dials_spread.ml.network.fit import Training, fit_network
@@ -226,7 +227,31 @@ def test_training_learns_and_numpy_gives_what_pytorch_gives(features, small_F):
     }
     module.load_state_dict(state)
     squashes = network.observation_squash, network.reflection_squash
-    with torch.no_grad():
+    with torch.no_grad(), one_openmp_thread():
         E, ln_error = module(_join(torch, [_example(torch, test, small_F, *squashes)]))
     np.testing.assert_allclose(np.maximum(E.numpy(), 0), found.E, atol=1e-4)
     np.testing.assert_allclose(np.exp(ln_error.numpy()), found.error, rtol=1e-3)
+
+
+def test_of_a_large_set_whole_reflections_are_drawn(features, small_F, monkeypatch):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    from dials_spread.ml.network import fit
+
+    squashes = fit._fit_squashes([features], np.random.default_rng(0))
+    example = fit._example(torch, features, small_F, *squashes)
+    example["E_k"] = torch.arange(len(small_F))  # to know them again
+    n, most = len(features.unique), len(features.unique) // 3
+    monkeypatch.setattr(fit, "MOST_OBSERVATIONS", most)
+    rng = np.random.default_rng(1)
+    seen = np.zeros(len(small_F))
+    whole = np.bincount(features.unique, minlength=len(small_F))
+    for _ in range(40):
+        some = fit._some(torch, example, rng)
+        assert 0.8 * most < len(some["E_i"]) <= most < n
+        places = some["E_k"].numpy()
+        count = np.bincount(some["unique"].numpy(), minlength=len(places))
+        assert np.array_equal(count, whole[places])
+        seen[places] += 1
+    assert np.all(seen > 0)
+    monkeypatch.setattr(fit, "MOST_OBSERVATIONS", n)
+    assert fit._some(torch, example, rng) is example

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dials_spread.ml.boosting import one_openmp_thread
 from dials_spread.ml.features import FeatureSet
 from dials_spread.ml.network.inputs import (
     OBSERVATION_INPUTS,
@@ -30,6 +31,9 @@ from dials_spread.ml.two_models import target_amplitudes
 logger = logging.getLogger("dials.spread.network")
 
 SETS_IN_STEP = 12
+MOST_OBSERVATIONS = 4000
+"""Of a larger set some reflections are drawn anew for every step."""
+
 LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 0.03
 DROPOUT = 0.05
@@ -91,6 +95,13 @@ def fit_network(
         ValueError: PyTorch is not installed.
     """
     torch = torch_or_explain()
+    # Beside the stand-ins for OpenMP that DIALS brings, more threads end the process.
+    torch.set_num_threads(1)
+    with one_openmp_thread():
+        return _fit(torch, sets, amplitudes, training)
+
+
+def _fit(torch, sets, amplitudes, training: Training) -> Network:
     from dials_spread.ml.network.module import make_module, to_network
 
     rng = np.random.default_rng(training.seed)
@@ -112,7 +123,8 @@ def fit_network(
         losses = []
         order = rng.permutation(len(examples))
         for chosen in np.array_split(order, math.ceil(len(order) / SETS_IN_STEP)):
-            loss, ln_ratio = _loss(torch, module, [examples[i] for i in chosen])
+            some = [_some(torch, examples[i], rng) for i in chosen]
+            loss, ln_ratio = _loss(torch, module, some)
             optimiser.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
@@ -165,6 +177,23 @@ def _example(torch, one: FeatureSet, F: np.ndarray, of_observations, of_reflecti
         "before": np.array([max(before, 1e-3)], dtype=np.float32),
     }
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def _some(torch, example: dict, rng: np.random.Generator) -> dict:
+    """Give as many reflections of a set as have MOST_OBSERVATIONS, with all of theirs."""
+    unique = example["unique"]
+    if len(unique) <= MOST_OBSERVATIONS:
+        return example
+    n = torch.bincount(unique, minlength=len(example["E_k"]))
+    order = torch.from_numpy(rng.permutation(len(n)))
+    kept = torch.zeros(len(n), dtype=torch.bool)
+    kept[order[torch.cumsum(n[order], 0) <= MOST_OBSERVATIONS]] = True
+    kept[order[0]] = True
+    rows, number = kept[unique], torch.cumsum(kept, 0) - 1
+    chosen = {k: example[k][kept] for k in ("reflection", "E_k", "root_N", "target")}
+    chosen |= {k: example[k][rows] for k in ("observation", "E_i", "crystal")}
+    chosen |= {"unique": number[unique[rows]], "before": example["before"]}
+    return chosen
 
 
 def _join(torch, examples: Sequence[dict]) -> dict:
