@@ -67,6 +67,10 @@ phil_scope = iotbx.phil.parse(
     keep_outliers = False
       .type = bool
       .help = "Keep observations that dials.scale rejected as outliers."
+    min_zeta = 0.05
+      .type = float(value_min=0, value_max=1)
+      .help = "Observations nearer to the rotation axis are left out, as"
+              "filter.min_zeta of dials.integrate does."
     partiality_cutoff = 0.4
       .type = float(value_min=0, value_max=1)
       .help = "Lowest partiality of an observation that is used, as"

@@ -89,6 +89,7 @@ def how_to_prepare(data, params) -> dict:
         "nproc": threads(params),
         "intensity": params.intensity,
         "partiality_cutoff": params.partiality_cutoff,
+        "min_zeta": params.min_zeta,
     }
 
 

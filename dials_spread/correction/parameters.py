@@ -68,6 +68,10 @@ intensity = *auto scale profile sum
   .type = choice
   .help = "Which intensities the correction is found from. auto takes scaled ones"
           "where every table is scaled, else profile-fitted ones, else summed."
+min_zeta = 0.05
+  .type = float(value_min=0, value_max=1)
+  .help = "Observations nearer to the rotation axis are left out, as"
+          "filter.min_zeta of dials.integrate does."
 partiality_cutoff = 0.4
   .type = float(value_min=0, value_max=1)
   .help = "Lowest partiality of an observation that is used and corrected, as"

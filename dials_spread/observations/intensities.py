@@ -38,6 +38,7 @@ REASONS = (
     "intensity not finite",
     "variance not positive and finite",
     "partiality too low",
+    "next to the rotation axis",
     "systematically absent",
 )
 
@@ -168,6 +169,7 @@ def find_dropped(
     space_group: sgtbx.space_group,
     partiality_cutoff: float,
     keep_outliers: bool,
+    min_zeta: float = 0.0,
 ) -> np.ndarray:
     """
     Find the reflections that are left out, and why.
@@ -181,6 +183,9 @@ def find_dropped(
         partiality_cutoff: Lowest partiality kept, as ``cut_data.partiality_cutoff``
             of dials.scale.
         keep_outliers: Keep what dials.scale rejected as outliers.
+        min_zeta: Least |zeta| kept, where the table tells it: nearer to the rotation
+            axis a reflection hardly passes the Ewald sphere. dials.integrate leaves
+            such out, by filter.min_zeta; converters do not.
 
     Returns:
         Shape (n,), int8: an index into REASONS, or -1 for a reflection that is kept.
@@ -205,12 +210,21 @@ def find_dropped(
         ~np.isfinite(intensity),
         ~(np.isfinite(variance) & (variance > 0)),
         low,
+        _next_to_axis(table, min_zeta),
         space_group.is_sys_absent(hkl).as_numpy_array(),
     )
     dropped = np.full(n, -1, dtype=np.int8)
     for reason, test in enumerate(tests):
         dropped[(dropped < 0) & test] = reason
     return dropped
+
+
+def _next_to_axis(table: flex.reflection_table, min_zeta: float) -> np.ndarray:
+    if "zeta" not in table:
+        return np.zeros(len(table), dtype=bool)
+    zeta = np.abs(_column(table, "zeta"))
+    # Zeros throughout are of a column that nobody filled.
+    return (zeta < min_zeta) & bool(np.any(zeta > 0))
 
 
 def _not_scaled(table: flex.reflection_table) -> np.ndarray:

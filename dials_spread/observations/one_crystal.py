@@ -38,6 +38,7 @@ class Choices:
         friedel: Take Friedel mates as equivalent.
         partiality_cutoff: Lowest partiality kept.
         keep_outliers: Keep what dials.scale rejected as outliers.
+        min_zeta: Least |zeta| kept of a crystal that rotates.
     """
 
     intensity: str = "auto"
@@ -46,6 +47,7 @@ class Choices:
     friedel: bool = True
     partiality_cutoff: float = 0.4
     keep_outliers: bool = False
+    min_zeta: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ def read_crystal(
         space_group,
         chosen.partiality_cutoff,
         chosen.keep_outliers,
+        0.0 if is_still(experiment) else chosen.min_zeta,
     )
     kept = np.flatnonzero(reason < 0)
     table = table.select(cctbx_flex.size_t(kept.astype(np.uint64)))

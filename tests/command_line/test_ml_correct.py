@@ -327,7 +327,10 @@ def test_a_model_of_these_data_and_what_it_is_worth(thick, monkeypatch):
     # A reference alone means mode=train.
     run([*files, "reference=paracetamol", "output.merged=merged.hkl"])
     assert Path("merged.hkl").stat().st_size > 10_000
-    assert {p.name for p in Path(".").iterdir()} == FILES | {"trained.model", "merged.hkl"}
+    assert {p.name for p in Path(".").iterdir()} == FILES | {
+        "trained.model",
+        "merged.hkl",
+    }
     scores = {
         (s["split"], s["method"]): s["r1"] for s in told()["validation"]["scores"]
     }

@@ -176,13 +176,15 @@ def table_of(hkl, intensity=100.0, variance=25.0, kinds=("prf",), flags=BOTH):
 
 def reasons(table, choice, keep_outliers=False):
     values = intensity_and_variance(table, choice)
-    found = find_dropped(table, choice, *values, P212121, 0.4, keep_outliers)
+    found = find_dropped(
+        table, choice, *values, P212121, 0.4, keep_outliers, min_zeta=0.05
+    )
     return ["" if r < 0 else REASONS[r] for r in found]
 
 
 def spoilt_table(kinds):
     """One row for each reason, the first and the last are good."""
-    hkl = [(1, 2, 3)] * 13
+    hkl = [(1, 2, 3)] * 14
     hkl[2], hkl[3], hkl[-1] = (0, 0, 0), (3, 0, 0), (0, 0, -4)
     table = table_of(hkl, kinds=kinds)
     table["partiality"] = flex.double(len(hkl), 1.0)
@@ -196,6 +198,8 @@ def spoilt_table(kinds):
     table["flags"][9] = int(BOTH | FLAGS.excluded_for_scaling)
     table["flags"][10] = int(BOTH | FLAGS.outlier_in_scaling)
     table["partiality"][11] = 0.39
+    table["zeta"] = flex.double(len(hkl), -0.3)
+    table["zeta"][12] = -0.049
     return table
 
 
@@ -212,6 +216,7 @@ EXPECTED = [
     "excluded for scaling",
     "outlier in scaling",
     "partiality too low",
+    "next to the rotation axis",
     "",
 ]
 
@@ -230,6 +235,12 @@ def test_reasons_do_not_depend_on_the_order_of_rows():
     order = np.random.default_rng(3).permutation(len(EXPECTED))
     table = spoilt_table(("sum",)).select(flex.size_t(order.tolist()))
     assert reasons(table, "sum") == [EXPECTED[i] for i in order]
+
+
+def test_a_column_of_zeta_that_nobody_filled_leaves_nothing_out():
+    table = table_of([(1, 2, 3)] * 4)
+    table["zeta"] = flex.double(4, 0.0)
+    assert reasons(table, "profile") == [""] * 4
 
 
 def test_a_reflection_with_several_faults_is_counted_once():
