@@ -85,7 +85,7 @@ class Variograms:
     Attributes:
         main: Between crystals; within, where there is one crystal only.
         within: Within crystals; None where that is the main one.
-        corrected: As main, with the factors of images divided out; None where these are
+        corrected: As main, with the factors of images taken off; None where these are
             undetermined.
     """
 
@@ -237,7 +237,7 @@ def _variograms(
     choices: SpreadChoices,
     rng: np.random.Generator,
 ) -> tuple[Variograms, bool]:
-    """All variograms, and whether factors could be divided out."""
+    """All variograms, and whether factors could be taken off."""
     directions = map_directions(sample.observations)
 
     def pairs_of(residuals: Residuals) -> PairTable:

@@ -11,7 +11,7 @@ each with a variance, all of them apart:
   reflections on one image, or of one crystal, have in common (factors);
 - orientation, which treats every reflection on its own, from pairs of observations of
   one reflection: what they lose in common as the beam directions part (variogram), after
-  the factors of images are divided out;
+  the factors of images are taken off;
 - rest: what differs between two observations of one reflection at one orientation all
   the same, beyond counting noise (thickness, damage, bending, integration);
 - counting noise: mean σ²/μ² over the observations that count.
@@ -21,7 +21,7 @@ free. A variance that is zero comes out as often below zero as above; below, it 
 as zero, and the interval of one that is not shown to differ from zero begins there.
 
 Functions:
-    without_factors: residuals with the factors of images divided out
+    without_factors: residuals with the factors of images taken off
     variance_components: from residuals and pairs
 """
 
@@ -111,9 +111,16 @@ class Components:
 
 def without_factors(residuals: Residuals, factors: ImageFactors) -> Residuals:
     """
-    Divide out the factors of images.
+    Take the factors of images off.
 
-    The factor of an image follows its own reflections, so that dividing by it takes away
+    What is left of r = factor - 1 + others is wanted, so the part μ(factor - 1) is
+    subtracted. Dividing by the factor would leave others/factor, whose variance is larger
+    by E[1/factor²], about 1 + 3 Var(factor), and without bound where a factor is small:
+    it made a fifth too much of orientation and rest where crystals differ by 0.2, and
+    all shares wrong with it. Where factors truly multiply, what is then left of their
+    product with the other sources is a part of r too, and counts as rest.
+
+    The factor of an image follows its own reflections, so that taking it off takes away
     a part 1/n of what they differ by; deviations are enlarged to make up for it.
 
     Args:
@@ -124,11 +131,11 @@ def without_factors(residuals: Residuals, factors: ImageFactors) -> Residuals:
         The residuals of observations on images that have a factor.
     """
     factor, n = factors.factor[residuals.image], factors.n[residuals.image]
-    known = np.flatnonzero(np.isfinite(factor) & (factor > 0.05) & (n > 1))
+    known = np.flatnonzero(np.isfinite(factor) & (n > 1))
     factor, stretch = factor[known], np.sqrt(n[known] / (n[known] - 1))
     level = residuals.level[known]
-    intensity = level + stretch * (residuals.intensity[known] / factor - level)
-    variance = (stretch / factor) ** 2 * residuals.variance[known]
+    intensity = level + stretch * (residuals.intensity[known] - level * factor)
+    variance = stretch**2 * residuals.variance[known]
     corrected = residuals_of_arrays(
         *(c[known] for c in (residuals.unique, residuals.crystal, residuals.image)),
         intensity,
@@ -181,12 +188,12 @@ def variance_components(
     Put the sources of the spread together.
 
     Args:
-        residuals: Before factors are divided out.
+        residuals: Before factors are taken off.
         groups: Of crystals.
         weights: Shape (draws, groups), from groups.draws.
         levels: Shape (draws,), from mean_levels.
         moments: Of the factors of images; None where these are undetermined.
-        variogram: After factors are divided out.
+        variogram: After factors are taken off.
         n_images: That have a factor.
         s: Relative spread overall.
 

@@ -86,17 +86,10 @@ def why_not(whole: Binned) -> str:
     return ""
 
 
-def _least_squares(
-    shape: str, data: Binned, chosen: np.ndarray, bin_weight: np.ndarray
-) -> tuple[Curves, np.ndarray]:
-    """Fit all draws with every range; also the weighted sum of squares of the best."""
-    known = np.isfinite(data.gamma[:, chosen])
-    y = np.where(known, data.gamma[:, chosen], 0)
-    w = np.where(known, data.weight[:, chosen] * bin_weight[chosen], 0)
-    w = w / np.maximum(w.sum(axis=1, keepdims=True), 1e-300)
-    angle = np.nan_to_num(data.angle[:, chosen])
+def _lines(shape: str, ranges: np.ndarray, angle, w, y) -> np.ndarray:
+    """Fit nugget and partial sill: both, and the sum of squares, shape (3, n, draws)."""
     # Ranges first: sums of shape (ranges, draws).
-    x = SHAPES[shape](angle / RANGES[:, None, None])
+    x = SHAPES[shape](angle / ranges)
     sx, sxx = (w * x).sum(axis=-1), (w * x * x).sum(axis=-1)
     sy, sxy = (w * y).sum(axis=-1), (w * x * y).sum(axis=-1)
     determinant = sxx - sx**2
@@ -104,9 +97,39 @@ def _least_squares(
     slope = np.where(usable, sxy - sx * sy, np.nan) / np.where(usable, determinant, 1)
     offset = sy - slope * sx
     left = (w * (y - offset[..., None] - slope[..., None] * x) ** 2).sum(axis=-1)
-    left = np.nan_to_num(left, nan=np.inf)
-    best = left.argmin(axis=0), np.arange(len(y))
-    return Curves(offset[best], slope[best], RANGES[best[0]]), left[best]
+    return np.array([offset, slope, np.nan_to_num(left, nan=np.inf)])
+
+
+def _between(left: np.ndarray) -> np.ndarray:
+    """Where the parabola through three sums of squares is lowest, shape (draws,)."""
+    every = np.arange(left.shape[1])
+    best = left.argmin(axis=0)
+    middle = np.clip(best, 1, len(RANGES) - 2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        below, at, above = (left[middle + k, every] for k in (-1, 0, 1))
+        shift = 0.5 * (below - above) / (below - 2 * at + above)
+    shift = np.where((best == middle) & np.isfinite(shift), shift, best - middle)
+    return RANGES[middle] * (RANGES[1] / RANGES[0]) ** shift
+
+
+def _least_squares(
+    shape: str, data: Binned, chosen: np.ndarray, bin_weight: np.ndarray
+) -> tuple[Curves, np.ndarray]:
+    """
+    Fit all draws with every range; also the weighted sum of squares of the best.
+
+    Between the ranges that are tried a parabola is laid through three: with the draws on
+    one and the same range, or on two, an interval would be of no width.
+    """
+    known = np.isfinite(data.gamma[:, chosen])
+    y = np.where(known, data.gamma[:, chosen], 0)
+    w = np.where(known, data.weight[:, chosen] * bin_weight[chosen], 0)
+    w = w / np.maximum(w.sum(axis=1, keepdims=True), 1e-300)
+    given = np.nan_to_num(data.angle[:, chosen]), w, y
+    left = _lines(shape, RANGES[:, None, None], *given)[2]
+    ranges = _between(left)
+    offset, slope, left = _lines(shape, ranges[None, :, None], *given)[:, 0]
+    return Curves(offset, slope, ranges), left
 
 
 def choose_shape(whole: Binned, noise: float) -> tuple[str, bool, np.ndarray]:

@@ -4,7 +4,10 @@ How large the spread is beyond the known errors: s of Var(I) = σ² + s²μ².
 By maximum likelihood for normal deviations from the mean of the others. That mean has
 errors too, and the same spread: of n others with variances σ_j²,
 
-    Var(I - μ) = σ² + Σσ_j²/n² + s²μ²(1 + 1/n).
+    Var(I - μ) = σ² + Σσ_j²/n² + s²μ²(1 + 1/n),
+
+and less where some of the others are of the same crystal, with which an observation
+agrees better than with the rest (same_crystal).
 
 The likelihood is tabulated on a grid of s for every cell (crystal, bin, image), once.
 Sums of cells give the likelihood of any draw of crystals, and the highest point of the
@@ -30,6 +33,7 @@ import numpy as np
 from scipy import stats
 
 from dials_spread.spread.residuals import Residuals
+from dials_spread.spread.same_crystal import correlate
 from dials_spread.threads import run_blocks
 
 GRID = np.concatenate([[0.0], np.geomspace(2e-3, 10.0, 64)])
@@ -51,9 +55,12 @@ class Deviations(NamedTuple):
     Attributes:
         square: (I - μ)².
         known: Variance from the σ of the observation and of the others.
-        unknown: What s² is multiplied by: μ²(1 + 1/n) for n others.
-        noise: Mean σ² of the observations of the reflection, relative to μ².
-        n_all: Number of observations of the reflection, its own included.
+        unknown: What s² is multiplied by: μ²(1 + 1/n) for n others, and less by what
+            those of the same crystal have in common with it.
+        noise: Of the mean of all observations of the reflection: n_all times its
+            variance from the σ of all, relative to μ².
+        n_all: Number of observations of the reflection, its own included; with several
+            on a crystal, of as many independent ones as make a mean as certain.
     """
 
     square: np.ndarray
@@ -79,12 +86,13 @@ def deviations(residuals: Residuals) -> Deviations:
     """
     n, n_all = residuals.number, residuals.number + 1
     noise = (residuals.variance + n**2 * residuals.mean_variance) / n_all
+    together = correlate(residuals)
     return Deviations(
         square=(residuals.intensity - residuals.mean) ** 2,
         known=residuals.variance + residuals.mean_variance,
-        unknown=residuals.level**2 * (1 + 1 / n),
-        noise=noise / residuals.level**2,
-        n_all=n_all.astype(np.float64),
+        unknown=residuals.level**2 * (1 + together.of_deviation),
+        noise=noise / residuals.level**2 / together.of_mean,
+        n_all=n_all / together.of_mean,
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dials_spread.spread.bootstrap import Groups, interval, too_few
+from dials_spread.spread.bootstrap import Groups, too_few, variance_interval
 from dials_spread.spread.residuals import Residuals
 from dials_spread.spread.size import (
     Deviations,
@@ -173,7 +173,7 @@ def spread_interval(s: np.ndarray, n: int) -> tuple[float, float]:
     Returns:
         Low and high end, not below zero; nan where there is none.
     """
-    low, high = np.sqrt(np.maximum(interval(s**2, n), 0))
+    low, high = np.sqrt(np.maximum(variance_interval(s**2, n), 0))
     return float(low), float(high)
 
 
