@@ -165,9 +165,10 @@ def test_a_curve_is_fitted_exactly(shape):
     found, opposite, weight = choose_shape(data, 0.01)
     assert (found, opposite) == (shape, True)
     curves = fit_curves(data._replace(angle=folded[None]), fitted_bins(data), weight)
-    assert curves.range[0] == pytest.approx(width, rel=0.1)
-    assert curves.nugget[0] == pytest.approx(0.05, abs=0.01)
-    assert curves.partial_sill[0] == pytest.approx(0.3, abs=0.02)
+    # Between the ranges that are tried, which are 12 % apart.
+    assert curves.range[0] == pytest.approx(width, rel=0.01)
+    assert curves.nugget[0] == pytest.approx(0.05, abs=0.003)
+    assert curves.partial_sill[0] == pytest.approx(0.3, abs=0.003)
 
 
 def test_too_few_pairs_are_said_to_be_few():

@@ -19,11 +19,10 @@ from dials_spread.spread.size import deviations, likelihood_table, most_likely
 from dials_spread.spread.size_table import spread_interval
 from dials_spread.spread.variogram import build_variogram
 
-N_DRAWS = 40
-"""benchmarks/spread.py counts 100, which takes minutes."""
+N_DRAWS = 100
 
-INSIDE = 0.875
-"""Of 40 intervals that hold the truth with 95 %, 35 or more do in 98 cases of 100."""
+INSIDE = 0.9
+"""Part of the intervals that hold the truth."""
 
 SOURCES = ("image", "crystal", "orientation", "rest")
 CASES = {
@@ -69,12 +68,14 @@ def measure(truth: Truth, seed: int, directions_of) -> dict:
     }
 
 
-def count_inside(truth: Truth, n_draws: int, directions_of) -> SimpleNamespace:
+def count_inside(
+    truth: Truth, n_draws: int, directions_of, first_seed: int = 0
+) -> SimpleNamespace:
     """How many intervals hold the truth, by name; the variances, and s, of all tables."""
     true = {n: getattr(truth, n) ** 2 for n in SOURCES}
     spread = np.sqrt(sum(true.values()))
     inside, values, sizes = Counter(), [], []
-    for seed in range(n_draws):
+    for seed in range(first_seed, first_seed + n_draws):
         found = measure(truth, seed, directions_of)
         total = sum(true.values()) + found["noise"]
         for name, value in true.items():
@@ -83,7 +84,9 @@ def count_inside(truth: Truth, n_draws: int, directions_of) -> SimpleNamespace:
             inside["share of " + name] += low <= value / total <= high + 1e-9
         low, high = found["shares"]["noise"][1:]
         inside["share of noise"] += low <= found["noise"] / total <= high + 1e-9
-        if not (truth.crystal or truth.orientation):
+        # About the mean of a reflection over the directions at hand, what orientation
+        # adds is not all of its sill, and differs from one set of reflections to another.
+        if truth.crystal or not truth.orientation:
             inside["s"] += found["s"][1] <= spread <= found["s"][2]
         if truth.orientation:
             inside["range"] += found["range"][1] <= truth.range <= found["range"][2]
@@ -104,8 +107,10 @@ def test_components_are_inside_their_intervals(case, directions_of):
     # The middle ones are not far off either: a wide interval holds anything.
     middle = np.median(found.variances, axis=0)
     np.testing.assert_allclose(middle, true, atol=0.1 * spread**2 + 0.003)
-    # The others of an observation include some of its crystal, and of its orientation:
-    # about their mean, what these share is a little smaller.
-    assert found.s.mean() == pytest.approx(spread, rel=0.05, abs=0.01)
+    # Squares, since the root of an estimated square is low in the mean.
+    assert np.mean(found.s**2) == pytest.approx(spread**2, rel=0.025, abs=2e-4)
+    # The sources neither overlap nor leave anything out; none is given below zero.
+    sum_of_all = found.variances.sum(axis=1).mean()
+    assert sum_of_all == pytest.approx(spread**2, rel=0.06, abs=0.004)
     if truth.orientation:
         assert stats.iqr(found.variances[:, 2]) < 0.5 * truth.orientation**2
