@@ -19,7 +19,9 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -99,11 +101,21 @@ def prepare_sets(work: Work, volumes: Sequence[float], resources: Resources) -> 
         resources: Where to simulate.
     """
     store = Store(work.folder, tuple(volumes))
-    simulate = replace(resources, title="Compounds")
-    done = run_tasks(store_compound, store, work.seeds, simulate)
+    with _timed("Compounds"):
+        simulate = replace(resources, title="Compounds")
+        done = run_tasks(store_compound, store, work.seeds, simulate)
     logger.info("%d of %d compounds could be simulated.", sum(done), len(done))
-    gather = replace(resources, title="Features")
-    run_tasks(gather_counts, work.folder, work.seeds, gather)
+    with _timed("Features"):
+        gather = replace(resources, title="Features")
+        run_tasks(gather_counts, work.folder, work.seeds, gather)
+
+
+@contextmanager
+def _timed(title: str) -> Iterator[None]:
+    """Log how long a part took; of a run that was taken up, what was left of it."""
+    start = time.perf_counter()
+    yield
+    logger.info("%s: %.1f minutes", title, (time.perf_counter() - start) / 60)
 
 
 def train(
@@ -264,7 +276,8 @@ def run(chosen: argparse.Namespace) -> None:
     )
     resources = Resources(chosen.nproc, chosen.scheduler, progress=True)
     prepare_sets(work, chosen.volumes, resources)
-    general, _, figures = train(work, resources)
+    with _timed("Fits"):
+        general, _, figures = train(work, resources)
     logger.info(json.dumps(figures, indent=1))
     how = {k: v for k, v in vars(chosen).items() if k in TOLD}
     card = make_card(read_sets(work), figures, how)

@@ -25,6 +25,8 @@ MOST_CRYSTALS = 50
 TOO_FEW, TOO_MANY = 0.58, 0.80
 """Parts of the errors within one predicted standard deviation; beyond, it is told."""
 
+WITHIN = "factor that two thirds are within"
+
 NO_PROOF = (
     "Agreement is no proof: multiple scattering is common to crystals of one kind, so "
     "that wrong intensities can agree, and right ones may agree less."
@@ -103,16 +105,20 @@ def _expected(result: CorrectionResult) -> str:
         f"R1 against the true amplitudes is expected to be "
         f"{result.estimate.predicted_r1:.3f} at full strength."
     )
-    how_well = result.model and result.model.card.validation.get("predicted R1")
-    if isinstance(how_well, dict):
-        within = how_well.get("factor that two thirds are within")
-        if isinstance(within, (int, float)):
-            text += (
-                " Of compounds that the model had not seen, two thirds were within a "
-                f"factor of {within:.2f} of such a prediction. These were simulated: "
-                "measured data, and the structures that they are compared with, have "
-                "errors beyond that."
-            )
+    known = result.model.card.validation if result.model else {}
+    within = [
+        f"{told[WITHIN]:.2f} ({grade} measured)"
+        for grade, key in (("well", "plain sets"), ("roughly", "rough sets"))
+        if isinstance(told := known.get(f"predicted R1, {key}"), dict)
+        and isinstance(told.get(WITHIN), (int, float))
+    ]
+    if within:
+        text += (
+            " Of compounds that the model had not seen, two thirds were within a "
+            f"factor of {' or '.join(within)} of such a prediction. These were "
+            "simulated: measured data, and the structures that they are compared with, "
+            "have errors beyond that."
+        )
     return text
 
 
