@@ -96,6 +96,10 @@ def deviations(residuals: Residuals) -> Deviations:
     )
 
 
+MOST_LEVEL_VARIANCE = 4.0
+"""Beyond this relative variance of a level, its powers are as if it were this."""
+
+
 @nb.njit(cache=True, nogil=True, inline="always")
 def _bias(share, level_variance):
     """
@@ -103,9 +107,11 @@ def _bias(share, level_variance):
 
     The likelihood weights a reflection with the powers 2 - 4·share (times the squared
     deviation) and 4 - 4·share of its level L; E[L^p] is 1 + p(p - 1)/2 Var(L) to second
-    order, and the deviation does not depend on L.
+    order, and the deviation does not depend on L. Where L is worth nothing at all, as of
+    a reflection far below its noise, the second order would turn variances negative.
     """
     p, q = 2 - 4 * share, 4 - 4 * share
+    level_variance = min(level_variance, MOST_LEVEL_VARIANCE)
     above = 1 + 0.5 * p * (p - 1) * level_variance
     return above / (1 + 0.5 * q * (q - 1) * level_variance)
 

@@ -8,7 +8,12 @@ import pytest
 from dials_spread.spread.bootstrap import group_crystals, variance_interval
 from dials_spread.spread.residuals import residuals_of_arrays
 from dials_spread.spread.same_crystal import HIGHEST, correlate
-from dials_spread.spread.size import deviations, likelihood_table, most_likely
+from dials_spread.spread.size import (
+    Deviations,
+    deviations,
+    likelihood_table,
+    most_likely,
+)
 
 
 def simulate(rng, of_crystal, of_rest, n_crystals=6, sigma=0.02, n_unique=3000):
@@ -92,3 +97,16 @@ def test_intervals_of_variances_hold_them_from_both_sides(n):
         above, below = above + (low > 1), below + (high < 1)
     assert above + below < 0.1 * draws
     assert max(above, below) < 0.06 * draws
+
+
+def test_likelihood_is_finite_however_little_a_level_is_worth():
+    """Reflections far below their noise, of crystals that agree in all they have."""
+    noise = np.array([0.0, 0.5, 5.0, 50.0, 500.0])
+    one = np.ones(len(noise))
+    known = noise * 2 + 1e-6
+    data = Deviations(one, known, one, noise, 1.01 * one)
+    table = likelihood_table(data, np.arange(len(noise)), len(noise), nproc=1)
+    assert np.isfinite(table).all()
+    # Without noise the spread is about the deviation, and noise explains it as well.
+    s = most_likely(table)
+    assert s[0] > 0.5 and np.all(np.diff(s) <= 0) and s[-1] == 0
