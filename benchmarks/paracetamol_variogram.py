@@ -1,12 +1,16 @@
 """
 The variogram of simulated paracetamol, by the strength of the reflections.
 
-    python benchmarks/paracetamol_variogram.py [--crystals 24] [--seed 0]
+    python benchmarks/paracetamol_variogram.py [--crystals 24] [--seed 0] [--d-min 0.8]
 
 Crystals of about 150 to 1300 Å, 200 kV, no noise, one scale for all: what differs is
 multiple scattering. Pairs of observations of one index on different crystals; γ is the
 mean of half the squared difference relative to the mean intensity. A trial before this
 program gave 0.03 below 2°, 0.28 from 4 to 7° and about 0.7 beyond 10°.
+
+Relative differences of weak reflections have heavy tails. With --d-min 1.2, seeds 0 to 4, all
+reflections: 0.07, 0.28, 0.49, 0.98 and 0.07 below 2° (100 to 530 pairs), 0.54 to 0.90 from 4 to
+7°, 0.72 to 0.91 beyond 10°. The sill is sure, the nugget is a draw.
 """
 
 from __future__ import annotations
@@ -32,12 +36,13 @@ EDGES = (0, 2, 4, 7, 10, 20, 90)
 QUANTILES = (0.0, 0.25, 0.5, 0.75)
 
 
-def simulate(n_crystals, seed):
+def simulate(n_crystals, seed, d_min):
     """Experiments and the tables of crystals without noise."""
     experiments, reflections = simulate_experiments(
         read_structure("paracetamol"),
         np.random.default_rng(seed),
         n_crystals=n_crystals,
+        d_min=d_min,
         wave="dynamical",
         thickness=ThicknessModel(median=440, spread=0.65, within=0),
         noise=NoiseModel(counting=False, scale_spread=0),
@@ -73,8 +78,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--crystals", type=int, default=24)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--d-min", type=float, default=0.8, help="resolution [Å]")
     chosen = parser.parse_args()
-    experiments, tables = simulate(chosen.crystals, chosen.seed)
+    experiments, tables = simulate(chosen.crystals, chosen.seed, chosen.d_min)
     observations = build_observations(experiments, tables)
     geometry = observation_geometry(observations, experiments, tables)
     angle, half, unique, mean = pairs(observations, geometry.beam)
