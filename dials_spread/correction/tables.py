@@ -29,6 +29,7 @@ from dials_spread.ml.columns import (
     undo_factors,
 )
 from dials_spread.ml.corrected_files import join
+from dials_spread.ml.lorentz import factor_from_zeta
 
 OF_ONE = 2
 """Files of one data set: experiments and reflections."""
@@ -52,6 +53,7 @@ def corrected_table(
     """
     observations = result.subject.observations
     factors = factors_of_rows(observations, result.column, data.tables)
+    _add_lorentz(factors, data.tables, result)
     errors = None
     if result.uncertainty is not None:
         # Rows that are no observation get 1, and so an uncertainty of 0.
@@ -69,6 +71,29 @@ def corrected_table(
         ]
 
     return _whole_or_joined(data, whole, parts)
+
+
+def _add_lorentz(
+    factors: Sequence[np.ndarray],
+    tables: Sequence[flex.reflection_table],
+    result: CorrectionResult,
+) -> None:
+    """Where the Lorentz factor was missing, rows that are no observation get it, too."""
+    measured, observations = (
+        result.subject.prepared.measured,
+        result.subject.observations,
+    )
+    if not measured.lorentz_applied_here:
+        return
+    for number, (factor, table) in enumerate(zip(factors, tables)):
+        if "zeta" not in table:
+            continue
+        left = np.ones(len(table), dtype=bool)
+        left[observations.row[observations.crystal == number]] = False
+        d_star = np.sqrt(measured.unit_cell.d_star_sq(table["miller_index"]))
+        zeta = table["zeta"].as_numpy_array()
+        found = factor_from_zeta(zeta, d_star, float(np.median(measured.rate)))
+        factor[left] = found[left]
 
 
 def _apply(

@@ -9,6 +9,7 @@ proportional.
 
 Functions:
     lorentz_missing: by provenance, or as the user says
+    factor_from_zeta: of rows that are no observation
     preferred_exponent: what the agreement between equivalents says, as a warning
 """
 
@@ -67,6 +68,26 @@ def _lacks_lp(table: flex.reflection_table) -> bool:
         return True
     lp = table["lp"].as_numpy_array()
     return bool(np.all(lp == 1.0))
+
+
+def factor_from_zeta(
+    zeta: np.ndarray, d_star: np.ndarray, median_rate: float
+) -> np.ndarray:
+    """
+    Give the Lorentz factor of rows that are no observation, over its median.
+
+    Args:
+        zeta: Shape (n,), column `zeta` of a table.
+        d_star: Shape (n,), 1/d [Å⁻¹].
+        median_rate: Of the observations [Å⁻¹/rad].
+
+    Returns:
+        Shape (n,); 1 where it is not known. The rate is |zeta|/d up to the cosine of the
+        Bragg angle, which is 1 for electrons (Kabsch (2010), Acta Cryst. D66, 133).
+    """
+    factor = np.maximum(np.abs(zeta) * d_star / median_rate, 1e-3)
+    known = np.isfinite(zeta) & (zeta != 0) & (d_star > 0)
+    return np.where(known, factor, 1.0)
 
 
 def preferred_exponent(
