@@ -47,12 +47,12 @@ COLUMNS = ("intensity.prf.value", "intensity.sum.value")
 
 
 def with_intensities(table, values: np.ndarray, kept: np.ndarray):
-    """Rows of a table with other intensities, on the scale of the measured ones."""
-    new = table.select(flex.bool(np.ones(len(table), dtype=bool)))
+    """Some rows of a table, with other intensities."""
+    new = table.select(flex.bool(kept))
     for name in COLUMNS:
         if name in new:
-            new[name] = flex.double(np.ascontiguousarray(values))
-    return new.select(flex.bool(kept))
+            new[name] = flex.double(values[kept])
+    return new
 
 
 def versions(crystal, table) -> dict:

@@ -79,10 +79,8 @@ def _add_lorentz(
     result: CorrectionResult,
 ) -> None:
     """Where the Lorentz factor was missing, rows that are no observation get it, too."""
-    measured, observations = (
-        result.subject.prepared.measured,
-        result.subject.observations,
-    )
+    subject = result.subject
+    measured, observations = subject.prepared.measured, subject.observations
     if not measured.lorentz_applied_here:
         return
     for number, (factor, table) in enumerate(zip(factors, tables)):

@@ -19,7 +19,7 @@ from dials.array_family import flex
 from dxtbx.model import Experiment
 
 from dials_spread.ml.measured import Measured
-from dials_spread.observations import Observations
+from dials_spread.observations import Choices, Observations
 from dials_spread.reindexing import Reindexing
 from dials_spread.simulation.beams import BeamSelection
 from dials_spread.simulation.potential import CrystalPotential
@@ -30,8 +30,9 @@ from dials_spread.thickness.passages import Passages, find_passages
 from dials_spread.thickness.search import ThicknessSearch
 from dials_spread.thickness.settings import laid_on, whole_indices
 
-# Nearer to the rotation axis (rate times d) a rocking curve is longer than the scan.
-MIN_RATE = 0.05
+# Nearer to the rotation axis a rocking curve is longer than the scan. Rate times d is |zeta|,
+# which tables need not tell.
+MIN_RATE = Choices.min_zeta
 
 
 @dataclass(frozen=True)

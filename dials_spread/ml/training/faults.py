@@ -62,6 +62,10 @@ class Grade:
         outlier_spread: Standard deviation of the logarithm of an outlier's factor.
         background_error: Of a crystal, over the counting noise under a spot.
         spoilt: Part of the experiments that have outliers and wrong backgrounds.
+        misset, strain: Of orientations [°] and cells, as in Faults.
+        uneven, saturation, shortest_scan: As in Faults.
+        often: Part of the experiments that saturate, and that end at a coarser
+            resolution, each.
     """
 
     counts: tuple[float, float] = (30.0, 5000.0)
@@ -74,6 +78,12 @@ class Grade:
     outlier_spread: float = 0.5
     background_error: float = 0.3
     spoilt: float = 0.5
+    misset: float = 0.0
+    strain: float = 0.0
+    uneven: float = 0.0
+    saturation: float = 0.0
+    shortest_scan: float = 1.0
+    often: float = 0.0
 
 
 PLAIN = Grade()
@@ -88,6 +98,12 @@ ROUGH = Grade(
     outlier_spread=0.7,
     background_error=0.6,
     spoilt=0.7,
+    misset=0.2,
+    strain=0.002,
+    uneven=0.5,
+    saturation=0.4,
+    shortest_scan=0.4,
+    often=0.4,
 )
 
 
@@ -158,18 +174,19 @@ def draw_rough_faults(rng: np.random.Generator, d_min: float) -> Faults:
         d_min: Resolution limit of the simulation [Å].
     """
     spoilt = float(rng.random() < ROUGH.spoilt)
-    coarser = rng.random() < 0.4
+    coarser = rng.random() < ROUGH.often
     return Faults(
         wander=float(rng.uniform(0, ROUGH.wander)),
         outliers=spoilt * float(rng.uniform(0, ROUGH.outliers)),
         outlier_spread=ROUGH.outlier_spread,
         background_error=spoilt * float(rng.uniform(0, ROUGH.background_error)),
         spread_of_b=ROUGH.spread_of_b,
-        misset=float(rng.uniform(0, 0.2)),
-        strain=float(rng.uniform(0, 0.002)),
-        uneven=float(rng.random() < 0.5) * 0.5,
-        saturation=float(rng.random() < 0.4) * float(rng.uniform(0, 0.4)),
-        shortest_scan=0.4,
+        misset=float(rng.uniform(0, ROUGH.misset)),
+        strain=float(rng.uniform(0, ROUGH.strain)),
+        uneven=float(rng.random() < 0.5) * ROUGH.uneven,
+        saturation=float(rng.random() < ROUGH.often)
+        * float(rng.uniform(0, ROUGH.saturation)),
+        shortest_scan=ROUGH.shortest_scan,
         coarser=float(coarser) * float(rng.uniform(d_min, COARSEST)),
     )
 
@@ -200,6 +217,9 @@ def misset_experiment(
 def saturated(intensities: np.ndarray, part: float) -> np.ndarray:
     """
     Give intensities as a detector that saturates would tell them.
+
+    By what it takes off, not by a dead time as in `NoiseModel`: that would need exposures
+    and durations, of which these experiments have none of their own.
 
     Args:
         intensities: Not negative, shape (n,).
