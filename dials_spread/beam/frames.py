@@ -25,11 +25,14 @@ ROUNDS = 2
 CENTRAL = (15.87, 84.13)
 """Percentiles one standard deviation below and above the middle of a normal one."""
 
-REJECTED = 3
-"""Marks a pixel far above the others; 0 is a good one, 1 untrusted, 2 in a spot."""
+UNTRUSTED, IN_SPOT, REJECTED = 1, 2, 3
+"""Marks of pixels; 0 is a good one, REJECTED far above the others at its radius."""
 
-PIXELS_FOR_NOISE = 10_000
+PIXELS_FOR_NOISE = 4_000
 """Pixels that tell how noisy the background is, where there are more."""
+
+PIXELS_FOR_LEVELS = 20_000
+"""The same for the levels that pixels are far above of."""
 
 
 @dataclass(frozen=True)
@@ -123,88 +126,114 @@ def ring_level(sums: np.ndarray, counts: np.ndarray, full: np.ndarray) -> float:
     return float(np.sum(full[has] * sums[has] / counts[has]) / full[has].sum())
 
 
-def reject_above(
-    values: np.ndarray, ring: np.ndarray, valid: np.ndarray, sigmas: float
+def ring_ceilings(
+    values: np.ndarray, ring: np.ndarray, n_rings: int, sigmas: float
 ) -> np.ndarray:
     """
-    Find pixels far above the others at their radius: spots that nobody predicted.
+    Give what is far above the others at its radius: a spot that nobody predicted.
 
     Counts have a long tail where they are few; their square roots have not, and the
     same noise at all radii: standard deviation 1/2 for quanta, which is the least that
-    is assumed. It is taken from percentiles, so that spots have no say in it.
+    is assumed. It is taken from percentiles, so that spots have no say in it; from the
+    level of a ring they are taken out in rounds.
 
     Args:
-        values: Shape (n,), quanta.
+        values: Shape (n,), good pixels [quanta].
         ring: Shape (n,), int.
-        valid: Shape (n,), bool: pixels that are looked at.
+        n_rings: Number of rings.
         sigmas: Standard deviations; 0 finds nothing.
 
     Returns:
-        Shape (n,), bool.
+        Shape (rings,) [quanta]; infinite where there is no pixel.
     """
-    state = (~valid).astype(np.uint8)
-    if sigmas > 0 and valid.any():
-        _reject_rounds(values, ring, state, int(ring.max()) + 1, sigmas)
-    return state == REJECTED
-
-
-def _reject_rounds(values, ring, state, n_rings: int, sigmas: float) -> None:
-    """Mark what is far above, in rounds, because it raises the level of its ring."""
-    some = np.arange(0, len(values), len(values) // PIXELS_FOR_NOISE + 1)
+    ceiling = np.full(n_rings, np.inf)
+    if not sigmas > 0 or not len(values):
+        return ceiling
+    roots = np.sqrt(np.maximum(values, 0))
+    some = slice(None, None, len(values) // PIXELS_FOR_NOISE + 1)
+    values_tried, roots_tried, ring_tried = values[some], roots[some], ring[some]
     for _ in range(ROUNDS):
-        n, _, roots = _ring_sums(values, ring, state, n_rings)
-        level = roots / np.maximum(n, 1)
-        tried = some[state[some] == 0]
-        if not len(tried):
-            return
-        root = np.sqrt(np.maximum(values[tried], 0))
-        low, high = np.percentile(root - level[ring[tried]], CENTRAL)
-        limit = sigmas * max(0.5 * (high - low), 0.5)
-        _reject(values, ring, state, level + limit)
+        n, level = _ring_levels(values, roots, ring, ceiling)
+        kept = values_tried <= ceiling[ring_tried]
+        off = (roots_tried - level[ring_tried])[kept]
+        low, high = np.percentile(off, CENTRAL) if len(off) else (0.0, 0.0)
+        limit = level + sigmas * max(0.5 * (high - low), 0.5)
+        ceiling = np.where(n > 0, limit**2, np.inf)
+    return ceiling
 
 
 @nb.njit(cache=True, nogil=True)
-def _ring_sums(values, ring, state, n_rings):
-    """Number, sum, and sum of the square roots of the good pixels of each ring."""
-    n = np.zeros(n_rings, dtype=np.int64)
-    sums, roots = np.zeros(n_rings), np.zeros(n_rings)
+def _ring_levels(values, roots, ring, ceiling):
+    """Number and mean root of the values in each ring that are not above its ceiling."""
+    n, total = np.zeros(len(ceiling), np.int64), np.zeros(len(ceiling))
     for i in range(len(values)):
-        if state[i] == 0:
-            k = ring[i]
+        k = ring[i]
+        if values[i] <= ceiling[k]:
             n[k] += 1
-            sums[k] += values[i]
-            roots[k] += np.sqrt(max(values[i], 0.0))
-    return n, sums, roots
+            total[k] += roots[i]
+    return n, total / np.maximum(n, 1)
 
 
 @nb.njit(cache=True, nogil=True)
-def _reject(values, ring, state, limit):
-    """Mark good pixels whose square root is above the limit of their ring."""
-    for i in range(len(values)):
-        if state[i] == 0 and values[i] > limit[ring[i]] ** 2:
-            state[i] = REJECTED
+def _sum_pixels(
+    raw, places, ring, spots, good, limits, pedestal, gain, ceiling, marks, counts, sums
+):
+    """Add up the good pixels of a panel by rings, and count by marks what is not."""
+    low, high, low_in, high_in = limits
+    for i in range(len(places)):
+        count = float(raw[places[i]])
+        # Written so that nan is out of range.
+        inside = (count > low or (low_in and count == low)) and (
+            count < high or (high_in and count == high)
+        )
+        # Untrusted pixels in spots count as untrusted.
+        if not inside or (len(good) and not good[places[i]]):
+            marks[UNTRUSTED] += 1
+        elif spots[i]:
+            marks[IN_SPOT] += 1
+        else:
+            value, k = (count - pedestal) / gain, ring[i]
+            if value > ceiling[k]:
+                marks[REJECTED] += 1
+            else:
+                counts[k] += 1
+                sums[k] += value
 
 
-def _gather(
+def _some_values(
+    raw: np.ndarray,
+    some: np.ndarray,
+    spots: np.ndarray,
+    trusted: Trusted,
+    mask: np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give the quanta of some pixels of a flattened panel, and whether they are good."""
+    counts = raw[some]
+    good = ~(trusted.saturated(counts) | trusted.below(counts) | spots)
+    good &= np.isfinite(counts)
+    if mask is not None:
+        good &= mask.ravel()[some]
+    return (counts - trusted.pedestal) / trusted.gain, good
+
+
+def _read_disc(
     panels: Sequence[np.ndarray],
-    places: list[np.ndarray],
+    pixels: Sequence[PanelPixels],
     ranges: Sequence[Trusted],
     masks: Sequence[np.ndarray | None],
-):
-    """Quanta of the wanted pixels of all panels, and what is wrong with them."""
-    values, untrusted, saturated = [], [], []
-    for data, own, trusted, mask in zip(panels, places, ranges, masks):
-        raw = data.ravel()[own]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Quanta of the disc's pixels of all panels, nan if not trusted; saturated ones."""
+    values, saturated = [], []
+    for data, own, trusted, mask in zip(panels, pixels, ranges, masks):
+        raw = data.ravel()[own.disc]
         high = trusted.saturated(raw)
         wrong = high | trusted.below(raw)
-        if raw.dtype.kind == "f":
-            wrong |= ~np.isfinite(raw)
         if mask is not None:
-            wrong |= ~mask.ravel()[own]
-        values.append((raw - trusted.pedestal) / trusted.gain)
-        untrusted.append(wrong)
+            wrong |= ~mask.ravel()[own.disc]
+        quanta = (raw - trusted.pedestal) / trusted.gain
+        values.append(np.where(wrong, np.nan, quanta).astype(np.float32))
         saturated.append(high)
-    return map(np.concatenate, (values, untrusted, saturated))
+    return np.concatenate(values), np.concatenate(saturated)
 
 
 def count_frame(
@@ -231,26 +260,39 @@ def count_frame(
     Returns:
         The counts.
     """
-    ring = np.concatenate([p.ring for p in pixels])
-    n_rings = int(ring.max(initial=0)) + 1
-    x, untrusted, _ = _gather(panels, [p.annulus for p in pixels], ranges, masks)
-    spots = np.concatenate(
-        [covered(boxes, k, p.annulus, p.width, margin) for k, p in enumerate(pixels)]
-    )
-    # Untrusted pixels in spots count as untrusted.
-    state = np.where(untrusted, np.uint8(1), 2 * spots.astype(np.uint8))
+    raws = [panel.ravel() for panel in panels]
+    spots = [
+        covered(boxes, k, p.annulus, p.width, margin) for k, p in enumerate(pixels)
+    ]
+    full = sum(p.ring_sizes for p in pixels)
+    n_rings = len(full)
+    ceiling = np.full(n_rings, np.inf)
     if reject > 0:
-        _reject_rounds(x, ring, state, n_rings, reject)
-    counts, sums, _ = _ring_sums(x, ring, state, n_rings)
-    marks = np.bincount(state, minlength=REJECTED + 1)
-    disc, bad, saturated = _gather(panels, [p.disc for p in pixels], ranges, masks)
+        step = sum(len(p.annulus) for p in pixels) // PIXELS_FOR_LEVELS + 1
+        parts = [
+            _some_values(raw, p.annulus[::step], covering[::step], trusted, mask)
+            for raw, p, covering, trusted, mask in zip(raws, pixels, spots, ranges, masks)
+        ]
+        values, good = map(np.concatenate, zip(*parts))
+        ring = np.concatenate([p.ring[::step] for p in pixels])
+        ceiling = ring_ceilings(values[good], ring[good], n_rings, reject)
+    marks, counts = np.zeros(REJECTED + 1, dtype=int), np.zeros(n_rings, dtype=int)
+    sums = np.zeros(n_rings)
+    for raw, p, covering, trusted, mask in zip(raws, pixels, spots, ranges, masks):
+        limits = (trusted.low, trusted.high, trusted.low_in, trusted.high_in)
+        usable = np.ones(0, dtype=bool) if mask is None else mask.ravel()
+        _sum_pixels(
+            raw, p.annulus, p.ring, covering, usable, limits, trusted.pedestal,
+            trusted.gain, ceiling, marks, counts, sums,
+        )  # fmt: skip
+    disc, saturated = _read_disc(panels, pixels, ranges, masks)
     return FrameCounts(
         total=float(sums.sum()),
         pixels=int(counts.sum()),
-        level=ring_level(sums, counts, np.bincount(ring, minlength=n_rings)),
-        in_spots=int(marks[2]),
-        untrusted=int(marks[1]),
+        level=ring_level(sums, counts, full),
+        in_spots=int(marks[IN_SPOT]),
+        untrusted=int(marks[UNTRUSTED]),
         rejected=int(marks[REJECTED]),
-        disc=np.where(bad, np.nan, disc).astype(np.float32),
+        disc=disc,
         disc_saturated=saturated,
     )

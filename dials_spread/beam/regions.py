@@ -80,12 +80,14 @@ class PanelPixels:
         ring: Shape (n,), the ring of each, from 0 outwards.
         disc: Shape (m,), places in the flattened image, increasing.
         width: Pixels in a row.
+        ring_sizes: Shape (rings,), pixels of the panel in each ring.
     """
 
     annulus: np.ndarray
     ring: np.ndarray
     disc: np.ndarray
     width: int
+    ring_sizes: np.ndarray
 
 
 def pixel_radii(
@@ -107,24 +109,29 @@ def pixel_radii(
     """
     n_fast = panel.get_image_size()[0]
     size = np.array(panel.get_pixel_size())
-    fast, slow = np.array(panel.get_fast_axis()), np.array(panel.get_slow_axis())
     x = (np.arange(n_fast) + 0.5) * size[0]
-    y = (np.arange(first, stop) + 0.5) * size[1]
-    place = np.array(panel.get_origin()) + x[None, :, None] * fast
-    place = place + y[:, None, None] * slow
+    y = (np.arange(first, stop) + 0.5)[:, None] * size[1]
     if unit == "pixels":
         # The columns of D⁻¹ are fast, slow and origin: s0 is along D⁻¹ (x, y, 1).
         ray = np.array(panel.get_D_matrix()).reshape(3, 3) @ s0
         if ray[2] <= 0:
-            return np.full(place.shape[:2], np.inf)
+            return np.full((stop - first, n_fast), np.inf)
         centre = ray[:2] / ray[2]
-        return np.hypot(
-            (x[None, :] - centre[0]) / size[0], (y[:, None] - centre[1]) / size[1]
-        )
-    length = np.linalg.norm(s0)
-    direction = place / np.linalg.norm(place, axis=2, keepdims=True)
-    radius = length * np.linalg.norm(direction - s0 / length, axis=2)
-    return np.where(direction @ s0 > 0, radius, np.inf)
+        return np.hypot((x - centre[0]) / size[0], (y - centre[1]) / size[1])
+    # The chord between unit vectors along the beam and to origin + x fast + y slow,
+    # from sums over rows and columns: detectors have millions of pixels.
+    fast, slow = np.array(panel.get_fast_axis()), np.array(panel.get_slow_axis())
+    origin, wave_number = np.array(panel.get_origin()), np.linalg.norm(s0)
+    beam = np.asarray(s0) / wave_number
+    on_row, on_column = x * (x + 2 * origin @ fast), y * (y + 2 * origin @ slow)
+    squared = on_row + on_column + (origin @ origin)
+    skew = 2 * fast @ slow
+    if abs(skew) > 1e-12:
+        squared = squared + skew * x * y
+    along = x * (fast @ beam) + (y * (slow @ beam) + origin @ beam)
+    cosine = along / np.sqrt(squared)
+    radius = wave_number * np.sqrt(np.maximum(2 - 2 * cosine, 0))
+    return np.where(along > 0, radius, np.inf)
 
 
 def _of_panel(panel: Panel, s0: np.ndarray, region: BeamRegion):
@@ -176,15 +183,17 @@ def find_pixels(
         )
     inner, outer = region.annulus
     n_rings = int(np.clip(n // PIXELS_PER_RING, 1, MOST_RINGS))
-    return [
-        PanelPixels(
-            annulus=places,
-            ring=np.minimum(
-                (n_rings * (radius - inner) / (outer - inner)).astype(np.int16),
-                n_rings - 1,
-            ),
-            disc=disc,
-            width=panel.get_image_size()[0],
+    pixels = []
+    for panel, (places, radius, disc) in zip(detector, parts):
+        ring = (n_rings * (radius - inner) / (outer - inner)).astype(np.int16)
+        ring = np.minimum(ring, n_rings - 1)
+        pixels.append(
+            PanelPixels(
+                annulus=places,
+                ring=ring,
+                disc=disc,
+                width=panel.get_image_size()[0],
+                ring_sizes=np.bincount(ring, minlength=n_rings),
+            )
         )
-        for panel, (places, radius, disc) in zip(detector, parts)
-    ]
+    return pixels
