@@ -3,13 +3,14 @@ Observations with a known spread, without crystals: for tests of statistics.
 
 Functions:
     make_table: observations whose spread has known components
-    gaussian_fields: a smooth function of the direction for each reflection
+    GaussianFields: a smooth function of the direction for each reflection
     directions_in_cap: directions at random
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -57,29 +58,78 @@ def directions_in_cap(
     return np.stack([rho * np.cos(phi), rho * np.sin(phi), z], axis=1)
 
 
-def gaussian_fields(
-    rng: np.random.Generator, directions: np.ndarray, unique: np.ndarray, width: float
-) -> np.ndarray:
+@dataclass(frozen=True)
+class GaussianFields:
     """
-    Draw a normal field for each unique reflection, with covariance exp(-3 (θ/width)²).
+    Normal functions of the direction, one for each unique reflection.
 
-    By random Fourier features (Rahimi and Recht (2007), NIPS 20).
-
-    Args:
-        rng: Source of all random numbers.
-        directions: Shape (n, 3), of the beam at each observation.
-        unique: Shape (n,), the reflection of each.
-        width: Range [°].
-
-    Returns:
-        Shape (n,).
+    Attributes:
+        frequency: Shape (u, features, 3).
+        phase: Shape (u, features).
+        amplitude: Shape (u, features).
     """
-    n_features, n_unique = 60, int(unique.max()) + 1
-    frequency = rng.normal(0, np.sqrt(6) / np.radians(width), (n_unique, n_features, 3))
-    phase = rng.uniform(0, 2 * np.pi, (n_unique, n_features))
-    amplitude = rng.standard_normal((n_unique, n_features))
-    angle = np.einsum("nfi,ni->nf", frequency[unique], directions) + phase[unique]
-    return np.sqrt(2 / n_features) * (amplitude[unique] * np.cos(angle)).sum(axis=1)
+
+    frequency: np.ndarray
+    phase: np.ndarray
+    amplitude: np.ndarray
+
+    @classmethod
+    def drawn(
+        cls, rng: np.random.Generator, n_unique: int, width: float
+    ) -> GaussianFields:
+        """
+        Draw functions with covariance exp(-3 (θ/width)²) and variance 1.
+
+        By random Fourier features (Rahimi and Recht (2007), NIPS 20).
+
+        Args:
+            rng: Source of all random numbers.
+            n_unique: Number of reflections.
+            width: Range [°].
+        """
+        shape = (n_unique, 60)
+        return cls(
+            frequency=rng.normal(0, np.sqrt(6) / np.radians(width), (*shape, 3)),
+            phase=rng.uniform(0, 2 * np.pi, shape),
+            amplitude=rng.standard_normal(shape),
+        )
+
+    def __call__(self, directions: np.ndarray, unique: np.ndarray) -> np.ndarray:
+        """
+        Give the value of each observation's function.
+
+        Args:
+            directions: Shape (n, 3), unit vectors.
+            unique: Shape (n,), the reflection of each.
+
+        Returns:
+            Shape (n,).
+        """
+        angle = np.einsum("nfi,ni->nf", self.frequency[unique], directions)
+        waves = np.cos(angle + self.phase[unique])
+        return np.sqrt(2 / waves.shape[1]) * (self.amplitude[unique] * waves).sum(axis=1)
+
+
+class Table(NamedTuple):
+    """
+    Observations of known spread; arrays of length n.
+
+    Attributes:
+        unique, crystal, image: Numbers, of each observation.
+        intensity, variance: Of each.
+        beam: Shape (images, 3), beam direction of each image.
+        noise: Mean variance of a relative intensity from counting.
+        fields: What depends on orientation; None if nothing does.
+    """
+
+    unique: np.ndarray
+    crystal: np.ndarray
+    image: np.ndarray
+    intensity: np.ndarray
+    variance: np.ndarray
+    beam: np.ndarray
+    noise: float
+    fields: GaussianFields | None
 
 
 def make_table(
@@ -90,7 +140,7 @@ def make_table(
     n_unique: int = 200,
     per_image: int = 30,
     half_angle: float = 25.0,
-) -> tuple[np.ndarray, ...]:
+) -> Table:
     """
     Observe reflections on crystals whose images lie along short arcs.
 
@@ -102,11 +152,6 @@ def make_table(
         n_unique: Number of unique reflections.
         per_image: Of these on each image, chosen at random.
         half_angle: Of the cap that the first images lie in [°].
-
-    Returns:
-        Unique reflection, crystal, image, intensity and variance of each observation,
-        the beam direction of each image, shape (images, 3), and the mean variance of a
-        relative intensity from counting.
     """
     total = n_crystals * n_images
     axis = directions_in_cap(rng, n_crystals, half_angle)
@@ -129,11 +174,12 @@ def make_table(
         nu = truth.freedom
         noise = rng.standard_t(nu, len(unique)) * np.sqrt((nu - 2) / nu)
     r += truth.rest * noise
+    fields = None
     if truth.orientation:
-        field = gaussian_fields(rng, beam[image], unique, truth.range)
-        r += truth.orientation * field
+        fields = GaussianFields.drawn(rng, int(unique.max()) + 1, truth.range)
+        r += truth.orientation * fields(beam[image], unique)
     mu = 100 * rng.exponential(1, n_unique) + 30
     sigma = truth.sigma * np.sqrt(100 * mu[unique])
     intensity = mu[unique] * (1 + r) + sigma * rng.standard_normal(len(unique))
     noise = np.mean((sigma / mu[unique]) ** 2)
-    return unique, crystal, image, intensity, sigma**2, beam, noise
+    return Table(unique, crystal, image, intensity, sigma**2, beam, noise, fields)

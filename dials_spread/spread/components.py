@@ -32,7 +32,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import scipy.sparse as sp
 
-from dials_spread.spread.bootstrap import EMPTY, Groups, interval
+from dials_spread.spread.bootstrap import EMPTY, Groups, interval, variance_interval
 from dials_spread.spread.factors import (
     CrystalMoments,
     ImageFactors,
@@ -241,7 +241,9 @@ def _shares(variances: dict[str, np.ndarray], n: int) -> dict[str, tuple]:
     Give the share of each source, with its interval.
 
     Shares are of what is above zero and add up to one. The intervals are of the
-    variances as they come, so that a source with nothing beside it may have all.
+    variances as they come, so that a source with nothing beside it may have all. Noise
+    is known well, all else as a variance is from a few crystals: the interval of its
+    share is that of the other variances over it.
     """
     positive = {name: max(v[0], 0.0) for name, v in variances.items()}
     total, signed = sum(positive.values()), sum(variances.values())
@@ -251,6 +253,10 @@ def _shares(variances: dict[str, np.ndarray], n: int) -> dict[str, tuple]:
     shares = {}
     for name, variance in variances.items():
         share = positive[name] / total
-        low, high = np.clip(interval(variance / signed, n), 0, 1)
+        if name == "noise" and variance[0] > 0:
+            ends = variance_interval((signed - variance) / variance, n)
+            low, high = 1 / (1 + np.maximum(ends, 0))[::-1]
+        else:
+            low, high = np.clip(interval(variance / signed, n), 0, 1)
         shares[name] = (share, float(min(low, share)), float(max(high, share)))
     return shares

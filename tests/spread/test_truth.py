@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dials_spread.simulation.tables import Truth, make_table
+from dials_spread.simulation.tables import Table, Truth, directions_in_cap, make_table
 from dials_spread.spread.bootstrap import group_crystals, mean_levels
 from dials_spread.spread.components import variance_components, without_factors
 from dials_spread.spread.factors import crystal_moments, fit_factors
@@ -35,6 +35,25 @@ CASES = {
 }
 
 
+def spread_of_these(truth: Truth, table: Table) -> float:
+    """
+    True s of the reflections of one table.
+
+    What orientation adds to a reflection is the variance of its own function about its
+    own mean over the directions at hand: not the sill, which is the mean of all functions
+    that might have been drawn, while more crystals of a compound have the same ones.
+    """
+    variance = np.full(160, truth.crystal**2 + truth.image**2 + truth.rest**2)
+    mean = np.ones(160)
+    if table.fields is not None:
+        directions = directions_in_cap(np.random.default_rng(5), 400, 34.0)
+        unique = np.repeat(np.arange(160), 400)
+        values = table.fields(np.tile(directions, (160, 1)), unique).reshape(160, 400)
+        variance += truth.orientation**2 * values.var(axis=1)
+        mean += truth.orientation * values.mean(axis=1)
+    return float(np.sqrt(np.mean(variance / mean**2)))
+
+
 def measure(truth: Truth, seed: int, directions_of) -> dict:
     """Value, low and high of everything, by name, for one table."""
     rng = np.random.default_rng(seed)
@@ -58,6 +77,7 @@ def measure(truth: Truth, seed: int, directions_of) -> dict:
     parts = {n: getattr(found, n) for n in SOURCES}
     return {
         "s": (s[0], *spread_interval(s, groups.n)),
+        "true s": spread_of_these(truth, table),
         "range": variogram.range,
         "noise": table[6],
         **{n: (p.variance, p.variance_low, p.variance_high) for n, p in parts.items()},
@@ -73,7 +93,6 @@ def count_inside(
 ) -> SimpleNamespace:
     """How many intervals hold the truth, by name; the variances, and s, of all tables."""
     true = {n: getattr(truth, n) ** 2 for n in SOURCES}
-    spread = np.sqrt(sum(true.values()))
     inside, values, sizes = Counter(), [], []
     for seed in range(first_seed, first_seed + n_draws):
         found = measure(truth, seed, directions_of)
@@ -84,10 +103,7 @@ def count_inside(
             inside["share of " + name] += low <= value / total <= high + 1e-9
         low, high = found["shares"]["noise"][1:]
         inside["share of noise"] += low <= found["noise"] / total <= high + 1e-9
-        # About the mean of a reflection over the directions at hand, what orientation
-        # adds is not all of its sill, and differs from one set of reflections to another.
-        if truth.crystal or not truth.orientation:
-            inside["s"] += found["s"][1] <= spread <= found["s"][2]
+        inside["s"] += found["s"][1] <= found["true s"] <= found["s"][2]
         if truth.orientation:
             inside["range"] += found["range"][1] <= truth.range <= found["range"][2]
         values.append([found[n][0] for n in true])
