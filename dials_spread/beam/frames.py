@@ -216,6 +216,20 @@ def _some_values(
     return (counts - trusted.pedestal) / trusted.gain, good
 
 
+def _ceiling(parts: Sequence[tuple], n_rings: int, reject: float) -> np.ndarray:
+    """Give the ceilings of the rings from some pixels of all panels."""
+    if not reject > 0:
+        return np.full(n_rings, np.inf)
+    step = sum(len(p.annulus) for _, p, *_ in parts) // PIXELS_FOR_LEVELS + 1
+    some = [
+        _some_values(raw, p.annulus[::step], covering[::step], trusted, mask)
+        for raw, p, covering, trusted, mask in parts
+    ]
+    values, good = map(np.concatenate, zip(*some))
+    ring = np.concatenate([p.ring[::step] for _, p, *_ in parts])
+    return ring_ceilings(values[good], ring[good], n_rings, reject)
+
+
 def _read_disc(
     panels: Sequence[np.ndarray],
     pixels: Sequence[PanelPixels],
@@ -264,21 +278,12 @@ def count_frame(
     spots = [
         covered(boxes, k, p.annulus, p.width, margin) for k, p in enumerate(pixels)
     ]
+    parts = list(zip(raws, pixels, spots, ranges, masks))
     full = sum(p.ring_sizes for p in pixels)
-    n_rings = len(full)
-    ceiling = np.full(n_rings, np.inf)
-    if reject > 0:
-        step = sum(len(p.annulus) for p in pixels) // PIXELS_FOR_LEVELS + 1
-        parts = [
-            _some_values(raw, p.annulus[::step], covering[::step], trusted, mask)
-            for raw, p, covering, trusted, mask in zip(raws, pixels, spots, ranges, masks)
-        ]
-        values, good = map(np.concatenate, zip(*parts))
-        ring = np.concatenate([p.ring[::step] for p in pixels])
-        ceiling = ring_ceilings(values[good], ring[good], n_rings, reject)
-    marks, counts = np.zeros(REJECTED + 1, dtype=int), np.zeros(n_rings, dtype=int)
-    sums = np.zeros(n_rings)
-    for raw, p, covering, trusted, mask in zip(raws, pixels, spots, ranges, masks):
+    ceiling = _ceiling(parts, len(full), reject)
+    marks, counts = np.zeros(REJECTED + 1, dtype=int), np.zeros(len(full), dtype=int)
+    sums = np.zeros(len(full))
+    for raw, p, covering, trusted, mask in parts:
         limits = (trusted.low, trusted.high, trusted.low_in, trusted.high_in)
         usable = np.ones(0, dtype=bool) if mask is None else mask.ravel()
         _sum_pixels(

@@ -194,14 +194,19 @@ def _summaries(title: str, outcomes: Sequence[Outcome]) -> dict:
 
 
 def _selections(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
-    """Give those of each stratum, of ranges of multiplicity, and of each family."""
+    """
+    Give those of each stratum, of ranges of multiplicity, of each family, and of each
+    stratum of it: a sum over families depends on how many each has.
+    """
     found = {
         f"stratum {k}": [o for o in outcomes if o.stratum == k] for k in range(N_STRATA)
     }
     for title, low, high in MULTIPLICITIES:
         found[title] = [o for o in outcomes if low <= o.multiplicity < high]
     for name, family in FAMILIES.items():
-        found[name] = [o for o in outcomes if family_of(o.compound) == family]
+        own = found[name] = [o for o in outcomes if family_of(o.compound) == family]
+        for k in range(N_STRATA):
+            found[f"{name}, stratum {k}"] = [o for o in own if o.stratum == k]
     return {title: some for title, some in found.items() if some}
 
 

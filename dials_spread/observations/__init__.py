@@ -6,6 +6,7 @@ Modules:
     one_crystal: what counts of one crystal's reflections
     intensities: which intensity is used, which reflections are left out
     images: which observation is on which image
+    passages: what neighbouring images list again
 """
 
 from __future__ import annotations

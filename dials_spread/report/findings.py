@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from dials_spread.observations import Observations
+from dials_spread.observations.passages import often_repeated
 from dials_spread.report.labels import digits
 from dials_spread.significance import Significance
 from dials_spread.spread.analysis import SWITCHED_OFF, SpreadAnalysis
@@ -141,7 +142,10 @@ def _about_orientation(part: Component, radiation: str) -> list[str]:
 
 
 def describe_chance(
-    significance: Significance, normality: Normality | None, same: np.ndarray
+    significance: Significance,
+    normality: Normality | None,
+    same: np.ndarray,
+    repeated: bool = False,
 ) -> str:
     """
     Say whether matched pairs agree better than chance.
@@ -150,6 +154,7 @@ def describe_chance(
         significance: Of the pairs.
         normality: Of the residuals.
         same: Shape (pairs,), bool: pairs of the same orientation.
+        repeated: Whether neighbouring images share measurements.
 
     Returns:
         A paragraph.
@@ -170,6 +175,11 @@ def describe_chance(
             f"own, where chance gives {digits(0.05 * near.sum(), 2)}"
         )
     text += f" (up to {significance.permutations:,} permutations a pair)."
+    if repeated:
+        text += (
+            " Neighbouring images list the same passages again here, so that they agree "
+            "for that reason, too."
+        )
     return text + _about_normality(normality)
 
 
@@ -213,7 +223,8 @@ def spread_findings(
     if spread.components:
         told += describe_sources(spread.components, observations.radiation)
     if significance.n_tested:
-        told.append(describe_chance(significance, spread.normality, same))
+        repeated = often_repeated(observations)
+        told.append(describe_chance(significance, spread.normality, same, repeated))
     elif significance.reason and significance.reason != SWITCHED_OFF:
         told.append(f"Matched pairs were not tested: {significance.reason}")
     return told

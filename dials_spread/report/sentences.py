@@ -11,6 +11,7 @@ import numpy as np
 from dials_spread import symmetry
 from dials_spread.comparison import Comparison
 from dials_spread.observations import Observations
+from dials_spread.observations.passages import count_passages, often_repeated
 from dials_spread.pairs import Estimate
 from dials_spread.pairs.summary import FEWEST_CRYSTALS
 from dials_spread.report.labels import digits
@@ -54,6 +55,14 @@ def describe_input(observations: Observations) -> list[str]:
             "There is one crystal only: its own images are compared with one another, "
             "and no uncertainty over crystals can be given. Neighbouring frames may "
             "share a measurement; pairs related by symmetry do not."
+        )
+    if often_repeated(observations):
+        sentences.append(
+            f"The {len(observations):,} observations are of "
+            f"{count_passages(observations):,} passages through the Ewald sphere: "
+            "neighbouring images list the same ones again, as overlapping virtual frames "
+            "do. That neighbours agree is no evidence, and the number of independent "
+            "observations is that of passages."
         )
     sentences.append(_about_friedel(observations))
     return sentences

@@ -107,7 +107,9 @@ class GaussianFields:
         """
         angle = np.einsum("nfi,ni->nf", self.frequency[unique], directions)
         waves = np.cos(angle + self.phase[unique])
-        return np.sqrt(2 / waves.shape[1]) * (self.amplitude[unique] * waves).sum(axis=1)
+        return np.sqrt(2 / waves.shape[1]) * (self.amplitude[unique] * waves).sum(
+            axis=1
+        )
 
 
 class Table(NamedTuple):
