@@ -149,9 +149,8 @@ def ring_ceilings(
     ceiling = np.full(n_rings, np.inf)
     if not sigmas > 0 or not len(values):
         return ceiling
-    roots = np.sqrt(np.maximum(values, 0))
-    some = slice(None, None, len(values) // PIXELS_FOR_NOISE + 1)
-    values_tried, roots_tried, ring_tried = values[some], roots[some], ring[some]
+    roots, step = np.sqrt(np.maximum(values, 0)), len(values) // PIXELS_FOR_NOISE + 1
+    values_tried, roots_tried, ring_tried = values[::step], roots[::step], ring[::step]
     for _ in range(ROUNDS):
         n, level = _ring_levels(values, roots, ring, ceiling)
         kept = values_tried <= ceiling[ring_tried]
@@ -271,8 +270,6 @@ def count_frame(
         reject: As BeamRegion.reject.
         margin: As BeamRegion.margin.
 
-    Returns:
-        The counts.
     """
     raws = [panel.ravel() for panel in panels]
     spots = [

@@ -12,7 +12,7 @@ import numpy as np
 
 from dials_spread.observations import Observations
 from dials_spread.observations.passages import often_repeated
-from dials_spread.report.labels import digits
+from dials_spread.report.labels import counted, digits
 from dials_spread.significance import Significance
 from dials_spread.spread.analysis import SWITCHED_OFF, SpreadAnalysis
 from dials_spread.spread.components import SOURCES, Component, Components
@@ -51,10 +51,6 @@ def _round(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 9.95 else f"{value:.1f}"
 
 
-def _count(n: int, what: str) -> str:
-    return f"{n:,} {what}{'' if n == 1 else 's'}"
-
-
 def describe_size(size: SpreadSize) -> str:
     """
     Say how large the spread is.
@@ -67,9 +63,9 @@ def describe_size(size: SpreadSize) -> str:
     """
     whole = size.overall
     behind = (
-        f"({_count(int(whole.n[0]), 'observation')} of "
-        f"{_count(size.n_reflections, 'reflection')}, "
-        f"{_count(int(whole.crystals[0]), 'crystal')})"
+        f"({counted(int(whole.n[0]), 'observation')} of "
+        f"{counted(size.n_reflections, 'reflection')}, "
+        f"{counted(int(whole.crystals[0]), 'crystal')})"
     )
     if not size.s > 0:
         return (
@@ -114,9 +110,9 @@ def describe_sources(components: Components, radiation: str) -> list[str]:
     told = "; ".join(f"{_share(known[s])} {SOURCE_WORDS[s]}" for s in order)
     text = (
         f"Where does it come from? Of the variance of a single measurement, {told} "
-        f"({_count(components.n_crystals, 'crystal')}, "
-        f"{_count(components.n_images, 'image')}, "
-        f"{_count(components.n_pairs, 'pair')} of observations)."
+        f"({counted(components.n_crystals, 'crystal')}, "
+        f"{counted(components.n_images, 'image')}, "
+        f"{counted(components.n_pairs, 'pair')} of observations)."
     )
     return [text, *_about_orientation(parts["orientation"], radiation)]
 
@@ -164,7 +160,7 @@ def describe_chance(
     accepted, near = q <= 0.05, tested & same
     text = (
         "Do images of one orientation agree better than chance? Of "
-        f"{_count(significance.n_tested, 'matched pair')} of images that were tested, "
+        f"{counted(significance.n_tested, 'matched pair')} of images that were tested, "
         f"{significance.n_accepted:,} do at a false discovery rate of 5 %"
     )
     if near.any():

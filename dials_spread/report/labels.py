@@ -120,3 +120,17 @@ def digits(value: float | None, n: int = 3) -> str:
     if decimals > 6:
         return f"{value:.{n - 1}e}".replace("-", "−")
     return f"{value:,.{max(decimals, 0)}f}".replace("-", "−")
+
+
+def counted(n: int, what: str) -> str:
+    """
+    Write a number of things.
+
+    Args:
+        n: How many.
+        what: One of them.
+
+    Returns:
+        Such as ``1 crystal`` or ``1,234 crystals``.
+    """
+    return f"{n:,} {what}{'' if n == 1 else 's'}"

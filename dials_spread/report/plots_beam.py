@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from dials_spread.observations import Observations
-from dials_spread.report.labels import digits, image_label
+from dials_spread.report.labels import counted, digits, image_label
 from dials_spread.report.plot_style import (
     BLUE,
     GREY,
@@ -166,7 +166,8 @@ def explained_plot(sources: BeamSources) -> dict:
                 "opacity": 0.8,
                 "showlegend": False,
                 "hovertemplate": f"R² {digits(found.r_squared)}, "
-                f"{found.n_images:,} images of {found.n_crystals} crystals, slope "
+                f"{counted(found.n_images, 'image')} of "
+                f"{counted(found.n_crystals, 'crystal')}, slope "
                 f"{digits(found.slope, 2)}<extra></extra>",
             }
         )

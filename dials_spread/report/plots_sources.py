@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dials_spread.report.labels import digits
+from dials_spread.report.labels import counted, digits
 from dials_spread.report.plot_style import (
     BLUE,
     GREY,
@@ -113,8 +113,8 @@ def components_plot(components: Components) -> dict:
     return new_plot(
         [trace],
         COMPONENTS_HELP,
-        f"Where the spread comes from ({components.n_crystals} crystals, "
-        f"{components.n_pairs:,} pairs of observations)",
+        f"Where the spread comes from<br>{counted(components.n_crystals, 'crystal')}, "
+        f"{counted(components.n_pairs, 'pair')} of observations",
         xaxis=axis(
             "",
             tickvals=np.arange(len(known)),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from dials_spread.observations import Observations
-from dials_spread.report.labels import digits, hkl_label, image_label
+from dials_spread.report.labels import counted, digits, hkl_label, image_label
 from dials_spread.report.plot_style import (
     BLUE,
     GREY,
@@ -140,8 +140,8 @@ def correlation_plot(found: Orientations) -> dict:
             "opacity": 0.8,
             "showlegend": False,
             "hovertemplate": f"{digits(a.correlation, 2)}, p = {digits(a.p_value, 2)}, "
-            f"q = {digits(a.q_value, 2)}, {a.n_images:,} images of {a.n_crystals} "
-            "crystals<extra></extra>",
+            f"q = {digits(a.q_value, 2)}, {counted(a.n_images, 'image')} of "
+            f"{counted(a.n_crystals, 'crystal')}<extra></extra>",
         }
         for place, a in enumerate(known)
     ]

@@ -125,6 +125,8 @@ def variogram_plot(variograms: Variograms) -> dict:
             f"<br>nugget {digits(main.nugget[0], 2)}, sill {digits(main.sill[0], 2)}, "
             f"range {digits(main.range[0], 2)}°"
         )
+        if main.sill[0] <= main.nugget[0]:
+            fitted += ": no growth with the angle"
     return new_plot(
         [*drawn, *_curve(main)],
         VARIOGRAM_HELP,

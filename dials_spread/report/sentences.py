@@ -14,7 +14,7 @@ from dials_spread.observations import Observations
 from dials_spread.observations.passages import count_passages, often_repeated
 from dials_spread.pairs import Estimate
 from dials_spread.pairs.summary import FEWEST_CRYSTALS
-from dials_spread.report.labels import digits
+from dials_spread.report.labels import counted, digits
 
 INTENSITIES = {
     "scale": "scaled intensities (intensity.scale.value / inverse_scale_factor)",
@@ -40,7 +40,7 @@ def describe_input(observations: Observations) -> list[str]:
     images = len(observations.images)
     sentences = [
         f"{len(observations):,} observations of {len(observations.unique_index):,} "
-        f"unique reflections on {_count(images, 'image')} of {_count(n, 'crystal')} "
+        f"unique reflections on {counted(images, 'image')} of {counted(n, 'crystal')} "
         f"({observations.radiation}, space group {observations.space_group.info()}). Intensity used: "
         f"{INTENSITIES[observations.choice]}."
     ]
@@ -111,7 +111,7 @@ def describe_matches(comparison: Comparison) -> list[str]:
     same = comparison.summary_same["n_background"].n_pairs
     same_text = f"{same:,}" if same else "none"
     return [
-        f"{_count(len(matches), 'pair')} of images have at least {least} indices in common "
+        f"{counted(len(matches), 'pair')} of images have at least {least} indices in common "
         f"({len(images):,} images of {_crystals(comparison, images)}). In {same_text} of "
         f"them the beam directions in the crystal are within {comparison.matching.same_orientation:g}° "
         "of each other: the same orientation. The best pair shares "
@@ -136,11 +136,7 @@ def _about_opposites(comparison: Comparison) -> str:
 
 def _crystals(comparison: Comparison, images: np.ndarray) -> str:
     n = len(np.unique(comparison.observations.images.crystal[images]))
-    return _count(n, "crystal")
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n:,} {what}{'' if n == 1 else 's'}"
+    return counted(n, "crystal")
 
 
 def describe_agreement(comparison: Comparison) -> list[str]:
@@ -172,7 +168,7 @@ def describe_agreement(comparison: Comparison) -> list[str]:
     told += _about_indexing(comparison.observations, summary["cc"].median)
     if r.n_crystals < FEWEST_CRYSTALS:
         told.append(
-            f"These pairs come from {_count(r.n_crystals, 'crystal')}: too few for an "
+            f"These pairs come from {counted(r.n_crystals, 'crystal')}: too few for an "
             f"interval, which takes {FEWEST_CRYSTALS}."
         )
     return told
@@ -239,7 +235,7 @@ def describe_contrast(summary: dict[str, Estimate], reference: dict) -> list[str
         ]
     origin = reference.get("input") or {}
     names = [os.path.basename(f) for f in origin.get("files") or ["another run"]]
-    more = f" and {_count(len(names) - 1, 'more file')}" if len(names) > 1 else ""
+    more = f" and {counted(len(names) - 1, 'more file')}" if len(names) > 1 else ""
     return [
         f"Against {names[0]}{more} "
         f"({origin.get('radiation') or 'unknown radiation'}), medians over pairs of the "
