@@ -93,7 +93,7 @@ def _change(
 def describe_changes(
     prepared: Prepared,
     F: np.ndarray,
-    factor: np.ndarray,
+    after: np.ndarray,
     error_F: np.ndarray | None = None,
 ) -> dict[str, list[Change]]:
     """
@@ -102,7 +102,7 @@ def describe_changes(
     Args:
         prepared: The compound.
         F: Shape (u,), corrected amplitudes.
-        factor: Shape (n,), of intensities.
+        after: Shape (n,), corrected intensities.
         error_F: Shape (u,), expected errors of F, where these are known.
 
     Returns:
@@ -125,7 +125,7 @@ def describe_changes(
         told = f"{low:g} to {high:g}" if np.isfinite(high) else f"above {low:g}"
         changes["strength"].append(change(told, own))
     own_before = amplitudes(prepared.intensity)
-    own_after = amplitudes(prepared.intensity * factor)
+    own_after = amplitudes(after)
     changes["crystal"] = [
         _change(str(c), own_before[own], own_after[own])
         for c in range(measured.n_crystals)

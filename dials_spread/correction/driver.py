@@ -81,6 +81,7 @@ class CorrectionResult:
         strength: How much of the correction was applied: 0, nothing, to 1.
         factors: Of intensities on one scale; scale and Lorentz factor are not in them.
         column: Shape (n,), of the intensities in the tables: all of it.
+        offset: Shape (n,), what is added to their products, as Observations has them.
         uncertainty: Shape (n,), standard deviation of it; None where not known.
         F: Shape (u,), amplitudes when the corrected table is merged.
         changes: What was changed, and where.
@@ -96,6 +97,7 @@ class CorrectionResult:
     strength: float
     factors: Factors
     column: np.ndarray
+    offset: np.ndarray
     uncertainty: np.ndarray | None
     F: np.ndarray
     changes: dict[str, list[Change]]
@@ -189,10 +191,12 @@ def correct_intensities(
     prepared = subject.prepared
     found = ready or estimate(prepared, model, nproc)
     factors = _factors(prepared, found, strength)
-    after = (prepared.intensity * factors.factor, prepared.sigma * factors.factor)
+    after = factors.apply(prepared.intensity, prepared.sigma)
     merged = _merge_weighted(prepared, *after)
     F = np.where(np.isfinite(merged), amplitudes(merged), 0.0)
     moment = fourth_moment_ratio(prepared, F)
+    column_c = _whole_factor(subject, factors.factor, strength)
+    to_tables = subject.observations.sigma / prepared.sigma
     error_F = found.error_F
     result = CorrectionResult(
         subject=subject,
@@ -200,16 +204,17 @@ def correct_intensities(
         estimate=found,
         strength=strength,
         factors=factors,
-        column=_whole_factor(subject, factors.factor, strength),
+        column=column_c,
+        offset=factors.offset * (column_c / factors.factor) * to_tables,
         uncertainty=None,
         F=F,
-        changes=describe_changes(prepared, F, factors.factor, error_F),
+        changes=describe_changes(prepared, F, after[0], error_F),
         agreement=(
             describe_agreement(prepared, prepared.intensity, prepared.sigma),
             describe_agreement(prepared, *after),
         ),
         fourth_moment=moment,
-        truth=_compare(subject, factors.factor, found, reference, column, seed),
+        truth=_compare(subject, factors, found, reference, column, seed),
         warnings=(*subject.warnings, *_warnings(moment)),
     )
     return replace(result, uncertainty=_uncertainty(result))
@@ -217,14 +222,8 @@ def correct_intensities(
 
 def _factors(prepared: Prepared, found: Estimate, strength: float) -> Factors:
     """Give the factors of intensities on one scale."""
-    factors = observation_factors(
-        prepared.intensity,
-        prepared.sigma,
-        prepared.measured.unique,
-        found.F,
-        found.relative,
-    )
-    return replace(factors, factor=factors.factor**strength)
+    data = (prepared.intensity, prepared.sigma, prepared.measured.unique)
+    return observation_factors(*data, found.F, found.relative).weakened(strength)
 
 
 def _merge_weighted(
@@ -265,7 +264,7 @@ def _uncertainty(result: CorrectionResult) -> np.ndarray | None:
 
 def _compare(
     subject: Subject,
-    factor: np.ndarray,
+    factors: Factors,
     found: Estimate,
     reference: str | Reference | None,
     column: str | None,
@@ -278,7 +277,7 @@ def _compare(
     return compare_with_truth(
         subject.observations,
         subject.prepared,
-        Amplitudes(factor, subject.integrated, found.F, found.sigma_F),
+        Amplitudes(factors, subject.integrated, found.F, found.sigma_F),
         reference,
         np.random.default_rng(seed),
     )

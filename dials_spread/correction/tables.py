@@ -21,15 +21,10 @@ from dxtbx.model.experiment_list import ExperimentListFactory
 
 from dials_spread.correction.driver import CorrectionResult
 from dials_spread.input_files import Input
-from dials_spread.ml.columns import (
-    apply_factors,
-    correction_state,
-    factors_of_file,
-    factors_of_rows,
-    undo_factors,
-)
+from dials_spread.ml.columns import apply_factors, correction_state, undo_factors
 from dials_spread.ml.corrected_files import join
 from dials_spread.ml.lorentz import factor_from_zeta
+from dials_spread.ml.rows import values_of_file, values_of_rows
 
 OF_ONE = 2
 """Files of one data set: experiments and reflections."""
@@ -51,23 +46,29 @@ def corrected_table(
     Raises:
         ValueError: A table is corrected already.
     """
-    observations = result.subject.observations
-    factors = factors_of_rows(observations, result.column, data.tables)
-    _add_lorentz(factors, data.tables, result)
-    errors = None
-    if result.uncertainty is not None:
-        # Rows that are no observation get 1, and so an uncertainty of 0.
-        errors = factors_of_rows(observations, 1 + result.uncertainty, data.tables)
+    observations, tables = result.subject.observations, data.tables
+    factors = values_of_rows(observations, result.column, tables)
+    _add_lorentz(factors, tables, result)
+    columns = {"factor": (factors, 1.0)}
+    more = {"uncertainty": result.uncertainty}
+    more["offset"] = result.offset if np.any(result.offset) else None
+    for name, values in more.items():
+        if values is not None:
+            # Rows that are no observation are as uncertain as they are corrected: not.
+            columns[name] = (values_of_rows(observations, values, tables, 0.0), 0.0)
 
     def whole(table: flex.reflection_table) -> flex.reflection_table:
-        some = [factors_of_file(table, data.tables, x) for x in (factors, errors) if x]
-        return _apply(table, *some, scaled=observations.scaled)
+        own = {k: values_of_file(table, tables, *c) for k, c in columns.items()}
+        return apply_factors(table, scaled=observations.scaled, **own)
 
     def parts() -> list[flex.reflection_table]:
-        each = [factors] if errors is None else [factors, errors]
         return [
-            _apply(table, *some, scaled=observations.scaled)
-            for table, *some in zip(data.tables, *each)
+            apply_factors(
+                table,
+                scaled=observations.scaled,
+                **{name: values[k] for name, (values, _) in columns.items()},
+            )
+            for k, table in enumerate(tables)
         ]
 
     return _whole_or_joined(data, whole, parts)
@@ -92,13 +93,6 @@ def _add_lorentz(
         zeta = table["zeta"].as_numpy_array()
         found = factor_from_zeta(zeta, d_star, float(np.median(measured.rate)))
         factor[left] = found[left]
-
-
-def _apply(
-    table: flex.reflection_table, factor: np.ndarray, *more: np.ndarray, scaled: bool
-) -> flex.reflection_table:
-    error = more[0] - 1 if more else None
-    return apply_factors(table, factor, scaled, error)
 
 
 def restored_table(data: Input) -> tuple[ExperimentList, flex.reflection_table]:

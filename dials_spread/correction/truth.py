@@ -14,6 +14,7 @@ from dials.array_family import flex
 
 from dials_spread.correction.uncertainty import Coverage, coverage
 from dials_spread.ml.merging import Prepared
+from dials_spread.ml.way_back import Factors
 from dials_spread.observations import Observations
 from dials_spread.observations.intensities import (
     choose_intensity,
@@ -42,14 +43,14 @@ class Amplitudes:
     What was corrected, in the forms that are compared.
 
     Attributes:
-        factor: Shape (n,), of intensities on one scale.
+        factors: Of intensities on one scale.
         integrated: Intensities before scaling and their variances, each of shape (n,);
             None where the tables have none.
         F: Shape (u,), corrected amplitudes at full strength.
         sigma_F: Shape (u,), their predicted standard deviations; None where not known.
     """
 
-    factor: np.ndarray
+    factors: Factors
     integrated: tuple[np.ndarray, np.ndarray] | None
     F: np.ndarray
     sigma_F: np.ndarray | None
@@ -236,13 +237,18 @@ def compare_with_truth(
         ValueError: The reference is of another compound.
     """
     found = match(reference, prepared, rng)
-    factor, f_calc = corrected.factor, found.f_calc
+    factors, f_calc = corrected.factors, found.f_calc
     plain = (prepared.intensity, prepared.sigma**2)
-    after = (prepared.intensity * factor, (prepared.sigma * factor) ** 2)
+    I_after, sigma_after = factors.apply(prepared.intensity, prepared.sigma)
+    after = (I_after, sigma_after**2)
     crystals = None
     if corrected.integrated is not None:
         I, variance = corrected.integrated
-        both = (I, variance), (I * factor, variance * factor**2)
+        # Offsets are on the scale of `prepared`; that of a row is what I has there.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scale = np.nan_to_num(I / prepared.intensity, posinf=0, neginf=0)
+        corrected_I = I * factors.factor + factors.offset * scale
+        both = (I, variance), (corrected_I, variance * factors.factor**2)
         crystals = r1_of_crystals(observations, f_calc, *both)
     return Truth(
         reference=reference,

@@ -3,8 +3,9 @@ Corrections in reflection tables: made, recognised, and taken back.
 
 Before dials.scale the integrated values are multiplied by c, after it the scaled one;
 variances by c². What stood there is kept beside it, as `intensity.prf.original.value`
-and so on, and c in `ml_correction`. Flags, identifiers, the order of rows and all other
-columns stay as they are. `inverse_scale_factor` stays too, so that the corrected
+and so on, and c in `ml_correction`. Where a reflection is too weak for a factor,
+something is added, which `ml_correction.offset.prf` and so on keep. Flags, identifiers,
+the order of rows and all other columns stay as they are. `inverse_scale_factor` stays too, so that the corrected
 scaled intensity is `intensity.scale.value / inverse_scale_factor` as ever.
 
 dials.scale always starts from the integrated values. A correction made after scaling
@@ -14,7 +15,6 @@ Functions:
     apply_factors: correct a table
     undo_factors: give back what was there before, bit for bit
     correction_state: whether a table is corrected
-    factors_of_rows, factors_of_file: from observations to the rows of tables
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import numpy as np
 from cctbx.array_family import flex as cctbx_flex
 from dials.array_family import flex
 
-from dials_spread.observations import Observations
+from dials_spread.observations.intensities import COLUMN, intensity_and_variance
 
 logger = logging.getLogger("dials.spread.columns")
 
@@ -35,6 +35,9 @@ FACTOR = "ml_correction"
 
 UNCERTAINTY = "ml_correction.sigma"
 """Column of the standard deviation of c."""
+
+OFFSET = "ml_correction.offset"
+"""Columns of what was added to each kind of intensity, where something was."""
 
 INTEGRATED = ("prf", "sum")
 SCALED = ("scale",)
@@ -46,6 +49,23 @@ def _name(kind: str, what: str) -> str:
 
 def _kept(kind: str, what: str) -> str:
     return f"intensity.{kind}.original.{what}"
+
+
+def _added(table: flex.reflection_table, kind: str) -> np.ndarray:
+    """Give what was added to an intensity in each row."""
+    name = f"{OFFSET}.{kind}"
+    return _array(table, name) if name in table else np.zeros(len(table))
+
+
+def _offset_of_rows(
+    table: flex.reflection_table, kind: str, offset: np.ndarray
+) -> np.ndarray:
+    """Take lp, qe, partiality and scale out of offsets; 0 where that cannot be done."""
+    (choice,) = [c for c, own in COLUMN.items() if own == kind]
+    variance = intensity_and_variance(table, choice)[1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = offset * np.sqrt(_array(table, _name(kind, "variance")) / variance)
+    return np.where(np.isfinite(found) & (variance > 0), found, 0.0)
 
 
 def _copy(table: flex.reflection_table) -> flex.reflection_table:
@@ -67,8 +87,9 @@ def _untouched(table: flex.reflection_table, kind: str) -> np.ndarray:
     """Find the rows in which an intensity is still what the correction made of it."""
     factor = _array(table, FACTOR)
     untouched = np.ones(len(table), dtype=bool)
-    for what, c in (("value", factor), ("variance", factor * factor)):
-        expected = _array(table, _kept(kind, what)) * c
+    added = _added(table, kind)
+    for what, c, o in (("value", factor, added), ("variance", factor * factor, 0.0)):
+        expected = _array(table, _kept(kind, what)) * c + o
         found = _array(table, _name(kind, what))
         untouched &= (found == expected) | (np.isnan(found) & np.isnan(expected))
     return untouched
@@ -132,15 +153,18 @@ def apply_factors(
     factor: np.ndarray,
     scaled: bool,
     uncertainty: np.ndarray | None = None,
+    offset: np.ndarray | None = None,
 ) -> flex.reflection_table:
     """
-    Multiply intensities by factors, and keep what they were.
+    Multiply intensities by factors, add offsets, and keep what they were.
 
     Args:
         table: n reflections; stays as it is.
         factor: Shape (n,), c; 1 for rows that are not to be corrected.
         scaled: Correct the scaled intensities; otherwise the integrated ones.
         uncertainty: Shape (n,), standard deviation of c, kept beside it.
+        offset: Shape (n,), what is added then, on the scale of the intensities of
+            Observations: with lp, qe and partiality, or the scale, applied.
 
     Returns:
         The corrected table.
@@ -167,10 +191,16 @@ def apply_factors(
         raise ValueError(f"The reflections have no {wanted} to be corrected")
     corrected = _copy(table)
     for kind in kinds:
-        for what, c in (("value", factor), ("variance", factor * factor)):
+        added = np.zeros(len(table))
+        if offset is not None:
+            added = _offset_of_rows(table, kind, offset)
+            corrected[f"{OFFSET}.{kind}"] = cctbx_flex.double(added)
+        for what, c, o in (
+            ("value", factor, added), ("variance", factor * factor, 0.0)
+        ):  # fmt: skip
             name = _name(kind, what)
             corrected[_kept(kind, what)] = table[name]
-            corrected[name] = cctbx_flex.double(_array(table, name) * c)
+            corrected[name] = cctbx_flex.double(_array(table, name) * c + o)
     corrected[FACTOR] = cctbx_flex.double(factor)
     if uncertainty is not None:
         corrected[UNCERTAINTY] = cctbx_flex.double(
@@ -216,7 +246,7 @@ def undo_factors(table: flex.reflection_table) -> flex.reflection_table:
             "The scaled intensities were made from corrected ones. Run dials.scale "
             "again on what is written."
         )
-    for name in (FACTOR, UNCERTAINTY):
+    for name in (FACTOR, UNCERTAINTY, *(f"{OFFSET}.{kind}" for kind in kinds)):
         if name in restored:
             del restored[name]
     return restored
@@ -225,10 +255,10 @@ def undo_factors(table: flex.reflection_table) -> flex.reflection_table:
 def _restore(table: flex.reflection_table, kind: str) -> None:
     """Put the originals back; where parts were joined since, divide by the factor."""
     untouched = _untouched(table, kind)
-    factor = _array(table, FACTOR)
-    for what, c in (("value", factor), ("variance", factor * factor)):
+    factor, added = _array(table, FACTOR), _added(table, kind)
+    for what, c, o in (("value", factor, added), ("variance", factor * factor, 0.0)):
         original = _array(table, _kept(kind, what))
-        divided = _array(table, _name(kind, what)) / c
+        divided = (_array(table, _name(kind, what)) - o) / c
         table[_name(kind, what)] = cctbx_flex.double(
             np.where(untouched, original, divided)
         )
@@ -239,52 +269,3 @@ def _restore(table: flex.reflection_table, kind: str) -> None:
             np.count_nonzero(~untouched),
             kind,
         )
-
-
-def factors_of_rows(
-    observations: Observations,
-    factor: np.ndarray,
-    tables: list[flex.reflection_table],
-) -> list[np.ndarray]:
-    """
-    Give each row of each crystal's table its factor.
-
-    Args:
-        observations: n of them, made of these tables.
-        factor: Shape (n,).
-        tables: The reflections of each crystal.
-
-    Returns:
-        One array a crystal; 1 for rows that are no observation.
-    """
-    result = [np.ones(len(table)) for table in tables]
-    order = np.argsort(observations.crystal, kind="stable")
-    start = np.searchsorted(observations.crystal[order], np.arange(len(tables) + 1))
-    for number, (first, stop) in enumerate(zip(start[:-1], start[1:])):
-        own = order[first:stop]
-        result[number][observations.row[own]] = factor[own]
-    return result
-
-
-def factors_of_file(
-    table: flex.reflection_table,
-    tables: list[flex.reflection_table],
-    factors: list[np.ndarray],
-) -> np.ndarray:
-    """
-    Put the factors of single crystals where their rows are in the table of a file.
-
-    Args:
-        table: The whole table of a file.
-        tables: The reflections of each crystal, selected from it by id.
-        factors: As `factors_of_rows` gives them.
-
-    Returns:
-        One for each row of the file; 1 for reflections of no crystal.
-    """
-    ids = _array(table, "id")
-    result = np.ones(len(table))
-    for part, factor in zip(tables, factors):
-        if len(part):
-            result[ids == part["id"][0]] = factor
-    return result

@@ -93,9 +93,9 @@ def _size(result: CorrectionResult) -> str:
         f"Intensities were multiplied by {factors['median']:.3f} (quartiles {low:.3f} and "
         f"{high:.3f}); merged amplitudes changed by {100 * change.change:.1f} %, and "
         f"their sum to {change.ratio:.3f} of what it was. "
-        f"{factors['reflections_reached']:,} of {factors['reflections']:,} reflections "
-        "have the amplitude that was wanted; the others are negative when merged, or "
-        "factors had to be bounded. ⟨E⁴⟩/⟨E²⟩² is "
+        f"{factors['reflections_shifted']:,} of {factors['reflections']:,} reflections "
+        "are too weak for a factor, most of them negative when merged; their observations "
+        "were shifted by what the mean lacked. ⟨E⁴⟩/⟨E²⟩² is "
         f"{result.fourth_moment:.2f} times what it was."
     )
 

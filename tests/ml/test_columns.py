@@ -12,10 +12,9 @@ from dials_spread.ml.columns import (
     apply_factors,
     check_uncorrected,
     correction_state,
-    factors_of_file,
-    factors_of_rows,
     undo_factors,
 )
+from dials_spread.ml.rows import values_of_file, values_of_rows
 from dials_spread.observations import build_observations
 
 
@@ -72,6 +71,52 @@ def test_by_hand():
     assert undo_factors(corrected).as_msgpack() == before
 
 
+@pytest.mark.parametrize(
+    "name, scaled",
+    [("quartz/integrated", False), ("quartz/scaled", True), ("abiraterone/integrated", False)],
+)  # fmt: skip
+def test_offsets_are_on_the_scale_of_observations(read_measured, name, scaled):
+    """lp, qe, partiality or the scale of dials.scale are in the observations alone."""
+    experiments, tables = read_measured(name)
+    before = build_observations(experiments, tables)
+    rng = np.random.default_rng(0)
+    c = np.exp(rng.normal(size=len(before)))
+    shift = (
+        before.sigma * rng.normal(size=len(before)) * (rng.random(len(before)) < 0.2)
+    )
+    rows = zip(
+        tables,
+        values_of_rows(before, c, tables),
+        values_of_rows(before, shift, tables, 0.0),
+    )
+    corrected = [apply_factors(t, f, scaled, offset=o) for t, f, o in rows]
+    after = build_observations(experiments, corrected)
+    np.testing.assert_allclose(
+        after.intensity, before.intensity * c + shift, rtol=1e-9, atol=1e-9
+    )
+    np.testing.assert_allclose(after.variance, before.variance * c**2, rtol=1e-12)
+    for old, new in zip(tables, corrected):
+        assert correction_state(new) == "corrected"
+        assert undo_factors(new).as_msgpack() == old.as_msgpack()
+
+
+def test_offsets_by_hand():
+    table = small_table()
+    table["lp"] = cctbx_flex.double([2.0, 0.5, 1.0, 1.0])
+    table["partiality"] = cctbx_flex.double([1.0, 0.5, 1.0, 0.0])
+    offset = np.array([4.0, 3.0, 0.0, 5.0])
+    corrected = apply_factors(table, np.full(4, 2.0), scaled=False, offset=offset)
+    # The fourth row has no variance to be told the scale by: nothing is added.
+    prf = column(corrected, "intensity.prf.value")
+    np.testing.assert_allclose(prf, [20 + 2, -6 + 6, 0.2, 14])
+    summed = column(corrected, "intensity.sum.value")
+    np.testing.assert_allclose(summed[:3], [22 + 2, -4 + 3, 0.4])
+    np.testing.assert_allclose(
+        column(corrected, "ml_correction.offset.prf"), [2, 6, 0, 0]
+    )
+    assert undo_factors(corrected).as_msgpack() == table.as_msgpack()
+
+
 def test_twice_is_refused():
     corrected = apply_factors(small_table(), np.full(4, 2.0), scaled=False)
     for scaled in (False, True):
@@ -124,7 +169,7 @@ def test_observations_of_a_corrected_table(read_measured, name, scaled):
     before = build_observations(experiments, tables)
     rng = np.random.default_rng(0)
     c = np.exp(rng.normal(size=len(before)))
-    (rows,) = factors_of_rows(before, c, tables)
+    (rows,) = values_of_rows(before, c, tables)
     assert np.count_nonzero(rows != 1) == len(before)
     corrected = apply_factors(tables[0], rows, scaled)
     after = build_observations(experiments, [corrected])
@@ -149,7 +194,7 @@ def test_factors_find_their_rows_in_the_whole_file(read_measured):
     observations = build_observations(experiments, parts)
     # A factor that tells which reflection it belongs to.
     c = 1 + observations.crystal + 1e-4 * np.abs(observations.miller_index).sum(axis=1)
-    rows = factors_of_file(whole, parts, factors_of_rows(observations, c, parts))
+    rows = values_of_file(whole, parts, values_of_rows(observations, c, parts))
     hkl = whole["miller_index"].as_vec3_double().as_numpy_array()
     expected = 1 + column(whole, "id") + 1e-4 * np.abs(hkl).sum(axis=1)
     kept = rows != 1
