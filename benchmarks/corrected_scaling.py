@@ -7,7 +7,8 @@ For simulated paracetamol and the measured sets: how far the merged |F| are from
 the correction wanted (R, and the median of (ΔF/σ)²), and whether σ's are accepted, before
 and after the correction: reduced χ² of scaled observations about their reflection's mean,
 a and b of the error model, slope of the normal-probability plot between ±1.5 and the
-correlation of all of it.
+correlation of all of it. Beside it R1 of merged |F| = √max(I, 0) against the structure,
+which takes no part in the correction, before and after.
 """
 
 from __future__ import annotations
@@ -24,12 +25,14 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import norm
 
+from cctbx import miller
 from dials.array_family import flex
 from dxtbx.model.experiment_list import ExperimentListFactory
 from iotbx import mtz
 
 from dials_spread.correction.estimates import SHIPPED
 from dials_spread.observations import unique_indices
+from dials_spread.rfactor.r1 import r_factor
 
 SETS = {"abiraterone": "abiraterone/integrated", "quartz": "quartz/integrated"}
 
@@ -90,20 +93,31 @@ def accepted(folder: Path, said: str) -> str:
     )
 
 
-def compare_merged(folder: Path, corrected: Path) -> str:
-    """Merged |F|² against what the correction wanted, which the JSON does not hold."""
+def merged_beside(folder: Path, corrected: Path, name: str) -> tuple[np.ndarray, ...]:
+    """Merged intensities, their σ, and the square of what is stored under a name."""
     run(["dials.merge", "scaled.expt", "scaled.refl", "output.html=None"], folder)
     arrays = mtz.object(str(folder / "merged.mtz")).as_miller_arrays()
     merged = next(a for a in arrays if a.info().labels[0] == "IMEAN")
     wanted = np.load(corrected / "wanted.npz")
-    symmetry = merged.crystal_symmetry()
-    from cctbx import miller
-
-    columns = [flex.int(np.ascontiguousarray(c)) for c in wanted["hkl"].T]
-    indices = miller.set(symmetry, flex.miller_index(*columns), anomalous_flag=False)
-    F2 = miller.array(indices, flex.double(wanted["F"] ** 2)).map_to_asu()
+    known = np.isfinite(wanted[name])
+    columns = [flex.int(np.ascontiguousarray(c)) for c in wanted["hkl"][known].T]
+    indices = miller.set(
+        merged.crystal_symmetry(), flex.miller_index(*columns), anomalous_flag=False
+    )
+    F2 = miller.array(indices, flex.double(wanted[name][known] ** 2)).map_to_asu()
     F2, merged = F2.common_sets(merged.map_to_asu())
-    I, sigma, W = (np.array(x) for x in (merged.data(), merged.sigmas(), F2.data()))
+    return tuple(np.array(x) for x in (merged.data(), merged.sigmas(), F2.data()))
+
+
+def r1_of_merged(folder: Path, corrected: Path) -> float:
+    """R1 against the structure, which is no part of the correction."""
+    I, _, truth = merged_beside(folder, corrected, "f_calc")
+    return float(r_factor(np.sqrt(np.maximum(I, 0)), np.sqrt(truth))[0])
+
+
+def compare_merged(folder: Path, corrected: Path) -> str:
+    """Merged |F|² against what the correction wanted, which the JSON does not hold."""
+    I, sigma, W = merged_beside(folder, corrected, "F")
     k = np.sum(I * W / sigma**2) / np.sum(W * W / sigma**2)
     F_o = np.sqrt(np.maximum(I, 0))
     R = np.abs(F_o - np.sqrt(k * W)).sum() / np.sqrt(k * W).sum()
@@ -111,7 +125,9 @@ def compare_merged(folder: Path, corrected: Path) -> str:
     return f"{len(I)} merged |F| against those wanted: R {R:.3f}, (ΔI/σ)² {chi:.2f}"
 
 
-def write_corrected_by_model(stem: Path, model: str, folder: Path) -> None:
+def write_corrected_by_model(
+    stem: Path, model: str, folder: Path, structure: str
+) -> None:
     """Run the correction in Python, for the amplitudes; write the files."""
     folder.mkdir()
     code = (
@@ -119,14 +135,18 @@ def write_corrected_by_model(stem: Path, model: str, folder: Path) -> None:
         "from dials.array_family import flex\n"
         "from dxtbx.model.experiment_list import ExperimentListFactory as L\n"
         "from dials_spread.correction.driver import correct_intensities, get_subject\n"
+        "from dials_spread.correction.truth import find_reference, match\n"
         "from dials_spread.ml.store import read_model\n"
         "e = L.from_json_file(sys.argv[1] + '.expt', False)\n"
         "t = flex.reflection_table.from_file(sys.argv[1] + '.refl')\n"
         "s = get_subject(e, [t.select(t['id'] == k) for k in range(len(e))], force=True)\n"
         "r = correct_intensities(s, read_model(sys.argv[2]))\n"
-        "np.savez('wanted.npz', F=r.F, hkl=s.observations.unique_index)\n"
+        "m = match(find_reference(s.observations, sys.argv[3]), s.prepared,\n"
+        "          np.random.default_rng(0))\n"
+        "np.savez('wanted.npz', F=r.F, hkl=s.observations.unique_index,\n"
+        "         f_calc=m.f_calc)\n"
     )
-    run([sys.executable, "-c", code, str(stem), model], folder)
+    run([sys.executable, "-c", code, str(stem), model, structure], folder)
     command = ["dials.ml_correct", f"{stem}.expt", f"{stem}.refl", f"model={model}"]
     run([*command, "force=True", "output.html=None"], folder)
 
@@ -136,12 +156,17 @@ def study(name: str, stem: Path, model: str, folder: Path) -> None:
     own = folder / name
     own.mkdir()
     before = scale(stem, own / "before")
-    write_corrected_by_model(stem, model, own / "corrected")
+    write_corrected_by_model(stem, model, own / "corrected", name)
     after = scale(own / "corrected" / "corrected", own / "after")
     print(name)
     print("  before:", accepted(own / "before", before))
     print("  after: ", accepted(own / "after", after))
-    print("  ", compare_merged(own / "after", own / "corrected"), flush=True)
+    print("  ", compare_merged(own / "after", own / "corrected"))
+    r1 = [r1_of_merged(own / k, own / "corrected") for k in ("before", "after")]
+    print(
+        "   R1 of merged |F| against the structure: {:.3f}, {:.3f}".format(*r1),
+        flush=True,
+    )
 
 
 def main() -> None:

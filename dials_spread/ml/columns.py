@@ -3,9 +3,10 @@ Corrections in reflection tables: made, recognised, and taken back.
 
 Before dials.scale the integrated values are multiplied by c, after it the scaled one;
 variances by c². What stood there is kept beside it, as `intensity.prf.original.value`
-and so on, and c in `ml_correction`. Where a reflection is too weak for a factor,
-something is added, which `ml_correction.offset.prf` and so on keep. Flags, identifiers,
-the order of rows and all other columns stay as they are. `inverse_scale_factor` stays too, so that the corrected
+and so on, and c in `ml_correction`. Where no factor is enough
+(way_back), something is added, which `ml_correction.offset.prf` and so on keep. Flags,
+identifiers, the order of rows and all other columns stay as they are.
+`inverse_scale_factor` stays too, so that the corrected
 scaled intensity is `intensity.scale.value / inverse_scale_factor` as ever.
 
 dials.scale always starts from the integrated values. A correction made after scaling

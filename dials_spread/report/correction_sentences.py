@@ -93,9 +93,10 @@ def _size(result: CorrectionResult) -> str:
         f"Intensities were multiplied by {factors['median']:.3f} (quartiles {low:.3f} and "
         f"{high:.3f}); merged amplitudes changed by {100 * change.change:.1f} %, and "
         f"their sum to {change.ratio:.3f} of what it was. "
-        f"{factors['reflections_shifted']:,} of {factors['reflections']:,} reflections "
-        "are too weak for a factor, most of them negative when merged; their observations "
-        "were shifted by what the mean lacked. ⟨E⁴⟩/⟨E²⟩² is "
+        f"To {factors['reflections_shifted']:,} of {factors['reflections']:,} reflections "
+        "no factor between 0.1 and 10 gives the amplitude that was found, because they "
+        "are negative when merged or far from it; their observations were shifted by "
+        "what the mean lacked. ⟨E⁴⟩/⟨E²⟩² is "
         f"{result.fourth_moment:.2f} times what it was."
     )
 
