@@ -5,6 +5,7 @@ Modules:
     files: where the raw images are
     regions: which pixels count: an annulus about the beam, and the direct beam
     spots: the pixels that spots cover, frame by frame
+    rings: levels, and what is far above them
     frames: the counts of one frame
     series: all frames, each read once, by several workers
     images: from frames to images

@@ -24,6 +24,7 @@ from dials_spread.correction.estimates import Estimate, estimate
 from dials_spread.correction.suitability import check_suitable, check_tables
 from dials_spread.correction.truth import (
     Amplitudes,
+    Integrated,
     Truth,
     compare_with_truth,
     find_reference,
@@ -53,8 +54,7 @@ class Subject:
         observations: Of all crystals.
         prepared: The same, scaled and merged.
         lorentz: Shape (n,), the Lorentz factor applied here, with median 1.
-        integrated: Intensities before scaling with the Lorentz factor, and variances,
-            each of shape (n,); None where the tables have none.
+        integrated: Before scaling; None where the tables have none.
         lorentz_exponent: Power of it that equivalents would prefer more; 0 is good.
         lorentz_r_meas: R_meas by that power.
         warnings: Sentences for the user.
@@ -63,7 +63,7 @@ class Subject:
     observations: Observations
     prepared: Prepared
     lorentz: np.ndarray
-    integrated: tuple[np.ndarray, np.ndarray] | None
+    integrated: Integrated | None
     lorentz_exponent: float
     lorentz_r_meas: dict[float, float]
     warnings: tuple[str, ...]
@@ -190,13 +190,15 @@ def correct_intensities(
     """
     prepared = subject.prepared
     found = ready or estimate(prepared, model, nproc)
-    factors = _factors(prepared, found, strength)
-    after = factors.apply(prepared.intensity, prepared.sigma)
+    scaled = (prepared.intensity, prepared.sigma)
+    factors = observation_factors(
+        *scaled, prepared.measured.unique, found.F, found.relative
+    ).weakened(strength)
+    after = factors.apply(*scaled)
     merged = _merge_weighted(prepared, *after)
     F = np.where(np.isfinite(merged), amplitudes(merged), 0.0)
     moment = fourth_moment_ratio(prepared, F)
-    column_c = _whole_factor(subject, factors.factor, strength)
-    to_tables = subject.observations.sigma / prepared.sigma
+    whole_factor = _whole_factor(subject, factors.factor, strength)
     error_F = found.error_F
     result = CorrectionResult(
         subject=subject,
@@ -204,8 +206,8 @@ def correct_intensities(
         estimate=found,
         strength=strength,
         factors=factors,
-        column=column_c,
-        offset=factors.offset * (column_c / factors.factor) * to_tables,
+        column=whole_factor,
+        offset=_whole_offset(subject, factors, whole_factor),
         uncertainty=None,
         F=F,
         changes=describe_changes(prepared, F, after[0], error_F),
@@ -218,12 +220,6 @@ def correct_intensities(
         warnings=(*subject.warnings, *_warnings(moment)),
     )
     return replace(result, uncertainty=_uncertainty(result))
-
-
-def _factors(prepared: Prepared, found: Estimate, strength: float) -> Factors:
-    """Give the factors of intensities on one scale."""
-    data = (prepared.intensity, prepared.sigma, prepared.measured.unique)
-    return observation_factors(*data, found.F, found.relative).weakened(strength)
 
 
 def _merge_weighted(
@@ -250,6 +246,14 @@ def _whole_factor(subject: Subject, factor: np.ndarray, strength: float) -> np.n
         n = np.bincount(crystal)
         scale -= (np.bincount(crystal, scale) / np.maximum(n, 1))[crystal]
     return factor * subject.lorentz * np.exp(-strength * scale)
+
+
+def _whole_offset(
+    subject: Subject, factors: Factors, whole_factor: np.ndarray
+) -> np.ndarray:
+    """Bring offsets to where the whole factor brings the products: see _whole_factor."""
+    to_observations = subject.observations.sigma / subject.prepared.sigma
+    return factors.offset * to_observations * whole_factor / factors.factor
 
 
 def _uncertainty(result: CorrectionResult) -> np.ndarray | None:

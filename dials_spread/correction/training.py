@@ -275,7 +275,7 @@ def _by_crystal(
         factor = np.clip(ratio, *LIMITS)
         pairs = {"scaled": before}
         if subject.integrated is not None:
-            pairs["integrated"] = subject.integrated
+            pairs["integrated"] = subject.integrated[:2]
         r1 = {
             kind: r1_of_crystals(
                 subject.observations,

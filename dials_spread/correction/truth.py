@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -37,6 +38,21 @@ from dials_spread.rfactor import (
 from dials_spread.rfactor.assessment import merge_by_crystal
 
 
+class Integrated(NamedTuple):
+    """
+    Intensities before scaling, with the Lorentz factor; each of shape (n,).
+
+    Attributes:
+        intensity: nan where a reflection was not integrated in that way.
+        variance: Likewise.
+        scale: By which they differ from those of Observations, noise apart.
+    """
+
+    intensity: np.ndarray
+    variance: np.ndarray
+    scale: np.ndarray
+
+
 @dataclass(frozen=True)
 class Amplitudes:
     """
@@ -44,14 +60,13 @@ class Amplitudes:
 
     Attributes:
         factors: Of intensities on one scale.
-        integrated: Intensities before scaling and their variances, each of shape (n,);
-            None where the tables have none.
+        integrated: Before scaling; None where the tables have none.
         F: Shape (u,), corrected amplitudes at full strength.
         sigma_F: Shape (u,), their predicted standard deviations; None where not known.
     """
 
     factors: Factors
-    integrated: tuple[np.ndarray, np.ndarray] | None
+    integrated: Integrated | None
     F: np.ndarray
     sigma_F: np.ndarray | None
 
@@ -153,7 +168,7 @@ def integrated_intensities(
     observations: Observations,
     tables: Sequence[flex.reflection_table],
     lorentz: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray] | None:
+) -> Integrated | None:
     """
     Give the intensities of the same observations before they were scaled.
 
@@ -163,25 +178,29 @@ def integrated_intensities(
         lorentz: Shape (n,), the Lorentz factor where it is missing in the tables.
 
     Returns:
-        Intensities and variances, each of shape (n,), nan where a reflection was not
-        integrated in that way; None where the tables have neither profile-fitted nor
-        summed intensities.
+        The intensities; None where the tables have neither profile-fitted nor summed
+        ones.
     """
     if not observations.scaled:
-        return observations.intensity * lorentz, observations.variance * lorentz**2
+        return Integrated(
+            observations.intensity * lorentz,
+            observations.variance * lorentz**2,
+            lorentz,
+        )
     for kind in ("profile", "sum"):
         try:
             choose_intensity(tables, kind)
         except ValueError:
             continue
-        found = np.full((2, len(observations)), np.nan)
+        found = np.full((3, len(observations)), np.nan)
         for k, table in enumerate(tables):
             own = observations.crystal == k
             rows = observations.row[own]
             value, variance = intensity_and_variance(table, kind)
-            found[:, own] = value[rows], variance[rows]
+            scale = table["inverse_scale_factor"].as_numpy_array()
+            found[:, own] = value[rows], variance[rows], scale[rows]
         found[:, ~(found[1] > 0)] = np.nan
-        return found[0] * lorentz, found[1] * lorentz**2
+        return Integrated(found[0] * lorentz, found[1] * lorentz**2, found[2] * lorentz)
     return None
 
 
@@ -243,11 +262,10 @@ def compare_with_truth(
     after = (I_after, sigma_after**2)
     crystals = None
     if corrected.integrated is not None:
-        I, variance = corrected.integrated
-        # Offsets are on the scale of `prepared`; that of a row is what I has there.
-        with np.errstate(divide="ignore", invalid="ignore"):
-            scale = np.nan_to_num(I / prepared.intensity, posinf=0, neginf=0)
-        corrected_I = I * factors.factor + factors.offset * scale
+        I, variance, scale = corrected.integrated
+        # Observations, and these, are on other scales than what offsets are added to.
+        offset = factors.offset * scale * observations.sigma / prepared.sigma
+        corrected_I = I * factors.factor + offset
         both = (I, variance), (corrected_I, variance * factors.factor**2)
         crystals = r1_of_crystals(observations, f_calc, *both)
     return Truth(

@@ -17,6 +17,7 @@ import numpy as np
 
 from dials_spread.ml.grouping import group_means
 from dials_spread.ml.measured import Measured
+from dials_spread.observations.passages import number_passages
 
 LARGEST_GAP = 2.0
 """Listings of one index in one crystal no further apart are of one passage [°]."""
@@ -32,21 +33,10 @@ def passages(measured: Measured) -> np.ndarray:
     Returns:
         Shape (n,), the passage of each, in the order in which they first appear.
     """
-    hkl = measured.miller_index
-    order = np.lexsort((measured.angle, *hkl.T, measured.crystal))
-    angle, index, crystal = measured.angle[order], hkl[order], measured.crystal[order]
-    new = np.ones(len(order), dtype=bool)
-    new[1:] = (
-        (crystal[1:] != crystal[:-1])
-        | np.any(index[1:] != index[:-1], axis=1)
-        | (np.diff(angle) > LARGEST_GAP)
+    angle = measured.angle
+    return number_passages(
+        measured.crystal, measured.miller_index, angle, angle, LARGEST_GAP
     )
-    passage = np.empty(len(order), dtype=np.int64)
-    passage[order] = np.cumsum(new) - 1
-    _, first, number = np.unique(passage, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), dtype=np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    return rank[np.ravel(number)]
 
 
 def join_repeats(measured: Measured) -> tuple[Measured, np.ndarray]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -26,7 +27,11 @@ from dials_spread import orientation
 from dials_spread.observations.images import Images, describe_images
 from dials_spread.observations.intensities import REASONS, choose_intensity
 from dials_spread.observations.one_crystal import Choices, OneCrystal, read_crystal
+from dials_spread.observations.passages import number_passages
 from dials_spread.versions import probe
+
+OFTEN = 1.2
+"""Observations for each passage above which agreement of neighbours says little."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,20 @@ class Observations:
     def sigma(self) -> np.ndarray:
         """Shape (n,), standard deviations."""
         return np.sqrt(self.variance)
+
+    @cached_property
+    def n_passages(self) -> int:
+        """Runs of neighbouring images that list the same index in the same crystal."""
+        image = np.empty(len(self), dtype=np.int64)
+        image[self.entry[::-1]] = self.entry_image[::-1]
+        ends = self.images.first[image], self.images.last[image]
+        number = number_passages(self.crystal, self.miller_index, *ends, gap=1)
+        return int(number.max(initial=-1)) + 1
+
+    @property
+    def often_repeated(self) -> bool:
+        """Whether so many are listed again that agreement of neighbours says little."""
+        return len(self) > OFTEN * self.n_passages
 
     @property
     def scaled(self) -> bool:

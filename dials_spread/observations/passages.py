@@ -1,51 +1,53 @@
 """
-Reflections that neighbouring images list again.
+One passage through the Ewald sphere, listed several times.
 
-Overlapping virtual frames list one passage through the Ewald sphere on each of several
-neighbours, from the same counts. Such images agree because they share a measurement.
+Overlapping virtual frames list a reflection on each of several neighbours, from the same
+counts. Such images agree because they share a measurement.
 
 Functions:
-    count_passages: how many passages the observations are of
+    number_passages: which passage each listing is of
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from dials_spread.observations.builder import Observations
 
-OFTEN = 1.2
-"""Observations for each passage above which agreement of neighbours says little."""
-
-
-def count_passages(observations: Observations) -> int:
+def number_passages(
+    crystal: np.ndarray,
+    miller_index: np.ndarray,
+    first: np.ndarray,
+    last: np.ndarray,
+    gap: float,
+) -> np.ndarray:
     """
-    Count what was measured, each passage once.
+    Number the passages through the Ewald sphere.
 
     Args:
-        observations: Of all crystals.
+        crystal: Shape (n,).
+        miller_index: Shape (n, 3).
+        first: Shape (n,), where in the rotation a listing begins: angle or frame.
+        last: Shape (n,), where it ends.
+        gap: Listings of one index in one crystal no further apart are of one passage.
 
     Returns:
-        The number of runs of neighbouring images that list the same index in the same
-        crystal.
+        Shape (n,), the passage of each, in the order in which they first appear.
     """
-    n = len(observations)
-    if not n:
-        return 0
-    image = np.empty(n, dtype=np.int64)
-    image[observations.entry[::-1]] = observations.entry_image[::-1]
-    crystal, index = observations.crystal, observations.miller_index
-    order = np.lexsort((image, *index.T, crystal))
-    crystal, index, image = crystal[order], index[order], image[order]
-    first, last = observations.images.first[image], observations.images.last[image]
-    new = (
-        (crystal[1:] != crystal[:-1])
-        | np.any(index[1:] != index[:-1], axis=1)
-        | (first[1:] > last[:-1] + 1)
-    )
-    return 1 + int(new.sum())
-
-
-def often_repeated(observations: Observations) -> bool:
-    """Whether so many observations are repeats that it has to be said."""
-    return len(observations) > OFTEN * count_passages(observations)
+    if not len(crystal):
+        return np.zeros(0, dtype=np.int64)
+    h = miller_index.astype(np.int64) - miller_index.min(axis=0)
+    size = h.max(axis=0) + 1
+    # One number for crystal and index: five keys would be sorted five times.
+    key = np.asarray(crystal, dtype=np.int64)
+    for column, n in zip(h.T, size):
+        key = key * n + column
+    order = np.lexsort((first, key))
+    new = np.ones(len(order), dtype=bool)
+    new[1:] = np.diff(key[order]) != 0
+    new[1:] |= first[order][1:] - last[order][:-1] > gap
+    passage = np.empty(len(order), dtype=np.int64)
+    passage[order] = np.cumsum(new) - 1
+    _, begins, number = np.unique(passage, return_index=True, return_inverse=True)
+    rank = np.empty(len(begins), dtype=np.int64)
+    rank[np.argsort(begins)] = np.arange(len(begins))
+    return rank[np.ravel(number)]

@@ -11,7 +11,6 @@ from __future__ import annotations
 import numpy as np
 
 from dials_spread.observations import Observations
-from dials_spread.observations.passages import often_repeated
 from dials_spread.report.labels import counted, digits
 from dials_spread.significance import Significance
 from dials_spread.spread.analysis import SWITCHED_OFF, SpreadAnalysis
@@ -219,7 +218,7 @@ def spread_findings(
     if spread.components:
         told += describe_sources(spread.components, observations.radiation)
     if significance.n_tested:
-        repeated = often_repeated(observations)
+        repeated = observations.often_repeated
         told.append(describe_chance(significance, spread.normality, same, repeated))
     elif significance.reason and significance.reason != SWITCHED_OFF:
         told.append(f"Matched pairs were not tested: {significance.reason}")

@@ -11,7 +11,6 @@ import numpy as np
 from dials_spread import symmetry
 from dials_spread.comparison import Comparison
 from dials_spread.observations import Observations
-from dials_spread.observations.passages import count_passages, often_repeated
 from dials_spread.pairs import Estimate
 from dials_spread.pairs.summary import FEWEST_CRYSTALS
 from dials_spread.report.labels import counted, digits
@@ -56,10 +55,10 @@ def describe_input(observations: Observations) -> list[str]:
             "and no uncertainty over crystals can be given. Neighbouring frames may "
             "share a measurement; pairs related by symmetry do not."
         )
-    if often_repeated(observations):
+    if observations.often_repeated:
         sentences.append(
             f"The {len(observations):,} observations are of "
-            f"{count_passages(observations):,} passages through the Ewald sphere: "
+            f"{observations.n_passages:,} passages through the Ewald sphere: "
             "neighbouring images list the same ones again, as overlapping virtual frames "
             "do. That neighbours agree is no evidence, and the number of independent "
             "observations is that of passages."

@@ -11,12 +11,11 @@ from dxtbx.model import BeamFactory, Detector, DetectorFactory, Panel
 from dials_spread.beam import BeamRegion
 from dials_spread.beam.frames import (
     count_frame,
-    ring_ceilings,
-    ring_level,
     trusted_ranges,
 )
 from dials_spread.beam.images import steady_disc
 from dials_spread.beam.regions import PanelPixels, find_pixels, pixel_radii
+from dials_spread.beam.rings import ring_ceilings, ring_level
 from dials_spread.beam.spots import SpotBoxes, boxes_on_frame, covered, spot_boxes
 
 NO_SPOTS = SpotBoxes(panel=np.empty(0, int), edges=np.empty((0, 6), int))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -49,7 +51,7 @@ def test_joined_tables_keep_offsets_and_can_be_restored(read_measured):
     subject = get_subject([*experiments], tables, force=True)
     result = correct_intensities(subject, choose_model())
     some = subject.observations.crystal != 2
-    object.__setattr__(result, "offset", np.where(some, result.offset, 0.0))
+    result = replace(result, offset=np.where(some, result.offset, 0.0))
     joined, table = corrected_table(data, result)
     offset = table[f"{OFFSET}.prf"].as_numpy_array()
     ids = table["id"].as_numpy_array()

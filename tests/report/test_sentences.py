@@ -31,16 +31,8 @@ def observations(group="P212121", crystals=3, without=0, **changes):
     values = {
         "n": 1234,
         "n_crystals": crystals,
-        "images": Columns(
-            n=2 * crystals,
-            crystal=np.repeat(np.arange(crystals), 2),
-            first=np.arange(2 * crystals),
-            last=np.arange(2 * crystals),
-        ),
-        "crystal": np.zeros(1234, dtype=int),
-        "miller_index": np.arange(3 * 1234).reshape(-1, 3),
-        "entry": np.arange(1234),
-        "entry_image": np.zeros(1234, dtype=int),
+        "images": Columns(n=2 * crystals, crystal=np.repeat(np.arange(crystals), 2)),
+        "often_repeated": False,
         "unique_index": np.zeros((7, 3)),
         "dataset": np.zeros(crystals + without),
         "radiation": "electrons",
