@@ -60,10 +60,10 @@ setup(
     packages=find_packages(include=["dials_spread", "dials_spread.*"]),
     package_data={
         "dials_spread": [
-            "report/templates/*",
-            "report/static/*",
-            "ml/models/*",
-            "simulation/data/*.cif",
+            "report/page/templates/*",
+            "report/page/static/*",
+            "correction/model/models/*",
+            "structures/data/*.cif",
         ]
     },
     zip_safe=False,

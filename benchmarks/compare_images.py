@@ -28,11 +28,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from cctbx import sgtbx, uctbx  # noqa: E402
 
-from dials_spread.incidence import close_under  # noqa: E402
-from dials_spread.orientation import reciprocal_basis  # noqa: E402
-from dials_spread.partners import Directions, find_partners  # noqa: E402
-from dials_spread.symmetry import laue_operators  # noqa: E402
-from dials_spread.threads import run_blocks  # noqa: E402
+from dials_spread.incidence import close_under
+from dials_spread.orientation import reciprocal_basis
+from dials_spread.partners import Directions, find_partners
+from dials_spread.symmetry import laue_operators
+from dials_spread.threads import run_blocks
 
 WAVELENGTH = 0.0251
 D_MIN = 0.95

@@ -30,7 +30,7 @@ from dials.array_family import flex
 from dxtbx.model.experiment_list import ExperimentListFactory
 from iotbx import mtz
 
-from dials_spread.correction.estimates import SHIPPED
+from dials_spread.correction.apply.estimates import SHIPPED
 from dials_spread.observations import unique_indices
 from dials_spread.rfactor.r1 import r_factor
 
@@ -134,9 +134,9 @@ def write_corrected_by_model(
         "import sys, numpy as np\n"
         "from dials.array_family import flex\n"
         "from dxtbx.model.experiment_list import ExperimentListFactory as L\n"
-        "from dials_spread.correction.driver import correct_intensities, get_subject\n"
-        "from dials_spread.correction.truth import find_reference, match\n"
-        "from dials_spread.ml.store import read_model\n"
+        "from dials_spread.correction.apply.correct import correct_intensities, get_subject\n"
+        "from dials_spread.correction.apply.against_reference import find_reference, match\n"
+        "from dials_spread.correction.model.model_file import read_model\n"
         "e = L.from_json_file(sys.argv[1] + '.expt', False)\n"
         "t = flex.reflection_table.from_file(sys.argv[1] + '.refl')\n"
         "s = get_subject(e, [t.select(t['id'] == k) for k in range(len(e))], force=True)\n"

@@ -30,14 +30,14 @@ from tabulate import tabulate
 
 from dials.array_family import flex
 
-from dials_spread.correction.driver import get_subject
-from dials_spread.correction.estimates import SHIPPED
-from dials_spread.correction.truth import find_reference, match
+from dials_spread.correction.apply.against_reference import find_reference, match
+from dials_spread.correction.apply.correct import get_subject
+from dials_spread.correction.apply.estimates import SHIPPED
+from dials_spread.correction.model.general import GeneralModel, unpack
+from dials_spread.correction.model.model_file import read_model
 from dials_spread.input_files import read_files
-from dials_spread.ml.general import GeneralModel, unpack
-from dials_spread.ml.merging import prepare
-from dials_spread.ml.store import read_model
-from dials_spread.simulation.structure_files import read_structure
+from dials_spread.prepare.prepared import prepare
+from dials_spread.structures.structure_files import read_structure
 from dials_spread.thickness import simulate_measured
 
 WEAKEST = 0.05

@@ -30,22 +30,22 @@ from sklearn.isotonic import IsotonicRegression
 from dials.array_family import flex
 from dxtbx.model.experiment_list import ExperimentListFactory
 
-from dials_spread.correction.driver import get_subject
-from dials_spread.correction.estimates import SHIPPED
-from dials_spread.correction.truth import find_reference, match
-from dials_spread.ml.controls import apply_law, fit_law
-from dials_spread.ml.general import GeneralModel, correct_prepared, unpack
-from dials_spread.ml.measured import Measured
-from dials_spread.ml.merging import Prepared, prepare
-from dials_spread.ml.store import read_model
-from dials_spread.ml.training.gather import measured_of, true_amplitudes
-from dials_spread.ml.weights import estimate_amplitudes
+from dials_spread.correction.apply.against_reference import find_reference, match
+from dials_spread.correction.apply.correct import get_subject
+from dials_spread.correction.apply.estimates import SHIPPED
+from dials_spread.correction.model.general import GeneralModel, correct_prepared, unpack
+from dials_spread.correction.model.model_file import read_model
+from dials_spread.correction.validate.controls import apply_law, fit_law
+from dials_spread.general_model.gather import measured_of, true_amplitudes
+from dials_spread.prepare.measured import Measured
+from dials_spread.prepare.prepared import Prepared, prepare
+from dials_spread.prepare.weights import estimate_amplitudes
 from dials_spread.rfactor.r1 import r_factor
+from dials_spread.scattering.thickness_model import ThicknessModel
 from dials_spread.simulation.datasets import simulate_experiments
 from dials_spread.simulation.driver import Resources
 from dials_spread.simulation.noise import NoiseModel
-from dials_spread.simulation.structure_files import read_structure
-from dials_spread.simulation.thickness_model import ThicknessModel
+from dials_spread.structures.structure_files import read_structure
 
 D_MIN = {"paracetamol": 0.8, "quartz": 0.7, "abiraterone": 0.9, "glycine": 0.8}
 MEASURED = {

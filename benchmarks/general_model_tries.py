@@ -5,7 +5,7 @@ What one fold of random compounds says of a way to train the general model.
         [--sizes 40 120 240] [--engine trees] [--width 96] [--epochs 12]
         [--train-grades plain] [--train-families ordinary rich] [--nproc N]
 
-FOLDER is that of `python -m dials_spread.ml.train`, with the same compounds; what is missing
+FOLDER is that of `python -m dials_spread.general_model.train`, with the same compounds; what is missing
 there is simulated first. A model is fitted to three folds of four, or to as many of their
 compounds as --sizes says (the learning curve), and corrects the fourth. Printed are the ratios
 of R1 to the plain merge, geometric means with their standard errors over compounds, of plain
@@ -21,11 +21,11 @@ from dataclasses import dataclass
 import numpy as np
 from tabulate import tabulate
 
-from dials_spread.ml.train import FOLDS, prepare_sets
-from dials_spread.ml.training.engines import ENGINES, Work, fit_model, read_sets
-from dials_spread.ml.training.families import ANY_VOLUME, FAMILIES, family_of
-from dials_spread.ml.training.faults import GRADES
-from dials_spread.ml.training.out_of_fold import Outcome, assess, folds, summary
+from dials_spread.general_model.engines import ENGINES, Work, fit_model, read_sets
+from dials_spread.general_model.families import ANY_VOLUME, FAMILIES, family_of
+from dials_spread.general_model.faults import GRADES
+from dials_spread.general_model.out_of_fold import Outcome, assess, folds, summary
+from dials_spread.general_model.train import FOLDS, prepare_sets
 from dials_spread.simulation.driver import Resources, run_tasks
 
 

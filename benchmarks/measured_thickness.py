@@ -20,7 +20,7 @@ from tabulate import tabulate
 
 from dials_spread.input_files import read_files
 from dials_spread.rfactor import r_factor
-from dials_spread.simulation.structure_files import read_structure
+from dials_spread.structures.structure_files import read_structure
 from dials_spread.thickness import simulate_measured
 
 SETS = {

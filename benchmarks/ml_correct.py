@@ -38,21 +38,25 @@ from pathlib import Path
 
 import numpy as np
 
-from dials_spread.correction.driver import get_subject
-from dials_spread.correction.estimates import SHIPPED
-from dials_spread.correction.learning import describe_compound, pool, train_model
-from dials_spread.correction.training import Source, Training, train_on
-from dials_spread.ml.features import features_of
-from dials_spread.ml.measured import measure
-from dials_spread.ml.merging import prepare
-from dials_spread.ml.splits import SPLITS
-from dials_spread.ml.store import write_model
+from dials_spread.correction.apply.correct import get_subject
+from dials_spread.correction.apply.estimates import SHIPPED
+from dials_spread.correction.features.all_features import features_of
+from dials_spread.correction.model.model_file import write_model
+from dials_spread.correction.validate.learning import (
+    describe_compound,
+    pool,
+    train_model,
+)
+from dials_spread.correction.validate.splits import SPLITS
+from dials_spread.correction.validate.train_on_data import Source, Training, train_on
 from dials_spread.observations import build_observations
+from dials_spread.prepare.measured import measure
+from dials_spread.prepare.prepared import prepare
+from dials_spread.scattering.structure_factors import structure_factors
 from dials_spread.simulation.datasets import simulate_experiments
 from dials_spread.simulation.noise import NoiseModel
 from dials_spread.simulation.random_compounds import Wishes, random_compound
-from dials_spread.simulation.structure_factors import structure_factors
-from dials_spread.simulation.structure_files import read_structure
+from dials_spread.structures.structure_files import read_structure
 from dials_spread.versions import available_cores
 
 ROOT = Path(__file__).resolve().parents[1]

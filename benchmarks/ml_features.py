@@ -32,23 +32,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from dials.array_family import flex  # noqa: E402
 from dxtbx.model.experiment_list import ExperimentListFactory  # noqa: E402
 
-from dials_spread.ml.features import features_of  # noqa: E402
-from dials_spread.ml.general import TreeModel  # noqa: E402
-from dials_spread.ml.measured import Measured, measure  # noqa: E402
-from dials_spread.ml.merging import prepare  # noqa: E402
-from dials_spread.ml.two_models import average, fit_two_models  # noqa: E402
-from dials_spread.ml.weights import METHODS, estimate_amplitudes  # noqa: E402
-from dials_spread.observations import build_observations  # noqa: E402
-from dials_spread.rfactor.r1 import r_factors  # noqa: E402
-from dials_spread.simulation.datasets import simulate_experiments  # noqa: E402
-from dials_spread.simulation.dynamical import ThicknessModel  # noqa: E402
-from dials_spread.simulation.noise import NoiseModel  # noqa: E402
-from dials_spread.simulation.random_compounds import (  # noqa: E402
-    Wishes,
-    random_compound,
-)
-from dials_spread.simulation.structure_factors import structure_factors  # noqa: E402
-from dials_spread.simulation.structure_files import read_structure  # noqa: E402
+from dials_spread.correction.features.all_features import features_of
+from dials_spread.correction.model.general import TreeModel
+from dials_spread.correction.model.tree_model import average, fit_two_models
+from dials_spread.observations import build_observations
+from dials_spread.prepare.measured import Measured, measure
+from dials_spread.prepare.prepared import prepare
+from dials_spread.prepare.weights import METHODS, estimate_amplitudes
+from dials_spread.rfactor.r1 import r_factors
+from dials_spread.scattering.dynamical import ThicknessModel
+from dials_spread.scattering.structure_factors import structure_factors
+from dials_spread.simulation.datasets import simulate_experiments
+from dials_spread.simulation.noise import NoiseModel
+from dials_spread.simulation.random_compounds import Wishes, random_compound
+from dials_spread.structures.structure_files import read_structure
 
 ROOT = Path(__file__).resolve().parents[1]
 MEASURED = (

@@ -22,11 +22,11 @@ import numpy as np
 from dials.array_family import flex
 from dxtbx.model.experiment_list import ExperimentListFactory
 
-from dials_spread.ml.card import Card
-from dials_spread.ml.columns import apply_factors
-from dials_spread.ml.corrected_files import join, write_corrected
-from dials_spread.ml.estimator import CorrectionRegressor
-from dials_spread.ml.store import Model, read_model, write_model
+from dials_spread.correction.apply.columns import apply_factors
+from dials_spread.correction.apply.corrected_files import join, write_corrected
+from dials_spread.correction.model.card import Card
+from dials_spread.correction.model.estimator import CorrectionRegressor
+from dials_spread.correction.model.model_file import Model, read_model, write_model
 
 warnings.simplefilter("ignore")
 

@@ -24,13 +24,13 @@ from tabulate import tabulate
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from dials_spread.ml.geometry import observation_geometry  # noqa: E402
-from dials_spread.observations import build_observations  # noqa: E402
-from dials_spread.simulation.datasets import simulate_experiments  # noqa: E402
-from dials_spread.simulation.driver import Resources  # noqa: E402
-from dials_spread.simulation.dynamical import ThicknessModel  # noqa: E402
-from dials_spread.simulation.noise import NoiseModel  # noqa: E402
-from dials_spread.simulation.structure_files import read_structure  # noqa: E402
+from dials_spread.observations import build_observations
+from dials_spread.prepare.geometry import observation_geometry
+from dials_spread.scattering.dynamical import ThicknessModel
+from dials_spread.simulation.datasets import simulate_experiments
+from dials_spread.simulation.driver import Resources
+from dials_spread.simulation.noise import NoiseModel
+from dials_spread.structures.structure_files import read_structure
 
 EDGES = (0, 2, 4, 7, 10, 20, 90)
 QUANTILES = (0.0, 0.25, 0.5, 0.75)

@@ -31,23 +31,23 @@ from threadpoolctl import threadpool_limits
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from dials_spread.simulation import abtem_bridge  # noqa: E402
-from dials_spread.simulation.beams import BeamSelection, rotation_step  # noqa: E402
-from dials_spread.simulation.bloch import bloch_amplitudes  # noqa: E402
-from dials_spread.simulation.chebyshev import beam_intensities  # noqa: E402
-from dials_spread.simulation.datasets import simulate_experiments  # noqa: E402
-from dials_spread.simulation.driver import Resources  # noqa: E402
-from dials_spread.simulation.dynamical import (  # noqa: E402
+from dials_spread.scattering import abtem_bridge
+from dials_spread.scattering.beams import BeamSelection, rotation_step
+from dials_spread.scattering.bloch import bloch_amplitudes
+from dials_spread.scattering.chebyshev import beam_intensities
+from dials_spread.scattering.dynamical import (
     ThicknessModel,
     crystal_intensities,
     potential_for,
 )
-from dials_spread.simulation.electrons import energy_of  # noqa: E402
-from dials_spread.simulation.potential import differences  # noqa: E402
-from dials_spread.simulation.rocking import beams_taking_part  # noqa: E402
-from dials_spread.simulation.scans import BLOCK, RotationScan  # noqa: E402
-from dials_spread.simulation.structure_files import read_structure  # noqa: E402
-from dials_spread.simulation.structures import random_structure  # noqa: E402
+from dials_spread.scattering.electrons import energy_of
+from dials_spread.scattering.potential import differences
+from dials_spread.scattering.rocking import beams_taking_part
+from dials_spread.scattering.scans import BLOCK, RotationScan
+from dials_spread.simulation.datasets import simulate_experiments
+from dials_spread.simulation.driver import Resources
+from dials_spread.simulation.structures import random_structure
+from dials_spread.structures.structure_files import read_structure
 
 WAVELENGTH = 0.0250793
 K = 1.0 / WAVELENGTH

@@ -28,17 +28,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from cctbx import miller  # noqa: E402
 from dials.array_family import flex  # noqa: E402
 
-from dials_spread.simulation.beams import BeamSelection  # noqa: E402
-from dials_spread.simulation.crystals import miller_indices  # noqa: E402
-from dials_spread.simulation.datasets import simulate_experiments  # noqa: E402
-from dials_spread.simulation.dynamical import (  # noqa: E402
+from dials_spread.scattering.beams import BeamSelection
+from dials_spread.scattering.dynamical import (
     DEFAULT_G_FACTOR,
     ThicknessModel,
     crystal_intensities,
     potential_for,
     rotation_scan_of,
 )
-from dials_spread.simulation.structure_files import read_structure  # noqa: E402
+from dials_spread.simulation.crystals import miller_indices
+from dials_spread.simulation.datasets import simulate_experiments
+from dials_spread.structures.structure_files import read_structure
 
 
 @dataclass(frozen=True)

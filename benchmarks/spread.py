@@ -24,12 +24,13 @@ import numpy as np
 from dials_spread.significance import MOST_DRAWS
 from dials_spread.simulation.tables import directions_in_cap
 from dials_spread.spread import analysis
-from dials_spread.spread.bootstrap import group_crystals, mean_levels
-from dials_spread.spread.directions import Directions
-from dials_spread.spread.likelihood import fit_correlation, pair_ratios
-from dials_spread.spread.pools import CommonSpots, benjamini_hochberg, build_pools
-from dials_spread.spread.residuals import residuals_of_arrays
-from dials_spread.spread.size_table import measure_size
+from dials_spread.spread.chance.likelihood import fit_correlation, pair_ratios
+from dials_spread.spread.chance.pools import CommonSpots, build_pools
+from dials_spread.spread.size.residuals import mean_levels, residuals_of_arrays
+from dials_spread.spread.size.size_table import measure_size
+from dials_spread.spread.variogram.directions import Directions
+from dials_spread.statistics.bootstrap import group_crystals
+from dials_spread.statistics.false_discovery import benjamini_hochberg
 from dials_spread.threads import available_cores
 
 STARTED = (time.perf_counter(), time.process_time())

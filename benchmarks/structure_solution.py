@@ -33,19 +33,19 @@ from smtbx.ab_initio import charge_flipping
 from smtbx.refinement import constraints, least_squares
 from smtbx.utils import connectivity_table
 
-from dials_spread.correction.estimates import SHIPPED
-from dials_spread.ml.general import GeneralModel, correct_prepared, unpack
-from dials_spread.ml.measured import Measured
-from dials_spread.ml.merging import prepare
-from dials_spread.ml.store import read_model
-from dials_spread.ml.training.gather import measured_of, true_amplitudes
+from dials_spread.correction.apply.estimates import SHIPPED
+from dials_spread.correction.model.general import GeneralModel, correct_prepared, unpack
+from dials_spread.correction.model.model_file import read_model
+from dials_spread.general_model.gather import measured_of, true_amplitudes
+from dials_spread.prepare.measured import Measured
+from dials_spread.prepare.prepared import prepare
 from dials_spread.rfactor.r1 import r_factor
+from dials_spread.scattering.thickness_model import ThicknessModel
 from dials_spread.simulation.datasets import simulate_experiments
 from dials_spread.simulation.driver import Resources
 from dials_spread.simulation.noise import NoiseModel
 from dials_spread.simulation.random_compounds import Wishes, random_compound
-from dials_spread.simulation.structure_files import read_structure
-from dials_spread.simulation.thickness_model import ThicknessModel
+from dials_spread.structures.structure_files import read_structure
 
 CYCLES = 400
 SOLVED = 0.6

@@ -28,14 +28,10 @@ from dials_spread.pairs import (
 )
 from dials_spread.partners import Directions, find_partners
 from dials_spread.significance import Significance, assess_matches
-from dials_spread.spread.analysis import (
-    SpreadAnalysis,
-    SpreadChoices,
-    analyse_spread,
-)
-from dials_spread.spread.explained import ExplainedSpread
+from dials_spread.spread.analysis import SpreadAnalysis, SpreadChoices, analyse_spread
 from dials_spread.spread.origins import OriginAnalysis, analyse_origins
-from dials_spread.spread.simulated import explain_observations
+from dials_spread.spread.sources.explained import ExplainedSpread
+from dials_spread.spread.sources.simulated import explain_observations
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ from dials_spread.incidence import Incidence
 from dials_spread.pairs import Matches
 from dials_spread.pairs.shared import shared_reflections
 from dials_spread.spread.analysis import SpreadAnalysis, SpreadChoices
-from dials_spread.spread.likelihood import fit_correlation, pair_ratios
-from dials_spread.spread.pools import CommonSpots, benjamini_hochberg, build_pools
+from dials_spread.spread.chance.likelihood import fit_correlation, pair_ratios
+from dials_spread.spread.chance.pools import CommonSpots, build_pools
+from dials_spread.statistics.false_discovery import benjamini_hochberg
 
 MOST_FITTED = 20_000
 """Pairs behind the correlation."""

@@ -47,3 +47,52 @@ def read_measured(data_folder):
         return experiments, [table.select(table["id"] == i) for i in numbers]
 
     return read
+
+
+@pytest.fixture(scope="session")
+def small_structure():
+    """P 21 21 21, 923 Å³."""
+    import numpy as np
+
+    from dials_spread.simulation.structures import random_structure
+
+    return random_structure(np.random.default_rng(7))
+
+
+@pytest.fixture(scope="session")
+def simulated(small_structure):
+    """Experiments and tables of three crystals without multiple scattering."""
+    import numpy as np
+
+    from dials_spread.simulation.datasets import simulate_experiments
+    from dials_spread.simulation.noise import NoiseModel
+
+    experiments, reflections = simulate_experiments(
+        small_structure,
+        np.random.default_rng(8),
+        n_crystals=3,
+        d_min=1.0,
+        scan_width=50.0,
+        noise=NoiseModel(mean_counts=2000.0, scale_spread=0.5, extra_error=0.05),
+    )
+    return experiments, [reflections.select(reflections["id"] == i) for i in range(3)]
+
+
+@pytest.fixture(scope="session")
+def small(simulated):
+    """The three crystals as the correction takes them."""
+    from dials_spread.observations import build_observations
+    from dials_spread.prepare.measured import measure
+
+    experiments, tables = simulated
+    return measure(build_observations(experiments, tables), experiments, tables)
+
+
+@pytest.fixture(scope="session")
+def small_F(small_structure, small):
+    """Their kinematic amplitudes, in the order of the unique indices."""
+    import numpy as np
+
+    from dials_spread.scattering.structure_factors import structure_factors
+
+    return np.abs(structure_factors(small_structure, small.unique_index))

@@ -16,27 +16,26 @@ PACKAGE = ROOT / "dials_spread"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 COMMANDS = [m for m in MODULES if m.parent.name == "command_line" and m.stem[0] != "_"]
 
-# The rows of the drawing, from the top. A concern may import from rows below its own,
-# never from above, nor from its neighbours in the row.
-ROWS = (
-    {"command_line", "xia2_insertion"},
-    {"report"},
-    {"comparison", "correction", "session"},
-    {"significance"},
-    {"thickness"},
-    {"pairs", "spread", "ml"},
-    {"reference"},
-    {"simulation"},
-    {"rfactor"},
-    {"incidence", "partners", "beam"},
-    {"observations", "input_files", "output_files", "symmetry", "reindexing"},
-    {"orientation"},
-    {"threads"},
-    {"versions"},
-)
-# Modules that stand beside the one that gives their concern its name.
-PARTS: dict[str, str] = {}
+# Folders whose sub-folders have rows of their own.
+SPLIT = {"correction", "report", "spread"}
+
+
+def drawing() -> list[set[str]]:
+    """The rows of the drawing in CONTRIBUTING, from the top.
+
+    A concern may import from rows below its own, never from above, nor from its
+    neighbours in the row.
+    """
+    text = (ROOT / "CONTRIBUTING.rst").read_text(encoding="utf-8")
+    block = re.search(r"reads this\ndrawing::\n\n((?:    .+\n)+)", text).group(1)
+    return [set(line.split()) for line in block.splitlines()]
+
+
+ROWS = drawing()
 VAGUE_NAMES = {"utils", "util", "base", "helpers", "helper", "common", "misc"}
+
+
+FOLDERS = sorted({m.parent for m in MODULES} - {PACKAGE})
 
 
 def name_of(module: Path) -> str:
@@ -45,15 +44,17 @@ def name_of(module: Path) -> str:
 
 def concern_of(dotted: str) -> str:
     """The concern of `dials_spread.<concern>...`; empty for the package itself."""
-    first = [*dotted.split("."), ""][1]
-    return PARTS.get(first, first)
+    first, second = [*dotted.split("."), "", ""][1:3]
+    if first in SPLIT and (PACKAGE / first / second / "__init__.py").is_file():
+        return f"{first}.{second}" if second else first
+    return first
 
 
 def row_of(concern: str) -> int:
     for row, concerns in enumerate(ROWS):
         if concern in concerns:
             return row
-    raise AssertionError(f"{concern} has no place in the drawing (ROWS and PARTS)")
+    raise AssertionError(f"{concern} has no place in the drawing in CONTRIBUTING.rst")
 
 
 def imported(module: Path) -> set[str]:
@@ -100,6 +101,25 @@ def test_imports_point_downwards(module):
             assert row_of(other) > row_of(own), f"{own} imports {name}"
 
 
+def test_the_drawing_shows_what_is_there():
+    drawn = [concern for row in ROWS for concern in row]
+    there = {
+        concern_of(".".join(m.relative_to(ROOT).with_suffix("").parts)) for m in MODULES
+    }
+    assert len(drawn) == len(set(drawn)), "a concern is drawn twice"
+    assert set(drawn) == there - {"__init__"} - {"report"}
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=[*map(name_of, FOLDERS)])
+def test_folders_name_what_is_in_them(folder):
+    text = (folder / "__init__.py").read_text(encoding="utf-8")
+    lists = ast.get_docstring(ast.parse(text)).partition("s:\n    ")[2]
+    named = re.findall(r"^ {,4}(\w+): ", lists, re.MULTILINE)
+    modules = {m.stem for m in folder.glob("*.py")} - {"__init__"}
+    folders = {m.parent.name for m in folder.glob("*/__init__.py")}
+    assert sorted(named) == sorted(modules | folders)
+
+
 def test_the_import_rule_sees_every_spelling(tmp_path, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
     module = tmp_path / "dials_spread" / "simulation" / "demo.py"
@@ -117,7 +137,7 @@ def test_the_import_rule_sees_every_spelling(tmp_path, monkeypatch):
 @pytest.mark.parametrize("module", MODULES, ids=[*map(name_of, MODULES)])
 def test_modules_and_functions_are_short(module):
     lines = len(module.read_text(encoding="utf-8").splitlines())
-    assert lines <= (200 if module in COMMANDS else 300)
+    assert lines <= (200 if module in COMMANDS else 450)
     for function in functions(module):
         limit = 50 if module in COMMANDS and function.name == "run" else 60
         length = function.end_lineno - function.lineno + 1

@@ -10,8 +10,8 @@ from cctbx.array_family import flex
 from mmtbx.scaling.twin_analyses import twin_laws
 
 from dials_spread.reindexing import reindexed, reindexing_choices
-from dials_spread.simulation.structure_factors import structure_factors
-from dials_spread.simulation.structure_files import read_structure
+from dials_spread.scattering.structure_factors import structure_factors
+from dials_spread.structures.structure_files import read_structure
 
 
 @pytest.mark.parametrize(

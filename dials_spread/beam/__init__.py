@@ -3,12 +3,13 @@ The intensity of the beam on each image, from raw images.
 
 Modules:
     files: where the raw images are
-    regions: which pixels count: an annulus about the beam, and the direct beam
-    spots: the pixels that spots cover, frame by frame
-    rings: levels, and what is far above them
     frames: the counts of one frame
-    series: all frames, each read once, by several workers
     images: from frames to images
+    plan: which file is read for which frame
+    regions: which pixels count: an annulus about the beam, and the direct beam
+    rings: levels, and what is far above them
+    series: all frames, each read once, by several workers
+    spots: the pixels that spots cover, frame by frame
 """
 
 from __future__ import annotations

@@ -21,12 +21,7 @@ from tqdm import tqdm
 from dxtbx.model import Detector, Experiment
 
 from dials_spread.beam.files import NoFrames, open_frames, unreadable
-from dials_spread.beam.frames import (
-    FrameCounts,
-    Trusted,
-    count_frame,
-    trusted_ranges,
-)
+from dials_spread.beam.frames import FrameCounts, Trusted, count_frame, trusted_ranges
 from dials_spread.beam.plan import Frame, ReadingPlan
 from dials_spread.beam.regions import BeamRegion, PanelPixels, find_pixels
 from dials_spread.beam.spots import SpotBoxes, boxes_on_frame, join_boxes

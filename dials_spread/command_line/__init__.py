@@ -1,1 +1,15 @@
-"""The commands: one module each, registered in setup.py."""
+"""
+One page a command: parameters and run, nothing else.
+
+Modules:
+    _at_measured: what dials.simulate_ed does with charges, and with measured data
+    _simulation_setup: from the parameters of dials.simulate_ed to structure, experiment
+        and frames
+    compare_images: find images of the same orientation across crystals and compare
+        their spots
+    ml_correct: correct electron-diffraction intensities for multiple scattering
+    simulate_ed: simulate 3D electron-diffraction data of many crystals, with multiple
+        scattering
+"""
+
+from __future__ import annotations

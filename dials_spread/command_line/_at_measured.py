@@ -9,17 +9,17 @@ from cctbx import xray
 from libtbx import Auto
 
 from dials_spread.input_files import read_files
-from dials_spread.report.document import Provenance
-from dials_spread.report.measured_outputs import write_measured
-from dials_spread.simulation.beams import BeamSelection
-from dials_spread.simulation.charges import (
+from dials_spread.report.page.document import Provenance
+from dials_spread.report.simulate_ed.measured_outputs import write_measured
+from dials_spread.scattering.beams import BeamSelection
+from dials_spread.scattering.charges import (
     ChargeEffect,
     apply_charges,
     compare_charges,
     parse_charges,
     warn_if_charged,
 )
-from dials_spread.simulation.structure_factors import separate_charges
+from dials_spread.scattering.structure_factors import separate_charges
 from dials_spread.thickness import ThicknessSearch, simulate_measured
 from dials_spread.thickness.search import LAWS
 from dials_spread.thickness.tables import simulated_tables

@@ -8,18 +8,18 @@ from cctbx import xray
 
 from dials_spread import session
 from dials_spread.command_line._at_measured import with_charges
+from dials_spread.scattering.dynamical import ThicknessModel
+from dials_spread.scattering.electrons import wavelength_of
+from dials_spread.scattering.memory import check_memory
+from dials_spread.scattering.rocking import BeamSelection
 from dials_spread.simulation.crystals import Setup
 from dials_spread.simulation.driver import Resources
-from dials_spread.simulation.dynamical import ThicknessModel
-from dials_spread.simulation.electrons import wavelength_of
 from dials_spread.simulation.frame_contents import FrameModel
 from dials_spread.simulation.frames import check_room
-from dials_spread.simulation.memory import check_memory
 from dials_spread.simulation.noise import NoiseModel
 from dials_spread.simulation.random_compounds import Wishes, random_compound
-from dials_spread.simulation.rocking import BeamSelection
-from dials_spread.simulation.structure_checks import check_structure
-from dials_spread.simulation.structure_files import read_structure
+from dials_spread.structures.structure_checks import check_structure
+from dials_spread.structures.structure_files import read_structure
 
 
 def get_structure(params) -> xray.structure:

@@ -39,8 +39,9 @@ from dials_spread.comparison import Matching, compare_images
 from dials_spread.input_files import read_files
 from dials_spread.observations import Choices
 from dials_spread.output_files import check_outputs
-from dials_spread.report.document import Provenance, read_earlier
-from dials_spread.report.outputs import write_results
+from dials_spread.report.compare_images.document import read_earlier
+from dials_spread.report.compare_images.outputs import write_results
+from dials_spread.report.page.document import Provenance
 from dials_spread.spread import analysis_phil, origins_phil
 
 COMMAND = "dials.compare_images"

@@ -44,23 +44,23 @@ from libtbx import Auto
 
 from dials_spread import session
 from dials_spread.correction import correct_intensities
-from dials_spread.correction.compounds import find_sources
-from dials_spread.correction.driver import get_subject
-from dials_spread.correction.estimates import choose_model
-from dials_spread.correction.importance import check_shap
-from dials_spread.correction.merged_files import check_merged
-from dials_spread.correction.parameters import PHIL, choose_mode
-from dials_spread.correction.tables import corrected_table, restored_table
-from dials_spread.correction.training import train_on
+from dials_spread.correction.apply.correct import get_subject
+from dials_spread.correction.apply.estimates import choose_model
+from dials_spread.correction.apply.merged_files import check_merged
+from dials_spread.correction.apply.parameters import PHIL, choose_mode
+from dials_spread.correction.apply.tables import corrected_table, restored_table
+from dials_spread.correction.validate.compounds import find_sources
+from dials_spread.correction.validate.importance import check_shap
+from dials_spread.correction.validate.train_on_data import train_on
 from dials_spread.input_files import read_files
 from dials_spread.output_files import check_outputs
-from dials_spread.report.correction_outputs import (
+from dials_spread.report.ml_correct.correction_outputs import (
     table_files,
     write_all,
     write_correction,
 )
-from dials_spread.report.document import Provenance
-from dials_spread.report.training_outputs import write_training
+from dials_spread.report.ml_correct.training_outputs import write_training
+from dials_spread.report.page.document import Provenance
 
 COMMAND = "dials.ml_correct"
 

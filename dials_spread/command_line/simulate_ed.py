@@ -51,13 +51,13 @@ from dials_spread.command_line._simulation_setup import (
     get_structure,
 )
 from dials_spread.output_files import check_outputs
-from dials_spread.report.document import Provenance
-from dials_spread.report.simulation_outputs import (
+from dials_spread.report.page.document import Provenance
+from dials_spread.report.simulate_ed.simulation_outputs import (
     log_structure,
     structure_document,
     write_simulation,
 )
-from dials_spread.simulation.charges import phil_str as CHARGES
+from dials_spread.scattering.charges import phil_str as CHARGES
 from dials_spread.simulation.datasets import simulate_experiments
 from dials_spread.simulation.driver import Resources
 from dials_spread.simulation.frames import write_frames

@@ -1,23 +1,20 @@
 """
 Intensities corrected for multiple scattering: all of dials.ml_correct but its files.
 
-Modules:
-    suitability: what a correction must not be applied to
-    estimates: corrected amplitudes, by weights or by a model file
-    changes: what a correction changed, and what equivalents say of it
-    truth: R1 before and after, against a reference
-    driver: the door, correct_intensities
-    compounds: which data are of which reference
-    training: the door to models of these very data, train_on
-    learning: what a model can learn from data with references
-    validation, scores: what such a model is worth, by splits and controls
-    uncertainty, unseen_errors: how far corrected amplitudes are off
-    importance: what a model rests on
-    tables: from factors to reflection tables, and back
+A correction in the order of its steps; the door is correct_intensities.
+
+Packages:
+    apply: from reflection tables to corrected ones, by weights or by a model
+    features: what is known of an observation without the structure, as numbers that
+        mean the same in every crystal
+    model: models that give corrected amplitudes from features, and the file that holds
+        one
+    validate: what a model trained on the user's own data is worth, on crystals,
+        reflections and compounds that it has not seen
 """
 
 from __future__ import annotations
 
-from dials_spread.correction.driver import CorrectionResult, correct_intensities
+from dials_spread.correction.apply.correct import CorrectionResult, correct_intensities
 
 __all__ = ["CorrectionResult", "correct_intensities"]

@@ -3,9 +3,10 @@ Reflection tables in, arrays out.
 
 Modules:
     builder: the door, build_observations
-    one_crystal: what counts of one crystal's reflections
-    intensities: which intensity is used, which reflections are left out
+    crystals: whether crystals can be compared at all
     images: which observation is on which image
+    intensities: which intensity is used, which reflections are left out
+    one_crystal: what counts of one crystal's reflections
     passages: what neighbouring images list again
 """
 

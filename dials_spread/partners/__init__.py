@@ -2,12 +2,12 @@
 The images that share most indices with each image, exactly.
 
 Modules:
-    finder: the door, find_partners
-    counter: over an inverted index, without geometry
-    tally: from counts to lists of partners
-    search: outwards in angle, skipping what cannot be better
     bounds: what two images can share at most
+    counter: over an inverted index, without geometry
+    finder: the door, find_partners
     grid: beam directions by place on the sphere
+    search: outwards in angle, skipping what cannot be better
+    tally: from counts to lists of partners
 """
 
 from __future__ import annotations

@@ -18,10 +18,10 @@ from cctbx import crystal, miller, xray
 from cctbx.array_family import flex
 
 from dials_spread.reference.lists import ENDINGS, read_list
-from dials_spread.simulation.cif_files import read_cif
-from dials_spread.simulation.structure_checks import check_structure
-from dials_spread.simulation.structure_factors import MIN_D_SPACING, structure_factors
-from dials_spread.simulation.structure_files import BUILT_IN, read_structure
+from dials_spread.scattering.structure_factors import MIN_D_SPACING, structure_factors
+from dials_spread.structures.cif_files import read_cif
+from dials_spread.structures.structure_checks import check_structure
+from dials_spread.structures.structure_files import BUILT_IN, read_structure
 
 logger = logging.getLogger("dials.spread.reference")
 

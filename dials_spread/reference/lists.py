@@ -19,7 +19,7 @@ from pathlib import Path
 from cctbx import crystal, miller
 from libtbx.utils import Sorry
 
-from dials_spread.simulation.cif_files import read_cif
+from dials_spread.structures.cif_files import read_cif
 
 logger = logging.getLogger("dials.spread.reference")
 

@@ -2,10 +2,10 @@
 How well intensities agree with structure factors that are taken for the truth.
 
 Modules:
+    assessment: all of these by crystal, image, shell and merged
+    merging: merged intensities, R_meas, correlation, likelihood
     r1: R1 with the one scale that minimises it, for many groups at once
     shells: resolution shells, and values shuffled within them
-    merging: merged intensities, R_meas, correlation, likelihood
-    assessment: all of these by crystal, image, shell and merged
 """
 
 from __future__ import annotations

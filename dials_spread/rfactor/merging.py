@@ -179,3 +179,30 @@ def likelihood(intensity: np.ndarray, sigma: np.ndarray, f_c: np.ndarray) -> Lik
     best = min(fits, key=lambda fit: fit.fun)
     s, a = np.exp(best.x)
     return Likelihood(float(-best.fun), float(s), float(a), len(I))
+
+
+def cc_half(unique: np.ndarray, intensity: np.ndarray) -> float:
+    """
+    Give CC½ by the σ-τ method.
+
+    Args:
+        unique: Shape (n,), number of the unique reflection, from 0.
+        intensity: Shape (n,).
+
+    Returns:
+        (y - e)/(y + e) of y, the variance of the merged means, and e, the mean of their
+        own variances: Assmann, Brehm and Diederichs (2016), J. Appl. Cryst. 49, 1021.
+        nan with fewer than two reflections that were observed twice.
+    """
+    n = np.bincount(unique)
+    several = n > 1
+    if several.sum() < 2:
+        return np.nan
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.bincount(unique, intensity) / n
+        square = np.bincount(unique, (intensity - mean[unique]) ** 2)
+        of_mean = (square / (n - 1) / n)[several].mean()
+    between = np.var(mean[several], ddof=1)
+    if not between + of_mean > 0:
+        return np.nan
+    return float((between - of_mean) / (between + of_mean))

@@ -18,13 +18,16 @@ from cctbx import xray
 from dials.array_family import flex
 from dxtbx.model.experiment_list import Experiment
 
-from dials_spread.simulation.dynamical import (
+from dials_spread.scattering.dynamical import (
     ThicknessModel,
     crystal_intensities,
     image_excitation_errors,
     potential_for,
     rotation_scan_of,
 )
+from dials_spread.scattering.potential import CrystalPotential
+from dials_spread.scattering.rocking import BeamSelection
+from dials_spread.scattering.structure_factors import structure_factors
 from dials_spread.simulation.geometry import (
     DEFAULT_WAVELENGTH,
     N_PIXELS,
@@ -35,16 +38,9 @@ from dials_spread.simulation.geometry import (
     rotation_experiment,
     rotation_scan,
 )
-from dials_spread.simulation.intensities import (
-    add_centroids,
-    compose_expected,
-    measure,
-)
+from dials_spread.simulation.intensities import add_centroids, compose_expected, measure
 from dials_spread.simulation.noise import NoiseModel
-from dials_spread.simulation.potential import CrystalPotential
 from dials_spread.simulation.prediction import predict_crystal
-from dials_spread.simulation.rocking import BeamSelection
-from dials_spread.simulation.structure_factors import structure_factors
 
 WAVES = ("dynamical", "kinematic")
 

@@ -25,11 +25,7 @@ from dials_spread.output_files import write_folder
 from dials_spread.simulation.detection import record
 from dials_spread.simulation.driver import Resources, run_tasks
 from dials_spread.simulation.frame_contents import FrameModel, expected_frames
-from dials_spread.simulation.image_files import (
-    SUFFIXES,
-    frame_geometry,
-    write_image,
-)
+from dials_spread.simulation.image_files import SUFFIXES, frame_geometry, write_image
 
 logger = logging.getLogger("dials.spread.frames")
 

@@ -16,29 +16,34 @@ import numpy as np
 from dxtbx.model import Experiment
 
 from dials_spread.observations import Observations
-from dials_spread.spread.bootstrap import Groups, group_crystals, mean_levels
-from dials_spread.spread.components import (
-    Components,
-    variance_components,
-    without_factors,
-)
-from dials_spread.spread.directions import map_directions
-from dials_spread.spread.error_model import (
+from dials_spread.spread.origins import OriginChoices
+from dials_spread.spread.size.error_model import (
     counting_variance,
     relative_terms,
     scaling_limit,
 )
-from dials_spread.spread.factors import (
+from dials_spread.spread.size.residuals import Residuals, build_residuals, mean_levels
+from dials_spread.spread.size.size_table import SpreadSize, measure_size
+from dials_spread.spread.sources.components import (
+    Components,
+    variance_components,
+    without_factors,
+)
+from dials_spread.spread.sources.factors import (
     ImageFactors,
     crystal_moments,
     fit_factors,
 )
-from dials_spread.spread.normality import Normality, describe_normality
-from dials_spread.spread.origins import OriginChoices
-from dials_spread.spread.pair_table import BETWEEN, WITHIN, PairTable, sum_pairs
-from dials_spread.spread.residuals import Residuals, build_residuals
-from dials_spread.spread.size_table import SpreadSize, measure_size
-from dials_spread.spread.variogram import Variogram, build_variogram
+from dials_spread.spread.sources.normality import Normality, describe_normality
+from dials_spread.spread.variogram.directions import map_directions
+from dials_spread.spread.variogram.pair_table import (
+    BETWEEN,
+    WITHIN,
+    PairTable,
+    sum_pairs,
+)
+from dials_spread.spread.variogram.variogram import Variogram, build_variogram
+from dials_spread.statistics.bootstrap import Groups, group_crystals
 
 logger = logging.getLogger("dials.spread.analysis")
 

@@ -17,11 +17,11 @@ from dxtbx.model import Experiment
 
 from dials_spread.beam import BeamRegion, measure_beam
 from dials_spread.observations import Observations
-from dials_spread.spread.beam_sources import BeamSources, analyse_beam
-from dials_spread.spread.error_model import counting_variance, relative_terms
-from dials_spread.spread.noisy import NoisySpots, analyse_noisy
-from dials_spread.spread.residuals import build_residuals
-from dials_spread.spread.special import Orientations, analyse_orientations
+from dials_spread.spread.beam.beam_sources import BeamSources, analyse_beam
+from dials_spread.spread.noisy_spots.noisy import NoisySpots, analyse_noisy
+from dials_spread.spread.orientations.special import Orientations, analyse_orientations
+from dials_spread.spread.size.error_model import counting_variance, relative_terms
+from dials_spread.spread.size.residuals import build_residuals
 
 SWITCHED_OFF = "switched off."
 NOTHING = (

@@ -16,7 +16,7 @@ from dials.array_family import flex
 
 from dials_spread.beam import BeamRegion
 from dials_spread.input_files import Input
-from dials_spread.spread.filtered import set_aside
+from dials_spread.spread.noisy_spots.filtered import set_aside
 from dials_spread.spread.origins import OriginChoices, noisy_of
 
 logger = logging.getLogger("dials.spread.origins")

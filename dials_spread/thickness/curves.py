@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dials_spread.simulation.beams import BeamSelection, rotation_step
-from dials_spread.simulation.potential import CrystalPotential
-from dials_spread.simulation.rocking import rocking_integrals
-from dials_spread.simulation.scans import RotationScan
+from dials_spread.scattering.beams import BeamSelection, rotation_step
+from dials_spread.scattering.potential import CrystalPotential
+from dials_spread.scattering.rocking import rocking_integrals
+from dials_spread.scattering.scans import RotationScan
 from dials_spread.thickness.passages import Passages
 
 # A plate tilted further than this from the beam [rad] is no plate to the model.

@@ -26,11 +26,11 @@ from cctbx import xray
 from dials.array_family import flex
 from dxtbx.model import Experiment
 
-from dials_spread.ml.measured import Measured, measure
 from dials_spread.observations import build_observations
-from dials_spread.simulation.beams import BeamSelection
-from dials_spread.simulation.dynamical import potential_for
-from dials_spread.spread.explained import explained_spread
+from dials_spread.prepare.measured import Measured, measure
+from dials_spread.scattering.beams import BeamSelection
+from dials_spread.scattering.dynamical import potential_for
+from dials_spread.spread.sources.explained import explained_spread
 from dials_spread.thickness.curves import Shape
 from dials_spread.thickness.fit import FEWEST
 from dials_spread.thickness.one_crystal import describe, fit_crystal

@@ -21,8 +21,8 @@ from dxtbx.model import Experiment
 
 from dials_spread.observations.images import centroid_array_index
 from dials_spread.orientation import incident_beam, setting_matrix
-from dials_spread.simulation.dynamical import rotation_scan_of
-from dials_spread.simulation.scans import RotationScan
+from dials_spread.scattering.dynamical import rotation_scan_of
+from dials_spread.scattering.scans import RotationScan
 from dials_spread.versions import is_still, probe
 
 

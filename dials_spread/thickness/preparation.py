@@ -18,13 +18,13 @@ from cctbx import xray
 from dials.array_family import flex
 from dxtbx.model import Experiment
 
-from dials_spread.ml.measured import Measured
 from dials_spread.observations import Choices, Observations
+from dials_spread.prepare.measured import Measured
 from dials_spread.reindexing import Reindexing
-from dials_spread.simulation.beams import BeamSelection
-from dials_spread.simulation.potential import CrystalPotential
-from dials_spread.simulation.scans import RotationScan
-from dials_spread.simulation.structure_factors import structure_factors
+from dials_spread.scattering.beams import BeamSelection
+from dials_spread.scattering.potential import CrystalPotential
+from dials_spread.scattering.scans import RotationScan
+from dials_spread.scattering.structure_factors import structure_factors
 from dials_spread.thickness.curves import Curves, thickness_curves
 from dials_spread.thickness.passages import Passages, find_passages
 from dials_spread.thickness.search import ThicknessSearch

@@ -8,7 +8,7 @@ import numpy as np
 
 from dials_spread.rfactor import RFactors, r_factors
 from dials_spread.rfactor.r1 import finite_or_none
-from dials_spread.spread.explained import ExplainedSpread
+from dials_spread.spread.sources.explained import ExplainedSpread
 from dials_spread.thickness.curves import Shape
 from dials_spread.thickness.fit import ShapeFit
 from dials_spread.thickness.settings import Setting

@@ -20,12 +20,12 @@ import numpy as np
 
 from cctbx import crystal, xray
 
-from dials_spread.ml.measured import Measured
+from dials_spread.prepare.measured import Measured
 from dials_spread.reindexing import Reindexing, reindexing_choices
 from dials_spread.rfactor import r_factors
 from dials_spread.rfactor.r1 import finite_or_none
-from dials_spread.simulation.scans import RotationScan
-from dials_spread.simulation.structure_factors import structure_factors
+from dials_spread.scattering.scans import RotationScan
+from dials_spread.scattering.structure_factors import structure_factors
 
 logger = logging.getLogger("dials.spread.settings")
 

@@ -9,10 +9,7 @@ from dials.array_family import flex
 from dxtbx.model import BeamFactory, Detector, DetectorFactory, Panel
 
 from dials_spread.beam import BeamRegion
-from dials_spread.beam.frames import (
-    count_frame,
-    trusted_ranges,
-)
+from dials_spread.beam.frames import count_frame, trusted_ranges
 from dials_spread.beam.images import steady_disc
 from dials_spread.beam.regions import PanelPixels, find_pixels, pixel_radii
 from dials_spread.beam.rings import ring_ceilings, ring_level

@@ -17,7 +17,7 @@ from dxtbx.model import ExperimentList
 
 from dials_spread.command_line import compare_images as command
 from dials_spread.command_line.compare_images import run
-from dials_spread.report import outputs
+from dials_spread.report.compare_images import outputs
 
 NAMES = [f"dials.compare_images.{ending}" for ending in ("html", "json", "log")]
 
@@ -133,7 +133,7 @@ def test_an_interrupt_leaves_no_file(good, listing, monkeypatch):
 
 
 def test_a_figure_that_fails_leaves_no_file(good, listing, monkeypatch):
-    from dials_spread.report import figures
+    from dials_spread.report.compare_images import figures
 
     draw, drawn = figures.write_figure, []
 

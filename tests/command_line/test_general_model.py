@@ -13,12 +13,12 @@ from dials.util import Sorry
 from iotbx.reflection_file_reader import any_reflection_file
 
 from dials_spread.command_line.ml_correct import run
-from dials_spread.correction.estimates import SHIPPED
-from dials_spread.ml.general import SetModel, unpack
-from dials_spread.ml.store import read_model
+from dials_spread.correction.apply.estimates import SHIPPED
+from dials_spread.correction.model.general import SetModel, unpack
+from dials_spread.correction.model.model_file import read_model
 from dials_spread.rfactor.r1 import r_factor
-from dials_spread.simulation.structure_factors import structure_factors
-from dials_spread.simulation.structure_files import read_structure
+from dials_spread.scattering.structure_factors import structure_factors
+from dials_spread.structures.structure_files import read_structure
 
 
 @pytest.fixture(autouse=True)

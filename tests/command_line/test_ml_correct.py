@@ -17,25 +17,25 @@ from iotbx import mtz
 from scitbx import matrix
 
 from dials_spread.command_line.ml_correct import run
-from dials_spread.correction.driver import get_subject
-from dials_spread.correction.learning import new_regressor
-from dials_spread.correction.tables import corrected_table
-from dials_spread.ml.card import Card
-from dials_spread.ml.columns import correction_state
-from dials_spread.ml.features import features_of
-from dials_spread.ml.general import TreeModel, pack
-from dials_spread.ml.store import read_model, write_model
-from dials_spread.ml.training.gather import true_amplitudes
-from dials_spread.ml.two_models import (
+from dials_spread.correction.apply.columns import correction_state
+from dials_spread.correction.apply.correct import get_subject
+from dials_spread.correction.apply.tables import corrected_table
+from dials_spread.correction.features.all_features import features_of
+from dials_spread.correction.model.card import Card
+from dials_spread.correction.model.general import TreeModel, pack
+from dials_spread.correction.model.model_file import read_model, write_model
+from dials_spread.correction.model.tree_model import (
     average,
     default_regressor,
     fit_two_models,
     reflection_rows,
     target_amplitudes,
 )
+from dials_spread.correction.validate.learning import new_regressor
+from dials_spread.general_model.gather import true_amplitudes
+from dials_spread.scattering.thickness_model import ThicknessModel
 from dials_spread.simulation.datasets import simulate_experiments
-from dials_spread.simulation.structure_files import read_structure
-from dials_spread.simulation.thickness_model import ThicknessModel
+from dials_spread.structures.structure_files import read_structure
 
 FILES = {"corrected.expt", "corrected.refl"}
 FILES |= {f"dials.ml_correct.{ending}" for ending in ("log", "json", "html")}
@@ -321,7 +321,7 @@ def thick(tmp_path_factory) -> Path:
 
 def test_a_model_of_these_data_and_what_it_is_worth(thick, monkeypatch):
     # Fewer trees than by default: what is tested does not hang on them.
-    monkeypatch.setattr("dials_spread.correction.validation.CONTROL_TREES", 10)
+    monkeypatch.setattr("dials_spread.correction.validate.validation.CONTROL_TREES", 10)
     quick = partial(new_regressor, max_iter=25)
     for module in ("validation", "learning", "importance"):
         monkeypatch.setattr(

@@ -14,11 +14,11 @@ from dials.array_family import flex
 from dials.util import Sorry
 
 from dials_spread.command_line.ml_correct import run
-from dials_spread.correction.learning import new_regressor
-from dials_spread.ml.store import read_model
+from dials_spread.correction.model.model_file import read_model
+from dials_spread.correction.validate.learning import new_regressor
+from dials_spread.scattering.thickness_model import ThicknessModel
 from dials_spread.simulation.datasets import simulate_experiments
-from dials_spread.simulation.structure_files import read_structure
-from dials_spread.simulation.thickness_model import ThicknessModel
+from dials_spread.structures.structure_files import read_structure
 
 REPORTS = {f"dials.ml_correct.{ending}" for ending in ("log", "json", "html")}
 
@@ -35,7 +35,7 @@ def own_folder(tmp_path, monkeypatch):
 @pytest.fixture
 def few_trees(monkeypatch):
     """Fewer trees than by default: what is tested does not hang on them."""
-    monkeypatch.setattr("dials_spread.correction.validation.CONTROL_TREES", 5)
+    monkeypatch.setattr("dials_spread.correction.validate.validation.CONTROL_TREES", 5)
     quick = partial(new_regressor, max_iter=25)
     for module in ("validation", "learning", "importance"):
         monkeypatch.setattr(

@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dials_spread.correction.driver import get_subject
-from dials_spread.correction.learning import describe_compound, pool
+from dials_spread.correction.apply.correct import get_subject
+from dials_spread.correction.validate.learning import describe_compound, pool
+from dials_spread.scattering.structure_factors import structure_factors
 from dials_spread.simulation.datasets import simulate_experiments
 from dials_spread.simulation.noise import NoiseModel
-from dials_spread.simulation.structure_factors import structure_factors
 from dials_spread.simulation.structures import random_structure
 
 

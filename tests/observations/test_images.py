@@ -28,11 +28,7 @@ from dials_spread.observations.images import (
     frames_per_image,
     spread_entries,
 )
-from dials_spread.orientation import (
-    incident_beam,
-    reciprocal_basis,
-    setting_matrix,
-)
+from dials_spread.orientation import incident_beam, reciprocal_basis, setting_matrix
 
 AXES = np.array([[8.1, 0.3, -0.2], [0.4, 11.7, 1.0], [-0.5, 0.6, 14.9]])
 

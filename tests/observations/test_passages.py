@@ -10,7 +10,7 @@ from dxtbx.model.experiment_list import ExperimentListFactory
 
 from dials_spread.observations import build_observations
 from dials_spread.observations.passages import number_passages
-from dials_spread.report.sentences import describe_input
+from dials_spread.report.compare_images.sentences import describe_input
 
 
 def passages(first, hkl, crystal=None):

@@ -8,8 +8,8 @@ import pytest
 from cctbx import miller
 
 from dials_spread.rfactor import Merged
-from dials_spread.simulation.structure_factors import structure_factors
-from dials_spread.simulation.structure_files import read_structure
+from dials_spread.scattering.structure_factors import structure_factors
+from dials_spread.structures.structure_files import read_structure
 
 
 @pytest.fixture(scope="session")

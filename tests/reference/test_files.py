@@ -15,7 +15,7 @@ from iotbx.shelx import hklf
 
 from dials_spread.reference import read_reference, reference_amplitudes
 from dials_spread.reference.lists import hklf_code
-from dials_spread.simulation.structure_files import write_cif
+from dials_spread.structures.structure_files import write_cif
 
 INS = """TITL glycine
 CELL 0.0251 5.089 11.812 5.467 90 112.006 90

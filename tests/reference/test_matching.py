@@ -10,8 +10,8 @@ from cctbx.array_family import flex
 
 from dials_spread.reference import Reference, match_reference, read_reference
 from dials_spread.reindexing import reindexed, reindexing_choices
-from dials_spread.simulation.structure_factors import structure_factors
-from dials_spread.simulation.structure_files import read_structure
+from dials_spread.scattering.structure_factors import structure_factors
+from dials_spread.structures.structure_files import read_structure
 
 
 def indices(array) -> np.ndarray:
@@ -138,9 +138,9 @@ def test_measured_data_agree_as_found_before(
     read_measured, name, structure, lorentz, d_min, r1
 ):
     """R1 of the plain merge, with and without the Lorentz factor, by another program."""
-    from dials_spread.ml.measured import measure
-    from dials_spread.ml.scaling import fit_scales
     from dials_spread.observations import build_observations
+    from dials_spread.prepare.measured import measure
+    from dials_spread.prepare.scaling import fit_scales
     from dials_spread.rfactor import assess, merge
 
     experiments, tables = read_measured(name)

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from dials_spread.simulation.beams import BeamSelection
-from dials_spread.simulation.dynamical import (
+from dials_spread.scattering.beams import BeamSelection
+from dials_spread.scattering.dynamical import (
     ThicknessModel,
     crystal_intensities,
     potential_for,
 )
-from dials_spread.simulation.rocking import rocking_integrals
-from dials_spread.simulation.scans import RotationScan, angle_blocks
+from dials_spread.scattering.rocking import rocking_integrals
+from dials_spread.scattering.scans import RotationScan, angle_blocks
 from dials_spread.simulation.structures import random_structure
 
 K = 1 / 0.02508

@@ -21,7 +21,7 @@ from dials_spread.simulation.crystals import (
 )
 from dials_spread.simulation.driver import Resources, run_tasks
 from dials_spread.simulation.noise import NoiseModel
-from dials_spread.simulation.structure_files import read_structure
+from dials_spread.structures.structure_files import read_structure
 
 N = 24
 

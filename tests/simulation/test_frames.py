@@ -21,11 +21,7 @@ from dials_spread.simulation.frame_contents import (
     expected_frames,
     still_counts,
 )
-from dials_spread.simulation.frame_spots import (
-    add_spots,
-    spot_passages,
-    spot_sigma,
-)
+from dials_spread.simulation.frame_spots import add_spots, spot_passages, spot_sigma
 from dials_spread.simulation.frames import check_room, name_frames, write_frames
 from dials_spread.simulation.image_files import frame_geometry
 from dials_spread.simulation.noise import NoiseModel

@@ -9,11 +9,11 @@ from dials.array_family import flex
 from dxtbx.model.experiment_list import ExperimentList
 from iotbx import cif
 
-from dials_spread.simulation.bloch import excitation_errors
-from dials_spread.simulation.dynamical import rotation_scan_of
-from dials_spread.simulation.potential import indices_within, potential_table
-from dials_spread.simulation.rocking import BeamSelection, integrated_intensities
-from dials_spread.simulation.structure_factors import structure_factors
+from dials_spread.scattering.bloch import excitation_errors
+from dials_spread.scattering.dynamical import rotation_scan_of
+from dials_spread.scattering.potential import indices_within, potential_table
+from dials_spread.scattering.rocking import BeamSelection, integrated_intensities
+from dials_spread.scattering.structure_factors import structure_factors
 
 THICKNESS = 600.0  # R1 hardly changes between 500 and 900 Å
 

@@ -8,6 +8,7 @@ import pytest
 from cctbx import sgtbx
 from cctbx.eltbx import covalent_radii
 
+from dials_spread.scattering.structure_factors import structure_factors
 from dials_spread.simulation.random_compounds import (
     U_LIMITS,
     Wishes,
@@ -15,9 +16,8 @@ from dials_spread.simulation.random_compounds import (
     random_compound,
     settings,
 )
-from dials_spread.simulation.structure_checks import check_structure
-from dials_spread.simulation.structure_factors import structure_factors
-from dials_spread.simulation.structure_files import read_structure, write_cif
+from dials_spread.structures.structure_checks import check_structure
+from dials_spread.structures.structure_files import read_structure, write_cif
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 @pytest.fixture
 def directions_of():
     """Directions without symmetry, from the beam of each image."""
-    from dials_spread.spread.directions import Directions
+    from dials_spread.spread.variogram.directions import Directions
 
     def make(unique, beam):
         return Directions(

@@ -12,7 +12,7 @@ from dials.array_family import flex
 from dials_spread.observations import build_observations
 from dials_spread.pairs import crystal_scales
 from dials_spread.spread.analysis import SpreadChoices, analyse_spread
-from dials_spread.spread.error_model import (
+from dials_spread.spread.size.error_model import (
     counting_variance,
     relative_terms,
     scaling_limit,

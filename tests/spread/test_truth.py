@@ -10,14 +10,14 @@ import pytest
 from scipy import stats
 
 from dials_spread.simulation.tables import Table, Truth, directions_in_cap, make_table
-from dials_spread.spread.bootstrap import group_crystals, mean_levels
-from dials_spread.spread.components import variance_components, without_factors
-from dials_spread.spread.factors import crystal_moments, fit_factors
-from dials_spread.spread.pair_table import sum_pairs
-from dials_spread.spread.residuals import residuals_of_arrays
-from dials_spread.spread.size import deviations, likelihood_table, most_likely
-from dials_spread.spread.size_table import spread_interval
-from dials_spread.spread.variogram import build_variogram
+from dials_spread.spread.size.residuals import mean_levels, residuals_of_arrays
+from dials_spread.spread.size.size import deviations, likelihood_table, most_likely
+from dials_spread.spread.size.size_table import spread_interval
+from dials_spread.spread.sources.components import variance_components, without_factors
+from dials_spread.spread.sources.factors import crystal_moments, fit_factors
+from dials_spread.spread.variogram.pair_table import sum_pairs
+from dials_spread.spread.variogram.variogram import build_variogram
+from dials_spread.statistics.bootstrap import group_crystals
 
 N_DRAWS = 100
 

@@ -14,16 +14,16 @@ from dials.array_family import flex
 from dxtbx.model import Crystal
 from dxtbx.model.experiment_list import ExperimentListFactory
 
-from dials_spread.ml.measured import measure
 from dials_spread.observations import build_observations
+from dials_spread.prepare.measured import measure
 from dials_spread.rfactor import r_factor
-from dials_spread.simulation.beams import BeamSelection
-from dials_spread.simulation.datasets import simulate_experiments
-from dials_spread.simulation.dynamical import (
+from dials_spread.scattering.beams import BeamSelection
+from dials_spread.scattering.dynamical import (
     ThicknessModel,
     crystal_intensities,
     potential_for,
 )
+from dials_spread.simulation.datasets import simulate_experiments
 from dials_spread.simulation.noise import NoiseModel
 from dials_spread.simulation.structures import random_structure
 from dials_spread.thickness import ThicknessSearch, simulate_measured

@@ -1,0 +1,204 @@
+"""
+What a correction changed, and what the agreement of equivalents says of it.
+
+Functions:
+    describe_changes: by resolution, strength and crystal
+    describe_agreement: of observations, and of crystals with one another
+    fourth_moment_ratio: how much more unlike the amplitudes have become
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from dials_spread.prepare.prepared import Prepared
+from dials_spread.rfactor import amplitudes, merge
+from dials_spread.rfactor.merging import r_meas
+from dials_spread.rfactor.shells import resolution_shells
+
+STRENGTHS = (0.0, 0.4, 0.8, 1.2, 2.0, np.inf)
+"""Limits of the bins of normalised amplitudes."""
+
+N_SHELLS = 8
+
+
+@dataclass(frozen=True)
+class Change:
+    """
+    How much the amplitudes of a group of reflections were changed.
+
+    Attributes:
+        group: What the group is.
+        n: Number of reflections; of observations for a crystal.
+        ratio: Sum of amplitudes after over that before.
+        change: Sum of absolute changes over the sum of amplitudes before.
+        error: Sum of expected errors over the sum of amplitudes after; None where
+            nothing is expected.
+    """
+
+    group: str
+    n: int
+    ratio: float
+    change: float
+    error: float | None = None
+
+    def as_dict(self) -> dict:
+        """Give what goes into a JSON file."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """
+    How well equivalents agree, which is no proof that they are right.
+
+    Attributes:
+        r_meas: Of observations.
+        n_repeated: Reflections that it rests on.
+        cc_crystals: Median correlation of a crystal's merged intensities with those of
+            all others; nan for a single crystal.
+        n_crystals: Crystals that it rests on.
+        chi_square: Median squared deviation of an observation from its mean over its
+            variance, divided by that of normal noise: 1 where σ is right.
+    """
+
+    r_meas: float
+    n_repeated: int
+    cc_crystals: float
+    n_crystals: int
+    chi_square: float
+
+    def as_dict(self) -> dict:
+        """Give what goes into a JSON file."""
+        return asdict(self)
+
+
+def _change(
+    group: str, before: np.ndarray, after: np.ndarray, error: np.ndarray | None = None
+) -> Change:
+    total, left = before.sum(), after.sum()
+    if not (total > 0 and left > 0):
+        return Change(group, len(before), float("nan"), float("nan"))
+    return Change(
+        group,
+        len(before),
+        float(left / total),
+        float(np.abs(after - before).sum() / total),
+        None if error is None else float(error.sum() / left),
+    )
+
+
+def describe_changes(
+    prepared: Prepared,
+    F: np.ndarray,
+    after: np.ndarray,
+    error_F: np.ndarray | None = None,
+) -> dict[str, list[Change]]:
+    """
+    Say how much was changed, and where.
+
+    Args:
+        prepared: The compound.
+        F: Shape (u,), corrected amplitudes.
+        after: Shape (n,), corrected intensities.
+        error_F: Shape (u,), expected errors of F, where these are known.
+
+    Returns:
+        Changes under "all", "resolution", "strength" and "crystal".
+    """
+    measured, before = prepared.measured, amplitudes(prepared.merged)
+
+    def change(told: str, own) -> Change:
+        error = None if error_F is None else error_F[own]
+        return _change(told, before[own], F[own], error)
+
+    changes = {"all": [change("all", slice(None))], "resolution": [], "strength": []}
+    shells = resolution_shells(1 / np.sqrt(measured.d_star_sq), N_SHELLS)
+    for k in range(len(shells)):
+        own = shells.shell == k
+        told = f"{shells.d_max[k]:.2f} to {shells.d_min[k]:.2f} Å"
+        changes["resolution"].append(change(told, own))
+    for low, high in zip(STRENGTHS[:-1], STRENGTHS[1:]):
+        own = (prepared.E_k >= low) & (prepared.E_k < high)
+        told = f"{low:g} to {high:g}" if np.isfinite(high) else f"above {low:g}"
+        changes["strength"].append(change(told, own))
+    own_before = amplitudes(prepared.intensity)
+    own_after = amplitudes(after)
+    changes["crystal"] = [
+        _change(str(c), own_before[own], own_after[own])
+        for c in range(measured.n_crystals)
+        for own in [measured.crystal == c]
+    ]
+    return changes
+
+
+def describe_agreement(
+    prepared: Prepared, intensity: np.ndarray, sigma: np.ndarray
+) -> Agreement:
+    """
+    Say how well equivalents agree.
+
+    Args:
+        prepared: The compound.
+        intensity: Shape (n,), on one scale.
+        sigma: Shape (n,).
+    """
+    measured = prepared.measured
+    unique, n_unique = measured.unique, measured.n_unique
+    repeated, n_repeated = r_meas(intensity, unique, n_unique)
+    cc = _crystal_correlations(intensity, measured.crystal, unique, n_unique)
+    merged = merge(intensity, sigma**2, unique, n_unique)
+    n = prepared.n[unique]
+    kept = n > 1
+    z2 = ((intensity - merged.intensity[unique]) / sigma)[kept] ** 2
+    z2 = z2 * n[kept] / (n[kept] - 1)
+    return Agreement(
+        r_meas=repeated,
+        n_repeated=n_repeated,
+        cc_crystals=float(np.median(cc)) if len(cc) else float("nan"),
+        n_crystals=len(cc),
+        # The median of χ² with one degree of freedom is 0.455.
+        chi_square=float(np.median(z2) / 0.4549) if len(z2) else float("nan"),
+    )
+
+
+def _crystal_correlations(
+    intensity: np.ndarray, crystal: np.ndarray, unique: np.ndarray, n_unique: int
+) -> np.ndarray:
+    """Correlate each crystal's means with the means over all other crystals."""
+    key, number = np.unique(
+        crystal.astype(np.int64) * n_unique + unique, return_inverse=True
+    )
+    number = np.ravel(number)
+    own_n, own_sum = np.bincount(number), np.bincount(number, intensity)
+    of_crystal, of_unique = key // n_unique, key % n_unique
+    other_n = np.bincount(unique, minlength=n_unique)[of_unique] - own_n
+    other_sum = np.bincount(unique, intensity, n_unique)[of_unique] - own_sum
+    shared = other_n > 0
+    own = own_sum[shared] / own_n[shared]
+    others = other_sum[shared] / other_n[shared]
+    found = []
+    for c in np.unique(of_crystal[shared]):
+        x, y = own[of_crystal[shared] == c], others[of_crystal[shared] == c]
+        if len(x) > 10 and np.ptp(x) > 0 and np.ptp(y) > 0:
+            found.append(np.corrcoef(x, y)[0, 1])
+    return np.array(found)
+
+
+def fourth_moment_ratio(prepared: Prepared, F: np.ndarray) -> float:
+    """
+    Give ⟨E⁴⟩/⟨E²⟩² after over that before; nan where nothing is positive.
+
+    Args:
+        prepared: The compound.
+        F: Shape (u,), corrected amplitudes.
+    """
+
+    def moment(E: np.ndarray) -> float:
+        square = np.mean(E**2)
+        return float(np.mean(E**4) / square**2) if square > 0 else float("nan")
+
+    before = moment(prepared.E_k)
+    return moment(F / np.sqrt(prepared.N)) / before

@@ -1,0 +1,299 @@
+"""
+The door to the correction: experiments and reflections in, results out.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dials.array_family import flex
+from dxtbx.model import Experiment
+
+from dials_spread.correction.apply.against_reference import (
+    Amplitudes,
+    Integrated,
+    Truth,
+    compare_with_truth,
+    find_reference,
+    integrated_intensities,
+)
+from dials_spread.correction.apply.changes import (
+    Agreement,
+    Change,
+    describe_agreement,
+    describe_changes,
+    fourth_moment_ratio,
+)
+from dials_spread.correction.apply.estimates import Estimate, estimate
+from dials_spread.correction.apply.factors import Factors, observation_factors
+from dials_spread.correction.apply.suitability import check_suitable, check_tables
+from dials_spread.correction.model.model_file import Model
+from dials_spread.observations import Observations, build_observations
+from dials_spread.observations.crystals import check_crystals
+from dials_spread.prepare.measured import measure
+from dials_spread.prepare.prepared import Prepared, check_lorentz, prepare
+from dials_spread.reference import Reference
+from dials_spread.rfactor import amplitudes, merge
+
+logger = logging.getLogger("dials.spread.correction")
+
+LARGEST_FOURTH_MOMENT = 1.6
+"""⟨E⁴⟩ after over before; beyond, strong reflections run away."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """
+    Data that are to be corrected.
+
+    Attributes:
+        observations: Of all crystals.
+        prepared: The same, scaled and merged.
+        lorentz: Shape (n,), the Lorentz factor applied here, with median 1.
+        integrated: Before scaling; None where the tables have none.
+        lorentz_exponent: Power of it that equivalents would prefer more; 0 is good.
+        lorentz_r_meas: R_meas by that power.
+        warnings: Sentences for the user.
+    """
+
+    observations: Observations
+    prepared: Prepared
+    lorentz: np.ndarray
+    integrated: Integrated | None
+    lorentz_exponent: float
+    lorentz_r_meas: dict[float, float]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CorrectionResult:
+    """
+    A correction of many crystals of one compound.
+
+    Attributes:
+        subject: The data.
+        model: The model file; None where weights alone were used.
+        estimate: Corrected amplitudes at full strength.
+        strength: How much of the correction was applied: 0, nothing, to 1.
+        factors: Of intensities on one scale; scale and Lorentz factor are not in them.
+        column: Shape (n,), of the intensities in the tables: all of it.
+        offset: Shape (n,), what is added to their products, as Observations has them.
+        uncertainty: Shape (n,), standard deviation of it; None where not known.
+        F: Shape (u,), amplitudes when the corrected table is merged.
+        changes: What was changed, and where.
+        agreement: Of equivalents, before and after.
+        fourth_moment: ⟨E⁴⟩/⟨E²⟩² after over before.
+        truth: Against a reference; None without.
+        warnings: Sentences for the user.
+    """
+
+    subject: Subject
+    model: Model | None
+    estimate: Estimate
+    strength: float
+    factors: Factors
+    column: np.ndarray
+    offset: np.ndarray
+    uncertainty: np.ndarray | None
+    F: np.ndarray
+    changes: dict[str, list[Change]]
+    agreement: tuple[Agreement, Agreement]
+    fourth_moment: float
+    truth: Truth | None
+    warnings: tuple[str, ...]
+
+
+def get_subject(
+    experiments: Sequence[Experiment],
+    tables: Sequence[flex.reflection_table],
+    dataset: Sequence[int] | None = None,
+    *,
+    lorentz: str = "auto",
+    force: bool = False,
+    without_experiment: int = 0,
+    nproc: int | None = None,
+    **choices,
+) -> Subject:
+    """
+    Prepare data for a correction.
+
+    Args:
+        experiments: One a crystal, of one space group and similar cells.
+        tables: The reflections of each, in the same order; they are not changed.
+        dataset: The number of the input list of each experiment.
+        lorentz: Whether the Lorentz factor is in the intensities: "auto", "applied" or
+            "missing".
+        force: Correct even what should not be.
+        without_experiment: Reflections whose experiment was not given, to be counted.
+        nproc: Threads; all cores by default.
+        choices: About observations, see observations.Choices.
+
+    Raises:
+        ValueError: The crystals differ, or the data should not be corrected.
+    """
+    check_crystals(experiments)
+    check_tables(tables)
+    observations = build_observations(
+        experiments, tables, dataset, without_experiment, **choices
+    )
+    warnings = check_suitable(observations, force)
+    measured = measure(observations, experiments, tables, lorentz)
+    exponent, found = check_lorentz(measured)
+    if exponent:
+        warnings.append(
+            "Equivalent reflections agree better with the Lorentz factor to the power "
+            f"{exponent:+g} more (R_meas {found[exponent]:.3f} instead of "
+            f"{found[0.0]:.3f}): is it in these intensities? See lorentz=."
+        )
+    ratio = measured.sigma / observations.sigma
+    ratio = ratio / np.median(ratio)
+    return Subject(
+        observations=observations,
+        prepared=prepare(measured, nproc),
+        lorentz=ratio,
+        integrated=integrated_intensities(observations, tables, ratio),
+        lorentz_exponent=exponent,
+        lorentz_r_meas=found,
+        warnings=tuple(warnings),
+    )
+
+
+def correct_intensities(
+    subject: Subject,
+    model: Model | None = None,
+    strength: float = 1.0,
+    reference: str | Reference | None = None,
+    column: str | None = None,
+    seed: int = 0,
+    nproc: int | None = None,
+    ready: Estimate | None = None,
+) -> CorrectionResult:
+    """
+    Correct intensities for multiple scattering.
+
+    Args:
+        subject: The data, from get_subject.
+        model: From choose_model; None for weights alone.
+        strength: Power to which factors are raised, 0 for none of the correction.
+        reference: Taken for the truth, to compare with, or the name of its file.
+        column: Label of the column of a reference.
+        seed: For the control of the reference.
+        nproc: Threads; all cores by default.
+        ready: Amplitudes that were estimated elsewhere.
+
+    Raises:
+        ValueError: The model or the reference cannot be used.
+    """
+    prepared = subject.prepared
+    found = ready or estimate(prepared, model, nproc)
+    scaled = (prepared.intensity, prepared.sigma)
+    factors = observation_factors(
+        *scaled, prepared.measured.unique, found.F, found.relative
+    ).weakened(strength)
+    after = factors.apply(*scaled)
+    merged = _merge_weighted(prepared, *after)
+    F = np.where(np.isfinite(merged), amplitudes(merged), 0.0)
+    moment = fourth_moment_ratio(prepared, F)
+    whole_factor = _whole_factor(subject, factors.factor, strength)
+    error_F = found.error_F
+    result = CorrectionResult(
+        subject=subject,
+        model=model,
+        estimate=found,
+        strength=strength,
+        factors=factors,
+        column=whole_factor,
+        offset=_whole_offset(subject, factors, whole_factor),
+        uncertainty=None,
+        F=F,
+        changes=describe_changes(prepared, F, after[0], error_F),
+        agreement=(
+            describe_agreement(prepared, prepared.intensity, prepared.sigma),
+            describe_agreement(prepared, *after),
+        ),
+        fourth_moment=moment,
+        truth=_compare(subject, factors, found, reference, column, seed),
+        warnings=(*subject.warnings, *_warnings(moment)),
+    )
+    return replace(result, uncertainty=_uncertainty(result))
+
+
+def _merge_weighted(
+    prepared: Prepared, intensity: np.ndarray, sigma: np.ndarray
+) -> np.ndarray:
+    measured = prepared.measured
+    return merge(
+        intensity, sigma**2, measured.unique, measured.n_unique, 1 / sigma**2
+    ).intensity
+
+
+def _whole_factor(subject: Subject, factor: np.ndarray, strength: float) -> np.ndarray:
+    """
+    Add what the intensities of the tables lack to be on the scale of the factors.
+
+    The Lorentz factor where it was missing. And the scale: factors lead to F² where
+    intensities were divided by it. Of unscaled crystals only how it varies within each,
+    which dials.scale with few parameters cannot follow; it finds the rest. At strength
+    0 nothing but the Lorentz factor is left.
+    """
+    prepared = subject.prepared
+    crystal, scale = prepared.measured.crystal, np.log(prepared.scales.scale)
+    if not subject.observations.scaled:
+        n = np.bincount(crystal)
+        scale -= (np.bincount(crystal, scale) / np.maximum(n, 1))[crystal]
+    return factor * subject.lorentz * np.exp(-strength * scale)
+
+
+def _whole_offset(
+    subject: Subject, factors: Factors, whole_factor: np.ndarray
+) -> np.ndarray:
+    """Bring offsets to where the whole factor brings the products: see _whole_factor."""
+    to_observations = subject.observations.sigma / subject.prepared.sigma
+    return factors.offset * to_observations * whole_factor / factors.factor
+
+
+def _uncertainty(result: CorrectionResult) -> np.ndarray | None:
+    """Give σ of the factors, from dc/c = 2 dF/F, bounded by 100 %."""
+    sigma_F = result.estimate.sigma_F
+    if sigma_F is None:
+        return None
+    relative = np.minimum(2 * sigma_F / np.maximum(result.estimate.F, 1e-30), 1.0)
+    unique = result.subject.prepared.measured.unique
+    return result.column * result.strength * relative[unique]
+
+
+def _compare(
+    subject: Subject,
+    factors: Factors,
+    found: Estimate,
+    reference: str | Reference | None,
+    column: str | None,
+    seed: int,
+) -> Truth | None:
+    if reference is None:
+        return None
+    if isinstance(reference, str):
+        reference = find_reference(subject.observations, reference, column)
+    return compare_with_truth(
+        subject.observations,
+        subject.prepared,
+        Amplitudes(factors, subject.integrated, found.F, found.sigma_F),
+        reference,
+        np.random.default_rng(seed),
+    )
+
+
+def _warnings(moment: float) -> list[str]:
+    if not moment > LARGEST_FOURTH_MOMENT:
+        return []
+    told = (
+        f"⟨E⁴⟩ is {moment:.2f} times what it was; beyond {LARGEST_FOURTH_MOMENT:g} a "
+        "correction has gone wrong more often than not. Compare with strength=0.5 or "
+        "method=weights."
+    )
+    logger.warning(told)
+    return [told]

@@ -1,0 +1,116 @@
+"""
+Features of a crystal and of a compound.
+
+A thick crystal shows in its intensities: strong reflections lose, weak ones gain, and
+the distribution of amplitudes narrows. How far it has gone is the same for all
+reflections of the crystal and tells the models how much to correct.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dials_spread.prepare.prepared import Prepared
+from dials_spread.statistics.groups import group_means, group_quantiles, group_sums
+
+CRYSTAL_COLUMNS = (
+    "strong_over_middle",
+    "crystal_residual",
+    "weakest_mean",
+    "second_moment",
+    "fourth_moment",
+    "crystal_noise",
+)
+
+COMPOUND_COLUMNS = (
+    "E4",
+    "mean_E",
+    "weak_fraction",
+    "compound_U_rms",
+    "total_U",
+    "ln_volume",
+    "r_meas",
+    "B",
+    "wilson_misfit",
+    "ln_crystals",
+    "ln_multiplicity",
+    "compound_noise",
+)
+
+WEAK = 0.4
+"""Amplitudes below it are weak."""
+
+LN_VOLUME_STEP = 0.5
+"""Volumes are told to a factor of 1.6, so that they do not name the compound."""
+
+
+def crystal_features(prepared: Prepared) -> np.ndarray:
+    """
+    Describe each crystal.
+
+    Strong, middle and weakest reflections are those with a merged E above its 90 %
+    quantile, between 40 and 70 %, and below 30 %.
+
+    Args:
+        prepared: A compound.
+
+    Returns:
+        Shape (crystals, 6), in the order of CRYSTAL_COLUMNS; nan where a crystal has
+        no such reflection.
+    """
+    measured, a = prepared.measured, prepared.E_i
+    crystal, n = measured.crystal, measured.n_crystals
+    E = prepared.E_k[measured.unique]
+    q30, q40, q70, q90 = np.quantile(prepared.E_k, [0.3, 0.4, 0.7, 0.9])
+    strong, middle, weakest = E >= q90, (E >= q40) & (E <= q70), E <= q30
+    strong_mean, middle_mean, weakest_mean = (
+        group_means(a[s], crystal[s], n) for s in (strong, middle, weakest)
+    )
+    mean = group_means(a, crystal, n)
+    square = group_means(a**2, crystal, n)
+    fourth = group_means(a**4, crystal, n)
+    noise = prepared.sigma / np.maximum(np.abs(prepared.intensity), 1e-300)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        columns = [
+            strong_mean / middle_mean,
+            group_sums(np.abs(a - E), crystal, n) / group_sums(E, crystal, n),
+            weakest_mean,
+            square / mean**2,
+            fourth / square**2,
+            group_quantiles(noise, crystal, n, [0.5])[0],
+        ]
+    result = np.stack(columns, axis=1)
+    return np.where(np.isfinite(result), result, np.nan)
+
+
+def compound_features(prepared: Prepared) -> np.ndarray:
+    """
+    Describe the compound and its data as a whole.
+
+    Args:
+        prepared: A compound.
+
+    Returns:
+        Shape (12,), in the order of COMPOUND_COLUMNS.
+    """
+    measured, E = prepared.measured, prepared.E_k
+    volume = measured.unit_cell.volume()
+    U_rms = prepared.interaction.U_rms(measured.d_star_sq)
+    noise = prepared.sigma / np.maximum(np.abs(prepared.intensity), 1e-300)
+    step = LN_VOLUME_STEP
+    return np.array(
+        [
+            np.mean(E**4) / np.mean(E**2) ** 2,
+            np.mean(E) / np.sqrt(np.mean(E**2)),
+            np.mean(E < WEAK),
+            np.sqrt(np.mean(U_rms**2)),
+            np.sqrt(np.sum(prepared.lattice.U**2) / volume),
+            step * np.round(np.log(volume) / step),
+            prepared.r_meas,
+            prepared.interaction.B,
+            prepared.interaction.misfit,
+            np.log(len(np.unique(measured.crystal))),
+            np.log(len(measured) / measured.n_unique),
+            np.median(noise),
+        ]
+    )

@@ -1,0 +1,244 @@
+"""
+The general model, for compounds that were never seen, in one model file.
+
+Two engines: the network over the set of observations (network), with a forest that says
+by how much an observation is off; and the two models of boosted trees (two_models), with
+one of the error. Both correct features into amplitudes with error bars.
+
+Functions:
+    correct_prepared: data, each passage through the Ewald sphere counted once
+    pack, unpack: to and from what a model file holds
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Union
+
+import numpy as np
+
+from dials_spread.correction.features.all_features import FeatureSet, features_of
+from dials_spread.correction.features.registry import MODEL_1, REFLECTION_ALL, names
+from dials_spread.correction.model.card import Card
+from dials_spread.correction.model.forest import Forest, forest_of
+from dials_spread.correction.model.model_file import (
+    Model,
+    check_features,
+    compare_features,
+)
+from dials_spread.correction.model.network.inputs import (
+    OBSERVATION_INPUTS,
+    REFLECTION_INPUTS,
+)
+from dials_spread.correction.model.network.predict import predict_mean
+from dials_spread.correction.model.network.shapes import Network
+from dials_spread.correction.model.tree_model import (
+    AVERAGE_COLUMNS,
+    TwoModels,
+    average,
+    reflection_rows,
+)
+from dials_spread.prepare.prepared import Prepared, prepare
+from dials_spread.prepare.repeats import join_repeats
+from dials_spread.rfactor import amplitudes
+
+OBSERVATION_PARTS = ("bias", "scatter")
+REFLECTION_PARTS = ("correction", "error")
+
+REFLECTION_COLUMNS = (*names(REFLECTION_ALL), *AVERAGE_COLUMNS)
+"""Columns that model 2 sees."""
+
+SMALLEST_ERROR = 0.01
+"""Of a normalised amplitude: nothing is known better."""
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """
+    A corrected compound.
+
+    Attributes:
+        E: Shape (u,), normalised amplitudes, not negative.
+        error: Shape (u,), expected absolute error of E; nan where nothing says it.
+        F: Shape (u,), E √N, on the scale of the merged intensities.
+        error_F: Shape (u,).
+        bias: Shape (n,), by how much the amplitude of an observation is off, as far as
+            all but its own intensity tells.
+        predicted_r1: R1 to be expected, Σ error_F / Σ F.
+        rows: Shape (u, columns), what the model of the error sees; None for networks.
+    """
+
+    E: np.ndarray
+    error: np.ndarray
+    F: np.ndarray
+    error_F: np.ndarray
+    bias: np.ndarray
+    predicted_r1: float
+    rows: np.ndarray | None = None
+
+
+def _corrected(
+    features: FeatureSet,
+    E: np.ndarray,
+    error: np.ndarray,
+    bias: np.ndarray,
+    rows: np.ndarray | None = None,
+) -> Corrected:
+    root_N = np.sqrt(features.N)
+    error = np.maximum(error, SMALLEST_ERROR)
+    total = np.sum(E * root_N)
+    return Corrected(
+        E=E,
+        error=error,
+        F=E * root_N,
+        error_F=error * root_N,
+        bias=bias,
+        predicted_r1=float(np.sum(error * root_N) / total) if total > 0 else np.nan,
+        rows=rows,
+    )
+
+
+@dataclass(frozen=True)
+class TreeModel:
+    """
+    Two models of boosted trees.
+
+    Attributes:
+        models: Of observations and of reflections.
+        error: Regressor of the absolute error of corrected normalised amplitudes; None
+            where there is none yet.
+    """
+
+    models: TwoModels
+    error: Any = None
+
+    def correct(self, features: FeatureSet) -> Corrected:
+        """
+        Correct a compound.
+
+        Args:
+            features: Of the compound.
+        """
+        models = self.models
+        averages = average(features, models.bias, models.scatter)
+        rows = reflection_rows(features, averages)
+        E = np.maximum(averages.L_mb + models.correction.predict(rows), 0)
+        error = np.full(len(E), np.nan)
+        if self.error is not None:
+            error = self.error.predict(rows)
+        return _corrected(features, E, error, averages.bias, rows)
+
+
+@dataclass(frozen=True)
+class SetModel:
+    """
+    The mean of some networks.
+
+    Attributes:
+        networks: Trained on the same compounds from different seeds.
+        bias: Regressor of how much an observation is off; it does not see the
+            observation's own intensity. None where it is not needed.
+        error_scale: Factor of the networks' expected errors, found out of fold.
+    """
+
+    networks: tuple[Network, ...]
+    bias: Any = None
+    error_scale: float = 1.0
+
+    def correct(self, features: FeatureSet) -> Corrected:
+        """
+        Correct a compound.
+
+        Args:
+            features: Of the compound.
+        """
+        found = predict_mean(self.networks, features)
+        bias = np.zeros(len(features.unique))
+        if self.bias is not None:
+            bias = np.asarray(self.bias.predict(features.observation), dtype=float)
+        return _corrected(features, found.E, self.error_scale * found.error, bias)
+
+
+GeneralModel = Union[TreeModel, SetModel]
+
+
+def correct_prepared(
+    general: GeneralModel, prepared: Prepared, nproc: int | None = None
+) -> tuple[Corrected, int]:
+    """
+    Correct data of which a passage may be listed several times.
+
+    Args:
+        general: The model.
+        prepared: n observations of u unique reflections.
+        nproc: Threads for features; all cores by default.
+
+    Returns:
+        Amplitudes on the scale of `prepared`, the bias of each of its n observations;
+        and the number of passages.
+    """
+    joined, passage = join_repeats(prepared.measured)
+    own = prepared if joined is prepared.measured else prepare(joined, nproc)
+    found = general.correct(features_of(own, nproc))
+    scale = amplitudes(prepared.merged).sum() / amplitudes(own.merged).sum()
+    on_scale = replace(
+        found,
+        F=scale * found.F,
+        error_F=scale * found.error_F,
+        bias=found.bias[passage],
+    )
+    return on_scale, len(joined)
+
+
+def pack(general: GeneralModel, card: Card) -> Model:
+    """
+    Turn a fitted model into what a model file holds.
+
+    Args:
+        general: Its regressors are scikit-learn's HistGradientBoostingRegressors.
+        card: What the file says of itself.
+    """
+    if isinstance(general, SetModel):
+        forests = {"bias": forest_of(general.bias, names(MODEL_1))}
+        settings = {"error_scale": float(general.error_scale)}
+        return Model(card, forests, settings, networks=general.networks)
+    models = general.models
+    forests = {
+        "bias": forest_of(models.bias, names(MODEL_1)),
+        "scatter": forest_of(models.scatter, names(MODEL_1)),
+        "correction": forest_of(models.correction, REFLECTION_COLUMNS),
+        "error": forest_of(general.error, REFLECTION_COLUMNS),
+    }
+    return Model(card, forests)
+
+
+def is_general(model: Model) -> bool:
+    """Whether a model file holds a general model, rather than one of a user's data."""
+    return bool(model.networks) or "scatter" in model.forests
+
+
+def unpack(model: Model) -> GeneralModel:
+    """
+    Take the regressors out of a model file.
+
+    Args:
+        model: As `read_model` gives it.
+
+    Raises:
+        ValueError: A part is missing, or was made for other features; they are named.
+    """
+    forests: Mapping[str, Forest] = model.forests
+    if model.networks:
+        check_features(model, "bias", names(MODEL_1))
+        for network in model.networks:
+            compare_features(network.observation_names, OBSERVATION_INPUTS)
+            compare_features(network.reflection_names, REFLECTION_INPUTS)
+        scale = min(max(float(model.settings.get("error_scale", 1.0)), 0.01), 100.0)
+        return SetModel(model.networks, forests["bias"], scale)
+    for part in OBSERVATION_PARTS:
+        check_features(model, part, names(MODEL_1))
+    for part in REFLECTION_PARTS:
+        check_features(model, part, REFLECTION_COLUMNS)
+    two = TwoModels(forests["bias"], forests["scatter"], forests["correction"])
+    return TreeModel(two, forests["error"])

@@ -1,0 +1,27 @@
+"""
+What dials.compare_images writes.
+
+Packages:
+    origins: where the spread comes from besides the orientation: beam, zone axes, noisy
+        spots
+    spread: how large the spread is: its tables, plots and part of the document
+
+Modules:
+    document: the JSON document of dials.compare_images
+    figures: all plots of a comparison by name, and as files
+    findings: what was found, in plain words, for a person who reads nothing else
+    frames: raw frames of an experiment, and where their pixels lie in reciprocal space
+    log_tables: the tables of the log
+    outputs: from the results of dials.compare_images to files
+    page: the report of dials.compare_images
+    pictures: two raw images in a common orientation, on one grid across the beam
+    plots_maps: which images are matched with which, and where their beams run in the
+        crystal
+    plots_overview: all pairs at a glance
+    plots_pairs: the plots of one pair of images
+    plots_picture: the picture of two images in a common orientation
+    sentences: the results in plain words
+    sphere: one region of the sphere that stands for all, and its map
+"""
+
+from __future__ import annotations

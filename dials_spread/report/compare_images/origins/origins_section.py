@@ -1,0 +1,233 @@
+"""
+Beam, special orientations and noisy spots on the page and in the log.
+
+Functions:
+    origin_sections: of the page
+    origin_tables: of the log
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from tabulate import tabulate
+
+from dials_spread.observations import Observations
+from dials_spread.report.compare_images.origins.plots_beam import LABELS, beam_plots
+from dials_spread.report.compare_images.origins.plots_noisy import noisy_plots
+from dials_spread.report.compare_images.origins.plots_special import (
+    special_plots,
+    zone_label,
+)
+from dials_spread.report.page.labels import digits, hkl_label
+from dials_spread.report.page.sections import Section
+from dials_spread.spread.beam.beam_sources import BeamSources
+from dials_spread.spread.noisy_spots.noisy import NoisySpots
+from dials_spread.spread.noisy_spots.removal import STATISTICS
+from dials_spread.spread.orientations.special import Orientations
+from dials_spread.spread.origins import SWITCHED_OFF, OriginAnalysis
+
+TITLES = {
+    "beam": ("Does the beam explain the differences between images?", "Beam"),
+    "orientations": ("Do the extremes come from special orientations?", "Zone axes"),
+    "noisy_spots": ("Are some spots noisier than others?", "Noisy spots"),
+}
+
+MOST_EXTREMES = 20
+"""Rows of the table in the log; the JSON file has more."""
+
+
+def origin_sections(
+    observations: Observations, origins: OriginAnalysis
+) -> list[Section]:
+    """
+    Lay out beam, special orientations and noisy spots.
+
+    Args:
+        observations: With the images.
+        origins: The results.
+
+    Returns:
+        One section for each part that was asked for; empty ones say why.
+    """
+    parts = {
+        "beam": (_beam_notes, lambda found: beam_plots(observations, found)),
+        "orientations": (
+            _orientation_notes,
+            lambda found: special_plots(observations, found),
+        ),
+        "noisy_spots": (_noisy_notes, noisy_plots),
+    }
+    sections = []
+    for name, (notes, plots) in parts.items():
+        title, short = TITLES[name]
+        found, reason = getattr(origins, name), origins.reasons.get(name, "")
+        if found is not None:
+            sections.append(Section(name, title, short, notes(found), plots(found)))
+        elif reason and reason != SWITCHED_OFF:
+            note = f"Not computed: {reason}"
+            sections.append(Section(name, title, short, [note], {}))
+    return sections
+
+
+def _beam_notes(found: BeamSources) -> list[str]:
+    notes = []
+    if found.beam is not None and found.beam.frames_read:
+        region = found.beam.region
+        unit = "pixels" if region.unit == "pixels" else "Å⁻¹"
+        notes.append(
+            f"{found.beam.frames_read:,} raw images were read, each once; the annulus "
+            f"goes from {region.annulus[0]:g} to {region.annulus[1]:g} {unit} about the "
+            "beam."
+        )
+        missing = sum(found.beam.frames_missing.values())
+        if missing:
+            notes.append(f"{missing:,} raw images could not be read.")
+    reasons = dict(found.reasons)
+    if reasons.get("annulus") and reasons.get("annulus") == reasons.get("disc"):
+        notes.append(reasons.pop("annulus"))
+        del reasons["disc"]
+    notes += [f"{LABELS.get(n, n).capitalize()}: {why}" for n, why in reasons.items()]
+    for name, share in found.explained.items():
+        if share.reason:
+            notes.append(f"{LABELS[name].capitalize()}: {share.reason}")
+    return notes
+
+
+def _orientation_notes(found: Orientations) -> list[str]:
+    n, expected = found.n_beyond
+    notes = [
+        f"{n:,} observations are farther than three standard deviations from the mean "
+        f"of the others; normal residuals would have {expected:,.0f}."
+    ]
+    return [*notes, found.reason] if found.reason else notes
+
+
+def _noisy_notes(found: NoisySpots) -> list[str]:
+    notes = [found.reason] if found.reason else []
+    for name, removal in (
+        ("Noisiest cluster", found.remove_cluster),
+        (f"Beyond {found.cut:g} standard deviations", found.remove_cut),
+    ):
+        if removal.reason and removal.reason != found.reason:
+            notes.append(f"{name}: {removal.reason}")
+    used = max(found.remove_cluster.n_used, found.remove_cut.n_used)
+    if 0 < used < len(found.noisy_observations):
+        notes.append(
+            "The effect of leaving spots out was computed on a random choice of "
+            f"reflections with {used:,} of {len(found.noisy_observations):,} observations."
+        )
+    return notes
+
+
+def origin_tables(origins: OriginAnalysis) -> list[str]:
+    """
+    Give the results as tables for the log.
+
+    Args:
+        origins: The results.
+
+    Returns:
+        Tables, each with a line above it.
+    """
+    tables = []
+    if origins.beam is not None and origins.beam.explained:
+        tables.append(_explained_table(origins.beam))
+    if origins.orientations is not None and origins.orientations.extremes:
+        tables.append(_association_table(origins.orientations))
+        tables.append(_extremes_table(origins.orientations))
+    if origins.noisy_spots is not None:
+        tables += _removal_table(origins.noisy_spots)
+    return tables
+
+
+def _rst(rows: list, header: list[str]) -> str:
+    return tabulate(rows, header, tablefmt="rst", disable_numparse=True)
+
+
+def _explained_table(found: BeamSources) -> str:
+    rows = [
+        [
+            LABELS[name],
+            digits(e.r_squared, 2),
+            f"{digits(e.low, 2)} – {digits(e.high, 2)}",
+            digits(e.slope, 2),
+            digits(e.with_dials_scale, 2),
+            f"{e.n_images:,}",
+            e.n_crystals,
+        ]
+        for name, e in found.explained.items()
+    ]
+    header = ["measure", "R²", "95 %", "slope", "CC with dials.scale", "images"]
+    return (
+        "What explains the factors of images before scaling (their standard deviation "
+        f"within crystals is {digits(found.spread_of_k, 2)}; a perfect measure would "
+        f"reach R² = {digits(found.ceiling, 2)}):\n\n"
+        + _rst(rows, [*header, "crystals"])
+    )
+
+
+def _association_table(found: Orientations) -> str:
+    rows = [
+        [
+            a.angle.replace("_", " "),
+            digits(a.correlation, 2),
+            digits(a.p_value, 2),
+            digits(a.q_value, 2),
+        ]
+        for a in found.associations
+    ]
+    n = found.associations[0].n_crystals if found.associations else 0
+    return (
+        "Rank correlation of the size of residuals on an image with its angle to a "
+        f"direction; p by permuting {n} crystals:\n\n"
+        + _rst(rows, ["angle to", "correlation", "p", "q"])
+    )
+
+
+def _extremes_table(found: Orientations) -> str:
+    rows = [
+        [
+            hkl_label(np.asarray(e["miller_index"])),
+            f"{e['crystal']} / {e['image']}",
+            digits(e["intensity"]),
+            digits(e["sigma"]),
+            digits(e["mean_of_others"]),
+            digits(e["z"]),
+            f"{zone_label(e['zone'])} {digits(e['zone_angle'], 2)}°",
+        ]
+        for e in found.extremes[:MOST_EXTREMES]
+    ]
+    header = ["index", "crystal / image", "I", "σ", "mean of others", "z", "zone axis"]
+    return "The most extreme observations:\n\n" + _rst(rows, header)
+
+
+def _removal_table(found: NoisySpots) -> list[str]:
+    names = {"s": "s", "r_meas": "R_meas", "cc_half": "CC½"}
+    rows = []
+    for label, removal in (
+        ("noisiest cluster", found.remove_cluster),
+        (f"beyond {found.cut:g} σ", found.remove_cut),
+    ):
+        for name in STATISTICS if not removal.reason else ():
+            mean, low, high = removal.control[name]
+            rows.append(
+                [
+                    f"{label} ({removal.n_removed:,})",
+                    names[name],
+                    digits(removal.before[name], 4),
+                    digits(removal.after[name], 4),
+                    f"{digits(mean, 4)} ({digits(low, 4)} – {digits(high, 4)})",
+                    digits(removal.p_value[name], 2),
+                ]
+            )
+    if not rows:
+        return []
+    header = [
+        "left out (observations)",
+        "",
+        "before",
+        "after",
+        "as many at random",
+        "p",
+    ]
+    return ["Leaving out noisy spots:\n\n" + _rst(rows, header)]

@@ -1,0 +1,288 @@
+"""
+Which images are matched with which, and where their beams run in the crystal.
+
+Functions:
+    orientation_map: the beam directions of all images, matched ones joined
+    image_map: images against images
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dials_spread.observations import Observations
+from dials_spread.orientation import reciprocal_basis
+from dials_spread.pairs import Agreement, Matches
+from dials_spread.report.compare_images.plots_overview import pair_texts
+from dials_spread.report.compare_images.sphere import Region, choose_region
+from dials_spread.report.page.labels import image_label
+from dials_spread.report.page.plot_style import (
+    INK,
+    MOST_POINTS,
+    SEQUENTIAL,
+    WARM,
+    axis,
+    crystal_colours,
+    new_plot,
+    sample,
+    sample_note,
+)
+from dials_spread.symmetry import LaueOperators
+
+MOST_CRYSTALS = 10
+"""Crystals up to which each has a colour of its own and a place in the legend."""
+
+ORIENTATION_HELP = """
+Every dot is an image: the direction of its beam in the crystal, brought into one region
+of the sphere by the symmetry of the crystal, in equal-area projection. Colours are
+crystals; the dots of a rotation scan follow one another along an arc, folded at the
+region's edge. Grey lines join images that are matched. Crosses are zone axes. Many
+crystals crossing each other: many comparisons at equal orientation. Crystals that lie
+far from one another share no orientation, and pairs between them say nothing.
+"""
+
+MAP_HELP = """
+Both axes list the images in order of crystal; thin lines are the crystals' boundaries.
+Every matched pair is drawn twice: above the diagonal coloured by the number of common
+reflections, below by R. Streaks along a diagonal are crystals that turned through the
+same orientations together; a column without marks is an image that nothing matches. A
+crystal whose marks below are brown throughout disagrees with all others: look at its
+scale, indexing and damage.
+"""
+
+FARTHEST = 10
+"""Angle [°] up to which matched images are joined; beyond, lines only confuse."""
+
+ZONES = ((1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0), (1, 0, 1), (0, 1, 1), (1, 1, 1))
+
+
+def _image_traces(observations: Observations, place: np.ndarray) -> list[dict]:
+    """The images as dots, a trace a crystal or all in one."""
+    drawn = sample(len(place))
+    crystal = observations.images.crystal[drawn]
+    texts = np.array([image_label(observations, i) for i in drawn])
+    trace = {
+        "type": "scatter",
+        "mode": "markers",
+        "hovertemplate": "%{text}<extra></extra>",
+    }
+    numbers = np.unique(observations.images.crystal)
+    if len(numbers) > MOST_CRYSTALS:
+        marker = {"color": crystal, "colorscale": "Viridis", "size": 5}
+        marker["colorbar"] = {"title": {"text": "crystal"}, "thickness": 14}
+        x, y = place[drawn].T
+        trace.update({"name": "images", "x": x, "y": y, "text": texts})
+        return [{**trace, "marker": marker, "showlegend": False}]
+    colours = crystal_colours(numbers)
+    traces = []
+    for number in numbers:
+        own = crystal == number
+        x, y = place[drawn[own]].T
+        marker = {"color": colours[int(number)], "size": 6, "opacity": 0.85}
+        named = {"name": f"crystal {number}", "marker": marker, "text": texts[own]}
+        traces.append({**trace, **named, "x": x, "y": y})
+    return traces
+
+
+def _folded(angle: np.ndarray) -> np.ndarray:
+    """The angle between two lines rather than two directions [°]."""
+    return np.minimum(angle, 180 - angle)
+
+
+def _match_trace(
+    observations: Observations,
+    operators: LaueOperators,
+    matches: Matches,
+    region: Region,
+) -> dict:
+    """Lines from image to image, each beside its image a and not across the region."""
+    near = np.flatnonzero(_folded(matches.beam_angle) <= FARTHEST)
+    drawn = near[sample(len(near))]
+    a, b = matches.image_a[drawn], matches.image_b[drawn]
+    beam = observations.images.beam
+    mapped = operators.on_directions[matches.operator[drawn]] @ beam[b][..., None]
+    mapped = mapped[..., 0]
+    # Flat zones look alike from both sides: draw the shorter way.
+    mapped *= np.sign(np.sum(mapped * beam[a], axis=1, keepdims=True) + 1e-12)
+    start, number = region.reduce(beam[a])
+    end = np.einsum("nij,nj->ni", region.directions[number], mapped)
+    x, y = np.full((2, len(drawn), 3), np.nan)
+    x[:, 0], y[:, 0] = region.project(start).T
+    x[:, 1], y[:, 1] = region.project(end).T
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": f"matched, up to {FARTHEST}° apart",
+        "x": x.ravel(),
+        "y": y.ravel(),
+        "line": {"color": "rgba(110,110,110,0.55)", "width": 1},
+        "hoverinfo": "skip",
+    }
+
+
+def _zone_trace(observations: Observations, region: Region) -> dict:
+    """Low-index zone axes as crosses."""
+    axes = np.linalg.inv(reciprocal_basis(observations.unit_cell)).T
+    direct = np.array(ZONES) @ axes.T
+    direct /= np.linalg.norm(direct, axis=1, keepdims=True)
+    x, y = region.project(region.reduce(direct)[0]).T
+    return {
+        "type": "scatter",
+        "mode": "markers+text",
+        "name": "zone axes",
+        "x": x,
+        "y": y,
+        "marker": {"symbol": "cross-thin-open", "size": 10, "color": INK},
+        "text": [f"[{u}{v}{w}]" for u, v, w in ZONES],
+        "textposition": "top right",
+        "textfont": {"size": 11, "color": INK},
+        "cliponaxis": False,
+        "hoverinfo": "text",
+    }
+
+
+def _outline_trace(region: Region) -> dict:
+    x, y = region.project(region.outline()).T
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": "region",
+        "x": x,
+        "y": y,
+        "line": {"color": "#555555", "width": 1.2},
+        "showlegend": False,
+        "hoverinfo": "skip",
+    }
+
+
+def orientation_map(
+    observations: Observations, operators: LaueOperators, matches: Matches
+) -> dict:
+    """
+    Draw the beam directions of all images in the crystal, matched ones joined.
+
+    Args:
+        observations: With the images.
+        operators: Of the Laue group.
+        matches: The pairs.
+
+    Returns:
+        A plot.
+    """
+    region = choose_region(operators)
+    n = len(observations.images)
+    place = region.project(region.reduce(observations.images.beam)[0])
+    notes = (
+        sample_note(n, min(n, MOST_POINTS), "images"),
+        sample_note(len(matches), min(len(matches), MOST_POINTS), "pairs"),
+    )
+    note = "; ".join(filter(None, notes))
+    blank = {"visible": False, "constrain": "domain"}
+    return new_plot(
+        [
+            _outline_trace(region),
+            _match_trace(observations, operators, matches, region),
+            *_image_traces(observations, place),
+            _zone_trace(observations, region),
+        ],
+        ORIENTATION_HELP,
+        "Beam directions in the crystal" + (f"<br><sub>{note}</sub>" if note else ""),
+        xaxis=axis("", **blank),
+        yaxis=axis("", scaleanchor="x", **blank),
+        legend={"itemsizing": "constant"},
+        margin={"l": 20, "r": 20, "t": 60, "b": 20},
+        height=560,
+    )
+
+
+def _boundaries(crystal: np.ndarray) -> list[dict]:
+    """Thin lines between the images of different crystals, where not too many."""
+    edges = np.flatnonzero(np.diff(crystal)) + 0.5
+    if len(edges) > 60:
+        return []
+    shapes = []
+    for edge in edges:
+        for along, across in (("x", "y"), ("y", "x")):
+            shapes.append(
+                {
+                    "type": "line",
+                    "layer": "below",
+                    f"{along}0": edge,
+                    f"{along}1": edge,
+                    f"{across}0": -0.5,
+                    f"{across}1": len(crystal) - 0.5,
+                    "line": {"color": "#c8c8c8", "width": 1},
+                }
+            )
+    return shapes
+
+
+def _map_trace(x, y, colour, texts, size, scale, limits, title, top) -> dict:
+    """Pairs on one side of the diagonal, with a colour bar of half the height."""
+    bar = {"title": {"text": title}, "thickness": 14, "len": 0.48, "yanchor": "top"}
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": title,
+        "x": x,
+        "y": y,
+        "marker": {
+            "symbol": "square",
+            "size": size,
+            "color": colour,
+            "colorscale": scale,
+            "cmin": limits[0],
+            "cmax": limits[1],
+            "colorbar": {**bar, "y": top},
+        },
+        "text": texts,
+        "hovertemplate": "%{text}<extra></extra>",
+    }
+
+
+def image_map(
+    observations: Observations, matches: Matches, agreement: Agreement
+) -> dict:
+    """
+    Draw which images are matched with which.
+
+    Args:
+        observations: With the images.
+        matches: The pairs.
+        agreement: Of the pairs.
+
+    Returns:
+        A plot: n_common above the diagonal, R below.
+    """
+    drawn = sample(len(matches))
+    a, b = matches.image_a[drawn], matches.image_b[drawn]
+    texts = pair_texts(observations, matches, agreement, drawn)
+    n, n_common = len(observations.images), matches.n_common[drawn]
+    r_factor = agreement.r_factor[drawn]
+    known = np.flatnonzero(np.isfinite(r_factor))
+    worst = np.percentile(r_factor[known], 95) if len(known) else 1.0
+    size = float(np.clip(420 / n, 3, 12))
+    counts = (n_common.min(initial=0), n_common.max(initial=1))
+    low, high = np.minimum(a, b), np.maximum(a, b)
+    note = sample_note(len(matches), len(drawn), "pairs")
+    across = {"range": [-0.5, n - 0.5], "constrain": "domain"}
+    return new_plot(
+        [
+            _map_trace(
+                low, high, n_common, texts, size, SEQUENTIAL, counts, "n in common", 1
+            ),
+            _map_trace(
+                *(high[known], low[known], r_factor[known], [texts[i] for i in known]),
+                *(size, WARM, (0, worst), "R", 0.48),
+            ),
+        ],
+        MAP_HELP,
+        "Matched images: n in common above, R below the diagonal"
+        + (f"<br><sub>{note}</sub>" if note else ""),
+        xaxis=axis("Image, in order of crystal", **across),
+        yaxis=axis("Image, in order of crystal", scaleanchor="x", **across),
+        shapes=_boundaries(observations.images.crystal),
+        showlegend=False,
+        margin={"l": 70, "r": 20, "t": 60, "b": 60},
+        height=560,
+    )

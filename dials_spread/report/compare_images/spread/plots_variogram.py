@@ -1,0 +1,143 @@
+"""
+The variogram, drawn.
+
+Functions:
+    variogram_plot: with its companions and the fitted curve
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dials_spread.report.page.labels import digits
+from dials_spread.report.page.plot_style import (
+    BLUE,
+    GREY,
+    INK,
+    RED,
+    axis,
+    legend_above,
+    new_plot,
+)
+from dials_spread.spread.analysis import Variograms
+from dials_spread.spread.variogram.curves import FEWEST_PAIRS, SHAPES
+from dials_spread.spread.variogram.variogram import Variogram
+
+PALE = "rgba(0,114,178,0.4)"
+
+VARIOGRAM_HELP = """
+How much two observations of one reflection disagree (half the mean squared relative
+difference, free of counting noise), against the angle between the beam directions in the
+crystal. Each point is a bin of angles, with a 95 % interval over crystals; the number of
+pairs and crystals shows on hovering. The curve is fitted: its start at 0° is the nugget,
+what differs between crystals even at one orientation (thickness, damage, scale); its end
+is the sill, all that differs. What lies between depends on the orientation: with
+electrons, multiple scattering. X-ray data should be flat. Flat and low is good; a rise
+within a few degrees says that no scaling can bring the observations together. Open
+circles: beams from opposite sides, drawn at 180° less their angle; by reciprocity they
+should lie with the others. Grey diamonds: the robust estimate, which a few wild
+observations do not move. The axis ends at 40°; zoom out for what lies beyond. Black crosses: pairs within one crystal; on neighbouring frames
+they may share a measurement, so that the first points can be too low.
+"""
+
+
+def _chosen(variogram: Variogram, opposite: bool) -> np.ndarray:
+    """Bins with pairs enough, on one side of 90°."""
+    enough = (variogram.pairs >= FEWEST_PAIRS) & np.isfinite(variogram.gamma)
+    return np.flatnonzero(enough & ((variogram.low >= 90) == opposite))
+
+
+def _trace(variogram: Variogram, opposite: bool, values, name, colour, symbol) -> dict:
+    at = _chosen(variogram, opposite)
+    angle = variogram.angle[at]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": name,
+        "x": 180 - angle if opposite else angle,
+        "y": values[at],
+        "marker": {"color": colour, "size": 8, "symbol": symbol},
+        "text": [
+            f"{digits(variogram.low[i])}° to {digits(variogram.high[i])}°: "
+            f"γ = {digits(values[i])}<br>{variogram.pairs[i]:,} pairs, "
+            f"{variogram.crystals[i]:,} crystals"
+            for i in at
+        ],
+        "hovertemplate": "%{text}<extra></extra>",
+    }
+
+
+def _with_bars(variogram: Variogram, opposite: bool, name, symbol) -> dict:
+    at = _chosen(variogram, opposite)
+    trace = _trace(variogram, opposite, variogram.gamma, name, BLUE, symbol)
+    up = np.nan_to_num(variogram.gamma_high[at] - variogram.gamma[at])
+    down = np.nan_to_num(variogram.gamma[at] - variogram.gamma_low[at])
+    bars = {"type": "data", "symmetric": False, "thickness": 1, "width": 2}
+    bars.update(array=np.maximum(up, 0), arrayminus=np.maximum(down, 0), color=PALE)
+    return {**trace, "error_y": bars}
+
+
+def _curve(variogram: Variogram) -> list[dict]:
+    if not variogram.shape:
+        return []
+    x = np.linspace(0, 90, 361)
+    nugget, sill = variogram.nugget[0], variogram.sill[0]
+    y = nugget + (sill - nugget) * SHAPES[variogram.shape](x / variogram.range[0])
+    return [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": f"{variogram.shape} curve",
+            "x": x,
+            "y": y,
+            "line": {"color": RED, "width": 2.5},
+            "hoverinfo": "skip",
+        }
+    ]
+
+
+def variogram_plot(variograms: Variograms) -> dict:
+    """
+    Draw the variogram.
+
+    Args:
+        variograms: The main one and its companions.
+
+    Returns:
+        A plot.
+    """
+    main, within = variograms.main, variograms.within
+    data = [
+        _trace(main, False, main.robust, "robust", GREY, "diamond"),
+        _with_bars(main, False, main.kind, "circle"),
+        _with_bars(main, True, "from opposite sides", "circle-open"),
+    ]
+    if within is not None:
+        data.append(
+            _trace(within, False, within.gamma, within.kind, INK, "x-thin-open")
+        )
+    drawn = [t for t in data if len(t["x"])]
+    heights = np.concatenate([np.zeros(1), *(t["y"] for t in drawn)])
+    top = 1.15 * float(np.max(heights)) or 1.0
+    fitted = ""
+    if main.shape:
+        fitted = (
+            f"<br>nugget {digits(main.nugget[0], 2)}, sill {digits(main.sill[0], 2)}, "
+            f"range {digits(main.range[0], 2)}°"
+        )
+        if main.sill[0] <= main.nugget[0]:
+            fitted += ": no growth with the angle"
+    return new_plot(
+        [*drawn, *_curve(main)],
+        VARIOGRAM_HELP,
+        f"Disagreement against the angle between beams, {main.n_pairs:,} pairs"
+        + fitted,
+        xaxis=axis(
+            "Angle between the beam directions in the crystal [°]", range=[-0.5, 40]
+        ),
+        yaxis=axis("Variogram γ", range=[min(0, float(heights.min())), top]),
+        legend=legend_above(),
+        margin={"l": 65, "r": 20, "t": 130, "b": 60},
+        height=490,
+        meta="wide",
+    )

@@ -1,0 +1,51 @@
+"""
+The section on the size of the spread and its sources.
+"""
+
+from __future__ import annotations
+
+from dials_spread.observations import Observations
+from dials_spread.report.compare_images.spread.plots_spread import spread_plots
+from dials_spread.report.page.sections import Section
+from dials_spread.spread.analysis import SWITCHED_OFF, SpreadAnalysis
+
+PARTS = {
+    "spread": "Size of the spread",
+    "variogram": "Variogram",
+    "components": "Sources of the spread",
+    "normality": "Distribution of the residuals",
+}
+
+
+def spread_section(observations: Observations, spread: SpreadAnalysis) -> Section:
+    """
+    Lay out the size of the spread and its sources.
+
+    Args:
+        observations: With the images.
+        spread: The results.
+
+    Returns:
+        The section; parts that are empty say why.
+    """
+    notes = [
+        f"{PARTS[key]}: {reason}"
+        for key, reason in spread.reasons.items()
+        if key in PARTS and reason != SWITCHED_OFF
+    ]
+    if spread.variograms and spread.variograms.main.reason:
+        notes.append(f"No curve is fitted: {spread.variograms.main.reason}")
+    if spread.normality and spread.normality.reason:
+        notes.append(f"Normal distribution: {spread.normality.reason}")
+    if spread.size and spread.size.left_out:
+        counts = "; ".join(f"{n:,}: {why}" for why, n in spread.size.left_out.items())
+        notes.append(
+            f"Observations that tell nothing of the spread ({counts}) are left out here."
+        )
+    return Section(
+        name="spread",
+        title="How large is the spread, and where does it come from?",
+        short="Spread",
+        notes=notes,
+        plots=spread_plots(observations, spread),
+    )

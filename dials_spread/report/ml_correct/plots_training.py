@@ -1,0 +1,173 @@
+"""
+Plots of a model trained on the data: splits, crystals, predicted errors, features.
+
+Functions:
+    training_plots: all of them
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dials_spread.correction.validate.importance import Importance
+from dials_spread.correction.validate.splits import SPLITS
+from dials_spread.correction.validate.train_on_data import Training
+from dials_spread.correction.validate.unseen_errors import UnseenErrors
+from dials_spread.correction.validate.validation import Validation
+from dials_spread.report.ml_correct.plots_correction import diagonal, points
+from dials_spread.report.ml_correct.plots_crystals import CrystalDots, crystals_r1_plot
+from dials_spread.report.ml_correct.training_sentences import METHODS, MOST_FEATURES
+from dials_spread.report.page.plot_style import (
+    BLUE,
+    GREY,
+    RED,
+    axis,
+    legend_above,
+    new_plot,
+)
+
+SPLITS_HELP = """
+R1 of merged amplitudes against the reference, without correction (grey), by the model (blue)
+and by the controls, for crystals, unique reflections and compounds that a model had not seen.
+The split by crystal flatters always: other crystals of the compound have the same amplitudes.
+Good is a blue bar that is shorter than all others by reflection and by compound.
+"""
+
+IMPORTANCE_HELP = """
+By how much R1 of unseen reflections rises where the values of one feature, or of a group of
+features (grey), are dealt out at random among observations. Long bars are what the model
+rests on; features that tell the same as others have short ones, so the groups say more.
+"""
+
+SHAP_HELP = """
+Mean absolute SHAP value of each feature: how much of a predicted deviation, in normalised
+amplitudes, it accounts for. These say what the model does, whether that is right or wrong.
+"""
+
+ERRORS_HELP = """
+Reflections that the model had not seen, in bins of the predicted standard deviation of their
+normalised amplitude: 68.3 % of the true errors in a bin are within the value upwards. Good
+is on the dashed line; above it, errors are larger than predicted. A short range along x
+means that the model does not know which reflections are good.
+"""
+
+N_BINS = 8
+"""Of predicted errors."""
+
+COLOURS = {"reflection": BLUE, "compound": RED}
+
+
+def training_plots(training: Training) -> dict[str, dict]:
+    """
+    Draw splits, controls, crystals, errors and features.
+
+    Args:
+        training: The model and its test.
+    """
+    plots = {"splits": _splits_plot(training.validation)}
+    if training.by_crystal:
+        plots["crystals_unseen"] = crystals_r1_plot(
+            _crystal_dots(training), "R1 of crystals by a model of others"
+        )
+    errors = training.validation.errors
+    if any(e.coverage is not None for e in errors.values()):
+        plots["errors"] = _errors_plot(errors)
+    plots["importance"] = _importance_plot(training.importance)
+    if any(one.shap is not None for one in training.importance):
+        plots["shap"] = _shap_plot(training.importance)
+    return plots
+
+
+def _crystal_dots(training: Training) -> list[CrystalDots]:
+    dots = []
+    for some in training.by_crystal:
+        several = len(training.by_crystal) > 1
+        of = f" of {some.compound}" if several else ""
+        names = [f"crystal {c}{of}" for c in some.crystals.tolist()]
+        for kind, (before, after) in some.r1.items():
+            dots.append(CrystalDots(kind, names, before.r1, after.r1, some.seen))
+    return dots
+
+
+def _bars(
+    names: Sequence[str], values: Sequence[float], colours: Sequence[str] | str
+) -> tuple[dict, dict]:
+    """Give bars, and the settings of the axis that names them."""
+    places = list(range(len(names)))
+    bars = {"type": "bar", "x": places, "y": list(values), "width": [0.8] * len(names)}
+    ticks = {"tickvals": places, "ticktext": list(names), "tickangle": -45}
+    return {**bars, "marker": {"color": colours}, "name": ""}, ticks
+
+
+def _bar_plot(
+    bars: tuple[dict, dict], help_text: str, title: str, along_y: str
+) -> dict:
+    data, ticks = bars
+    return new_plot(
+        [data],
+        help_text,
+        title,
+        xaxis=axis("", **ticks),
+        yaxis=axis(along_y),
+        showlegend=False,
+        margin={"l": 70, "r": 20, "t": 60, "b": 150},
+    )
+
+
+def _splits_plot(validation: Validation) -> dict:
+    scores = [
+        score
+        for split in SPLITS
+        for score in (validation.score(split, method) for method in METHODS)
+        if score is not None
+    ]
+    names = [f"{s.split}: {s.method}" for s in scores]
+    colours = [BLUE if s.method == "model" else GREY for s in scores]
+    bars = _bars(names, [s.r1 for s in scores], colours)
+    return _bar_plot(bars, SPLITS_HELP, "R1 of what the model had not seen", "R1")
+
+
+def _importance_plot(importance: Sequence[Importance]) -> dict:
+    groups = [one for one in importance if one.group]
+    some = [*groups, *[one for one in importance if not one.group][:MOST_FEATURES]]
+    colours = [GREY if one.group else BLUE for one in some]
+    bars = _bars([o.feature for o in some], [o.r1_rise for o in some], colours)
+    title = "What the model rests on"
+    return _bar_plot(bars, IMPORTANCE_HELP, title, "rise of R1")
+
+
+def _shap_plot(importance: Sequence[Importance]) -> dict:
+    single = [o for o in importance if not o.group and o.shap is not None]
+    some = sorted(single, key=lambda one: -one.shap)[:MOST_FEATURES]
+    bars = _bars([o.feature for o in some], [o.shap for o in some], BLUE)
+    title = f"SHAP values of {some[0].explained:,} observations"
+    return _bar_plot(bars, SHAP_HELP, title, "mean |SHAP| [E]")
+
+
+def _errors_plot(errors: dict[str, UnseenErrors]) -> dict:
+    """Draw true errors against predicted ones."""
+    data, end = [], 0.0
+    for split, some in errors.items():
+        kept = np.isfinite(some.error) & np.isfinite(some.predicted)
+        order = np.argsort(some.predicted[kept])
+        predicted = some.predicted[kept][order]
+        off = np.abs(some.error[kept])[order]
+        bins = [b for b in np.array_split(np.arange(len(off)), N_BINS) if len(b)]
+        x = [float(np.mean(predicted[b])) for b in bins]
+        y = [float(np.quantile(off[b], 0.6827)) for b in bins]
+        end = max([end, *x, *y])
+        text = [f"{len(b)} reflections" for b in bins]
+        marker = {"size": 9, "opacity": 0.9}
+        more = {"text": text, "marker": marker}
+        data.append(points(x, y, COLOURS[split], f"unseen {split}s", **more))
+    return new_plot(
+        [*data, diagonal(1.1 * end)],
+        ERRORS_HELP,
+        "Errors of amplitudes, predicted and true",
+        xaxis=axis("predicted standard deviation of E", rangemode="tozero"),
+        yaxis=axis("68.3 % of errors are within", rangemode="tozero"),
+        legend=legend_above(),
+        margin={"l": 70, "r": 20, "t": 80, "b": 60},
+    )

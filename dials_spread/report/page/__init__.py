@@ -1,0 +1,17 @@
+"""
+What the pages of all commands share: templates, labels, style, tables, documents.
+
+Modules:
+    document: the JSON document
+    explained: how much of the spread a simulation explains, in words
+    labels: how images, indices and numbers are written for readers
+    plain_page: A page of sentences, tables and plots
+    plot_style: what all plots have in common
+    sections: the sections of the page between the summary and the pairs
+    static: the plots as figures for papers, drawn with matplotlib from the same
+        dictionaries
+    tables: tables for the log and the page
+    template: what all pages are made of
+"""
+
+from __future__ import annotations

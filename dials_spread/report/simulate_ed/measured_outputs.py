@@ -1,0 +1,126 @@
+"""
+From a simulation at measured experiments, or of ions, to the log and the files.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+
+from cctbx import xray
+from dials.array_family import flex
+from dials.util.version import dials_version
+from dxtbx.model.experiment_list import ExperimentList
+
+import dials_spread
+from dials_spread.report.page.document import Provenance, finite, write_json
+from dials_spread.report.page.plain_page import simulation_page
+from dials_spread.report.simulate_ed.plots_charges import charges_plot
+from dials_spread.report.simulate_ed.plots_simulation import (
+    agreement_plot,
+    crystals_plot,
+    thickness_plot,
+)
+from dials_spread.report.simulate_ed.simulation_outputs import (
+    structure_document,
+    write_all,
+)
+from dials_spread.report.simulate_ed.simulation_page import (
+    charges_sentence,
+    charges_table,
+    crystals_table,
+    measured_sentences,
+    settings_table,
+)
+from dials_spread.scattering.charges import ChargeEffect
+from dials_spread.thickness.results import MeasuredSimulation
+
+logger = logging.getLogger("dials.spread.simulation_outputs")
+
+
+def measured_document(
+    result: MeasuredSimulation,
+    effect: ChargeEffect | None,
+    structure: dict,
+    provenance: Provenance,
+) -> dict:
+    """
+    Put the results together as the JSON document.
+
+    Args:
+        result: The simulation.
+        effect: Of charges, where there are any.
+        structure: From structure_document.
+        provenance: Command, files and parameters.
+    """
+    return finite(
+        {
+            "command": provenance.command,
+            "version": dials_spread.__version__,
+            "dials_version": dials_version(),
+            "input": {
+                "files": list(provenance.files),
+                "crystals": len(result.crystals),
+                "rows": result.n_rows,
+                "observations": len(result.comparison),
+            },
+            "intensity": result.intensity,
+            "parameters": provenance.parameters,
+            "structure": structure,
+            "measured": result.as_dict(),
+            "charges": effect.as_dict() if effect else None,
+        }
+    )
+
+
+def write_measured(
+    result: MeasuredSimulation,
+    experiments: ExperimentList,
+    reflections: flex.reflection_table,
+    structure: xray.structure,
+    effect: ChargeEffect | None,
+    provenance: Provenance,
+    output,
+    log: io.StringIO,
+    name: str,
+) -> dict:
+    """
+    Write the tables with the simulated columns, the log, the JSON file and the report.
+
+    Args:
+        result: The simulation.
+        experiments, reflections: From thickness.tables.
+        structure: What was simulated.
+        effect: Of charges, where there are any.
+        provenance: Command, files and parameters.
+        output: Names of files, as the command's ``output`` scope.
+        log: What has been logged.
+        name: Of the structure.
+
+    Returns:
+        The JSON document.
+    """
+    described = structure_document(name, structure)
+    document = measured_document(result, effect, described, provenance)
+    tables = [crystals_table(result), settings_table(result)]
+    sentences = measured_sentences(result)
+    plots = {
+        "thickness": thickness_plot(result.crystals),
+        "agreement": agreement_plot(result.comparison),
+        "crystals": crystals_plot(result.crystals),
+    }
+    if effect is not None:
+        tables.append(charges_table(effect))
+        sentences.append(charges_sentence(effect))
+        plots["charges"] = charges_plot(effect)
+    texts = {}
+    if output.json:
+        texts[output.json] = write_json(document)
+    if output.html:
+        title = "Multiple scattering in measured crystals"
+        texts[output.html] = simulation_page(document, title, sentences, tables, plots)
+    for table in tables:
+        logger.info("\n%s", table.as_text())
+    logger.info("\n%s\n", "\n".join(sentences))
+    write_all(output, experiments, reflections, texts, log)
+    return document

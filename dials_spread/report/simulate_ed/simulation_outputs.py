@@ -1,0 +1,212 @@
+"""
+From the results of dials.simulate_ed to its log and its files.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Mapping
+
+from cctbx import xray
+from dials.array_family import flex
+from dials.util.version import dials_version
+from dxtbx.model.experiment_list import ExperimentList
+
+import dials_spread
+from dials_spread.output_files import write_text, write_through
+from dials_spread.report.page.document import Provenance, finite, write_json
+from dials_spread.report.simulate_ed.simulation_page import charges_page, log_charges
+from dials_spread.report.simulate_ed.simulation_summary import (
+    SimulationSummary,
+    crystals_table,
+    shells_table,
+    summarise_simulation,
+)
+from dials_spread.scattering.charges import ChargeEffect
+from dials_spread.scattering.structure_factors import separate_charges
+from dials_spread.structures.structure_files import write_cif
+
+logger = logging.getLogger("dials.spread.simulation_outputs")
+
+
+def structure_document(name: str, structure: xray.structure) -> dict:
+    """
+    Describe a structure.
+
+    Args:
+        name: As the user gave it.
+        structure: The structure.
+
+    Returns:
+        Cell, symmetry and contents.
+    """
+    group = structure.space_group()
+    neutral = separate_charges(structure)[0]
+    return {
+        "name": name,
+        "unit_cell": structure.unit_cell().parameters(),
+        "volume": structure.unit_cell().volume(),
+        "space_group": str(structure.space_group_info()),
+        "centrosymmetric": bool(group.is_centric()),
+        "atoms_in_asymmetric_unit": structure.scatterers().size(),
+        "unit_cell_contents": {
+            symbol: round(n, 3)
+            for symbol, n in sorted(neutral.unit_cell_content().items())
+        },
+        "anisotropic": int(structure.scatterers().extract_use_u_aniso().count(True)),
+    }
+
+
+def log_structure(document: dict) -> None:
+    """Say what is simulated, so that a misread file is seen."""
+    cell = document["unit_cell"]
+    contents = " ".join(f"{k}{v:g}" for k, v in document["unit_cell_contents"].items())
+    logger.info(
+        "Structure %s: %s, a, b, c = %.3f, %.3f, %.3f Å, α, β, γ = %.2f, %.2f, %.2f°, "
+        "%.0f Å³,\n%d atoms in the asymmetric unit (%d anisotropic), in the cell %s\n",
+        *(document["name"], document["space_group"], *cell, document["volume"]),
+        document["atoms_in_asymmetric_unit"],
+        document["anisotropic"],
+        contents,
+    )
+
+
+def simulation_document(
+    provenance: Provenance, structure: dict, summary: SimulationSummary
+) -> dict:
+    """
+    Put the results of dials.simulate_ed together as the JSON document.
+
+    Args:
+        provenance: Command, files and parameters.
+        structure: From structure_document.
+        summary: Of the data set.
+    """
+    return finite(
+        {
+            "command": provenance.command,
+            "version": dials_spread.__version__,
+            "dials_version": dials_version(),
+            "input": {
+                "files": list(provenance.files),
+                "crystals": len(summary.crystals),
+                "images": sum(c["images"] for c in summary.crystals),
+                "observations": summary.n_reflections,
+                "dropped": {},
+            },
+            "intensity": "profile",
+            "parameters": provenance.parameters,
+            "structure": structure,
+            **summary.as_dict(),
+        }
+    )
+
+
+def log_summary(summary: SimulationSummary, wave: str) -> None:
+    """Write tables and a summary in words to the log."""
+    logger.info("\n%s", crystals_table(summary))
+    logger.info("\n%s", shells_table(summary))
+    logger.info(
+        "\n%d observations of %d unique reflections, median I/σ %.1f.",
+        summary.n_reflections,
+        summary.n_unique,
+        summary.i_over_sigma,
+    )
+    merged = summary.merged
+    if wave == "dynamical":
+        logger.info(
+            "Multiple scattering alone makes merged amplitudes differ from the kinematic "
+            "ones by R1 = %.3f;\nas recorded, with noise and images not scaled, R1 = %.3f. "
+            "Crystals are scaled to the\nkinematic amplitudes, then merged.",
+            merged["r1_dynamical"],
+            merged["r1_observed"],
+        )
+    else:
+        logger.info(
+            "No multiple scattering: recorded amplitudes differ from the kinematic ones "
+            "by noise\nalone, R1 = %.3f after merging.",
+            merged["r1_observed"],
+        )
+    if summary.recorded < 0.99:
+        logger.info(
+            "The dead time of the detector takes up to %.0f %% of a spot.",
+            100 * (1 - summary.recorded),
+        )
+
+
+def write_simulation(
+    experiments: ExperimentList,
+    reflections: flex.reflection_table,
+    structure: xray.structure,
+    provenance: Provenance,
+    output,
+    log: io.StringIO,
+    *,
+    name: str,
+    wave: str,
+    effect: ChargeEffect | None = None,
+) -> dict:
+    """
+    Write experiments, reflections, log, JSON and the structure that was drawn.
+
+    Everything is made before the first file is written, each whole or not at all.
+
+    Args:
+        experiments: One for each crystal.
+        reflections: With the columns of truth.
+        structure: What was simulated.
+        provenance: Command, files and parameters.
+        output: Names of files, as the command's ``output`` scope.
+        log: What has been logged.
+        name: Of the structure.
+        wave: dynamical or kinematic.
+        effect: What charges change, where there are any.
+
+    Returns:
+        The JSON document.
+    """
+    summary = summarise_simulation(experiments, reflections)
+    document = simulation_document(
+        provenance, structure_document(name, structure), summary
+    )
+    log_summary(summary, wave)
+    texts = {}
+    if effect is not None:
+        document["charges"] = finite(effect.as_dict())
+        log_charges(effect)
+        if output.html:
+            texts[output.html] = charges_page(document, effect)
+    if output.json:
+        texts[output.json] = write_json(document)
+    if output.structure:
+        # A CIF knows no partial charges; the parameters say what they are.
+        texts[output.structure] = write_cif(separate_charges(structure)[0], "random")
+    write_all(output, experiments, reflections, texts, log)
+    return document
+
+
+def write_all(
+    output,
+    experiments: ExperimentList,
+    reflections: flex.reflection_table,
+    texts: Mapping[str, str],
+    log: io.StringIO,
+) -> None:
+    """
+    Write the files of a run, each whole or not at all, and the log last.
+
+    Args:
+        output: The output scope.
+        experiments, reflections: Written to the files named there.
+        texts: What goes into further files, by name.
+        log: What was told so far.
+    """
+    write_through(output.experiments, experiments.as_file)
+    write_through(output.reflections, reflections.as_file)
+    for filename, text in texts.items():
+        write_text(filename, text)
+    for filename in [output.experiments, output.reflections, *texts]:
+        logger.info("Written: %s", filename)
+    if output.log:
+        write_text(output.log, log.getvalue())

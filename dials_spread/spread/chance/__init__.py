@@ -1,0 +1,9 @@
+"""
+Whether a pair of images agrees better than chance would have it.
+
+Modules:
+    likelihood: is a matched pair of images better than chance?
+    pools: what a permutation of a matched pair draws from, and what it is compared with
+"""
+
+from __future__ import annotations

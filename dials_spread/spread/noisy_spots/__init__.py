@@ -1,0 +1,12 @@
+"""
+Spots that disagree most, and what leaving them out does.
+
+Modules:
+    cluster_check: would reflections of one kind have given as many clusters?
+    clusters: how many kinds of reflections there are, by their spread
+    filtered: A reflection table with noisy spots set aside
+    noisy: noisy spots
+    removal: does it help to leave something out?
+"""
+
+from __future__ import annotations

@@ -1,0 +1,275 @@
+"""
+The size of the spread overall, by intensity, by resolution, by crystal and by image.
+
+Functions:
+    measure_size: from residuals
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dials_spread.spread.size.residuals import Residuals
+from dials_spread.spread.size.size import (
+    Deviations,
+    absolute_deviation,
+    deviations,
+    likelihood_interval,
+    likelihood_table,
+    most_likely,
+    robust_spread,
+)
+from dials_spread.statistics.bootstrap import Groups, too_few, variance_interval
+
+N_BINS = 10
+"""Of intensity, and of resolution; fewer where there are few observations."""
+
+FEWEST = 50
+"""Observations in a bin."""
+
+FEWEST_OF_IMAGE = 10
+"""Observations of a crystal or an image below which its s is not given."""
+
+
+@dataclass(frozen=True)
+class SizeColumns:
+    """
+    The spread of some sets of observations; arrays of length n, nan where unknown.
+
+    Attributes:
+        number: Crystal or image; for bins, their number.
+        low, high: Limits of a bin: mean intensity, or d [Å]; nan for crystals, images.
+        s: Relative spread beyond the known errors, by maximum likelihood.
+        s_low, s_high: 95 % interval: over crystals for bins, from the likelihood for
+            single crystals and images.
+        s_robust: Robust twin.
+        deviation: Median absolute relative deviation from the others, noise included.
+        n: Observations.
+        crystals: Crystals that these come from.
+    """
+
+    number: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    s: np.ndarray
+    s_low: np.ndarray
+    s_high: np.ndarray
+    s_robust: np.ndarray
+    deviation: np.ndarray
+    n: np.ndarray
+    crystals: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.s)
+
+    def as_dict(self) -> dict:
+        """Give the attributes by name."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class SpreadSize:
+    """
+    The size of the spread.
+
+    Attributes:
+        overall: One set.
+        by_intensity, by_resolution: Bins of as many observations each.
+        by_crystal, by_image: One set each.
+        scaling_limit: I/σ limit of dials.scale for these data; nan where unknown.
+        n_reflections: Unique reflections.
+        n_images: Images.
+        left_out: Number of observations left out, by reason.
+        reason: Why there is no interval, in one sentence, or nothing.
+    """
+
+    overall: SizeColumns
+    by_intensity: SizeColumns
+    by_resolution: SizeColumns
+    by_crystal: SizeColumns
+    by_image: SizeColumns
+    scaling_limit: float
+    n_reflections: int
+    n_images: int
+    left_out: dict[str, int]
+    reason: str
+
+    @property
+    def s(self) -> float:
+        """The overall spread."""
+        return float(self.overall.s[0])
+
+    def as_dict(self) -> dict:
+        """Give the overall values by name, and the parts as columns."""
+        whole = {k: v[0] for k, v in self.overall.as_dict().items()}
+        with np.errstate(divide="ignore"):
+            limit = np.divide(1.0, self.s)
+        return {
+            **{k: v for k, v in whole.items() if k not in ("number", "low", "high")},
+            "i_over_sigma_limit": limit,
+            "i_over_sigma_limit_of_scaling": self.scaling_limit,
+            "n_reflections": self.n_reflections,
+            "n_images": self.n_images,
+            "left_out": self.left_out,
+            "reason": self.reason,
+            **{
+                name: getattr(self, name).as_dict()
+                for name in ("by_intensity", "by_resolution", "by_crystal", "by_image")
+            },
+        }
+
+
+def quantile_bins(x: np.ndarray, n_bins: int) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Divide values into bins of as many each.
+
+    Args:
+        x: Shape (n,), n > 0.
+        n_bins: Wanted; equal values stay together, which can leave fewer.
+
+    Returns:
+        The bin of each value, shape (n,), and the edges.
+    """
+    edges = np.unique(np.quantile(x, np.linspace(0, 1, n_bins + 1)))
+    if len(edges) < 2:
+        edges = np.array([edges[0], edges[0]])
+        return np.zeros(len(x), dtype=int), edges
+    return np.clip(
+        np.searchsorted(edges, x, side="right") - 1, 0, len(edges) - 2
+    ), edges
+
+
+def _columns(
+    residuals: Residuals, data: Deviations, cell: np.ndarray, n_cells: int, **known
+) -> SizeColumns:
+    """What needs no likelihood; the rest is known."""
+    pairs = np.unique(cell.astype(np.int64) * residuals.n_crystals + residuals.crystal)
+    nothing = np.full(n_cells, np.nan)
+    columns = {
+        "number": np.arange(n_cells),
+        "low": nothing,
+        "high": nothing,
+        "s_robust": robust_spread(data, cell, n_cells),
+        "deviation": absolute_deviation(residuals, cell, n_cells),
+        "n": np.bincount(cell, minlength=n_cells),
+        "crystals": np.bincount(pairs // residuals.n_crystals, minlength=n_cells),
+    }
+    return SizeColumns(**{**columns, **known})
+
+
+def spread_interval(s: np.ndarray, n: int) -> tuple[float, float]:
+    """
+    Give the interval of a spread, from that of its square, the variance.
+
+    Near zero the square root is steep, and an interval of s itself would leave out zero
+    where there is noise alone.
+
+    Args:
+        s: Shape (1 + draws,), from all and from each draw.
+        n: Number of groups of crystals.
+
+    Returns:
+        Low and high end, not below zero; nan where there is none.
+    """
+    low, high = np.sqrt(np.maximum(variance_interval(s**2, n), 0))
+    return float(low), float(high)
+
+
+def _of_bins(table, weights, levels, groups: Groups) -> dict[str, np.ndarray]:
+    """The spread of bins with intervals; table of shape (bins, groups, grid)."""
+    values = np.array([most_likely(weights @ part) for part in table]) / levels
+    ends = np.array([spread_interval(v, groups.n) for v in values])
+    low, high = ends.reshape(-1, 2).T
+    return {"s": values[:, 0], "s_low": low, "s_high": high}
+
+
+def _of_sets(table: np.ndarray, n: np.ndarray) -> dict[str, np.ndarray]:
+    """The spread of crystals or images, with likelihood intervals."""
+    enough = n >= FEWEST_OF_IMAGE
+    columns = (most_likely(table), *likelihood_interval(table))
+    names = ("s", "s_low", "s_high")
+    return {k: np.where(enough, c, np.nan) for k, c in zip(names, columns)}
+
+
+def measure_size(
+    residuals: Residuals,
+    d_spacing: np.ndarray,
+    groups: Groups,
+    weights: np.ndarray,
+    levels: np.ndarray,
+    scaling_limit: float = np.nan,
+    nproc: int | None = None,
+) -> SpreadSize:
+    """
+    Measure the spread, overall and in parts.
+
+    Args:
+        residuals: At least one.
+        d_spacing: Shape (reflections,) [Å], by the number of the unique reflection.
+        groups: Of crystals.
+        weights: Shape (draws, groups), from groups.draws.
+        levels: Shape (draws,), from mean_levels.
+        scaling_limit: I/σ limit of dials.scale; nan where unknown.
+        nproc: Threads; all cores by default.
+
+    Returns:
+        The size of the spread.
+    """
+    data = deviations(residuals)
+    n_bins = int(np.clip(len(residuals) // FEWEST, 1, N_BINS))
+    d = d_spacing[residuals.unique]
+    of_level, levels_at = quantile_bins(residuals.level, n_bins)
+    of_shell, shells_at = quantile_bins(d, n_bins)
+    group = groups.of_crystal[residuals.crystal].astype(np.int64)
+    cell = (of_level * n_bins + of_shell) * groups.n + group
+    table = likelihood_table(data, cell, n_bins * n_bins * groups.n, nproc)
+    table = table.reshape(n_bins, n_bins, groups.n, -1)
+    draws = (weights, levels, groups)
+    found = {"overall": _of_bins(table.sum(axis=(0, 1))[None], *draws)}
+    found["by_intensity"] = _of_bins(table.sum(axis=1), *draws)
+    found["by_resolution"] = _of_bins(table.sum(axis=0), *draws)
+    cells = {"overall": np.zeros(len(residuals), dtype=int)}
+    cells.update(by_intensity=of_level, by_resolution=of_shell)
+    columns = {
+        name: _columns(residuals, data, cells[name], len(own["s"]), **own)
+        for name, own in found.items()
+    }
+    for name, edges in (("by_intensity", levels_at), ("by_resolution", shells_at)):
+        columns[name] = _with_edges(columns[name], edges)
+    return SpreadSize(
+        **columns,
+        **_by_crystal_and_image(residuals, data, nproc),
+        scaling_limit=scaling_limit,
+        n_reflections=len(residuals.start) - 1,
+        n_images=len(np.unique(residuals.image)),
+        left_out=residuals.left_out,
+        reason=too_few(groups.n_crystals),
+    )
+
+
+def _with_edges(columns: SizeColumns, edges: np.ndarray) -> SizeColumns:
+    """Add limits; bins that equal values left empty go."""
+    n = len(edges) - 1
+    first = {k: v[:n] for k, v in vars(columns).items()}
+    return replace(columns, **{**first, "low": edges[:-1], "high": edges[1:]})
+
+
+def _by_crystal_and_image(
+    residuals: Residuals, data: Deviations, nproc: int | None
+) -> dict[str, SizeColumns]:
+    """The spread of each image, and of each crystal as the sum of its images."""
+    image = likelihood_table(data, residuals.image, residuals.n_images, nproc)
+    crystal_of = np.zeros(residuals.n_images, dtype=int)
+    crystal_of[residuals.image] = residuals.crystal
+    crystal = np.zeros((residuals.n_crystals, image.shape[1]))
+    np.add.at(crystal, crystal_of, image)
+    parts = {}
+    for name, cell, table in (
+        ("by_crystal", residuals.crystal, crystal),
+        ("by_image", residuals.image, image),
+    ):
+        own = _of_sets(table, np.bincount(cell, minlength=len(table)))
+        parts[name] = _columns(residuals, data, cell, len(table), **own)
+    return parts

@@ -1,0 +1,262 @@
+"""
+What the spread is made of: image, crystal, orientation, counting noise, rest.
+
+The relative intensity of an observation differs from that of its reflection by
+
+    r = image + crystal + orientation + counting noise + rest,
+
+each with a variance, all of them apart:
+
+- image and crystal, which multiply all reflections alike, from what different
+  reflections on one image, or of one crystal, have in common (factors);
+- orientation, which treats every reflection on its own, from pairs of observations of
+  one reflection: what they lose in common as the beam directions part (variogram), after
+  the factors of images are taken off;
+- rest: what differs between two observations of one reflection at one orientation all
+  the same, beyond counting noise (thickness, damage, bending, integration);
+- counting noise: mean σ²/μ² over the observations that count.
+
+Only differences enter, so that the scale of all data, and a scale of each reflection, are
+free. A variance that is zero comes out as often below zero as above; below, it is given
+as zero, and the interval of one that is not shown to differ from zero begins there.
+
+Functions:
+    without_factors: residuals with the factors of images taken off
+    variance_components: from residuals and pairs
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import scipy.sparse as sp
+
+from dials_spread.spread.size.residuals import Residuals, residuals_of_arrays
+from dials_spread.spread.sources.factors import (
+    CrystalMoments,
+    ImageFactors,
+    factor_variances,
+)
+from dials_spread.spread.variogram.pair_table import reflection_weights
+from dials_spread.spread.variogram.variogram import Variogram
+from dials_spread.statistics.bootstrap import EMPTY, Groups, interval, variance_interval
+
+BLOCK = 50
+"""Draws at once, to bound the memory."""
+
+LOWEST = 0.2
+"""Mean of a reflection in a draw, relative to that of all, below which it is not put."""
+
+SOURCES = ("image", "crystal", "orientation", "noise", "rest")
+
+
+@dataclass(frozen=True)
+class Component:
+    """
+    One source of the spread.
+
+    Attributes:
+        variance: Of the relative intensity; nan where it cannot be told.
+        variance_low: End of the 95 % interval over crystals; nan where there is none.
+        variance_high: The other end.
+        share: Of the sum of all.
+        share_low: End of the interval.
+        share_high: The other end.
+        reason: Why there is no value, in one sentence, or nothing.
+    """
+
+    variance: float
+    variance_low: float
+    variance_high: float
+    share: float
+    share_low: float
+    share_high: float
+    reason: str = ""
+
+    def as_dict(self) -> dict:
+        """Give the attributes by name."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class Components:
+    """
+    What the spread is made of.
+
+    Attributes:
+        image, crystal, orientation, noise, rest: The sources.
+        kind: "between crystals" or "within crystals": the pairs behind orientation and
+            rest.
+        n_observations, n_images, n_crystals: That these rest on.
+        n_pairs: Pairs of observations, likewise.
+    """
+
+    image: Component
+    crystal: Component
+    orientation: Component
+    noise: Component
+    rest: Component
+    kind: str
+    n_observations: int
+    n_images: int
+    n_crystals: int
+    n_pairs: int
+
+    def as_dict(self) -> dict:
+        """Give the attributes by name."""
+        given = dict(vars(self))
+        return {**given, **{s: given[s].as_dict() for s in SOURCES}}
+
+
+def without_factors(residuals: Residuals, factors: ImageFactors) -> Residuals:
+    """
+    Take the factors of images off.
+
+    What is left of r = factor - 1 + others is wanted, so the part μ(factor - 1) is
+    subtracted. Dividing by the factor would leave others/factor, whose variance is larger
+    by E[1/factor²], about 1 + 3 Var(factor), and without bound where a factor is small:
+    it made a fifth too much of orientation and rest where crystals differ by 0.2, and
+    all shares wrong with it. Where factors truly multiply, what is then left of their
+    product with the other sources is a part of r too, and counts as rest.
+
+    The factor of an image follows its own reflections, so that taking it off takes away
+    a part 1/n of what they differ by; deviations are enlarged to make up for it.
+
+    Args:
+        residuals: Sorted by reflection.
+        factors: Of images.
+
+    Returns:
+        The residuals of observations on images that have a factor.
+    """
+    factor, n = factors.factor[residuals.image], factors.n[residuals.image]
+    known = np.flatnonzero(np.isfinite(factor) & (n > 1))
+    factor, stretch = factor[known], np.sqrt(n[known] / (n[known] - 1))
+    level = residuals.level[known]
+    intensity = level + stretch * (residuals.intensity[known] - level * factor)
+    variance = stretch**2 * residuals.variance[known]
+    corrected = residuals_of_arrays(
+        *(c[known] for c in (residuals.unique, residuals.crystal, residuals.image)),
+        intensity,
+        variance,
+    )
+    return replace(
+        corrected,
+        observation=residuals.observation[known][corrected.observation],
+        n_crystals=residuals.n_crystals,
+        n_images=residuals.n_images,
+    )
+
+
+def _noise(
+    residuals: Residuals, groups: Groups, weights: np.ndarray, s: float
+) -> np.ndarray:
+    """Mean σ²/μ² in each draw, with the μ of the draw, shape (draws,)."""
+    start = residuals.start
+    number = np.repeat(np.arange(len(start) - 1), np.diff(start))
+    _, square_level = reflection_weights(residuals, s)
+    cell = (groups.of_crystal[residuals.crystal], number)
+    shape = (groups.n, len(start) - 1)
+    columns = (
+        np.ones(len(residuals)),
+        residuals.intensity / residuals.level,
+        residuals.variance / square_level[number],
+    )
+    count, level, noise = (sp.csr_matrix((c, cell), shape=shape).T for c in columns)
+    found = np.empty(len(weights))
+    for first in range(0, len(weights), BLOCK):
+        block = weights[first : first + BLOCK].T
+        n = count @ block
+        mean = np.maximum((level @ block) / np.where(n > 0, n, 1), LOWEST)
+        total = ((noise @ block) / mean**2).sum(axis=0)
+        found[first : first + BLOCK] = total / n.sum(axis=0)
+    return found
+
+
+def variance_components(
+    residuals: Residuals,
+    groups: Groups,
+    weights: np.ndarray,
+    levels: np.ndarray,
+    moments: CrystalMoments | None,
+    variogram: Variogram,
+    n_images: int,
+    s: float,
+) -> Components:
+    """
+    Put the sources of the spread together.
+
+    Args:
+        residuals: Before factors are taken off.
+        groups: Of crystals.
+        weights: Shape (draws, groups), from groups.draws.
+        levels: Shape (draws,), from mean_levels.
+        moments: Of the factors of images; None where these are undetermined.
+        variogram: After factors are taken off.
+        n_images: That have a factor.
+        s: Relative spread overall.
+
+    Returns:
+        The components.
+    """
+    nothing = np.full(len(weights), np.nan)
+    image = crystal = nothing
+    if moments is not None:
+        image, crystal = factor_variances(moments, weights) / levels**2
+    columns = {
+        "image": image,
+        "crystal": crystal,
+        "orientation": variogram.partial_sills,
+        "noise": _noise(residuals, groups, weights, s),
+        "rest": variogram.rests,
+    }
+    reasons = {
+        "image": "the images have too few reflections in common to be put on one scale.",
+        "crystal": "there are too few crystals with reflections in common.",
+        "orientation": variogram.reason,
+    }
+    known = {n: c for n, c in columns.items() if np.isfinite(c[0])}
+    shares = _shares(known, groups.n)
+    found = {
+        name: Component(
+            *np.maximum([variance[0], *interval(variance, groups.n)], 0).tolist(),
+            *shares.get(name, (np.nan, *EMPTY)),
+            reason="" if name in known else reasons.get(name, ""),
+        )
+        for name, variance in columns.items()
+    }
+    return Components(
+        **found,
+        kind=variogram.kind,
+        n_observations=len(residuals),
+        n_images=n_images,
+        n_crystals=groups.n_crystals,
+        n_pairs=variogram.n_pairs,
+    )
+
+
+def _shares(variances: dict[str, np.ndarray], n: int) -> dict[str, tuple]:
+    """
+    Give the share of each source, with its interval.
+
+    Shares are of what is above zero and add up to one. The intervals are of the
+    variances as they come, so that a source with nothing beside it may have all. Noise
+    is known well, all else as a variance is from a few crystals: the interval of its
+    share is that of the other variances over it.
+    """
+    positive = {name: max(v[0], 0.0) for name, v in variances.items()}
+    total, signed = sum(positive.values()), sum(variances.values())
+    if not total > 0:
+        return {}
+    signed = np.where(signed > 0, signed, np.nan)
+    shares = {}
+    for name, variance in variances.items():
+        share = positive[name] / total
+        if name == "noise" and variance[0] > 0:
+            ends = variance_interval((signed - variance) / variance, n)
+            low, high = 1 / (1 + np.maximum(ends, 0))[::-1]
+        else:
+            low, high = np.clip(interval(variance / signed, n), 0, 1)
+        shares[name] = (share, float(min(low, share)), float(max(high, share)))
+    return shares

@@ -1,0 +1,242 @@
+"""
+How much of the spread a simulation of multiple scattering explains.
+
+The model of the spread is Var(I) = σ² + s²μ², μ being the mean of the other observations
+of the reflection. With a simulation, an observation is expected where the others and the
+simulated ratio put it,
+
+    m_i = d_i Σ_j I_j / Σ_j d_j,    j over the other observations of the reflection,
+
+d being the simulated intensity on the scale of the crystal's observations. Without
+(d = 1) that is μ. s is fitted to both, relative to the same μ, so that 1 - s²_after /
+s²_before is the share of the spread's variance that is explained. Equivalent reflections
+have one kinematic intensity, so dividing it out of d changes nothing.
+
+The simulation has been fitted to these intensities by one thickness, and one scale, a
+crystal. As a control the simulated intensities are dealt out anew among the observations
+of each reflection: what they explain then is chance.
+
+Functions:
+    explained_spread: of bare columns
+    on_scale, expected_deviations: its steps
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dials_spread.spread.size.residuals import Residuals, residuals_of_arrays
+from dials_spread.spread.size.size import Deviations, likelihood_table, most_likely
+from dials_spread.statistics.bootstrap import group_crystals, interval, too_few
+
+# Random deals of the control.
+N_CONTROLS = 20
+
+# Observations from which a crystal's simulated intensities are put on its scale.
+FEWEST = 10
+
+
+@dataclass(frozen=True)
+class ExplainedSpread:
+    """
+    The spread before and after a simulation is taken into account.
+
+    Attributes:
+        n: Observations of reflections that were observed more than once.
+        n_unique: Of these reflections.
+        n_crystals: Crystals that have them.
+        noise: Median σ/μ.
+        before: s of the intensities as they are.
+        before_interval: 95 % over crystals; nan where they are too few.
+        after: s about what the simulation expects.
+        after_interval: Likewise.
+        share: 1 - after² / before².
+        share_interval: Likewise.
+        control: Mean share with the simulated intensities dealt out anew.
+        control_sd: Standard deviation of these.
+        note: Why there is no interval, or nothing at all; empty otherwise.
+    """
+
+    n: int
+    n_unique: int
+    n_crystals: int
+    noise: float
+    before: float
+    before_interval: tuple[float, float]
+    after: float
+    after_interval: tuple[float, float]
+    share: float
+    share_interval: tuple[float, float]
+    control: float
+    control_sd: float
+    note: str
+
+    def as_dict(self) -> dict:
+        """For JSON; what is not known becomes None."""
+        return {
+            "observations": self.n,
+            "unique": self.n_unique,
+            "crystals": self.n_crystals,
+            "noise": _number(self.noise),
+            "spread_before": _number(self.before),
+            "spread_before_interval": [_number(x) for x in self.before_interval],
+            "spread_after": _number(self.after),
+            "spread_after_interval": [_number(x) for x in self.after_interval],
+            "explained_share": _number(self.share),
+            "explained_share_interval": [_number(x) for x in self.share_interval],
+            "control_share": _number(self.control),
+            "control_sd": _number(self.control_sd),
+            "note": self.note,
+        }
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def explained_spread(
+    unique: np.ndarray,
+    crystal: np.ndarray,
+    intensity: np.ndarray,
+    variance: np.ndarray,
+    simulated: np.ndarray,
+    rng: np.random.Generator,
+    nproc: int | None = None,
+) -> ExplainedSpread:
+    """
+    Compare the spread about the mean with that about a simulation.
+
+    Args:
+        unique: Shape (n,), number of the unique reflection, from 0.
+        crystal: Shape (n,), from 0.
+        intensity: Shape (n,), all crystals on one scale.
+        variance: Shape (n,), positive.
+        simulated: Shape (n,), intensities with multiple scattering, on any scale of
+            each crystal; observations without a positive one are left out.
+        rng: For the bootstrap over crystals and the control.
+        nproc: Threads; all cores by default.
+
+    Returns:
+        The spread before and after, all nan where no reflection was observed twice.
+    """
+    known = np.isfinite(simulated) & (simulated > 0)
+    columns = [x[known] for x in (unique, crystal, intensity, variance)]
+    image = np.zeros(np.count_nonzero(known), dtype=int)
+    residuals = residuals_of_arrays(columns[0], columns[1], image, *columns[2:])
+    if not len(residuals):
+        return _nothing()
+    d = on_scale(residuals, simulated[known][residuals.observation])
+    groups = group_crystals(residuals.crystal, residuals.n_crystals, rng)
+    weights = groups.draws(rng)
+    cell = groups.of_crystal[residuals.crystal]
+
+    def spreads(template: np.ndarray) -> np.ndarray:
+        data = expected_deviations(residuals, template)
+        return most_likely(weights @ likelihood_table(data, cell, groups.n, nproc))
+
+    before, after = spreads(np.ones(len(residuals))), spreads(d)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        left = np.where(before > 0, after**2 / before**2, np.nan)
+    low, high = interval(left, groups.n)
+    controls = _controls(residuals, d, before[0], rng, nproc)
+    return ExplainedSpread(
+        n=len(residuals),
+        n_unique=len(residuals.start) - 1,
+        n_crystals=groups.n_crystals,
+        noise=float(np.median(residuals.relative_sigma)),
+        before=float(before[0]),
+        before_interval=interval(before, groups.n),
+        after=float(after[0]),
+        after_interval=interval(after, groups.n),
+        share=float(1 - left[0]),
+        share_interval=(1 - high, 1 - low),
+        control=float(np.mean(controls)),
+        control_sd=float(np.std(controls)),
+        note=too_few(groups.n_crystals),
+    )
+
+
+def _nothing() -> ExplainedSpread:
+    none = (np.nan, np.nan)
+    return ExplainedSpread(
+        *(0, 0, 0, np.nan, np.nan, none, np.nan, none, np.nan, none, np.nan, np.nan),
+        note="No reflection that is strong enough was observed and simulated twice.",
+    )
+
+
+def on_scale(residuals: Residuals, simulated: np.ndarray) -> np.ndarray:
+    """
+    Put simulated intensities on the scale of each crystal's observations.
+
+    The scale of the observations was found without knowing how much multiple scattering
+    takes from the strong reflections of a thick crystal.
+
+    Args:
+        residuals: n observations.
+        simulated: Shape (n,), positive.
+
+    Returns:
+        Shape (n,): multiplied by ΣI / Σd of the crystal, over all crystals where it has
+        few observations or ΣI is not positive.
+    """
+    n = residuals.n_crystals
+    sums = [
+        np.bincount(residuals.crystal, x, minlength=n)
+        for x in (residuals.intensity, simulated, np.ones(len(simulated)))
+    ]
+    overall = sums[0].sum() / sums[1].sum()
+    usable = (sums[0] > 0) & (sums[2] >= FEWEST)
+    scale = np.where(usable, sums[0] / np.where(usable, sums[1], 1.0), overall)
+    return simulated * scale[residuals.crystal]
+
+
+def expected_deviations(residuals: Residuals, template: np.ndarray) -> Deviations:
+    """
+    Squared deviations from m_i, and what is known of their variances.
+
+    Var(I_i - m_i) = σ_i² + f² Σ_j σ_j² + s²μ² (1 + n f²) with n others and
+    f = d_i / Σ_j d_j, which is 1/n without a simulation.
+
+    Args:
+        residuals: n observations, sorted by unique reflection.
+        template: Shape (n,), d, positive.
+    """
+    start = residuals.start
+    number = np.repeat(np.arange(len(start) - 1), np.diff(start))
+
+    def others(x: np.ndarray) -> np.ndarray:
+        return np.maximum(np.add.reduceat(x, start[:-1])[number] - x, 0.0)
+
+    n = residuals.number
+    sum_d = others(template)
+    sum_i = n * residuals.mean
+    # One observation next to nothing may not be expected from others that are nothing.
+    f = template / np.maximum(sum_d, 1e-6 * template)
+    known_others = n**2 * residuals.mean_variance
+    return Deviations(
+        square=(residuals.intensity - f * sum_i) ** 2,
+        known=residuals.variance + f**2 * known_others,
+        unknown=residuals.level**2 * (1 + n * f**2),
+        noise=(residuals.variance + known_others) / (n + 1) / residuals.level**2,
+        n_all=(n + 1.0),
+    )
+
+
+def _controls(
+    residuals: Residuals,
+    d: np.ndarray,
+    before: float,
+    rng: np.random.Generator,
+    nproc: int | None,
+) -> np.ndarray:
+    """Shares explained by simulated intensities dealt out anew within reflections."""
+    cell = np.zeros(len(residuals), dtype=np.int64)
+    shares = []
+    for _ in range(N_CONTROLS):
+        dealt = d[np.lexsort((rng.random(len(d)), residuals.unique))]
+        data = expected_deviations(residuals, dealt)
+        s = most_likely(likelihood_table(data, cell, 1, nproc))[0]
+        shares.append(1 - s**2 / before**2 if before > 0 else np.nan)
+    return np.array(shares)

@@ -1,0 +1,232 @@
+"""
+One factor for each image, and how much images and crystals differ by them.
+
+A factor multiplies all reflections of an image: beam intensity, exposure, illuminated
+volume, scale. The relative intensities I/L of all reflections (L the mean of each) are
+fitted at once by ``α_u + β_i``, a mean for each reflection and a factor for each image, so
+that an image that happens to hold what is weak elsewhere is not taken for a weak image.
+
+How much images differ cannot be read off the scatter of β, which has noise. The unique
+reflections are split in two halves and β is fitted to each: what the halves share is
+real, and the product of the two is free of noise, whatever its size and distribution.
+
+Functions:
+    fit_factors: the factor of each image, and of each half
+    crystal_moments: what a bootstrap over crystals needs
+    factor_variances: of images and of crystals
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.sparse import csgraph
+from scipy.sparse.linalg import LinearOperator, cg
+
+from dials_spread.spread.size.residuals import Residuals
+from dials_spread.spread.variogram.pair_table import reflection_weights
+from dials_spread.statistics.bootstrap import Groups
+
+FEWEST = 3
+"""Reflections that an image needs in each half."""
+
+HALF_WEIGHT = 10.0
+"""Reflections with which an image has half the weight of one with very many."""
+
+SPLITS = 4
+"""Times that the reflections are split in two; one time where they are many."""
+
+MANY = 2_000_000
+
+TOLERANCE = 1e-5
+ROUNDS = 300
+
+
+@dataclass(frozen=True)
+class ImageFactors:
+    """
+    The factors of images; arrays of length n_images, nan where undetermined.
+
+    Attributes:
+        factor: 1 + β from all reflections, 1 in the mean.
+        su: Standard uncertainty, from the differences between halves.
+        n: Number of reflections on the image, with another observation elsewhere.
+        crystal: Of each image, -1 for one without reflections.
+        halves: Shape (splits, 2, n_images), β of each half.
+    """
+
+    factor: np.ndarray
+    su: np.ndarray
+    n: np.ndarray
+    crystal: np.ndarray
+    halves: np.ndarray
+
+
+class CrystalMoments(NamedTuple):
+    """
+    Sums over crystals for the variances of factors; arrays of shape (groups, splits).
+
+    Attributes:
+        count: Crystals that have factors.
+        first: Sum of the mean β of a crystal in the first half.
+        second: In the second half.
+        product: Sum of their products.
+        share: Part of the variance of images that is left in the mean of a crystal.
+        within: Sum of products about the mean of the crystal.
+        freedom: What the variance of images is multiplied by in that sum.
+    """
+
+    count: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+    product: np.ndarray
+    share: np.ndarray
+    within: np.ndarray
+    freedom: np.ndarray
+
+
+def _solve(rows: np.ndarray, columns: tuple, n_images: int) -> np.ndarray:
+    """Fit β to some observations; nan where an image has too few, or no connection."""
+    y, image, unique, weight = (c[rows] for c in columns)
+    _, unique = np.unique(unique, return_inverse=True)
+    shape = (n_images, int(unique.max(initial=-1)) + 1)
+    if not shape[1]:
+        return np.full(n_images, np.nan)
+    matrix = sp.csr_matrix((weight, (image, unique)), shape=shape)
+    target = sp.csr_matrix((weight * y, (image, unique)), shape=shape)
+    by_image = np.asarray(matrix.sum(axis=1)).ravel()
+    by_unique = np.asarray(matrix.sum(axis=0)).ravel()
+    mean = np.asarray(target.sum(axis=0)).ravel() / by_unique
+    right = np.asarray(target.sum(axis=1)).ravel() - matrix @ mean
+    transposed = matrix.T.tocsr()
+    safe = np.where(by_image > 0, by_image, 1.0)
+
+    def normal(beta):
+        return safe * beta - matrix @ (transposed @ beta / by_unique)
+
+    size = (n_images, n_images)
+    left = LinearOperator(size, matvec=normal, dtype=float)
+    divide = LinearOperator(size, matvec=lambda x: x / safe, dtype=float)
+    # rtol was tol before scipy 1.12; atol=0 leaves the relative tolerance of 1e-5.
+    beta, _ = cg(left, right, maxiter=ROUNDS, M=divide, atol=0.0)
+    connected = _largest_component(matrix)
+    enough = np.bincount(image, minlength=n_images) >= FEWEST
+    return np.where(connected & enough, beta, np.nan)
+
+
+def _largest_component(matrix: sp.csr_matrix) -> np.ndarray:
+    """Find the images that are connected by common reflections, shape (images,)."""
+    graph = sp.bmat([[None, matrix], [matrix.T, None]], format="csr")
+    _, label = csgraph.connected_components(graph, directed=False)
+    label = label[: matrix.shape[0]]
+    filled = np.diff(matrix.indptr) > 0
+    return filled & (label == np.bincount(label[filled]).argmax())
+
+
+def fit_factors(
+    residuals: Residuals, s: float, rng: np.random.Generator
+) -> ImageFactors:
+    """
+    Fit a factor to each image.
+
+    Args:
+        residuals: Sorted by reflection.
+        s: Relative spread expected, for the weights.
+        rng: Splits the reflections.
+
+    Returns:
+        The factors; what has no common reflections with the largest connected set of
+        images has none.
+    """
+    n_images = residuals.n_images
+    weight, square_level = reflection_weights(residuals, s)
+    number = np.repeat(np.arange(len(weight)), np.diff(residuals.start))
+    columns = (
+        residuals.intensity / np.sqrt(square_level)[number],
+        residuals.image,
+        number,
+        np.sqrt(weight)[number],
+    )
+    every = np.arange(len(residuals))
+    beta = _solve(every, columns, n_images)
+    halves = []
+    for _ in range(SPLITS if len(residuals) < MANY else 1):
+        side = (rng.permutation(len(weight)) % 2).astype(bool)[number]
+        halves.append([_solve(every[side == k], columns, n_images) for k in (0, 1)])
+    halves = np.array(halves)
+    crystal = np.full(n_images, -1)
+    crystal[residuals.image] = residuals.crystal
+    # Half of the reflections: the difference of two has four times the variance.
+    difference = np.mean((halves[:, 0] - halves[:, 1]) ** 2, axis=0)
+    return ImageFactors(
+        factor=1 + beta - (np.nanmean(beta) if np.isfinite(beta).any() else 0),
+        su=0.5 * np.sqrt(difference),
+        n=np.bincount(residuals.image, minlength=n_images),
+        crystal=crystal,
+        halves=halves,
+    )
+
+
+def crystal_moments(factors: ImageFactors, groups: Groups) -> CrystalMoments:
+    """
+    Sum what the variances of factors are made of, by groups of crystals.
+
+    Args:
+        factors: Of images.
+        groups: Of crystals.
+
+    Returns:
+        The sums.
+    """
+    parts = [_moments_of_split(half, factors, groups) for half in factors.halves]
+    return CrystalMoments(*np.moveaxis(np.array(parts), 0, -1))
+
+
+def _moments_of_split(halves, factors: ImageFactors, groups: Groups) -> list:
+    """The sums of one split, each of shape (groups,)."""
+    n_crystals = len(groups.of_crystal)
+    known = np.isfinite(halves).all(axis=0)
+    crystal, (one, two) = factors.crystal[known], halves[:, known]
+    weight = factors.n[known] / (factors.n[known] + HALF_WEIGHT)
+
+    def total(x):
+        return np.bincount(crystal, x, minlength=n_crystals)
+
+    sum_w, has = total(weight), total(weight) > 0
+    safe = np.where(has, sum_w, 1)
+    mean_one, mean_two = total(weight * one) / safe, total(weight * two) / safe
+    share = total(weight**2) / safe**2
+    within = total(weight * (one - mean_one[crystal]) * (two - mean_two[crystal]))
+    by_crystal = [has, mean_one, mean_two, mean_one * mean_two, share, within]
+    by_crystal.append(sum_w - total(weight**2) / safe)
+    group = groups.of_crystal
+    used = group >= 0
+    return [
+        np.bincount(group[used], column[used], minlength=groups.n)
+        for column in by_crystal
+    ]
+
+
+def factor_variances(moments: CrystalMoments, weights: np.ndarray) -> np.ndarray:
+    """
+    Give the variance of images within crystals, and of crystals.
+
+    Args:
+        moments: By group of crystals.
+        weights: Shape (draws, groups), how often each group counts.
+
+    Returns:
+        Variance of images and of crystals, shape (2, draws): free of noise, so that
+        they can come out negative where there is none; nan where undetermined.
+    """
+    n, one, two, product, share, within, freedom = (weights @ m for m in moments)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        image = np.where(freedom > 0.5, within / freedom, np.nan)
+        spread = n - np.square(weights) @ moments.count / n
+        between = (product - one * two / n) / spread
+        left = np.where(np.isfinite(image), image, 0.0) * share / n
+        crystal = np.where(n > 1.5, between - left, np.nan)
+    return np.array([np.mean(image, axis=-1), np.mean(crystal, axis=-1)])

@@ -1,0 +1,75 @@
+"""
+How much of the spread is explained by intensities that stand in the tables themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dials.array_family import flex
+
+from dials_spread.observations import Observations
+from dials_spread.spread.sources.explained import ExplainedSpread, explained_spread
+
+
+def explain_observations(
+    observations: Observations,
+    tables: Sequence[flex.reflection_table],
+    scales: np.ndarray,
+    rng: np.random.Generator,
+    nproc: int | None = None,
+) -> ExplainedSpread | None:
+    """
+    Compare the spread of observations before and after their simulation.
+
+    Args:
+        observations: n of them, made of these tables.
+        tables: One a crystal, as dials.simulate_ed writes them from measured files.
+        scales: Shape (crystals,), what the intensities of each are divided by.
+        rng: For the bootstrap over crystals and the control.
+        nproc: Threads; all cores by default.
+
+    Returns:
+        None where a table has no `intensity.dynamical.value`. A Lorentz factor that the
+        intensities lack (`simulation.lorentz`) is applied, and what virtual frames list
+        more than once is used once.
+    """
+    if not all("intensity.dynamical.value" in t for t in tables if len(t)):
+        return None
+    simulated = _of_rows(observations, tables, "intensity.dynamical.value")
+    variance = _of_rows(observations, tables, "intensity.dynamical.variance")
+    simulated = np.where(variance < 0, np.nan, simulated)
+    factor = _of_rows(observations, tables, "simulation.lorentz")
+    factor = factor / scales[observations.crystal]
+    columns = np.column_stack(
+        [
+            observations.crystal,
+            observations.miller_index,
+            observations.intensity,
+            observations.variance,
+        ]
+    )
+    once = np.sort(np.unique(columns, axis=0, return_index=True)[1])
+    return explained_spread(
+        observations.unique[once],
+        observations.crystal[once],
+        (observations.intensity * factor)[once],
+        (observations.variance * factor**2)[once],
+        simulated[once],
+        rng,
+        nproc,
+    )
+
+
+def _of_rows(
+    observations: Observations, tables: Sequence[flex.reflection_table], name: str
+) -> np.ndarray:
+    """A column of the tables for each observation; 1 where a table has none."""
+    values = np.ones(len(observations))
+    for number, table in enumerate(tables):
+        own = observations.crystal == number
+        if name in table and own.any():
+            values[own] = table[name].as_numpy_array()[observations.row[own]]
+    return values

@@ -1,0 +1,285 @@
+"""
+Pairs of observations of one unique reflection, summed by angle and by crystals.
+
+For a pair, γ = ½ [(I_a - I_b)² - σ_a² - σ_b²] / μ², with μ² free of its own variance. It
+does not depend on the mean of the reflection, nor on the scale of all data. Sums are kept
+for every pair of crystals (or of groups of crystals), so that a bootstrap over crystals
+need not read the pairs again: a pair of crystals drawn i and j times counts i·j times.
+
+Where all pairs are too many, each observation is paired with a few others of its
+reflection, drawn at random.
+
+Functions:
+    pair_limit: how many partners of each observation fit
+    sum_pairs: the sums
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numba as nb
+import numpy as np
+
+from dials_spread.spread.size.residuals import Residuals
+from dials_spread.spread.variogram.directions import Directions
+from dials_spread.statistics.bootstrap import Groups
+from dials_spread.statistics.random_numbers import next_random
+from dials_spread.threads import run_blocks
+
+SMALL = (0, 0.5, 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 12.5, 15, 20, 25, 30, 40, 50, 60, 75)
+EDGES = np.array([*SMALL, 90, *(180 - x for x in SMALL[::-1])])
+"""Bins of the angle [°]; those near 180° mirror those near 0°."""
+
+N_BINS = len(EDGES) - 1
+
+WITHIN, BETWEEN = 0, 1
+"""Both observations of one crystal (on different images), or of two."""
+
+WEIGHT, GAMMA, SUM_OF_ANGLES, COUNT = range(4)
+"""What is summed: weights; weight times γ; weight times angle; pairs."""
+
+MOST_PAIRS = 20_000_000
+
+BLOCKS = 8
+"""Of reflections, each with tables of its own: sums are alike to the last digit."""
+
+LEVELS = np.sinh(np.linspace(-8, 8, 1601)) * 1e-3
+"""Bins of γ over its median's factor, for the robust estimate: finer near zero."""
+
+MEDIAN_SQUARE = 0.454936423119572
+"""Median of the square of a standard normal deviate."""
+
+
+@dataclass(frozen=True)
+class PairTable:
+    """
+    Sums over pairs of observations of one reflection.
+
+    Attributes:
+        sums: Shape (groups, groups, 2, N_BINS, 4): by the groups of the two crystals
+            (the larger number second), by WITHIN or BETWEEN, by angle, what is summed.
+        histogram: Shape (2, N_BINS, len(LEVELS) + 1), pairs by the γ that would make
+            each the median.
+        n_pairs: Pairs used.
+        n_all: Pairs there are.
+    """
+
+    sums: np.ndarray
+    histogram: np.ndarray
+    n_pairs: int
+    n_all: int
+
+
+def pair_limit(sizes: np.ndarray, most: int) -> int:
+    """
+    Give how many partners each observation may have for the pairs to fit.
+
+    Args:
+        sizes: Shape (reflections,), number of observations of each.
+        most: Most pairs.
+
+    Returns:
+        The number; a reflection whose pairs are no more than observations times that
+        has all of them.
+    """
+    low, high = 1, max(int(sizes.max(initial=2)), 2)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if np.minimum(sizes * (sizes - 1) / 2, sizes * middle).sum() <= most:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+@nb.njit(cache=True, nogil=True)
+def _angle(a, b, matrices, fixes):
+    """The smallest angle [°] that the operators which fix the reflection allow."""
+    nearest = 5.0
+    for m in range(len(matrices)):
+        if not fixes[m]:
+            continue
+        g = matrices[m]
+        x = a[0] - g[0, 0] * b[0] - g[0, 1] * b[1] - g[0, 2] * b[2]
+        y = a[1] - g[1, 0] * b[0] - g[1, 1] * b[1] - g[1, 2] * b[2]
+        z = a[2] - g[2, 0] * b[0] - g[2, 1] * b[1] - g[2, 2] * b[2]
+        nearest = min(nearest, x * x + y * y + z * z)
+    return math.degrees(2 * math.asin(min(1.0, 0.5 * math.sqrt(nearest))))
+
+
+@nb.njit(cache=True, nogil=True)
+def _add(p, q, weight, square_level, columns, frame, edges, levels, sums, histogram):
+    """Add one pair; a pair on one image is left out."""
+    intensity, variance, image, crystal, group, operator = columns
+    beam, matrices, fixes = frame
+    if image[p] == image[q]:
+        return 0
+    a, b = beam[operator[p], image[p]], beam[operator[q], image[q]]
+    angle = _angle(a, b, matrices, fixes)
+    k = np.searchsorted(edges, angle, side="right") - 1
+    k = min(max(k, 0), len(edges) - 2)
+    square = (intensity[p] - intensity[q]) ** 2
+    noise = variance[p] + variance[q]
+    gamma = 0.5 * (square - noise) / square_level
+    kind = 0 if crystal[p] == crystal[q] else 1
+    low, high = min(group[p], group[q]), max(group[p], group[q])
+    cell = sums[low, high, kind, k]
+    cell[0] += weight
+    cell[1] += weight * gamma
+    cell[2] += weight * angle
+    cell[3] += 1
+    needed = 0.5 * (square / 0.454936423119572 - noise) / square_level
+    histogram[kind, k, np.searchsorted(levels, needed)] += weight
+    return 1
+
+
+@nb.njit(cache=True, nogil=True)
+def _sum_reflections(
+    first,
+    stop,
+    start,
+    weight,
+    square_level,
+    partners,
+    seed,
+    columns,
+    beam,
+    matrices,
+    fixes,
+    edges,
+    levels,
+    sums,
+    histogram,
+):
+    """All pairs, or some, of reflections first … stop - 1; gives their number."""
+    n_pairs = 0
+    for u in range(first, stop):
+        low, m = start[u], start[u + 1] - start[u]
+        frame = (beam, matrices, fixes[u])
+        if m * (m - 1) // 2 <= m * partners:
+            w = weight[u] / (m - 1)
+            for p in range(low, low + m):
+                for q in range(p + 1, low + m):
+                    n_pairs += _add(
+                        p,
+                        q,
+                        w,
+                        square_level[u],
+                        columns,
+                        frame,
+                        edges,
+                        levels,
+                        sums,
+                        histogram,
+                    )
+            continue
+        w = weight[u] / (2 * partners)
+        state = np.uint64(seed) + np.uint64(u) * np.uint64(0xD1342543DE82EF95)
+        for p in range(low, low + m):
+            for _ in range(partners):
+                state, value = next_random(state)
+                q = low + np.int64(value % np.uint64(m - 1))
+                q += q >= p
+                n_pairs += _add(
+                    p,
+                    q,
+                    w,
+                    square_level[u],
+                    columns,
+                    frame,
+                    edges,
+                    levels,
+                    sums,
+                    histogram,
+                )
+    return n_pairs
+
+
+def reflection_weights(residuals: Residuals, s: float) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Give each reflection a weight and a μ² without its own variance.
+
+    Args:
+        residuals: Sorted by reflection.
+        s: Relative spread, for both.
+
+    Returns:
+        Weights 1/(ν + s²)², ν the mean σ²/μ², which do not look at single intensities;
+        and μ² such that 1/μ² is free of bias: shape (reflections,) each.
+    """
+    start = residuals.start
+    size = np.diff(start)
+    level = residuals.level[start[:-1]]
+    noise = np.add.reduceat(residuals.variance, start[:-1]) / size / level**2
+    variance = noise + s**2
+    # E[1/L²] = (1 + 3 Var(L)/μ² …)/μ², and differences do not depend on L.
+    return 1 / variance**2, level**2 * (1 + 3 * variance / size)
+
+
+def sum_pairs(
+    residuals: Residuals,
+    directions: Directions,
+    groups: Groups,
+    s: float,
+    rng: np.random.Generator,
+    most_pairs: int = MOST_PAIRS,
+    nproc: int | None = None,
+) -> PairTable:
+    """
+    Sum the pairs of observations of all reflections.
+
+    Args:
+        residuals: At least one reflection.
+        directions: Of the observations that the residuals are made of.
+        groups: Of crystals.
+        s: Relative spread expected, for the weights.
+        rng: For partners, where not all pairs fit.
+        most_pairs: Most pairs.
+        nproc: Threads; all cores by default.
+
+    Returns:
+        The sums.
+    """
+    start = residuals.start
+    sizes = np.diff(start)
+    weight, square_level = reflection_weights(residuals, s)
+    columns = (
+        residuals.intensity,
+        residuals.variance,
+        residuals.image,
+        residuals.crystal,
+        groups.of_crystal[residuals.crystal],
+        directions.operator[residuals.observation],
+    )
+    partners, seed = pair_limit(sizes, most_pairs), int(rng.integers(2**62))
+    fixes = directions.fixes[residuals.unique[start[:-1]]]
+    frame = (directions.beam, directions.on_directions, fixes, EDGES, LEVELS)
+    given = (start, weight, square_level, partners, seed, columns, *frame)
+    sums, histogram, n_pairs = _sum_in_threads(given, groups.n, nproc)
+    return PairTable(
+        sums=sums,
+        histogram=histogram,
+        n_pairs=n_pairs,
+        n_all=int((sizes.astype(np.int64) * (sizes - 1) // 2).sum()),
+    )
+
+
+def _sum_in_threads(
+    given: tuple, n_groups: int, nproc: int | None
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Sum all reflections, in blocks that do not depend on the number of threads."""
+    n = len(given[0]) - 1
+    block = max(1, -(-n // BLOCKS))
+    sums = np.zeros((BLOCKS, n_groups, n_groups, 2, N_BINS, 4))
+    histogram = np.zeros((BLOCKS, 2, N_BINS, len(LEVELS) + 1))
+    counts = np.zeros(BLOCKS, dtype=np.int64)
+
+    def run(first, stop):
+        own = first // block
+        tables = (sums[own], histogram[own])
+        counts[own] = _sum_reflections(first, stop, *given, *tables)
+
+    run_blocks(run, n, block, nproc)
+    return sums.sum(axis=0), histogram.sum(axis=0), int(counts.sum())

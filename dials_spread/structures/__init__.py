@@ -1,0 +1,10 @@
+"""
+Crystal structures, read from files and checked.
+
+Modules:
+    cif_files: CIF, read without the two faults that end the process
+    structure_checks: what must hold of a structure before it is simulated
+    structure_files: crystal structures from files
+"""
+
+from __future__ import annotations

@@ -1,0 +1,203 @@
+"""Corrected files: taken by the programs of DIALS, whole or not there at all."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cctbx.array_family import flex as cctbx_flex
+from dials.array_family import flex
+from dxtbx.model.experiment_list import ExperimentList, ExperimentListFactory
+
+from dials_spread.correction.apply.columns import (
+    apply_factors,
+    correction_state,
+    undo_factors,
+)
+from dials_spread.correction.apply.corrected_files import (
+    join,
+    write_corrected,
+    write_together,
+)
+from dials_spread.input_files import read_files
+
+QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+
+
+def read(stem) -> tuple[ExperimentList, flex.reflection_table]:
+    experiments = ExperimentListFactory.from_json_file(
+        f"{stem}.expt", check_format=False
+    )
+    return experiments, flex.reflection_table.from_file(f"{stem}.refl")
+
+
+def column(table, name) -> np.ndarray:
+    return table[name].as_numpy_array()
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scaled(data_folder, tmp_path_factory):
+    """Quartz corrected before dials.scale, and the same by hand without columns."""
+    folder = tmp_path_factory.mktemp("scaled")
+    experiments, table = read(data_folder / "quartz" / "integrated")
+    rng = np.random.default_rng(5)
+    c = np.exp(0.2 * rng.normal(size=len(table)))
+    corrected = apply_factors(table, c, scaled=False)
+    write_corrected(
+        experiments, corrected, str(folder / "a.expt"), str(folder / "a.refl")
+    )
+    for kind in ("prf", "sum"):
+        for what, factor in (("value", c), ("variance", c * c)):
+            name = f"intensity.{kind}.{what}"
+            table[name] = cctbx_flex.double(column(table, name) * factor)
+    write_corrected(experiments, table, str(folder / "b.expt"), str(folder / "b.refl"))
+    running = [
+        subprocess.Popen(
+            [
+                "dials.scale",
+                f"../{stem}.expt",
+                f"../{stem}.refl",
+                "model=KB",
+                "KB.decay_correction=False",
+                "error_model=None",
+                "full_matrix=False",
+                "output.html=None",
+            ],
+            cwd=_made(folder / stem),
+            **QUIET,
+        )
+        for stem in "ab"
+    ]
+    assert [process.wait() for process in running] == [0, 0]
+    return folder
+
+
+def test_dials_scale_takes_it_and_keeps_the_columns(scaled):
+    _, ours = read(scaled / "a" / "scaled")
+    _, by_hand = read(scaled / "b" / "scaled")
+    for name in ("intensity.scale.value", "inverse_scale_factor", "flags"):
+        np.testing.assert_array_equal(column(ours, name), column(by_hand, name))
+    assert correction_state(ours) == "corrected"
+    with pytest.raises(ValueError, match="corrected already"):
+        apply_factors(ours, np.ones(len(ours)), scaled=True)
+
+
+def test_undo_after_scaling_restores_what_was_integrated(scaled, data_folder, caplog):
+    _, ours = read(scaled / "a" / "scaled")
+    _, original = read(data_folder / "quartz" / "integrated")
+    restored = undo_factors(ours)
+    assert "Run dials.scale again" in caplog.text
+    key = "xyzobs.px.value"
+    places = {tuple(x): n for n, x in enumerate(original[key])}
+    rows = [places[tuple(x)] for x in restored[key]]
+    for name in ("intensity.prf.value", "intensity.sum.variance"):
+        same = column(restored, name) == column(original, name)[rows]
+        # dials.scale joins the two parts of a few reflections.
+        assert same.mean() > 0.95
+    assert set(original.keys()) <= set(restored.keys())
+    assert correction_state(restored) == "none"
+
+
+def test_dials_merge_and_export_take_a_table_corrected_after_scaling(scaled, tmp_path):
+    experiments, table = read(scaled / "b" / "scaled")
+    rng = np.random.default_rng(6)
+    c = np.exp(0.2 * rng.normal(size=len(table)))
+    corrected = apply_factors(table, c, scaled=True)
+    names = (str(tmp_path / "c.expt"), str(tmp_path / "c.refl"))
+    write_corrected(experiments, corrected, *names)
+    np.testing.assert_array_equal(
+        column(corrected, "inverse_scale_factor"), column(table, "inverse_scale_factor")
+    )
+    found = read_files([names[0]], [names[1]])
+    assert correction_state(found.tables[0]) == "corrected"
+    running = [
+        subprocess.Popen([*command, "c.expt", "c.refl"], cwd=tmp_path, **QUIET)
+        for command in (
+            ["dials.merge", "output.html=None"],
+            ["dials.export", "format=shelx", "shelx.hklout=c.hkl"],
+        )
+    ]
+    assert [process.wait() for process in running] == [0, 0]
+    assert (tmp_path / "merged.mtz").stat().st_size > 1000
+    exported = np.loadtxt(
+        [line for line in (tmp_path / "c.hkl").read_text().splitlines() if line[3:4]],
+        usecols=3,
+        max_rows=1000,
+    )
+    value = column(corrected, "intensity.scale.value")
+    expected = value / np.maximum(column(corrected, "inverse_scale_factor"), 1e-9)
+    # Each exported intensity is one of ours, on the scale that fits the format.
+    ratio = exported.max() / expected[column(table, "inverse_scale_factor") > 0].max()
+    off = np.abs(exported[:, None] / ratio - expected[None]).min(axis=1)
+    assert np.median(off / np.abs(exported).mean() * ratio) < 1e-3
+
+
+def test_joining_keeps_rows_and_names(read_measured):
+    experiments, tables = read_measured("abiraterone/integrated")
+    before = [table.as_msgpack() for table in tables]
+    joined, table = join(experiments, tables)
+    assert [t.as_msgpack() for t in tables] == before
+    assert [e.identifier for e in joined] == [e.identifier for e in experiments]
+    names = dict(table.experiment_identifiers())
+    assert names == {n: e.identifier for n, e in enumerate(joined)}
+    assert table.are_experiment_identifiers_consistent(joined)
+    for number, part in enumerate(tables):
+        own = table.select(table["id"] == number)
+        assert list(own["miller_index"]) == list(part["miller_index"])
+        assert set(own.keys()) == set(part.keys())
+
+
+def test_joining_the_same_crystal_twice(read_measured, tmp_path):
+    experiments, tables = read_measured("quartz/integrated")
+    fewer = tables[0].select(cctbx_flex.bool(len(tables[0]), True))
+    del fewer["zeta"]
+    joined, table = join([experiments[0], experiments[0]], [tables[0], fewer])
+    names = [e.identifier for e in joined]
+    assert names[0] == experiments[0].identifier and names[0] != names[1]
+    assert "zeta" not in table and len(table) == 2 * len(fewer)
+    assert joined[1].crystal == experiments[0].crystal
+    files = str(tmp_path / "a.expt"), str(tmp_path / "a.refl")
+    write_corrected(joined, table, *files)
+    found = read_files([files[0]], [files[1]])
+    assert [len(t) for t in found.tables] == [len(fewer)] * 2
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from dials_spread.correction.apply.corrected_files import write_together
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    write_together({"a.expt": b"x" * 1000, "a.refl": b"y" * 100_000})
+except OSError as error:
+    print(error.strerror)
+"""
+
+
+def test_a_disk_that_is_full_leaves_the_old_files_whole(tmp_path):
+    (tmp_path / "a.expt").write_text("old experiments")
+    (tmp_path / "a.refl").write_text("old reflections")
+    result = subprocess.run(
+        [sys.executable, "-c", FULL], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert result.stdout.strip() == "File too large", result.stderr
+    assert (tmp_path / "a.expt").read_text() == "old experiments"
+    assert (tmp_path / "a.refl").read_text() == "old reflections"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.expt", "a.refl"]
+
+
+def test_files_that_are_links_and_devices(tmp_path):
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "link").symlink_to("real")
+    write_together({str(tmp_path / "link"): b"new", "/dev/null": b"nothing"})
+    assert (tmp_path / "real").read_bytes() == b"new"
+    assert (tmp_path / "link").is_symlink()

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dials_spread.prepare.normalisation import (
+    merged_amplitudes,
+    normalise,
+    observed_amplitudes,
+)
+from dials_spread.scattering.potential import indices_within
+from dials_spread.scattering.structure_factors import structure_factors
+from dials_spread.simulation.structures import random_structure
+
+
+def squared_amplitudes(space_group, seed):
+    """|F|², d*², ε of a random structure in P1 or P-1, half of reciprocal space."""
+    structure = random_structure(
+        np.random.default_rng(seed),
+        (9, 10, 11, 82, 95, 101),
+        space_group,
+        composition={"C": 1.0},
+        hydrogen_ratio=0.0,
+        u_iso=(0.03, 0.03),
+    )
+    hkl = indices_within(structure.unit_cell(), 1 / 0.9)
+    hkl = hkl[len(hkl) // 2 + 1 :]
+    rows = np.array(structure.unit_cell().fractionalization_matrix()).reshape(3, 3)
+    return (
+        np.abs(structure_factors(structure, hkl)) ** 2,
+        np.sum((hkl @ rows) ** 2, axis=1),
+        np.ones(len(hkl)),
+    )
+
+
+@pytest.mark.parametrize(
+    "space_group, fourth, mean", [("P 1", 2, 0.886), ("P -1", 3, 0.798)]
+)
+def test_random_structures_follow_wilson(space_group, fourth, mean):
+    moments = []
+    for seed in range(4):
+        I, d_star_sq, epsilon = squared_amplitudes(space_group, seed)
+        E = merged_amplitudes(I, normalise(I, d_star_sq, epsilon).N)
+        moments.append((np.mean(E**2), np.mean(E**4), np.mean(E)))
+    second, found, first = np.mean(moments, axis=0)
+    assert second == pytest.approx(1, abs=1e-9)
+    # Some 2,000 reflections each, and atoms that keep their distance.
+    assert found == pytest.approx(fourth, rel=0.1)
+    assert first == pytest.approx(mean, abs=0.02)
+
+
+def test_the_mean_is_followed_and_its_unit_drops_out():
+    rng = np.random.default_rng(5)
+    d_star_sq = np.sort(rng.uniform(0.02, 1.4, 3000))
+    truth = 40 * np.exp(-3 * d_star_sq)
+    epsilon = rng.choice([1.0, 2.0], 3000)
+    I = truth * epsilon * rng.exponential(size=3000)
+    found = normalise(I, d_star_sq, epsilon)
+    assert np.std(np.log(found.sigma_s / truth)) < 0.12
+    np.testing.assert_allclose(found.N, epsilon * found.sigma_s)
+    other = normalise(1e-6 * I, d_star_sq, epsilon)
+    np.testing.assert_allclose(other.N, 1e-6 * found.N)
+    order = rng.permutation(3000)
+    shuffled = normalise(I[order], d_star_sq[order], epsilon[order])
+    np.testing.assert_allclose(shuffled.N, found.N[order])
+
+
+def test_few_or_negative_intensities_do_not_break_it():
+    found = normalise(np.array([1.0, 2.0]), np.array([0.1, 0.2]), np.ones(2))
+    assert np.isfinite(found.N).all() and found.N.min() > 0
+    I = np.concatenate([np.ones(80), -0.1 * np.ones(80)])
+    found = normalise(I, np.linspace(0.1, 1, 160), np.ones(160))
+    assert np.isfinite(found.N).all() and found.N.min() > 0
+    with pytest.raises(ValueError, match="The mean of 2 merged intensities is not"):
+        normalise(np.array([1.0, -2.0]), np.array([0.1, 0.2]), np.ones(2))
+
+
+def test_amplitudes_of_observations_keep_their_sign():
+    E = observed_amplitudes(np.array([8.0, -2.0, 0.0]), np.array([2.0, 2.0, 2.0]))
+    np.testing.assert_allclose(E, [2, -1, 0])
+    np.testing.assert_allclose(merged_amplitudes(np.array([8.0, -2.0]), 2.0), [2, 0])

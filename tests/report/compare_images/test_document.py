@@ -1,0 +1,163 @@
+"""The JSON document: strict, finite, and read back only where it is sound."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from dials_spread.comparison import Matching, compare_images
+from dials_spread.report.compare_images.document import RESULTS, read_earlier
+from dials_spread.report.compare_images.outputs import comparison_as_dict
+from dials_spread.report.page.document import Provenance, finite, write_json
+from dials_spread.spread.sources.components import SOURCES
+
+COMMAND = "dials.compare_images"
+
+
+def refuse(name):
+    raise AssertionError(f"{name} is no JSON")
+
+
+def test_numbers_become_what_json_can_hold():
+    given = {
+        1: np.float32(0.5),
+        "nothing": [float("nan"), np.inf, -np.inf, None],
+        "kinds": (np.int64(3), np.bool_(True), False, 2),
+        "array": np.array([[1.0, np.nan]]),
+        "text": "µ",
+    }
+    assert finite(given) == {
+        "1": 0.5,
+        "nothing": [None, None, None, None],
+        "kinds": [3, True, False, 2],
+        "array": [[1.0, None]],
+        "text": "µ",
+    }
+    types = {type(x) for x in finite(given)["kinds"]}
+    assert types == {int, bool}
+    assert json.loads(write_json(given), parse_constant=refuse) == finite(given)
+
+
+def test_what_json_cannot_hold_is_a_mistake():
+    with pytest.raises(TypeError):
+        write_json({"object": object()})
+
+
+@pytest.fixture(scope="module")
+def document(electrons):
+    provenance = Provenance(COMMAND, ["a.expt", "a.refl"], {"seed": "0"})
+    return comparison_as_dict(electrons, provenance)
+
+
+def test_keys_are_those_that_others_rely_on(electrons, document):
+    assert [*document][:4] == ["command", "version", "dials_version", "input"]
+    assert document["command"] == COMMAND
+    assert document["parameters"] == {"seed": "0"}
+    assert document["input"]["files"] == ["a.expt", "a.refl"]
+    assert set(RESULTS) <= set(document)
+    assert document["spread"]["s"] == electrons.spread.s
+    shares = [document["components"][source]["share"] for source in SOURCES]
+    assert sum(shares) == pytest.approx(1)
+    assert len(document["variogram"]["gamma"]) == len(document["variogram"]["pairs"])
+    assert document["normality"]["n"] == document["spread"]["n"]
+    assert {"intensity", "matches", "agreement"} <= set(document)
+
+
+def test_matches_are_those_of_the_results(electrons, document):
+    matches, agreement = electrons.matches, electrons.agreement
+    images = electrons.observations.images
+    assert len(document["matches"]) == document["n_matches"] == len(matches)
+    for k in (0, len(matches) - 1):
+        told = document["matches"][k]
+        assert told["n_common"] == matches.n_common[k]
+        assert told["r_factor"] == pytest.approx(agreement.r_factor[k], nan_ok=True)
+        assert told["image_a"] == {
+            "dataset": 0,
+            "crystal": images.crystal[matches.image_a[k]],
+            "image": images.first[matches.image_a[k]],
+            "image_last": images.last[matches.image_a[k]],
+        }
+        p_value = electrons.significance.p_value[k]
+        assert told["p_value"] == (p_value if np.isfinite(p_value) else None)
+    assert document["agreement"]["cc"]["median"] == electrons.summary["cc"].median
+
+
+def test_input_is_counted(electrons, document):
+    given = document["input"]
+    assert given["observations"] == len(electrons.observations) == 10_960
+    assert given["unique"] == 1_079
+    assert given["images"] == 247
+    assert given["radiation"] == "electrons"
+    assert given["space_group"] == "P 21 21 21"
+    assert sum(c["images"] for c in given["by_crystal"]) == 247
+    scales = [c["scale"] for c in given["by_crystal"]]
+    np.testing.assert_allclose(scales, electrons.scales)
+
+
+def test_the_best_pairs_only(electrons):
+    provenance = Provenance(COMMAND, [], {})
+    few = comparison_as_dict(electrons, provenance, most=3)
+    assert len(few["matches"]) == 3
+    assert few["n_matches"] == len(electrons.matches)
+
+
+def test_an_experiment_without_reflections_is_listed(read_measured):
+    experiments, tables = read_measured("abiraterone/integrated")
+    tables[3] = tables[3].select(tables[3]["id"] < 0)
+    result = compare_images(
+        [*experiments], tables, matching=Matching(), image_width=0, n_pairs_shown=0
+    )
+    given = comparison_as_dict(result, Provenance(COMMAND, [], {}))["input"]
+    assert given["crystals"] == 5
+    assert [c["crystal"] for c in given["by_crystal"]] == [*range(6)]
+    assert given["by_crystal"][3]["images"] == 0
+
+
+def test_what_was_written_can_be_compared_with(document, tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(write_json(document), encoding="utf-8")
+    assert read_earlier(str(path), COMMAND) == document
+    assert read_earlier(None, COMMAND) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"matches": None},
+        {"matches": [3]},
+        {"matches": [{"r_factor": "low"}]},
+        {"matches": [{"cc": [1]}]},
+        {"agreement_same_orientation": []},
+        {"agreement_same_orientation": {"cc": {"median": "x"}}},
+        {"agreement_same_orientation": {"cc": 3}},
+        {"input": None},
+        {"input": {"files": "a.expt"}},
+    ],
+)
+def test_a_damaged_document_is_refused(document, tmp_path, change):
+    path = tmp_path / "a.json"
+    path.write_text(write_json({**document, **change}), encoding="utf-8")
+    with pytest.raises(ValueError, match="a.json: damaged, or of another version of"):
+        read_earlier(str(path), COMMAND)
+
+
+def test_all_is_made_before_anything_is_written(electrons, tmp_path, monkeypatch):
+    """A page that cannot be made leaves no JSON file behind."""
+    import io
+
+    from dials_spread.report.compare_images import outputs
+
+    def fail(*args, **kwargs):
+        raise ValueError("no page")
+
+    monkeypatch.setattr(outputs, "compare_images_page", fail)
+    names = {kind: str(tmp_path / kind) for kind in ("json", "html", "log", "figures")}
+    output = SimpleNamespace(**names, figure_format="png", max_matches=5)
+    with pytest.raises(ValueError, match="no page"):
+        outputs.write_results(
+            electrons, Provenance(COMMAND, [], {}), output, io.StringIO()
+        )
+    assert [*tmp_path.iterdir()] == []

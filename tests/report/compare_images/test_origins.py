@@ -1,0 +1,101 @@
+"""Beam, zone axes and noisy spots on the page: plots, sentences, tables, reasons."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from dials_spread.report.compare_images.origins.origins_findings import origin_findings
+from dials_spread.report.compare_images.origins.origins_section import (
+    origin_sections,
+    origin_tables,
+)
+from dials_spread.report.page.document import finite
+from dials_spread.report.page.static import write_figure
+from dials_spread.spread.origins import (
+    OriginAnalysis,
+    OriginChoices,
+    analyse_origins,
+    as_documents,
+    noisy_of,
+)
+
+PLOTS = {
+    *("beam_scans", "beam_explained", "beam_scatter"),
+    *("special_images", "special_correlations", "special_extremes"),
+    *("noisy_intensity", "noisy_d_spacing", "noisy_multiplicity"),
+    *("noisy_mixture", "noisy_removal"),
+}
+
+
+@pytest.fixture(scope="module", params=["electrons", "raw_electrons"])
+def comparison(request):
+    return request.getfixturevalue(request.param)
+
+
+def test_every_plot_has_a_help_and_can_be_drawn(comparison, tmp_path):
+    sections = origin_sections(comparison.observations, comparison.origins)
+    assert [s.name for s in sections] == ["beam", "orientations", "noisy_spots"]
+    plots = {name: p for s in sections for name, p in s.plots.items()}
+    assert len(plots) >= 9 and set(plots) <= PLOTS
+    for name, plot in plots.items():
+        assert len(plot["help"].split()) > 40
+        assert plot["layout"]["title"]["text"]
+        json.dumps(plot, allow_nan=False)
+        path = write_figure(plot, tmp_path / f"{name}.png")
+        assert path.stat().st_size > 5000
+
+
+def test_the_document_is_json_with_all_keys(comparison):
+    document = finite(as_documents(comparison.origins))
+    assert set(document) == {"beam", "orientations", "noisy_spots"}
+    json.dumps(document, allow_nan=False)
+    assert len(document["beam"]["image_factor"]["k"]) == len(
+        comparison.observations.images
+    )
+    assert len(document["orientations"]["zone"]) == len(comparison.observations.images)
+
+
+def test_words_and_tables_tell_the_numbers(electrons):
+    told = " ".join(origin_findings(electrons.origins))
+    assert "Do special orientations matter?" in told
+    assert "180 images" in told or "images of 6 crystals" in told
+    removed = electrons.origins.noisy_spots.remove_cut
+    assert f"({removed.n_removed:,} observations)" in told
+    tables = "\n".join(origin_tables(electrons.origins))
+    assert "as many at random" in tables
+    assert "zone axis" in tables
+    extreme = electrons.origins.orientations.extremes[0]
+    assert f"{abs(extreme['z']):.1f}" in tables
+
+
+def test_raw_images_are_told(raw_electrons):
+    section = origin_sections(raw_electrons.observations, raw_electrons.origins)[0]
+    notes = " ".join(section.notes)
+    assert "60 raw images were read, each once" in notes
+    assert "saturates on every frame" in notes
+
+
+def test_what_is_switched_off_is_not_shown_and_says_so(electrons):
+    off = OriginChoices(beam=False, orientations=False, noisy_spots=False)
+    args = (electrons.observations, electrons.experiments, [], electrons.scales, 0.5)
+    nothing = analyse_origins(*args, off, np.random.default_rng(0))
+    assert origin_sections(electrons.observations, nothing) == []
+    assert origin_findings(nothing) == [] and origin_tables(nothing) == []
+    assert as_documents(nothing)["beam"] == {"reason": "switched off."}
+    with pytest.raises(ValueError, match="there are no noisy spots"):
+        noisy_of(nothing, "both")
+    why = OriginAnalysis(reasons={"noisy_spots": "no reflection."})
+    section = origin_sections(electrons.observations, why)
+    assert section[0].notes == ["Not computed: no reflection."]
+
+
+def test_what_is_set_aside_is_what_was_found(electrons):
+    found = electrons.origins.noisy_spots
+    cut, cluster, both = (
+        noisy_of(electrons.origins, which) for which in ("cut", "cluster", "both")
+    )
+    np.testing.assert_array_equal(cut, found.noisy_observations)
+    np.testing.assert_array_equal(both, cut | cluster)

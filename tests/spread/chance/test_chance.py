@@ -1,0 +1,161 @@
+"""Permutation p-values, likelihood ratios, false discovery rate, normality."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from dials_spread.spread.chance.likelihood import fit_correlation, pair_ratios
+from dials_spread.spread.chance.pools import CommonSpots, build_pools
+from dials_spread.spread.size.residuals import residuals_of_arrays
+from dials_spread.spread.sources.normality import describe_normality, standardise
+from dials_spread.statistics.bootstrap import group_crystals
+from dials_spread.statistics.false_discovery import benjamini_hochberg
+
+N_COMMON = 15
+
+
+def simulate(
+    seed, shared=0.0, n_pairs=60, n_unique=600, n_other=12, s=0.2, freedom=None
+):
+    """Pairs of images with 15 common spots, and other images of all reflections."""
+    rng = np.random.default_rng(seed)
+    mu = rng.exponential(50, n_unique) + 50
+    unique, image = [], []
+    for pair in range(n_pairs):
+        common = rng.choice(n_unique, N_COMMON, replace=False)
+        unique += [common, common]
+        image += [np.full(N_COMMON, 2 * pair), np.full(N_COMMON, 2 * pair + 1)]
+    for other in range(n_other):
+        unique.append(np.arange(n_unique))
+        image.append(2 * n_pairs + 50 * other + np.sort(np.arange(n_unique) % 50))
+    unique, image = np.concatenate(unique), np.concatenate(image)
+    order = np.argsort(image, kind="stable")
+    unique, image = unique[order], image[order]
+    e = rng.standard_normal(len(unique))
+    if freedom:
+        e = rng.standard_t(freedom, len(unique)) * np.sqrt((freedom - 2) / freedom)
+    a, b = (np.flatnonzero((image < 2 * n_pairs) & (image % 2 == k)) for k in (0, 1))
+    e[b] = shared * e[a] + np.sqrt(1 - shared**2) * e[b]
+    intensity = mu[unique] * (1 + s * e) + 5 * rng.standard_normal(len(unique))
+    variance = np.full(len(unique), 25.0)
+    row_start = np.searchsorted(image, np.arange(image.max() + 2))
+    pools = build_pools(row_start, unique, intensity, variance)
+    spots = CommonSpots(
+        np.arange(n_pairs + 1) * N_COMMON,
+        2 * np.arange(n_pairs),
+        unique[a],
+        *(intensity[a], variance[a], intensity[b], variance[b]),
+    )
+    return spots, pools, rng
+
+
+@pytest.mark.parametrize("freedom", [None, 3])
+def test_p_values_of_pure_chance_are_uniform(freedom):
+    """Whatever the shape of the distribution; Kolmogorov and Smirnov over 600 pairs."""
+    p_values = []
+    for seed in range(10):
+        spots, pools, rng = simulate(seed, freedom=freedom)
+        p_values.append(pair_ratios(spots, pools, 0.2, 0.5, rng, 499)[1])
+    p = np.concatenate(p_values)
+    assert len(p) == 600
+    assert stats.kstest(p, "uniform").pvalue > 0.01
+    assert np.mean(p <= 0.05) == pytest.approx(0.05, abs=0.03)
+    assert (benjamini_hochberg(p) > 0.05).mean() > 0.99
+
+
+def test_what_pairs_share_is_found():
+    spots, pools, rng = simulate(1, shared=0.9)
+    correlation = fit_correlation(spots, pools, 0.2)
+    assert correlation == pytest.approx(0.9, abs=0.06)
+    ratio, p = pair_ratios(spots, pools, 0.2, correlation, rng)
+    assert (benjamini_hochberg(p) <= 0.05).all()
+    assert np.median(ratio) > 3
+    nothing = simulate(1)
+    assert fit_correlation(*nothing[:2], 0.2) <= 0.1
+
+
+def test_the_likelihood_ratio_is_that_of_scipy():
+    spots, pools, rng = simulate(2, shared=0.5, n_pairs=3)
+    s, rho = 0.2, 0.6
+    ratio, _ = pair_ratios(spots, pools, s, rho, rng, 99)
+    expected = np.zeros(3)
+    for q in range(3 * N_COMMON):
+        pair, u = q // N_COMMON, spots.unique[q]
+        own = slice(pools.start[u], pools.start[u + 1])
+        others = pools.drawn[own, 2] != spots.image_a[pair]
+        x = pools.drawn[own, 0][others]
+        mean, n = x.mean(), len(x)
+        noise, spread = 25.0, s**2 * mean**2
+        var_a = noise + spread + (noise + spread) / n
+        var_b = (noise + spread) * (1 - 1 / n)
+        deviation = [spots.intensity_a[q] - mean, spots.intensity_b[q] - mean]
+        for covariance, sign in ((rho * spread, 1), (0.0, -1)):
+            matrix = [[var_a, covariance], [covariance, var_b]]
+            expected[pair] += sign * stats.multivariate_normal.logpdf(
+                deviation, [0, 0], matrix
+            )
+    np.testing.assert_allclose(ratio, expected)
+
+
+def test_results_do_not_depend_on_threads_and_order():
+    spots, pools, _ = simulate(3, shared=0.5)
+    one, two = (
+        pair_ratios(spots, pools, 0.2, 0.5, np.random.default_rng(1), 199, nproc)
+        for nproc in (1, 2)
+    )
+    np.testing.assert_array_equal(one, two)
+
+
+def test_false_discovery_rate_by_hand():
+    p = np.array([0.01, np.nan, 0.04, 0.03, 0.5])
+    q = benjamini_hochberg(p)
+    np.testing.assert_allclose(q[[0, 2, 3, 4]], [0.04, 0.16 / 3, 0.16 / 3, 0.5])
+    assert np.isnan(q[1])
+
+
+def residuals_from(rng, draw, s=0.2):
+    n_unique, m = 500, 12
+    unique = np.repeat(np.arange(n_unique), m)
+    mu = rng.uniform(100, 1000, n_unique)[unique]
+    intensity = mu * (1 + s * draw(len(unique))) + 3 * rng.standard_normal(len(unique))
+    crystal = np.tile(np.arange(m), n_unique)
+    variance = np.full(len(unique), 9.0)
+    return residuals_of_arrays(unique, crystal, crystal, intensity, variance)
+
+
+def test_normal_and_other_residuals_are_told_apart():
+    rng = np.random.default_rng(7)
+    gaussian = residuals_from(rng, rng.standard_normal)
+    heavy = residuals_from(rng, lambda n: rng.standard_t(5, n) * np.sqrt(3 / 5))
+    results = []
+    for residuals in (gaussian, heavy):
+        groups = group_crystals(residuals.crystal, 12, rng)
+        weights = groups.draws(rng)
+        results.append(describe_normality(residuals, 0.2, groups, weights, rng))
+        z = standardise(residuals, 0.2)
+        found = results[-1]
+        assert np.std(z) == pytest.approx(1, abs=0.06)
+        assert found.skewness[0] == pytest.approx(stats.skew(z))
+        assert found.excess_kurtosis[0] == pytest.approx(stats.kurtosis(z))
+        assert found.anderson_darling == pytest.approx(stats.anderson(z).statistic)
+    normal, student = results
+    assert normal.gaussian and not student.gaussian
+    assert normal.excess_kurtosis[0] == pytest.approx(0, abs=0.3)
+    # Of Student's t with 5 degrees of freedom it is 6, of a sample less.
+    assert student.excess_kurtosis[1] > 1
+    assert student.beyond_3 > 2 * normal.beyond_3
+
+
+def test_a_handful_of_residuals_says_nothing():
+    rng = np.random.default_rng(8)
+    one = np.ones(4)
+    index = np.array([0, 0, 1, 1])
+    residuals = residuals_of_arrays(index, index, index, 10 * one, one)
+    groups = group_crystals(residuals.crystal, 2, rng)
+    found = describe_normality(residuals, 0.1, groups, groups.draws(rng), rng)
+    assert found.gaussian is None
+    assert (
+        found.reason == "4 residuals are too few to say anything of their distribution."
+    )

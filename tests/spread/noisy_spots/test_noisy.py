@@ -1,0 +1,201 @@
+"""Clusters on simulated truth; removal against its control; nothing to work with."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dials_spread.observations import build_observations
+from dials_spread.spread.noisy_spots.clusters import (
+    fit_clusters,
+    memberships,
+    posterior_log_s,
+)
+from dials_spread.spread.noisy_spots.noisy import (
+    analyse_noisy,
+    beyond_cut,
+    choose_clusters,
+)
+from dials_spread.spread.noisy_spots.removal import (
+    Columns,
+    agreement_of,
+    effect_of_removal,
+    fit_spread,
+)
+from dials_spread.spread.size.reflection_spread import LOG_GRID, reflection_spreads
+from dials_spread.spread.size.residuals import residuals_of_arrays
+from dials_spread.spread.size.size import deviations, likelihood_table, most_likely
+
+
+def simulate(rng, n=400, s=0.0, many=(2, 30), noisy=0.0, s_noisy=0.7, tails=False):
+    """Observations of reflections, of which a part is noisy; and which."""
+    number = rng.integers(*many, n, endpoint=True)
+    unique = np.repeat(np.arange(n), number)
+    mean = np.exp(rng.normal(5, 1, n))[unique]
+    is_noisy = rng.random(n) < noisy
+    x = rng.standard_t(5, len(unique)) if tails else rng.standard_normal(len(unique))
+    spread = np.where(is_noisy, s_noisy, s)[unique]
+    sigma = 0.05 * mean + 1
+    intensity = mean * (1 + spread * x) + sigma * rng.standard_normal(len(unique))
+    return Columns(unique, intensity, sigma**2, sigma**2), is_noisy
+
+
+def residuals_of(columns):
+    zero = np.zeros(len(columns), dtype=int)
+    return residuals_of_arrays(
+        columns.unique, zero, zero, columns.intensity, columns.variance
+    )
+
+
+def clusters_of(columns, rng):
+    residuals = residuals_of(columns)
+    spreads = reflection_spreads(residuals)
+    mixtures = fit_clusters(spreads.likelihood, LOG_GRID, rng)
+    return choose_clusters(mixtures, residuals, rng), mixtures, spreads
+
+
+@pytest.mark.parametrize(
+    "truth",
+    [
+        {},
+        {"many": (2, 4)},
+        {"s": 0.3},
+        {"s": 0.3, "many": (2, 4)},
+        {"s": 0.3, "tails": True},
+    ],
+    ids=str,
+)
+def test_one_kind_is_one_cluster(truth):
+    """Counting noise alone, few observations, heavy tails: never two kinds."""
+    numbers = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        columns, _ = simulate(rng, n=250, **truth)
+        (number, _, _), _, _ = clusters_of(columns, rng)
+        numbers.append(number)
+    assert numbers.count(1) >= 5
+
+
+def test_a_second_kind_is_found_with_its_members():
+    rng = np.random.default_rng(4)
+    columns, is_noisy = simulate(rng, s=0.15, noisy=0.2)
+    (number, p, reason), mixtures, spreads = clusters_of(columns, rng)
+    assert (number, p, reason) == (2, 0.05, "")
+    found = mixtures[1]
+    np.testing.assert_allclose(np.exp(found.centre), [0.15, 0.7], rtol=0.2)
+    assert found.weight[1] == pytest.approx(0.2, abs=0.06)
+    assert found.separation > 2
+    cluster = memberships(spreads.likelihood, LOG_GRID, found).argmax(axis=1)
+    truth = is_noisy[spreads.unique]
+    assert np.mean((cluster == 1) == truth) > 0.93
+    assert np.mean(truth[cluster == 1]) > 0.9
+
+
+def test_the_spread_of_a_reflection_and_its_interval():
+    """68 % intervals hold the truth in about 68 % of the reflections."""
+    rng = np.random.default_rng(2)
+    columns, _ = simulate(rng, n=1500, s=0.3, many=(5, 30))
+    spreads = reflection_spreads(residuals_of(columns))
+    inside = (spreads.low <= 0.3) & (spreads.high >= 0.3)
+    assert inside.mean() == pytest.approx(0.68, abs=0.08)
+    mean, sd = posterior_log_s(
+        spreads.likelihood, LOG_GRID, fit_clusters(spreads.likelihood, LOG_GRID, rng)[0]
+    )
+    # With the others as prior knowledge each is nearer to the truth.
+    positive = spreads.s > 0
+    alone = np.abs(np.log(spreads.s[positive] / 0.3)).mean()
+    assert np.abs(mean[positive] - np.log(0.3)).mean() < 0.7 * alone
+    assert (sd > 0).all()
+    assert spreads.tails < 0.3
+
+
+def test_scaling_all_intensities_changes_nothing():
+    rng = np.random.default_rng(8)
+    columns, _ = simulate(rng, s=0.2, n=100)
+    scaled = Columns(
+        columns.unique, 50 * columns.intensity, *(2500 * columns.variance,) * 2
+    )
+    a, b = (reflection_spreads(residuals_of(c)) for c in (columns, scaled))
+    np.testing.assert_allclose(a.s, b.s, rtol=1e-6)
+    np.testing.assert_allclose(a.likelihood, b.likelihood, atol=1e-8)
+    np.testing.assert_array_equal(beyond_cut(columns, 0.2), beyond_cut(scaled, 0.2))
+
+
+def test_the_fit_without_a_grid_is_that_with_it():
+    for s in (0.0, 0.1, 0.5):
+        columns, _ = simulate(np.random.default_rng(1), s=s)
+        data = deviations(residuals_of(columns))
+        cell = np.zeros(len(data.square), dtype=int)
+        on_grid = most_likely(likelihood_table(data, cell, 1))[0]
+        assert fit_spread(columns, 0.3) == pytest.approx(on_grid, rel=0.01, abs=0.005)
+
+
+def test_wild_observations_are_beyond_the_cut():
+    """By hand: 10, 10, 11, 30 with σ 1; of a pair nobody knows which is wrong."""
+    unique = np.array([0, 0, 0, 0, 1, 1])
+    intensity = np.array([10.0, 10, 11, 30, 5, 50])
+    columns = Columns(unique, intensity, np.ones(6), np.ones(6))
+    assert beyond_cut(columns, 0.0, 6).tolist() == [False] * 3 + [True] + [False] * 2
+    # With s = 0.5 the limit is 6 × sqrt(1 + 5.25²) = 32 from the median 10.5.
+    assert not beyond_cut(columns, 0.5, 6).any()
+    assert beyond_cut(columns, 0.5, 3).tolist() == [False] * 3 + [True] + [False] * 2
+
+
+def test_removing_wild_observations_beats_chance_and_random_ones_do_not():
+    rng = np.random.default_rng(3)
+    columns, _ = simulate(rng, s=0.15, many=(4, 20))
+    wild = rng.random(len(columns)) < 0.01
+    intensity = np.where(wild, 4 * columns.intensity, columns.intensity)
+    columns = Columns(columns.unique, intensity, columns.variance, columns.variance)
+    every = np.ones(len(columns), dtype=bool)
+    helps = effect_of_removal(columns, wild, every, False, 0.3, rng, 40)
+    assert helps.n_removed == wild.sum()
+    for name, sign in (("s", -1), ("r_meas", -1), ("cc_half", 1)):
+        assert sign * helps.difference[name] > 0
+        assert helps.p_value[name] == pytest.approx(1 / 41)
+        low, high = helps.control[name][1:]
+        assert low <= helps.before[name] <= high
+    assert helps.after["s"] == pytest.approx(0.15, abs=0.02)
+    chance = rng.permutation(wild)
+    nothing = effect_of_removal(columns, chance, every, False, 0.3, rng, 40)
+    assert min(nothing.p_value.values()) > 1.5 / 41
+
+
+def test_whole_reflections_are_drawn_for_whole_reflections():
+    rng = np.random.default_rng(6)
+    columns, is_noisy = simulate(rng, s=0.1, noisy=0.1, s_noisy=0.5)
+    every = np.ones(len(columns), dtype=bool)
+    removed = is_noisy[columns.unique]
+    found = effect_of_removal(columns, removed, every, True, 0.2, rng, 30)
+    assert found.n_reflections == is_noisy.sum()
+    assert found.p_value["s"] == pytest.approx(1 / 31)
+    left = agreement_of(columns.select(~removed), 0.2)
+    assert found.after == pytest.approx(left, rel=1e-3)
+
+
+def test_nothing_observed_twice_is_a_sentence(read_measured):
+    experiments, tables = read_measured("quartz/integrated")
+    once = [t.select(t["miller_index"] == t["miller_index"][0]) for t in tables]
+    once = [t[:1] for t in once]
+    o = build_observations([*experiments], once, partiality_cutoff=0.0)
+    from dials_spread.spread.size.residuals import build_residuals
+
+    found = analyse_noisy(o, build_residuals(o), np.ones(1), np.random.default_rng(0))
+    assert "too few for clusters" in found.reason
+    assert found.remove_cluster.reason and found.remove_cut.reason
+    assert not found.noisy_observations.any()
+
+
+def test_measured_electrons_in_full(read_measured):
+    experiments, tables = read_measured("abiraterone/integrated")
+    o = build_observations([*experiments], tables)
+    from dials_spread.spread.size.residuals import build_residuals
+
+    scales = np.ones(len(tables))
+    found = analyse_noisy(o, build_residuals(o), scales, np.random.default_rng(0))
+    assert found.n_clusters >= 1
+    removed = found.remove_cut
+    assert removed.n_removed == found.noisy_observations.sum() > 10
+    assert removed.after["r_meas"] < removed.control["r_meas"][1]
+    document = found.as_dict()
+    assert len(document["reflections"]["s"]) == document["n_reflections"]

@@ -1,0 +1,132 @@
+"""The excess spread: simulated truth, the fit of pairs, and its properties."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dials_spread.pairs.statistics import excess_variances
+from dials_spread.spread.size.residuals import mean_levels, residuals_of_arrays
+from dials_spread.spread.size.size import (
+    deviations,
+    likelihood_interval,
+    likelihood_table,
+    most_likely,
+    robust_spread,
+)
+from dials_spread.spread.size.size_table import measure_size
+from dials_spread.statistics.bootstrap import group_crystals
+
+
+def simulate(rng, s, m, n_unique=2000, sigma=0.1, wild=0.0):
+    unique = np.repeat(np.arange(n_unique), m)
+    mu = 100 * (rng.exponential(1, n_unique) + 0.3)[unique]
+    noise = sigma * np.sqrt(100 * mu)
+    n = len(unique)
+    intensity = mu * (1 + s * rng.standard_normal(n))
+    intensity[rng.random(n) < wild] *= 4
+    intensity += noise * rng.standard_normal(n)
+    crystal = np.tile(np.arange(m), n_unique)
+    return residuals_of_arrays(unique, crystal, crystal, intensity, noise**2)
+
+
+def overall(residuals):
+    cell = np.zeros(len(residuals), dtype=int)
+    data = deviations(residuals)
+    table = likelihood_table(data, cell, 1)
+    return most_likely(table)[0], robust_spread(data, cell, 1)[0]
+
+
+@pytest.mark.parametrize("m", [2, 3, 12])
+@pytest.mark.parametrize("s", [0.05, 0.2, 0.5])
+def test_the_truth_is_found_with_few_others_too(m, s):
+    """One or two others make an uncertain mean: it must not pass for spread."""
+    residuals = simulate(np.random.default_rng(1), s, m, 12_000 // m)
+    likely, robust = overall(residuals)
+    assert likely == pytest.approx(s, rel=0.06, abs=0.005)
+    assert robust == pytest.approx(s, rel=0.08, abs=0.01)
+
+
+def test_noise_alone_is_no_spread():
+    assert overall(simulate(np.random.default_rng(2), 0, 8))[0] < 0.02
+
+
+def test_wild_observations_do_not_move_the_robust_twin():
+    likely, robust = overall(simulate(np.random.default_rng(3), 0.1, 10, wild=0.004))
+    assert robust == pytest.approx(0.1, abs=0.02)
+    assert likely > 0.15
+
+
+def test_the_table_agrees_with_a_fit_by_bisection():
+    """Another way to the same maximum, where the mean is known well."""
+    residuals = simulate(np.random.default_rng(4), 0.3, 60, 40)
+    data = deviations(residuals)
+    cell = residuals.unique % 3
+    found = most_likely(likelihood_table(data, cell, 3))
+    order = np.argsort(cell, kind="stable")
+    start = np.searchsorted(cell[order], np.arange(4))
+    columns = (c[order] for c in (data.square, data.known, data.unknown))
+    expected = np.sqrt(excess_variances(*columns, start))
+    np.testing.assert_allclose(found, expected, rtol=0.01)
+
+
+def test_cells_add_up_and_threads_do_not_matter():
+    residuals = simulate(np.random.default_rng(5), 0.2, 6, 300)
+    data = deviations(residuals)
+    cell = np.random.default_rng(0).integers(0, 4, len(residuals))
+    parts = likelihood_table(data, cell, 5, nproc=1)
+    whole = likelihood_table(data, np.zeros_like(cell), 1, nproc=2)
+    np.testing.assert_allclose(parts.sum(axis=0), whole[0])
+    assert np.isnan(most_likely(parts)[4])
+
+
+def test_likelihood_intervals_hold_the_truth():
+    """Of 200 crystals with 60 observations each, about 95 %."""
+    rng = np.random.default_rng(6)
+    known, unknown = np.full(12_000, 1.0), np.full(12_000, 25.0)
+    square = (1 + 0.2**2 * 25) * rng.standard_normal(12_000) ** 2
+    data = deviations(simulate(rng, 0.1, 2, 6000))._replace(
+        square=square, known=known, unknown=unknown, noise=0 * known, n_all=1e9 * known
+    )
+    low, high = likelihood_interval(
+        likelihood_table(data, np.arange(12_000) // 60, 200)
+    )
+    assert 0.9 <= np.mean((low <= 0.2) & (high >= 0.2)) <= 0.99
+
+
+def test_scale_and_order_do_not_matter_and_bins_add_up():
+    rng = np.random.default_rng(7)
+    first = simulate(rng, 0.2, 6, 300)
+    columns = [getattr(first, n) for n in ("unique", "crystal", "image")]
+    order = np.random.default_rng(8).permutation(len(first))
+    other = residuals_of_arrays(
+        *(c[order] for c in columns),
+        5 * first.intensity[order],
+        25 * first.variance[order],
+    )
+    sizes = []
+    for residuals in (first, other):
+        groups = group_crystals(residuals.crystal, residuals.n_crystals, rng)
+        weights = groups.draws(np.random.default_rng(1))
+        levels = mean_levels(residuals, groups, weights)
+        d = np.linspace(5, 1, 300)
+        sizes.append(measure_size(residuals, d, groups, weights, levels))
+    one, two = sizes
+    assert one.s == pytest.approx(two.s)
+    for name in ("by_intensity", "by_resolution", "by_crystal"):
+        a, b = getattr(one, name), getattr(two, name)
+        np.testing.assert_allclose(a.s, b.s)
+        assert a.n.sum() == len(first)
+    assert (one.by_intensity.low[1:] == one.by_intensity.high[:-1]).all()
+    assert one.overall.s_low[0] < 0.2 < one.overall.s_high[0]
+
+
+def test_two_crystals_give_no_interval_and_say_why():
+    residuals = simulate(np.random.default_rng(9), 0.2, 2, 400)
+    groups = group_crystals(residuals.crystal, 2, np.random.default_rng(0))
+    weights = groups.draws(np.random.default_rng(0))
+    assert weights.tolist() == [[1.0, 1.0]]
+    size = measure_size(residuals, np.ones(400), groups, weights, np.ones(1))
+    assert np.isnan(size.overall.s_low[0])
+    assert "There are 2: no interval, which takes 3 crystals" in size.reason
+    assert size.s == pytest.approx(0.2, abs=0.03)

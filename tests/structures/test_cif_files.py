@@ -1,0 +1,47 @@
+"""CIF that would end the process is refused, and nothing else is."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from dials_spread.structures.cif_files import read_cif
+
+GOOD = {
+    "an ordinary loop": "loop_\n_a\n_b\n1 2\n3 4\n",
+    "a comment between": "loop_ # none\n_a # names\n1\n",
+    "loops in text": "_t\n;\nloop_\n 1 2\n;\nloop_\n_a\n1\n",
+    "a loop in quotes": "_t 'loop_ 1 2'\nloop_\n_a\n1\n",
+    "primes": "loop_\n_a\n_b\nC5' 1\nC6' 2\n",
+}
+BAD = {
+    "values alone": "loop_\n 1 2 3\nloop_\n_a\n1\n",
+    "quoted values alone": "loop_\n 'x' 'y'\n_a 1\n",
+    "cut short": "_b 1\nloop_\n_a\n",
+}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_what_is_good_is_read(name, tmp_path):
+    path = tmp_path / "good.cif"
+    path.write_text(f"data_x\n{GOOD[name]}")
+    (block,) = read_cif(path).values()
+    assert "_a" in block
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_ends_the_process_is_refused(name, tmp_path):
+    path = tmp_path / "bad.cif"
+    path.write_text(f"data_x\n{BAD[name]}")
+    with pytest.raises(ValueError, match="bad.cif: .* loop"):
+        read_cif(path)
+
+
+def test_the_parser_itself_does_not_take_it_either(tmp_path):
+    path = tmp_path / "bad.cif"
+    path.write_text(f"data_x\n{BAD['values alone']}")
+    code = f"import iotbx.cif; iotbx.cif.reader(file_path={str(path)!r})"
+    # In some releases of cctbx by a crash, which is why it is kept from them.
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode
