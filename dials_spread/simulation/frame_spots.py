@@ -34,7 +34,9 @@ class Passages(NamedTuple):
     def on(self, frame: int) -> Passages:
         """Those on one frame."""
         here = self.frames == frame
-        return Passages(*(values[here] for values in self))
+        return Passages(
+            self.rows[here], self.frames[here], self.fractions[here], self.rates[here]
+        )
 
 
 def spot_passages(
