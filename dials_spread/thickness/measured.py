@@ -31,18 +31,22 @@ from dials_spread.prepare.measured import Measured, measure
 from dials_spread.scattering.beams import BeamSelection
 from dials_spread.scattering.dynamical import potential_for
 from dials_spread.spread.sources.explained import explained_spread
-from dials_spread.thickness.curves import Curves, Shape
+from dials_spread.thickness.curves import Shape, ThicknessCurves
 from dials_spread.thickness.fit import FEWEST
 from dials_spread.thickness.one_crystal import describe, fit_crystal
 from dials_spread.thickness.passages import measured_scan
-from dials_spread.thickness.preparation import Prepared, Task, prepare
+from dials_spread.thickness.preparation import PreparedCrystal, Task, prepare
 from dials_spread.thickness.results import (
-    Comparison,
     CrystalSimulation,
+    MeasuredAndSimulated,
     MeasuredSimulation,
 )
 from dials_spread.thickness.search import ThicknessSearch
-from dials_spread.thickness.settings import Setting, choose_setting, score_settings
+from dials_spread.thickness.settings import (
+    StructureSetting,
+    choose_setting,
+    score_settings,
+)
 
 logger = logging.getLogger("dials.spread.thickness")
 
@@ -114,14 +118,14 @@ def simulate_measured(
 
 def _put_together(
     task: Task,
-    done: Sequence[tuple[CrystalSimulation, Comparison]],
-    settings: list[Setting],
+    done: Sequence[tuple[CrystalSimulation, MeasuredAndSimulated]],
+    settings: list[StructureSetting],
     chosen: int,
     rng: np.random.Generator,
 ) -> MeasuredSimulation:
     """What all crystals say together."""
     crystals, parts = zip(*done)
-    comparison = Comparison.joined(parts)
+    comparison = MeasuredAndSimulated.joined(parts)
     explained = explained_spread(
         comparison.unique,
         comparison.crystal,
@@ -152,7 +156,7 @@ def _resolution(measured: Measured) -> float:
 
 def _all_crystals(
     task: Task, crystals: Sequence[tuple], rng: np.random.Generator
-) -> list[tuple[CrystalSimulation, Comparison]]:
+) -> list[tuple[CrystalSimulation, MeasuredAndSimulated]]:
     """
     Fit one crystal after the other.
 
@@ -160,7 +164,7 @@ def _all_crystals(
     thickness they get.
     """
     done: list = [None] * len(crystals)
-    waiting: list[tuple[int, Prepared, Curves]] = []
+    waiting: list[tuple[int, PreparedCrystal, ThicknessCurves]] = []
     thicknesses: list[float] = []
     hands = N_HANDS if task.search.hand else 0
     for number, (experiment, table, scan) in enumerate(crystals):

@@ -12,7 +12,7 @@ from dials_spread.rfactor.r1 import finite_or_none
 from dials_spread.spread.sources.explained import ExplainedSpread
 from dials_spread.thickness.curves import Shape
 from dials_spread.thickness.fit import ShapeFit
-from dials_spread.thickness.settings import Setting
+from dials_spread.thickness.settings import StructureSetting
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class CrystalSimulation:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class MeasuredAndSimulated:
     """
     Observations beside their simulation; arrays of length n.
 
@@ -115,7 +115,7 @@ class Comparison:
         return len(self.intensity)
 
     @classmethod
-    def joined(cls, parts: Sequence[Comparison]) -> Comparison:
+    def joined(cls, parts: Sequence[MeasuredAndSimulated]) -> MeasuredAndSimulated:
         """Those of all crystals, one behind the other."""
         names = [field.name for field in fields(cls)]
         return cls(
@@ -174,9 +174,9 @@ class MeasuredSimulation:
     """
 
     crystals: list[CrystalSimulation]
-    settings: list[Setting]
+    settings: list[StructureSetting]
     chosen: int
-    comparison: Comparison
+    comparison: MeasuredAndSimulated
     explained: ExplainedSpread
     lorentz_applied_here: bool
     intensity: str
