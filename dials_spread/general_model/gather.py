@@ -199,18 +199,34 @@ def _arrays(sets: Sequence[VirtualExperiment]) -> dict[str, np.ndarray]:
     return arrays
 
 
+def _features(stored, name: str) -> FeatureSet:
+    """Read back what `_arrays` stored under this name."""
+    return FeatureSet(
+        observation=stored[f"{name}.observation"],
+        reflection=stored[f"{name}.reflection"],
+        observation_names=tuple(map(str, stored[f"{name}.observation_names"])),
+        reflection_names=tuple(map(str, stored[f"{name}.reflection_names"])),
+        unique=stored[f"{name}.unique"],
+        crystal=stored[f"{name}.crystal"],
+        E_i=stored[f"{name}.E_i"],
+        E_k=stored[f"{name}.E_k"],
+        N=stored[f"{name}.N"],
+    )
+
+
 def _read(path: Path, seed: int, grade: str) -> list[VirtualExperiment]:
     sets = []
     with np.load(path, allow_pickle=False) as stored:
         for k in range(int(stored["n"])):
-            parts = {
-                f.name: stored[f"{k}.features.{f.name}"] for f in fields(FeatureSet)
-            }
-            for name in ("observation_names", "reflection_names"):
-                parts[name] = tuple(str(x) for x in parts[name])
-            own = {name: stored[f"{k}.{name}"] for name in ("F", "simple", "median")}
-            stratum = int(stored[f"{k}.stratum"])
             sets.append(
-                VirtualExperiment(seed, stratum, grade, FeatureSet(**parts), **own)
+                VirtualExperiment(
+                    compound=seed,
+                    stratum=int(stored[f"{k}.stratum"]),
+                    grade=grade,
+                    features=_features(stored, f"{k}.features"),
+                    F=stored[f"{k}.F"],
+                    simple=stored[f"{k}.simple"],
+                    median=stored[f"{k}.median"],
+                )
             )
     return sets

@@ -96,7 +96,9 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     return chosen
 
 
-def prepare_sets(work: Work, volumes: Sequence[float], resources: Resources) -> None:
+def prepare_sets(
+    work: Work, volumes: tuple[float, float], resources: Resources
+) -> None:
     """
     Simulate what is missing, and make features of it.
 
@@ -105,7 +107,7 @@ def prepare_sets(work: Work, volumes: Sequence[float], resources: Resources) -> 
         volumes: Limits of the volume of the cell [Å³].
         resources: Where to simulate.
     """
-    store = Store(work.folder, tuple(volumes))
+    store = Store(work.folder, volumes)
     with _timed("Compounds"):
         simulate = replace(resources, title="Compounds")
         done = run_tasks(store_compound, store, work.seeds, simulate)
@@ -153,7 +155,8 @@ def _complete(
 ) -> tuple[GeneralModel, dict]:
     """Put the parts together with what tells of errors; and how well it does."""
     if work.engine == "network":
-        networks = [n for fold in folds for n in fold.model.networks]
+        models = [fold.model for fold in folds if isinstance(fold.model, SetModel)]
+        networks = [n for model in models for n in model.networks]
         scale = error_scale(assessed)
         return SetModel(tuple(networks), whole, scale), _judged(assessed, scale)
     error, told = fit_error(assessed, work.n_folds, work.seed, regressors(work.trees))
