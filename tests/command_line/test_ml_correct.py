@@ -358,7 +358,7 @@ def test_a_model_of_these_data_and_what_it_is_worth(thick, monkeypatch):
     quick = partial(new_regressor, max_iter=25)
     for module in ("validation", "learning", "importance"):
         monkeypatch.setattr(
-            f"dials_spread.correction.{module}.new_regressor",
+            f"dials_spread.correction.validate.{module}.new_regressor",
             lambda seed, **settings: quick(seed, **settings),
         )
     files = [str(thick / "thick.expt"), str(thick / "thick.refl")]

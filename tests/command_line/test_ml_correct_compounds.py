@@ -39,7 +39,7 @@ def few_trees(monkeypatch):
     quick = partial(new_regressor, max_iter=25)
     for module in ("validation", "learning", "importance"):
         monkeypatch.setattr(
-            f"dials_spread.correction.{module}.new_regressor",
+            f"dials_spread.correction.validate.{module}.new_regressor",
             lambda seed, **settings: quick(seed, **settings),
         )
 
