@@ -20,7 +20,7 @@ import numpy as np
 
 from cctbx import crystal, xray
 
-from dials_spread.prepare.measured import Measured
+from dials_spread.observations import Observations
 from dials_spread.reindexing import Reindexing, reindexing_choices
 from dials_spread.rfactor import r_factors
 from dials_spread.rfactor.r1 import finite_or_none
@@ -85,7 +85,7 @@ def laid_on(scan: RotationScan, choice: Reindexing) -> RotationScan:
     return replace(scan, A=scan.A @ inverse, settings=settings)
 
 
-def score_settings(structure: xray.structure, measured: Measured) -> list[Setting]:
+def score_settings(structure: xray.structure, measured: Observations) -> list[Setting]:
     """
     Compare kinematic amplitudes with the data in every setting.
 
@@ -112,12 +112,16 @@ def score_settings(structure: xray.structure, measured: Measured) -> list[Settin
     return settings
 
 
-def _score(choice: Reindexing, measured: Measured, f_c: np.ndarray) -> Setting:
+def _score(choice: Reindexing, measured: Observations, f_c: np.ndarray) -> Setting:
     found = r_factors(
-        measured.intensity, measured.sigma, f_c, measured.crystal, measured.n_crystals
+        measured.intensity,
+        measured.sigma,
+        f_c,
+        measured.crystal,
+        measured.n_experiments,
     )
     total = np.bincount(
-        measured.crystal, np.nan_to_num(f_c), minlength=measured.n_crystals
+        measured.crystal, np.nan_to_num(f_c), minlength=measured.n_experiments
     )
     known = np.isfinite(found.r1)
     r1 = np.average(found.r1[known], weights=total[known]) if known.any() else np.nan
