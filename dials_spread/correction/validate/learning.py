@@ -138,7 +138,9 @@ def describe_compound(
     """
     table, columns = feature_table(prepared, features, nproc)
     target = target_amplitudes(prepared, f_calc)
-    numbers = np.arange(prepared.measured.n_crystals) if crystals is None else crystals
+    numbers = (
+        np.arange(prepared.measured.n_experiments) if crystals is None else crystals
+    )
     return Compound(name, prepared, table, f_calc, target, numbers), columns
 
 
