@@ -47,7 +47,7 @@ COPIES = 1
 
 
 @dataclass(frozen=True)
-class TrainingSet:
+class VirtualExperiment:
     """
     One virtual experiment, ready for training or for a test.
 
@@ -122,7 +122,7 @@ def is_offered(observations: Observations, least: float = LEAST_MULTIPLICITY) ->
 
 def gather_compound(
     folder: str, seed: int, threads: int | None = 1
-) -> list[TrainingSet]:
+) -> list[VirtualExperiment]:
     """
     Make the training sets of a compound, or read them where they were made.
 
@@ -138,7 +138,7 @@ def gather_compound(
     return [s for grade in GRADES for s in _gather_grade(folder, seed, grade)]
 
 
-def _gather_grade(folder: str, seed: int, grade: str) -> list[TrainingSet]:
+def _gather_grade(folder: str, seed: int, grade: str) -> list[VirtualExperiment]:
     path = Path(folder) / f"{grade}_{seed:06d}.npz"
     if path.exists():
         return _read(path, seed, grade)
@@ -175,7 +175,7 @@ def _make(folder: str, seed: int, grade: str):
         before = r_factor(features.E_k * np.sqrt(features.N), F)[0]
         if grade == "rough" and not before < MOST_R1:
             continue
-        yield TrainingSet(
+        yield VirtualExperiment(
             compound=seed,
             stratum=how["stratum"],
             grade=grade,
@@ -186,7 +186,7 @@ def _make(folder: str, seed: int, grade: str):
         )
 
 
-def _arrays(sets: Sequence[TrainingSet]) -> dict[str, np.ndarray]:
+def _arrays(sets: Sequence[VirtualExperiment]) -> dict[str, np.ndarray]:
     """Name all arrays of some sets for one file."""
     arrays = {"n": np.array(len(sets))}
     for k, one in enumerate(sets):
@@ -199,7 +199,7 @@ def _arrays(sets: Sequence[TrainingSet]) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _read(path: Path, seed: int, grade: str) -> list[TrainingSet]:
+def _read(path: Path, seed: int, grade: str) -> list[VirtualExperiment]:
     sets = []
     with np.load(path, allow_pickle=False) as stored:
         for k in range(int(stored["n"])):
@@ -210,5 +210,7 @@ def _read(path: Path, seed: int, grade: str) -> list[TrainingSet]:
                 parts[name] = tuple(str(x) for x in parts[name])
             own = {name: stored[f"{k}.{name}"] for name in ("F", "simple", "median")}
             stratum = int(stored[f"{k}.stratum"])
-            sets.append(TrainingSet(seed, stratum, grade, FeatureSet(**parts), **own))
+            sets.append(
+                VirtualExperiment(seed, stratum, grade, FeatureSet(**parts), **own)
+            )
     return sets

@@ -70,7 +70,7 @@ def _empty(n: int, top: int) -> Partners:
 
 
 @dataclass(frozen=True)
-class Directions:
+class ImageDirections:
     """
     Where the beam runs on each image: what lets the search be quick.
 
@@ -91,7 +91,7 @@ def find_partners(
     indptr: np.ndarray,
     column: np.ndarray,
     permutation: np.ndarray,
-    directions: Directions | None = None,
+    directions: ImageDirections | None = None,
     top: int = 10,
     min_common: int = 1,
     group: np.ndarray | None = None,

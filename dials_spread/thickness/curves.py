@@ -17,7 +17,7 @@ from dials_spread.scattering.beams import BeamSelection, rotation_step
 from dials_spread.scattering.potential import CrystalPotential
 from dials_spread.scattering.rocking import rocking_integrals
 from dials_spread.scattering.scans import RotationScan
-from dials_spread.thickness.passages import Passages
+from dials_spread.thickness.passages import EwaldCrossings
 
 # A plate tilted further than this from the beam [rad] is no plate to the model.
 MOST_TILT = np.deg2rad(75)
@@ -64,7 +64,7 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Curves:
+class ThicknessCurves:
     """
     Rocking integrals of one crystal on a grid of thicknesses.
 
@@ -138,11 +138,11 @@ class Curves:
 def thickness_curves(
     potential: CrystalPotential,
     scan: RotationScan,
-    passages: Passages,
+    passages: EwaldCrossings,
     grid: np.ndarray,
     selection: BeamSelection,
     nproc: int | None = None,
-) -> Curves:
+) -> ThicknessCurves:
     """
     Simulate one crystal for all thicknesses of a grid.
 
@@ -165,4 +165,6 @@ def thickness_curves(
         rotation_step(potential.d_min, float(grid[-1]), selection.step_factor),
         nproc=nproc,
     )
-    return Curves(grid, passages.phi, dynamical * potential.F_squared, kinematic)
+    return ThicknessCurves(
+        grid, passages.phi, dynamical * potential.F_squared, kinematic
+    )

@@ -37,12 +37,16 @@ from dials_spread.thickness.one_crystal import describe, fit_crystal
 from dials_spread.thickness.passages import measured_scan
 from dials_spread.thickness.preparation import Task, prepare
 from dials_spread.thickness.results import (
-    Comparison,
     CrystalSimulation,
+    MeasuredAndSimulated,
     MeasuredSimulation,
 )
 from dials_spread.thickness.search import ThicknessSearch
-from dials_spread.thickness.settings import Setting, choose_setting, score_settings
+from dials_spread.thickness.settings import (
+    StructureSetting,
+    choose_setting,
+    score_settings,
+)
 
 logger = logging.getLogger("dials.spread.thickness")
 
@@ -115,13 +119,13 @@ def simulate_measured(
 def _put_together(
     task: Task,
     done: Sequence[tuple[CrystalSimulation, tuple]],
-    settings: list[Setting],
+    settings: list[StructureSetting],
     chosen: int,
     rng: np.random.Generator,
 ) -> MeasuredSimulation:
     """What all crystals say together."""
     crystals, parts = zip(*done)
-    comparison = Comparison(*(np.concatenate(x) for x in zip(*parts)))
+    comparison = MeasuredAndSimulated(*(np.concatenate(x) for x in zip(*parts)))
     explained = explained_spread(
         comparison.unique,
         comparison.crystal,

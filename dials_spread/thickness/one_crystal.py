@@ -13,9 +13,14 @@ import logging
 import numpy as np
 
 from dials_spread.rfactor import amplitudes, r_factor
-from dials_spread.thickness.curves import Curves, Shape
+from dials_spread.thickness.curves import Shape, ThicknessCurves
 from dials_spread.thickness.fit import FEWEST, ShapeFit, candidate_shapes, fit_shape
-from dials_spread.thickness.preparation import Prepared, Task, comparable, simulate
+from dials_spread.thickness.preparation import (
+    PreparedCrystal,
+    Task,
+    comparable,
+    simulate,
+)
 from dials_spread.thickness.results import CrystalSimulation
 from dials_spread.thickness.search import NEAR_THE_END, fine_grid
 
@@ -26,8 +31,8 @@ NEARLY = 0.96
 
 
 def fit_crystal(
-    task: Task, prepared: Prepared, rng: np.random.Generator
-) -> tuple[Curves, ShapeFit | None]:
+    task: Task, prepared: PreparedCrystal, rng: np.random.Generator
+) -> tuple[ThicknessCurves, ShapeFit | None]:
     """
     Simulate a crystal over as many thicknesses as it takes to find its own.
 
@@ -54,7 +59,7 @@ def fit_crystal(
 
 
 def _warn_at_the_end(
-    prepared: Prepared, found: ShapeFit, longest: float, end: float
+    prepared: PreparedCrystal, found: ShapeFit, longest: float, end: float
 ) -> None:
     """Say that a thicker crystal might agree better."""
     if longest > NEARLY * end:
@@ -67,7 +72,10 @@ def _warn_at_the_end(
 
 
 def _fit(
-    task: Task, prepared: Prepared, curves: Curves, rng: np.random.Generator
+    task: Task,
+    prepared: PreparedCrystal,
+    curves: ThicknessCurves,
+    rng: np.random.Generator,
 ) -> ShapeFit | None:
     own, of_own = comparable(task, prepared, curves)
     if task.search.given is not None or len(own) < FEWEST:
@@ -85,8 +93,8 @@ def _fit(
 
 def describe(
     task: Task,
-    prepared: Prepared,
-    curves: Curves,
+    prepared: PreparedCrystal,
+    curves: ThicknessCurves,
     found: ShapeFit | None,
     shape: Shape,
     origin: str,
@@ -143,7 +151,7 @@ def describe(
     return crystal, part
 
 
-def _other_hand(task: Task, prepared: Prepared, shape: Shape) -> np.ndarray:
+def _other_hand(task: Task, prepared: PreparedCrystal, shape: Shape) -> np.ndarray:
     """Amplitudes of the inverted structure, which multiple scattering tells apart."""
     path = shape.path(prepared.passages.phi)
     low, high = np.nanmin(path), np.nanmax(path)
@@ -151,7 +159,7 @@ def _other_hand(task: Task, prepared: Prepared, shape: Shape) -> np.ndarray:
     return np.sqrt(simulate(task, prepared, grid, True).intensities(shape))
 
 
-def _variance(curves: Curves, found: ShapeFit | None) -> np.ndarray:
+def _variance(curves: ThicknessCurves, found: ShapeFit | None) -> np.ndarray:
     """Variance of the intensities over the shapes of the bootstrap samples."""
     if found is None:
         return np.zeros(len(curves.phi))
@@ -163,7 +171,7 @@ def _variance(curves: Curves, found: ShapeFit | None) -> np.ndarray:
 
 
 def _columns(
-    prepared: Prepared, shape: Shape, dynamical: np.ndarray, variance: np.ndarray
+    prepared: PreparedCrystal, shape: Shape, dynamical: np.ndarray, variance: np.ndarray
 ) -> dict[str, np.ndarray]:
     """What is added to the table, without any nan."""
     of_row = prepared.passages.of_row

@@ -11,7 +11,7 @@ from dials_spread.rfactor.r1 import finite_or_none
 from dials_spread.spread.sources.explained import ExplainedSpread
 from dials_spread.thickness.curves import Shape
 from dials_spread.thickness.fit import ShapeFit
-from dials_spread.thickness.settings import Setting
+from dials_spread.thickness.settings import StructureSetting
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class CrystalSimulation:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class MeasuredAndSimulated:
     """
     Observations beside their simulation; arrays of length n.
 
@@ -162,9 +162,9 @@ class MeasuredSimulation:
     """
 
     crystals: list[CrystalSimulation]
-    settings: list[Setting]
+    settings: list[StructureSetting]
     chosen: int
-    comparison: Comparison
+    comparison: MeasuredAndSimulated
     explained: ExplainedSpread
     lorentz_applied_here: bool
     intensity: str

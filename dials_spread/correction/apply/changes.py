@@ -51,7 +51,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Agreement:
+class EquivalentAgreement:
     """
     How well equivalents agree, which is no proof that they are right.
 
@@ -140,7 +140,7 @@ def describe_changes(
 
 def describe_agreement(
     prepared: Prepared, intensity: np.ndarray, sigma: np.ndarray
-) -> Agreement:
+) -> EquivalentAgreement:
     """
     Say how well equivalents agree.
 
@@ -158,7 +158,7 @@ def describe_agreement(
     kept = n > 1
     z2 = ((intensity - merged.intensity[unique]) / sigma)[kept] ** 2
     z2 = z2 * n[kept] / (n[kept] - 1)
-    return Agreement(
+    return EquivalentAgreement(
         r_meas=repeated,
         n_repeated=n_repeated,
         cc_crystals=float(np.median(cc)) if len(cc) else float("nan"),

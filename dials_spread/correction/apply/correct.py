@@ -16,19 +16,19 @@ from dxtbx.model import Experiment
 from dials_spread.correction.apply.against_reference import (
     Amplitudes,
     Integrated,
-    Truth,
+    ReferenceCheck,
     compare_with_truth,
     find_reference,
     integrated_intensities,
 )
 from dials_spread.correction.apply.changes import (
-    Agreement,
     Change,
+    EquivalentAgreement,
     describe_agreement,
     describe_changes,
     fourth_moments,
 )
-from dials_spread.correction.apply.estimates import Estimate, estimate
+from dials_spread.correction.apply.estimates import CorrectedAmplitudes, estimate
 from dials_spread.correction.apply.factors import Factors, observation_factors
 from dials_spread.correction.apply.suitability import check_suitable, check_tables
 from dials_spread.correction.model.model_file import Model
@@ -95,7 +95,7 @@ class CorrectionResult:
 
     subject: Subject
     model: Model | None
-    estimate: Estimate
+    estimate: CorrectedAmplitudes
     strength: float
     factors: Factors
     column: np.ndarray
@@ -104,9 +104,9 @@ class CorrectionResult:
     F: np.ndarray
     F_before: np.ndarray
     changes: dict[str, list[Change]]
-    agreement: tuple[Agreement, Agreement]
+    agreement: tuple[EquivalentAgreement, EquivalentAgreement]
     fourth_moments: tuple[float, float]
-    truth: Truth | None
+    truth: ReferenceCheck | None
     warnings: tuple[str, ...]
 
 
@@ -173,7 +173,7 @@ def correct_intensities(
     column: str | None = None,
     seed: int = 0,
     nproc: int | None = None,
-    ready: Estimate | None = None,
+    ready: CorrectedAmplitudes | None = None,
 ) -> CorrectionResult:
     """
     Correct intensities for multiple scattering.
@@ -274,11 +274,11 @@ def _uncertainty(result: CorrectionResult) -> np.ndarray | None:
 def _compare(
     subject: Subject,
     factors: Factors,
-    found: Estimate,
+    found: CorrectedAmplitudes,
     reference: str | Reference | None,
     column: str | None,
     seed: int,
-) -> Truth | None:
+) -> ReferenceCheck | None:
     if reference is None:
         return None
     if isinstance(reference, str):

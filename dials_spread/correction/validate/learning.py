@@ -23,7 +23,7 @@ import numpy as np
 from dials_spread.correction.apply.estimates import feature_table
 from dials_spread.correction.features.published import PUBLISHED
 from dials_spread.correction.features.registry import MODEL_1
-from dials_spread.correction.model.card import Card, TrainingSet
+from dials_spread.correction.model.card import Card, TrainingSummary
 from dials_spread.correction.model.estimator import CorrectionRegressor
 from dials_spread.correction.model.model_file import Model
 from dials_spread.correction.model.tree_model import target_amplitudes
@@ -274,9 +274,11 @@ def train_model(
     return Model(card, regressor.forests(data.columns), settings)
 
 
-def _training_set(data: LearningData, compound: int, rows: np.ndarray) -> TrainingSet:
+def _training_set(
+    data: LearningData, compound: int, rows: np.ndarray
+) -> TrainingSummary:
     own = rows & (data.compound == compound)
-    return TrainingSet(
+    return TrainingSummary(
         name=data.compounds[compound].name[:200],
         crystals=len(np.unique(data.crystal[own])),
         observations=int(own.sum()),
