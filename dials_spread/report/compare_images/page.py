@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from dials_spread.observations import Observations
-from dials_spread.pairs import Agreement, Matches, SpotComparison
+from dials_spread.pairs import Matches, PairAgreement, SpotComparison
 from dials_spread.report.compare_images.figures import (
     find_pair,
     overview_plots,
@@ -119,7 +119,7 @@ def input_rows(document: dict) -> list[tuple[str, str]]:
     return [*rows, ("Intensity in use", str(document.get("intensity", "")))]
 
 
-def _facts(matches: Matches, agreement: Agreement, number: int | None) -> str:
+def _facts(matches: Matches, agreement: PairAgreement, number: int | None) -> str:
     """One line about a pair."""
     if number is None:
         return ""
@@ -142,7 +142,7 @@ def _facts(matches: Matches, agreement: Agreement, number: int | None) -> str:
 def _pairs_in_full(
     observations: Observations,
     matches: Matches,
-    agreement: Agreement,
+    agreement: PairAgreement,
     spots: Sequence[SpotComparison],
     pictures: Sequence[Picture | None],
 ) -> tuple[list[dict], dict[int, str]]:
@@ -173,7 +173,7 @@ def compare_images_page(
     observations: Observations,
     incidence_operators: LaueOperators,
     matches: Matches,
-    agreement: Agreement,
+    agreement: PairAgreement,
     spots: Sequence[SpotComparison],
     pictures: Sequence[Picture | None],
     summary: Sequence[str],

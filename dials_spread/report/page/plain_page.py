@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from dials_spread.report.page.sections import Section
-from dials_spread.report.page.tables import Table
+from dials_spread.report.page.tables import TextTable
 from dials_spread.report.page.template import report_page
 
 
@@ -15,7 +15,7 @@ def simulation_page(
     document: dict,
     title: str,
     summary: Sequence[str],
-    tables: Sequence[Table],
+    tables: Sequence[TextTable],
     plots: Mapping[str, dict],
 ) -> str:
     """

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dials_spread.report.page.tables import Table
+from dials_spread.report.page.tables import TextTable
 
 
 @dataclass(frozen=True)
@@ -29,4 +29,4 @@ class Section:
     short: str
     notes: Sequence[str] = ()
     plots: Mapping[str, dict] = field(default_factory=dict)
-    tables: Sequence[Table] = ()
+    tables: Sequence[TextTable] = ()
