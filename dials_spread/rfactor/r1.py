@@ -15,6 +15,7 @@ Functions:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,8 +58,8 @@ class RFactors:
         }
 
 
-def finite_or_none(values: np.ndarray) -> list[float | None]:
-    """Give an array as a list that JSON can hold."""
+def finite_or_none(values: Sequence[float] | np.ndarray) -> list[float | None]:
+    """Give numbers as a list that JSON can hold: None where one is not finite."""
     return [x if np.isfinite(x) else None for x in np.asarray(values, float).tolist()]
 
 

@@ -132,7 +132,7 @@ def describe_changes(
     own_after = amplitudes(after)
     changes["crystal"] = [
         _change(str(c), own_before[own], own_after[own])
-        for c in range(measured.n_crystals)
+        for c in range(measured.n_experiments)
         for own in [measured.crystal == c]
     ]
     return changes

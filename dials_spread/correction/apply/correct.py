@@ -34,7 +34,7 @@ from dials_spread.correction.apply.suitability import check_suitable, check_tabl
 from dials_spread.correction.model.model_file import Model
 from dials_spread.observations import Observations, build_observations
 from dials_spread.observations.crystals import check_crystals
-from dials_spread.prepare.measured import measure
+from dials_spread.prepare.geometry import add_geometry
 from dials_spread.prepare.prepared import Prepared, check_lorentz, prepare
 from dials_spread.reference import Reference
 from dials_spread.rfactor import amplitudes, merge
@@ -144,7 +144,7 @@ def get_subject(
         experiments, tables, dataset, without_experiment, **choices
     )
     warnings = check_suitable(observations, force)
-    measured = measure(observations, experiments, tables, lorentz)
+    measured = add_geometry(observations, experiments, tables, lorentz)
     exponent, found = check_lorentz(measured)
     if exponent:
         warnings.append(
