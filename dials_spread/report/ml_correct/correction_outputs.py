@@ -208,7 +208,7 @@ def correction_parts(
         headline=verdict.headline,
         reasons=verdict.reasons,
         warnings=result.warnings,
-        figures=[summary_table(result, pair)],
+        figures=[summary_table(result, pair, verdict)],
         summary=correction_sentences(result, pair),
         steps=next_steps(result, output, verdict),
         sections=correction_sections(result, pair),
@@ -345,6 +345,7 @@ def write_all(
         last: Line with which the log ends.
     """
     write_together(contents)
+    logger.info("")
     for filename in contents:
         logger.info("Written: %s", filename)
     if last:

@@ -20,6 +20,7 @@ from dials_spread.correction import CorrectionResult
 from dials_spread.correction.apply.against_reference import ReferenceCheck
 from dials_spread.correction.apply.changes import Change
 from dials_spread.report.ml_correct.before_after import BeforeAfter
+from dials_spread.report.ml_correct.correction_verdict import CorrectionVerdict
 from dials_spread.report.page.labels import digits, hkl_label
 from dials_spread.report.page.tables import TextTable
 from dials_spread.rfactor.merging_statistics import LABELS, ShellStatistics
@@ -47,13 +48,16 @@ def _decimals(value: float, key: str) -> str:
     return f"{value:.1f}" if key == "mean_i_over_sigma" else f"{value:.3f}"
 
 
-def summary_table(result: CorrectionResult, pair: BeforeAfter) -> TextTable:
+def summary_table(
+    result: CorrectionResult, pair: BeforeAfter, verdict: CorrectionVerdict
+) -> TextTable:
     """
     Tabulate the figures that matter, before and after.
 
     Args:
         result: The correction.
         pair: The same as two data sets.
+        verdict: Of the correction.
     """
     before, after = pair.before.statistics.overall, pair.after.statistics.overall
     rows = [
@@ -63,15 +67,15 @@ def summary_table(result: CorrectionResult, pair: BeforeAfter) -> TextTable:
     old, new = result.fourth_moments
     expected = f"{mixed_moment(pair.centric):.2f} (Wilson statistics)"
     rows.append([FOURTH_MOMENT, f"{old:.2f}", f"{new:.2f}", expected])
-    if result.truth is not None:
-        a, b = result.truth.r1
-        told = result.estimate.predicted_r1
-        model = "" if told is None else f"{told:.3f} (model)"
-        rows.append([R1_LABEL, f"{a:.3f}", f"{b:.3f}", model])
-    elif result.estimate.predicted_r1 is not None and result.strength > 0:
-        told = f"{result.estimate.predicted_r1:.3f} (model)"
-        rows.append([R1_LABEL, "", "", told])
-    return TextTable("Before and after", ["", "before", "after", "expected"], rows)
+    told = result.estimate.predicted_r1 if result.strength > 0 else None
+    model = "" if told is None else f"{told:.3f} (model)"
+    known = (verdict.r1_before, verdict.r1_after)
+    if model or known[0] is not None:
+        of_reference = ["" if r1 is None else f"{r1:.3f}" for r1 in known]
+        rows.append([R1_LABEL, *of_reference, model])
+    return TextTable(
+        "Before and after", ["figure", "before", "after", "expected"], rows
+    )
 
 
 def merging_table(pair: BeforeAfter) -> TextTable:
@@ -143,7 +147,7 @@ def _changes(title: str, first: str, changes: Sequence[Change]) -> TextTable:
         + ([digits(c.error)] if has_error else [])
         for c in changes
     ]
-    return TextTable(title, header + ["expected error Σσ/ΣF"] * has_error, rows)
+    return TextTable(title, header + ["expected error / ΣF"] * has_error, rows)
 
 
 def changes_tables(result: CorrectionResult) -> list[TextTable]:
@@ -184,6 +188,13 @@ def settings_table(truth: ReferenceCheck) -> TextTable:
     )
 
 
+_GROUPS = {
+    "merged": "merged data (equal weights before, 1/σ² after)",
+    "shell": "merged data by shell, each with its own scale",
+    "crystal": "each crystal on its own",
+}
+
+
 def reference_tables(truth: ReferenceCheck) -> list[TextTable]:
     """
     Tabulate R1.
@@ -210,6 +221,5 @@ def reference_tables(truth: ReferenceCheck) -> list[TextTable]:
             ]
             for k, name in enumerate(groups[:MOST_CRYSTALS])
         ]
-        of = {"merged": "merged data", "shell": "shells", "crystal": "crystals"}[key]
-        tables.append(TextTable(f"{R1_LABEL}: {of}", [key, *header], rows))
+        tables.append(TextTable(f"{R1_LABEL}, {_GROUPS[key]}", [key, *header], rows))
     return tables

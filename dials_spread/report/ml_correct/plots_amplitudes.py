@@ -188,7 +188,7 @@ def _errors_by_resolution(pair: BeforeAfter, sigma: np.ndarray) -> dict:
         ]
     data = [
         line(x, curves[0], GREY, "change Σ|ΔF|/ΣF"),
-        line(x, curves[1], BLUE, "predicted error Σσ/ΣF"),
+        line(x, curves[1], BLUE, "predicted Σσ(F)/ΣF"),
     ]
     limits = float(pair.d_spacing.max()), float(pair.d_spacing.min())
     return new_plot(

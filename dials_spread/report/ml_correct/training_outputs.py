@@ -134,7 +134,7 @@ def write_training(
     pair = None if result is None else compare(result)
     document = training_document(provenance, training, pair)
     parts = training_parts(training, pair, output)
-    tables = training_tables(training)
+    tables = training_tables(training)[1:]  # the first is among the figures
     if result is not None and pair is not None:
         tables += log_tables(result, pair)
     log_parts(parts, tables)
@@ -172,7 +172,7 @@ def training_parts(
     figures = [scores_table(validation)]
     if result is not None and pair is not None:
         warnings = list(result.warnings)
-        figures.append(summary_table(result, pair))
+        figures.append(summary_table(result, pair, correction_verdict(result)))
         told += correction_sentences(result, pair)
         sections += correction_sections(result, pair)
     return PageParts(

@@ -37,7 +37,7 @@ def verdict(validation: Validation) -> str:
     text = "; ".join(told)
     if not wrong:
         return f"IMPROVED: {text}."
-    return f"NO CERTAIN IMPROVEMENT of {' and of '.join(wrong)}: {text}."
+    return f"NO CERTAIN IMPROVEMENT of {' and of '.join(wrong)}. {text}."
 
 
 def _outcome(validation: Validation, split: str) -> str:
@@ -48,7 +48,7 @@ def _outcome(validation: Validation, split: str) -> str:
         n += f" of {len(after.compounds)} compounds (mean R1)"
     untaught = validation.score(split, "amplitudes").r1
     return (
-        f"held-out {split}s ({n}): R1 against kinematic Fc {before.r1:.4f} before, "
+        f"{split.capitalize()}s that the model had not seen ({n}): R1 against kinematic Fc {before.r1:.4f} before, "
         f"{after.r1:.4f} after, gain {after.gain:.4f} ± {after.gain_su:.4f}; "
         f"{untaught:.4f} without learning, by the mean of amplitudes"
     )
