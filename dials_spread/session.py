@@ -98,6 +98,10 @@ def _check_arguments(
         raise Sorry("\n".join(problems))
 
 
+class _LogOfSession(logging.StreamHandler):
+    """Keeps the log of one call for its report."""
+
+
 def start(
     usage: str,
     help_text: str,
@@ -134,13 +138,12 @@ def start(
         if getattr(old, "stream", None) is sys.stdout:
             _go_on_unread(old)
     log = io.StringIO()
-    handler = logging.StreamHandler(log)
+    handler = _LogOfSession(log)
     handler.setLevel(logging.DEBUG if options.verbose > 1 else logging.INFO)
     root = logging.getLogger("dials")
     # A second call in one process must not fill the log of the first.
-    for old in [h for h in root.handlers if getattr(h, "of_session", False)]:
+    for old in [h for h in root.handlers if isinstance(h, _LogOfSession)]:
         root.removeHandler(old)
-    handler.of_session = True
     root.addHandler(handler)
     logger.info("%s, dials_spread %s", dials_version(), dials_spread.__version__)
     changed = parser.diff_phil.as_str()
@@ -170,15 +173,17 @@ def parameters(phil: libtbx.phil.scope, params) -> dict:
         Values by full name, as phil writes them; a list of them for a parameter that may
         be given more than once.
     """
-    used = {}
+    used: dict[str, str | list[str]] = {}
+    repeated: dict[str, list[str]] = {}
     for definition in phil.format(params).all_definitions():
         value = " ".join(word.value for word in definition.object.words)
         if not definition.object.multiple:
             used[definition.path] = value
-        elif value == "None":
-            used.setdefault(definition.path, [])
-        else:
-            used.setdefault(definition.path, []).append(value)
+            continue
+        values = repeated.setdefault(definition.path, [])
+        used[definition.path] = values
+        if value != "None":
+            values.append(value)
     return used
 
 

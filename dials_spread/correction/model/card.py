@@ -1,7 +1,7 @@
 """
 What a model file says of itself, and what may be in it.
 
-A card comes from a stranger, and is shown to a user: text has no control characters,
+A card may be untrusted input, and is shown to a user: text has no control characters,
 numbers are finite, and nothing is long or deep enough to be a burden.
 
 Functions:
@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass, field
 
 import numba
 import numpy as np
-import sklearn
 
 import dials_spread
 
@@ -32,7 +31,7 @@ LARGEST = 2**53
 
 
 @dataclass(frozen=True)
-class TrainingSet:
+class TrainingSummary:
     """
     One set of data that a model was trained on.
 
@@ -67,7 +66,7 @@ class Card:
     name: str
     description: str
     features: tuple[Mapping[str, str], ...]
-    training: tuple[TrainingSet, ...] = ()
+    training: tuple[TrainingSummary, ...] = ()
     validation: Mapping[str, object] = field(default_factory=dict)
     licence: str = "BSD-3-Clause"
     versions: Mapping[str, str] = field(default_factory=lambda: program_versions())
@@ -79,6 +78,8 @@ class Card:
 
 def program_versions() -> dict[str, str]:
     """Name the releases that make a model."""
+    import sklearn  # models are applied without it
+
     return {
         "dials_spread": dials_spread.__version__,
         "scikit-learn": sklearn.__version__,
@@ -166,7 +167,7 @@ def _is_text(told: object, keys: tuple[str, ...]) -> bool:
     )
 
 
-def _training_set(told: object) -> TrainingSet:
+def _training_set(told: object) -> TrainingSummary:
     counts = ("crystals", "observations", "unique")
     if (
         not isinstance(told, dict)
@@ -177,4 +178,4 @@ def _training_set(told: object) -> TrainingSet:
         raise ValueError(
             f"a training set has a name and numbers of {', '.join(counts)}"
         )
-    return TrainingSet(**told)
+    return TrainingSummary(**told)

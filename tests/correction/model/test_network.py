@@ -10,7 +10,7 @@ import pytest
 from dials_spread.correction.features.all_features import make_features
 from dials_spread.correction.model.boosting import one_openmp_thread
 from dials_spread.correction.model.network import predict as predict_module
-from dials_spread.correction.model.network.fit import Training, fit_network
+from dials_spread.correction.model.network.fit import NetworkTraining, fit_network
 from dials_spread.correction.model.network.inputs import (
     LARGEST,
     OBSERVATION_INPUTS,
@@ -24,11 +24,6 @@ from dials_spread.correction.model.network.shapes import (
     Network,
     check_network,
     shapes,
-)
-from dials_spread.correction.model.network_bytes import (
-    network_from_bytes,
-    network_n_bytes,
-    network_to_bytes,
 )
 from dials_spread.correction.model.tree_model import target_amplitudes
 
@@ -166,15 +161,9 @@ def test_inputs_are_squashed():
     assert np.std(found[1:, 2]) == pytest.approx(0.8, abs=0.1)
 
 
-def test_bytes_are_read_as_written_and_oddities_refused(features):
+def test_oddities_are_refused(features):
     network = some_network(features)
     check_network(network)
-    packed = network_to_bytes(network)
-    told = (OBSERVATION_INPUTS, REFLECTION_INPUTS, WIDTH)
-    assert len(packed) == network_n_bytes(*told)
-    found = network_from_bytes(b"before" + packed, 6, *told)
-    for name, array in network.arrays.items():
-        np.testing.assert_array_equal(found.arrays[name], array)
     for name, value in (
         ("mix.weight", np.nan),
         ("mix.weight", 1e9),
@@ -214,7 +203,7 @@ def test_training_learns_and_numpy_gives_what_pytorch_gives(features, small_F):
     rng = np.random.default_rng(2)
     sets = [too_strong(features, small_F, rng) for _ in range(12)]
     amplitudes = [small_F] * len(sets)
-    network = fit_network(sets, amplitudes, Training(width=16, epochs=60))
+    network = fit_network(sets, amplitudes, NetworkTraining(width=16, epochs=60))
     test = too_strong(features, small_F, rng)
     y, root_N = target_amplitudes(test, small_F), np.sqrt(test.N)
     found = predict(network, test)
