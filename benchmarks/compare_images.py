@@ -30,7 +30,7 @@ from cctbx import sgtbx, uctbx  # noqa: E402
 
 from dials_spread.incidence import close_under
 from dials_spread.orientation import reciprocal_basis
-from dials_spread.partners import Directions, find_partners
+from dials_spread.partners import ImageDirections, find_partners
 from dials_spread.symmetry import laue_operators
 from dials_spread.threads import run_blocks
 
@@ -145,7 +145,7 @@ def compare(n, n_operators, crystal, rng):
     permutation, on_directions = permutation[:n_operators], on_directions[:n_operators]
     indptr, column, beam = make_images(n, reciprocal, rng)
     rows = (indptr, column, permutation)
-    directions = Directions(beam, reciprocal, on_directions, WAVELENGTH)
+    directions = ImageDirections(beam, reciprocal, on_directions, WAVELENGTH)
     print(
         f"\n{n} images, {len(column) / n:.1f} indices each, {n_operators} operators, "
         f"{permutation.shape[1]} columns"
@@ -179,7 +179,7 @@ def large(n, n_operators, crystal, rng):
         f"\n{n} images, {len(column) / 1e6:.1f} million indices, {n_operators} "
         f"operators (made in {t:.0f} s)"
     )
-    directions = Directions(beam, reciprocal, on_directions, WAVELENGTH)
+    directions = ImageDirections(beam, reciprocal, on_directions, WAVELENGTH)
     partners, t = timed(find_partners, indptr, column, permutation, directions, TOP)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
     print(f"  find_partners            {t:9.1f} s, peak memory {memory:.2f} GiB")
@@ -211,7 +211,7 @@ def main():
     start = time.perf_counter()
     permutation, reciprocal, on_directions = crystal
     small = make_images(500, reciprocal, rng)
-    directions = Directions(small[2], reciprocal, on_directions, WAVELENGTH)
+    directions = ImageDirections(small[2], reciprocal, on_directions, WAVELENGTH)
     for method in ("counter", "geometry"):
         find_partners(*small[:2], permutation, directions, TOP, method=method)
     print(f"Compiling (once on a machine): {time.perf_counter() - start:.1f} s")

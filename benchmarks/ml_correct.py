@@ -48,9 +48,13 @@ from dials_spread.correction.validate.learning import (
     train_model,
 )
 from dials_spread.correction.validate.splits import SPLITS
-from dials_spread.correction.validate.train_on_data import Source, Training, train_on
+from dials_spread.correction.validate.train_on_data import (
+    Source,
+    TrainingResult,
+    train_on,
+)
 from dials_spread.observations import build_observations
-from dials_spread.prepare.measured import measure
+from dials_spread.prepare.geometry import add_geometry
 from dials_spread.prepare.prepared import prepare
 from dials_spread.scattering.structure_factors import structure_factors
 from dials_spread.simulation.datasets import simulate_experiments
@@ -98,7 +102,7 @@ def by_crystal(experiments, table) -> list:
     return [table.select(table["id"] == k) for k in range(len(experiments))]
 
 
-def show(training: Training) -> None:
+def show(training: TrainingResult) -> None:
     """Print R1 of all splits and controls."""
     validation = training.validation
     print(f"  {'merged R1':14s}" + "".join(f"{'by ' + s:>26s}" for s in SPLITS))
@@ -126,7 +130,7 @@ def show(training: Training) -> None:
             )
 
 
-def protocol(sets: dict, options: argparse.Namespace) -> Training:
+def protocol(sets: dict, options: argparse.Namespace) -> TrainingResult:
     """Train on half of the crystals of paracetamol; then on three compounds."""
     half, n = options.crystals // 2, options.crystals
     sources, first = [], 0
@@ -220,7 +224,7 @@ def cost_of(
     print(f"  ratio: {least}{wall:.1f} % by the clock, {own:.1f} % of processors")
 
 
-def cost(data, training: Training | None, options: argparse.Namespace) -> None:
+def cost(data, training: TrainingResult | None, options: argparse.Namespace) -> None:
     """Apply a model to measured X-rays and to the simulated set."""
     with tempfile.TemporaryDirectory() as folder:
         experiments, table = data
@@ -273,12 +277,12 @@ def speed(options: argparse.Namespace) -> None:
     keep = np.arange(min(options.observations, len(observations)))
 
     def features():
-        measured = measure(observations, experiments, tables).select(keep)
+        measured = add_geometry(observations, experiments, tables).select(keep)
         prepared = prepare(measured)
         return prepared, features_of(prepared)
 
     # Compiled parts are loaded before the clock starts.
-    few = measure(observations, experiments, tables).select(np.arange(5000))
+    few = add_geometry(observations, experiments, tables).select(np.arange(5000))
     features_of(prepare(few))
     told = f"{len(keep)} observations"
     prepared, _ = timed(f"features of {told}, geometry included", features)

@@ -28,7 +28,7 @@ from dials_spread.spread.chance.likelihood import fit_correlation, pair_ratios
 from dials_spread.spread.chance.pools import CommonSpots, build_pools
 from dials_spread.spread.size.residuals import mean_levels, residuals_of_arrays
 from dials_spread.spread.size.size_table import measure_size
-from dials_spread.spread.variogram.directions import Directions
+from dials_spread.spread.variogram.directions import ObservationDirections
 from dials_spread.statistics.bootstrap import group_crystals
 from dials_spread.statistics.false_discovery import benjamini_hochberg
 from dials_spread.threads import available_cores
@@ -77,7 +77,7 @@ def analyse(table, n_unique, rng):
     size = measure_size(residuals, d, groups, weights, levels)
     start = told(f"size (s = {size.s:.3f}; put in 0.300)", start)
     # As map_directions would give them, without symmetry.
-    directions = Directions(
+    directions = ObservationDirections(
         operator=np.zeros(len(unique), dtype=np.int8),
         beam=beam[None],
         on_directions=np.eye(3)[None],
@@ -139,7 +139,7 @@ def coverage(n_draws, first_seed):
     def directions_of(unique, beam):
         fixes = np.ones((int(unique.max()) + 1, 1), dtype=bool)
         operator = np.zeros(len(unique), dtype=np.int8)
-        return Directions(operator, beam[None], np.eye(3)[None], fixes)
+        return ObservationDirections(operator, beam[None], np.eye(3)[None], fixes)
 
     for case, truth in truth_tables.CASES.items():
         draws = (n_draws, directions_of, first_seed)

@@ -16,9 +16,9 @@ from dials_spread.incidence import Incidence, build_incidence
 from dials_spread.observations import Observations, build_observations
 from dials_spread.observations.crystals import check_crystals
 from dials_spread.pairs import (
-    Agreement,
-    Estimate,
     Matches,
+    MedianOverPairs,
+    PairAgreement,
     SpotComparison,
     compare_pairs,
     compare_spots,
@@ -26,7 +26,7 @@ from dials_spread.pairs import (
     match_images,
     summarise,
 )
-from dials_spread.partners import Directions, find_partners
+from dials_spread.partners import ImageDirections, find_partners
 from dials_spread.significance import Significance, assess_matches
 from dials_spread.spread.analysis import SpreadAnalysis, SpreadChoices, analyse_spread
 from dials_spread.spread.origins import OriginAnalysis, analyse_origins
@@ -82,9 +82,9 @@ class Comparison:
     incidence: Incidence
     scales: np.ndarray
     matches: Matches
-    agreement: Agreement
-    summary: dict[str, Estimate]
-    summary_same: dict[str, Estimate]
+    agreement: PairAgreement
+    summary: dict[str, MedianOverPairs]
+    summary_same: dict[str, MedianOverPairs]
     matching: Matching
     shown: list[int]
     spots: list[SpotComparison]
@@ -230,7 +230,7 @@ def _match(
         incidence.indptr,
         incidence.column,
         incidence.permutation,
-        Directions(
+        ImageDirections(
             beam=images.beam,
             reciprocal=incidence.reciprocal,
             on_directions=incidence.operators.on_directions,

@@ -148,6 +148,15 @@ def test_names_say_what_is_inside(module):
     assert not names & VAGUE_NAMES
 
 
+def test_each_class_has_a_name_of_its_own():
+    where = {}
+    for module in MODULES:
+        for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                where.setdefault(node.name, []).append(name_of(module))
+    assert not {name: places for name, places in where.items() if len(places) > 1}
+
+
 @pytest.mark.parametrize("module", COMMANDS, ids=[*map(name_of, COMMANDS)])
 def test_commands_name_their_dispatcher_on_line_one(module):
     first = module.read_text(encoding="utf-8").splitlines()[0]

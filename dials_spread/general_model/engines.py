@@ -19,7 +19,7 @@ import numpy as np
 
 from dials_spread.correction.model.boosting import BoostedTrees
 from dials_spread.correction.model.general import GeneralModel, SetModel, TreeModel
-from dials_spread.correction.model.network.fit import Training, fit_network
+from dials_spread.correction.model.network.fit import NetworkTraining, fit_network
 from dials_spread.correction.model.network.shapes import Network
 from dials_spread.correction.model.tree_model import (
     TwoModels,
@@ -27,7 +27,7 @@ from dials_spread.correction.model.tree_model import (
     fit_two_models,
     target_amplitudes,
 )
-from dials_spread.general_model.gather import TrainingSet, gather_compound
+from dials_spread.general_model.gather import VirtualExperiment, gather_compound
 from dials_spread.general_model.out_of_fold import Assessed, assess, folds
 
 ENGINES = ("network", "trees")
@@ -62,7 +62,7 @@ class Work:
     width: int = 64
 
 
-def read_sets(work: Work) -> list[TrainingSet]:
+def read_sets(work: Work) -> list[VirtualExperiment]:
     """
     Read the training sets of all compounds.
 
@@ -87,7 +87,7 @@ def regressors(trees: int) -> Callable[[str, int], BoostedTrees]:
 
 
 @dataclass(frozen=True)
-class Fold:
+class FoldResult:
     """
     What came of one fold.
 
@@ -102,7 +102,7 @@ class Fold:
 
 def run_part(
     work: Work, part: tuple[str, int], threads: int | None = 1
-) -> Fold | BoostedTrees | TwoModels:
+) -> FoldResult | BoostedTrees | TwoModels:
     """
     Do one task.
 
@@ -121,10 +121,14 @@ def run_part(
     fold = folds([s.compound for s in sets], work.n_folds, work.seed)
     others = [s for s, f in zip(sets, fold) if f != number]
     model = fit_model(work, others, number)
-    return Fold([assess(s, model) for s, f in zip(sets, fold) if f == number], model)
+    return FoldResult(
+        [assess(s, model) for s, f in zip(sets, fold) if f == number], model
+    )
 
 
-def fit_model(work: Work, sets: Sequence[TrainingSet], number: int) -> GeneralModel:
+def fit_model(
+    work: Work, sets: Sequence[VirtualExperiment], number: int
+) -> GeneralModel:
     """
     Fit what the engine makes.
 
@@ -138,12 +142,12 @@ def fit_model(work: Work, sets: Sequence[TrainingSet], number: int) -> GeneralMo
     return SetModel((_fit_network(work, sets, number),))
 
 
-def _fit_network(work: Work, sets: Sequence[TrainingSet], number: int) -> Network:
-    training = Training(work.width, work.epochs, work.seed + number)
+def _fit_network(work: Work, sets: Sequence[VirtualExperiment], number: int) -> Network:
+    training = NetworkTraining(work.width, work.epochs, work.seed + number)
     return fit_network([s.features for s in sets], [s.F for s in sets], training)
 
 
-def _fit_trees(work: Work, sets: Sequence[TrainingSet]) -> TwoModels:
+def _fit_trees(work: Work, sets: Sequence[VirtualExperiment]) -> TwoModels:
     return fit_two_models(
         [s.features for s in sets],
         [s.F for s in sets],
@@ -153,7 +157,7 @@ def _fit_trees(work: Work, sets: Sequence[TrainingSet]) -> TwoModels:
     )
 
 
-def _fit_bias(work: Work, sets: Sequence[TrainingSet]) -> BoostedTrees:
+def _fit_bias(work: Work, sets: Sequence[VirtualExperiment]) -> BoostedTrees:
     """Fit by how much observations are off, their own intensity not seen."""
     rows, deviation = [], []
     for s in sets:

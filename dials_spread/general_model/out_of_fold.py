@@ -16,7 +16,7 @@ import numpy as np
 
 from dials_spread.correction.model.general import Corrected, GeneralModel
 from dials_spread.correction.model.tree_model import target_amplitudes
-from dials_spread.general_model.gather import TrainingSet
+from dials_spread.general_model.gather import VirtualExperiment
 from dials_spread.rfactor.r1 import r_factor
 
 METHODS = ("median", "weights", "model")
@@ -89,7 +89,7 @@ def folds(compounds: Sequence[int], n_folds: int, seed: int) -> np.ndarray:
     return (order % n_folds)[np.ravel(number)]
 
 
-def assess(one: TrainingSet, model: GeneralModel) -> Assessed:
+def assess(one: VirtualExperiment, model: GeneralModel) -> Assessed:
     """
     Compare a set with its true amplitudes, before and after.
 

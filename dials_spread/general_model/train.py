@@ -28,8 +28,7 @@ from pathlib import Path
 import numpy as np
 
 from dials_spread.correction.features.registry import MODEL_1, REFLECTION_ALL
-from dials_spread.correction.model.card import Card
-from dials_spread.correction.model.card import TrainingSet as CardSet
+from dials_spread.correction.model.card import Card, TrainingSummary
 from dials_spread.correction.model.general import (
     GeneralModel,
     SetModel,
@@ -41,7 +40,7 @@ from dials_spread.correction.model.network.fit import torch_or_explain
 from dials_spread.general_model.compounds import N_STRATA, Store, store_compound
 from dials_spread.general_model.engines import (
     ENGINES,
-    Fold,
+    FoldResult,
     Work,
     read_sets,
     regressors,
@@ -50,7 +49,7 @@ from dials_spread.general_model.engines import (
 from dials_spread.general_model.errors import error_scale, fit_error, judge
 from dials_spread.general_model.families import ANY_VOLUME, FAMILIES, family_of
 from dials_spread.general_model.faults import GRADES
-from dials_spread.general_model.gather import TrainingSet, gather_counts
+from dials_spread.general_model.gather import VirtualExperiment, gather_counts
 from dials_spread.general_model.out_of_fold import METHODS, Assessed, Outcome, summary
 from dials_spread.simulation.driver import Resources, run_tasks
 
@@ -97,7 +96,9 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     return chosen
 
 
-def prepare_sets(work: Work, volumes: Sequence[float], resources: Resources) -> None:
+def prepare_sets(
+    work: Work, volumes: tuple[float, float], resources: Resources
+) -> None:
     """
     Simulate what is missing, and make features of it.
 
@@ -106,7 +107,7 @@ def prepare_sets(work: Work, volumes: Sequence[float], resources: Resources) -> 
         volumes: Limits of the volume of the cell [Å³].
         resources: Where to simulate.
     """
-    store = Store(work.folder, tuple(volumes))
+    store = Store(work.folder, volumes)
     with _timed("Compounds"):
         simulate = replace(resources, title="Compounds")
         done = run_tasks(store_compound, store, work.seeds, simulate)
@@ -150,11 +151,12 @@ def train(
 
 
 def _complete(
-    work: Work, whole, folds: Sequence[Fold], assessed: Sequence[Assessed]
+    work: Work, whole, folds: Sequence[FoldResult], assessed: Sequence[Assessed]
 ) -> tuple[GeneralModel, dict]:
     """Put the parts together with what tells of errors; and how well it does."""
     if work.engine == "network":
-        networks = [n for fold in folds for n in fold.model.networks]
+        models = [fold.model for fold in folds if isinstance(fold.model, SetModel)]
+        networks = [n for model in models for n in model.networks]
         scale = error_scale(assessed)
         return SetModel(tuple(networks), whole, scale), _judged(assessed, scale)
     error, told = fit_error(assessed, work.n_folds, work.seed, regressors(work.trees))
@@ -216,7 +218,7 @@ def _selections(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
     return {title: some for title, some in found.items() if some}
 
 
-def make_card(sets: Sequence[TrainingSet], figures: dict, how: dict) -> Card:
+def make_card(sets: Sequence[VirtualExperiment], figures: dict, how: dict) -> Card:
     """
     Describe the model.
 
@@ -226,7 +228,7 @@ def make_card(sets: Sequence[TrainingSet], figures: dict, how: dict) -> Card:
         how: The choices of the command line.
     """
     compounds = len({s.compound for s in sets})
-    whole = CardSet(
+    whole = TrainingSummary(
         name=f"{len(sets)} virtual experiments of {compounds} random compounds",
         crystals=sum(len(np.unique(s.features.crystal)) for s in sets),
         observations=sum(len(s.features.unique) for s in sets),

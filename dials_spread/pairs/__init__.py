@@ -13,15 +13,15 @@ Modules:
 
 from __future__ import annotations
 
-from dials_spread.pairs.agreement import Agreement, compare_pairs
+from dials_spread.pairs.agreement import PairAgreement, compare_pairs
 from dials_spread.pairs.matching import Matches, match_images
 from dials_spread.pairs.scales import crystal_scales
 from dials_spread.pairs.spots import SpotComparison, compare_spots
-from dials_spread.pairs.summary import Estimate, summarise
+from dials_spread.pairs.summary import MedianOverPairs, summarise
 
 __all__ = [
-    "Agreement",
-    "Estimate",
+    "PairAgreement",
+    "MedianOverPairs",
     "Matches",
     "SpotComparison",
     "compare_pairs",

@@ -19,7 +19,7 @@ BLOCK = 2_000_000
 
 
 @dataclass(frozen=True)
-class Agreement:
+class PairAgreement:
     """
     How well the images of each pair agree; arrays of length n, nan where undefined.
 
@@ -50,7 +50,7 @@ class Agreement:
 
 def compare_pairs(
     observations: Observations, incidence: Incidence, matches: Matches
-) -> Agreement:
+) -> PairAgreement:
     """
     Compare the intensities of each pair over its common reflections.
 
@@ -75,14 +75,14 @@ def compare_pairs(
         )
         if len(block):
             parts.append(_compare(incidence, shared, not observations.scaled))
-    names = [field.name for field in fields(Agreement)]
+    names = [field.name for field in fields(PairAgreement)]
     empty = np.empty(0)
-    return Agreement(
+    return PairAgreement(
         **{n: np.concatenate([empty, *(getattr(p, n) for p in parts)]) for n in names}
     )
 
 
-def _compare(incidence: Incidence, shared: Shared, fit_scale: bool) -> Agreement:
+def _compare(incidence: Incidence, shared: Shared, fit_scale: bool) -> PairAgreement:
     """Compute all statistics of some pairs."""
     start, group = shared.start, statistics.group_numbers(shared.start)
     a, var_a = incidence.intensity[shared.on_a], incidence.variance[shared.on_a]
@@ -108,7 +108,7 @@ def _compare(incidence: Incidence, shared: Shared, fit_scale: bool) -> Agreement
         # A fitted scale takes a part of the differences with it.
         inflated = square * (n / np.maximum(freedom, 1))[group]
         excess = statistics.excess_variances(inflated, known, unknown, start)
-    return Agreement(
+    return PairAgreement(
         scale=k,
         cc=statistics.correlations(a, b, start),
         cc_rank=statistics.correlations(

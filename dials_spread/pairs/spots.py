@@ -11,7 +11,7 @@ import numpy as np
 from dials_spread import orientation
 from dials_spread.incidence import Incidence, common_entries
 from dials_spread.observations import Observations
-from dials_spread.pairs.agreement import Agreement
+from dials_spread.pairs.agreement import PairAgreement
 from dials_spread.pairs.matching import Matches
 
 
@@ -125,7 +125,7 @@ def _turned_positions(
 def compare_spots(
     observations: Observations,
     matches: Matches,
-    agreement: Agreement,
+    agreement: PairAgreement,
     incidence: Incidence,
     pair: int,
     scales: np.ndarray,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dials_spread.observations import Observations
-from dials_spread.pairs.agreement import Agreement
+from dials_spread.pairs.agreement import PairAgreement
 from dials_spread.pairs.matching import Matches
 
 DRAWS = 500
@@ -26,7 +26,7 @@ INTERVAL = (2.5, 97.5)
 
 
 @dataclass(frozen=True)
-class Estimate:
+class MedianOverPairs:
     """
     A median over pairs with its 95 % interval.
 
@@ -71,7 +71,7 @@ def bootstrap_median(
     crystal_a: np.ndarray,
     crystal_b: np.ndarray,
     rng: np.random.Generator,
-) -> Estimate:
+) -> MedianOverPairs:
     """
     Give the median of a statistic over pairs, with an interval over crystals.
 
@@ -106,16 +106,16 @@ def bootstrap_median(
         if medians:
             low, high = np.percentile(medians, INTERVAL)
     median = float(np.median(x)) if len(x) else np.nan
-    return Estimate(median, float(low), float(high), len(x), n)
+    return MedianOverPairs(median, float(low), float(high), len(x), n)
 
 
 def summarise(
     observations: Observations,
     matches: Matches,
-    agreement: Agreement,
+    agreement: PairAgreement,
     selected: np.ndarray,
     rng: np.random.Generator,
-) -> dict[str, Estimate]:
+) -> dict[str, MedianOverPairs]:
     """
     Give the median of each statistic over some pairs.
 

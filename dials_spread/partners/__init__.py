@@ -12,6 +12,6 @@ Modules:
 
 from __future__ import annotations
 
-from dials_spread.partners.finder import Directions, Partners, find_partners
+from dials_spread.partners.finder import ImageDirections, Partners, find_partners
 
-__all__ = ["Directions", "Partners", "find_partners"]
+__all__ = ["ImageDirections", "Partners", "find_partners"]

@@ -41,7 +41,7 @@ FEWEST = 20
 
 
 @dataclass(frozen=True)
-class Setting:
+class ReferenceSetting:
     """
     The measured data compared with the reference in one setting.
 
@@ -75,7 +75,7 @@ class ReferenceMatch:
         warnings: Sentences for the user.
     """
 
-    settings: tuple[Setting, ...]
+    settings: tuple[ReferenceSetting, ...]
     f_calc: np.ndarray
     chance_r1: float
     chance_sd: float
@@ -145,7 +145,9 @@ def match_reference(
         f_c = reference_amplitudes(reference, reindexed(unique_index, choice))
         r1, _, n = r_factor(f_o, f_c)
         cc = correlation(merged.intensity, f_c)
-        found.append((Setting(choice.symbol, r1, cc, n, choice.symmetric), f_c))
+        found.append(
+            (ReferenceSetting(choice.symbol, r1, cc, n, choice.symmetric), f_c)
+        )
     # A handful of reflections may agree with anything.
     found.sort(key=lambda pair: (pair[0].n < FEWEST, pair[0].r1))
     settings = tuple(setting for setting, _ in found)

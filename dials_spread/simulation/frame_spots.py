@@ -14,7 +14,7 @@ from dxtbx.model.experiment_list import Experiment
 REACH = 5.0
 
 
-class Passages(NamedTuple):
+class FrameSpots(NamedTuple):
     """
     The parts of spots on single frames, arrays of shape (m,).
 
@@ -31,15 +31,17 @@ class Passages(NamedTuple):
     fractions: np.ndarray
     rates: np.ndarray
 
-    def on(self, frame: int) -> Passages:
+    def on(self, frame: int) -> FrameSpots:
         """Those on one frame."""
         here = self.frames == frame
-        return Passages(*(values[here] for values in self))
+        return FrameSpots(
+            self.rows[here], self.frames[here], self.fractions[here], self.rates[here]
+        )
 
 
 def spot_passages(
     experiment: Experiment, reflections: flex.reflection_table
-) -> Passages:
+) -> FrameSpots:
     """
     How spots divide over the frames of a scan.
 
@@ -67,7 +69,7 @@ def spot_passages(
     rates = np.divide(
         squares, fractions, out=np.zeros(len(rows)), where=fractions > 1e-12
     )
-    return Passages(rows, frames, fractions, rates)
+    return FrameSpots(rows, frames, fractions, rates)
 
 
 def rocking_sigma(

@@ -16,7 +16,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Truth:
+class KnownSpread:
     """
     Standard deviations of what makes relative intensities differ.
 
@@ -112,7 +112,7 @@ class GaussianFields:
         )
 
 
-class Table(NamedTuple):
+class SimulatedTable(NamedTuple):
     """
     Observations of known spread; arrays of length n.
 
@@ -136,13 +136,13 @@ class Table(NamedTuple):
 
 def make_table(
     rng: np.random.Generator,
-    truth: Truth,
+    truth: KnownSpread,
     n_crystals: int = 16,
     n_images: int = 12,
     n_unique: int = 200,
     per_image: int = 30,
     half_angle: float = 25.0,
-) -> Table:
+) -> SimulatedTable:
     """
     Observe reflections on crystals whose images lie along short arcs.
 
@@ -184,4 +184,6 @@ def make_table(
     sigma = truth.sigma * np.sqrt(100 * mu[unique])
     intensity = mu[unique] * (1 + r) + sigma * rng.standard_normal(len(unique))
     noise = np.mean((sigma / mu[unique]) ** 2)
-    return Table(unique, crystal, image, intensity, sigma**2, beam, noise, fields)
+    return SimulatedTable(
+        unique, crystal, image, intensity, sigma**2, beam, noise, fields
+    )

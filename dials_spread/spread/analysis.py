@@ -30,7 +30,7 @@ from dials_spread.spread.sources.components import (
     without_factors,
 )
 from dials_spread.spread.sources.factors import (
-    ImageFactors,
+    RelativeImageFactors,
     crystal_moments,
     fit_factors,
 )
@@ -128,7 +128,7 @@ class SpreadAnalysis:
     variograms: Variograms | None = None
     components: Components | None = None
     normality: Normality | None = None
-    factors: ImageFactors | None = None
+    factors: RelativeImageFactors | None = None
     s: float = np.nan
     s_of_error_model: float = np.nan
     reasons: dict[str, str] = field(default_factory=dict)
@@ -238,7 +238,7 @@ def _by_source(
 def _variograms(
     sample: _Sample,
     s: float,
-    factors: ImageFactors,
+    factors: RelativeImageFactors,
     choices: SpreadChoices,
     rng: np.random.Generator,
 ) -> tuple[Variograms, bool]:

@@ -17,7 +17,7 @@ from dials_spread.scattering.beams import BeamSelection, rotation_step
 from dials_spread.scattering.potential import CrystalPotential
 from dials_spread.scattering.rocking import rocking_integrals
 from dials_spread.scattering.scans import RotationScan
-from dials_spread.thickness.passages import Passages
+from dials_spread.thickness.passages import EwaldCrossings
 
 # A plate tilted further than this from the beam [rad] is no plate to the model.
 MOST_TILT = np.deg2rad(75)
@@ -64,7 +64,7 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Curves:
+class ThicknessCurves:
     """
     Rocking integrals of one crystal on a grid of thicknesses.
 
@@ -98,14 +98,15 @@ class Curves:
         path = shape.path(self.phi)
         if shape.within:
             low, high = path * (1 - shape.within), path * (1 + shape.within)
-            sums = [
+            dynamical, kinematic = (
                 self._integral(x, high) - self._integral(x, low)
                 for x in (self.dynamical, self.kinematic)
-            ]
+            )
         else:
-            sums = [self._at(x, path) for x in (self.dynamical, self.kinematic)]
+            dynamical = self._at(self.dynamical, path)
+            kinematic = self._at(self.kinematic, path)
         nothing = np.full(len(path), np.nan)
-        return np.divide(*sums, out=nothing, where=sums[1] > 0)
+        return np.divide(dynamical, kinematic, out=nothing, where=kinematic > 0)
 
     def _cells(self, path: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Grid interval of each path, the place in it (0 to 1), and where it is off."""
@@ -138,11 +139,11 @@ class Curves:
 def thickness_curves(
     potential: CrystalPotential,
     scan: RotationScan,
-    passages: Passages,
+    passages: EwaldCrossings,
     grid: np.ndarray,
     selection: BeamSelection,
     nproc: int | None = None,
-) -> Curves:
+) -> ThicknessCurves:
     """
     Simulate one crystal for all thicknesses of a grid.
 
@@ -165,4 +166,6 @@ def thickness_curves(
         rotation_step(potential.d_min, float(grid[-1]), selection.step_factor),
         nproc=nproc,
     )
-    return Curves(grid, passages.phi, dynamical * potential.F_squared, kinematic)
+    return ThicknessCurves(
+        grid, passages.phi, dynamical * potential.F_squared, kinematic
+    )

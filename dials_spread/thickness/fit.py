@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dials_spread.thickness.curves import Curves, Shape
+from dials_spread.thickness.curves import Shape, ThicknessCurves
 
 # Thicknesses tried, per law; 4 % from one to the next.
 N_THICKNESSES = 120
@@ -142,7 +142,7 @@ class ShapeFit:
 
 
 def fit_shape(
-    curves: Curves,
+    curves: ThicknessCurves,
     passage: np.ndarray,
     f_o: np.ndarray,
     f_kinematic: np.ndarray,

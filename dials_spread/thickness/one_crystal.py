@@ -13,10 +13,15 @@ import logging
 import numpy as np
 
 from dials_spread.rfactor import amplitudes, r_factor
-from dials_spread.thickness.curves import Curves, Shape
+from dials_spread.thickness.curves import Shape, ThicknessCurves
 from dials_spread.thickness.fit import FEWEST, ShapeFit, candidate_shapes, fit_shape
-from dials_spread.thickness.preparation import Prepared, Task, comparable, simulate
-from dials_spread.thickness.results import CrystalSimulation
+from dials_spread.thickness.preparation import (
+    PreparedCrystal,
+    Task,
+    comparable,
+    simulate,
+)
+from dials_spread.thickness.results import CrystalSimulation, MeasuredAndSimulated
 from dials_spread.thickness.search import NEAR_THE_END, fine_grid
 
 logger = logging.getLogger("dials.spread.thickness")
@@ -26,8 +31,8 @@ NEARLY = 0.96
 
 
 def fit_crystal(
-    task: Task, prepared: Prepared, rng: np.random.Generator
-) -> tuple[Curves, ShapeFit | None]:
+    task: Task, prepared: PreparedCrystal, rng: np.random.Generator
+) -> tuple[ThicknessCurves, ShapeFit | None]:
     """
     Simulate a crystal over as many thicknesses as it takes to find its own.
 
@@ -46,15 +51,16 @@ def fit_crystal(
         if found is None:
             break
         path = found.shape.path(prepared.passages.phi) * (1 + found.shape.within)
-        if np.nanmax(path) < NEAR_THE_END * grid[-1]:
-            break
-    else:
-        _warn_at_the_end(prepared, found, float(np.nanmax(path)), grid[-1])
+        longest = float(np.nanmax(path))
+        if longest < NEAR_THE_END * grid[-1]:
+            return curves, found
+    if found is not None:
+        _warn_at_the_end(prepared, found, longest, grid[-1])
     return curves, found
 
 
 def _warn_at_the_end(
-    prepared: Prepared, found: ShapeFit, longest: float, end: float
+    prepared: PreparedCrystal, found: ShapeFit, longest: float, end: float
 ) -> None:
     """Say that a thicker crystal might agree better."""
     if longest > NEARLY * end:
@@ -67,7 +73,10 @@ def _warn_at_the_end(
 
 
 def _fit(
-    task: Task, prepared: Prepared, curves: Curves, rng: np.random.Generator
+    task: Task,
+    prepared: PreparedCrystal,
+    curves: ThicknessCurves,
+    rng: np.random.Generator,
 ) -> ShapeFit | None:
     own, of_own = comparable(task, prepared, curves)
     if task.search.given is not None or len(own) < FEWEST:
@@ -85,13 +94,13 @@ def _fit(
 
 def describe(
     task: Task,
-    prepared: Prepared,
-    curves: Curves,
+    prepared: PreparedCrystal,
+    curves: ThicknessCurves,
     found: ShapeFit | None,
     shape: Shape,
     origin: str,
     hand: bool = False,
-) -> tuple[CrystalSimulation, tuple[np.ndarray, ...]]:
+) -> tuple[CrystalSimulation, MeasuredAndSimulated]:
     """
     Simulate every row of a crystal with its shape, and compare.
 
@@ -105,7 +114,7 @@ def describe(
         hand: Compare with the inverted structure, too.
 
     Returns:
-        The crystal, and the columns of `results.Comparison`.
+        The crystal, and its observations beside their simulation.
     """
     measured = task.measured
     dynamical = curves.intensities(shape)
@@ -130,20 +139,20 @@ def describe(
         **_columns(prepared, shape, dynamical, _variance(curves, found)),
     )
     to_simulation = scale**2 if np.isfinite(scale) else 1.0
-    part = (
-        measured.crystal[own],
-        measured.unique[own],
-        measured.miller_index[own],
-        1 / np.sqrt(measured.d_star_sq[measured.unique[own]]),
-        measured.intensity[own] * to_simulation,
-        measured.sigma[own] * to_simulation,
-        dynamical[of_own],
-        prepared.kinematic[of_own],
+    part = MeasuredAndSimulated(
+        crystal=measured.crystal[own],
+        unique=measured.unique[own],
+        miller_index=measured.miller_index[own],
+        d_spacing=1 / np.sqrt(measured.d_star_sq[measured.unique[own]]),
+        intensity=measured.intensity[own] * to_simulation,
+        sigma=measured.sigma[own] * to_simulation,
+        dynamical=dynamical[of_own],
+        kinematic=prepared.kinematic[of_own],
     )
     return crystal, part
 
 
-def _other_hand(task: Task, prepared: Prepared, shape: Shape) -> np.ndarray:
+def _other_hand(task: Task, prepared: PreparedCrystal, shape: Shape) -> np.ndarray:
     """Amplitudes of the inverted structure, which multiple scattering tells apart."""
     path = shape.path(prepared.passages.phi)
     low, high = np.nanmin(path), np.nanmax(path)
@@ -151,7 +160,7 @@ def _other_hand(task: Task, prepared: Prepared, shape: Shape) -> np.ndarray:
     return np.sqrt(simulate(task, prepared, grid, True).intensities(shape))
 
 
-def _variance(curves: Curves, found: ShapeFit | None) -> np.ndarray:
+def _variance(curves: ThicknessCurves, found: ShapeFit | None) -> np.ndarray:
     """Variance of the intensities over the shapes of the bootstrap samples."""
     if found is None:
         return np.zeros(len(curves.phi))
@@ -163,7 +172,7 @@ def _variance(curves: Curves, found: ShapeFit | None) -> np.ndarray:
 
 
 def _columns(
-    prepared: Prepared, shape: Shape, dynamical: np.ndarray, variance: np.ndarray
+    prepared: PreparedCrystal, shape: Shape, dynamical: np.ndarray, variance: np.ndarray
 ) -> dict[str, np.ndarray]:
     """What is added to the table, without any nan."""
     of_row = prepared.passages.of_row

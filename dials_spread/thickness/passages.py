@@ -19,7 +19,7 @@ from scipy.spatial.transform import Rotation
 from dials.array_family import flex
 from dxtbx.model import Experiment
 
-from dials_spread.observations.images import centroid_array_index
+from dials_spread.observations.intensities import centroid_array_index
 from dials_spread.orientation import incident_beam, setting_matrix
 from dials_spread.scattering.dynamical import rotation_scan_of
 from dials_spread.scattering.scans import RotationScan
@@ -83,7 +83,7 @@ def _rotation_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Passages:
+class EwaldCrossings:
     """
     Passages of reflections through the Ewald sphere in one crystal.
 
@@ -101,10 +101,12 @@ class Passages:
     def __len__(self) -> int:
         return len(self.phi)
 
-    def select(self, keep: np.ndarray) -> Passages:
+    def select(self, keep: np.ndarray) -> EwaldCrossings:
         """Those of some passages, shape (p,) bool; rows of the others get none."""
         number = np.append(np.where(keep, np.cumsum(keep) - 1, -1), -1)
-        return Passages(self.miller_index[keep], self.phi[keep], number[self.of_row])
+        return EwaldCrossings(
+            self.miller_index[keep], self.phi[keep], number[self.of_row]
+        )
 
 
 def find_passages(
@@ -112,7 +114,7 @@ def find_passages(
     table: flex.reflection_table,
     scan: RotationScan,
     d_min: float = 0.0,
-) -> Passages:
+) -> EwaldCrossings:
     """
     Sort the rows of a table by the passage that they recorded.
 
@@ -149,4 +151,4 @@ def find_passages(
     )
     of_row = np.full(len(table), -1)
     of_row[rows[order]] = np.ravel(number)
-    return Passages(unique[:, :3], phi[rows][order][first], of_row)
+    return EwaldCrossings(unique[:, :3], phi[rows][order][first], of_row)

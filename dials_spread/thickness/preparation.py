@@ -19,14 +19,13 @@ from dials.array_family import flex
 from dxtbx.model import Experiment
 
 from dials_spread.observations import Choices, Observations
-from dials_spread.prepare.measured import Measured
 from dials_spread.reindexing import Reindexing
 from dials_spread.scattering.beams import BeamSelection
 from dials_spread.scattering.potential import CrystalPotential
 from dials_spread.scattering.scans import RotationScan
 from dials_spread.scattering.structure_factors import structure_factors
-from dials_spread.thickness.curves import Curves, thickness_curves
-from dials_spread.thickness.passages import Passages, find_passages
+from dials_spread.thickness.curves import ThicknessCurves, thickness_curves
+from dials_spread.thickness.passages import EwaldCrossings, find_passages
 from dials_spread.thickness.search import ThicknessSearch
 from dials_spread.thickness.settings import laid_on, whole_indices
 
@@ -54,7 +53,7 @@ class Task:
     structure: xray.structure
     potentials: Mapping[float, CrystalPotential]
     observations: Observations
-    measured: Measured
+    measured: Observations
     choice: Reindexing
     d_min: float
     search: ThicknessSearch
@@ -63,7 +62,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedCrystal:
     """
     One crystal before it is simulated.
 
@@ -78,7 +77,7 @@ class Prepared:
 
     number: int
     scan: RotationScan
-    passages: Passages
+    passages: EwaldCrossings
     potential: CrystalPotential
     kinematic: np.ndarray
     lorentz: np.ndarray
@@ -90,7 +89,7 @@ def prepare(
     experiment: Experiment,
     table: flex.reflection_table,
     scan: RotationScan,
-) -> Prepared:
+) -> PreparedCrystal:
     """
     Find what passed the Ewald sphere, in the indices of the structure.
 
@@ -104,7 +103,7 @@ def prepare(
     hkl, exists = whole_indices(passages.miller_index, task.choice)
     passages = replace(passages, miller_index=hkl).select(exists)
     F = structure_factors(task.structure, passages.miller_index)
-    return Prepared(
+    return PreparedCrystal(
         number=number,
         scan=laid_on(scan, task.choice),
         passages=passages,
@@ -115,8 +114,8 @@ def prepare(
 
 
 def simulate(
-    task: Task, prepared: Prepared, grid: np.ndarray, inverted: bool = False
-) -> Curves:
+    task: Task, prepared: PreparedCrystal, grid: np.ndarray, inverted: bool = False
+) -> ThicknessCurves:
     """
     Simulate a crystal for all thicknesses of a grid.
 
@@ -135,7 +134,7 @@ def simulate(
 
 
 def comparable(
-    task: Task, prepared: Prepared, curves: Curves
+    task: Task, prepared: PreparedCrystal, curves: ThicknessCurves
 ) -> tuple[np.ndarray, np.ndarray]:
     """
     Find the observations of a crystal that can be compared with its simulation.

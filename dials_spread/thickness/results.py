@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from dials_spread.rfactor.r1 import finite_or_none
 from dials_spread.spread.sources.explained import ExplainedSpread
 from dials_spread.thickness.curves import Shape
 from dials_spread.thickness.fit import ShapeFit
-from dials_spread.thickness.settings import Setting
+from dials_spread.thickness.settings import StructureSetting
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class CrystalSimulation:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class MeasuredAndSimulated:
     """
     Observations beside their simulation; arrays of length n.
 
@@ -112,6 +113,17 @@ class Comparison:
 
     def __len__(self) -> int:
         return len(self.intensity)
+
+    @classmethod
+    def joined(cls, parts: Sequence[MeasuredAndSimulated]) -> MeasuredAndSimulated:
+        """Those of all crystals, one behind the other."""
+        names = [field.name for field in fields(cls)]
+        return cls(
+            **{
+                name: np.concatenate([getattr(p, name) for p in parts])
+                for name in names
+            }
+        )
 
     def r_factors(self, calculated: np.ndarray) -> RFactors:
         """R1 of all observations with √calculated, one scale for each crystal."""
@@ -162,9 +174,9 @@ class MeasuredSimulation:
     """
 
     crystals: list[CrystalSimulation]
-    settings: list[Setting]
+    settings: list[StructureSetting]
     chosen: int
-    comparison: Comparison
+    comparison: MeasuredAndSimulated
     explained: ExplainedSpread
     lorentz_applied_here: bool
     intensity: str

@@ -20,7 +20,7 @@ import numpy as np
 
 from cctbx import crystal, xray
 
-from dials_spread.prepare.measured import Measured
+from dials_spread.observations import Observations
 from dials_spread.reindexing import Reindexing, reindexing_choices
 from dials_spread.rfactor import r_factors
 from dials_spread.rfactor.r1 import finite_or_none
@@ -35,7 +35,7 @@ CLEARLY = 0.01
 
 
 @dataclass(frozen=True)
-class Setting:
+class StructureSetting:
     """
     One way to lay a structure on the data, and how well they agree.
 
@@ -85,7 +85,9 @@ def laid_on(scan: RotationScan, choice: Reindexing) -> RotationScan:
     return replace(scan, A=scan.A @ inverse, settings=settings)
 
 
-def score_settings(structure: xray.structure, measured: Measured) -> list[Setting]:
+def score_settings(
+    structure: xray.structure, measured: Observations
+) -> list[StructureSetting]:
     """
     Compare kinematic amplitudes with the data in every setting.
 
@@ -112,19 +114,25 @@ def score_settings(structure: xray.structure, measured: Measured) -> list[Settin
     return settings
 
 
-def _score(choice: Reindexing, measured: Measured, f_c: np.ndarray) -> Setting:
+def _score(
+    choice: Reindexing, measured: Observations, f_c: np.ndarray
+) -> StructureSetting:
     found = r_factors(
-        measured.intensity, measured.sigma, f_c, measured.crystal, measured.n_crystals
+        measured.intensity,
+        measured.sigma,
+        f_c,
+        measured.crystal,
+        measured.n_experiments,
     )
     total = np.bincount(
-        measured.crystal, np.nan_to_num(f_c), minlength=measured.n_crystals
+        measured.crystal, np.nan_to_num(f_c), minlength=measured.n_experiments
     )
     known = np.isfinite(found.r1)
     r1 = np.average(found.r1[known], weights=total[known]) if known.any() else np.nan
-    return Setting(choice, float(r1), found.r1)
+    return StructureSetting(choice, float(r1), found.r1)
 
 
-def choose_setting(settings: list[Setting], setting: str = "auto") -> int:
+def choose_setting(settings: list[StructureSetting], setting: str = "auto") -> int:
     """
     Choose one of the settings, and say what speaks against it.
 
@@ -161,7 +169,7 @@ def choose_setting(settings: list[Setting], setting: str = "auto") -> int:
     return best
 
 
-def _warn_of_odd_crystals(settings: list[Setting], chosen: int) -> None:
+def _warn_of_odd_crystals(settings: list[StructureSetting], chosen: int) -> None:
     """Say which crystals are indexed in another way than most."""
     table = np.array([s.crystal_r1 for s in settings])
     table = np.where(np.isfinite(table), table, np.inf)

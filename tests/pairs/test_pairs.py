@@ -18,7 +18,7 @@ from dials_spread.pairs import (
     crystal_scales,
     match_images,
 )
-from dials_spread.partners import Directions, find_partners
+from dials_spread.partners import ImageDirections, find_partners
 from dials_spread.simulation.datasets import simulate_experiments
 from dials_spread.simulation.noise import NoiseModel
 from dials_spread.simulation.structures import random_structure
@@ -213,7 +213,7 @@ def run_all(experiments, tables, min_common=8, **choices):
         incidence.indptr,
         incidence.column,
         incidence.permutation,
-        Directions(
+        ImageDirections(
             observations.images.beam,
             incidence.reciprocal,
             incidence.operators.on_directions,

@@ -13,7 +13,7 @@ from cctbx.array_family import flex as cctbx_flex
 from dials_spread.incidence import build_incidence, close_under
 from dials_spread.observations import build_observations
 from dials_spread.orientation import reciprocal_basis
-from dials_spread.partners import Directions, find_partners
+from dials_spread.partners import ImageDirections, find_partners
 from dials_spread.symmetry import laue_operators
 
 METHODS = ("counter", "geometry", "search")
@@ -106,7 +106,7 @@ def layout_of(incidence):
 
 
 def directions_of(observations, incidence, wavelength):
-    return Directions(
+    return ImageDirections(
         beam=observations.images.beam,
         reciprocal=incidence.reciprocal,
         on_directions=incidence.operators.on_directions,
@@ -248,7 +248,7 @@ def synthetic(group, cell, wavelength, seed, tolerance=0.01, n=60, d_min=1.1):
         images.append(np.unique(np.vstack([seen, stray]), axis=0))
     for empty in rng.integers(len(images), size=4):
         images[empty] = np.empty((0, 3), dtype=int)
-    return layout_images(images, operators), Directions(
+    return layout_images(images, operators), ImageDirections(
         beam=beam,
         reciprocal=close_under(np.unique(np.vstack(images), axis=0), operators)[0]
         @ basis.T,
@@ -279,7 +279,7 @@ def test_partners_of_synthetic_images_are_exact(group, wavelength):
 @pytest.mark.parametrize("wavelength", [0.0, 0.02, 1.5])
 def test_any_wavelength_gives_the_same(wavelength):
     layout, directions = synthetic("P m m m", LAUE["P m m m"], 0.02, 5)
-    wrong = Directions(
+    wrong = ImageDirections(
         directions.beam, directions.reciprocal, directions.on_directions, wavelength
     )
     check(layout, wrong, np.arange(len(directions.beam)), tops=(10,), least=(1,))
@@ -291,7 +291,7 @@ def test_beams_that_have_nothing_to_do_with_the_indices_do_no_harm(seed):
     layout, directions = synthetic("P 2 2 2", LAUE["P 2 2 2"], 0.02, seed)
     rng = np.random.default_rng(seed)
     beam = rng.permutation(directions.beam)
-    mixed = Directions(beam, directions.reciprocal, directions.on_directions, 0.5)
+    mixed = ImageDirections(beam, directions.reciprocal, directions.on_directions, 0.5)
     check(layout, mixed, np.arange(len(beam)), tops=(1, 10), least=(1,))
 
 
@@ -311,7 +311,7 @@ def test_beams_on_a_lattice_where_limits_coincide(seed):
     layout = layout_images(images, operators)
     closed, _ = close_under(np.unique(np.vstack(images), axis=0), operators)
     for wavelength in (0.0, 1.0):
-        directions = Directions(
+        directions = ImageDirections(
             beam, closed.astype(float), operators.on_directions, wavelength
         )
         check(layout, directions, np.arange(150), tops=(1, 5), least=(1,))
@@ -354,7 +354,7 @@ def test_renumbering_the_images_renumbers_the_partners(method):
         np.concatenate(rows),
         permutation,
     )
-    turned = Directions(
+    turned = ImageDirections(
         directions.beam[order], directions.reciprocal, directions.on_directions, 0.02
     )
     found = find_partners(*layout, directions, top=8, method=method)

@@ -9,10 +9,10 @@ import pytest
 @pytest.fixture
 def directions_of():
     """Directions without symmetry, from the beam of each image."""
-    from dials_spread.spread.variogram.directions import Directions
+    from dials_spread.spread.variogram.directions import ObservationDirections
 
     def make(unique, beam):
-        return Directions(
+        return ObservationDirections(
             operator=np.zeros(len(unique), dtype=np.int8),
             beam=np.ascontiguousarray(beam[None]),
             on_directions=np.eye(3)[None],

@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dials_spread.simulation.tables import Table, Truth, directions_in_cap, make_table
+from dials_spread.simulation.tables import (
+    KnownSpread,
+    SimulatedTable,
+    directions_in_cap,
+    make_table,
+)
 from dials_spread.spread.size.residuals import mean_levels, residuals_of_arrays
 from dials_spread.spread.size.size import deviations, likelihood_table, most_likely
 from dials_spread.spread.size.size_table import spread_interval
@@ -26,16 +31,16 @@ INSIDE = 0.9
 
 SOURCES = ("image", "crystal", "orientation", "rest")
 CASES = {
-    "counting noise alone": Truth(sigma=0.15),
-    "crystal": Truth(crystal=0.2, sigma=0.1),
-    "image": Truth(image=0.15, sigma=0.1),
-    "orientation": Truth(orientation=0.4, rest=0.1),
-    "all at once": Truth(crystal=0.2, image=0.1, orientation=0.3, rest=0.15),
-    "Student's t": Truth(rest=0.2, freedom=5),
+    "counting noise alone": KnownSpread(sigma=0.15),
+    "crystal": KnownSpread(crystal=0.2, sigma=0.1),
+    "image": KnownSpread(image=0.15, sigma=0.1),
+    "orientation": KnownSpread(orientation=0.4, rest=0.1),
+    "all at once": KnownSpread(crystal=0.2, image=0.1, orientation=0.3, rest=0.15),
+    "Student's t": KnownSpread(rest=0.2, freedom=5),
 }
 
 
-def spread_of_these(truth: Truth, table: Table) -> float:
+def spread_of_these(truth: KnownSpread, table: SimulatedTable) -> float:
     """
     True s of the reflections of one table.
 
@@ -54,7 +59,7 @@ def spread_of_these(truth: Truth, table: Table) -> float:
     return float(np.sqrt(np.mean(variance / mean**2)))
 
 
-def measure(truth: Truth, seed: int, directions_of) -> dict:
+def measure(truth: KnownSpread, seed: int, directions_of) -> dict:
     """Value, low and high of everything, by name, for one table."""
     rng = np.random.default_rng(seed)
     table = make_table(rng, truth, n_crystals=20, n_images=10, n_unique=160)
@@ -89,7 +94,7 @@ def measure(truth: Truth, seed: int, directions_of) -> dict:
 
 
 def count_inside(
-    truth: Truth, n_draws: int, directions_of, first_seed: int = 0
+    truth: KnownSpread, n_draws: int, directions_of, first_seed: int = 0
 ) -> SimpleNamespace:
     """How many intervals hold the truth, by name; the variances, and s, of all tables."""
     true = {n: getattr(truth, n) ** 2 for n in SOURCES}

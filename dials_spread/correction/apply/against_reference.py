@@ -72,7 +72,7 @@ class Amplitudes:
 
 
 @dataclass(frozen=True)
-class Truth:
+class ReferenceCheck:
     """
     What a reference says of a correction.
 
@@ -241,7 +241,7 @@ def compare_with_truth(
     corrected: Amplitudes,
     reference: Reference,
     rng: np.random.Generator,
-) -> Truth:
+) -> ReferenceCheck:
     """
     Compare intensities with a reference before and after a correction.
 
@@ -268,7 +268,7 @@ def compare_with_truth(
         corrected_I = I * factors.factor + offset
         both = (I, variance), (corrected_I, variance * factors.factor**2)
         crystals = r1_of_crystals(observations, f_calc, *both)
-    return Truth(
+    return ReferenceCheck(
         reference=reference,
         match=found,
         before=assess(observations, f_calc, *plain),

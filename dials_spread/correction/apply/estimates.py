@@ -42,7 +42,7 @@ METHODS = ("auto", "weights", "model")
 
 
 @dataclass(frozen=True)
-class Estimate:
+class CorrectedAmplitudes:
     """
     Amplitudes of the unique reflections, corrected.
 
@@ -103,7 +103,7 @@ def choose_model(method: str = "auto", model: str | None = None) -> Model | None
 
 def estimate(
     prepared: Prepared, model: Model | None = None, nproc: int | None = None
-) -> Estimate:
+) -> CorrectedAmplitudes:
     """
     Estimate amplitudes.
 
@@ -120,16 +120,18 @@ def estimate(
     """
     if model is None:
         F = estimate_amplitudes(prepared, "weights") * np.sqrt(prepared.N)
-        return Estimate("weights", F, np.ones(len(prepared.intensity)))
+        return CorrectedAmplitudes("weights", F, np.ones(len(prepared.intensity)))
     if not is_general(model):
         return _by_observation(prepared, model, nproc)
     return _by_general_model(prepared, model, nproc)
 
 
-def _by_general_model(prepared: Prepared, model: Model, nproc: int | None) -> Estimate:
+def _by_general_model(
+    prepared: Prepared, model: Model, nproc: int | None
+) -> CorrectedAmplitudes:
     """Use a model for compounds that it has not seen."""
     found, n_passages = correct_prepared(unpack(model), prepared, nproc)
-    return Estimate(
+    return CorrectedAmplitudes(
         method="model",
         F=found.F,
         relative=relative_factors(found.E, found.bias, prepared.measured.unique),
@@ -180,7 +182,7 @@ def estimate_less_bias(
     bias: np.ndarray,
     sigma: np.ndarray | None = None,
     mean: float = MEAN_OF_NORMAL,
-) -> Estimate:
+) -> CorrectedAmplitudes:
     """
     Estimate amplitudes from what each observation is expected to err.
 
@@ -196,14 +198,16 @@ def estimate_less_bias(
     root_N = np.sqrt(prepared.N)
     F = E * root_N
     if sigma is None or not np.isfinite(sigma).any():
-        return Estimate("model", F, relative)
+        return CorrectedAmplitudes("model", F, relative)
     sigma_F = np.where(np.isfinite(sigma), sigma, np.nanmedian(sigma)) * root_N
     error_F = mean * sigma_F
     expected = float(error_F.sum() / F.sum()) if F.sum() > 0 else None
-    return Estimate("model", F, relative, error_F, sigma_F, expected)
+    return CorrectedAmplitudes("model", F, relative, error_F, sigma_F, expected)
 
 
-def _by_observation(prepared: Prepared, model: Model, nproc: int | None) -> Estimate:
+def _by_observation(
+    prepared: Prepared, model: Model, nproc: int | None
+) -> CorrectedAmplitudes:
     """Use a model that dials.ml_correct trained."""
     first = next(iter(model.forests))
     wanted = model.forests[first].feature_names

@@ -31,7 +31,7 @@ LARGEST = 2**53
 
 
 @dataclass(frozen=True)
-class TrainingSet:
+class TrainingSummary:
     """
     One set of data that a model was trained on.
 
@@ -66,7 +66,7 @@ class Card:
     name: str
     description: str
     features: tuple[Mapping[str, str], ...]
-    training: tuple[TrainingSet, ...] = ()
+    training: tuple[TrainingSummary, ...] = ()
     validation: Mapping[str, object] = field(default_factory=dict)
     licence: str = "BSD-3-Clause"
     versions: Mapping[str, str] = field(default_factory=lambda: program_versions())
@@ -167,7 +167,7 @@ def _is_text(told: object, keys: tuple[str, ...]) -> bool:
     )
 
 
-def _training_set(told: object) -> TrainingSet:
+def _training_set(told: object) -> TrainingSummary:
     counts = ("crystals", "observations", "unique")
     if (
         not isinstance(told, dict)
@@ -178,4 +178,4 @@ def _training_set(told: object) -> TrainingSet:
         raise ValueError(
             f"a training set has a name and numbers of {', '.join(counts)}"
         )
-    return TrainingSet(**told)
+    return TrainingSummary(**told)

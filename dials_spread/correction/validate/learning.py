@@ -24,7 +24,7 @@ import numpy as np
 from dials_spread.correction.apply.estimates import feature_table
 from dials_spread.correction.features.published import PUBLISHED
 from dials_spread.correction.features.registry import MODEL_1
-from dials_spread.correction.model.card import Card, TrainingSet
+from dials_spread.correction.model.card import Card, TrainingSummary
 from dials_spread.correction.model.model_file import Model
 from dials_spread.correction.model.tree_model import target_amplitudes
 from dials_spread.prepare.prepared import Prepared
@@ -138,7 +138,9 @@ def describe_compound(
     """
     table, columns = feature_table(prepared, features, nproc)
     target = target_amplitudes(prepared, f_calc)
-    numbers = np.arange(prepared.measured.n_crystals) if crystals is None else crystals
+    numbers = (
+        np.arange(prepared.measured.n_experiments) if crystals is None else crystals
+    )
     return Compound(name, prepared, table, f_calc, target, numbers), columns
 
 
@@ -279,9 +281,11 @@ def train_model(
     return Model(card, regressor.forests(data.columns), settings)
 
 
-def _training_set(data: LearningData, compound: int, rows: np.ndarray) -> TrainingSet:
+def _training_set(
+    data: LearningData, compound: int, rows: np.ndarray
+) -> TrainingSummary:
     own = rows & (data.compound == compound)
-    return TrainingSet(
+    return TrainingSummary(
         name=data.compounds[compound].name[:200],
         crystals=len(np.unique(data.crystal[own])),
         observations=int(own.sum()),

@@ -89,7 +89,7 @@ class CrystalsOfCompound:
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingResult:
     """
     A model, tested on what it has not seen.
 
@@ -128,7 +128,7 @@ def train_on(
     force: bool = False,
     seed: int = 0,
     nproc: int | None = None,
-) -> Training:
+) -> TrainingResult:
     """
     Train a model on data with references, and test it.
 
@@ -155,7 +155,7 @@ def train_on(
     matches = _matches(sources, rng, force)
     data = _learning_data(sources, matches, features, nproc)
     validation = validate(data, rng, *crystals)
-    return Training(
+    return TrainingResult(
         sources=sources,
         matches=matches,
         data=data,

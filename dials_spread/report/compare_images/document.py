@@ -12,7 +12,7 @@ from dials.util.version import dials_version
 
 import dials_spread
 from dials_spread.observations import Observations
-from dials_spread.pairs import Agreement, Estimate, Matches
+from dials_spread.pairs import Matches, MedianOverPairs, PairAgreement
 from dials_spread.report.page.document import Provenance, finite
 from dials_spread.report.page.labels import image_document
 from dials_spread.session import read_reference
@@ -87,7 +87,7 @@ def match_documents(
     observations: Observations,
     operators: LaueOperators,
     matches: Matches,
-    agreement: Agreement,
+    agreement: PairAgreement,
     significance: Significance,
     most: int | None = None,
 ) -> list[dict]:
@@ -166,8 +166,8 @@ def comparison_document(
     observations: Observations,
     matches: list[dict],
     n_matches: int,
-    summary: dict[str, Estimate],
-    summary_same: dict[str, Estimate],
+    summary: dict[str, MedianOverPairs],
+    summary_same: dict[str, MedianOverPairs],
     scales: np.ndarray,
     results: dict[str, dict],
 ) -> dict:

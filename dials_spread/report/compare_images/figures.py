@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from dials_spread.observations import Observations
-from dials_spread.pairs import Agreement, Matches, SpotComparison
+from dials_spread.pairs import Matches, PairAgreement, SpotComparison
 from dials_spread.report.compare_images.pictures import Picture
 from dials_spread.report.compare_images.plots_maps import image_map, orientation_map
 from dials_spread.report.compare_images.plots_overview import (
@@ -65,7 +65,7 @@ def overview_plots(
     observations: Observations,
     operators: LaueOperators,
     matches: Matches,
-    agreement: Agreement,
+    agreement: PairAgreement,
     reference: dict | None = None,
 ) -> dict[str, dict]:
     """
@@ -117,7 +117,7 @@ def find_pair(matches: Matches, spots: SpotComparison) -> int | None:
 def pair_plots(
     observations: Observations,
     matches: Matches,
-    agreement: Agreement,
+    agreement: PairAgreement,
     spots: SpotComparison,
     picture: Picture | None,
 ) -> dict[str, dict]:
@@ -152,7 +152,7 @@ def save_figures(
     observations: Observations,
     incidence_operators: LaueOperators,
     matches: Matches,
-    agreement: Agreement,
+    agreement: PairAgreement,
     spots: Sequence[SpotComparison],
     pictures: Sequence[Picture | None],
     reference: dict | None = None,

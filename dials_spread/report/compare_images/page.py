@@ -17,7 +17,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from dials_spread.observations import Observations
-from dials_spread.pairs import Agreement, Matches, SpotComparison
+from dials_spread.pairs import Matches, PairAgreement, SpotComparison
 from dials_spread.report.compare_images.figures import (
     find_pair,
     overview_plots,
@@ -127,7 +127,7 @@ def input_rows(document: dict) -> list[tuple[str, str]]:
     return [*rows, ("Intensity in use", str(document.get("intensity", "")))]
 
 
-def _facts(matches: Matches, agreement: Agreement, number: int | None) -> str:
+def _facts(matches: Matches, agreement: PairAgreement, number: int | None) -> str:
     """One line about a pair."""
     if number is None:
         return ""
@@ -150,7 +150,7 @@ def _facts(matches: Matches, agreement: Agreement, number: int | None) -> str:
 def _pairs_in_full(
     observations: Observations,
     matches: Matches,
-    agreement: Agreement,
+    agreement: PairAgreement,
     spots: Sequence[SpotComparison],
     pictures: Sequence[Picture | None],
 ) -> tuple[list[dict], dict[int, str]]:
@@ -181,7 +181,7 @@ def compare_images_page(
     observations: Observations,
     incidence_operators: LaueOperators,
     matches: Matches,
-    agreement: Agreement,
+    agreement: PairAgreement,
     spots: Sequence[SpotComparison],
     pictures: Sequence[Picture | None],
     summary: Sequence[str],

@@ -12,7 +12,7 @@ import numpy as np
 
 from dials_spread.observations import Observations
 from dials_spread.orientation import reciprocal_basis
-from dials_spread.pairs import Agreement, Matches
+from dials_spread.pairs import Matches, PairAgreement
 from dials_spread.report.compare_images.plots_overview import pair_texts
 from dials_spread.report.compare_images.sphere import Region, choose_region
 from dials_spread.report.page.labels import image_label
@@ -241,7 +241,7 @@ def _map_trace(x, y, colour, texts, size, scale, limits, title, top) -> dict:
 
 
 def image_map(
-    observations: Observations, matches: Matches, agreement: Agreement
+    observations: Observations, matches: Matches, agreement: PairAgreement
 ) -> dict:
     """
     Draw which images are matched with which.

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from dials_spread.observations import Observations
-from dials_spread.pairs import Agreement, Matches
+from dials_spread.pairs import Matches, PairAgreement
 from dials_spread.report.page.labels import digits, image_label
 from dials_spread.report.page.plot_style import (
     BLUE,
@@ -137,7 +137,7 @@ def distribution_plot(quantity: str, series: list[tuple]) -> dict:
 
 def distribution_plots(
     matches: Matches,
-    agreement: Agreement,
+    agreement: PairAgreement,
     name: str = "these data",
     reference: dict | None = None,
     reference_name: str = "reference",
@@ -172,7 +172,7 @@ def distribution_plots(
 def pair_texts(
     observations: Observations,
     matches: Matches,
-    agreement: Agreement,
+    agreement: PairAgreement,
     pairs: np.ndarray,
 ) -> list[str]:
     """
@@ -245,7 +245,7 @@ def _dots(x, y, name: str, colour: str, texts: list[str]) -> dict:
 def angle_plot(
     observations: Observations,
     matches: Matches,
-    agreement: Agreement,
+    agreement: PairAgreement,
     quantity: str = "excess_spread",
 ) -> dict:
     """

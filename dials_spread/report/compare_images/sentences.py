@@ -11,7 +11,7 @@ import numpy as np
 from dials_spread import symmetry
 from dials_spread.comparison import Comparison
 from dials_spread.observations import Observations
-from dials_spread.pairs import Estimate
+from dials_spread.pairs import MedianOverPairs
 from dials_spread.pairs.summary import FEWEST_CRYSTALS
 from dials_spread.report.page.labels import counted, digits
 
@@ -82,7 +82,7 @@ def _about_friedel(observations: Observations) -> str:
     return text + "."
 
 
-def with_interval(estimate: Estimate) -> str:
+def with_interval(estimate: MedianOverPairs) -> str:
     """Write a median with its interval."""
     text = digits(estimate.median)
     if estimate.low == estimate.low:
@@ -187,7 +187,7 @@ def _about_indexing(observations: Observations, cc: float) -> list[str]:
     ]
 
 
-def _verdict(ratio: Estimate) -> str:
+def _verdict(ratio: MedianOverPairs) -> str:
     """Say what the ratio of the two spreads means, or that it is not known."""
     if not ratio.n_pairs:
         return "."
@@ -205,7 +205,9 @@ def _verdict(ratio: Estimate) -> str:
     return text + "."
 
 
-def describe_contrast(summary: dict[str, Estimate], reference: dict) -> list[str]:
+def describe_contrast(
+    summary: dict[str, MedianOverPairs], reference: dict
+) -> list[str]:
     """
     Compare with an earlier result.
 

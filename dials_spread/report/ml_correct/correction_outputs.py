@@ -14,7 +14,7 @@ from dxtbx.model import ExperimentList
 
 import dials_spread
 from dials_spread.correction import CorrectionResult
-from dials_spread.correction.apply.against_reference import Truth
+from dials_spread.correction.apply.against_reference import ReferenceCheck
 from dials_spread.correction.apply.corrected_files import write_together
 from dials_spread.correction.apply.merged_files import merged_file
 from dials_spread.correction.features.registry import MODEL_1, REFLECTION_ALL
@@ -162,7 +162,7 @@ def correction_plots(result: CorrectionResult) -> dict[str, dict]:
     return plots
 
 
-def _crystal_dots(truth: Truth) -> list[CrystalDots]:
+def _crystal_dots(truth: ReferenceCheck) -> list[CrystalDots]:
     pairs = {"scaled": (truth.before.crystal, truth.after.crystal)}
     if truth.integrated is not None:
         pairs["integrated"] = truth.integrated

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from dials_spread.correction import CorrectionResult
-from dials_spread.correction.apply.against_reference import Truth
+from dials_spread.correction.apply.against_reference import ReferenceCheck
 from dials_spread.correction.apply.changes import Change
 from dials_spread.correction.apply.error_law import Coverage
 from dials_spread.report.page.labels import digits
-from dials_spread.report.page.tables import Table
+from dials_spread.report.page.tables import TextTable
 
 MOST_CRYSTALS = 50
 """Rows of the table of crystals."""
@@ -138,7 +138,7 @@ def _agreement(result: CorrectionResult) -> str:
     return f"{text} {NO_PROOF}"
 
 
-def truth_sentences(truth: Truth) -> list[str]:
+def truth_sentences(truth: ReferenceCheck) -> list[str]:
     """
     Say what a reference says.
 
@@ -194,7 +194,7 @@ def coverage_sentence(found: Coverage, which: str) -> str:
     return text
 
 
-def _changes(title: str, first: str, changes: Sequence[Change]) -> Table:
+def _changes(title: str, first: str, changes: Sequence[Change]) -> TextTable:
     has_error = any(c.error is not None for c in changes)
     header = [first, "n", "after / before", "change"]
     rows = [
@@ -202,10 +202,10 @@ def _changes(title: str, first: str, changes: Sequence[Change]) -> Table:
         + ([digits(c.error)] if has_error else [])
         for c in changes
     ]
-    return Table(title, header + ["expected error"] * has_error, rows)
+    return TextTable(title, header + ["expected error"] * has_error, rows)
 
 
-def correction_tables(result: CorrectionResult) -> list[Table]:
+def correction_tables(result: CorrectionResult) -> list[TextTable]:
     """
     Tell where amplitudes were changed, and what R1 is.
 
@@ -223,7 +223,7 @@ def correction_tables(result: CorrectionResult) -> list[Table]:
     return tables + ([] if result.truth is None else truth_tables(result.truth))
 
 
-def truth_tables(truth: Truth) -> list[Table]:
+def truth_tables(truth: ReferenceCheck) -> list[TextTable]:
     """
     Tabulate R1.
 
@@ -239,7 +239,7 @@ def truth_tables(truth: Truth) -> list[Table]:
     settings.append(["amplitudes shuffled in shells", told, "", "", "control"])
     header = ["before", "after", "n", "before, I > 2σ", "after, I > 2σ", "n, I > 2σ"]
     tables = [
-        Table(
+        TextTable(
             f"Settings of {truth.reference.source}",
             ["operator", "R1", "CC", "n", ""],
             settings,
@@ -262,5 +262,5 @@ def truth_tables(truth: Truth) -> list[Table]:
             ]
             for k, name in enumerate(groups[:MOST_CRYSTALS])
         ]
-        tables.append(Table(f"R1, {key}", [key, *header], rows))
+        tables.append(TextTable(f"R1, {key}", [key, *header], rows))
     return tables

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dials_spread.correction import CorrectionResult
-from dials_spread.correction.apply.against_reference import Truth
+from dials_spread.correction.apply.against_reference import ReferenceCheck
 from dials_spread.report.page.plot_style import (
     BLUE,
     GREY,
@@ -136,7 +136,7 @@ def changes_plot(result: CorrectionResult) -> dict:
     )
 
 
-def shells_r1_plot(truth: Truth) -> dict:
+def shells_r1_plot(truth: ReferenceCheck) -> dict:
     """
     Draw R1 by resolution shell.
 
@@ -161,7 +161,7 @@ def shells_r1_plot(truth: Truth) -> dict:
     )
 
 
-def images_r1_plot(truth: Truth) -> dict:
+def images_r1_plot(truth: ReferenceCheck) -> dict:
     """
     Draw how R1 of images is distributed.
 
@@ -192,7 +192,7 @@ def images_r1_plot(truth: Truth) -> dict:
     )
 
 
-def amplitudes_plot(result: CorrectionResult, truth: Truth) -> dict:
+def amplitudes_plot(result: CorrectionResult, truth: ReferenceCheck) -> dict:
     """
     Draw amplitudes against those of the reference.
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from dials_spread.correction.validate.importance import Importance
 from dials_spread.correction.validate.splits import SPLITS
-from dials_spread.correction.validate.train_on_data import Training
+from dials_spread.correction.validate.train_on_data import TrainingResult
 from dials_spread.correction.validate.unseen_errors import UnseenErrors
 from dials_spread.correction.validate.validation import Validation
 from dials_spread.report.ml_correct.plots_correction import diagonal, points
@@ -59,7 +59,7 @@ N_BINS = 8
 COLOURS = {"reflection": BLUE, "compound": RED}
 
 
-def training_plots(training: Training) -> dict[str, dict]:
+def training_plots(training: TrainingResult) -> dict[str, dict]:
     """
     Draw splits, controls, crystals, errors and features.
 
@@ -80,7 +80,7 @@ def training_plots(training: Training) -> dict[str, dict]:
     return plots
 
 
-def _crystal_dots(training: Training) -> list[CrystalDots]:
+def _crystal_dots(training: TrainingResult) -> list[CrystalDots]:
     dots = []
     for some in training.by_crystal:
         several = len(training.by_crystal) > 1

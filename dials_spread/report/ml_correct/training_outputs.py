@@ -11,7 +11,7 @@ from dials.array_family import flex
 from dxtbx.model import ExperimentList
 
 from dials_spread.correction.model.model_file import model_bytes
-from dials_spread.correction.validate.train_on_data import Training
+from dials_spread.correction.validate.train_on_data import TrainingResult
 from dials_spread.report.ml_correct.correction_outputs import (
     correction_document,
     correction_files,
@@ -37,7 +37,7 @@ from dials_spread.report.page.document import Provenance, finite, write_json
 logger = logging.getLogger("dials.spread.training_outputs")
 
 
-def training_document(provenance: Provenance, training: Training) -> dict:
+def training_document(provenance: Provenance, training: TrainingResult) -> dict:
     """
     Put the results together as the JSON document.
 
@@ -62,7 +62,7 @@ def training_document(provenance: Provenance, training: Training) -> dict:
     return finite({**document, **own})
 
 
-def _several_document(provenance: Provenance, training: Training) -> dict:
+def _several_document(provenance: Provenance, training: TrainingResult) -> dict:
     """Begin the document of several compounds, of which none is corrected."""
     each = [
         {
@@ -93,7 +93,7 @@ def _several_document(provenance: Provenance, training: Training) -> dict:
 
 
 def write_training(
-    training: Training,
+    training: TrainingResult,
     corrected: tuple[ExperimentList, flex.reflection_table] | None,
     provenance: Provenance,
     output,

@@ -14,11 +14,11 @@ import numpy as np
 from dials_spread.correction.validate.importance import Importance
 from dials_spread.correction.validate.scores import Score
 from dials_spread.correction.validate.splits import SPLITS
-from dials_spread.correction.validate.train_on_data import Training
+from dials_spread.correction.validate.train_on_data import TrainingResult
 from dials_spread.correction.validate.validation import Validation
 from dials_spread.report.ml_correct.correction_sentences import coverage_sentence
 from dials_spread.report.page.labels import digits
-from dials_spread.report.page.tables import Table
+from dials_spread.report.page.tables import TextTable
 
 METHODS = {
     "none": "no correction",
@@ -32,7 +32,7 @@ METHODS = {
 MOST_FEATURES = 15
 
 
-def training_tables(training: Training) -> list[Table]:
+def training_tables(training: TrainingResult) -> list[TextTable]:
     """
     Tabulate how the model was tested, and what it rests on.
 
@@ -46,7 +46,7 @@ def training_tables(training: Training) -> list[Table]:
     return tables + importance_tables(training.importance)
 
 
-def scores_table(validation: Validation) -> Table:
+def scores_table(validation: Validation) -> TextTable:
     """Tabulate R1 of all splits and controls, side by side."""
     header, rows = ["merged R1"], []
     for split in SPLITS:
@@ -57,7 +57,7 @@ def scores_table(validation: Validation) -> Table:
             score = validation.score(split, method)
             row += ["not run", ""] if score is None else _cells(score)
         rows.append(row)
-    return Table("What the model has not seen", header, rows)
+    return TextTable("What the model has not seen", header, rows)
 
 
 def _cells(score: Score) -> list[str]:
@@ -68,7 +68,7 @@ def _cells(score: Score) -> list[str]:
     ]
 
 
-def beside_table(validation: Validation) -> Table:
+def beside_table(validation: Validation) -> TextTable:
     """Tabulate what stands beside R1."""
     header = ["split", "method", "CC", "log-likelihood", "R_meas", "n"]
     rows = [
@@ -84,10 +84,10 @@ def beside_table(validation: Validation) -> Table:
         for s in (validation.score(split, method) for method in METHODS)
         if s is not None
     ]
-    return Table("Beside R1, of what the model has not seen", header, rows)
+    return TextTable("Beside R1, of what the model has not seen", header, rows)
 
 
-def compounds_table(validation: Validation) -> Table:
+def compounds_table(validation: Validation) -> TextTable:
     """Tabulate R1 of each compound."""
     header, rows = ["compound", "split", "before", "after", "gain", "n"], []
     for split in SPLITS:
@@ -103,10 +103,10 @@ def compounds_table(validation: Validation) -> Table:
                     digits(one.n),
                 ]
             )
-    return Table("R1 of each compound", header, rows)
+    return TextTable("R1 of each compound", header, rows)
 
 
-def importance_tables(importance: list[Importance]) -> list[Table]:
+def importance_tables(importance: list[Importance]) -> list[TextTable]:
     """Tabulate what the model rests on: groups of features, then features."""
     groups = [one for one in importance if one.group]
     single = [one for one in importance if not one.group]
@@ -122,17 +122,17 @@ def importance_tables(importance: list[Importance]) -> list[Table]:
         explained.sort(key=lambda one: -one.shap)
         told = f"Features: mean |SHAP| of {explained[0].explained} observations, in E"
         rows = [[o.feature, f"{o.shap:.4f}"] for o in explained[:MOST_FEATURES]]
-        tables.append(Table(told, ["feature", "mean |SHAP|"], rows))
+        tables.append(TextTable(told, ["feature", "mean |SHAP|"], rows))
     return tables
 
 
-def _importance_table(title: str, some: list[Importance]) -> Table:
+def _importance_table(title: str, some: list[Importance]) -> TextTable:
     header, rows = ["feature", "rise"], []
     with_shap = any(one.shap is not None for one in some) and some[0].group
     for one in some[:MOST_FEATURES]:
         row = [one.feature, f"{one.r1_rise:+.4f}"]
         rows.append([*row, f"{one.shap:.4f}"] if with_shap else row)
-    return Table(title, [*header, "mean |SHAP|"] if with_shap else header, rows)
+    return TextTable(title, [*header, "mean |SHAP|"] if with_shap else header, rows)
 
 
 def verdict(validation: Validation) -> str:
@@ -173,7 +173,7 @@ def _outcome(validation: Validation, split: str) -> str:
     )
 
 
-def training_sentences(training: Training) -> list[str]:
+def training_sentences(training: TrainingResult) -> list[str]:
     """
     Say how the model was tested.
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from dials_spread.report.page.tables import Table
+from dials_spread.report.page.tables import TextTable
 from dials_spread.report.page.template import (
     TEMPLATES,
     figure_parts,
@@ -22,7 +22,7 @@ def simulation_page(
     document: dict,
     title: str,
     summary: Sequence[str],
-    tables: Sequence[Table],
+    tables: Sequence[TextTable],
     plots: Mapping[str, dict],
 ) -> str:
     """

@@ -10,7 +10,7 @@ from tabulate import tabulate
 
 
 @dataclass(frozen=True)
-class Table:
+class TextTable:
     """A table for the log and the page: title, header and rows of text."""
 
     title: str

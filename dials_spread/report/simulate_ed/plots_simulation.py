@@ -24,7 +24,7 @@ from dials_spread.report.page.plot_style import (
     sample,
     sample_note,
 )
-from dials_spread.thickness.results import Comparison, CrystalSimulation
+from dials_spread.thickness.results import CrystalSimulation, MeasuredAndSimulated
 
 MOST_CURVES = 10
 """Crystals whose curves are told apart; beyond, the first ones are drawn."""
@@ -110,7 +110,7 @@ def _curve(crystal: CrystalSimulation, colour: str) -> list[dict]:
     return [line, dot]
 
 
-def agreement_plot(comparison: Comparison) -> dict:
+def agreement_plot(comparison: MeasuredAndSimulated) -> dict:
     """
     Draw observed against calculated amplitudes.
 

@@ -12,7 +12,7 @@ import logging
 from dials_spread.report.page.explained import explained_sentence
 from dials_spread.report.page.labels import digits
 from dials_spread.report.page.plain_page import simulation_page
-from dials_spread.report.page.tables import Table
+from dials_spread.report.page.tables import TextTable
 from dials_spread.report.simulate_ed.plots_charges import charges_plot
 from dials_spread.scattering.charges import ChargeEffect
 from dials_spread.thickness.results import MeasuredSimulation
@@ -20,7 +20,7 @@ from dials_spread.thickness.results import MeasuredSimulation
 logger = logging.getLogger("dials.spread.simulation_page")
 
 
-def crystals_table(result: MeasuredSimulation) -> Table:
+def crystals_table(result: MeasuredSimulation) -> TextTable:
     """Thickness and R1 of each crystal."""
     rows = []
     for c in result.crystals:
@@ -41,7 +41,7 @@ def crystals_table(result: MeasuredSimulation) -> Table:
         )
     header = ["crystal", "thickness [Å]", "shape", "observations", "unique"]
     header += ["R1 kinematic", "R1 dynamical", "held out, kin.", "held out, dyn."]
-    return Table("Crystals", [*header, "inverted structure"], rows)
+    return TextTable("Crystals", [*header, "inverted structure"], rows)
 
 
 def _law(shape) -> str:
@@ -52,7 +52,7 @@ def _law(shape) -> str:
     return "uniform"
 
 
-def settings_table(result: MeasuredSimulation) -> Table:
+def settings_table(result: MeasuredSimulation) -> TextTable:
     """R1 of each way to lay the structure on the data."""
     rows = [
         [
@@ -62,12 +62,12 @@ def settings_table(result: MeasuredSimulation) -> Table:
         ]
         for number, setting in enumerate(result.settings)
     ]
-    return Table(
+    return TextTable(
         "The structure in the indices of the data", ["operator", "R1", ""], rows
     )
 
 
-def charges_table(effect: ChargeEffect, most: int = 20) -> Table:
+def charges_table(effect: ChargeEffect, most: int = 20) -> TextTable:
     """The reflections that charges change most."""
     rows = [
         [
@@ -80,7 +80,7 @@ def charges_table(effect: ChargeEffect, most: int = 20) -> Table:
         for row in effect.as_dict()["largest"][:most]
     ]
     header = ["h k l", "d [Å]", "|F|² neutral [Å²]", "|F|² charged [Å²]", "σ"]
-    return Table("Reflections that the charges change most", header, rows)
+    return TextTable("Reflections that the charges change most", header, rows)
 
 
 def measured_sentences(result: MeasuredSimulation) -> list[str]:

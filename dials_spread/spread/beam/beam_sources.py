@@ -24,7 +24,7 @@ from dials_spread.spread.beam.beam_shares import (
     reliability,
 )
 from dials_spread.spread.beam.image_factors import (
-    ImageFactors,
+    UnscaledImageFactors,
     fit_image_factors,
     unscaled_intensities,
 )
@@ -50,7 +50,7 @@ class BeamSources:
     """
 
     beam: BeamIntensity | None
-    factors: ImageFactors
+    factors: UnscaledImageFactors
     indicators: dict[str, np.ndarray]
     explained: dict[str, Explained]
     ceiling: float
@@ -122,7 +122,7 @@ def background_of_images(
 def indicators_of_images(
     observations: Observations,
     tables: Sequence[flex.reflection_table],
-    factors: ImageFactors,
+    factors: UnscaledImageFactors,
     beam: BeamIntensity | None,
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """

@@ -33,7 +33,7 @@ FEWEST_SPOTS = 3
 
 
 @dataclass(frozen=True)
-class ImageFactors:
+class UnscaledImageFactors:
     """
     What the spots say about each image, arrays of shape (images,).
 
@@ -131,7 +131,7 @@ def fit_image_factors(
     intensity: np.ndarray,
     variance: np.ndarray,
     rng: np.random.Generator,
-) -> ImageFactors:
+) -> UnscaledImageFactors:
     """
     Fit a factor for each image, to all reflections and to two halves of them.
 
@@ -155,7 +155,7 @@ def fit_image_factors(
         return _alternate(u, i, n_images, *rest)
 
     k, sigma = fit(np.ones(len(columns[0]), dtype=bool))
-    return ImageFactors(
+    return UnscaledImageFactors(
         k=k,
         relative_sigma=sigma,
         half_a=fit(half[columns[0]])[0],

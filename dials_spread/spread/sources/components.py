@@ -35,7 +35,7 @@ import scipy.sparse as sp
 from dials_spread.spread.size.residuals import Residuals, residuals_of_arrays
 from dials_spread.spread.sources.factors import (
     CrystalMoments,
-    ImageFactors,
+    RelativeImageFactors,
     factor_variances,
 )
 from dials_spread.spread.variogram.pair_table import reflection_weights
@@ -109,7 +109,7 @@ class Components:
         return {**given, **{s: given[s].as_dict() for s in SOURCES}}
 
 
-def without_factors(residuals: Residuals, factors: ImageFactors) -> Residuals:
+def without_factors(residuals: Residuals, factors: RelativeImageFactors) -> Residuals:
     """
     Take the factors of images off.
 

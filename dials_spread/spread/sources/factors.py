@@ -46,7 +46,7 @@ ROUNDS = 300
 
 
 @dataclass(frozen=True)
-class ImageFactors:
+class RelativeImageFactors:
     """
     The factors of images; arrays of length n_images, nan where undetermined.
 
@@ -128,7 +128,7 @@ def _largest_component(matrix: sp.csr_matrix) -> np.ndarray:
 
 def fit_factors(
     residuals: Residuals, s: float, rng: np.random.Generator
-) -> ImageFactors:
+) -> RelativeImageFactors:
     """
     Fit a factor to each image.
 
@@ -161,7 +161,7 @@ def fit_factors(
     crystal[residuals.image] = residuals.crystal
     # Half of the reflections: the difference of two has four times the variance.
     difference = np.mean((halves[:, 0] - halves[:, 1]) ** 2, axis=0)
-    return ImageFactors(
+    return RelativeImageFactors(
         factor=1 + beta - (np.nanmean(beta) if np.isfinite(beta).any() else 0),
         su=0.5 * np.sqrt(difference),
         n=np.bincount(residuals.image, minlength=n_images),
@@ -170,7 +170,7 @@ def fit_factors(
     )
 
 
-def crystal_moments(factors: ImageFactors, groups: Groups) -> CrystalMoments:
+def crystal_moments(factors: RelativeImageFactors, groups: Groups) -> CrystalMoments:
     """
     Sum what the variances of factors are made of, by groups of crystals.
 
@@ -185,7 +185,7 @@ def crystal_moments(factors: ImageFactors, groups: Groups) -> CrystalMoments:
     return CrystalMoments(*np.moveaxis(np.array(parts), 0, -1))
 
 
-def _moments_of_split(halves, factors: ImageFactors, groups: Groups) -> list:
+def _moments_of_split(halves, factors: RelativeImageFactors, groups: Groups) -> list:
     """The sums of one split, each of shape (groups,)."""
     n_crystals = len(groups.of_crystal)
     known = np.isfinite(halves).all(axis=0)

@@ -40,7 +40,7 @@ FAR = 15.0
 """A sill needs a bin beyond this angle [°]."""
 
 
-class Curves(NamedTuple):
+class VariogramCurves(NamedTuple):
     """
     Fitted curves, arrays of shape (draws,).
 
@@ -114,7 +114,7 @@ def _between(left: np.ndarray) -> np.ndarray:
 
 def _least_squares(
     shape: str, data: Binned, chosen: np.ndarray, bin_weight: np.ndarray
-) -> tuple[Curves, np.ndarray]:
+) -> tuple[VariogramCurves, np.ndarray]:
     """
     Fit all draws with every range; also the weighted sum of squares of the best.
 
@@ -129,7 +129,7 @@ def _least_squares(
     left = _lines(shape, RANGES[:, None, None], *given)[2]
     ranges = _between(left)
     offset, slope, left = _lines(shape, ranges[None, :, None], *given)[:, 0]
-    return Curves(offset, slope, ranges), left
+    return VariogramCurves(offset, slope, ranges), left
 
 
 def choose_shape(whole: Binned, noise: float) -> tuple[str, bool, np.ndarray]:
@@ -168,7 +168,9 @@ def choose_shape(whole: Binned, noise: float) -> tuple[str, bool, np.ndarray]:
     return shape, folded, level**-2.0
 
 
-def fit_curves(data: Binned, chosen: np.ndarray, bin_weight: np.ndarray) -> Curves:
+def fit_curves(
+    data: Binned, chosen: np.ndarray, bin_weight: np.ndarray
+) -> VariogramCurves:
     """
     Fit nugget, sill and range to the variogram of each draw.
 
@@ -186,4 +188,4 @@ def fit_curves(data: Binned, chosen: np.ndarray, bin_weight: np.ndarray) -> Curv
     fits = [_least_squares(s, data, chosen, bin_weight) for s in SHAPES]
     best = np.argmin([left for _, left in fits], axis=0)
     every = np.array([curves for curves, _ in fits])
-    return Curves(*every[best, :, np.arange(len(best))].T)
+    return VariogramCurves(*every[best, :, np.arange(len(best))].T)

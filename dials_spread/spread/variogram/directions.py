@@ -35,7 +35,7 @@ BLOCK = 200_000
 """Indices mapped at once, to bound the memory."""
 
 
-class Directions(NamedTuple):
+class ObservationDirections(NamedTuple):
     """
     Beam directions of observations.
 
@@ -70,7 +70,7 @@ def _operators_of(
     return found
 
 
-def map_directions(observations: Observations) -> Directions:
+def map_directions(observations: Observations) -> ObservationDirections:
     """
     Give the beam direction of each observation in the frame of its unique index.
 
@@ -95,7 +95,7 @@ def map_directions(observations: Observations) -> Directions:
         operators,
     )
     on_unique = np.einsum("mij,uj->umi", operators.on_indices, unique_index)
-    return Directions(
+    return ObservationDirections(
         operator=of_index[number.ravel()],
         beam=np.einsum(
             "mij,nj->mni", operators.on_directions, observations.images.beam

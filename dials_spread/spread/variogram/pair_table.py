@@ -23,7 +23,7 @@ import numba as nb
 import numpy as np
 
 from dials_spread.spread.size.residuals import Residuals
-from dials_spread.spread.variogram.directions import Directions
+from dials_spread.spread.variogram.directions import ObservationDirections
 from dials_spread.statistics.bootstrap import Groups
 from dials_spread.statistics.random_numbers import next_random
 from dials_spread.threads import run_blocks
@@ -220,7 +220,7 @@ def reflection_weights(residuals: Residuals, s: float) -> tuple[np.ndarray, np.n
 
 def sum_pairs(
     residuals: Residuals,
-    directions: Directions,
+    directions: ObservationDirections,
     groups: Groups,
     s: float,
     rng: np.random.Generator,

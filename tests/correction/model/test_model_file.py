@@ -16,7 +16,7 @@ from safetensors.numpy import load, load_file, save
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from dials_spread.correction.features.all_features import FeatureSet
-from dials_spread.correction.model.card import Card, TrainingSet
+from dials_spread.correction.model.card import Card, TrainingSummary
 from dials_spread.correction.model.forest import Forest, check_trees, forest_of
 from dials_spread.correction.model.model_file import (
     DIGEST,
@@ -55,7 +55,7 @@ def model(X):
         features=tuple(
             {"name": n, "unit": "1", "meaning": "it", "reason": "why"} for n in names
         ),
-        training=(TrainingSet("nothing", 2, 400, 60),),
+        training=(TrainingSummary("nothing", 2, 400, 60),),
         validation={"by crystal": {"r1": [0.2, 0.1]}, "by compound": None},
     )
     return Model(card, forests, {"bound": 1.5}, networks=(some_network(0),))

@@ -10,7 +10,7 @@ import pytest
 from dials_spread.correction.features.all_features import make_features
 from dials_spread.correction.model.boosting import one_openmp_thread
 from dials_spread.correction.model.network import predict as predict_module
-from dials_spread.correction.model.network.fit import Training, fit_network
+from dials_spread.correction.model.network.fit import NetworkTraining, fit_network
 from dials_spread.correction.model.network.inputs import (
     LARGEST,
     OBSERVATION_INPUTS,
@@ -203,7 +203,7 @@ def test_training_learns_and_numpy_gives_what_pytorch_gives(features, small_F):
     rng = np.random.default_rng(2)
     sets = [too_strong(features, small_F, rng) for _ in range(12)]
     amplitudes = [small_F] * len(sets)
-    network = fit_network(sets, amplitudes, Training(width=16, epochs=60))
+    network = fit_network(sets, amplitudes, NetworkTraining(width=16, epochs=60))
     test = too_strong(features, small_F, rng)
     y, root_N = target_amplitudes(test, small_F), np.sqrt(test.N)
     found = predict(network, test)

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from dials_spread.pairs import Estimate
+from dials_spread.pairs import MedianOverPairs
 from dials_spread.report.compare_images import log_tables
 
 
@@ -33,8 +33,8 @@ def test_tables_of_the_log():
 
 
 def test_table_of_the_medians():
-    r = Estimate(0.25, 0.2, 0.3, n_pairs=10, n_crystals=5)
-    cc = Estimate(np.nan, np.nan, np.nan, n_pairs=0, n_crystals=0)
+    r = MedianOverPairs(0.25, 0.2, 0.3, n_pairs=10, n_crystals=5)
+    cc = MedianOverPairs(np.nan, np.nan, np.nan, n_pairs=0, n_crystals=0)
     names = ("scale", "cc", "cc_rank", "chi_square")
     names += ("excess_spread", "background_spread", "spread_ratio")
     summary = {"r_factor": r, **dict.fromkeys(names, cc)}

@@ -9,14 +9,14 @@ import pytest
 
 from cctbx import sgtbx, uctbx
 
-from dials_spread.pairs import Estimate
+from dials_spread.pairs import MedianOverPairs
 from dials_spread.report.compare_images import sentences
 
 nan = np.nan
 
 
 def estimate(median, low=nan, high=nan, n_pairs=10, n_crystals=5):
-    return Estimate(median, low, high, n_pairs, n_crystals)
+    return MedianOverPairs(median, low, high, n_pairs, n_crystals)
 
 
 class Columns(SimpleNamespace):

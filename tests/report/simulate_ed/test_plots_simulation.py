@@ -27,7 +27,7 @@ from dials_spread.report.simulate_ed.simulation_page import (
 from dials_spread.scattering.charges import apply_charges, compare_charges
 from dials_spread.spread.sources.explained import explained_spread
 from dials_spread.thickness.curves import Shape
-from dials_spread.thickness.results import Comparison
+from dials_spread.thickness.results import MeasuredAndSimulated
 
 
 def drawn(plot):
@@ -114,7 +114,7 @@ def test_curves_dots_and_bars_are_those_of_the_crystals():
 def test_perfect_agreement_lies_on_the_diagonal():
     n = 50
     F2 = np.random.default_rng(0).exponential(size=n) + 0.1
-    comparison = Comparison(
+    comparison = MeasuredAndSimulated(
         np.zeros(n, int), np.arange(n), np.ones((n, 3), int), np.ones(n),
         F2, 0.1 * F2, F2, 2 * F2,
     )  # fmt: skip

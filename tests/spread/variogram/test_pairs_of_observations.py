@@ -8,7 +8,7 @@ import pytest
 from cctbx import sgtbx, uctbx
 
 from dials_spread.observations import build_observations, unique_indices
-from dials_spread.simulation.tables import Truth, make_table
+from dials_spread.simulation.tables import KnownSpread, make_table
 from dials_spread.spread.size.residuals import build_residuals, residuals_of_arrays
 from dials_spread.spread.variogram.angle_bins import Binned, binned, robust_variogram
 from dials_spread.spread.variogram.curves import (
@@ -38,7 +38,7 @@ def crystals_of(table):
 
 @pytest.fixture(scope="module")
 def table():
-    truth = Truth(crystal=0.1, orientation=0.3, rest=0.1)
+    truth = KnownSpread(crystal=0.1, orientation=0.3, rest=0.1)
     rng = np.random.default_rng(1)
     made = make_table(rng, truth, n_crystals=5, n_images=6, n_unique=40, per_image=20)
     # Images 1.5° apart would lie on the edges of bins.
@@ -184,7 +184,7 @@ def test_too_few_pairs_are_said_to_be_few():
 
 def test_the_robust_variogram_of_normal_differences_is_the_mean_one(directions_of):
     rng = np.random.default_rng(5)
-    made = make_table(rng, Truth(rest=0.2), n_crystals=8, n_images=10)
+    made = make_table(rng, KnownSpread(rest=0.2), n_crystals=8, n_images=10)
     residuals, groups = crystals_of(made)
     pairs = sum_pairs(residuals, directions_of(made[0], made[5]), groups, 0.2, rng)
     data = binned(pairs, np.ones((1, 8)))

@@ -46,7 +46,7 @@ AVERAGED_STEPS = 200.0
 
 
 @dataclass(frozen=True)
-class Training:
+class NetworkTraining:
     """
     How a network is trained.
 
@@ -81,7 +81,7 @@ def torch_or_explain():
 def fit_network(
     sets: Sequence[FeatureSet],
     amplitudes: Sequence[np.ndarray],
-    training: Training = Training(),  # noqa: B008, it is immutable
+    training: NetworkTraining = NetworkTraining(),  # noqa: B008, it is immutable
 ) -> Network:
     """
     Fit a network to data sets whose amplitudes are known.
@@ -101,7 +101,7 @@ def fit_network(
         return _fit(torch, sets, amplitudes, training)
 
 
-def _fit(torch, sets, amplitudes, training: Training) -> Network:
+def _fit(torch, sets, amplitudes, training: NetworkTraining) -> Network:
     from dials_spread.correction.model.network.module import make_module, to_network
 
     rng = np.random.default_rng(training.seed)
