@@ -248,13 +248,23 @@ def analyse_noisy(
         noisy_observations=far,
         cut=cut,
         remove_cluster=_effect(
-            *(columns, in_cluster, judged, True, start, rng),
+            columns,
+            in_cluster,
+            judged,
+            True,
+            start,
+            rng,
             reason or "There is one cluster: no noisiest one.",
-        ),
+        ),  # fmt: skip
         remove_cut=_effect(
-            *(columns, far, several, False, start, rng),
+            columns,
+            far,
+            several,
+            False,
+            start,
+            rng,
             "No observation is that far from the median of its reflection.",
-        ),
+        ),  # fmt: skip
         reason=reason,
     )
 

@@ -137,7 +137,9 @@ def without_factors(residuals: Residuals, factors: RelativeImageFactors) -> Resi
     intensity = level + stretch * (residuals.intensity[known] - level * factor)
     variance = stretch**2 * residuals.variance[known]
     corrected = residuals_of_arrays(
-        *(c[known] for c in (residuals.unique, residuals.crystal, residuals.image)),
+        residuals.unique[known],
+        residuals.crystal[known],
+        residuals.image[known],
         intensity,
         variance,
     )
@@ -218,16 +220,27 @@ def variance_components(
     }
     known = {n: c for n, c in columns.items() if np.isfinite(c[0])}
     shares = _shares(known, groups.n)
-    found = {
-        name: Component(
-            *np.maximum([variance[0], *interval(variance, groups.n)], 0).tolist(),
-            *shares.get(name, (np.nan, *EMPTY)),
+
+    def component(name: str) -> Component:
+        variance = columns[name]
+        low, high = interval(variance, groups.n)
+        share, share_low, share_high = shares.get(name, (np.nan, *EMPTY))
+        return Component(
+            variance=float(np.maximum(variance[0], 0)),
+            variance_low=float(np.maximum(low, 0)),
+            variance_high=float(np.maximum(high, 0)),
+            share=share,
+            share_low=share_low,
+            share_high=share_high,
             reason="" if name in known else reasons.get(name, ""),
         )
-        for name, variance in columns.items()
-    }
+
     return Components(
-        **found,
+        image=component("image"),
+        crystal=component("crystal"),
+        orientation=component("orientation"),
+        noise=component("noise"),
+        rest=component("rest"),
         kind=variogram.kind,
         n_observations=len(residuals),
         n_images=n_images,
@@ -236,7 +249,9 @@ def variance_components(
     )
 
 
-def _shares(variances: dict[str, np.ndarray], n: int) -> dict[str, tuple]:
+def _shares(
+    variances: dict[str, np.ndarray], n: int
+) -> dict[str, tuple[float, float, float]]:
     """
     Give the share of each source, with its interval.
 

@@ -122,9 +122,10 @@ def explained_spread(
         The spread before and after, all nan where no reflection was observed twice.
     """
     known = np.isfinite(simulated) & (simulated > 0)
-    columns = [x[known] for x in (unique, crystal, intensity, variance)]
     image = np.zeros(np.count_nonzero(known), dtype=int)
-    residuals = residuals_of_arrays(columns[0], columns[1], image, *columns[2:])
+    residuals = residuals_of_arrays(
+        unique[known], crystal[known], image, intensity[known], variance[known]
+    )
     if not len(residuals):
         return _nothing()
     d = on_scale(residuals, simulated[known][residuals.observation])
@@ -161,7 +162,18 @@ def explained_spread(
 def _nothing() -> ExplainedSpread:
     none = (np.nan, np.nan)
     return ExplainedSpread(
-        *(0, 0, 0, np.nan, np.nan, none, np.nan, none, np.nan, none, np.nan, np.nan),
+        n=0,
+        n_unique=0,
+        n_crystals=0,
+        noise=np.nan,
+        before=np.nan,
+        before_interval=none,
+        after=np.nan,
+        after_interval=none,
+        share=np.nan,
+        share_interval=none,
+        control=np.nan,
+        control_sd=np.nan,
         note="No reflection that is strong enough was observed and simulated twice.",
     )
 
