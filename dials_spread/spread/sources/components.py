@@ -218,34 +218,42 @@ def variance_components(
         "crystal": "there are too few crystals with reflections in common.",
         "orientation": variogram.reason,
     }
-    known = {n: c for n, c in columns.items() if np.isfinite(c[0])}
-    shares = _shares(known, groups.n)
-
-    def component(name: str) -> Component:
-        variance = columns[name]
-        low, high = interval(variance, groups.n)
-        share, share_low, share_high = shares.get(name, (np.nan, *EMPTY))
-        return Component(
-            variance=float(np.maximum(variance[0], 0)),
-            variance_low=float(np.maximum(low, 0)),
-            variance_high=float(np.maximum(high, 0)),
-            share=share,
-            share_low=share_low,
-            share_high=share_high,
-            reason="" if name in known else reasons.get(name, ""),
-        )
-
+    shares = _shares({k: c for k, c in columns.items() if np.isfinite(c[0])}, groups.n)
+    found = {
+        name: _component(column, shares.get(name), groups.n, reasons.get(name, ""))
+        for name, column in columns.items()
+    }
     return Components(
-        image=component("image"),
-        crystal=component("crystal"),
-        orientation=component("orientation"),
-        noise=component("noise"),
-        rest=component("rest"),
+        image=found["image"],
+        crystal=found["crystal"],
+        orientation=found["orientation"],
+        noise=found["noise"],
+        rest=found["rest"],
         kind=variogram.kind,
         n_observations=len(residuals),
         n_images=n_images,
         n_crystals=groups.n_crystals,
         n_pairs=variogram.n_pairs,
+    )
+
+
+def _component(
+    variance: np.ndarray,
+    share: tuple[float, float, float] | None,
+    n: int,
+    reason: str,
+) -> Component:
+    """One source: its variance, not below zero, and its share if there is one."""
+    low, high = interval(variance, n)
+    part, part_low, part_high = share or (np.nan, *EMPTY)
+    return Component(
+        variance=float(np.maximum(variance[0], 0)),
+        variance_low=float(np.maximum(low, 0)),
+        variance_high=float(np.maximum(high, 0)),
+        share=part,
+        share_low=part_low,
+        share_high=part_high,
+        reason="" if np.isfinite(variance[0]) else reason,
     )
 
 

@@ -121,20 +121,23 @@ def explained_spread(
     Returns:
         The spread before and after, all nan where no reflection was observed twice.
     """
-    known = np.isfinite(simulated) & (simulated > 0)
-    image = np.zeros(np.count_nonzero(known), dtype=int)
+    rows = np.flatnonzero(np.isfinite(simulated) & (simulated > 0))
     residuals = residuals_of_arrays(
-        unique[known], crystal[known], image, intensity[known], variance[known]
+        unique[rows],
+        crystal[rows],
+        np.zeros_like(rows),
+        intensity[rows],
+        variance[rows],
     )
     if not len(residuals):
         return _nothing()
-    d = on_scale(residuals, simulated[known][residuals.observation])
+    d = on_scale(residuals, simulated[rows][residuals.observation])
     groups = group_crystals(residuals.crystal, residuals.n_crystals, rng)
     weights = groups.draws(rng)
-    cell = groups.of_crystal[residuals.crystal]
 
     def spreads(template: np.ndarray) -> np.ndarray:
         data = expected_deviations(residuals, template)
+        cell = groups.of_crystal[residuals.crystal]
         return most_likely(weights @ likelihood_table(data, cell, groups.n, nproc))
 
     before, after = spreads(np.ones(len(residuals))), spreads(d)
