@@ -121,17 +121,13 @@ def explained_spread(
     Returns:
         The spread before and after, all nan where no reflection was observed twice.
     """
-    rows = np.flatnonzero(np.isfinite(simulated) & (simulated > 0))
+    own = np.flatnonzero(np.isfinite(simulated) & (simulated > 0))
     residuals = residuals_of_arrays(
-        unique[rows],
-        crystal[rows],
-        np.zeros_like(rows),
-        intensity[rows],
-        variance[rows],
+        unique[own], crystal[own], np.zeros_like(own), intensity[own], variance[own]
     )
     if not len(residuals):
         return _nothing()
-    d = on_scale(residuals, simulated[rows][residuals.observation])
+    d = on_scale(residuals, simulated[own][residuals.observation])
     groups = group_crystals(residuals.crystal, residuals.n_crystals, rng)
     weights = groups.draws(rng)
 
