@@ -51,6 +51,11 @@ class Input:
     files: list[str]
     unmatched: dict[str, int]
 
+    @property
+    def names(self) -> list[str]:
+        """The experiment file of each experiment."""
+        return [self.files[k] for k in self.dataset]
+
 
 def _read(filename: str, reader, problems: list[str]):
     """Read one file; what goes wrong becomes a problem, whatever it is."""

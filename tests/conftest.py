@@ -82,10 +82,10 @@ def simulated(small_structure):
 def small(simulated):
     """The three crystals as the correction takes them."""
     from dials_spread.observations import build_observations
-    from dials_spread.prepare.measured import measure
+    from dials_spread.prepare.geometry import add_geometry
 
     experiments, tables = simulated
-    return measure(build_observations(experiments, tables), experiments, tables)
+    return add_geometry(build_observations(experiments, tables), experiments, tables)
 
 
 @pytest.fixture(scope="session")

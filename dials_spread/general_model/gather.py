@@ -1,7 +1,7 @@
 """
 Features and true amplitudes of virtual experiments, as files.
 
-The way is the one that measured data take: tables to Observations, to Measured, to
+The way is the one that measured data take: tables to Observations, with their geometry, to
 features; so that a model meets in use what it met in training. One file a compound, of
 all its experiments; what is there already is not made again.
 """
@@ -24,7 +24,7 @@ from dials_spread.general_model.compounds import load_compound
 from dials_spread.general_model.faults import GRADES
 from dials_spread.general_model.virtual import virtual_experiments
 from dials_spread.observations import Observations, build_observations
-from dials_spread.prepare.measured import Measured, measure
+from dials_spread.prepare.geometry import add_geometry
 from dials_spread.prepare.prepared import prepare
 from dials_spread.prepare.weights import estimate_amplitudes
 from dials_spread.rfactor.r1 import r_factor
@@ -77,7 +77,7 @@ class VirtualExperiment:
 
 def measured_of(
     experiments: ExperimentList, tables: Sequence[flex.reflection_table]
-) -> tuple[Observations, Measured]:
+) -> tuple[Observations, Observations]:
     """
     Take tables the way that measured data take.
 
@@ -86,7 +86,7 @@ def measured_of(
         tables: Of each.
     """
     observations = build_observations(experiments, tables)
-    return observations, measure(observations, experiments, tables)
+    return observations, add_geometry(observations, experiments, tables)
 
 
 def true_amplitudes(

@@ -3,7 +3,7 @@ Train the general model on random synthetic crystals alone.
 
 Usage::
 
-    python -m dials_spread.general_model.train FOLDER --compounds 400 --output general.model
+    python -m dials_spread.general_model.train FOLDER --compounds 400 --output general.safetensors
 
 Compounds are simulated into FOLDER one by one, each from a seed of its own; what is there
 is not simulated again, so that an interrupted run is taken up where it stopped and more
@@ -89,7 +89,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--volumes", type=float, nargs=2, default=ANY_VOLUME)
     parser.add_argument("--nproc", type=int, default=None)
     parser.add_argument("--scheduler", help="of Dask, as tcp://host:8786")
-    parser.add_argument("--output", default="general.model")
+    parser.add_argument("--output", default="general.safetensors")
     chosen = parser.parse_args(given)
     if chosen.compounds < FOLDS:
         parser.error(f"{FOLDS} folds need as many compounds, not {chosen.compounds}")

@@ -10,6 +10,7 @@ Functions:
     best_scales: k of each group
     r_factors: R1 of each group, of all reflections and of those above 2σ
     r_factor: of one group
+    r1_gain: by how much one set of amplitudes has a lower R1 than another
 """
 
 from __future__ import annotations
@@ -161,3 +162,28 @@ def r_factor(f_o: np.ndarray, f_c: np.ndarray) -> tuple[float, float, int]:
     one = np.zeros(np.count_nonzero(kept), dtype=int)
     r1, scale = _r1(f_o[kept], f_c[kept], one, 1)
     return float(r1[0]), float(scale[0]), len(one)
+
+
+def r1_gain(
+    before: np.ndarray, after: np.ndarray, f_c: np.ndarray
+) -> tuple[float, float]:
+    """
+    Give R1 before less R1 after, and its standard uncertainty.
+
+    Args:
+        before: Shape (n,), amplitudes, not negative; each set gets a scale of its own.
+        after: Shape (n,), of the same reflections.
+        f_c: Shape (n,), nan where there is none.
+
+    Returns:
+        The gain, positive where R1 became lower; and √n σ(δ) / Σ F_c, from how the
+        differences δ of a reflection's two deviations scatter over the reflections. Both
+        nan where there is nothing to compare.
+    """
+    kept = np.isfinite(f_c) & np.isfinite(before) & np.isfinite(after)
+    F_b, F_a, f_c = before[kept], after[kept], f_c[kept]
+    if not f_c.sum() > 0:
+        return float("nan"), float("nan")
+    (r1_b, k_b, n), (r1_a, k_a, _) = r_factor(F_b, f_c), r_factor(F_a, f_c)
+    saved = np.abs(k_b * F_b - f_c) - np.abs(k_a * F_a - f_c)
+    return r1_b - r1_a, float(np.std(saved) * np.sqrt(n) / np.sum(f_c))

@@ -26,8 +26,8 @@ from cctbx import xray
 from dials.array_family import flex
 from dxtbx.model import Experiment
 
-from dials_spread.observations import build_observations
-from dials_spread.prepare.measured import Measured, measure
+from dials_spread.observations import Observations, build_observations
+from dials_spread.prepare.geometry import add_geometry
 from dials_spread.scattering.beams import BeamSelection
 from dials_spread.scattering.dynamical import potential_for
 from dials_spread.spread.sources.explained import explained_spread
@@ -93,7 +93,7 @@ def simulate_measured(
     """
     scans = [measured_scan(e, n) for n, e in enumerate(experiments)]
     observations = build_observations(experiments, tables, image_width=0, **choices)
-    measured = measure(observations, experiments, tables, lorentz)
+    measured = add_geometry(observations, experiments, tables, lorentz)
     settings = score_settings(structure, measured)
     chosen = choose_setting(settings, setting)
     d_min = d_min or _resolution(measured)
@@ -148,7 +148,7 @@ def _put_together(
     )
 
 
-def _resolution(measured: Measured) -> float:
+def _resolution(measured: Observations) -> float:
     """The smallest d-spacing of an observation [Å]."""
     used = np.unique(measured.unique)
     return float(1 / np.sqrt(measured.d_star_sq[used].max()))

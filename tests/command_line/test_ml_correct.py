@@ -58,6 +58,10 @@ def own_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+def files_of(folder) -> list[str]:
+    return [f"{folder}/integrated.{ending}" for ending in ("expt", "refl")]
+
+
 @pytest.fixture
 def quartz(data_folder) -> list[str]:
     stem = data_folder / "quartz" / "integrated"
@@ -85,6 +89,35 @@ def test_a_whole_run_with_a_reference(quartz, data_folder):
     page = Path("dials.ml_correct.html").read_text(encoding="utf-8")
     for name in ("factors", "changes", "crystals_r1", "images_r1", "amplitudes"):
         assert f'id="{name}"' in page
+
+
+def test_a_reference_alone_is_compared_with_and_changes_nothing(quartz):
+    """Neither a model is trained nor is a number of the table another one."""
+    run([*quartz, "output.html=None", "output.json=None"])
+    without = read("corrected.refl")
+    run([*quartz, "reference=quartz", "output.html=None"])
+    assert not Path("trained.model").exists()
+    np.testing.assert_array_equal(
+        column(read("corrected.refl"), "ml_correction"),
+        column(without, "ml_correction"),
+    )
+    document = told()
+    assert document["parameters"]["mode"].count("*apply") == 1
+    assert document["r1"]["before"]["merged"]["n"] == 292
+
+
+def test_two_compounds_are_told_by_their_files(data_folder):
+    quartz, glycine = (files_of(data_folder / name) for name in ("quartz", "glycine"))
+    with pytest.raises(Sorry) as error:
+        run([*quartz, *glycine])
+    lines = str(error.value).splitlines()
+    assert lines[0].startswith(
+        "The crystals have 2 different space groups: P 1 21/n 1 ("
+    )
+    for name in (quartz[0], glycine[0]):
+        assert f"({name})" in lines[0]
+    assert "run each compound on its own" in lines[0]
+    assert not any(Path(".").iterdir())
 
 
 def test_what_is_in_the_table_and_back(quartz, data_folder):
@@ -329,8 +362,7 @@ def test_a_model_of_these_data_and_what_it_is_worth(thick, monkeypatch):
             lambda seed, **settings: quick(seed, **settings),
         )
     files = [str(thick / "thick.expt"), str(thick / "thick.refl")]
-    # A reference alone means mode=train.
-    run([*files, "reference=paracetamol", "output.merged=merged.hkl"])
+    run([*files, "reference=paracetamol", "mode=train", "output.merged=merged.hkl"])
     assert Path("merged.hkl").stat().st_size > 10_000
     assert {p.name for p in Path(".").iterdir()} == FILES | {
         "trained.model",
@@ -362,9 +394,9 @@ def test_a_model_of_these_data_and_what_it_is_worth(thick, monkeypatch):
 
 
 def test_training_that_makes_no_sense(quartz):
-    assert "needs a reference" in refusal(*quartz, "mode=train")
+    assert "mode=train fits to a reference" in refusal(*quartz, "mode=train")
     wrong = (*quartz, "reference=quartz", "mode=validate")
-    assert "leave out model=" in refusal(*wrong, "method=weights")
+    assert "leave out model= and method=" in refusal(*wrong, "method=weights")
     assert "or neither" in refusal(*wrong, "train.crystals=0:1")
     ranges = ("train.crystals=0:1", "test.crystals=0:1")
     assert "in common" in refusal(*wrong, *ranges)

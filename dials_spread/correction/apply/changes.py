@@ -4,7 +4,7 @@ What a correction changed, and what the agreement of equivalents says of it.
 Functions:
     describe_changes: by resolution, strength and crystal
     describe_agreement: of observations, and of crystals with one another
-    fourth_moment_ratio: how much more unlike the amplitudes have become
+    fourth_moments: how unlike the amplitudes are, before and after
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dials_spread.prepare.prepared import Prepared
 from dials_spread.rfactor import amplitudes, merge
 from dials_spread.rfactor.merging import r_meas
 from dials_spread.rfactor.shells import resolution_shells
+from dials_spread.rfactor.wilson_statistics import fourth_moment
 
 STRENGTHS = (0.0, 0.4, 0.8, 1.2, 2.0, np.inf)
 """Limits of the bins of normalised amplitudes."""
@@ -92,6 +93,7 @@ def _change(
 
 def describe_changes(
     prepared: Prepared,
+    before: np.ndarray,
     F: np.ndarray,
     after: np.ndarray,
     error_F: np.ndarray | None = None,
@@ -101,6 +103,8 @@ def describe_changes(
 
     Args:
         prepared: The compound.
+        before: Shape (u,), amplitudes without correction, merged in the same way as F: a
+            difference of weights is no change.
         F: Shape (u,), corrected amplitudes.
         after: Shape (n,), corrected intensities.
         error_F: Shape (u,), expected errors of F, where these are known.
@@ -108,7 +112,7 @@ def describe_changes(
     Returns:
         Changes under "all", "resolution", "strength" and "crystal".
     """
-    measured, before = prepared.measured, amplitudes(prepared.merged)
+    measured = prepared.measured
 
     def change(told: str, own) -> Change:
         error = None if error_F is None else error_F[own]
@@ -128,7 +132,7 @@ def describe_changes(
     own_after = amplitudes(after)
     changes["crystal"] = [
         _change(str(c), own_before[own], own_after[own])
-        for c in range(measured.n_crystals)
+        for c in range(measured.n_experiments)
         for own in [measured.crystal == c]
     ]
     return changes
@@ -187,18 +191,16 @@ def _crystal_correlations(
     return np.array(found)
 
 
-def fourth_moment_ratio(prepared: Prepared, F: np.ndarray) -> float:
+def fourth_moments(
+    prepared: Prepared, before: np.ndarray, F: np.ndarray
+) -> tuple[float, float]:
     """
-    Give ⟨E⁴⟩/⟨E²⟩² after over that before; nan where nothing is positive.
+    Give ⟨E⁴⟩/⟨E²⟩² before and after; nan where nothing is positive.
 
     Args:
-        prepared: The compound.
+        prepared: The compound; both are normalised with what was expected before.
+        before: Shape (u,), amplitudes without correction, merged in the same way as F.
         F: Shape (u,), corrected amplitudes.
     """
-
-    def moment(E: np.ndarray) -> float:
-        square = np.mean(E**2)
-        return float(np.mean(E**4) / square**2) if square > 0 else float("nan")
-
-    before = moment(prepared.E_k)
-    return moment(F / np.sqrt(prepared.N)) / before
+    root_N = np.sqrt(prepared.N)
+    return fourth_moment(before / root_N), fourth_moment(F / root_N)

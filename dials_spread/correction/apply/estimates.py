@@ -35,7 +35,7 @@ from dials_spread.statistics.groups import group_means
 
 logger = logging.getLogger("dials.spread.estimates")
 
-SHIPPED = Path(__file__).parents[1] / "model" / "models" / "general.model"
+SHIPPED = Path(__file__).parents[1] / "model" / "models" / "general.safetensors"
 """The model that comes with the package."""
 
 METHODS = ("auto", "weights", "model")

@@ -28,7 +28,7 @@ from dials_spread.correction.apply.correct import CorrectionResult
 from dials_spread.correction.apply.corrected_files import join
 from dials_spread.correction.apply.rows import values_of_file, values_of_rows
 from dials_spread.input_files import Input
-from dials_spread.prepare.lorentz import factor_from_zeta
+from dials_spread.prepare.geometry import factor_from_zeta
 
 OF_ONE = 2
 """Files of one data set: experiments and reflections."""

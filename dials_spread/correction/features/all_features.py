@@ -17,7 +17,7 @@ from dials_spread.correction.features.reflections import (
     reflection_features,
 )
 from dials_spread.correction.features.registry import MODEL_1, REFLECTION_ALL, names
-from dials_spread.prepare.measured import Measured
+from dials_spread.observations import Observations
 from dials_spread.prepare.prepared import Prepared, prepare
 from dials_spread.statistics.groups import group_means
 
@@ -49,7 +49,7 @@ class FeatureSet:
     N: np.ndarray
 
 
-def make_features(measured: Measured, nproc: int | None = None) -> FeatureSet:
+def make_features(measured: Observations, nproc: int | None = None) -> FeatureSet:
     """
     Make the features of a compound.
 

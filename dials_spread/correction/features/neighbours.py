@@ -11,8 +11,8 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from dials_spread.prepare.interaction import LARGEST_E
 from dials_spread.prepare.lattice import Lattice
+from dials_spread.prepare.normalisation import LARGEST_E
 from dials_spread.threads import run_blocks
 
 STRONGEST = 1500

@@ -1,7 +1,7 @@
 """
 What a model file says of itself, and what may be in it.
 
-A card comes from a stranger, and is shown to a user: text has no control characters,
+A card may be untrusted input, and is shown to a user: text has no control characters,
 numbers are finite, and nothing is long or deep enough to be a burden.
 
 Functions:
@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass, field
 
 import numba
 import numpy as np
-import sklearn
 
 import dials_spread
 
@@ -79,6 +78,8 @@ class Card:
 
 def program_versions() -> dict[str, str]:
     """Name the releases that make a model."""
+    import sklearn  # models are applied without it
+
     return {
         "dials_spread": dials_spread.__version__,
         "scikit-learn": sklearn.__version__,

@@ -20,14 +20,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dials_spread.correction.features.all_features import FeatureSet
-from dials_spread.correction.model.boosting import BoostedTrees
 from dials_spread.rfactor.r1 import best_scales
 from dials_spread.statistics.groups import group_means, group_slopes, group_sums
+
+if TYPE_CHECKING:  # models are applied without scikit-learn
+    from dials_spread.correction.model.boosting import BoostedTrees
 
 SMALLEST_DEVIATION = 0.02
 """Deviations of amplitudes below it are taken as this: the logarithm has no bottom."""
@@ -96,6 +98,8 @@ def default_regressor(
         seed: Of its random numbers.
         min_samples_leaf: Fewest rows of a leaf.
     """
+    from dials_spread.correction.model.boosting import BoostedTrees
+
     return BoostedTrees(
         loss=loss,
         max_iter=200,

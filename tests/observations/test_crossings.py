@@ -9,7 +9,7 @@ from dials.array_family import flex
 from dxtbx.model.experiment_list import ExperimentListFactory
 
 from dials_spread.observations import build_observations
-from dials_spread.observations.passages import number_passages
+from dials_spread.observations.table import number_crossings
 from dials_spread.report.compare_images.sentences import describe_input
 
 
@@ -17,7 +17,7 @@ def passages(first, hkl, crystal=None):
     """Listings on images of three frames each."""
     first = np.array(first)
     crystal = np.zeros(len(first), dtype=int) if crystal is None else np.array(crystal)
-    return number_passages(crystal, np.array(hkl), first, first + 2, gap=1).tolist()
+    return number_crossings(crystal, np.array(hkl), first, first + 2, gap=1).tolist()
 
 
 def test_passages_by_hand():
