@@ -66,7 +66,7 @@ def agreement_table(comparison: Comparison) -> str:
     }
     rows = []
     for name, label in labels.items():
-        row = [label]
+        row: list[object] = [label]
         for e in (comparison.summary_same[name], comparison.summary[name]):
             interval = f"{digits(e.low)} – {digits(e.high)}"
             row += [digits(e.median), interval, e.n_pairs, e.n_crystals]
