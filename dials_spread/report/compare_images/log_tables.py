@@ -90,7 +90,7 @@ def agreement_table(comparison: Comparison) -> str:
     """Give the medians over pairs as a table for the log."""
     rows = []
     for name, label in AGREEMENT_LABELS.items():
-        row = [label]
+        row: list[object] = [label]
         for e in (comparison.summary_same[name], comparison.summary[name]):
             interval = interval_cell(e.median, e.low, e.high)
             row += [digits(e.median), interval, f"{e.n_pairs:,}", e.n_crystals]

@@ -76,6 +76,7 @@ def comparison_as_dict(
         comparison.significance,
         most,
     )
+    simulation = comparison.simulation
     return comparison_document(
         provenance,
         comparison.observations,
@@ -89,7 +90,7 @@ def comparison_as_dict(
                 comparison.observations, comparison.spread, comparison.significance
             ),
             **as_documents(comparison.origins),
-            "simulation": comparison.simulation and comparison.simulation.as_dict(),
+            "simulation": simulation.as_dict() if simulation else None,
             "worst_images": _worst_images(comparison),
         },
     )

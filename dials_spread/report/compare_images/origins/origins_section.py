@@ -8,6 +8,8 @@ Functions:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from tabulate import tabulate
 
@@ -51,7 +53,7 @@ def origin_sections(
     Returns:
         One section for each part that was asked for; empty ones say why.
     """
-    parts = {
+    parts: dict[str, tuple[Callable, Callable]] = {
         "beam": (_beam_notes, lambda found: beam_plots(observations, found)),
         "orientations": (
             _orientation_notes,
