@@ -15,11 +15,9 @@ from dxtbx.model import Experiment
 
 from dials_spread.correction.apply.against_reference import (
     Amplitudes,
-    Integrated,
     ReferenceCheck,
     compare_with_truth,
     find_reference,
-    integrated_intensities,
 )
 from dials_spread.correction.apply.changes import (
     Change,
@@ -28,11 +26,16 @@ from dials_spread.correction.apply.changes import (
     describe_changes,
     fourth_moments,
 )
-from dials_spread.correction.apply.estimates import CorrectedAmplitudes, estimate
-from dials_spread.correction.apply.factors import Factors, observation_factors
+from dials_spread.correction.apply.estimates import (
+    CorrectedAmplitudes,
+    Factors,
+    estimate,
+    observation_factors,
+)
 from dials_spread.correction.apply.suitability import check_suitable, check_tables
 from dials_spread.correction.model.model_file import Model
 from dials_spread.observations import Observations, build_observations
+from dials_spread.observations.builder import Integrated, intensities_before_scaling
 from dials_spread.observations.crystals import check_crystals
 from dials_spread.prepare.geometry import add_geometry
 from dials_spread.prepare.prepared import Prepared, check_lorentz, prepare
@@ -109,6 +112,11 @@ class CorrectionResult:
     truth: ReferenceCheck | None
     warnings: tuple[str, ...]
 
+    @property
+    def measured(self) -> Observations:
+        """The observations with their geometry, before they were put on one scale."""
+        return self.subject.prepared.measured
+
 
 def get_subject(
     experiments: Sequence[Experiment],
@@ -158,7 +166,7 @@ def get_subject(
         observations=observations,
         prepared=prepare(measured, nproc),
         lorentz=ratio,
-        integrated=integrated_intensities(observations, tables, ratio),
+        integrated=intensities_before_scaling(observations, tables, ratio),
         lorentz_exponent=exponent,
         lorentz_r_meas=found,
         warnings=tuple(warnings),

@@ -11,7 +11,7 @@ import numpy as np
 
 from dials.array_family import flex
 
-from dials_spread.correction.apply.columns import check_uncorrected
+from dials_spread.correction.apply.tables import check_uncorrected
 from dials_spread.observations import Observations
 
 logger = logging.getLogger("dials.spread.suitability")
