@@ -137,7 +137,7 @@ def compare_images(
     incidence = build_incidence(observations, scales)
     _check_images(incidence, matching.min_common)
     matches = _match(observations, incidence, matching, nproc, progress)
-    agreement = compare_pairs(observations, incidence, matches)
+    agreement = compare_pairs(observations, incidence, matches, nproc)
     shown = _choose_pairs(observations, matches, n_pairs_shown, pairs_shown)
     data = (observations, matches, agreement)
     return Comparison(

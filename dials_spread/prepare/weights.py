@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from dials_spread.prepare.prepared import Prepared
-from dials_spread.statistics.groups import group_means, group_quantiles
+from dials_spread.statistics.groups import group_means, group_medians
 
 METHODS = ("mean", "median", "sigma", "weights")
 
@@ -82,7 +82,7 @@ def estimate_amplitudes(prepared: Prepared, method: str = "weights") -> np.ndarr
     if method == "mean":
         merged = prepared.merged
     elif method == "median":
-        merged = group_quantiles(prepared.intensity, unique, n_unique, [0.5])[0]
+        merged = group_medians(prepared.intensity, unique, n_unique)
     elif method == "sigma":
         weights = sigma_weights(prepared)
         merged = group_means(prepared.intensity, unique, n_unique, weights)

@@ -14,7 +14,7 @@ from dials_spread.observations import Observations
 from dials_spread.report.page.labels import counted, digits
 from dials_spread.significance import Significance
 from dials_spread.spread.analysis import SWITCHED_OFF, SpreadAnalysis
-from dials_spread.spread.size.size_table import SpreadSize
+from dials_spread.spread.size.size import SpreadSize
 from dials_spread.spread.sources.components import SOURCES, Component, Components
 from dials_spread.spread.sources.normality import Normality
 

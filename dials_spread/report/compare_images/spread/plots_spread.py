@@ -28,7 +28,7 @@ from dials_spread.report.page.plot_style import (
     sample_note,
 )
 from dials_spread.spread.analysis import SpreadAnalysis
-from dials_spread.spread.size.size_table import SizeColumns, SpreadSize
+from dials_spread.spread.size.size import SizeColumns, SpreadSize
 
 BINS_HELP = {
     "by_intensity": """

@@ -13,7 +13,7 @@ from tabulate import tabulate
 from dials_spread.report.compare_images.spread.plots_sources import LABELS
 from dials_spread.report.page.labels import digits
 from dials_spread.spread.analysis import SWITCHED_OFF, SpreadAnalysis
-from dials_spread.spread.size.size_table import SizeColumns, SpreadSize
+from dials_spread.spread.size.size import SizeColumns, SpreadSize
 from dials_spread.spread.sources.components import SOURCES, Components
 from dials_spread.spread.variogram.curves import FEWEST_PAIRS
 from dials_spread.spread.variogram.variogram import Variogram
