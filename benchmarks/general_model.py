@@ -37,7 +37,7 @@ from dials_spread.correction.model.general import GeneralModel, correct_prepared
 from dials_spread.correction.model.model_file import read_model
 from dials_spread.correction.validate.controls import apply_law, fit_law
 from dials_spread.general_model.gather import measured_of, true_amplitudes
-from dials_spread.prepare.measured import Measured
+from dials_spread.observations import Observations
 from dials_spread.prepare.prepared import Prepared, prepare
 from dials_spread.prepare.weights import estimate_amplitudes
 from dials_spread.rfactor.r1 import r_factor
@@ -63,7 +63,7 @@ class Case:
 
     name: str
     kind: str
-    measured: Measured
+    measured: Observations
     F: np.ndarray
 
 
@@ -140,7 +140,7 @@ def _isotonic(plain: np.ndarray, F: np.ndarray) -> np.ndarray:
     return fitted.predict(plain)
 
 
-def _turned(measured: Measured) -> np.ndarray:
+def _turned(measured: Observations) -> np.ndarray:
     """Beam directions at random, each observation its own."""
     beam = np.random.default_rng(0).standard_normal(measured.beam.shape)
     return beam / np.linalg.norm(beam, axis=1)[:, None]
@@ -149,13 +149,8 @@ def _turned(measured: Measured) -> np.ndarray:
 def without_lorentz(case: Case) -> Case:
     """The same with intensities as they would be without the Lorentz factor."""
     measured = case.measured
-    factor = measured.rate / np.median(measured.rate)
-    factor = np.maximum(factor, 1e-3)
-    wrong = replace(
-        measured,
-        intensity=measured.intensity / factor,
-        sigma=measured.sigma / factor,
-    )
+    factor = np.maximum(measured.rate / np.median(measured.rate), 1e-3)
+    wrong = measured.divided(factor)
     return replace(case, measured=wrong)
 
 

@@ -54,7 +54,7 @@ from dials_spread.correction.validate.train_on_data import (
     train_on,
 )
 from dials_spread.observations import build_observations
-from dials_spread.prepare.measured import measure
+from dials_spread.prepare.geometry import add_geometry
 from dials_spread.prepare.prepared import prepare
 from dials_spread.scattering.structure_factors import structure_factors
 from dials_spread.simulation.datasets import simulate_experiments
@@ -277,12 +277,12 @@ def speed(options: argparse.Namespace) -> None:
     keep = np.arange(min(options.observations, len(observations)))
 
     def features():
-        measured = measure(observations, experiments, tables).select(keep)
+        measured = add_geometry(observations, experiments, tables).select(keep)
         prepared = prepare(measured)
         return prepared, features_of(prepared)
 
     # Compiled parts are loaded before the clock starts.
-    few = measure(observations, experiments, tables).select(np.arange(5000))
+    few = add_geometry(observations, experiments, tables).select(np.arange(5000))
     features_of(prepare(few))
     told = f"{len(keep)} observations"
     prepared, _ = timed(f"features of {told}, geometry included", features)

@@ -23,6 +23,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +36,8 @@ from dxtbx.model.experiment_list import ExperimentListFactory  # noqa: E402
 from dials_spread.correction.features.all_features import features_of
 from dials_spread.correction.model.general import TreeModel
 from dials_spread.correction.model.tree_model import average, fit_two_models
-from dials_spread.observations import build_observations
-from dials_spread.prepare.measured import Measured, measure
+from dials_spread.observations import Observations, build_observations
+from dials_spread.prepare.geometry import add_geometry
 from dials_spread.prepare.prepared import prepare
 from dials_spread.prepare.weights import METHODS, estimate_amplitudes
 from dials_spread.rfactor.r1 import r_factors
@@ -62,7 +63,7 @@ def r1(E_or_F, F):
     return float(r_factors(E_or_F**2, np.zeros(len(F)), F, group, 1).r1[0])
 
 
-def turned(measured: Measured, rng) -> Measured:
+def turned(measured: Observations, rng) -> Observations:
     """The same with beam directions at random."""
     beam = rng.normal(size=measured.beam.shape)
     return measured.with_beam(beam / np.linalg.norm(beam, axis=1, keepdims=True))
@@ -116,11 +117,13 @@ def measured_sets(data: Path, rng):
             F = np.abs(
                 structure_factors(read_structure(structure), observations.unique_index)
             )
-            found = figures(measure(observations, experiments, tables), F, rng, d_min)
+            found = figures(
+                add_geometry(observations, experiments, tables), F, rng, d_min
+            )
             all_found.append(found)
             show(name, found)
             if status == "missing":
-                without = measure(observations, experiments, tables, "applied")
+                without = add_geometry(observations, experiments, tables, "applied")
                 show("  without the Lorentz factor", figures(without, F, rng, d_min))
         show_mean(all_found)
 
@@ -149,7 +152,7 @@ def simulate(rng, wave="dynamical", structure=None):
     ]
     observations = build_observations(experiments, tables)
     F = np.abs(structure_factors(structure, observations.unique_index))
-    return measure(observations, experiments, tables), F
+    return add_geometry(observations, experiments, tables), F
 
 
 def simulated_sets(n, n_learn, seed):
@@ -215,16 +218,14 @@ def speed(n, seed):
     ]
     observations = build_observations(experiments, tables)
     cpu = time.process_time()
-    measured = measure(observations, experiments, tables)
+    measured = add_geometry(observations, experiments, tables)
     geometry = (time.process_time() - cpu) / len(measured)
     copies = -(-n // len(measured))
     rows = np.tile(np.arange(len(measured)), copies)
     many = measured.select(rows)
     # Each copy is of crystals of its own.
     crystal = many.crystal + np.repeat(np.arange(copies), len(measured)) * len(tables)
-    many = measured.__class__(
-        **{**many.__dict__, "crystal": crystal, "n_crystals": copies * len(tables)}
-    )
+    many = replace(many, crystal=crystal, dataset=np.zeros(copies * len(tables), int))
     features_of(prepare(measured))
     print(f"\nSpeed, {measured.unit_cell.volume():.0f} Å³ to 0.8 Å")
     best = None

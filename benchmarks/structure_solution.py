@@ -37,7 +37,7 @@ from dials_spread.correction.apply.estimates import SHIPPED
 from dials_spread.correction.model.general import GeneralModel, correct_prepared, unpack
 from dials_spread.correction.model.model_file import read_model
 from dials_spread.general_model.gather import measured_of, true_amplitudes
-from dials_spread.prepare.measured import Measured
+from dials_spread.observations import Observations
 from dials_spread.prepare.prepared import prepare
 from dials_spread.rfactor.r1 import r_factor
 from dials_spread.scattering.thickness_model import ThicknessModel
@@ -86,7 +86,7 @@ def simulate(structure: xray.structure, number: int, args: argparse.Namespace) -
 
 
 def amplitude_array(
-    measured: Measured, F: np.ndarray, structure: xray.structure
+    measured: Observations, F: np.ndarray, structure: xray.structure
 ) -> miller.array:
     """Amplitudes of unique reflections for cctbx; those that are nought are left out."""
     symmetry = crystal.symmetry(
@@ -255,7 +255,7 @@ def refinement_table(model: GeneralModel, folder: Path) -> None:
 
 
 def intensity_array(
-    measured: Measured, F: np.ndarray, error: np.ndarray, structure: xray.structure
+    measured: Observations, F: np.ndarray, error: np.ndarray, structure: xray.structure
 ) -> miller.array:
     """F² with σ(F²) = 2 F σ(F), no smaller than 2 % of the mean."""
     amplitudes = amplitude_array(measured, np.maximum(F, 1e-6 * F.max()), structure)

@@ -51,6 +51,11 @@ class Input:
     files: list[str]
     unmatched: dict[str, int]
 
+    @property
+    def names(self) -> list[str]:
+        """The experiment file of each experiment."""
+        return [self.files[k] for k in self.dataset]
+
 
 def _read(filename: str, reader, problems: list[str]):
     """Read one file; what goes wrong becomes a problem, whatever it is."""
@@ -223,7 +228,8 @@ def pair_up(
     identifiers = [e.identifier for some in lists for e in some]
     first = np.cumsum([0] + [len(some) for some in lists])
     found: dict[int, flex.reflection_table] = {}
-    unmatched, problems, used = {}, [], 0
+    unmatched: dict[str, int] = {}
+    problems, used = [], 0
     list_of = _by_name(expt, refl)
     for k, (table, name) in enumerate(zip(tables, refl)):
         ids = sorted(set(table["id"]) - {-1})

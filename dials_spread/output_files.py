@@ -35,7 +35,8 @@ def check_outputs(output, files: Sequence[Sequence[str]]) -> None:
         ValueError: One line for each.
     """
     inputs = {os.path.realpath(f): f for some in files for f in some}
-    problems, seen = [], {}
+    problems: list[str] = []
+    seen: dict[str, str] = {}
     for name, value in vars(output).items():
         if not isinstance(value, str) or name[0] == "_" or name in NO_FILES:
             continue

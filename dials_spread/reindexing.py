@@ -78,7 +78,7 @@ def reindexing_choices(
         )
     own = laue_matrices(here.space_group())
     other = laue_matrices(there.space_group())
-    choices = {}
+    choices: dict[tuple[float, ...], Reindexing] = {}
     for operator in sorted(operators, key=_simplicity):
         matrix = index_matrix(operator)
         choices.setdefault(

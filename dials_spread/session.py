@@ -15,7 +15,8 @@ from __future__ import annotations
 import io
 import json
 import logging
-import math
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Callable
@@ -25,65 +26,80 @@ import libtbx.phil
 from dials.util import Sorry
 from dials.util.options import ArgumentParser
 from dials.util.version import dials_version
-from libtbx import Auto
 
 import dials_spread
+from dials_spread.arguments import EXPERIMENTS, REFLECTIONS, argument_problems
 
 logger = logging.getLogger("dials.spread.session")
 
-EXPERIMENTS = (".expt", ".json")
-REFLECTIONS = (".refl", ".pickle", ".mpack")
-
 
 def _parse(parser: ArgumentParser, args: Sequence[str] | None):
-    """Parse, with one line for whatever is wrong with a parameter."""
+    """Parse; -h and -c print and leave."""
     try:
-        return parser.parse_args(args=args, show_diff_phil=False, return_unhandled=True)
+        parsed = parser.parse_args(
+            args=args, show_diff_phil=False, return_unhandled=True
+        )
+        sys.stdout.flush()
     except (RuntimeError, Sorry) as error:  # RuntimeError: how DIALS 3.12 refuses one
         raise Sorry(" ".join(str(error).split())) from None
+    except BrokenPipeError:
+        leave_quietly()
+    except SystemExit:
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            leave_quietly()
+        raise
+    return parsed
+
+
+def leave_quietly() -> None:
+    """Leave where nobody reads on, as behind ``| head``: no traceback at the end."""
+    _write_into_nothing()
+    raise SystemExit(0)
+
+
+def _write_into_nothing() -> None:
+    # Python flushes once more on its way out, and would complain again.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _go_on_unread(handler: logging.StreamHandler) -> None:
+    """Let a run write its files, without a word, when nobody reads its output any more."""
+    tell = handler.handleError
+
+    def handle(record: logging.LogRecord) -> None:
+        if isinstance(sys.exc_info()[1], BrokenPipeError):
+            _write_into_nothing()
+        else:
+            tell(record)
+
+    handler.handleError = handle
 
 
 def _sort_files(unhandled: Sequence[str]) -> tuple[list[str], list[str]]:
     expt = [f for f in unhandled if f.lower().endswith(EXPERIMENTS)]
     refl = [f for f in unhandled if f.lower().endswith(REFLECTIONS)]
-    rest = [f for f in unhandled if f not in expt and f not in refl]
-    if rest:
-        raise Sorry("\n".join(map(_refuse, rest)))
     return expt, refl
 
 
-def _refuse(argument: str) -> str:
-    """Say what is wrong with an argument that nothing can be made of."""
-    name, equals, value = argument.partition("=")
-    if equals and value:
-        return f"{argument}: no parameter, or more than one, is called {name}"
-    if equals:
-        return f"{argument}: a value is missing"
-    if argument.endswith(".phil"):
-        found = Path(argument).is_file()
-        return f"{argument}: {'not understood as phil' if found else 'no such file'}"
-    return (
-        f"{argument}: what is this? Give .expt and .refl files, phil files, and "
-        "parameters as name=value"
-    )
-
-
-def _check_values(phil: libtbx.phil.scope, params) -> None:
-    """Refuse None, Auto, nan and inf where a parameter needs a value; phil does not."""
-    problems = []
-    for definition in phil.all_definitions():
-        kind = definition.object.type.phil_type
-        if kind not in ("int", "float", "bool", "choice"):
-            continue
-        value = params
-        for part in definition.path.split("."):
-            value = getattr(value, part)
-        if definition.object.extract() not in (None, Auto) and value in (None, Auto):
-            problems.append(f"{definition.path} cannot be {value}")
-        elif isinstance(value, float) and not math.isfinite(value):
-            problems.append(f"{definition.path} cannot be {value}")
+def _check_arguments(
+    parser: ArgumentParser, phil: libtbx.phil.scope, args: Sequence[str] | None
+) -> None:
+    """Refuse all arguments that do not serve, in one message."""
+    options, positional = parser.parse_known_args(args)
+    if options.help or getattr(options, "show_config", False):
+        return
+    unknown = [a for a in positional if a.startswith("-") and "=" not in a]
+    problems = [f"{a}: no such option; -h lists them" for a in unknown]
+    others = [a for a in positional if a not in unknown]
+    problems += argument_problems(phil, others)
     if problems:
         raise Sorry("\n".join(problems))
+
+
+class _LogOfSession(logging.StreamHandler):
+    """Keeps the log of one call for its report."""
 
 
 def start(
@@ -111,20 +127,23 @@ def start(
         Sorry: There are no files, or an argument cannot be understood.
     """
     parser = ArgumentParser(usage=usage, phil=phil, epilog=help_text)
+    parser.set_defaults(attributes_level=1)  # -c: parameters with their help
+    _check_arguments(parser, phil, args)
     params, options, unhandled = _parse(parser, args)
     if needs_files and not unhandled:
         raise Sorry("no files given. Give .expt and .refl files; -h shows examples")
     files = _sort_files(unhandled)
-    _check_values(phil, params)
     dials.util.log.config(verbosity=options.verbose)
+    for old in logging.getLogger("dials").handlers:
+        if getattr(old, "stream", None) is sys.stdout:
+            _go_on_unread(old)
     log = io.StringIO()
-    handler = logging.StreamHandler(log)
+    handler = _LogOfSession(log)
     handler.setLevel(logging.DEBUG if options.verbose > 1 else logging.INFO)
     root = logging.getLogger("dials")
     # A second call in one process must not fill the log of the first.
-    for old in [h for h in root.handlers if getattr(h, "of_session", False)]:
+    for old in [h for h in root.handlers if isinstance(h, _LogOfSession)]:
         root.removeHandler(old)
-    handler.of_session = True
     root.addHandler(handler)
     logger.info("%s, dials_spread %s", dials_version(), dials_spread.__version__)
     changed = parser.diff_phil.as_str()
@@ -154,15 +173,17 @@ def parameters(phil: libtbx.phil.scope, params) -> dict:
         Values by full name, as phil writes them; a list of them for a parameter that may
         be given more than once.
     """
-    used = {}
+    used: dict[str, str | list[str]] = {}
+    repeated: dict[str, list[str]] = {}
     for definition in phil.format(params).all_definitions():
         value = " ".join(word.value for word in definition.object.words)
         if not definition.object.multiple:
             used[definition.path] = value
-        elif value == "None":
-            used.setdefault(definition.path, [])
-        else:
-            used.setdefault(definition.path, []).append(value)
+            continue
+        values = repeated.setdefault(definition.path, [])
+        used[definition.path] = values
+        if value != "None":
+            values.append(value)
     return used
 
 

@@ -40,6 +40,7 @@ def run_blocks(
     # disable=None: silent where standard error is no terminal.
     bar = tqdm(total=n, desc=progress, disable=None if progress else True)
     with bar, ThreadPoolExecutor(nproc or available_cores()) as pool:
-        done = pool.map(lambda r: (function(*r), r)[1], ranges)
-        for first, stop in done:
+        starts, stops = zip(*ranges) if ranges else ((), ())
+        done = pool.map(function, starts, stops)
+        for (first, stop), _ in zip(ranges, done):
             bar.update(stop - first)

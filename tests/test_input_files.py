@@ -109,12 +109,23 @@ def test_crystals_that_can_be_compared():
 
 def test_crystals_that_cannot():
     for other, told in (
-        (experiment(group="P-1"), "2 different space groups: P -1, P 1"),
+        (experiment(group="P-1"), "2 different space groups: P -1, P 1. If"),
         (experiment(scale=1.2), r"cell of crystal 2 \(12.00, .* more than 10 % or 5°"),
-        (experiment(wavelength=0.02), "measured with X-rays and electrons"),
+        (experiment(wavelength=0.02), "different radiation .*: X-rays, electrons. Run"),
     ):
         with pytest.raises(ValueError, match=told):
             check_crystals([experiment(), experiment(), other])
+
+
+def test_crystals_that_cannot_be_compared_are_told_with_their_files():
+    other = experiment(group="P-1", scale=1.2, wavelength=0.02)
+    names = ["a.expt", "b.expt", "c.expt"]
+    with pytest.raises(ValueError) as error:
+        check_crystals([experiment(), experiment(), other], names)
+    radiation, group, cell = str(error.value).splitlines()
+    assert "X-rays (a.expt and 1 more), electrons (c.expt). Run" in radiation
+    assert "P -1 (c.expt), P 1 (a.expt and 1 more). If" in group
+    assert cell.startswith("The cell of crystal 2 in c.expt (12.00, ")
 
 
 def test_an_experiment_without_reflections_keeps_its_number(read_measured, tmp_path):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -114,17 +116,19 @@ def test_a_phil_file_is_overruled_by_what_follows():
 def test_what_is_no_file_and_no_parameter():
     Path("bad.phil").write_text("inner {")
     assert refusal("a.expt", "b.cif", "tip=3", "width=", "bad.phil", "no.phil") == [
-        "b.cif: what is this? Give .expt and .refl files, phil files, and parameters "
-        "as name=value",
-        "tip=3: no parameter, or more than one, is called tip",
+        "b.cif: a structure, which this command does not take; give the .expt and "
+        ".refl files of dials.integrate or dials.scale",
+        "tip=3: no parameter is called tip; did you mean inner.top?",
         "width=: a value is missing",
         "bad.phil: not understood as phil",
         "no.phil: no such file",
+        "a.expt: no such file",
     ]
     assert refusal()[0].startswith("no files given")
 
 
 def test_values_that_are_none():
+    Path("a.expt").write_text("{}")
     assert refusal("a.expt", "width=nan", "mode=None", "inner.top=Auto") == [
         "width cannot be nan",
         "mode cannot be None",
@@ -135,9 +139,70 @@ def test_values_that_are_none():
 
 
 def test_a_wrong_choice_is_told_in_one_line():
+    Path("a.expt").write_text("{}")
     (told,) = refusal("a.expt", "mode=three")
     assert told.startswith("Not a possible choice for mode: three")
     assert told.endswith("Possible choices are: *one two")
+
+
+@pytest.mark.parametrize("option", ["-c", "-h"])
+def test_help_that_nobody_reads_to_its_end(option):
+    """Behind ``| head``: no traceback, neither at once nor when Python ends."""
+    code = f"""
+import iotbx.phil
+from dials_spread import session
+leaves = "\\n".join(f"name_{{i}} = 1\\n  .type = int" for i in range(9999))
+session.start("usage", "help\\n" * 99999, iotbx.phil.parse(leaves), [{option!r}])
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.read(1)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+def test_a_run_whose_output_nobody_reads_goes_on():
+    """Behind ``| head`` the log is kept, to be written into its file."""
+    code = """
+import logging, os, sys
+import iotbx.phil
+from dials_spread import session
+*_, log = session.start("usage", "help", iotbx.phil.parse("a = 1"), [], False)
+sys.stdin.readline()
+for i in range(20000):
+    logging.getLogger("dials.spread.any").info("line %d", i)
+open("kept.log", "w").write(log.getvalue())
+"""
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen([sys.executable, "-c", code], **pipes) as process:
+        process.stdout.read(1)
+        process.stdout.close()
+        process.stdin.write(b"go\n")
+        process.stdin.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+    assert Path("kept.log").read_text().endswith("line 19999\n")
+
+
+def test_parameters_are_shown_with_their_help(capsys):
+    phil = iotbx.phil.parse(
+        """
+        width = 1.0
+          .type = float
+          .help = "Width in degrees."
+        """
+    )
+    shown = {}
+    for options in (["-c"], ["-c", "-a", "0"]):
+        with pytest.raises(SystemExit) as left:
+            session.start("usage", "help", phil, options)
+        assert not left.value.code
+        shown[len(options)] = capsys.readouterr().out
+    assert "Width in degrees." in shown[1]
+    assert "width = 1.0" in shown[3]
+    assert "Width in degrees." not in shown[3]
 
 
 def test_parameters_and_leaves():

@@ -203,7 +203,7 @@ def count_frame(
         covered(boxes, k, p.annulus, p.width, margin) for k, p in enumerate(pixels)
     ]
     parts = list(zip(raws, pixels, spots, ranges, masks))
-    full = sum(p.ring_sizes for p in pixels)
+    full = np.sum([p.ring_sizes for p in pixels], axis=0)
     ceiling = _ceiling(parts, len(full), reject)
     marks, counts = np.zeros(REJECTED + 1, dtype=int), np.zeros(len(full), dtype=int)
     sums = np.zeros(len(full))

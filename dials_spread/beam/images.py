@@ -131,7 +131,7 @@ def measure_beam(
 
 def _first(missing: dict[str, int]) -> str:
     """The commonest reason."""
-    return max(missing, key=missing.get) if missing else "There are no images."
+    return max(missing, key=missing.__getitem__) if missing else "There are no images."
 
 
 def _by_crystal(read) -> list[list[tuple[Block, list]]]:

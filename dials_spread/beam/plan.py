@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from dxtbx.model import Experiment
 
 from dials_spread.beam.files import NoFrames, find_frame_files
@@ -56,9 +58,9 @@ class ReadingPlan:
 
 def plan_reading(
     experiments: Sequence[Experiment],
-    crystal: Sequence[int],
-    first: Sequence[int],
-    last: Sequence[int],
+    crystal: np.ndarray,
+    first: np.ndarray,
+    last: np.ndarray,
     folders: Sequence[str | Path] = (),
 ) -> ReadingPlan:
     """
@@ -74,10 +76,11 @@ def plan_reading(
     Returns:
         The plan.
     """
-    found: dict[tuple, int] = {}
-    paths: list[tuple] = []
+    found: dict[tuple[str, int | None], int] = {}
+    indices: list[int] = []
     seen_by: list[list[int]] = []
-    where, missing = {}, {}
+    where: dict[tuple[int, int], int] = {}
+    missing: dict[str, int] = {}
     for c, begin, end in zip(map(int, crystal), first, last):
         for number in range(int(begin), int(end) + 1):
             try:
@@ -90,14 +93,17 @@ def plan_reading(
                 continue
             key = (files[0], places[0] if places else None)
             if key not in found:
-                found[key] = len(paths)
+                found[key] = len(indices)
                 still = is_still(experiments[c])
-                paths.append((*key, 0 if still else number - 1))
+                indices.append(0 if still else number - 1)
                 seen_by.append([])
             where[c, number] = found[key]
             if c not in seen_by[found[key]]:
                 seen_by[found[key]].append(c)
-    frames = [Frame(*p, tuple(c)) for p, c in zip(paths, seen_by)]
+    frames = [
+        Frame(path, place, index, tuple(crystals))
+        for (path, place), index, crystals in zip(found, indices, seen_by)
+    ]
     return ReadingPlan(frames=frames, where=where, missing=missing)
 
 

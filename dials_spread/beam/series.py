@@ -163,8 +163,8 @@ def read_block(block: Block) -> list[FrameCounts | str]:
         For each frame its counts, or why it cannot be read.
     """
     files = [frame.path for frame in block.frames]
-    places = [frame.place for frame in block.frames]
-    single = places[0] is not None
+    places = [frame.place for frame in block.frames if frame.place is not None]
+    single = bool(places)
     try:
         imageset = open_frames(
             files[:1] if single else files,
@@ -196,10 +196,9 @@ def _read_frame(imageset, number: int, block: Block) -> FrameCounts | str:
         return "The raw images have other panels than the detector model."
     region = block.region
     return count_frame(
-        *(panels, block.pixels, block.ranges, masks, block.boxes[number]),
-        reject=region.reject,
-        margin=region.margin,
-    )
+        panels, block.pixels, block.ranges, masks, block.boxes[number],
+        reject=region.reject, margin=region.margin,
+    )  # fmt: skip
 
 
 def read_all(

@@ -38,6 +38,7 @@ from dials_spread import session
 from dials_spread.comparison import Matching, compare_images
 from dials_spread.input_files import read_files
 from dials_spread.observations import Choices
+from dials_spread.observations.crystals import check_crystals
 from dials_spread.output_files import check_outputs
 from dials_spread.report.compare_images.document import read_earlier
 from dials_spread.report.compare_images.outputs import write_results
@@ -152,6 +153,7 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
             lambda: read_earlier(params.compare_with, COMMAND),
             lambda: read_files(*files),
         )
+        check_crystals(data.experiments, data.names)
         comparison = compare_images(
             data.experiments,
             data.tables,

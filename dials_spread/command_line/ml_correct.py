@@ -13,11 +13,14 @@ A model for unknown compounds comes with the package; model=file is another one,
 method=weights learns nothing: it weighs observations by their coupling to other
 reflections. The original intensities stay in the table; undo=True restores them.
 
-With a reference (a structure or a list of structure factors) a model is trained on these
-very data, and tested on crystals, on reflections, and, where data and references of
-several compounds are given, on compounds that it has not seen. The first says nothing
-about what it learned of scattering: other crystals of a compound have the same |F|. With
-mode=apply, method= or model= the reference is only compared with, before and after.
+A reference (a structure or a list of structure factors) is compared with, before and
+after the correction. It does not change what is written.
+
+mode=train trains a model on these very data against the reference, and tests it on
+held-out crystals, on held-out reflections, and, where data and references of several
+compounds are given, on held-out compounds. Held-out crystals say nothing about what it
+learned of scattering: other crystals of a compound have the same |F|. mode=validate does
+the same and writes no model.
 
 Examples::
 
@@ -25,11 +28,11 @@ Examples::
 
   dials.ml_correct scaled.expt scaled.refl strength=0.5
 
-  dials.ml_correct integrated.expt integrated.refl reference=my.cif mode=apply
-
   dials.ml_correct integrated.expt integrated.refl reference=my.cif
 
-  dials.ml_correct a.expt a.refl b.expt b.refl reference=a.cif reference=b.cif
+  dials.ml_correct integrated.expt integrated.refl reference=my.cif mode=train
+
+  dials.ml_correct a.{expt,refl} b.{expt,refl} reference=a.cif reference=b.cif mode=train
 
   dials.ml_correct other.expt other.refl model=trained.model reference=other.cif
 
@@ -47,12 +50,17 @@ from dials_spread.correction import correct_intensities
 from dials_spread.correction.apply.correct import get_subject
 from dials_spread.correction.apply.estimates import choose_model
 from dials_spread.correction.apply.merged_files import check_merged
-from dials_spread.correction.apply.parameters import PHIL, choose_mode
+from dials_spread.correction.apply.parameters import (
+    PHIL,
+    check_parameters,
+    choose_mode,
+)
 from dials_spread.correction.apply.tables import corrected_table, restored_table
 from dials_spread.correction.validate.compounds import find_sources
 from dials_spread.correction.validate.importance import check_shap
 from dials_spread.correction.validate.train_on_data import train_on
 from dials_spread.input_files import read_files
+from dials_spread.observations.crystals import check_crystals
 from dials_spread.output_files import check_outputs
 from dials_spread.report.ml_correct.correction_outputs import (
     table_files,
@@ -100,6 +108,7 @@ def threads(params) -> int | None:
 
 def correct_files(data, model, params, provenance, log) -> None:
     """Correct what was read, and write it."""
+    check_crystals(data.experiments, data.names)
     of = (data.experiments, data.tables, data.dataset)
     subject = get_subject(*of, **how_to_prepare(data, params))
     result = correct_intensities(
@@ -117,6 +126,8 @@ def correct_files(data, model, params, provenance, log) -> None:
 
 def learn_files(data, params, provenance, log) -> None:
     """Train a model on what was read, test it, and write it with mode=train."""
+    if len(params.reference) == 1:
+        check_crystals(data.experiments, data.names)
     of = (data.experiments, data.tables, data.dataset)
     named = (params.reference, params.reference_column)
     training = train_on(
@@ -137,24 +148,10 @@ def learn_files(data, params, provenance, log) -> None:
 
 
 def get_model(params):
-    """Find the model of mode=apply, or say which parameters contradict each other."""
+    """Find the model of mode=apply."""
+    check_parameters(params)
     if params.mode == "apply" or params.undo:
-        if len(params.reference) > 1:
-            raise ValueError(
-                f"{len(params.reference)} references are given, and mode=apply corrects "
-                "one compound at a time; mode=train and mode=validate take several"
-            )
-        if params.shap:
-            raise ValueError("shap=True needs mode=train or mode=validate")
         return choose_model(params.method, params.model)
-    if not params.reference:
-        raise ValueError(f"mode={params.mode} needs a reference=")
-    if params.model is not None or params.method == "weights":
-        raise ValueError(
-            f"mode={params.mode} trains a model; leave out model=, method="
-        )
-    if (params.train.crystals is None) != (params.test.crystals is None):
-        raise ValueError("Give both of train.crystals and test.crystals, or neither")
     if params.shap:
         check_shap()
     return None

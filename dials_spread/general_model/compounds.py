@@ -180,6 +180,8 @@ def _simulate_crystal(
     sample: Sample, experiment, conditions: Conditions, rng: np.random.Generator
 ) -> flex.reflection_table:
     """Predict one crystal and add the intensities of all strata."""
+    if sample.potential is None:
+        raise ValueError("The sample was not prepared for multiple scattering.")
     centres = np.array(conditions.centres) * np.exp(0.3 * rng.standard_normal())
     table = predict_crystal(experiment, 0, conditions.d_min)
     hkl = miller_indices(table)

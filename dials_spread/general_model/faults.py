@@ -250,4 +250,5 @@ def wandering_scale(
 
 
 def _log_uniform(rng: np.random.Generator, limits: tuple[float, float]) -> float:
-    return float(np.exp(rng.uniform(*np.log(limits))))
+    low, high = np.log(limits)
+    return float(np.exp(rng.uniform(low, high)))

@@ -1,7 +1,7 @@
 """
 Features and true amplitudes of virtual experiments, as files.
 
-The way is the one that measured data take: tables to Observations, to Measured, to
+The way is the one that measured data take: tables to Observations, with their geometry, to
 features; so that a model meets in use what it met in training. One file a compound, of
 all its experiments; what is there already is not made again.
 """
@@ -24,7 +24,7 @@ from dials_spread.general_model.compounds import load_compound
 from dials_spread.general_model.faults import GRADES
 from dials_spread.general_model.virtual import virtual_experiments
 from dials_spread.observations import Observations, build_observations
-from dials_spread.prepare.measured import Measured, measure
+from dials_spread.prepare.geometry import add_geometry
 from dials_spread.prepare.prepared import prepare
 from dials_spread.prepare.weights import estimate_amplitudes
 from dials_spread.rfactor.r1 import r_factor
@@ -77,7 +77,7 @@ class VirtualExperiment:
 
 def measured_of(
     experiments: ExperimentList, tables: Sequence[flex.reflection_table]
-) -> tuple[Observations, Measured]:
+) -> tuple[Observations, Observations]:
     """
     Take tables the way that measured data take.
 
@@ -86,7 +86,7 @@ def measured_of(
         tables: Of each.
     """
     observations = build_observations(experiments, tables)
-    return observations, measure(observations, experiments, tables)
+    return observations, add_geometry(observations, experiments, tables)
 
 
 def true_amplitudes(
@@ -199,18 +199,34 @@ def _arrays(sets: Sequence[VirtualExperiment]) -> dict[str, np.ndarray]:
     return arrays
 
 
+def _features(stored, name: str) -> FeatureSet:
+    """Read back what `_arrays` stored under this name."""
+    return FeatureSet(
+        observation=stored[f"{name}.observation"],
+        reflection=stored[f"{name}.reflection"],
+        observation_names=tuple(map(str, stored[f"{name}.observation_names"])),
+        reflection_names=tuple(map(str, stored[f"{name}.reflection_names"])),
+        unique=stored[f"{name}.unique"],
+        crystal=stored[f"{name}.crystal"],
+        E_i=stored[f"{name}.E_i"],
+        E_k=stored[f"{name}.E_k"],
+        N=stored[f"{name}.N"],
+    )
+
+
 def _read(path: Path, seed: int, grade: str) -> list[VirtualExperiment]:
     sets = []
     with np.load(path, allow_pickle=False) as stored:
         for k in range(int(stored["n"])):
-            parts = {
-                f.name: stored[f"{k}.features.{f.name}"] for f in fields(FeatureSet)
-            }
-            for name in ("observation_names", "reflection_names"):
-                parts[name] = tuple(str(x) for x in parts[name])
-            own = {name: stored[f"{k}.{name}"] for name in ("F", "simple", "median")}
-            stratum = int(stored[f"{k}.stratum"])
             sets.append(
-                VirtualExperiment(seed, stratum, grade, FeatureSet(**parts), **own)
+                VirtualExperiment(
+                    compound=seed,
+                    stratum=int(stored[f"{k}.stratum"]),
+                    grade=grade,
+                    features=_features(stored, f"{k}.features"),
+                    F=stored[f"{k}.F"],
+                    simple=stored[f"{k}.simple"],
+                    median=stored[f"{k}.median"],
+                )
             )
     return sets

@@ -3,7 +3,7 @@ Train the general model on random synthetic crystals alone.
 
 Usage::
 
-    python -m dials_spread.general_model.train FOLDER --compounds 400 --output general.model
+    python -m dials_spread.general_model.train FOLDER --compounds 400 --output general.safetensors
 
 Compounds are simulated into FOLDER one by one, each from a seed of its own; what is there
 is not simulated again, so that an interrupted run is taken up where it stopped and more
@@ -89,14 +89,16 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--volumes", type=float, nargs=2, default=ANY_VOLUME)
     parser.add_argument("--nproc", type=int, default=None)
     parser.add_argument("--scheduler", help="of Dask, as tcp://host:8786")
-    parser.add_argument("--output", default="general.model")
+    parser.add_argument("--output", default="general.safetensors")
     chosen = parser.parse_args(given)
     if chosen.compounds < FOLDS:
         parser.error(f"{FOLDS} folds need as many compounds, not {chosen.compounds}")
     return chosen
 
 
-def prepare_sets(work: Work, volumes: Sequence[float], resources: Resources) -> None:
+def prepare_sets(
+    work: Work, volumes: tuple[float, float], resources: Resources
+) -> None:
     """
     Simulate what is missing, and make features of it.
 
@@ -105,7 +107,7 @@ def prepare_sets(work: Work, volumes: Sequence[float], resources: Resources) -> 
         volumes: Limits of the volume of the cell [Å³].
         resources: Where to simulate.
     """
-    store = Store(work.folder, tuple(volumes))
+    store = Store(work.folder, volumes)
     with _timed("Compounds"):
         simulate = replace(resources, title="Compounds")
         done = run_tasks(store_compound, store, work.seeds, simulate)
@@ -153,7 +155,8 @@ def _complete(
 ) -> tuple[GeneralModel, dict]:
     """Put the parts together with what tells of errors; and how well it does."""
     if work.engine == "network":
-        networks = [n for fold in folds for n in fold.model.networks]
+        models = [fold.model for fold in folds if isinstance(fold.model, SetModel)]
+        networks = [n for model in models for n in model.networks]
         scale = error_scale(assessed)
         return SetModel(tuple(networks), whole, scale), _judged(assessed, scale)
     error, told = fit_error(assessed, work.n_folds, work.seed, regressors(work.trees))

@@ -82,7 +82,8 @@ def virtual_experiments(
     crystals = reflections["id"].as_numpy_array()
     for stratum in np.repeat(np.arange(N_STRATA), copies):
         plan = _draw_plan(rng, int(stratum), grade, about)
-        own, tables = ExperimentList(), []
+        own = ExperimentList()
+        tables: list[flex.reflection_table] = []
         for crystal in map(int, _some_crystals(rng, len(experiments))):
             table = reflections.select(flex.bool(crystals == crystal))
             table = _recorded(rng, table, plan.faults)

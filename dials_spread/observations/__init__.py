@@ -1,23 +1,25 @@
 """
-Reflection tables in, arrays out.
+Reflection tables in, one table of observations out.
 
 Modules:
     builder: the door, build_observations
     crystals: whether crystals can be compared at all
     images: which observation is on which image
-    intensities: which intensity is used, which reflections are left out
-    one_crystal: what counts of one crystal's reflections
-    passages: what neighbouring images list again
+    intensities: which intensity is used, which reflections are left out, where they are
+    table: the table of observations that all stages hand on, and its verbs
 """
 
 from __future__ import annotations
 
-from dials_spread.observations.builder import (
-    Observations,
-    build_observations,
-    unique_indices,
-)
+from dials_spread.observations.builder import Choices, build_observations
 from dials_spread.observations.images import Images
-from dials_spread.observations.one_crystal import Choices
+from dials_spread.observations.table import Geometry, Observations, unique_indices
 
-__all__ = ["Choices", "Images", "Observations", "build_observations", "unique_indices"]
+__all__ = [
+    "Choices",
+    "Geometry",
+    "Images",
+    "Observations",
+    "build_observations",
+    "unique_indices",
+]

@@ -1,119 +1,142 @@
 """
-Reflection tables in, arrays out.
+Reflection tables in, observations out.
 
-Observations hold, for every reflection that counts, one intensity, the crystal, the
-image and the unique index, and for every image the direction of the beam in the
-crystal. All further work uses them and never looks into a table again.
-
-Terms: an observation is one row of a reflection table, a crystal one experiment, a
-dataset one input experiment list, an image a frame of a scan, some consecutive frames
-joined to one, or a still.
+Functions:
+    build_observations: of all crystals, the door
+    reference_cell: the mean cell
+    intensities_before_scaling: what was measured, before scaling
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
-from cctbx import miller, sgtbx, uctbx
+from cctbx import uctbx
 from cctbx.array_family import flex as cctbx_flex
 from dials.array_family import flex
 from dxtbx.model import Experiment, ExperimentList
 
 from dials_spread import orientation
-from dials_spread.observations.images import Images, describe_images
-from dials_spread.observations.intensities import REASONS, choose_intensity
-from dials_spread.observations.one_crystal import Choices, OneCrystal, read_crystal
-from dials_spread.observations.passages import number_passages
-from dials_spread.versions import probe
-
-OFTEN = 1.2
-"""Observations for each passage above which agreement of neighbours says little."""
+from dials_spread.observations.images import (
+    describe_images,
+    frame_ranges,
+    frames_per_image,
+    spread_entries,
+)
+from dials_spread.observations.intensities import (
+    REASONS,
+    choose_intensity,
+    find_dropped,
+    intensity_and_variance,
+)
+from dials_spread.observations.table import Observations, as_flex, unique_indices
+from dials_spread.versions import is_still, probe
 
 
 @dataclass(frozen=True)
-class Observations:
+class Choices:
     """
-    The observations of many crystals on their images.
+    What a user may choose about observations and images.
 
     Attributes:
-        crystal: Shape (n,), number of the experiment.
-        row: Shape (n,), row in the table of that crystal's file.
-        miller_index: Shape (n, 3), as indexed.
-        unique: Shape (n,), number of the unique reflection.
-        intensity: Shape (n,).
-        variance: Shape (n,), positive.
-        entry_image: Shape (m,), increasing: the image of each entry. With images
-            assigned by centroid an observation has one entry, by extent one or more.
-        entry: Shape (m,), the observation of each entry.
-        images: The images that have an observation.
-        unique_index: Shape (u, 3), the unique reflections in the asymmetric unit.
-        d_spacing: Shape (u,) [Å], from the reference cell.
-        unit_cell: The reference cell, the mean over crystals.
-        space_group: Of all crystals.
-        friedel: Whether Friedel mates count as one unique reflection.
-        choice: The intensity in use: "scale", "profile" or "sum".
-        radiation: "electrons", "neutrons" or "X-rays".
-        dataset: Shape (crystals,), the input experiment list of each crystal.
-        dropped: Number of reflections left out, by reason.
-        outside_scan: Number of observations with their centroid beyond the scan's
-            ends; they count for the first or last image.
+        intensity: "auto", "scale", "profile" or "sum".
+        image_width: Width [°] to which consecutive frames are joined; 0 keeps frames.
+        assign: "centroid" counts an observation for the image of its calculated
+            centroid, "extent" for every image that its bounding box touches.
+        friedel: Take Friedel mates as equivalent.
+        partiality_cutoff: Lowest partiality kept.
+        keep_outliers: Keep what dials.scale rejected as outliers.
+        min_zeta: Least |zeta| kept of a crystal that rotates.
     """
 
-    crystal: np.ndarray
+    intensity: str = "auto"
+    image_width: float = 1.0
+    assign: str = "centroid"
+    friedel: bool = True
+    partiality_cutoff: float = 0.4
+    keep_outliers: bool = False
+    min_zeta: float = 0.05
+
+
+@dataclass(frozen=True)
+class _OneCrystal:
+    """
+    What counts of one crystal's reflections.
+
+    Attributes:
+        row: Shape (n,), rows of the table.
+        miller_index: Shape (n, 3).
+        intensity: Shape (n,).
+        variance: Shape (n,).
+        entry: Shape (m,), the observation of each entry.
+        entry_bin: Shape (m,), the image of each entry, counted from 0 in its scan.
+        reasons: Reflections left out, by intensities.REASONS.
+        outside: Centroids beyond the ends of the scan.
+    """
+
     row: np.ndarray
     miller_index: np.ndarray
-    unique: np.ndarray
     intensity: np.ndarray
     variance: np.ndarray
-    entry_image: np.ndarray
     entry: np.ndarray
-    images: Images
-    unique_index: np.ndarray
-    d_spacing: np.ndarray
-    unit_cell: uctbx.unit_cell
-    space_group: sgtbx.space_group
-    friedel: bool
-    choice: str
-    radiation: str
-    dataset: np.ndarray
-    dropped: dict[str, int]
-    outside_scan: int
+    entry_bin: np.ndarray
+    reasons: np.ndarray
+    outside: int
 
-    def __len__(self) -> int:
-        return len(self.intensity)
 
-    @property
-    def sigma(self) -> np.ndarray:
-        """Shape (n,), standard deviations."""
-        return np.sqrt(self.variance)
+def _read_crystal(
+    experiment: Experiment,
+    table: flex.reflection_table,
+    choice: str,
+    chosen: Choices,
+) -> _OneCrystal:
+    """
+    Take what counts out of one crystal's reflections.
 
-    @cached_property
-    def n_passages(self) -> int:
-        """Runs of neighbouring images that list the same index in the same crystal."""
-        image = np.empty(len(self), dtype=np.int64)
-        image[self.entry[::-1]] = self.entry_image[::-1]
-        ends = self.images.first[image], self.images.last[image]
-        number = number_passages(self.crystal, self.miller_index, *ends, gap=1)
-        return int(number.max(initial=-1)) + 1
+    Args:
+        experiment: The crystal.
+        table: Its reflections.
+        choice: The intensity in use.
+        chosen: What the user chose.
 
-    @property
-    def often_repeated(self) -> bool:
-        """Whether so many are listed again that agreement of neighbours says little."""
-        return len(self) > OFTEN * self.n_passages
-
-    @property
-    def scaled(self) -> bool:
-        """Whether all intensities are on one scale."""
-        return self.choice == "scale"
-
-    @property
-    def n_crystals(self) -> int:
-        """Number of crystals that have an observation."""
-        return len(np.unique(self.images.crystal))
+    Returns:
+        What is kept, and what was left out.
+    """
+    intensity, variance = intensity_and_variance(table, choice)
+    space_group = experiment.crystal.get_space_group()
+    reason = find_dropped(
+        table,
+        choice,
+        intensity,
+        variance,
+        space_group,
+        chosen.partiality_cutoff,
+        chosen.keep_outliers,
+        0.0 if is_still(experiment) else chosen.min_zeta,
+    )
+    kept = np.flatnonzero(reason < 0)
+    table = table.select(cctbx_flex.size_t(kept.astype(np.uint64)))
+    first, last, outside = frame_ranges(experiment, table, chosen.assign)
+    joined = frames_per_image(experiment, chosen.image_width)
+    begin = 0 if is_still(experiment) else experiment.scan.get_array_range()[0]
+    entry, entry_bin = spread_entries(
+        (first - begin) // joined, (last - begin) // joined
+    )
+    hkl = table["miller_index"].as_vec3_double().as_numpy_array()
+    return _OneCrystal(
+        row=kept,
+        miller_index=hkl.reshape(-1, 3).astype(np.int32),
+        intensity=intensity[kept],
+        variance=variance[kept],
+        entry=entry,
+        entry_bin=entry_bin,
+        reasons=np.bincount(reason[reason >= 0], minlength=len(REASONS)),
+        outside=outside,
+    )
 
 
 def reference_cell(experiments: Sequence[Experiment]) -> uctbx.unit_cell:
@@ -129,35 +152,6 @@ def reference_cell(experiments: Sequence[Experiment]) -> uctbx.unit_cell:
     parameters = [e.crystal.get_unit_cell().parameters() for e in experiments]
     mean = uctbx.unit_cell(tuple(np.mean(parameters, axis=0)))
     return experiments[0].crystal.get_space_group().average_unit_cell(mean)
-
-
-def _as_flex(miller_index: np.ndarray) -> cctbx_flex.miller_index:
-    columns = [cctbx_flex.int(np.ascontiguousarray(c)) for c in miller_index.T]
-    return cctbx_flex.miller_index(*columns)
-
-
-def unique_indices(
-    miller_index: np.ndarray, space_group: sgtbx.space_group, friedel: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """
-    Map indices to the asymmetric unit of reciprocal space.
-
-    Args:
-        miller_index: Shape (n, 3), int.
-        space_group: Of the crystals.
-        friedel: Take Friedel mates as equivalent.
-
-    Returns:
-        The unique indices, shape (u, 3), and the number of each observation's among
-        them, shape (n,).
-    """
-    hkl = _as_flex(miller_index)
-    miller.map_to_asu(space_group.type(), not friedel, hkl)
-    mapped = hkl.as_vec3_double().as_numpy_array().reshape(-1, 3).astype(np.int64)
-    span = 2 * int(np.abs(mapped).max(initial=0)) + 1
-    keys = ((mapped[:, 0] * span) + mapped[:, 1]) * span + mapped[:, 2]
-    _, where, number = np.unique(keys, return_index=True, return_inverse=True)
-    return mapped[where].astype(np.int32), number.ravel().astype(np.int32)
 
 
 def build_observations(
@@ -185,7 +179,7 @@ def build_observations(
     """
     chosen = Choices(**choices)
     choice = choose_intensity(tables, chosen.intensity)
-    parts = [read_crystal(e, t, choice, chosen) for e, t in zip(experiments, tables)]
+    parts = [_read_crystal(e, t, choice, chosen) for e, t in zip(experiments, tables)]
     dropped = _count_dropped(parts, choice, without_experiment)
     entries = _lay_out_entries(parts)
     cell = reference_cell(experiments)
@@ -209,7 +203,7 @@ def build_observations(
             orientation.reciprocal_basis(cell),
         ),
         unique_index=unique_index,
-        d_spacing=cell.d(_as_flex(unique_index)).as_numpy_array(),
+        d_spacing=cell.d(as_flex(unique_index)).as_numpy_array(),
         unit_cell=cell,
         space_group=space_group,
         friedel=chosen.friedel,
@@ -222,7 +216,7 @@ def build_observations(
 
 
 def _count_dropped(
-    parts: Sequence[OneCrystal], choice: str, without_experiment: int
+    parts: Sequence[_OneCrystal], choice: str, without_experiment: int
 ) -> dict[str, int]:
     reasons = sum(p.reasons for p in parts)
     reasons[REASONS.index("no experiment")] += without_experiment
@@ -241,7 +235,7 @@ class _Entries:
     bin_of_image: np.ndarray
 
 
-def _lay_out_entries(parts: Sequence[OneCrystal]) -> _Entries:
+def _lay_out_entries(parts: Sequence[_OneCrystal]) -> _Entries:
     """Number the images that have an observation, and sort the entries by image."""
     sizes = np.array([len(p.row) for p in parts])
     crystal = np.repeat(np.arange(len(parts)), sizes)
@@ -253,3 +247,58 @@ def _lay_out_entries(parts: Sequence[OneCrystal]) -> _Entries:
     image = image.ravel()
     order = np.argsort(image, kind="stable")
     return _Entries(entry[order], image[order], key // span, key % span)
+
+
+class Integrated(NamedTuple):
+    """
+    Intensities before scaling, with the Lorentz factor; each of shape (n,).
+
+    Attributes:
+        intensity: nan where a reflection was not integrated in that way.
+        variance: Likewise.
+        scale: By which they differ from those of Observations, noise apart.
+    """
+
+    intensity: np.ndarray
+    variance: np.ndarray
+    scale: np.ndarray
+
+
+def intensities_before_scaling(
+    observations: Observations,
+    tables: Sequence[flex.reflection_table],
+    lorentz: np.ndarray,
+) -> Integrated | None:
+    """
+    Give the intensities of the same observations before they were scaled.
+
+    Args:
+        observations: n of them.
+        tables: The reflections of each crystal.
+        lorentz: Shape (n,), the Lorentz factor where it is missing in the tables.
+
+    Returns:
+        The intensities; None where the tables have neither profile-fitted nor summed
+        ones.
+    """
+    if not observations.scaled:
+        return Integrated(
+            observations.intensity * lorentz,
+            observations.variance * lorentz**2,
+            lorentz,
+        )
+    for kind in ("profile", "sum"):
+        try:
+            choose_intensity(tables, kind)
+        except ValueError:
+            continue
+        found = np.full((3, len(observations)), np.nan)
+        for k, table in enumerate(tables):
+            own = observations.crystal == k
+            rows = observations.row[own]
+            value, variance = intensity_and_variance(table, kind)
+            scale = table["inverse_scale_factor"].as_numpy_array()
+            found[:, own] = value[rows], variance[rows], scale[rows]
+        found[:, ~(found[1] > 0)] = np.nan
+        return Integrated(found[0] * lorentz, found[1] * lorentz**2, found[2] * lorentz)
+    return None

@@ -19,39 +19,73 @@ ANGLE_TOLERANCE = 5.0
 """A cell angle may differ from the median by so many degrees."""
 
 
-def check_crystals(experiments: Sequence[Experiment]) -> None:
+def check_crystals(
+    experiments: Sequence[Experiment], files: Sequence[str] | None = None
+) -> None:
     """
     Check that all crystals can be compared.
 
     Args:
         experiments: One a crystal.
+        files: Name of the file of each, for messages; none by default.
 
     Raises:
-        ValueError: More than one radiation or space group, or cells that differ wildly.
+        ValueError: More than one radiation or space group, or cells that differ wildly;
+            one line for each.
     """
-    probes = {probe(e.beam) for e in experiments}
-    if len(probes) > 1:
-        raise ValueError(
-            f"The crystals were measured with {' and '.join(sorted(probes))}. Run each "
-            "on its own and give the other's JSON file as compare_with"
-        )
-    groups = {str(e.crystal.get_space_group().info()) for e in experiments}
-    if len(groups) > 1:
-        raise ValueError(
-            f"The crystals have {len(groups)} different space groups: "
-            f"{', '.join(sorted(groups))}. Reindex them to one (dials.reindex, "
-            "dials.cosym)"
-        )
+    files = list(files or [""] * len(experiments))
+    problems = _about_radiation(experiments, files) + _about_groups(experiments, files)
+    problems += _about_cells(experiments, files)
+    if problems:
+        raise ValueError("\n".join(problems))
+
+
+def _where(values: Sequence[str], files: Sequence[str]) -> str:
+    """List values, each with the first file that has it and how many more do."""
+    told = []
+    for value in sorted(set(values)):
+        own = list(dict.fromkeys(f for v, f in zip(values, files) if v == value and f))
+        more = f" and {len(own) - 1} more" if len(own) > 1 else ""
+        told.append(f"{value} ({own[0]}{more})" if own else value)
+    return ", ".join(told)
+
+
+def _about_radiation(experiments, files) -> list[str]:
+    probes = [probe(e.beam) for e in experiments]
+    if len(set(probes)) == 1:
+        return []
+    return [
+        f"Data of different radiation are given together: {_where(probes, files)}. Run "
+        "each on its own; dials.compare_images shows two results beside each other with "
+        "compare_with="
+    ]
+
+
+def _about_groups(experiments, files) -> list[str]:
+    groups = [str(e.crystal.get_space_group().info()) for e in experiments]
+    if len(set(groups)) == 1:
+        return []
+    return [
+        f"The crystals have {len(set(groups))} different space groups: "
+        f"{_where(groups, files)}. If they are of one compound, bring them to one space "
+        "group with dials.cosym or dials.reindex; if not, run each compound on its own"
+    ]
+
+
+def _about_cells(experiments, files) -> list[str]:
     cells = np.array([e.crystal.get_unit_cell().parameters() for e in experiments])
     median = np.median(cells, axis=0)
     edges = np.abs(cells[:, :3] / median[:3] - 1) > LENGTH_TOLERANCE
     angles = np.abs(cells[:, 3:] - median[3:]) > ANGLE_TOLERANCE
     odd = np.flatnonzero(edges.any(axis=1) | angles.any(axis=1))
-    if len(odd):
-        told = ", ".join(f"{p:.2f}" for p in cells[odd[0]])
-        rest = f" and {len(odd) - 1} more" if len(odd) > 1 else ""
-        raise ValueError(
-            f"The cell of crystal {odd[0]} ({told}){rest} differs from the median "
-            f"({', '.join(f'{p:.2f}' for p in median)}) by more than "
-            f"{100 * LENGTH_TOLERANCE:.0f} % or {ANGLE_TOLERANCE:.0f}°"
-        )
+    if not len(odd):
+        return []
+    told = ", ".join(f"{p:.2f}" for p in cells[odd[0]])
+    where = f" in {files[odd[0]]}" if files[odd[0]] else ""
+    rest = f" and of {len(odd) - 1} more" if len(odd) > 1 else ""
+    return [
+        f"The cell of crystal {odd[0]}{where} ({told}){rest} differs from the median of "
+        f"all crystals ({', '.join(f'{p:.2f}' for p in median)}) by more than "
+        f"{100 * LENGTH_TOLERANCE:.0f} % or {ANGLE_TOLERANCE:.0f}°. Run compounds, and "
+        "settings of one compound, on their own, or leave that crystal out"
+    ]

@@ -22,7 +22,7 @@ from dials.array_family import flex
 from dxtbx.model import Experiment
 
 from dials_spread import orientation
-from dials_spread.observations.intensities import centroid_column
+from dials_spread.observations.intensities import centroid_array_index
 from dials_spread.versions import is_still
 
 # A bin of frames may fall short of the width asked for by this part of a frame.
@@ -71,35 +71,6 @@ def frames_per_image(experiment: Experiment, image_width: float) -> int:
         return 1
     width = abs(experiment.scan.get_oscillation()[1])
     return max(1, int(np.ceil(image_width / width - WIDTH_TOLERANCE)))
-
-
-def centroid_array_index(
-    experiment: Experiment, table: flex.reflection_table
-) -> np.ndarray:
-    """
-    Give the array index z of each calculated centroid.
-
-    Args:
-        experiment: The experiment of all reflections in the table.
-        table: n reflections.
-
-    Returns:
-        Shape (n,); 0 for a still. Image number N of a scan covers N - 1 ≤ z < N.
-    """
-    if is_still(experiment):
-        return np.zeros(len(table))
-    name = centroid_column(table)
-    position = table[name].as_numpy_array().reshape(-1, 3)
-    z = position[:, 2].copy()
-    if name == "xyzcal.mm":
-        start, width = experiment.scan.get_oscillation(deg=False)
-        z = experiment.scan.get_array_range()[0] + (z - start) / width
-        if "xyzobs.px.value" in table:
-            # Old tables have zeros where nothing was predicted.
-            unpredicted = ~position.any(axis=1)
-            observed = table["xyzobs.px.value"].as_numpy_array().reshape(-1, 3)
-            z[unpredicted] = observed[unpredicted, 2]
-    return z
 
 
 def frame_ranges(

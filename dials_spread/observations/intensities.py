@@ -1,5 +1,6 @@
 """
-Which intensity is used, and which reflections are left out.
+What the columns of a reflection table say: which intensity is used, which reflections
+are left out, and where in the scan they are.
 
 The choice is made once for all input, section by section as dials.scale and
 dials.export make it: the scaled value is ``intensity.scale.value`` divided by
@@ -10,7 +11,9 @@ them, and summed ones the partiality.
 Functions:
     choose_intensity: one of scale, profile, sum for all tables
     intensity_and_variance: the two columns of one table
+    amplitudes: of merged or single intensities
     find_dropped: the reason for which each reflection is left out
+    centroid_array_index: where in the scan each reflection is
 """
 
 from __future__ import annotations
@@ -21,6 +24,9 @@ import numpy as np
 
 from cctbx import sgtbx
 from dials.array_family import flex
+from dxtbx.model import Experiment
+
+from dials_spread.versions import is_still
 
 CHOICES = ("scale", "profile", "sum")
 COLUMN = {"scale": "scale", "profile": "prf", "sum": "sum"}
@@ -161,6 +167,11 @@ def _not_integrated(table: flex.reflection_table, choice: str) -> np.ndarray:
     return ~integrated
 
 
+def amplitudes(intensity: np.ndarray) -> np.ndarray:
+    """Give F_o = √max(I, 0), of the shape of the intensities."""
+    return np.sqrt(np.maximum(intensity, 0.0))
+
+
 def find_dropped(
     table: flex.reflection_table,
     choice: str,
@@ -248,6 +259,35 @@ def centroid_column(table: flex.reflection_table) -> str:
         if name in table:
             return name
     raise ValueError("A reflection table has neither xyzcal.px nor xyzcal.mm")
+
+
+def centroid_array_index(
+    experiment: Experiment, table: flex.reflection_table
+) -> np.ndarray:
+    """
+    Give the array index z of each calculated centroid.
+
+    Args:
+        experiment: The experiment of all reflections in the table.
+        table: n reflections.
+
+    Returns:
+        Shape (n,); 0 for a still. Image number N of a scan covers N - 1 ≤ z < N.
+    """
+    if is_still(experiment):
+        return np.zeros(len(table))
+    name = centroid_column(table)
+    position = table[name].as_numpy_array().reshape(-1, 3)
+    z = position[:, 2].copy()
+    if name == "xyzcal.mm":
+        start, width = experiment.scan.get_oscillation(deg=False)
+        z = experiment.scan.get_array_range()[0] + (z - start) / width
+        if "xyzobs.px.value" in table:
+            # Old tables have zeros where nothing was predicted.
+            unpredicted = ~position.any(axis=1)
+            observed = table["xyzobs.px.value"].as_numpy_array().reshape(-1, 3)
+            z[unpredicted] = observed[unpredicted, 2]
+    return z
 
 
 def _centroids(table: flex.reflection_table) -> np.ndarray:

@@ -115,7 +115,7 @@ def _compare(
     b, var_b = k[group] * b, k[group] ** 2 * var_b
     pair = _Pairs(a, var_a, b, var_b, *groups)
     square, known = (a - b) ** 2, var_a + var_b
-    freedom = n - fit_scale
+    freedom = n - int(fit_scale)
     level = 0.5 * group_sums(a + b, *groups)
     with np.errstate(divide="ignore", invalid="ignore"):
         r_factor = group_sums(np.abs(a - b), *groups) / level

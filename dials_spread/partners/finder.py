@@ -22,7 +22,6 @@ from dials_spread.partners.search import (
     POINT_STEPS,
     Best,
     Geometry,
-    Grid,
     Rows,
     search_images,
 )
@@ -141,12 +140,17 @@ def find_partners(
         np.ascontiguousarray(group, dtype=np.int32),
         min_common,
     )
-    best = Best(*vars(partners).values())
+    best = _compiled(partners)
     fill = _choose(rows, directions, best, method)
     run_blocks(fill, n, BLOCK, nproc, "Matching images" if progress else None)
     if directions is None:
         partners.distance[:] = np.nan
     return partners
+
+
+def _compiled(partners: Partners) -> Best:
+    """The arrays as compiled code takes them."""
+    return Best(partners.image, partners.n_common, partners.operator, partners.distance)
 
 
 def _choose(rows, directions, best, method):
@@ -168,14 +172,15 @@ def _choose(rows, directions, best, method):
 
         return count
     geometry = _describe_geometry(rows, directions, beam, operators)
-    grid = Grid(*build_grid(beam, operators))
+    grid = build_grid(beam, operators)
     m = len(operators)
     point_steps = 0 if method == "search" else POINT_STEPS
     visit = (grid.order[grid.order % m == 0] // m).astype(np.int64)
 
     def search(first, stop):
-        data = (rows, geometry, grid, index, narrow, best, point_steps)
-        search_images(first, stop, visit, *data)
+        search_images(
+            first, stop, visit, rows, geometry, grid, index, narrow, best, point_steps
+        )
 
     return search
 
@@ -200,8 +205,8 @@ def _describe_geometry(rows, directions, beam, operators) -> Geometry:
     """Find the excitation errors, and their limits for each reflection."""
     reciprocal = np.ascontiguousarray(directions.reciprocal, dtype=np.float64)
     half = 0.5 * directions.wavelength
-    limits = excitation_limits(
+    e, low, high = excitation_limits(
         rows.indptr, rows.column, beam, reciprocal, half, rows.permutation
     )
     shift = (half * (reciprocal**2).sum(axis=1)).astype(np.float32)
-    return Geometry(beam, operators, reciprocal, *limits, shift)
+    return Geometry(beam, operators, reciprocal, e, low, high, shift)

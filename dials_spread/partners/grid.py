@@ -8,6 +8,7 @@ equal area. The beam directions of all images, under all operators, are sorted b
 from __future__ import annotations
 
 import math
+from collections import namedtuple
 
 import numba as nb
 import numpy as np
@@ -15,6 +16,9 @@ import numpy as np
 POINTS_PER_CELL = 4
 MIN_CELL = 1e-4
 """Smallest width of a cell [rad]."""
+
+Grid = namedtuple("Grid", "directions order start cells_in_band first_cell")
+"""What build_grid returns."""
 
 
 @nb.njit(cache=True)
@@ -69,7 +73,7 @@ def _directions(order, beam, on_directions):
     return directions
 
 
-def build_grid(beam: np.ndarray, on_directions: np.ndarray) -> tuple:
+def build_grid(beam: np.ndarray, on_directions: np.ndarray) -> Grid:
     """
     Sort directions into cells on the sphere.
 
@@ -97,7 +101,7 @@ def build_grid(beam: np.ndarray, on_directions: np.ndarray) -> tuple:
     first_cell = np.concatenate([[0], np.cumsum(cells_in_band)])
     cell = _cells(beam, on_directions, n_bands, cells_in_band, first_cell)
     start, order = _sort_by_cell(cell, int(first_cell[-1]))
-    return (
+    return Grid(
         _directions(order, beam, on_directions),
         order,
         start,

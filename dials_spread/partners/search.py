@@ -40,9 +40,6 @@ Geometry = namedtuple("Geometry", "beam on_directions reciprocal e low high shif
 """Beam of each image; operators; g of each column; e of each entry, and by column its
 limits and λ|g|²/2 [Å⁻¹]."""
 
-Grid = namedtuple("Grid", "directions order start cells_in_band first_cell")
-"""What grid.build_grid returns."""
-
 Best = namedtuple("Best", "partners commons operators distances")
 """The result, one row an image."""
 

@@ -172,7 +172,7 @@ def collect_reached(
     """Put the images that reached the guess into the list, those below least not."""
     top, histogram = best.partners.shape[1], tally.histogram
     count, reached = tally.count, tally.reached
-    largest = 0
+    largest = np.int64(0)
     for r in range(n_reached):
         largest = max(largest, np.int64(count[reached[r]]))
     histogram[: largest + 1] = 0

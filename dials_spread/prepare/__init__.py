@@ -4,16 +4,12 @@ normalised amplitudes, and how beams couple.
 
 Modules:
     coupling: how strongly other excited beams feed a reflection
-    geometry: where the beam ran in the crystal when a reflection was excited
-    interaction: how strongly the crystal scatters, in absolute units, without its
-        structure
+    geometry: where the beam ran in the crystal when a reflection was excited, and the
+        Lorentz factor, applied once
     lattice: amplitudes and potentials at all points of the reciprocal lattice
-    lorentz: the Lorentz factor, applied once and only once
-    measured: what was measured of one compound, as arrays, with the Lorentz factor
-        applied once
-    normalisation: normalised amplitudes
+    normalisation: normalised amplitudes, and how strongly the crystal scatters in
+        absolute units, without its structure
     prepared: scaled, merged and normalised
-    repeats: one passage through the Ewald sphere, listed several times
     scaling: crystals on one scale, for features only
     weights: estimates without any learning
 """

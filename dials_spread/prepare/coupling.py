@@ -29,9 +29,9 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from dials_spread.prepare.interaction import ATOM_VOLUME, LARGEST_E, Interaction
+from dials_spread.observations import Observations
 from dials_spread.prepare.lattice import Lattice
-from dials_spread.prepare.measured import Measured
+from dials_spread.prepare.normalisation import ATOM_VOLUME, LARGEST_E, Interaction
 from dials_spread.threads import run_blocks
 
 S_MAX = 0.015
@@ -138,7 +138,7 @@ def _block(
 
 
 def couplings(
-    measured: Measured,
+    measured: Observations,
     lattice: Lattice,
     interaction: Interaction,
     E_h: np.ndarray,
@@ -187,7 +187,7 @@ def couplings(
     return result / U_rms[:, None]
 
 
-def _lattice_arrays(measured: Measured, lattice: Lattice) -> tuple:
+def _lattice_arrays(measured: Observations, lattice: Lattice) -> tuple:
     """Give what all observations sum over, as the inner loop reads it."""
     length = np.linalg.norm(lattice.vectors, axis=1)
     # What was not measured has no phase to speak of.

@@ -1,5 +1,6 @@
 """
-Where the beam ran in the crystal when a reflection was excited.
+Where the beam ran in the crystal when a reflection was excited, how fast the reflection
+crossed the Ewald sphere, and the Lorentz factor that follows from it.
 
 A table says at which moment of the scan a reflection was recorded. Virtual frames, which
 PETS2 and Jana make of many narrow ones, say it only to the width of the frame, up to
@@ -9,20 +10,32 @@ the centroids that DIALS predicts the turn is zero.
 
 All vectors v of the laboratory are taken to ``(Aᵀ v)``, which gives their product with
 any reciprocal vector A h as a product with the index; no orientation is ever needed.
+
+The Lorentz factor is applied once and only once. A reflection whose excitation error
+changes slowly with the rotation stays excited for longer. Tables of DIALS carry the
+factor that takes this out as `lp`, and Observations apply it. Converted tables of
+virtual frames lack it, or carry ones: there intensities and σ are multiplied by the
+rate |(axis × r) · k̂|, to which `lp` is proportional.
+
+Functions:
+    add_geometry: columns of observations, with the Lorentz factor applied
+    observation_geometry: the columns alone
+    lorentz_missing: by provenance, or as the user says
+    factor_from_zeta: the Lorentz factor of rows that are no observation
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
 from dials.array_family import flex
 from dxtbx.model import Experiment
 
-from dials_spread.observations import Observations
-from dials_spread.observations.images import centroid_array_index
+from dials_spread.observations import Geometry, Observations
+from dials_spread.observations.intensities import centroid_array_index
 from dials_spread.orientation import reciprocal_basis
 from dials_spread.versions import is_still
 
@@ -38,26 +51,64 @@ SMALLEST_TURN = 1e-5
 SAME_WAVELENGTH = 0.01
 """Wavelengths of crystals may differ by this part of their mean."""
 
+LORENTZ = ("auto", "applied", "missing")
 
-@dataclass(frozen=True)
-class Geometry:
+SLOWEST = 1e-3
+"""Least rate that counts, over the median: slower ones would make a measurement exact."""
+
+
+def add_geometry(
+    observations: Observations,
+    experiments: Sequence[Experiment],
+    tables: Sequence[flex.reflection_table],
+    lorentz: str = "auto",
+) -> Observations:
     """
-    The geometry of n observations, in the frame of the reference crystal.
+    Add columns of how each observation was excited, and the Lorentz factor if missing.
 
-    Attributes:
-        beam: Shape (n, 3), unit vectors along the beam when the reflection is excited.
-        rate: Shape (n,) [Å⁻¹/rad], |(axis × r) · k̂|: how fast the excitation error
-            changes with the rotation; nan for a still.
-        angle: Shape (n,) [°], of the scan; 0 for a still.
-        excitation: Shape (n,) [Å⁻¹], the excitation error at the recorded moment.
-        wavelength: [Å], the mean over crystals.
+    Args:
+        observations: Made of these experiments and tables, of electrons.
+        experiments: One a crystal.
+        tables: The reflections of each, in the same order.
+        lorentz: Whether the factor is in the intensities: "auto", "applied" or
+            "missing".
+
+    Returns:
+        The observations, in their order.
+
+    Raises:
+        ValueError: The Lorentz factor is missing and cannot be computed, since a
+            crystal did not rotate; or crystals were measured with different
+            wavelengths.
     """
+    geometry = observation_geometry(observations, experiments, tables)
+    found = observations.with_geometry(geometry)
+    if not lorentz_missing(tables, lorentz):
+        return found
+    return replace(
+        found.multiplied(lorentz_factor(geometry.rate)), lorentz_applied_here=True
+    )
 
-    beam: np.ndarray
-    rate: np.ndarray
-    angle: np.ndarray
-    excitation: np.ndarray
-    wavelength: float
+
+def lorentz_factor(rate: np.ndarray) -> np.ndarray:
+    """
+    Give what intensities are multiplied by, which is proportional to `lp`.
+
+    Args:
+        rate: Shape (n,) [Å⁻¹/rad], of the geometry.
+
+    Returns:
+        The rate; where it all but vanishes, a thousandth of its median.
+
+    Raises:
+        ValueError: It is not known, on stills.
+    """
+    if not np.all(np.isfinite(rate)):
+        raise ValueError(
+            f"{int(np.isnan(rate).sum())} of {len(rate)} "
+            "observations are on stills, for which no Lorentz factor can be computed"
+        )
+    return np.maximum(rate, SLOWEST * np.median(rate))
 
 
 def observation_geometry(
@@ -207,3 +258,60 @@ def _rotate(v: np.ndarray, axis: np.ndarray, angle: np.ndarray) -> np.ndarray:
     c, s = np.cos(angle)[:, None], np.sin(angle)[:, None]
     along = (v @ axis)[:, None] * axis
     return along + c * (v - along) + s * np.cross(axis, v)
+
+
+def lorentz_missing(
+    tables: Sequence[flex.reflection_table], lorentz: str = "auto"
+) -> bool:
+    """
+    Say whether intensities still need the Lorentz factor.
+
+    Args:
+        tables: The input tables; empty ones have no say.
+        lorentz: "applied" and "missing" are taken at their word; "auto" goes by the
+            column `lp`: missing where a table has none or it is 1 throughout.
+
+    Returns:
+        True where the factor is to be applied.
+
+    Raises:
+        ValueError: An unknown choice, or tables of both kinds.
+    """
+    if lorentz not in LORENTZ:
+        raise ValueError(f"lorentz={lorentz} is none of {', '.join(LORENTZ)}")
+    if lorentz != "auto":
+        return lorentz == "missing"
+    missing = [_lacks_lp(table) for table in tables if len(table)]
+    if any(missing) and not all(missing):
+        raise ValueError(
+            f"{sum(missing)} of {len(missing)} reflection tables lack the Lorentz "
+            "factor (column lp). Correct them apart, or say lorentz=applied or missing"
+        )
+    return any(missing)
+
+
+def _lacks_lp(table: flex.reflection_table) -> bool:
+    if "lp" not in table:
+        return True
+    lp = table["lp"].as_numpy_array()
+    return bool(np.all(lp == 1.0))
+
+
+def factor_from_zeta(
+    zeta: np.ndarray, d_star: np.ndarray, median_rate: float
+) -> np.ndarray:
+    """
+    Give the Lorentz factor of rows that are no observation, over its median.
+
+    Args:
+        zeta: Shape (n,), column `zeta` of a table.
+        d_star: Shape (n,), 1/d [Å⁻¹].
+        median_rate: Of the observations [Å⁻¹/rad].
+
+    Returns:
+        Shape (n,); 1 where it is not known. The rate is |zeta|/d up to the cosine of the
+        Bragg angle, which is 1 for electrons (Kabsch (2010), Acta Cryst. D66, 133).
+    """
+    factor = np.maximum(np.abs(zeta) * d_star / median_rate, 1e-3)
+    known = np.isfinite(zeta) & (zeta != 0) & (d_star > 0)
+    return np.where(known, factor, 1.0)

@@ -16,10 +16,9 @@ import numpy as np
 from cctbx import crystal, miller
 from cctbx.array_family import flex
 
-from dials_spread.observations import unique_indices
+from dials_spread.observations import Observations, unique_indices
 from dials_spread.orientation import reciprocal_basis
-from dials_spread.prepare.interaction import Interaction, potentials
-from dials_spread.prepare.measured import Measured
+from dials_spread.prepare.normalisation import Interaction, potentials
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Lattice:
 
 
 def build_lattice(
-    measured: Measured, E_k: np.ndarray, interaction: Interaction
+    measured: Observations, E_k: np.ndarray, interaction: Interaction
 ) -> Lattice:
     """
     Spread merged amplitudes over the reciprocal lattice.
@@ -101,7 +100,7 @@ def build_lattice(
 
 
 def _symmetry_factors(
-    measured: Measured, hkl: np.ndarray
+    measured: Observations, hkl: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Give ε and whether a point is systematically absent, shape (n,) each."""
     symmetry = crystal.symmetry(
@@ -117,7 +116,7 @@ def _symmetry_factors(
 
 
 def _known_amplitudes(
-    measured: Measured, E_k: np.ndarray, hkl: np.ndarray, wanted: np.ndarray
+    measured: Observations, E_k: np.ndarray, hkl: np.ndarray, wanted: np.ndarray
 ) -> np.ndarray:
     """Look up the merged amplitude of each wanted point; nan where there is none."""
     points = hkl[wanted].astype(np.int32)

@@ -4,24 +4,34 @@ Scaled, merged and normalised: what all features of a compound start from.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
+from dials_spread.observations import Observations
 from dials_spread.prepare.coupling import couplings
-from dials_spread.prepare.interaction import Interaction, fit_interaction
 from dials_spread.prepare.lattice import Lattice, build_lattice
-from dials_spread.prepare.lorentz import preferred_exponent
-from dials_spread.prepare.measured import Measured
 from dials_spread.prepare.normalisation import (
+    Interaction,
     Normalisation,
+    fit_interaction,
     merged_amplitudes,
     normalise,
     observed_amplitudes,
 )
 from dials_spread.prepare.scaling import Scales, fit_scales
 from dials_spread.rfactor.merging import r_meas
-from dials_spread.statistics.groups import group_means, group_sums, means_of_others
+from dials_spread.statistics.groups import group_sums, means_of_others
+
+logger = logging.getLogger("dials.spread.lorentz")
+
+EXPONENTS = (-1.0, 0.0, 1.0)
+"""Powers of the rate tried on top of what is in use."""
+
+CLEARLY = 0.97
+"""R_meas must fall to this part before another exponent is called better."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +40,9 @@ class Prepared:
     A compound's observations made comparable with those of others.
 
     Attributes:
-        measured: What was measured.
+        measured: The observations, each crystal on its scale.
+        scaled: The same, all on one scale.
         scales: What intensities were divided by.
-        intensity: Shape (n,), scaled.
-        sigma: Shape (n,), scaled.
         n: Shape (u,), observations of each unique reflection.
         merged: Shape (u,), mean scaled intensity.
         merged_sigma: Shape (u,), its σ from those of the observations.
@@ -48,10 +57,9 @@ class Prepared:
         r_meas: Agreement after scaling; nan where nothing was measured twice.
     """
 
-    measured: Measured
+    measured: Observations
+    scaled: Observations
     scales: Scales
-    intensity: np.ndarray
-    sigma: np.ndarray
     n: np.ndarray
     merged: np.ndarray
     merged_sigma: np.ndarray
@@ -65,12 +73,22 @@ class Prepared:
     r_meas: float
 
     @property
+    def intensity(self) -> np.ndarray:
+        """Shape (n,), on one scale."""
+        return self.scaled.intensity
+
+    @property
+    def sigma(self) -> np.ndarray:
+        """Shape (n,), likewise."""
+        return self.scaled.sigma
+
+    @property
     def N(self) -> np.ndarray:
         """Shape (u,), expected intensity of each unique reflection."""
         return self.normalisation.N
 
 
-def check_lorentz(measured: Measured) -> tuple[float, dict[float, float]]:
+def check_lorentz(measured: Observations) -> tuple[float, dict[float, float]]:
     """
     See whether equivalents prefer another power of the Lorentz factor; warn if so.
 
@@ -83,7 +101,7 @@ def check_lorentz(measured: Measured) -> tuple[float, dict[float, float]]:
     """
 
     def agreement(intensity: np.ndarray, sigma: np.ndarray) -> float:
-        other = replace(measured, intensity=intensity, sigma=sigma)
+        other = measured.with_intensity(intensity, sigma)
         scaled = intensity / fit_scales(other).scale
         return r_meas(scaled, measured.unique, measured.n_unique)[0]
 
@@ -92,7 +110,51 @@ def check_lorentz(measured: Measured) -> tuple[float, dict[float, float]]:
     )
 
 
-def prepare(measured: Measured, nproc: int | None = None) -> Prepared:
+def preferred_exponent(
+    intensity: np.ndarray,
+    sigma: np.ndarray,
+    rate: np.ndarray,
+    agreement: Callable[[np.ndarray, np.ndarray], float],
+) -> tuple[float, dict[float, float]]:
+    """
+    Find the power of the rate with which equivalents agree best.
+
+    Dynamical error can favour the wrong one, so that it is told and not obeyed.
+
+    Args:
+        intensity: Shape (n,), with the Lorentz factor as it is to be used.
+        sigma: Shape (n,).
+        rate: Shape (n,) [Å⁻¹/rad].
+        agreement: Gives R_meas after scaling of intensities and σ.
+
+    Returns:
+        The preferred extra exponent, 0 unless another is clearly better, and R_meas by
+        exponent.
+    """
+    usable = np.isfinite(rate) & (rate > 0)
+    relative = np.ones(len(rate))
+    if usable.any():
+        relative[usable] = rate[usable] / np.median(rate[usable])
+    found = {
+        exponent: agreement(intensity * relative**exponent, sigma * relative**exponent)
+        for exponent in EXPONENTS
+    }
+    finite = {e: r for e, r in found.items() if np.isfinite(r)}
+    best = min(finite, key=lambda e: finite[e], default=0.0)
+    if best and finite[best] < CLEARLY * finite.get(0.0, np.inf):
+        logger.warning(
+            "Equivalent reflections agree better with the rate to the power %+d more "
+            "(R_meas %.3f instead of %.3f): is the Lorentz factor in these "
+            "intensities? See lorentz=",
+            best,
+            finite[best],
+            finite[0.0],
+        )
+        return best, found
+    return 0.0, found
+
+
+def prepare(measured: Observations, nproc: int | None = None) -> Prepared:
     """
     Scale, merge and normalise, and compute couplings.
 
@@ -108,10 +170,10 @@ def prepare(measured: Measured, nproc: int | None = None) -> Prepared:
     """
     unique, n_unique = measured.unique, measured.n_unique
     scales = fit_scales(measured)
-    intensity = measured.intensity / scales.scale
-    sigma = measured.sigma / scales.scale
+    scaled = measured.divided(scales.scale)
+    intensity, sigma = scaled.intensity, scaled.sigma
     n = np.bincount(unique, minlength=n_unique)
-    merged = group_means(intensity, unique, n_unique)
+    merged = scaled.merged()
     normalisation = normalise(merged, measured.d_star_sq, measured.epsilon)
     interaction = fit_interaction(
         normalisation,
@@ -127,9 +189,8 @@ def prepare(measured: Measured, nproc: int | None = None) -> Prepared:
     E_h = np.where(np.isnan(others), 1.0, others)
     return Prepared(
         measured=measured,
+        scaled=scaled,
         scales=scales,
-        intensity=intensity,
-        sigma=sigma,
         n=n,
         merged=merged,
         merged_sigma=np.sqrt(group_sums(sigma**2, unique, n_unique)) / n,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numba as nb
 import numpy as np
 
-from dials_spread.prepare.measured import Measured
+from dials_spread.observations import Observations
 from dials_spread.statistics.groups import group_sums
 
 ROUNDS = 12
@@ -79,8 +79,8 @@ class _Nodes:
         return self.left + (self.fraction > 0)
 
 
-def _place_nodes(measured: Measured, shared: np.ndarray) -> _Nodes:
-    n_crystals, crystal = measured.n_crystals, measured.crystal
+def _place_nodes(measured: Observations, shared: np.ndarray) -> _Nodes:
+    n_crystals, crystal = measured.n_experiments, measured.crystal
     low, high = np.full(n_crystals, np.inf), np.full(n_crystals, -np.inf)
     np.minimum.at(low, crystal, measured.angle)
     np.maximum.at(high, crystal, measured.angle)
@@ -130,24 +130,24 @@ def _prior(nodes: _Nodes) -> np.ndarray:
     return prior
 
 
-def _initial_log_scales(measured: Measured) -> np.ndarray:
+def _initial_log_scales(measured: Observations) -> np.ndarray:
     """Compare each crystal's total with that of all crystals at its resolutions."""
     order = np.argsort(np.argsort(measured.d_star_sq, kind="stable"), kind="stable")
     n_shells = max(measured.n_unique // 50, 1)
     shell = (order * n_shells // measured.n_unique)[measured.unique]
-    log_scale = np.zeros(measured.n_crystals)
+    log_scale = np.zeros(measured.n_experiments)
     positive = np.maximum(measured.intensity, 0)
     for _ in range(5):
         level = group_sums(np.exp(log_scale)[measured.crystal], shell, n_shells)
         mean = group_sums(positive, shell, n_shells) / np.maximum(level, 1e-300)
-        expected = group_sums(mean[shell], measured.crystal, measured.n_crystals)
-        found = group_sums(positive, measured.crystal, measured.n_crystals)
+        expected = group_sums(mean[shell], measured.crystal, measured.n_experiments)
+        found = group_sums(positive, measured.crystal, measured.n_experiments)
         usable = (expected > 0) & (found > 0)
         log_scale[usable] = np.log(found[usable] / expected[usable])
     return log_scale
 
 
-def fit_scales(measured: Measured, rounds: int = ROUNDS) -> Scales:
+def fit_scales(measured: Observations, rounds: int = ROUNDS) -> Scales:
     """
     Put all crystals, and all parts of each, on one scale.
 
@@ -196,7 +196,7 @@ def fit_scales(measured: Measured, rounds: int = ROUNDS) -> Scales:
 
 
 def _merge(
-    measured: Measured, scale: np.ndarray, merged: np.ndarray | None
+    measured: Observations, scale: np.ndarray, merged: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Merge, and give relative residuals and their weights; 0 where m is not positive."""
     u, n = measured.unique, measured.n_unique

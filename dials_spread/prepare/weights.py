@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from dials_spread.prepare.prepared import Prepared
-from dials_spread.statistics.groups import group_means, group_medians
+from dials_spread.statistics.groups import group_medians
 
 METHODS = ("mean", "median", "sigma", "weights")
 
@@ -75,17 +75,17 @@ def estimate_amplitudes(prepared: Prepared, method: str = "weights") -> np.ndarr
     Raises:
         ValueError: An unknown method.
     """
-    unique, n_unique = prepared.measured.unique, prepared.measured.n_unique
+    observations = prepared.scaled
     if method == "weights":
         weights = coupling_weights(prepared.coupling[:, 1])
-        return np.maximum(group_means(prepared.E_i, unique, n_unique, weights), 0)
+        return np.maximum(observations.merged(prepared.E_i, weights), 0)
     if method == "mean":
         merged = prepared.merged
     elif method == "median":
-        merged = group_medians(prepared.intensity, unique, n_unique)
+        groups = (observations.unique, observations.n_unique)
+        merged = group_medians(observations.intensity, *groups)
     elif method == "sigma":
-        weights = sigma_weights(prepared)
-        merged = group_means(prepared.intensity, unique, n_unique, weights)
+        merged = observations.merged(weights=sigma_weights(prepared))
     else:
         raise ValueError(f"method={method} is none of {', '.join(METHODS)}")
     return np.sqrt(np.maximum(merged, 0) / prepared.N)

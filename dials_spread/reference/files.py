@@ -139,5 +139,8 @@ def reference_amplitudes(reference: Reference, miller_index: np.ndarray) -> np.n
         anomalous_flag=False,
     )
     mapped = wanted.map_to_asu().indices()
-    known = dict(zip(reference.amplitudes.indices(), reference.amplitudes.data()))
+    listed = reference.amplitudes
+    if listed is None:
+        raise ValueError(f"{reference.source} has neither a structure nor amplitudes.")
+    known = dict(zip(listed.indices(), listed.data()))
     return np.array([known.get(hkl, np.nan) for hkl in mapped], dtype=float)

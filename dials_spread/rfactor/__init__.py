@@ -1,11 +1,13 @@
 """
-How well intensities agree with structure factors that are taken for the truth.
+How well intensities agree, with one another and with structure factors.
 
 Modules:
     assessment: all of these by crystal, image, shell and merged
     merging: merged intensities, R_meas, correlation, likelihood
+    merging_statistics: R_merge, R_meas, R_pim, CC½, completeness, multiplicity, ⟨I/σ⟩
     r1: R1 with the one scale that minimises it, for many groups at once
     shells: resolution shells, and values shuffled within them
+    wilson_statistics: the distribution of intensities, and what is expected of it
 """
 
 from __future__ import annotations

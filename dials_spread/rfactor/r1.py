@@ -10,14 +10,17 @@ Functions:
     best_scales: k of each group
     r_factors: R1 of each group, of all reflections and of those above 2σ
     r_factor: of one group
+    r1_gain: by how much one set of amplitudes has a lower R1 than another
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from dials_spread.observations.intensities import amplitudes
 from dials_spread.statistics.groups import group_medians
 
 STRONG = 2.0
@@ -58,14 +61,9 @@ class RFactors:
         }
 
 
-def finite_or_none(values: np.ndarray) -> list[float | None]:
-    """Give an array as a list that JSON can hold."""
+def finite_or_none(values: Sequence[float] | np.ndarray) -> list[float | None]:
+    """Give numbers as a list that JSON can hold: None where one is not finite."""
     return [x if np.isfinite(x) else None for x in np.asarray(values, float).tolist()]
-
-
-def amplitudes(intensity: np.ndarray) -> np.ndarray:
-    """Give F_o = √max(I, 0), of the shape of the intensities."""
-    return np.sqrt(np.maximum(intensity, 0.0))
 
 
 def best_scales(
@@ -153,3 +151,28 @@ def r_factor(f_o: np.ndarray, f_c: np.ndarray) -> tuple[float, float, int]:
     one = np.zeros(np.count_nonzero(kept), dtype=int)
     r1, scale = _r1(f_o[kept], f_c[kept], one, 1)
     return float(r1[0]), float(scale[0]), len(one)
+
+
+def r1_gain(
+    before: np.ndarray, after: np.ndarray, f_c: np.ndarray
+) -> tuple[float, float]:
+    """
+    Give R1 before less R1 after, and its standard uncertainty.
+
+    Args:
+        before: Shape (n,), amplitudes, not negative; each set gets a scale of its own.
+        after: Shape (n,), of the same reflections.
+        f_c: Shape (n,), nan where there is none.
+
+    Returns:
+        The gain, positive where R1 became lower; and √n σ(δ) / Σ F_c, from how the
+        differences δ of a reflection's two deviations scatter over the reflections. Both
+        nan where there is nothing to compare.
+    """
+    kept = np.isfinite(f_c) & np.isfinite(before) & np.isfinite(after)
+    F_b, F_a, f_c = before[kept], after[kept], f_c[kept]
+    if not f_c.sum() > 0:
+        return float("nan"), float("nan")
+    (r1_b, k_b, n), (r1_a, k_a, _) = r_factor(F_b, f_c), r_factor(F_a, f_c)
+    saved = np.abs(k_b * F_b - f_c) - np.abs(k_a * F_a - f_c)
+    return r1_b - r1_a, float(np.std(saved) * np.sqrt(n) / np.sum(f_c))

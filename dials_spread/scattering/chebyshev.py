@@ -170,9 +170,9 @@ def _expansion(
     centre, radius = spectral_interval(coupling, diagonal)
     coefficients = expansion_coefficients(times, radius, TOLERANCE[precision])
     kind = real if np.isrealobj(coupling) and not absorption else _COMPLEX[precision]
-    factor = 2.0 / radius * (1.0 + 1j * absorption if absorption else 1.0)
+    factor = 2.0 / radius * np.asarray(1.0 + 1j * absorption if absorption else 1.0)
     vectors = _expansion_vectors(
-        coupling.astype(kind, copy=False) * kind(factor),
+        coupling.astype(kind, copy=False) * factor.astype(kind),
         np.where(active, (diagonal - centre) * (2.0 / radius), 0.0).astype(real),
         active.astype(real),
         coefficients.shape[-1],

@@ -151,9 +151,10 @@ def crystal_intensities(
     longest = float(layers.max()) * (_steepest(scan, slab_angle) if slab else 1.0)
     totals = _mosaic_integrals(
         potential, scan, hkl, phi, layers.ravel(), selection, longest,
-        slab=slab, slab_angle=slab_angle, nproc=nproc,
+        slab, slab_angle, nproc,
     )  # fmt: skip
-    dynamical, kinematic = totals.reshape(2, len(hkl), *layers.shape).mean(axis=3)
+    shape = (2, len(hkl), *layers.shape)
+    dynamical, kinematic = totals.reshape(shape).mean(axis=3)
     nothing = np.full(dynamical.shape, np.nan)
     U_squared = np.divide(dynamical, kinematic, out=nothing, where=kinematic > 0)
     return U_squared * potential.F_squared
@@ -167,14 +168,16 @@ def _mosaic_integrals(
     thicknesses: np.ndarray,
     selection: BeamSelection,
     longest: float,
-    **options,
+    slab: bool,
+    slab_angle: float,
+    nproc: int | None,
 ) -> np.ndarray:
     """
     The integrals of `rocking_integrals`, averaged over the blocks of a crystal.
 
     Args:
         longest: Path through the crystal [Å], which decides the angular steps.
-        options: Those of `rocking_integrals`.
+        slab: As for `rocking_integrals`, like the next two.
 
     Returns:
         Of shape (2, n, p).
@@ -186,7 +189,7 @@ def _mosaic_integrals(
         total += weight * np.array(
             rocking_integrals(
                 potential.table, potential.beams, block, hkl, phi, thicknesses,
-                selection, step, **options,
+                selection, step, slab, slab_angle, nproc,
             )
         )  # fmt: skip
     return total

@@ -38,6 +38,7 @@ MOTT_BETHE = 1.0 / (8 * np.pi**2 * 0.529177210903)
 
 # Below this s [1/Å] the finite part of an ion's form factor is its limit: d > 50 Å.
 SMALL = 0.01
+ZERO = np.zeros(1)
 
 # Closed shells of light elements whose valence electrons are shared: elements from the
 # first to the last atomic number, the ion that has this core, its atomic number, and
@@ -134,7 +135,7 @@ def charge_shift(element: str, charge: float, s: np.ndarray) -> np.ndarray:
     if charge == 0:
         return np.zeros(s.shape)
     if element == "H" and 0 < charge <= 1:
-        return charge * xray_form_factor("Hiso", s) / xray_form_factor("Hiso", [0])[0]
+        return charge * xray_form_factor("Hiso", s) / xray_form_factor("Hiso", ZERO)[0]
     listed = listed_charges(element)
     same_sign = sorted((q for q in listed if q * charge > 0), key=abs)
     larger = [q for q in same_sign if abs(q) >= abs(charge)]
@@ -156,7 +157,7 @@ def _listed_shift(listed: dict[float, str], charge: float, s: np.ndarray) -> np.
         return np.zeros(s.shape)
     atom, ion = listed[0.0], listed[charge]
     shift = xray_form_factor(atom, s) - xray_form_factor(ion, s)
-    at_zero = xray_form_factor(atom, [0]) - xray_form_factor(ion, [0])
+    at_zero = xray_form_factor(atom, ZERO) - xray_form_factor(ion, ZERO)
     return shift * charge / at_zero[0]
 
 

@@ -115,13 +115,12 @@ def rocking_integrals(
     rows = rows_of(candidates, hkl)
     side = _sides(scan, hkl, phi)
     blocks = angle_blocks(scan.limits, step)
-    parts = [None] * len(blocks)
+    parts: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def fill(first: int, stop: int) -> None:
         for i in range(first, stop):
             path = np.asarray(thicknesses, dtype=float)
-            if slab:
-                path = path[:, None] / np.cos(blocks[i] - slab_angle)
+            path = path[:, None] / np.cos(blocks[i] - slab_angle) if slab else path
             parts[i] = _block_integrals(
                 table, candidates, scan, rows, side, blocks[i], path, selection
             )
@@ -130,7 +129,7 @@ def rocking_integrals(
     with threadpool_limits(1, user_api="blas"):
         run_blocks(fill, len(blocks), 1, nproc)
     totals = np.zeros((2, len(hkl), len(thicknesses)))
-    for targets, sums in parts:
+    for _, (targets, sums) in sorted(parts.items()):
         totals[:, targets] += sums
     return totals[0], totals[1]
 
@@ -192,7 +191,7 @@ def _block_integrals(
         The reflections that are met, of shape (r,), and their dynamical and kinematic
         sums, of shape (2, r, p).
     """
-    K = np.linalg.norm(scan.s0)
+    K = float(np.linalg.norm(scan.s0))
     used, s, active = beams_taking_part(candidates, scan, angles, selection)
     places = np.full(len(candidates), -1)
     places[used] = np.arange(len(used))
@@ -200,7 +199,7 @@ def _block_integrals(
     own = places[rows[targets]]
     within = np.abs(s) < selection.s_window
     # Of the two passages of a reflection, each row takes the side it belongs to.
-    g = candidates[rows[targets]] @ scan.setting(angles.mean()).T
+    g = candidates[rows[targets]] @ scan.setting(float(angles.mean())).T
     rates = g @ np.cross(scan.axis, scan.wave_vectors(angles)).T * side[targets, None]
     weight = np.where(within[own], rates, 0.0).clip(0.0)
     met = np.any(weight > 0, axis=1)
@@ -272,11 +271,12 @@ def _intensities(
     """
     coupling = differences(table, beams)
     origin = int(np.flatnonzero(~np.any(beams, axis=1))[0])
-    absorbing = (selection.absorption, mean_potential(table))
+    mean = mean_potential(table)
     if selection.method == "chebyshev":
         return beam_intensities(
-            coupling, s, K, path, active, rows, *absorbing, origin, selection.precision
-        )
+            coupling, s, K, path, active, rows, selection.absorption, mean, origin,
+            selection.precision,
+        )  # fmt: skip
     result = np.zeros((len(path), *s.shape))
     for column in range(s.shape[1]):
         on = active[:, column]
@@ -285,7 +285,8 @@ def _intensities(
             s[on, column],
             K,
             path if path.ndim == 1 else path[:, column],
-            *absorbing,
+            selection.absorption,
+            mean,
             origin=int(np.count_nonzero(on[:origin])),
         )
         result[:, on, column] = np.abs(psi) ** 2

@@ -16,7 +16,7 @@ import numpy as np
 
 from cctbx import xray
 from dials.array_family import flex
-from dxtbx.model.experiment_list import Experiment
+from dxtbx.model.experiment_list import Experiment, ExperimentList
 
 from dials_spread.scattering.dynamical import (
     ThicknessModel,
@@ -217,7 +217,9 @@ def simulate_crystal(
     intensities = _add_kinematic(sample.structure, experiment, table)
     if sample.potential is not None:
         mean = float(setup.thickness.draw(thickness_rng, 1)[0])
-        intensities = _add_dynamical(sample, experiment, table, mean, threads)
+        intensities = _add_dynamical(
+            sample.potential, setup, experiment, table, mean, threads
+        )
         # Wide rocking curves with their centre far beyond the end of the scan.
         met = np.isfinite(intensities)
         table, intensities = table.select(flex.bool(met)), intensities[met]
@@ -251,23 +253,23 @@ def _add_kinematic(
     kinematic = np.abs(structure_factors(structure, miller_indices(table))) ** 2
     table["intensity.kinematic.value"] = flex.double(kinematic)
     table["truth.excitation_error"] = flex.double(
-        image_excitation_errors([experiment], table)
+        image_excitation_errors(ExperimentList([experiment]), table)
     )
     return kinematic
 
 
 def _add_dynamical(
-    sample: Sample,
+    potential: CrystalPotential,
+    setup: Setup,
     experiment: Experiment,
     table: flex.reflection_table,
     mean: float,
     threads: int | None,
 ) -> np.ndarray:
     """Add `intensity.dynamical.value` [Å²] and `truth.thickness` [Å]."""
-    setup = sample.setup
     phi = table["xyzcal.mm"].parts()[2].as_numpy_array()
     F_squared = crystal_intensities(
-        sample.potential,
+        potential,
         rotation_scan_of(experiment),
         miller_indices(table),
         phi,

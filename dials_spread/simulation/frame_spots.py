@@ -34,7 +34,9 @@ class FrameSpots(NamedTuple):
     def on(self, frame: int) -> FrameSpots:
         """Those on one frame."""
         here = self.frames == frame
-        return FrameSpots(*(values[here] for values in self))
+        return FrameSpots(
+            self.rows[here], self.frames[here], self.fractions[here], self.rates[here]
+        )
 
 
 def spot_passages(

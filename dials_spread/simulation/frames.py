@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -98,7 +99,8 @@ def _log_frames(files: list[Path], n_saturated: int) -> None:
         )
 
 
-class FrameTask(NamedTuple):
+@dataclass(frozen=True)
+class FrameTask:
     """
     What is a crystal's own.
 

@@ -203,7 +203,8 @@ def random_cell(
 def _draw_displacements(rng: np.random.Generator, structure: xray.structure) -> None:
     """Give each atom its displacement, within the limits of U."""
     cell = structure.unit_cell()
-    mean = np.exp(rng.uniform(*np.log(U_LIMITS)))
+    low, high = np.log(U_LIMITS)
+    mean = np.exp(rng.uniform(low, high))
     anisotropic = rng.random() < 0.5
     for index, scatterer in enumerate(structure.scatterers()):
         factor = np.exp(0.25 * rng.standard_normal())

@@ -98,14 +98,15 @@ class ThicknessCurves:
         path = shape.path(self.phi)
         if shape.within:
             low, high = path * (1 - shape.within), path * (1 + shape.within)
-            sums = [
+            dynamical, kinematic = (
                 self._integral(x, high) - self._integral(x, low)
                 for x in (self.dynamical, self.kinematic)
-            ]
+            )
         else:
-            sums = [self._at(x, path) for x in (self.dynamical, self.kinematic)]
+            dynamical = self._at(self.dynamical, path)
+            kinematic = self._at(self.kinematic, path)
         nothing = np.full(len(path), np.nan)
-        return np.divide(*sums, out=nothing, where=sums[1] > 0)
+        return np.divide(dynamical, kinematic, out=nothing, where=kinematic > 0)
 
     def _cells(self, path: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Grid interval of each path, the place in it (0 to 1), and where it is off."""

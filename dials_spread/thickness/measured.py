@@ -26,16 +26,16 @@ from cctbx import xray
 from dials.array_family import flex
 from dxtbx.model import Experiment
 
-from dials_spread.observations import build_observations
-from dials_spread.prepare.measured import Measured, measure
+from dials_spread.observations import Observations, build_observations
+from dials_spread.prepare.geometry import add_geometry
 from dials_spread.scattering.beams import BeamSelection
 from dials_spread.scattering.dynamical import potential_for
 from dials_spread.spread.sources.explained import explained_spread
-from dials_spread.thickness.curves import Shape
+from dials_spread.thickness.curves import Shape, ThicknessCurves
 from dials_spread.thickness.fit import FEWEST
 from dials_spread.thickness.one_crystal import describe, fit_crystal
 from dials_spread.thickness.passages import measured_scan
-from dials_spread.thickness.preparation import Task, prepare
+from dials_spread.thickness.preparation import PreparedCrystal, Task, prepare
 from dials_spread.thickness.results import (
     CrystalSimulation,
     MeasuredAndSimulated,
@@ -93,7 +93,7 @@ def simulate_measured(
     """
     scans = [measured_scan(e, n) for n, e in enumerate(experiments)]
     observations = build_observations(experiments, tables, image_width=0, **choices)
-    measured = measure(observations, experiments, tables, lorentz)
+    measured = add_geometry(observations, experiments, tables, lorentz)
     settings = score_settings(structure, measured)
     chosen = choose_setting(settings, setting)
     d_min = d_min or _resolution(measured)
@@ -118,14 +118,14 @@ def simulate_measured(
 
 def _put_together(
     task: Task,
-    done: Sequence[tuple[CrystalSimulation, tuple]],
+    done: Sequence[tuple[CrystalSimulation, MeasuredAndSimulated]],
     settings: list[StructureSetting],
     chosen: int,
     rng: np.random.Generator,
 ) -> MeasuredSimulation:
     """What all crystals say together."""
     crystals, parts = zip(*done)
-    comparison = MeasuredAndSimulated(*(np.concatenate(x) for x in zip(*parts)))
+    comparison = MeasuredAndSimulated.joined(parts)
     explained = explained_spread(
         comparison.unique,
         comparison.crystal,
@@ -148,7 +148,7 @@ def _put_together(
     )
 
 
-def _resolution(measured: Measured) -> float:
+def _resolution(measured: Observations) -> float:
     """The smallest d-spacing of an observation [Å]."""
     used = np.unique(measured.unique)
     return float(1 / np.sqrt(measured.d_star_sq[used].max()))
@@ -156,7 +156,7 @@ def _resolution(measured: Measured) -> float:
 
 def _all_crystals(
     task: Task, crystals: Sequence[tuple], rng: np.random.Generator
-) -> list[tuple[CrystalSimulation, tuple]]:
+) -> list[tuple[CrystalSimulation, MeasuredAndSimulated]]:
     """
     Fit one crystal after the other.
 
@@ -164,10 +164,11 @@ def _all_crystals(
     thickness they get.
     """
     done: list = [None] * len(crystals)
-    waiting, thicknesses = [], []
+    waiting: list[tuple[int, PreparedCrystal, ThicknessCurves]] = []
+    thicknesses: list[float] = []
     hands = N_HANDS if task.search.hand else 0
-    for number, crystal in enumerate(crystals):
-        prepared = prepare(task, number, *crystal)
+    for number, (experiment, table, scan) in enumerate(crystals):
+        prepared = prepare(task, number, experiment, table, scan)
         curves, found = fit_crystal(task, prepared, rng)
         if found is not None:
             shape, origin = found.shape, "fitted"

@@ -21,7 +21,7 @@ from dials_spread.thickness.preparation import (
     comparable,
     simulate,
 )
-from dials_spread.thickness.results import CrystalSimulation
+from dials_spread.thickness.results import CrystalSimulation, MeasuredAndSimulated
 from dials_spread.thickness.search import NEAR_THE_END, fine_grid
 
 logger = logging.getLogger("dials.spread.thickness")
@@ -51,10 +51,11 @@ def fit_crystal(
         if found is None:
             break
         path = found.shape.path(prepared.passages.phi) * (1 + found.shape.within)
-        if np.nanmax(path) < NEAR_THE_END * grid[-1]:
-            break
-    else:
-        _warn_at_the_end(prepared, found, float(np.nanmax(path)), grid[-1])
+        longest = float(np.nanmax(path))
+        if longest < NEAR_THE_END * grid[-1]:
+            return curves, found
+    if found is not None:
+        _warn_at_the_end(prepared, found, longest, grid[-1])
     return curves, found
 
 
@@ -99,7 +100,7 @@ def describe(
     shape: Shape,
     origin: str,
     hand: bool = False,
-) -> tuple[CrystalSimulation, tuple[np.ndarray, ...]]:
+) -> tuple[CrystalSimulation, MeasuredAndSimulated]:
     """
     Simulate every row of a crystal with its shape, and compare.
 
@@ -113,7 +114,7 @@ def describe(
         hand: Compare with the inverted structure, too.
 
     Returns:
-        The crystal, and the columns of `results.Comparison`.
+        The crystal, and its observations beside their simulation.
     """
     measured = task.measured
     dynamical = curves.intensities(shape)
@@ -138,15 +139,15 @@ def describe(
         **_columns(prepared, shape, dynamical, _variance(curves, found)),
     )
     to_simulation = scale**2 if np.isfinite(scale) else 1.0
-    part = (
-        measured.crystal[own],
-        measured.unique[own],
-        measured.miller_index[own],
-        1 / np.sqrt(measured.d_star_sq[measured.unique[own]]),
-        measured.intensity[own] * to_simulation,
-        measured.sigma[own] * to_simulation,
-        dynamical[of_own],
-        prepared.kinematic[of_own],
+    part = MeasuredAndSimulated(
+        crystal=measured.crystal[own],
+        unique=measured.unique[own],
+        miller_index=measured.miller_index[own],
+        d_spacing=1 / np.sqrt(measured.d_star_sq[measured.unique[own]]),
+        intensity=measured.intensity[own] * to_simulation,
+        sigma=measured.sigma[own] * to_simulation,
+        dynamical=dynamical[of_own],
+        kinematic=prepared.kinematic[of_own],
     )
     return crystal, part
 

@@ -19,7 +19,7 @@ from scipy.spatial.transform import Rotation
 from dials.array_family import flex
 from dxtbx.model import Experiment
 
-from dials_spread.observations.images import centroid_array_index
+from dials_spread.observations.intensities import centroid_array_index
 from dials_spread.orientation import incident_beam, setting_matrix
 from dials_spread.scattering.dynamical import rotation_scan_of
 from dials_spread.scattering.scans import RotationScan

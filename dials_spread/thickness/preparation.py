@@ -19,7 +19,6 @@ from dials.array_family import flex
 from dxtbx.model import Experiment
 
 from dials_spread.observations import Choices, Observations
-from dials_spread.prepare.measured import Measured
 from dials_spread.reindexing import Reindexing
 from dials_spread.scattering.beams import BeamSelection
 from dials_spread.scattering.potential import CrystalPotential
@@ -54,7 +53,7 @@ class Task:
     structure: xray.structure
     potentials: Mapping[float, CrystalPotential]
     observations: Observations
-    measured: Measured
+    measured: Observations
     choice: Reindexing
     d_min: float
     search: ThicknessSearch

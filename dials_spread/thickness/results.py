@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -112,6 +113,17 @@ class MeasuredAndSimulated:
 
     def __len__(self) -> int:
         return len(self.intensity)
+
+    @classmethod
+    def joined(cls, parts: Sequence[MeasuredAndSimulated]) -> MeasuredAndSimulated:
+        """Those of all crystals, one behind the other."""
+        names = [field.name for field in fields(cls)]
+        return cls(
+            **{
+                name: np.concatenate([getattr(p, name) for p in parts])
+                for name in names
+            }
+        )
 
     def r_factors(self, calculated: np.ndarray) -> RFactors:
         """R1 of all observations with √calculated, one scale for each crystal."""

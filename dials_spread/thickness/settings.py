@@ -20,7 +20,7 @@ import numpy as np
 
 from cctbx import crystal, xray
 
-from dials_spread.prepare.measured import Measured
+from dials_spread.observations import Observations
 from dials_spread.reindexing import Reindexing, reindexing_choices
 from dials_spread.rfactor import r_factors
 from dials_spread.rfactor.r1 import finite_or_none
@@ -86,7 +86,7 @@ def laid_on(scan: RotationScan, choice: Reindexing) -> RotationScan:
 
 
 def score_settings(
-    structure: xray.structure, measured: Measured
+    structure: xray.structure, measured: Observations
 ) -> list[StructureSetting]:
     """
     Compare kinematic amplitudes with the data in every setting.
@@ -114,12 +114,18 @@ def score_settings(
     return settings
 
 
-def _score(choice: Reindexing, measured: Measured, f_c: np.ndarray) -> StructureSetting:
+def _score(
+    choice: Reindexing, measured: Observations, f_c: np.ndarray
+) -> StructureSetting:
     found = r_factors(
-        measured.intensity, measured.sigma, f_c, measured.crystal, measured.n_crystals
+        measured.intensity,
+        measured.sigma,
+        f_c,
+        measured.crystal,
+        measured.n_experiments,
     )
     total = np.bincount(
-        measured.crystal, np.nan_to_num(f_c), minlength=measured.n_crystals
+        measured.crystal, np.nan_to_num(f_c), minlength=measured.n_experiments
     )
     known = np.isfinite(found.r1)
     r1 = np.average(found.r1[known], weights=total[known]) if known.any() else np.nan

@@ -31,9 +31,9 @@ def test_arguments_that_are_nothing(good, refused):
         *files, "cell.cif", "tip=3", "matching.top=", "broken.phil", "no.phil"
     )
     assert told == [
-        "cell.cif: what is this? Give .expt and .refl files, phil files, and parameters "
-        "as name=value",
-        "tip=3: no parameter, or more than one, is called tip",
+        "cell.cif: a structure, which this command does not take; give the .expt and "
+        ".refl files of dials.integrate or dials.scale",
+        "tip=3: no parameter is called tip; did you mean matching.top?",
         "matching.top=: a value is missing",
         "broken.phil: not understood as phil",
         "no.phil: no such file",
@@ -69,7 +69,9 @@ def test_values_that_do_not_serve(good, refused, argument, expected):
 def test_phil_files_with_what_does_not_exist(good, refused):
     Path("bad.phil").write_text("nonsense = 3\n")
     told = refused(good.expt, good.refl, "bad.phil")
-    assert told == ["The following definitions were not recognised nonsense = 3"]
+    assert told == [
+        "bad.phil: no parameter is called nonsense; -c lists all parameters"
+    ]
 
 
 def test_earlier_results_that_are_none(good, refused):

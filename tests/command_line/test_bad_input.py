@@ -159,7 +159,7 @@ def test_different_space_groups(good, refused):
     good.experiments[1].crystal.set_space_group(group)
     good.experiments.as_file("bad.expt")
     assert refused("bad.expt", good.refl)[0].startswith(
-        "The crystals have 2 different space groups: P 1, P 21 21 21."
+        "The crystals have 2 different space groups: P 1 (bad.expt), P 21 21 21 (bad."
     )
 
 
@@ -167,7 +167,10 @@ def test_wildly_different_cells(good, refused):
     crystal = good.experiments[1].crystal
     crystal.set_A(matrix.sqr(crystal.get_A()) * 0.8)
     good.experiments.as_file("bad.expt")
-    assert "cell of crystal 1 (9.12, 12.75" in refused("bad.expt", good.refl)[0]
+    assert (
+        "cell of crystal 1 in bad.expt (9.12, 12.75"
+        in refused("bad.expt", good.refl)[0]
+    )
 
 
 def test_electrons_and_xrays_in_one_run(good, refused):
@@ -175,7 +178,10 @@ def test_electrons_and_xrays_in_one_run(good, refused):
     beam.set_wavelength(0.7)
     good.experiments[2].beam = beam
     good.experiments.as_file("bad.expt")
-    assert "with X-rays and electrons" in refused("bad.expt", good.refl)[0]
+    assert (
+        "radiation are given together: X-rays (bad.expt), electrons"
+        in refused("bad.expt", good.refl)[0]
+    )
 
 
 def test_mixed_scaled_and_unscaled_tables(good, refused):

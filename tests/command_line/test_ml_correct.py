@@ -17,9 +17,8 @@ from iotbx import mtz
 from scitbx import matrix
 
 from dials_spread.command_line.ml_correct import run
-from dials_spread.correction.apply.columns import correction_state
 from dials_spread.correction.apply.correct import get_subject
-from dials_spread.correction.apply.tables import corrected_table
+from dials_spread.correction.apply.tables import corrected_table, correction_state
 from dials_spread.correction.features.all_features import features_of
 from dials_spread.correction.model.card import Card
 from dials_spread.correction.model.general import TreeModel, pack
@@ -58,6 +57,10 @@ def own_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+def files_of(folder) -> list[str]:
+    return [f"{folder}/integrated.{ending}" for ending in ("expt", "refl")]
+
+
 @pytest.fixture
 def quartz(data_folder) -> list[str]:
     stem = data_folder / "quartz" / "integrated"
@@ -82,9 +85,46 @@ def test_a_whole_run_with_a_reference(quartz, data_folder):
     assert 0.2 < after["r1"] < before["r1"] < 0.26
     log = Path("dials.ml_correct.log").read_text(encoding="utf-8")
     assert "Agreement is no proof" in log and "h,k,l" in log
+    verdict = log.split("\nSummary:\n\n")[1].splitlines()[0]
+    assert verdict == document["verdict"]["headline"]
+    assert verdict.startswith("NO CERTAIN IMPROVEMENT: R1 against kinematic Fc of q")
+    assert log.index("R_meas") < log.index("Details:") < log.index("What to do next:")
+    shells = document["merging_statistics"]["before"]["by_shell"]
+    assert sum(shell["n_unique"] for shell in shells) == 292
+    assert "dials.scale corrected.expt corrected.refl" in log.splitlines()[-6:][0]
     page = Path("dials.ml_correct.html").read_text(encoding="utf-8")
-    for name in ("factors", "changes", "crystals_r1", "images_r1", "amplitudes"):
+    plots = ("before_after", "factors", "changes", "images_r1", "amplitudes", "wilson")
+    for name in (*plots, "n_z", "r_by_shell", "cc_half", "most_changed"):
         assert f'id="{name}"' in page
+
+
+def test_a_reference_alone_is_compared_with_and_changes_nothing(quartz):
+    """Neither a model is trained nor is a number of the table another one."""
+    run([*quartz, "output.html=None", "output.json=None"])
+    without = read("corrected.refl")
+    run([*quartz, "reference=quartz", "output.html=None"])
+    assert not Path("trained.model").exists()
+    np.testing.assert_array_equal(
+        column(read("corrected.refl"), "ml_correction"),
+        column(without, "ml_correction"),
+    )
+    document = told()
+    assert document["parameters"]["mode"].count("*apply") == 1
+    assert document["r1"]["before"]["merged"]["n"] == 292
+
+
+def test_two_compounds_are_told_by_their_files(data_folder):
+    quartz, glycine = (files_of(data_folder / name) for name in ("quartz", "glycine"))
+    with pytest.raises(Sorry) as error:
+        run([*quartz, *glycine])
+    lines = str(error.value).splitlines()
+    assert lines[0].startswith(
+        "The crystals have 2 different space groups: P 1 21/n 1 ("
+    )
+    for name in (quartz[0], glycine[0]):
+        assert f"({name})" in lines[0]
+    assert "run each compound on its own" in lines[0]
+    assert not any(Path(".").iterdir())
 
 
 def test_what_is_in_the_table_and_back(quartz, data_folder):
@@ -264,7 +304,7 @@ def test_a_general_model_gives_error_bars_and_expects_an_r1(thick):
     assert (su >= 0).all() and np.all(su <= c + 1e-12) and np.median(su / c) > 0.01
     assert (su[c == 1] == 0).all()
     log = Path("dials.ml_correct.log").read_text(encoding="utf-8")
-    assert "expected error" in log and "is expected to be" in log
+    assert "expected error" in log and "Expected R1 against kinematic Fc, at" in log
 
 
 def refusal(*args: str) -> str:
@@ -325,12 +365,11 @@ def test_a_model_of_these_data_and_what_it_is_worth(thick, monkeypatch):
     quick = partial(new_regressor, max_iter=25)
     for module in ("validation", "learning", "importance"):
         monkeypatch.setattr(
-            f"dials_spread.correction.{module}.new_regressor",
+            f"dials_spread.correction.validate.{module}.new_regressor",
             lambda seed, **settings: quick(seed, **settings),
         )
     files = [str(thick / "thick.expt"), str(thick / "thick.refl")]
-    # A reference alone means mode=train.
-    run([*files, "reference=paracetamol", "output.merged=merged.hkl"])
+    run([*files, "reference=paracetamol", "mode=train", "output.merged=merged.hkl"])
     assert Path("merged.hkl").stat().st_size > 10_000
     assert {p.name for p in Path(".").iterdir()} == FILES | {
         "trained.model",
@@ -346,8 +385,12 @@ def test_a_model_of_these_data_and_what_it_is_worth(thick, monkeypatch):
     assert scores["crystal", "model"] < scores["reflection", "model"]
     for simple in ("none", "amplitudes"):
         assert scores["reflection", "model"] < scores["reflection", simple]
-    last = Path("dials.ml_correct.log").read_text(encoding="utf-8").splitlines()[-1]
-    assert last.startswith("Reflections that the model had not seen: R1")
+    log = Path("dials.ml_correct.log").read_text(encoding="utf-8")
+    verdict = log.split("\nSummary:\n\n")[1].splitlines()[0]
+    assert "Reflections that the model had not seen (" in verdict
+    assert log.splitlines()[-1].startswith(
+        "- merged.hkl is merged and needs no scaling"
+    )
     assert read_model("trained.model").card.training[0].crystals == 8
     # The table is corrected by models that had not seen the reflection.
     assert told()["r1"]["after"]["merged"]["r1"] == pytest.approx(
@@ -362,9 +405,9 @@ def test_a_model_of_these_data_and_what_it_is_worth(thick, monkeypatch):
 
 
 def test_training_that_makes_no_sense(quartz):
-    assert "needs a reference" in refusal(*quartz, "mode=train")
+    assert "mode=train fits to a reference" in refusal(*quartz, "mode=train")
     wrong = (*quartz, "reference=quartz", "mode=validate")
-    assert "leave out model=" in refusal(*wrong, "method=weights")
+    assert "leave out model= and method=" in refusal(*wrong, "method=weights")
     assert "or neither" in refusal(*wrong, "train.crystals=0:1")
     ranges = ("train.crystals=0:1", "test.crystals=0:1")
     assert "in common" in refusal(*wrong, *ranges)

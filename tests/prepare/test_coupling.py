@@ -8,7 +8,7 @@ from scipy.special import iv
 
 from cctbx import sgtbx
 
-from dials_spread.correction.features.neighbours import neighbour_features
+from dials_spread.correction.features.all_features import neighbour_features
 from dials_spread.orientation import reciprocal_basis
 from dials_spread.prepare.coupling import couplings
 from dials_spread.prepare.lattice import build_lattice
@@ -115,11 +115,8 @@ def test_couplings_do_not_depend_on_threads_order_or_equivalents(small, prepared
         small.space_group, reciprocal_basis(small.unit_cell), True
     )
     for rotation, turn in zip(operators.on_indices, operators.on_directions):
-        turned = replace(
-            small,
-            miller_index=small.miller_index @ rotation.T,
-            beam=small.beam @ turn.T,
-        )
+        turned = replace(small, miller_index=small.miller_index @ rotation.T)
+        turned = turned.with_beam(small.beam @ turn.T)
         # With the inversion the beam would run backwards, and s with it.
         if np.linalg.det(turn) > 0:
             found = couplings(turned, lattice, interaction, E_h)

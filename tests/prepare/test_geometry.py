@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dials_spread.observations import build_observations
-from dials_spread.observations.images import centroid_array_index
+from dials_spread.observations.intensities import centroid_array_index
 from dials_spread.orientation import (
     beam_direction,
     incident_beam,

@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dials_spread.prepare.interaction import (
+from dials_spread.prepare.normalisation import (
     fit_interaction,
     generic_intensity,
+    normalise,
     potentials,
 )
-from dials_spread.prepare.normalisation import normalise
 from dials_spread.scattering.electrons import relativistic_mass_ratio
 from dials_spread.scattering.potential import indices_within
 from dials_spread.scattering.structure_factors import structure_factors

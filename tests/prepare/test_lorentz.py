@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +8,7 @@ import pytest
 from dials.array_family import flex
 
 from dials_spread.observations import build_observations
-from dials_spread.prepare.lorentz import lorentz_missing
-from dials_spread.prepare.measured import measure
+from dials_spread.prepare.geometry import add_geometry, lorentz_missing
 from dials_spread.prepare.prepared import check_lorentz, prepare
 from dials_spread.rfactor.r1 import r_factors
 from dials_spread.scattering.structure_factors import structure_factors
@@ -53,7 +51,7 @@ def test_r1_of_measured_sets(read_measured, name, structure, with_factor, withou
     observations = build_observations(experiments, tables, min_zeta=0.0)
 
     def r1(lorentz):
-        measured = measure(observations, experiments, tables, lorentz)
+        measured = add_geometry(observations, experiments, tables, lorentz)
         assert measured.lorentz_applied_here == (
             without is not None and lorentz == "auto"
         )
@@ -73,9 +71,7 @@ def test_agreement_warns_of_a_missing_factor(small, caplog):
         best, found = check_lorentz(small)
     assert best == 0 and not caplog.records
     assert found[0.0] < 0.8 * min(found[1.0], found[-1.0])
-    without = replace(
-        small, intensity=small.intensity / small.rate, sigma=small.sigma / small.rate
-    )
+    without = small.divided(small.rate)
     with caplog.at_level(logging.WARNING):
         best, _ = check_lorentz(without)
     assert best == 1 and "is the Lorentz factor in these" in caplog.text
@@ -85,4 +81,4 @@ def test_stills_cannot_get_the_factor(read_measured):
     experiments, tables = read_measured("cunir_stills/integrated")
     observations = build_observations(experiments, tables)
     with pytest.raises(ValueError, match="are on stills"):
-        measure(observations, experiments, tables, "missing")
+        add_geometry(observations, experiments, tables, "missing")

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from dials_spread.observations import build_observations
-from dials_spread.prepare.measured import measure
+from dials_spread.prepare.geometry import add_geometry
 from dials_spread.prepare.prepared import prepare
 from dials_spread.prepare.weights import (
     METHODS,
@@ -37,11 +35,8 @@ def test_weights_by_hand():
 
 
 def test_without_noise_or_multiple_scattering_all_methods_agree(small, small_F):
-    exact = replace(
-        small,
-        intensity=small_F[small.unique] ** 2,
-        sigma=np.full(len(small), 1e-3 * np.mean(small_F**2)),
-    )
+    sigma = np.full(len(small), 1e-3 * np.mean(small_F**2))
+    exact = small.with_intensity(small_F[small.unique] ** 2, sigma)
     prepared = prepare(exact)
     for method in METHODS:
         assert r1(prepared, estimate_amplitudes(prepared, method), small_F) < 1e-3
@@ -65,7 +60,7 @@ def test_coupling_brings_measured_sets_nearer_to_kinematic(
 ):
     experiments, tables = read_measured(name)
     observations = build_observations(experiments, tables)
-    measured = measure(observations, experiments, tables)
+    measured = add_geometry(observations, experiments, tables)
     measured = measured.select(measured.within(0.7))
     F = np.abs(structure_factors(read_structure(structure), measured.unique_index))
     prepared = prepare(measured)
@@ -95,7 +90,7 @@ def test_coupling_helps_where_scattering_is_multiple():
     )
     tables = [reflections.select(reflections["id"] == i) for i in range(3)]
     observations = build_observations(experiments, tables)
-    prepared = prepare(measure(observations, experiments, tables))
+    prepared = prepare(add_geometry(observations, experiments, tables))
     F = np.abs(structure_factors(structure, observations.unique_index))
     plain = r1(prepared, estimate_amplitudes(prepared, "mean"), F)
     assert plain > 0.08

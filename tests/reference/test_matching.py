@@ -139,13 +139,13 @@ def test_measured_data_agree_as_found_before(
 ):
     """R1 of the plain merge, with and without the Lorentz factor, by another program."""
     from dials_spread.observations import build_observations
-    from dials_spread.prepare.measured import measure
+    from dials_spread.prepare.geometry import add_geometry
     from dials_spread.prepare.scaling import fit_scales
     from dials_spread.rfactor import assess, merge
 
     experiments, tables = read_measured(name)
     observations = build_observations(experiments, tables)
-    measured = measure(observations, experiments, tables, lorentz)
+    measured = add_geometry(observations, experiments, tables, lorentz)
     scale = 1.0 if observations.scaled else fit_scales(measured).scale
     I, var = measured.intensity / scale, (measured.sigma / scale) ** 2
     cell, group = observations.unit_cell, observations.space_group

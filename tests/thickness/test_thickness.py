@@ -15,7 +15,7 @@ from dxtbx.model import Crystal
 from dxtbx.model.experiment_list import ExperimentListFactory
 
 from dials_spread.observations import build_observations
-from dials_spread.prepare.measured import measure
+from dials_spread.prepare.geometry import add_geometry
 from dials_spread.rfactor import r_factor
 from dials_spread.scattering.beams import BeamSelection
 from dials_spread.scattering.dynamical import (
@@ -316,7 +316,7 @@ def test_a_wrong_indexing_is_seen_and_mended(caplog):
         crystal = Crystal(experiment.crystal).change_basis(wrong)
         experiment.crystal = crystal
     observations = build_observations(experiments, tables)
-    measured = measure(observations, experiments, tables)
+    measured = add_geometry(observations, experiments, tables)
     settings = score_settings(structure, measured)
     assert len(settings) == 4
     chosen = choose_setting(settings)

@@ -4,7 +4,7 @@ What a correction changed, and what the agreement of equivalents says of it.
 Functions:
     describe_changes: by resolution, strength and crystal
     describe_agreement: of observations, and of crystals with one another
-    fourth_moment_ratio: how much more unlike the amplitudes have become
+    fourth_moments: how unlike the amplitudes are, before and after
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from dials_spread.observations import Observations
 from dials_spread.prepare.prepared import Prepared
-from dials_spread.rfactor import amplitudes, merge
+from dials_spread.rfactor import amplitudes
 from dials_spread.rfactor.merging import r_meas
 from dials_spread.rfactor.shells import resolution_shells
+from dials_spread.rfactor.wilson_statistics import fourth_moment
 
 STRENGTHS = (0.0, 0.4, 0.8, 1.2, 2.0, np.inf)
 """Limits of the bins of normalised amplitudes."""
@@ -92,8 +94,9 @@ def _change(
 
 def describe_changes(
     prepared: Prepared,
+    before: np.ndarray,
     F: np.ndarray,
-    after: np.ndarray,
+    after: Observations,
     error_F: np.ndarray | None = None,
 ) -> dict[str, list[Change]]:
     """
@@ -101,20 +104,23 @@ def describe_changes(
 
     Args:
         prepared: The compound.
+        before: Shape (u,), amplitudes without correction, merged in the same way as F: a
+            difference of weights is no change.
         F: Shape (u,), corrected amplitudes.
-        after: Shape (n,), corrected intensities.
+        after: Corrected observations, on one scale.
         error_F: Shape (u,), expected errors of F, where these are known.
 
     Returns:
         Changes under "all", "resolution", "strength" and "crystal".
     """
-    measured, before = prepared.measured, amplitudes(prepared.merged)
+    measured = prepared.measured
 
     def change(told: str, own) -> Change:
         error = None if error_F is None else error_F[own]
         return _change(told, before[own], F[own], error)
 
-    changes = {"all": [change("all", slice(None))], "resolution": [], "strength": []}
+    changes: dict[str, list[Change]] = {"all": [change("all", slice(None))]}
+    changes |= {"resolution": [], "strength": []}
     shells = resolution_shells(1 / np.sqrt(measured.d_star_sq), N_SHELLS)
     for k in range(len(shells)):
         own = shells.shell == k
@@ -125,34 +131,30 @@ def describe_changes(
         told = f"{low:g} to {high:g}" if np.isfinite(high) else f"above {low:g}"
         changes["strength"].append(change(told, own))
     own_before = amplitudes(prepared.intensity)
-    own_after = amplitudes(after)
+    own_after = amplitudes(after.intensity)
     changes["crystal"] = [
         _change(str(c), own_before[own], own_after[own])
-        for c in range(measured.n_crystals)
+        for c in range(measured.n_experiments)
         for own in [measured.crystal == c]
     ]
     return changes
 
 
-def describe_agreement(
-    prepared: Prepared, intensity: np.ndarray, sigma: np.ndarray
-) -> EquivalentAgreement:
+def describe_agreement(observations: Observations) -> EquivalentAgreement:
     """
     Say how well equivalents agree.
 
     Args:
-        prepared: The compound.
-        intensity: Shape (n,), on one scale.
-        sigma: Shape (n,).
+        observations: On one scale.
     """
-    measured = prepared.measured
-    unique, n_unique = measured.unique, measured.n_unique
-    repeated, n_repeated = r_meas(intensity, unique, n_unique)
-    cc = _crystal_correlations(intensity, measured.crystal, unique, n_unique)
-    merged = merge(intensity, sigma**2, unique, n_unique)
-    n = prepared.n[unique]
+    intensity, unique = observations.intensity, observations.unique
+    groups = (unique, observations.n_unique)
+    repeated, n_repeated = r_meas(intensity, *groups)
+    cc = _crystal_correlations(intensity, observations.crystal, *groups)
+    n = np.bincount(unique, minlength=observations.n_unique)[unique]
     kept = n > 1
-    z2 = ((intensity - merged.intensity[unique]) / sigma)[kept] ** 2
+    off = intensity - observations.merged()[unique]
+    z2 = (off / observations.sigma)[kept] ** 2
     z2 = z2 * n[kept] / (n[kept] - 1)
     return EquivalentAgreement(
         r_meas=repeated,
@@ -187,18 +189,16 @@ def _crystal_correlations(
     return np.array(found)
 
 
-def fourth_moment_ratio(prepared: Prepared, F: np.ndarray) -> float:
+def fourth_moments(
+    prepared: Prepared, before: np.ndarray, F: np.ndarray
+) -> tuple[float, float]:
     """
-    Give ⟨E⁴⟩/⟨E²⟩² after over that before; nan where nothing is positive.
+    Give ⟨E⁴⟩/⟨E²⟩² before and after; nan where nothing is positive.
 
     Args:
-        prepared: The compound.
+        prepared: The compound; both are normalised with what was expected before.
+        before: Shape (u,), amplitudes without correction, merged in the same way as F.
         F: Shape (u,), corrected amplitudes.
     """
-
-    def moment(E: np.ndarray) -> float:
-        square = np.mean(E**2)
-        return float(np.mean(E**4) / square**2) if square > 0 else float("nan")
-
-    before = moment(prepared.E_k)
-    return moment(F / np.sqrt(prepared.N)) / before
+    root_N = np.sqrt(prepared.N)
+    return fourth_moment(before / root_N), fourth_moment(F / root_N)

@@ -15,29 +15,34 @@ from dxtbx.model import Experiment
 
 from dials_spread.correction.apply.against_reference import (
     Amplitudes,
-    Integrated,
     ReferenceCheck,
     compare_with_truth,
     find_reference,
-    integrated_intensities,
 )
 from dials_spread.correction.apply.changes import (
     Change,
     EquivalentAgreement,
     describe_agreement,
     describe_changes,
-    fourth_moment_ratio,
+    fourth_moments,
 )
-from dials_spread.correction.apply.estimates import CorrectedAmplitudes, estimate
-from dials_spread.correction.apply.factors import Factors, observation_factors
-from dials_spread.correction.apply.suitability import check_suitable, check_tables
+from dials_spread.correction.apply.estimates import (
+    CorrectedAmplitudes,
+    Factors,
+    estimate,
+    observation_factors,
+)
+from dials_spread.correction.apply.suitability import check_suitable
+from dials_spread.correction.apply.tables import check_uncorrected
 from dials_spread.correction.model.model_file import Model
 from dials_spread.observations import Observations, build_observations
+from dials_spread.observations.builder import Integrated, intensities_before_scaling
 from dials_spread.observations.crystals import check_crystals
-from dials_spread.prepare.measured import measure
+from dials_spread.prepare.geometry import add_geometry
 from dials_spread.prepare.prepared import Prepared, check_lorentz, prepare
 from dials_spread.reference import Reference
-from dials_spread.rfactor import amplitudes, merge
+from dials_spread.rfactor import amplitudes
+from dials_spread.rfactor.wilson_statistics import FOURTH_MOMENT
 
 logger = logging.getLogger("dials.spread.correction")
 
@@ -83,10 +88,11 @@ class CorrectionResult:
         column: Shape (n,), of the intensities in the tables: all of it.
         offset: Shape (n,), what is added to their products, as Observations has them.
         uncertainty: Shape (n,), standard deviation of it; None where not known.
-        F: Shape (u,), amplitudes when the corrected table is merged.
+        F: Shape (u,), amplitudes when the corrected table is merged, with weights 1/σ².
+        F_before: Shape (u,), likewise of the table that was given.
         changes: What was changed, and where.
         agreement: Of equivalents, before and after.
-        fourth_moment: ⟨E⁴⟩/⟨E²⟩² after over before.
+        fourth_moments: ⟨E⁴⟩/⟨E²⟩² before and after.
         truth: Against a reference; None without.
         warnings: Sentences for the user.
     """
@@ -100,11 +106,17 @@ class CorrectionResult:
     offset: np.ndarray
     uncertainty: np.ndarray | None
     F: np.ndarray
+    F_before: np.ndarray
     changes: dict[str, list[Change]]
     agreement: tuple[EquivalentAgreement, EquivalentAgreement]
-    fourth_moment: float
+    fourth_moments: tuple[float, float]
     truth: ReferenceCheck | None
     warnings: tuple[str, ...]
+
+    @property
+    def measured(self) -> Observations:
+        """The observations with their geometry, before they were put on one scale."""
+        return self.subject.prepared.measured
 
 
 def get_subject(
@@ -136,12 +148,13 @@ def get_subject(
         ValueError: The crystals differ, or the data should not be corrected.
     """
     check_crystals(experiments)
-    check_tables(tables)
+    for table in tables:
+        check_uncorrected(table)
     observations = build_observations(
         experiments, tables, dataset, without_experiment, **choices
     )
     warnings = check_suitable(observations, force)
-    measured = measure(observations, experiments, tables, lorentz)
+    measured = add_geometry(observations, experiments, tables, lorentz)
     exponent, found = check_lorentz(measured)
     if exponent:
         warnings.append(
@@ -155,7 +168,7 @@ def get_subject(
         observations=observations,
         prepared=prepare(measured, nproc),
         lorentz=ratio,
-        integrated=integrated_intensities(observations, tables, ratio),
+        integrated=intensities_before_scaling(observations, tables, ratio),
         lorentz_exponent=exponent,
         lorentz_r_meas=found,
         warnings=tuple(warnings),
@@ -190,14 +203,13 @@ def correct_intensities(
     """
     prepared = subject.prepared
     found = ready or estimate(prepared, model, nproc)
-    scaled = (prepared.intensity, prepared.sigma)
+    before = prepared.scaled
     factors = observation_factors(
-        *scaled, prepared.measured.unique, found.F, found.relative
+        before.intensity, before.sigma, before.unique, found.F, found.relative
     ).weakened(strength)
-    after = factors.apply(*scaled)
-    merged = _merge_weighted(prepared, *after)
-    F = np.where(np.isfinite(merged), amplitudes(merged), 0.0)
-    moment = fourth_moment_ratio(prepared, F)
+    after = before.with_intensity(*factors.apply(before.intensity, before.sigma))
+    F_before, F = _merged_amplitudes(before), _merged_amplitudes(after)
+    moments = fourth_moments(prepared, F_before, F)
     whole_factor = _whole_factor(subject, factors.factor, strength)
     error_F = found.error_F
     result = CorrectionResult(
@@ -210,25 +222,20 @@ def correct_intensities(
         offset=_whole_offset(subject, factors, whole_factor),
         uncertainty=None,
         F=F,
-        changes=describe_changes(prepared, F, after[0], error_F),
-        agreement=(
-            describe_agreement(prepared, prepared.intensity, prepared.sigma),
-            describe_agreement(prepared, *after),
-        ),
-        fourth_moment=moment,
+        F_before=F_before,
+        changes=describe_changes(prepared, F_before, F, after, error_F),
+        agreement=(describe_agreement(before), describe_agreement(after)),
+        fourth_moments=moments,
         truth=_compare(subject, factors, found, reference, column, seed),
-        warnings=(*subject.warnings, *_warnings(moment)),
+        warnings=(*subject.warnings, *_warnings(*moments)),
     )
     return replace(result, uncertainty=_uncertainty(result))
 
 
-def _merge_weighted(
-    prepared: Prepared, intensity: np.ndarray, sigma: np.ndarray
-) -> np.ndarray:
-    measured = prepared.measured
-    return merge(
-        intensity, sigma**2, measured.unique, measured.n_unique, 1 / sigma**2
-    ).intensity
+def _merged_amplitudes(observations: Observations) -> np.ndarray:
+    """Give amplitudes of intensities merged as dials.merge does, shape (u,)."""
+    merged = observations.merged(weights=1 / observations.variance)
+    return np.where(np.isfinite(merged), amplitudes(merged), 0.0)
 
 
 def _whole_factor(subject: Subject, factor: np.ndarray, strength: float) -> np.ndarray:
@@ -287,12 +294,14 @@ def _compare(
     )
 
 
-def _warnings(moment: float) -> list[str]:
+def _warnings(before: float, after: float) -> list[str]:
+    moment = after / before
     if not moment > LARGEST_FOURTH_MOMENT:
         return []
     told = (
-        f"⟨E⁴⟩ is {moment:.2f} times what it was; beyond {LARGEST_FOURTH_MOMENT:g} a "
-        "correction has gone wrong more often than not. Compare with strength=0.5 or "
+        f"{FOURTH_MOMENT} rose from {before:.2f} to {after:.2f}, by more than a factor of "
+        f"{LARGEST_FOURTH_MOMENT:g}: in tests on known structures such a correction made "
+        "amplitudes worse more often than better. Compare with strength=0.5 or "
         "method=weights."
     )
     logger.warning(told)

@@ -1,108 +1,136 @@
-"""The parameters of dials.ml_correct."""
+"""
+The parameters of dials.ml_correct.
+
+Functions:
+    choose_mode: what is to be done where that was left open
+    check_parameters: whether parameters contradict each other
+"""
 
 from __future__ import annotations
 
 PHIL = """
 mode = *auto apply train validate
   .type = choice
-  .help = "apply corrects. train and validate need a reference: a model is trained on"
-          "these data and tested on crystals, reflections and compounds that it has"
-          "not seen; train writes it to output.model, and, of a single compound, tables"
-          "that are corrected by models that had not seen the reflection in question."
-          "auto is train where a reference is given and neither method nor model is,"
-          "else apply."
+  .help = "What is done. apply corrects the intensities; with a reference it also"
+          "compares them with it, before and after. train fits a model on these data"
+          "against the reference, tests it on held-out crystals, reflections and"
+          "compounds, and writes it to output.model; with data of a single compound it"
+          "also writes tables, in which each reflection is corrected by a model that"
+          "did not see it. validate does the same and writes neither model nor tables."
+          "auto means apply."
 method = *auto weights model
   .type = choice
-  .help = "model uses a trained model; weights a mean of observations, weighted by"
-          "their coupling to other reflections, without any learning. auto is model"
-          "where one is given or comes with the installation."
+  .help = "How the intensities are corrected. model uses a trained model. weights"
+          "takes a mean of the observations of each reflection, weighted by their"
+          "coupling to other reflections, and needs no training. auto means model"
+          "where a model is given or comes with the installation, and weights"
+          "otherwise."
 model = None
   .type = path
-  .help = "Model file. The one that comes with the package by default."
+  .help = "Name of a model file. By default the model that comes with the package is"
+          "used."
 strength = 1.0
   .type = float(value_min=0, value_max=1)
-  .help = "How much of the correction is applied: factors are raised to this"
-          "power. 0 corrects nothing but a missing Lorentz factor."
+  .help = "Part of the correction that is applied, from 0 to 1: correction factors"
+          "are raised to this power. With 0 nothing is corrected but a missing Lorentz"
+          "factor."
 lorentz = *auto applied missing
   .type = choice
-  .help = "Whether the Lorentz factor is in the intensities. auto goes by the"
-          "column lp: missing where there is none, or it is 1 throughout."
+  .help = "Whether the intensities contain the Lorentz correction. auto takes it as"
+          "missing where the column lp is absent, or is 1 throughout."
 force = False
   .type = bool
-  .help = "Correct even X-ray data, fewer than 120 unique reflections, or a"
-          "multiplicity below 2."
+  .help = "Correct data that should not be corrected: X-ray data, fewer than 120"
+          "unique reflections, or a multiplicity below 2."
 undo = False
   .type = bool
-  .help = "Restore the original intensities of corrected files, by default as"
-          "uncorrected.expt and uncorrected.refl."
+  .help = "Restore the original intensities of corrected files. They are written to"
+          "uncorrected.expt and uncorrected.refl unless output.experiments and"
+          "output.reflections are given."
 reference = None
   .type = path
   .multiple = True
-  .help = "Structure (CIF, .ins, .res, PDB) or structure factors (MTZ, .hkl,"
-          ".fcf, CIF) to compare with before and after; or the name of a built-in"
-          "structure. mode=train and mode=validate take several, one for each"
-          "compound; cells and symmetry tell which data sets are of which."
+  .help = "Structure (CIF, SHELX .ins or .res, PDB), structure factors (MTZ, SHELX"
+          ".hkl or .fcf, CIF), or name of a built-in structure (abiraterone, glycine,"
+          "paracetamol, quartz). Intensities are compared with it before and after the"
+          "correction. mode=train and mode=validate fit to it; they take several, one"
+          "for each compound, and find by cell and symmetry which data sets belong to"
+          "which."
 reference_column = None
   .type = str
-  .help = "Label of the column of a list of structure factors."
+  .help = "Label of the column that is taken from a reference file with structure"
+          "factors. By default calculated amplitudes are taken where there are any, and"
+          "observed ones otherwise."
 features = *physical published
   .type = choice
-  .help = "What a model is trained on: physical features know neither indices nor"
-          "position; the published ones do, and are for comparison."
+  .help = "Which features a model is trained on. Physical features contain neither"
+          "Miller indices nor positions on the detector; the published ones do, and"
+          "are there for comparison only."
 train {
   crystals = None
     .type = str
-    .help = "Crystals to train on in the split by crystal, such as 0:100; folds by"
-            "default. Crystals of all files are numbered through, from 0."
+    .help = "Crystals that are trained on in the test on held-out crystals, such as"
+            "0:100 (crystals 0 to 99). Crystals of all files are numbered through from"
+            "0. By default the crystals are divided into folds."
 }
 test {
   crystals = None
     .type = str
-    .help = "Crystals to test on in that split, such as 100:200."
+    .help = "Crystals that are held out in that test, such as 100:200 (crystals 100 to"
+            "199). To be given together with train.crystals."
 }
 shap = False
   .type = bool
-  .help = "With mode=train or mode=validate, also give SHAP values: how much of the"
-          "predictions each feature accounts for. This takes the package shap."
+  .help = "Also compute SHAP values, which say how much each feature contributes to the"
+          "predictions. This needs mode=train or mode=validate, and the package shap."
 intensity = *auto scale profile sum
   .type = choice
-  .help = "Which intensities the correction is found from. auto takes scaled ones"
-          "where every table is scaled, else profile-fitted ones, else summed."
+  .help = "Which intensities the correction is found from. auto takes scaled"
+          "intensities where every table is scaled, otherwise profile-fitted ones where"
+          "every table has them, otherwise summed ones."
 min_zeta = 0.05
   .type = float(value_min=0, value_max=1)
-  .help = "Observations nearer to the rotation axis are left out, as"
-          "filter.min_zeta of dials.integrate does."
+  .help = "Observations with |zeta| below this value, which lie next to the rotation"
+          "axis, are left out, as by filter.min_zeta of dials.integrate. No unit."
 partiality_cutoff = 0.4
   .type = float(value_min=0, value_max=1)
-  .help = "Lowest partiality of an observation that is used and corrected, as"
-          "cut_data.partiality_cutoff of dials.scale."
+  .help = "Lowest partiality, from 0 to 1, of an observation that is used and"
+          "corrected, as cut_data.partiality_cutoff of dials.scale."
 seed = 0
   .type = int(value_min=0)
-  .help = "For the control of the reference, for folds and fits."
+  .help = "Seed of the random numbers that folds, fits and the control of the"
+          "comparison with a reference use. The same seed gives the same result."
 nproc = Auto
   .type = int(value_min=1)
-  .help = "Number of threads; all cores by default."
+  .help = "Number of threads. Auto uses all cores."
 output {
   experiments = corrected.expt
     .type = path
+    .help = "Name of the file for the experiments that belong to the corrected"
+            "reflections."
   reflections = corrected.refl
     .type = path
-    .help = "Corrected reflections; factors are in the column ml_correction."
+    .help = "Name of the file for the corrected reflections. The correction factor of"
+            "each is in the column ml_correction."
   merged = None
     .type = path
-    .help = "Corrected intensities of unique reflections with their σ, for programs"
-            "that solve and refine: SHELX .hkl or .mtz."
+    .help = "Name of a file for the corrected and merged intensities of unique"
+            "reflections with their standard deviations, for structure solution and"
+            "refinement: SHELX .hkl or .mtz, by the ending. None writes no such file."
   model = trained.model
     .type = path
-    .help = "Model file, written by mode=train."
+    .help = "Name of the model file that mode=train writes."
   log = dials.ml_correct.log
     .type = path
+    .help = "Name of the log file. None writes no log file."
   json = dials.ml_correct.json
     .type = path
-    .help = "All results, for other programs. None writes none."
+    .help = "Name of the JSON file with all results, for other programs. None writes no"
+            "JSON file."
   html = dials.ml_correct.html
     .type = path
-    .help = "The report; it needs no network. None writes none."
+    .help = "Name of the report, a page for a browser that needs no network. None"
+            "writes no report."
 }
 """
 
@@ -111,13 +139,50 @@ def choose_mode(params) -> str:
     """
     Say what is to be done where that was left open.
 
+    A reference alone never trains: a model fitted to the structure in question makes
+    intensities agree with it whether it is right or not.
+
     Args:
         params: The extracted parameters.
 
     Returns:
         "apply", "train" or "validate".
     """
-    if params.mode != "auto":
-        return params.mode
-    left_open = params.method == "auto" and params.model is None and not params.undo
-    return "train" if params.reference and left_open else "apply"
+    return "apply" if params.mode == "auto" else params.mode
+
+
+def check_parameters(params) -> None:
+    """
+    Refuse parameters that contradict each other.
+
+    Args:
+        params: The extracted parameters, with the mode chosen.
+
+    Raises:
+        ValueError: One line for each contradiction.
+    """
+    problems = []
+    mode, n = params.mode, len(params.reference)
+    if mode == "apply" or params.undo:
+        if n > 1:
+            problems.append(
+                f"{n} references are given, and mode=apply corrects one compound at a "
+                "time. Run each compound on its own; mode=train and mode=validate take "
+                "several"
+            )
+        if params.shap:
+            problems.append("shap=True needs mode=train or mode=validate")
+    else:
+        if not n:
+            problems.append(
+                f"mode={mode} fits to a reference; give reference=my.cif, or leave "
+                f"mode={mode} out to correct the data without one"
+            )
+        if params.model is not None or params.method == "weights":
+            problems.append(
+                f"mode={mode} trains a model of its own; leave out model= and method="
+            )
+        if (params.train.crystals is None) != (params.test.crystals is None):
+            problems.append("Give both of train.crystals and test.crystals, or neither")
+    if problems:
+        raise ValueError("\n".join(problems))

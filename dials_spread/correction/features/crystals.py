@@ -59,7 +59,7 @@ def crystal_features(prepared: Prepared) -> np.ndarray:
         no such reflection.
     """
     measured, a = prepared.measured, prepared.E_i
-    crystal, n = measured.crystal, measured.n_crystals
+    crystal, n = measured.crystal, measured.n_experiments
     E = prepared.E_k[measured.unique]
     q30, q40, q70, q90 = np.quantile(prepared.E_k, [0.3, 0.4, 0.7, 0.9])
     strong, middle, weakest = E >= q90, (E >= q40) & (E <= q70), E <= q30

@@ -12,8 +12,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from dials_spread.correction.features.registry import Feature
+from dials_spread.observations import Observations
 from dials_spread.orientation import reciprocal_basis
-from dials_spread.prepare.measured import Measured
 from dials_spread.statistics.groups import group_means, group_medians, group_spreads
 
 N_NEIGHBOURS = 5
@@ -50,7 +50,7 @@ PUBLISHED_GROUPS = {
 """Features that tell of one thing."""
 
 
-def published_features(measured: Measured) -> np.ndarray:
+def published_features(measured: Observations) -> np.ndarray:
     """
     Make the published features of observations.
 
@@ -81,14 +81,16 @@ def published_features(measured: Measured) -> np.ndarray:
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-def images_of(measured: Measured) -> np.ndarray:
+def images_of(measured: Observations) -> np.ndarray:
     """Number the degrees of rotation of each crystal that were measured, shape (n,)."""
     turn = np.floor(measured.angle / IMAGE_WIDTH).astype(np.int64)
     keys = np.stack([measured.crystal.astype(np.int64), turn], axis=1)
     return np.ravel(np.unique(keys, axis=0, return_inverse=True)[1])
 
 
-def _neighbours(measured: Measured, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _neighbours(
+    measured: Observations, image: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Give mean distance and mean intensity of the nearest spots of each."""
     vectors = measured.miller_index @ reciprocal_basis(measured.unit_cell).T
     # Images far apart in a fourth dimension: one tree serves them all.

@@ -1,7 +1,7 @@
 """
 What a model file says of itself, and what may be in it.
 
-A card comes from a stranger, and is shown to a user: text has no control characters,
+A card may be untrusted input, and is shown to a user: text has no control characters,
 numbers are finite, and nothing is long or deep enough to be a burden.
 
 Functions:
@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass, field
 
 import numba
 import numpy as np
-import sklearn
 
 import dials_spread
 
@@ -79,6 +78,8 @@ class Card:
 
 def program_versions() -> dict[str, str]:
     """Name the releases that make a model."""
+    import sklearn  # models are applied without it
+
     return {
         "dials_spread": dials_spread.__version__,
         "scikit-learn": sklearn.__version__,
@@ -155,7 +156,15 @@ def card_from(told: object) -> Card:
     if not _is_text(told["versions"], tuple(told["versions"])):
         raise ValueError("card.versions are texts")
     training = tuple(_training_set(some) for some in told["training"])
-    return Card(**{**told, "features": tuple(told["features"]), "training": training})
+    return Card(
+        name=told["name"],
+        description=told["description"],
+        features=tuple(told["features"]),
+        training=training,
+        validation=told["validation"],
+        licence=told["licence"],
+        versions=told["versions"],
+    )
 
 
 def _is_text(told: object, keys: tuple[str, ...]) -> bool:
@@ -177,4 +186,6 @@ def _training_set(told: object) -> TrainingSummary:
         raise ValueError(
             f"a training set has a name and numbers of {', '.join(counts)}"
         )
-    return TrainingSummary(**told)
+    return TrainingSummary(
+        told["name"], told["crystals"], told["observations"], told["unique"]
+    )

@@ -7,24 +7,34 @@ compared with which threshold, and where to go. Predictions are those of scikit-
 
 Functions:
     forest_of: from a fitted HistGradientBoostingRegressor
+    check_forest: that arrays, as read from untrusted input, are trees of sound numbers
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numba as nb
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingRegressor
 
 from dials_spread.threads import run_blocks
+
+if TYPE_CHECKING:  # predicting needs no scikit-learn
+    from sklearn.ensemble import HistGradientBoostingRegressor
 
 LEAF = -1
 """Instead of a child: there is none."""
 
 BLOCK = 2048
 """Rows that go through all trees together; they stay in the processor's cache."""
+
+MAX_DEPTH = 300
+"""Levels of one tree: a chain of nodes as long as a forest would take for ever."""
+
+LARGEST_VALUE = 1e9
+"""Of a leaf; all trees together stay far from infinity."""
 
 
 @dataclass(frozen=True)
@@ -83,13 +93,15 @@ class Forest:
             X = X.astype(np.float64)
         X = np.ascontiguousarray(X)
         out = np.full(len(X), self.baseline)
-        nodes = (self.feature, self.threshold, self.left, self.right)
 
         def block(first: int, stop: int) -> None:
             _add_trees(
                 X[first:stop],
                 self.start,
-                *nodes,
+                self.feature,
+                self.threshold,
+                self.left,
+                self.right,
                 self.missing_left,
                 self.value,
                 out[first:stop],
@@ -162,3 +174,86 @@ def _no_nodes() -> np.ndarray:
     names = ("feature_idx", "left", "right", "missing_go_to_left", "is_leaf")
     kinds = [(name, np.int64) for name in (*names, "is_categorical")]
     return np.empty(0, dtype=[*kinds, ("num_threshold", float), ("value", float)])
+
+
+def check_forest(forest: Forest) -> int:
+    """
+    Check a forest that may be untrusted input; its arrays are of the declared types.
+
+    Args:
+        forest: The forest.
+
+    Returns:
+        Levels below the roots of all trees together: what a prediction costs.
+
+    Raises:
+        ValueError: A number is out of range, or the nodes are no trees.
+    """
+    start, nodes = forest.start, len(forest.left)
+    node_arrays = (forest.feature, forest.threshold, forest.right)
+    if any(len(a) != nodes for a in (*node_arrays, forest.missing_left, forest.value)):
+        raise ValueError("the arrays of a forest have different lengths")
+    if not len(start) or start[0] != 0 or start[-1] != nodes:
+        raise ValueError("the trees have other numbers of nodes than are there")
+    if (start[1:] <= start[:-1]).any():
+        raise ValueError("a tree has no nodes")
+    _check_values(forest)
+    return check_trees(forest.left, forest.right, start)
+
+
+def _check_values(forest: Forest) -> None:
+    """Check all numbers but those of the children."""
+    leaf = forest.left == LEAF
+    if not np.array_equal(leaf, forest.right == LEAF):
+        raise ValueError("a node has one child")
+    compared = (forest.feature, forest.threshold, forest.missing_left)
+    if any(array[leaf].any() for array in compared):
+        raise ValueError("a leaf compares something")
+    n = len(forest.feature_names)
+    if (forest.feature < 0).any() or (forest.feature >= n).any():
+        raise ValueError("a node compares a feature that does not exist")
+    if (forest.missing_left.view(np.uint8) > 1).any():
+        raise ValueError("a node is undecided about missing values")
+    value = np.abs(forest.value)
+    if not np.isfinite(value).all() or value.max(initial=0) > LARGEST_VALUE:
+        raise ValueError("the value of a leaf is no number in range")
+    # Infinity separates missing values from all others.
+    if np.isnan(forest.threshold).any() or np.isneginf(forest.threshold).any():
+        raise ValueError("a threshold is no number")
+
+
+def check_trees(left: np.ndarray, right: np.ndarray, start: np.ndarray) -> int:
+    """
+    Check that nodes are trees, neither too deep nor with loops.
+
+    Args:
+        left, right: Shape (nodes,), children, counted through all trees; LEAF in a leaf.
+        start: Shape (trees + 1,), the root of each tree.
+
+    Returns:
+        Levels below the root of all trees together: what a prediction costs.
+
+    Raises:
+        ValueError: A child lies outside its tree or before its parent, a node has no
+            parent or two, or a tree is too deep.
+    """
+    left, right = left.astype(np.int64), right.astype(np.int64)
+    end = np.repeat(start[1:], np.diff(start))
+    inner = np.flatnonzero(left != LEAF)
+    parents = np.zeros(len(left), dtype=np.int64)
+    for child in (left[inner], right[inner]):
+        if (child <= inner).any() or (child >= end[inner]).any():
+            raise ValueError("a child lies before its parent or outside its tree")
+        np.add.at(parents, child, 1)
+    parents[start[:-1]] += 1
+    if (parents != 1).any():
+        raise ValueError("a node has no parent, or more than one")
+    level, steps = start[:-1], 0
+    for _ in range(MAX_DEPTH):
+        level = level[left[level] != LEAF]
+        # No more trees go on than there are nodes in a level.
+        steps += len(np.unique(np.searchsorted(start, level, side="right")))
+        level = np.concatenate([left[level], right[level]])
+        if not len(level):
+            return steps
+    raise ValueError(f"a tree has more than {MAX_DEPTH} levels")

@@ -40,7 +40,6 @@ from dials_spread.correction.model.tree_model import (
     reflection_rows,
 )
 from dials_spread.prepare.prepared import Prepared, prepare
-from dials_spread.prepare.repeats import join_repeats
 from dials_spread.rfactor import amplitudes
 
 OBSERVATION_PARTS = ("bias", "scatter")
@@ -178,7 +177,7 @@ def correct_prepared(
         Amplitudes on the scale of `prepared`, the bias of each of its n observations;
         and the number of passages.
     """
-    joined, passage = join_repeats(prepared.measured)
+    joined, passage = prepared.measured.without_repeats()
     own = prepared if joined is prepared.measured else prepare(joined, nproc)
     found = general.correct(features_of(own, nproc))
     scale = amplitudes(prepared.merged).sum() / amplitudes(own.merged).sum()

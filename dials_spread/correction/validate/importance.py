@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
@@ -31,7 +32,6 @@ from dials_spread.correction.features.registry import (
     OBSERVATION,
     names,
 )
-from dials_spread.correction.model.estimator import CorrectionRegressor
 from dials_spread.correction.validate.learning import (
     LearningData,
     fit_rows,
@@ -39,6 +39,9 @@ from dials_spread.correction.validate.learning import (
     merge_rows,
     new_regressor,
 )
+
+if TYPE_CHECKING:  # scikit-learn is imported when a model is trained
+    from dials_spread.correction.model.estimator import CorrectionRegressor
 
 MOST_PERMUTED = 50_000
 """Observations, about, that the importance of features rests on."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,12 +25,14 @@ from dials_spread.correction.apply.estimates import feature_table
 from dials_spread.correction.features.published import PUBLISHED
 from dials_spread.correction.features.registry import MODEL_1
 from dials_spread.correction.model.card import Card, TrainingSummary
-from dials_spread.correction.model.estimator import CorrectionRegressor
 from dials_spread.correction.model.model_file import Model
 from dials_spread.correction.model.tree_model import target_amplitudes
 from dials_spread.prepare.prepared import Prepared
 from dials_spread.rfactor import r_factor
 from dials_spread.statistics.groups import group_means
+
+if TYPE_CHECKING:  # scikit-learn is imported when a model is trained
+    from dials_spread.correction.model.estimator import CorrectionRegressor
 
 BOUND = 1.5
 """Largest correction of a normalised amplitude."""
@@ -135,7 +138,9 @@ def describe_compound(
     """
     table, columns = feature_table(prepared, features, nproc)
     target = target_amplitudes(prepared, f_calc)
-    numbers = np.arange(prepared.measured.n_crystals) if crystals is None else crystals
+    numbers = (
+        np.arange(prepared.measured.n_experiments) if crystals is None else crystals
+    )
     return Compound(name, prepared, table, f_calc, target, numbers), columns
 
 
@@ -176,6 +181,8 @@ def pool(compounds: Sequence[Compound], columns: tuple[str, ...]) -> LearningDat
 def new_regressor(seed: int, **settings) -> CorrectionRegressor:
     """Make an unfitted model of the deviation of observations."""
     chosen = {"bound": BOUND, "loss": "squared_error", "n_pairs": 1, **settings}
+    from dials_spread.correction.model.estimator import CorrectionRegressor
+
     return CorrectionRegressor(random_state=seed, **chosen)
 
 

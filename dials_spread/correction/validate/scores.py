@@ -19,6 +19,7 @@ from dials_spread.correction.validate.controls import apply_law, fit_law
 from dials_spread.correction.validate.learning import LearningData, merge_rows
 from dials_spread.rfactor import amplitudes, merge, r_factor
 from dials_spread.rfactor.merging import correlation, likelihood, r_meas
+from dials_spread.rfactor.r1 import r1_gain
 
 
 @dataclass(frozen=True)
@@ -134,17 +135,16 @@ def _of_compound(
     plain = amplitudes(intensity)
     f_c = np.where(np.isfinite(F) & np.isfinite(plain), f_calc, np.nan)
     r1, scale, n = r_factor(F, f_c)
-    before, plain_scale, _ = r_factor(plain, f_c)
-    kept = np.isfinite(f_c)
-    saved = np.abs(plain_scale * plain - f_c) - np.abs(scale * F - f_c)
+    plain_scale = r_factor(plain, f_c)[1]
+    gain, gain_su = r1_gain(plain, F, f_c)
     # σ is on the scale of the plain intensities; amplitudes may be on another.
     on_scale = sigma * (plain_scale / scale) ** 2 if scale > 0 else sigma
     return CompoundScore(
         compound=name,
         r1=r1,
         n=n,
-        gain=before - r1,
-        gain_su=float(np.std(saved[kept]) * np.sqrt(n) / np.sum(f_c[kept])),
+        gain=gain,
+        gain_su=gain_su,
         cc=correlation(F**2, f_c),
         log_likelihood=likelihood(F**2, on_scale, f_c).per_reflection,
         r_meas=repeated,

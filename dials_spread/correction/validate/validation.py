@@ -15,11 +15,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dials_spread.correction.apply.error_law import Coverage
-from dials_spread.correction.model.estimator import CorrectionRegressor
 from dials_spread.correction.validate.controls import resolution_table, shuffled_targets
 from dials_spread.correction.validate.learning import (
     LearningData,
@@ -41,6 +41,9 @@ from dials_spread.correction.validate.splits import (
     split_by_ranges,
 )
 from dials_spread.correction.validate.unseen_errors import UnseenErrors, unseen_errors
+
+if TYPE_CHECKING:  # scikit-learn is imported when a model is trained
+    from dials_spread.correction.model.estimator import CorrectionRegressor
 
 N_FOLDS = 3
 

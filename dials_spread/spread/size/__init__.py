@@ -10,6 +10,7 @@ Modules:
     same_crystal: what observations of one reflection on the same crystal have in common
     size: the size of the spread overall, by intensity, by resolution, by crystal and by
         image
+    worst_images: images whose observations spread more than those of all images together
 """
 
 from __future__ import annotations

@@ -9,13 +9,16 @@ from scipy.spatial.transform import Rotation
 
 from cctbx import sgtbx
 
-from dials_spread.correction.features.all_features import features_of, make_features
-from dials_spread.correction.features.crystals import COMPOUND_COLUMNS, CRYSTAL_COLUMNS
-from dials_spread.correction.features.neighbours import COLUMNS as NEIGHBOURS
-from dials_spread.correction.features.reflections import (
+from dials_spread.correction.features.all_features import (
+    NEIGHBOUR_COLUMNS as NEIGHBOURS,
+)
+from dials_spread.correction.features.all_features import (
     OBSERVATION_COLUMNS,
     REFLECTION_COLUMNS,
+    features_of,
+    make_features,
 )
+from dials_spread.correction.features.crystals import COMPOUND_COLUMNS, CRYSTAL_COLUMNS
 from dials_spread.correction.features.registry import (
     COMPOUND,
     CRYSTAL,
@@ -27,7 +30,7 @@ from dials_spread.correction.features.registry import (
 )
 from dials_spread.observations import build_observations
 from dials_spread.prepare.coupling import COLUMNS as COUPLING
-from dials_spread.prepare.measured import measure
+from dials_spread.prepare.geometry import add_geometry
 from dials_spread.prepare.prepared import prepare
 
 
@@ -125,7 +128,7 @@ def test_the_order_of_rows_does_not_matter(small, features):
 
 
 def test_the_scale_of_intensities_does_not_matter(small, features):
-    other = replace(small, intensity=1e3 * small.intensity, sigma=1e3 * small.sigma)
+    other = small.multiplied(1e3)
     assert_same(features, make_features(other))
 
 
@@ -144,7 +147,7 @@ def test_turning_the_laboratory_changes_nothing(simulated, features):
     new = np.array(turned[0].goniometer.get_rotation_axis())
     np.testing.assert_allclose(new, R @ old, atol=1e-12)
     observations = build_observations(turned, tables)
-    assert_same(features, make_features(measure(observations, turned, tables)))
+    assert_same(features, make_features(add_geometry(observations, turned, tables)))
 
 
 @pytest.mark.parametrize("symbol", ["-x,-y,z", "x,-y,-z"])
@@ -159,7 +162,7 @@ def test_indexing_with_another_operator_of_the_group_changes_nothing(
         experiment.crystal = experiment.crystal.change_basis(operator)
         table["miller_index"] = operator.apply(table["miller_index"])
     observations = build_observations(other, changed)
-    measured = measure(observations, other, changed)
+    measured = add_geometry(observations, other, changed)
     assert not np.array_equal(
         measured.miller_index, build_observations(experiments, tables).miller_index
     )
@@ -201,9 +204,9 @@ def test_a_handful_of_observations_breaks_nothing(small, n):
 
 def test_stills_and_crystals_without_observations_are_described(small):
     nothing = np.full(len(small), np.nan)
-    features = make_features(
-        replace(small, rate=nothing, angle=np.zeros(len(small)), n_crystals=5)
-    )
+    still = replace(small.geometry, rate=nothing, angle=np.zeros(len(small)))
+    more = replace(small.with_geometry(still), dataset=np.zeros(5, dtype=int))
+    features = make_features(more)
     assert np.isnan(column(features, "rate", "observation")).all()
     assert np.isfinite(column(features, "coupling_10", "observation")).all()
     assert np.isfinite(column(features, "crystal_residual_mean")).all()

@@ -25,11 +25,6 @@ from dials_spread.correction.model.network.shapes import (
     check_network,
     shapes,
 )
-from dials_spread.correction.model.network_bytes import (
-    network_from_bytes,
-    network_n_bytes,
-    network_to_bytes,
-)
 from dials_spread.correction.model.tree_model import target_amplitudes
 
 WIDTH = 8
@@ -166,15 +161,9 @@ def test_inputs_are_squashed():
     assert np.std(found[1:, 2]) == pytest.approx(0.8, abs=0.1)
 
 
-def test_bytes_are_read_as_written_and_oddities_refused(features):
+def test_oddities_are_refused(features):
     network = some_network(features)
     check_network(network)
-    packed = network_to_bytes(network)
-    told = (OBSERVATION_INPUTS, REFLECTION_INPUTS, WIDTH)
-    assert len(packed) == network_n_bytes(*told)
-    found = network_from_bytes(b"before" + packed, 6, *told)
-    for name, array in network.arrays.items():
-        np.testing.assert_array_equal(found.arrays[name], array)
     for name, value in (
         ("mix.weight", np.nan),
         ("mix.weight", 1e9),

@@ -111,7 +111,7 @@ def shapes(n_observation: int, n_reflection: int, width: int) -> dict[str, tuple
 
 def check_network(network: Network) -> None:
     """
-    Check a network that a stranger may have made.
+    Check a network that may be untrusted input.
 
     Args:
         network: The network.

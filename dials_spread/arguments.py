@@ -1,0 +1,294 @@
+"""
+Arguments of a command that do not serve, and what to do about each.
+
+Each argument is looked at on its own, so that all that is wrong is told at once, in the
+same words whichever release of DIALS does the parsing.
+
+Functions:
+    argument_problems: one line for each argument that does not serve
+    suggestions: parameters whose names resemble a misspelt one
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+from pathlib import Path
+
+import libtbx.phil
+from dials.util import Sorry
+from libtbx import Auto
+
+EXPERIMENTS = (".expt", ".json")
+REFLECTIONS = (".refl", ".pickle", ".mpack")
+PHIL_FILES = (".phil", ".param", ".params", ".eff", ".def")
+STRUCTURES = (".cif", ".mmcif", ".ins", ".res", ".pdb", ".ent")
+STRUCTURE_FACTORS = (".mtz", ".hkl", ".fcf", ".sca")
+IMAGES = (
+    ".cbf", ".img", ".smv", ".tif", ".tiff", ".mrc", ".mrcs", ".mib", ".ser",
+    ".h5", ".hdf5", ".nxs", ".dm3", ".dm4", ".emd", ".tvips", ".png", ".gz",
+)  # fmt: skip
+
+RESEMBLING = 0.65
+"""Names that are at least so similar, of 1, are suggested."""
+
+MUCH_LESS = 0.15
+"""Names that are so much less similar than the best one are not."""
+
+MOST_SUGGESTED = 3
+
+WHAT_TO_GIVE = "Give .expt and .refl files, phil files, and parameters as name=value"
+
+
+def argument_problems(
+    phil: libtbx.phil.scope, args: Sequence[str], also_missing: bool = True
+) -> list[str]:
+    """
+    Say what is wrong with the arguments of a command.
+
+    Args:
+        phil: The command's parameters.
+        args: Names of files, and parameters as name=value; no options.
+        also_missing: Where something is wrong, also name the .expt and .refl files that
+            do not exist, which are otherwise told when they are read.
+
+    Returns:
+        One line for each argument that does not serve.
+    """
+    broken = _broken_names(args)
+    problems = [
+        f"{name}: a name with a space in it; put it in quotes, as '{name}'"
+        for name in broken.values()
+    ]
+    parts = {k for start, stop in broken for k in range(start, stop)}
+    for k, argument in enumerate(args):
+        if k in parts:
+            continue
+        if argument.lower().endswith(PHIL_FILES) and "=" not in argument:
+            problems += _of_phil_file(phil, argument)
+        elif "=" in argument and not os.path.exists(argument):
+            problems += _of_parameter(phil, argument)
+        elif not argument.lower().endswith(EXPERIMENTS + REFLECTIONS):
+            problems.append(_of_file(phil, argument))
+        elif os.path.isfile(argument) and _command_of(argument):
+            problems.append(_of_results(phil, argument))
+    if problems and also_missing:
+        problems += [
+            f"{a}: no such file"
+            for k, a in enumerate(args)
+            if k not in parts
+            and a.lower().endswith(EXPERIMENTS + REFLECTIONS)
+            and "=" not in a
+            and not os.path.exists(a)
+        ]
+    return problems
+
+
+def _broken_names(args: Sequence[str]) -> dict[tuple[int, int], str]:
+    """Find neighbouring arguments that only together, with spaces, name something."""
+    found, k = {}, 0
+    while k < len(args):
+        stops = () if _names_something(args[k]) else range(k + 2, len(args) + 1)
+        whole = {stop: " ".join(args[k:stop]) for stop in stops}
+        stop = next((s for s, name in whole.items() if _names_something(name)), None)
+        if stop is not None:
+            found[k, stop] = whole[stop]
+        k = stop or k + 1
+    return found
+
+
+def _names_something(argument: str) -> bool:
+    """Whether an argument, or the value it gives to a parameter, is a file or folder."""
+    value = argument.partition("=")[2]
+    return os.path.exists(argument) or bool(value and os.path.exists(value))
+
+
+def suggestions(phil: libtbx.phil.scope, name: str) -> list[str]:
+    """
+    Find parameters that a misspelt name may have meant.
+
+    Args:
+        phil: The command's parameters.
+        name: As given.
+
+    Returns:
+        Full names, the most similar first; at most three.
+    """
+    leaf = name.rpartition(".")[2]
+
+    def similarity(path: str) -> tuple[float, float]:
+        own = path.rpartition(".")[2]
+        pairs = ((name, path), (leaf, own)) if "." in name else ((name, own),)
+        ratios = [SequenceMatcher(None, a.lower(), b).ratio() for a, b in pairs]
+        return max(ratios), ratios[0]
+
+    paths = [d.path for d in phil.all_definitions()]
+    least = max([RESEMBLING, *(similarity(p)[0] - MUCH_LESS for p in paths)])
+    near = [p for p in paths if similarity(p)[0] >= least]
+    return sorted(near, key=similarity, reverse=True)[:MOST_SUGGESTED]
+
+
+def _unknown(phil: libtbx.phil.scope, name: str) -> str:
+    told = f"no parameter is called {name}"
+    near = suggestions(phil, name)
+    if near:
+        return f"{told}; did you mean {' or '.join(near)}?"
+    return f"{told}; -c lists all parameters"
+
+
+def _of_parameter(phil: libtbx.phil.scope, argument: str) -> list[str]:
+    """Say what is wrong with name=value, if anything."""
+    name, _, value = argument.partition("=")
+    if not value.strip():
+        return [f"{argument}: a value is missing"]
+    try:
+        given = phil.command_line_argument_interpreter().process_arg(arg=argument)
+    except (Sorry, RuntimeError) as error:
+        lines = str(error).splitlines()
+        if lines[0].startswith("Ambiguous"):
+            which = ", ".join(line.strip() for line in lines[2:])
+            told = f"several parameters match {name}: {which}; give the full name"
+        elif lines[0].startswith("Unknown"):
+            told = _unknown(phil, name)
+        else:
+            told = "not understood as name=value"
+        return [f"{argument}: {told}"]
+    return _of_values(phil, given)
+
+
+def _of_values(phil: libtbx.phil.scope, given) -> list[str]:
+    """Say what phil refuses, as one line, and what it should have refused."""
+    try:
+        params = phil.fetch(source=given).extract()
+    except (Sorry, RuntimeError) as error:
+        told = " ".join(str(error).split())
+        return [told.replace(" (command line argument, line 1)", "")]
+    chosen = {definition.path for definition in given.all_definitions()}
+    return [
+        f"{definition.path} cannot be {value}"
+        for definition in phil.all_definitions()
+        if definition.path in chosen
+        for value in [_value_of(params, definition.path)]
+        if not _serves(definition.object, value)
+    ]
+
+
+def _value_of(params, path: str):
+    for part in path.split("."):
+        params = getattr(params, part)
+    return params
+
+
+def _serves(definition, value) -> bool:
+    """Whether a value is none of None, Auto, nan and inf where one is needed."""
+    if definition.type.phil_type not in ("int", "float", "bool", "choice"):
+        return True
+    if isinstance(value, float):
+        return math.isfinite(value)
+    # What is None or Auto by default may be so.
+    return value not in (None, Auto) or definition.extract() in (None, Auto)
+
+
+def _of_phil_file(phil: libtbx.phil.scope, filename: str) -> list[str]:
+    """Say what is wrong with a file of parameters, if anything."""
+    if not os.path.isfile(filename):
+        return [f"{filename}: no such file"]
+    try:
+        given = libtbx.phil.parse(file_name=filename)
+        _, unused = phil.fetch(source=given, track_unused_definitions=True)
+    except Exception as error:  # what phil raises depends on what it meets
+        told = str(error).startswith("Not a possible choice")
+        reason = f": {' '.join(str(error).split())}" if told else ""
+        return [f"{filename}: not understood as phil{reason}"]
+    problems = [f"{filename}: {_unknown(phil, item.path)}" for item in unused]
+    return problems + [f"{filename}: {line}" for line in _of_values(phil, given)]
+
+
+def _of_results(phil: libtbx.phil.scope, filename: str) -> str:
+    told = f"{filename}: results of {_command_of(filename)}, not experiments"
+    if any(d.path == "compare_with" for d in phil.all_definitions()):
+        told += f"; compare_with={filename} shows them beside the new ones"
+    return told
+
+
+def _command_of(filename: str) -> str:
+    """Name the command whose JSON document a file is; nothing for other files."""
+    if not filename.lower().endswith(".json"):
+        return ""
+    try:
+        document = json.loads(Path(filename).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return ""
+    command = document.get("command") if isinstance(document, dict) else None
+    return command if isinstance(command, str) else ""
+
+
+def _of_file(phil: libtbx.phil.scope, argument: str) -> str:
+    """Say what a file is that the command does not take, and what to give instead."""
+    if os.path.isdir(argument):
+        return f"{argument}: a folder; {_in_folder(argument)}"
+    ending = Path(argument).suffix.lower()
+    names = {d.path for d in phil.all_definitions()}
+    as_what = "reference" if "reference" in names else "structure"
+    if ending in STRUCTURES + STRUCTURE_FACTORS:
+        return f"{argument}: {_of_crystallography(argument, ending, as_what, names)}"
+    if ending in IMAGES:
+        return (
+            f"{argument}: an image; give what dials.import, dials.find_spots, "
+            "dials.index and dials.integrate made of the images"
+        )
+    if not os.path.exists(argument):
+        near = f". {WHAT_TO_GIVE}"
+        return (
+            f"{argument}: no such file, and no parameter (these are name=value){near}"
+        )
+    return f"{argument}: not a file of DIALS. {WHAT_TO_GIVE}"
+
+
+def _of_crystallography(
+    argument: str, ending: str, as_what: str, names: set[str]
+) -> str:
+    if ending == ".hkl" and _is_of_xds(argument):
+        return (
+            "a reflection file of XDS; give .expt and .refl files, which DIALS makes of "
+            "the images"
+        )
+    if ending in STRUCTURES:
+        told = "a structure"
+        usable = as_what in names
+    else:
+        told = "a list of reflections without the geometry of the images"
+        usable = as_what == "reference" and as_what in names
+    if usable:
+        kind = "compare with it" if as_what == "reference" else "simulate it"
+        return f"{told}; to {kind}, write {as_what}={argument}"
+    return (
+        f"{told}, which this command does not take; give the .expt and .refl files of "
+        "dials.integrate or dials.scale"
+    )
+
+
+def _is_of_xds(filename: str) -> bool:
+    if Path(filename).name.upper() in ("INTEGRATE.HKL", "XDS_ASCII.HKL"):
+        return True
+    try:
+        with Path(filename).open("rb") as file:
+            return file.read(11) == b"!FORMAT=XDS"
+    except OSError:
+        return False
+
+
+def _in_folder(folder: str) -> str:
+    """Name the files in a folder that can be given."""
+    found = sorted(
+        str(path)
+        for path in Path(folder).iterdir()
+        if path.suffix in (".expt", ".refl")
+    )
+    if not found:
+        return "give the .expt and .refl files by name; there are none in it"
+    rest = f" and {len(found) - 4} more" if len(found) > 4 else ""
+    return f"give the files by name, such as {' '.join(found[:4])}{rest}"
