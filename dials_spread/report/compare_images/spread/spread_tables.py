@@ -38,7 +38,7 @@ CURVE_LABELS = {
     "nugget": "γ at 0°",
     "sill": "plateau",
     "range": "correlation angle [°]",
-    "share": "part of the plateau that depends on the orientation",
+    "share_of_plateau": "part of the plateau that vanishes at 0° (1 − γ at 0°/plateau)",
 }
 """Parameters of the curve that spread.variogram.variogram.build_variogram fits."""
 
@@ -147,7 +147,7 @@ def components_table(components: Components) -> str:
                 p.reason,
             ]
         )
-    header = ["source", "variance", "95 %", "share", "95 %", ""]
+    header = ["source", "variance", "95 %", "share of all variance", "95 %", ""]
     if not any(row[-1] for row in rows):
         rows, header = [row[:-1] for row in rows], header[:-1]
     rest = (
