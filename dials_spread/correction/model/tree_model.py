@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -112,12 +112,27 @@ def default_regressor(
     )
 
 
-def target_amplitudes(features: FeatureSet, F: np.ndarray) -> np.ndarray:
+class Normalised(Protocol):
+    """
+    What amplitudes are normalised with.
+
+    Attributes:
+        E_k: Shape (u,), normalised amplitudes of merged intensities.
+        N: Shape (u,), expected intensities: |F| = E √N.
+    """
+
+    @property
+    def E_k(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def N(self) -> np.ndarray: ...  # noqa: D102
+
+
+def target_amplitudes(compound: Normalised, F: np.ndarray) -> np.ndarray:
     """
     Give y = k |F| / √N, the amplitude that a correction should reach.
 
     Args:
-        features: A compound.
+        compound: Its features, or what these are made of.
         F: Shape (u,), kinematic |F|; nan where it is not known.
 
     Returns:
@@ -126,7 +141,7 @@ def target_amplitudes(features: FeatureSet, F: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: No known amplitude is positive.
     """
-    merged = features.E_k * np.sqrt(features.N)
+    merged = compound.E_k * np.sqrt(compound.N)
     known = np.isfinite(F) & (F > 0)
     group = np.zeros(int(known.sum()), dtype=int)
     scale = best_scales(merged[known], F[known], group, 1)[0]
@@ -135,7 +150,7 @@ def target_amplitudes(features: FeatureSet, F: np.ndarray) -> np.ndarray:
             f"Of {len(F)} amplitudes {known.sum()} are known and positive, and no "
             "scale relates them to the merged data"
         )
-    return F / scale / np.sqrt(features.N)
+    return F / scale / np.sqrt(compound.N)
 
 
 def fit_observation_models(
