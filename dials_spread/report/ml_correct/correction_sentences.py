@@ -33,7 +33,7 @@ TOO_FEW, TOO_MANY = 0.58, 0.80
 WITHIN = "factor that two thirds are within"
 
 MEDIAN_FACTOR = "Median correction factor"
-"""Label of Factors.as_dict()["median"], correction/apply/factors.py."""
+"""Label of Factors.as_dict()["median"], correction/apply/estimates.py."""
 
 CC_CRYSTALS = "CC of a crystal with all others"
 """Label of EquivalentAgreement.cc_crystals, correction/apply/changes.py."""
