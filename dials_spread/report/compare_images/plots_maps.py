@@ -61,7 +61,7 @@ def _image_traces(observations: Observations, place: np.ndarray) -> list[dict]:
     drawn = sample(len(place))
     crystal = observations.images.crystal[drawn]
     texts = np.array([image_label(observations, i) for i in drawn])
-    trace = {
+    trace: dict[str, object] = {
         "type": "scatter",
         "mode": "markers",
         "hovertemplate": "%{text}<extra></extra>",
@@ -124,7 +124,7 @@ def _zone_trace(observations: Observations, region: Region) -> dict:
     """Low-index zone axes as crosses."""
     axes = np.linalg.inv(reciprocal_basis(observations.unit_cell)).T
     direct = np.array(ZONES) @ axes.T
-    direct /= np.linalg.norm(direct, axis=1, keepdims=True)
+    direct = direct / np.linalg.norm(direct, axis=1, keepdims=True)
     x, y = region.project(region.reduce(direct)[0]).T
     return {
         "type": "scatter",

@@ -209,7 +209,7 @@ def spots_plot(spots: SpotComparison, label_a: str, label_b: str) -> dict:
         margin={"l": 70, "r": 20, "t": 80, "b": 90},
         updatemenus=[_log_toggle(limits)],
         height=460,
-        meta="wide",
+        meta={"wide": True},
     )
 
 

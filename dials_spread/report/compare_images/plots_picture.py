@@ -158,7 +158,7 @@ def _raw_plot(
         dragmode="zoom",
         margin={"l": 70, "r": 20, "t": 75, "b": 60},
         height=470,
-        meta="wide",
+        meta={"wide": True},
         **_frame_axes(picture.limit, 3),
     )
 

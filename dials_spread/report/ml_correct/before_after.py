@@ -152,7 +152,7 @@ def compare(result: CorrectionResult) -> BeforeAfter:
             r_merge_crystal=r_merge_by_group(*of, crystal, measured.n_crystals),
         )
 
-    scaled = (prepared.intensity, prepared.sigma)
+    scaled = (prepared.scaled.intensity, prepared.scaled.sigma)
     return BeforeAfter(
         miller_index=measured.unique_index,
         d_spacing=d_spacing,

@@ -256,7 +256,9 @@ def draw(plot: dict) -> Figure:
         _set_axis(axes, "y", layout[f"yaxis{suffix}"])
         if "scaleanchor" in layout["yaxis"]:
             axes.set_aspect("equal")
-    figure.suptitle(_text(layout["title"]["text"]), size=11)
+    title = layout["title"]
+    lines = (title["text"], title.get("subtitle", {}).get("text", ""))
+    figure.suptitle(_text("<br>".join(filter(None, lines))), size=11)
     if layout.get("showlegend", True):
         _add_legend(columns[0])
     return figure

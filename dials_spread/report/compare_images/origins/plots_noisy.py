@@ -135,10 +135,10 @@ def reflections_plot(found: NoisySpots, quantity: str) -> dict:
             "hovertemplate": "s = %{y:.3g}<extra></extra>",
         }
     )
-    settings = {"type": "log"}
+    settings: dict[str, object] = {"type": "log"}
     if quantity == "d_spacing":
         low, high = np.log10([0.97 * x.min(), 1.03 * x.max()])
-        settings = {"type": "log", "range": [float(high), float(low)]}
+        settings["range"] = [float(high), float(low)]
     correlation = digits(bins["correlation"], 2)
     return new_plot(
         data,

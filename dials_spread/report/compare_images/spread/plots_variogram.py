@@ -139,5 +139,5 @@ def variogram_plot(variograms: Variograms) -> dict:
         legend=legend_above(),
         margin={"l": 65, "r": 20, "t": 130, "b": 60},
         height=490,
-        meta="wide",
+        meta={"wide": True},
     )
