@@ -26,6 +26,7 @@ INPUTS = ("setup.py", "pyproject.toml", "environment.yml", "dev/environment.py")
 MODULES = {
     "pillow": "PIL",
     "pytest-xdist": "xdist",
+    "scikit-learn": "sklearn",
     "sphinx-rtd-theme": "sphinx_rtd_theme",
 }
 # An older setuptools cannot make an editable installation from a setup.py.

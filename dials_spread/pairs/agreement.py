@@ -93,7 +93,7 @@ def _compare(incidence: Incidence, shared: Shared, fit_scale: bool) -> PairAgree
         k = statistics.robust_scales(a, np.sqrt(var_a), b, np.sqrt(var_b), start)
     b, var_b = k[group] * b, k[group] ** 2 * var_b
     square, known = (a - b) ** 2, var_a + var_b
-    freedom = n - fit_scale
+    freedom = n - int(fit_scale)
     level = 0.5 * statistics.sums(a + b, start)
     with np.errstate(divide="ignore", invalid="ignore"):
         r_factor = statistics.sums(np.abs(a - b), start) / level

@@ -16,6 +16,7 @@ import numpy as np
 from scipy import optimize
 
 from dials_spread.rfactor.r1 import amplitudes, r_factor
+from dials_spread.statistics.groups import group_means
 
 
 @dataclass(frozen=True)
@@ -86,12 +87,12 @@ def r_meas(
         R_meas, nan where nothing was measured twice or the sum is not positive; and the
         number of unique reflections measured at least twice, which it rests on.
     """
-    zero = np.zeros(len(intensity))
-    merged = merge(intensity, zero, unique, n_unique, weight)
-    repeated = merged.n > 1
+    mean = group_means(intensity, unique, n_unique, weight)
+    size = np.bincount(unique, minlength=n_unique)
+    repeated = size > 1
     kept = repeated[unique]
-    n = merged.n[unique[kept]]
-    misfit = np.abs(intensity[kept] - merged.intensity[unique[kept]])
+    n = size[unique[kept]]
+    misfit = np.abs(intensity[kept] - mean[unique[kept]])
     total = intensity[kept].sum()
     value = np.sum(np.sqrt(n / (n - 1)) * misfit) / total if total > 0 else np.nan
     return float(value), int(np.count_nonzero(repeated))

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dials_spread.observations.intensities import amplitudes
+
 STRONG = 2.0
 """I/σ above which a reflection counts for the second R1, as in SHELXL's F_o > 4σ(F_o)."""
 
@@ -61,11 +63,6 @@ class RFactors:
 def finite_or_none(values: Sequence[float] | np.ndarray) -> list[float | None]:
     """Give numbers as a list that JSON can hold: None where one is not finite."""
     return [x if np.isfinite(x) else None for x in np.asarray(values, float).tolist()]
-
-
-def amplitudes(intensity: np.ndarray) -> np.ndarray:
-    """Give F_o = √max(I, 0), of the shape of the intensities."""
-    return np.sqrt(np.maximum(intensity, 0.0))
 
 
 def best_scales(

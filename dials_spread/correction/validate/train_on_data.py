@@ -21,8 +21,7 @@ from dials_spread.correction.apply.correct import (
     correct_intensities,
 )
 from dials_spread.correction.apply.error_law import law_settings
-from dials_spread.correction.apply.estimates import estimate_less_bias
-from dials_spread.correction.apply.factors import LIMITS
+from dials_spread.correction.apply.estimates import LIMITS, estimate_less_bias
 from dials_spread.correction.model.model_file import Model
 from dials_spread.correction.validate.importance import (
     Importance,

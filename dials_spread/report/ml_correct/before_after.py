@@ -139,9 +139,7 @@ def compare(result: CorrectionResult) -> BeforeAfter:
 
     def side(intensity: np.ndarray, sigma: np.ndarray) -> Side:
         unique, crystal = measured.unique, measured.crystal
-        merged = merge(
-            intensity, sigma**2, unique, measured.n_unique, 1 / sigma**2
-        )
+        merged = merge(intensity, sigma**2, unique, measured.n_unique, 1 / sigma**2)
         known = np.where(np.isfinite(merged.intensity), merged.intensity, 0.0)
         N = normalise(known, measured.d_star_sq, measured.epsilon).N
         of = (intensity, sigma, unique)
@@ -154,7 +152,7 @@ def compare(result: CorrectionResult) -> BeforeAfter:
             r_merge_crystal=r_merge_by_group(*of, crystal, measured.n_crystals),
         )
 
-    scaled = (prepared.intensity, prepared.sigma)
+    scaled = (prepared.scaled.intensity, prepared.scaled.sigma)
     return BeforeAfter(
         miller_index=measured.unique_index,
         d_spacing=d_spacing,
@@ -170,4 +168,3 @@ def compare(result: CorrectionResult) -> BeforeAfter:
         space_group=str(measured.space_group.info()),
         friedel=bool(measured.friedel),
     )
-

@@ -16,9 +16,9 @@ from dials_spread.correction.validate.splits import SPLITS
 from dials_spread.correction.validate.train_on_data import TrainingResult
 from dials_spread.correction.validate.unseen_errors import UnseenErrors
 from dials_spread.correction.validate.validation import Validation
-from dials_spread.report.ml_correct.plots_correction import diagonal, points
+from dials_spread.report.ml_correct.plot_parts import diagonal, points
 from dials_spread.report.ml_correct.plots_crystals import CrystalDots, crystals_r1_plot
-from dials_spread.report.ml_correct.training_sentences import METHODS, MOST_FEATURES
+from dials_spread.report.ml_correct.training_tables import METHODS, MOST_FEATURES
 from dials_spread.report.page.plot_style import (
     BLUE,
     GREY,
@@ -29,15 +29,14 @@ from dials_spread.report.page.plot_style import (
 )
 
 SPLITS_HELP = """
-R1 of merged amplitudes against the reference, without correction (grey), by the model (blue)
-and by the controls, for crystals, unique reflections and compounds that a model had not seen.
-The split by crystal flatters always: other crystals of the compound have the same amplitudes.
+R1 against kinematic Fc of the reference, without correction (grey), by the model (blue) and by
+the controls, for held-out crystals, unique reflections and compounds. The split by crystal flatters always: other crystals of the compound have the same amplitudes.
 Good is a blue bar that is shorter than all others by reflection and by compound.
 """
 
 IMPORTANCE_HELP = """
-By how much R1 of unseen reflections rises where the values of one feature, or of a group of
-features (grey), are dealt out at random among observations. Long bars are what the model
+By how much R1 of held-out reflections rises where the values of one feature, or of a group of
+features (grey), are permuted among observations. Long bars are what the model
 rests on; features that tell the same as others have short ones, so the groups say more.
 """
 
@@ -47,7 +46,7 @@ amplitudes, it accounts for. These say what the model does, whether that is righ
 """
 
 ERRORS_HELP = """
-Reflections that the model had not seen, in bins of the predicted standard deviation of their
+Held-out reflections, in bins of the predicted standard deviation of their
 normalised amplitude: 68.3 % of the true errors in a bin are within the value upwards. Good
 is on the dashed line; above it, errors are larger than predicted. A short range along x
 means that the model does not know which reflections are good.
@@ -69,7 +68,7 @@ def training_plots(training: TrainingResult) -> dict[str, dict]:
     plots = {"splits": _splits_plot(training.validation)}
     if training.by_crystal:
         plots["crystals_unseen"] = crystals_r1_plot(
-            _crystal_dots(training), "R1 of crystals by a model of others"
+            _crystal_dots(training), "R1 of held-out crystals"
         )
     errors = training.validation.errors
     if any(e.coverage is not None for e in errors.values()):
@@ -126,7 +125,9 @@ def _splits_plot(validation: Validation) -> dict:
     names = [f"{s.split}: {s.method}" for s in scores]
     colours = [BLUE if s.method == "model" else GREY for s in scores]
     bars = _bars(names, [s.r1 for s in scores], colours)
-    return _bar_plot(bars, SPLITS_HELP, "R1 of what the model had not seen", "R1")
+    return _bar_plot(
+        bars, SPLITS_HELP, "R1 of held-out data", "R1 against kinematic Fc"
+    )
 
 
 def _importance_plot(importance: Sequence[Importance]) -> dict:
@@ -142,8 +143,10 @@ def _shap_plot(importance: Sequence[Importance]) -> dict:
     single = [o for o in importance if not o.group and o.shap is not None]
     some = sorted(single, key=lambda one: -one.shap)[:MOST_FEATURES]
     bars = _bars([o.feature for o in some], [o.shap for o in some], BLUE)
-    title = f"SHAP values of {some[0].explained:,} observations"
-    return _bar_plot(bars, SHAP_HELP, title, "mean |SHAP| [E]")
+    title = "SHAP values"
+    return _bar_plot(
+        bars, SHAP_HELP, title, f"mean |SHAP| of {some[0].explained:,} observations [E]"
+    )
 
 
 def _errors_plot(errors: dict[str, UnseenErrors]) -> dict:
@@ -161,7 +164,7 @@ def _errors_plot(errors: dict[str, UnseenErrors]) -> dict:
         text = [f"{len(b)} reflections" for b in bins]
         marker = {"size": 9, "opacity": 0.9}
         more = {"text": text, "marker": marker}
-        data.append(points(x, y, COLOURS[split], f"unseen {split}s", **more))
+        data.append(points(x, y, COLOURS[split], f"held-out {split}s", **more))
     return new_plot(
         [*data, diagonal(1.1 * end)],
         ERRORS_HELP,

@@ -65,7 +65,10 @@ def log_structure(document: dict) -> None:
     logger.info(
         "Structure %s: %s, a, b, c = %.3f, %.3f, %.3f Å, α, β, γ = %.2f, %.2f, %.2f°, "
         "%.0f Å³,\n%d atoms in the asymmetric unit (%d anisotropic), in the cell %s\n",
-        *(document["name"], document["space_group"], *cell, document["volume"]),
+        document["name"],
+        document["space_group"],
+        *cell,
+        document["volume"],
         document["atoms_in_asymmetric_unit"],
         document["anisotropic"],
         contents,

@@ -24,18 +24,18 @@ def crystals_table(result: MeasuredSimulation) -> TextTable:
     """Thickness and R1 of each crystal."""
     rows = []
     for c in result.crystals:
-        known = c.fit is not None
+        fit = c.fit
         rows.append(
             [
                 str(c.number),
-                f"{c.shape.thickness:.0f}" + (f"({c.fit.su:.0f})" if known else ""),
+                f"{c.shape.thickness:.0f}" + (f"({fit.su:.0f})" if fit else ""),
                 _law(c.shape),
                 str(c.n),
-                str(c.fit.n_unique) if known else "",
+                str(fit.n_unique) if fit else "",
                 digits(c.r1_kinematic),
                 digits(c.r1),
-                digits(c.fit.held_out_kinematic) if known else "",
-                digits(c.fit.held_out) if known else "",
+                digits(fit.held_out_kinematic) if fit else "",
+                digits(fit.held_out) if fit else "",
                 digits(c.r1_other_hand),
             ]
         )

@@ -50,6 +50,8 @@ CHANCE = 0.05
 FEWEST_REFLECTIONS = 20
 """With fewer no mixture is fitted."""
 
+NONE_FAR = "No observation is that far from the median of its reflection."
+
 
 @dataclass(frozen=True)
 class NoisySpots:
@@ -234,6 +236,8 @@ def analyse_noisy(
     far = beyond_cut(columns, robust, cut)
     several = np.bincount(columns.unique)[columns.unique] >= FEWEST_FOR_CUT
     d = observations.d_spacing[spreads.unique]
+    why = reason or "There is one cluster: no noisiest one."
+    remove_cluster = _effect(columns, in_cluster, judged, True, start, rng, why)
     return NoisySpots(
         spreads=spreads,
         expected_s=expected,
@@ -247,14 +251,8 @@ def analyse_noisy(
         noisy_reflections=in_cluster,
         noisy_observations=far,
         cut=cut,
-        remove_cluster=_effect(
-            *(columns, in_cluster, judged, True, start, rng),
-            reason or "There is one cluster: no noisiest one.",
-        ),
-        remove_cut=_effect(
-            *(columns, far, several, False, start, rng),
-            "No observation is that far from the median of its reflection.",
-        ),
+        remove_cluster=remove_cluster,
+        remove_cut=_effect(columns, far, several, False, start, rng, NONE_FAR),
         reason=reason,
     )
 

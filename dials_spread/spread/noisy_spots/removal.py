@@ -60,7 +60,12 @@ class Columns:
 
     def select(self, kept: np.ndarray) -> Columns:
         """Some of the observations, the numbers of reflections as they are."""
-        return Columns(*(column[kept] for column in vars(self).values()))
+        return Columns(
+            unique=self.unique[kept],
+            intensity=self.intensity[kept],
+            variance=self.variance[kept],
+            merging_variance=self.merging_variance[kept],
+        )
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ Modules:
     size: the excess relative spread s, by maximum likelihood
     size_table: the size of the spread overall, by intensity, by resolution, by crystal
         and by image
+    worst_images: images whose observations spread more than those of all images together
 """
 
 from __future__ import annotations

@@ -151,11 +151,13 @@ def likelihood_table(
         Shape (n_cells, len(grid)); zero for an empty cell.
     """
     table = np.zeros((len(grid), n_cells))
-    columns = [np.ascontiguousarray(c, dtype=np.float64) for c in data]
+    square, known, unknown, noise, n_all = (
+        np.ascontiguousarray(c, dtype=np.float64) for c in data
+    )
     cell = np.ascontiguousarray(cell, dtype=np.int64)
 
     def fill(first, stop):
-        _tabulate(first, stop, *columns, cell, grid, table)
+        _tabulate(first, stop, square, known, unknown, noise, n_all, cell, grid, table)
 
     run_blocks(fill, len(grid), 4, nproc)
     return table.T

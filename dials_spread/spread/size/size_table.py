@@ -8,6 +8,7 @@ Functions:
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -67,6 +68,14 @@ class SizeColumns:
     def as_dict(self) -> dict:
         """Give the attributes by name."""
         return dict(vars(self))
+
+
+class _Interval(NamedTuple):
+    """s of some cells with the ends of its interval, shape (cells,) each."""
+
+    s: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -142,21 +151,24 @@ def quantile_bins(x: np.ndarray, n_bins: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _columns(
-    residuals: Residuals, data: Deviations, cell: np.ndarray, n_cells: int, **known
+    residuals: Residuals, data: Deviations, cell: np.ndarray, found: _Interval
 ) -> SizeColumns:
-    """What needs no likelihood; the rest is known."""
+    """The table of some cells: s as found, and what needs no likelihood."""
+    n_cells = len(found.s)
     pairs = np.unique(cell.astype(np.int64) * residuals.n_crystals + residuals.crystal)
     nothing = np.full(n_cells, np.nan)
-    columns = {
-        "number": np.arange(n_cells),
-        "low": nothing,
-        "high": nothing,
-        "s_robust": robust_spread(data, cell, n_cells),
-        "deviation": absolute_deviation(residuals, cell, n_cells),
-        "n": np.bincount(cell, minlength=n_cells),
-        "crystals": np.bincount(pairs // residuals.n_crystals, minlength=n_cells),
-    }
-    return SizeColumns(**{**columns, **known})
+    return SizeColumns(
+        number=np.arange(n_cells),
+        low=nothing,
+        high=nothing,
+        s=found.s,
+        s_low=found.low,
+        s_high=found.high,
+        s_robust=robust_spread(data, cell, n_cells),
+        deviation=absolute_deviation(residuals, cell, n_cells),
+        n=np.bincount(cell, minlength=n_cells),
+        crystals=np.bincount(pairs // residuals.n_crystals, minlength=n_cells),
+    )
 
 
 def spread_interval(s: np.ndarray, n: int) -> tuple[float, float]:
@@ -177,20 +189,22 @@ def spread_interval(s: np.ndarray, n: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _of_bins(table, weights, levels, groups: Groups) -> dict[str, np.ndarray]:
+def _of_bins(table, weights, levels, groups: Groups) -> _Interval:
     """The spread of bins with intervals; table of shape (bins, groups, grid)."""
     values = np.array([most_likely(weights @ part) for part in table]) / levels
     ends = np.array([spread_interval(v, groups.n) for v in values])
     low, high = ends.reshape(-1, 2).T
-    return {"s": values[:, 0], "s_low": low, "s_high": high}
+    return _Interval(values[:, 0], low, high)
 
 
-def _of_sets(table: np.ndarray, n: np.ndarray) -> dict[str, np.ndarray]:
+def _of_sets(table: np.ndarray, n: np.ndarray) -> _Interval:
     """The spread of crystals or images, with likelihood intervals."""
     enough = n >= FEWEST_OF_IMAGE
-    columns = (most_likely(table), *likelihood_interval(table))
-    names = ("s", "s_low", "s_high")
-    return {k: np.where(enough, c, np.nan) for k, c in zip(names, columns)}
+    low, high = likelihood_interval(table)
+    s, low, high = (
+        np.where(enough, x, np.nan) for x in (most_likely(table), low, high)
+    )
+    return _Interval(s, low, high)
 
 
 def measure_size(
@@ -226,21 +240,19 @@ def measure_size(
     cell = (of_level * n_bins + of_shell) * groups.n + group
     table = likelihood_table(data, cell, n_bins * n_bins * groups.n, nproc)
     table = table.reshape(n_bins, n_bins, groups.n, -1)
-    draws = (weights, levels, groups)
-    found = {"overall": _of_bins(table.sum(axis=(0, 1))[None], *draws)}
-    found["by_intensity"] = _of_bins(table.sum(axis=1), *draws)
-    found["by_resolution"] = _of_bins(table.sum(axis=0), *draws)
-    cells = {"overall": np.zeros(len(residuals), dtype=int)}
-    cells.update(by_intensity=of_level, by_resolution=of_shell)
-    columns = {
-        name: _columns(residuals, data, cells[name], len(own["s"]), **own)
-        for name, own in found.items()
-    }
-    for name, edges in (("by_intensity", levels_at), ("by_resolution", shells_at)):
-        columns[name] = _with_edges(columns[name], edges)
+
+    def columns(table: np.ndarray, cell: np.ndarray) -> SizeColumns:
+        found = _of_bins(table, weights, levels, groups)
+        return _columns(residuals, data, cell, found)
+
+    everything = np.zeros(len(residuals), dtype=int)
+    by_crystal, by_image = _by_crystal_and_image(residuals, data, nproc)
     return SpreadSize(
-        **columns,
-        **_by_crystal_and_image(residuals, data, nproc),
+        overall=columns(table.sum(axis=(0, 1))[None], everything),
+        by_intensity=_with_edges(columns(table.sum(axis=1), of_level), levels_at),
+        by_resolution=_with_edges(columns(table.sum(axis=0), of_shell), shells_at),
+        by_crystal=by_crystal,
+        by_image=by_image,
         scaling_limit=scaling_limit,
         n_reflections=len(residuals.start) - 1,
         n_images=len(np.unique(residuals.image)),
@@ -258,18 +270,16 @@ def _with_edges(columns: SizeColumns, edges: np.ndarray) -> SizeColumns:
 
 def _by_crystal_and_image(
     residuals: Residuals, data: Deviations, nproc: int | None
-) -> dict[str, SizeColumns]:
+) -> tuple[SizeColumns, SizeColumns]:
     """The spread of each image, and of each crystal as the sum of its images."""
     image = likelihood_table(data, residuals.image, residuals.n_images, nproc)
     crystal_of = np.zeros(residuals.n_images, dtype=int)
     crystal_of[residuals.image] = residuals.crystal
     crystal = np.zeros((residuals.n_crystals, image.shape[1]))
     np.add.at(crystal, crystal_of, image)
-    parts = {}
-    for name, cell, table in (
-        ("by_crystal", residuals.crystal, crystal),
-        ("by_image", residuals.image, image),
-    ):
-        own = _of_sets(table, np.bincount(cell, minlength=len(table)))
-        parts[name] = _columns(residuals, data, cell, len(table), **own)
-    return parts
+
+    def columns(table: np.ndarray, cell: np.ndarray) -> SizeColumns:
+        found = _of_sets(table, np.bincount(cell, minlength=len(table)))
+        return _columns(residuals, data, cell, found)
+
+    return columns(crystal, residuals.crystal), columns(image, residuals.image)

@@ -13,7 +13,7 @@ Functions:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -124,14 +124,12 @@ def build_variogram(
     """
     data = binned(table, weights, kind)
     data = data._replace(gamma=data.gamma / levels[:, None] ** 2)
-    whole = Binned(*(column[:1] for column in data))
+    whole = Binned(data.weight[:1], data.gamma[:1], data.angle[:1], data.pairs[:1])
     reason = why_not(whole)
-    curve = _no_curve(data)
-    if not reason:
-        curve = _with_curve(data, whole, noise, groups.n)
+    unknown = (np.nan, *EMPTY)
     ends = [interval(g, groups.n) for g in data.gamma.T]
     low, high = np.array(ends if groups.enough else [EMPTY] * len(ends)).T
-    return Variogram(
+    found = Variogram(
         kind=KINDS[kind],
         low=EDGES[:-1],
         high=EDGES[1:],
@@ -140,31 +138,34 @@ def build_variogram(
         gamma_low=low,
         gamma_high=high,
         robust=robust_variogram(table, kind),
-        pairs=whole.count[0].astype(int),
+        pairs=whole.pairs[0].astype(int),
         crystals=crystals_in_bins(table, kind),
+        shape="",
+        opposite_alike=None,
+        nugget=unknown,
+        sill=unknown,
+        range=unknown,
+        share=unknown,
         reason=reason,
         n_pairs=table.n_pairs,
         n_all=table.n_all,
         n_crystals=groups.n_crystals,
-        **curve,
+        partial_sills=np.full(len(weights), np.nan),
+        rests=_mean_over_angles(data),
     )
+    return found if reason else _with_curve(found, data, whole, noise, groups.n)
 
 
-def _no_curve(data: Binned) -> dict:
-    """What is known of the spread where it cannot be divided: its mean."""
+def _mean_over_angles(data: Binned) -> np.ndarray:
+    """What is known of the spread where it cannot be divided, shape (draws,)."""
     total = data.weight.sum(axis=1)
     mean = np.nansum(data.weight * data.gamma, axis=1)
-    unknown = (np.nan, *EMPTY)
-    return {
-        "shape": "",
-        "opposite_alike": None,
-        **dict.fromkeys(("nugget", "sill", "range", "share"), unknown),
-        "partial_sills": np.full(len(total), np.nan),
-        "rests": np.divide(mean, total, np.full(len(total), np.nan), where=total > 0),
-    }
+    return np.divide(mean, total, np.full(len(total), np.nan), where=total > 0)
 
 
-def _with_curve(data: Binned, whole: Binned, noise: float, n: int) -> dict:
+def _with_curve(
+    found: Variogram, data: Binned, whole: Binned, noise: float, n: int
+) -> Variogram:
     """Fit every draw."""
     shape, folded, bin_weight = choose_shape(whole, noise)
     data = fold(data) if folded else data
@@ -172,13 +173,15 @@ def _with_curve(data: Binned, whole: Binned, noise: float, n: int) -> dict:
     sill = curves.nugget + curves.partial_sill
     with np.errstate(divide="ignore", invalid="ignore"):
         share = np.where(sill > 0, curves.partial_sill / sill, np.nan)
-    return {
-        "shape": shape,
-        "opposite_alike": folded,
-        "nugget": _estimate(curves.nugget, n),
-        "sill": _estimate(sill, n),
-        "range": _estimate(curves.range, n),
-        "share": tuple(np.clip(_estimate(share, n), 0, 1).tolist()),
-        "partial_sills": curves.partial_sill,
-        "rests": curves.nugget,
-    }
+    value, low, high = np.clip(_estimate(share, n), 0, 1).tolist()
+    return replace(
+        found,
+        shape=shape,
+        opposite_alike=folded,
+        nugget=_estimate(curves.nugget, n),
+        sill=_estimate(sill, n),
+        range=_estimate(curves.range, n),
+        share=(value, low, high),
+        partial_sills=curves.partial_sill,
+        rests=curves.nugget,
+    )

@@ -66,7 +66,8 @@ def test_scatter_plot_is_square_with_the_line_of_equality(three_spots):
     assert found["equal"]["x"] == found["equal"]["y"]
     assert found["common reflections"]["x"] == [100, 50, -2]
     assert found["common reflections"]["y"] == [110, 40, 1]
-    assert "CC = 0.988, R = 0.123, n = 3" in plot["layout"]["title"]["text"]
+    note = plot["layout"]["title"]["subtitle"]["text"]
+    assert note == "CC = 0.988, R = 0.123, 3 reflections"
     assert plot["layout"]["xaxis"]["range"] == plot["layout"]["yaxis"]["range"]
 
 
