@@ -17,7 +17,12 @@ from dials_spread.correction import CorrectionResult
 from dials_spread.correction.apply.against_reference import ReferenceCheck
 from dials_spread.correction.apply.error_law import Coverage
 from dials_spread.report.ml_correct.before_after import BeforeAfter
-from dials_spread.report.ml_correct.correction_verdict import EXPECTED_R1, percent
+from dials_spread.report.ml_correct.correction_verdict import (
+    EXPECTED_R1,
+    R1_LABEL,
+    RELATIVE_CHANGE,
+    percent,
+)
 from dials_spread.report.page.labels import counted, digits
 from dials_spread.rfactor.merging_statistics import LABELS
 from dials_spread.rfactor.wilson_statistics import (
@@ -33,13 +38,20 @@ TOO_FEW, TOO_MANY = 0.58, 0.80
 WITHIN = "factor that two thirds are within"
 
 MEDIAN_FACTOR = "Median correction factor"
-"""Label of Factors.as_dict()["median"], correction/apply/factors.py."""
+"""Label of the median of Factors.factor: correction/apply/factors.py computes them
+(observation_factors)."""
 
 CC_CRYSTALS = "CC of a crystal with all others"
-"""Label of EquivalentAgreement.cc_crystals, correction/apply/changes.py."""
+"""Label of EquivalentAgreement.cc_crystals: correction/apply/changes.py computes it
+(describe_agreement)."""
 
 CHI_SQUARE = "Median χ²"
-"""Label of EquivalentAgreement.chi_square, correction/apply/changes.py."""
+"""Label of EquivalentAgreement.chi_square: correction/apply/changes.py computes it
+(describe_agreement)."""
+
+RANK_CORRELATION = "rank correlation of predicted with true errors"
+"""Label of Coverage.rank_correlation: correction/apply/error_law.py computes it
+(coverage)."""
 
 INTENSITIES = {
     "scale": "scaled intensities",
@@ -138,7 +150,7 @@ def _size(result: CorrectionResult) -> str:
     text = (
         f"{MEDIAN_FACTOR} of intensities {factors['median']:.3f} (quartiles {low:.3f} "
         f"and {high:.3f}). Merged |F| changed by {percent(change.change)} of their sum, "
-        f"Σ|ΔF|/ΣF; ΣF by {_signed(change.ratio - 1)}."
+        f"{RELATIVE_CHANGE}; ΣF by {_signed(change.ratio - 1)}."
     )
     if factors["reflections_shifted"]:
         text += (
@@ -214,7 +226,7 @@ def reference_sentences(truth: ReferenceCheck) -> list[str]:
     before, after = truth.r1
     weighted = float(truth.before_weighted.merged.r1[0])
     told = [
-        f"R1 against kinematic Fc of {Path(truth.reference.source).name}: {before:.3f} "
+        f"{R1_LABEL} of {Path(truth.reference.source).name}: {before:.3f} "
         f"before ({weighted:.3f} merged with weights 1/σ²), {after:.3f} after "
         f"({_signed(after / before - 1)}), {int(truth.after.merged.n[0]):,} "
         f"reflections. CC of intensities {digits(truth.before.cc)} and "
@@ -250,8 +262,8 @@ def coverage_sentence(found: Coverage, which: str) -> str:
     text = (
         f"{which}: {100 * found.within_one:.0f} % lie within one predicted standard "
         f"deviation of the reference and {100 * found.within_two:.0f} % within two "
-        f"(expected of normal errors: 68 and 95 %), {found.n:,} reflections; rank "
-        f"correlation of predicted with true errors {found.rank_correlation:.2f}."
+        f"(expected of normal errors: 68 and 95 %), {found.n:,} reflections; "
+        f"{RANK_CORRELATION} {found.rank_correlation:.2f}."
     )
     if found.within_one < TOO_FEW:
         text += " The predicted errors are too small."

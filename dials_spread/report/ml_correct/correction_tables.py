@@ -20,7 +20,11 @@ from dials_spread.correction import CorrectionResult
 from dials_spread.correction.apply.against_reference import ReferenceCheck
 from dials_spread.correction.apply.changes import Change
 from dials_spread.report.ml_correct.before_after import BeforeAfter
-from dials_spread.report.ml_correct.correction_verdict import CorrectionVerdict
+from dials_spread.report.ml_correct.correction_verdict import (
+    R1_LABEL,
+    RELATIVE_CHANGE,
+    CorrectionVerdict,
+)
 from dials_spread.report.page.labels import digits, hkl_label
 from dials_spread.report.page.tables import TextTable
 from dials_spread.rfactor.merging_statistics import LABELS, ShellStatistics
@@ -34,11 +38,6 @@ MOST_REFLECTIONS = 20
 
 COMPARED = ("mean_i_over_sigma", "r_merge", "r_meas", "r_pim", "cc_half")
 """Merging statistics that a correction changes; the others depend on indices alone."""
-
-RELATIVE_CHANGE = "Σ|ΔF|/ΣF"
-"""Label of Change.change, correction/apply/changes.py."""
-
-R1_LABEL = "R1 against kinematic Fc"
 
 
 def _decimals(value: float, key: str) -> str:

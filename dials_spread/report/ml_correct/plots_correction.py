@@ -15,8 +15,9 @@ import numpy as np
 from dials_spread.correction import CorrectionResult
 from dials_spread.correction.apply.against_reference import ReferenceCheck
 from dials_spread.report.ml_correct.before_after import BeforeAfter
-from dials_spread.report.ml_correct.correction_tables import RELATIVE_CHANGE
+from dials_spread.report.ml_correct.correction_verdict import R1_LABEL, RELATIVE_CHANGE
 from dials_spread.report.ml_correct.plot_parts import (
+    before_line,
     line,
     log_axis,
     points,
@@ -130,11 +131,11 @@ def shells_r1_plot(truth: ReferenceCheck) -> dict:
     x = 0.5 / shells.d_max**2 + 0.5 / shells.d_min**2
     return new_plot(
         [
-            line(x, truth.before.shell.r1, GREY, "before", text=told),
+            before_line(x, truth.before.shell.r1, text=told),
             line(x, truth.after.shell.r1, BLUE, "after", text=told),
         ],
         SHELLS_HELP,
-        "R1 against kinematic Fc by resolution",
+        f"{R1_LABEL} by resolution",
         xaxis=resolution_axis(float(shells.d_max[0]), float(shells.d_min[-1])),
         yaxis=axis("R1", rangemode="tozero"),
         legend=legend_above(),
@@ -164,7 +165,7 @@ def images_r1_plot(truth: ReferenceCheck) -> dict:
         data,
         IMAGES_HELP,
         "R1 of images with 5 or more reflections",
-        xaxis=axis("R1 against kinematic Fc"),
+        xaxis=axis(R1_LABEL),
         yaxis=axis("number of images"),
         barmode="overlay",
         bargap=0,

@@ -126,7 +126,7 @@ def _splits_plot(validation: Validation) -> dict:
     colours = [BLUE if s.method == "model" else GREY for s in scores]
     bars = _bars(names, [s.r1 for s in scores], colours)
     return _bar_plot(
-        bars, SPLITS_HELP, "R1 of held-out data", "R1 against kinematic Fc"
+        bars, SPLITS_HELP, "R1 of held-out data", R1_LABEL
     )
 
 
