@@ -16,6 +16,7 @@ from dials_spread.correction.validate.splits import SPLITS
 from dials_spread.correction.validate.train_on_data import TrainingResult
 from dials_spread.correction.validate.unseen_errors import UnseenErrors
 from dials_spread.correction.validate.validation import Validation
+from dials_spread.report.ml_correct.correction_verdict import R1_LABEL
 from dials_spread.report.ml_correct.plot_parts import diagonal, points
 from dials_spread.report.ml_correct.plots_crystals import CrystalDots, crystals_r1_plot
 from dials_spread.report.ml_correct.training_tables import METHODS, MOST_FEATURES
@@ -125,9 +126,7 @@ def _splits_plot(validation: Validation) -> dict:
     names = [f"{s.split}: {s.method}" for s in scores]
     colours = [BLUE if s.method == "model" else GREY for s in scores]
     bars = _bars(names, [s.r1 for s in scores], colours)
-    return _bar_plot(
-        bars, SPLITS_HELP, "R1 of held-out data", R1_LABEL
-    )
+    return _bar_plot(bars, SPLITS_HELP, "R1 of held-out data", R1_LABEL)
 
 
 def _importance_plot(importance: Sequence[Importance]) -> dict:
