@@ -19,6 +19,7 @@ from dials_spread.report.compare_images.document import (
     match_documents,
 )
 from dials_spread.report.compare_images.findings import spread_findings
+from dials_spread.report.compare_images.frames import crystal_names
 from dials_spread.report.compare_images.origins.origins_findings import origin_findings
 from dials_spread.report.compare_images.origins.origins_section import (
     origin_sections,
@@ -111,7 +112,8 @@ def page_sections(comparison: Comparison) -> list[Section]:
     Returns:
         The sections.
     """
-    sections = [spread_section(comparison.observations, comparison.spread)]
+    names = crystal_names(comparison.experiments)
+    sections = [spread_section(comparison.observations, comparison.spread, names)]
     sections += origin_sections(comparison.observations, comparison.origins)
     if comparison.simulation is not None:
         sections.append(simulation_section(comparison.simulation))

@@ -10,8 +10,11 @@ import numpy as np
 
 from dials_spread.report.page.plot_style import (
     BLUE,
+    EXCESS,
     GREY,
+    INK,
     axis,
+    named_axis,
     new_plot,
 )
 from dials_spread.spread.sources.explained import ExplainedSpread
@@ -60,23 +63,25 @@ def explained_plot(explained: ExplainedSpread) -> dict:
     ends = np.array([explained.before_interval, explained.after_interval])
     bars = {
         "type": "bar",
-        "x": ["about the mean", "about the simulation"],
+        "x": [0, 1],
+        "width": [0.6, 0.6],
         "y": values,
         "marker": {"color": [GREY, BLUE]},
-        "hovertemplate": "%{x}: s = %{y:.3f}<extra></extra>",
+        "hovertemplate": "s = %{y:.3f}<extra></extra>",
     }
     if np.isfinite(ends).all():
         bars["error_y"] = {
             "type": "data",
             "array": ends[:, 1] - values,
             "arrayminus": values - ends[:, 0],
+            "color": INK,
         }
     return new_plot(
         [bars],
         EXPLAINED_HELP,
         "Spread before and after the simulation",
-        xaxis=axis(""),
-        yaxis=axis("s, relative", rangemode="tozero"),
+        xaxis=named_axis("Differences", ["from the mean", "from the simulation"]),
+        yaxis=axis(EXCESS, rangemode="tozero"),
         showlegend=False,
         height=380,
     )
