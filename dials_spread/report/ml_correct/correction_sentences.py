@@ -2,7 +2,8 @@
 What a correction did, in sentences.
 
 Functions:
-    correction_sentences: the summary below the verdict
+    correction_sentences, sentences_by_topic: the summary below the verdict
+    size_sentence: how much was changed
     reference_sentences: what a reference says
     coverage_sentence: whether predicted errors are as large as the true ones
 """
@@ -72,7 +73,9 @@ MERGED_HOW = (
 )
 
 
-def correction_sentences(result: CorrectionResult, pair: BeforeAfter) -> list[str]:
+def sentences_by_topic(
+    result: CorrectionResult, pair: BeforeAfter
+) -> dict[str, list[str]]:
     """
     Say what was done, below the verdict.
 
@@ -81,17 +84,33 @@ def correction_sentences(result: CorrectionResult, pair: BeforeAfter) -> list[st
         pair: The same as two data sets.
 
     Returns:
-        Sentences.
+        Sentences under "data", "amplitudes", "merging", "distribution", "reference".
     """
-    told = [_data(result, pair), _method(result), _lorentz(result)]
+    amplitudes = []
     if result.strength > 0:
-        told += [_size(result)]
+        amplitudes.append(size_sentence(result))
         if result.estimate.predicted_r1 is not None:
-            told.append(_expected(result))
-    told += [_merging(result, pair), _moments(result, pair)]
-    if result.truth is not None:
-        told += reference_sentences(result.truth)
-    return told
+            amplitudes.append(_expected(result))
+    truth = result.truth
+    return {
+        "data": [_data(result, pair), _method(result), _lorentz(result)],
+        "amplitudes": amplitudes,
+        "merging": [_merging(result, pair)],
+        "distribution": [_moments(result, pair)],
+        "reference": [] if truth is None else reference_sentences(truth),
+    }
+
+
+def correction_sentences(result: CorrectionResult, pair: BeforeAfter) -> list[str]:
+    """
+    Say all of it in one list.
+
+    Args:
+        result: The correction.
+        pair: The same as two data sets.
+    """
+    topics = sentences_by_topic(result, pair)
+    return [told for some in topics.values() for told in some]
 
 
 def _data(result: CorrectionResult, pair: BeforeAfter) -> str:
@@ -143,7 +162,13 @@ def _lorentz(result: CorrectionResult) -> str:
     return "The Lorentz factor had been applied to the intensities already."
 
 
-def _size(result: CorrectionResult) -> str:
+def size_sentence(result: CorrectionResult) -> str:
+    """
+    Say how much was changed.
+
+    Args:
+        result: The correction.
+    """
     factors, change = result.factors.as_dict(), result.changes["all"][0]
     low, high = factors["quartiles"]
     n = counted(factors["reflections_shifted"], "reflection")

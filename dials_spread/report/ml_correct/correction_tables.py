@@ -3,6 +3,7 @@ What a correction did, in tables.
 
 Functions:
     summary_table: the figures that matter, before and after
+    facts_of: the same as names and values
     merging_table: merging statistics by shell
     most_changed_table: the reflections that changed most
     changes_tables: by resolution, strength and crystal
@@ -75,6 +76,21 @@ def summary_table(
     return TextTable(
         "Before and after", ["figure", "before", "after", "expected"], rows
     )
+
+
+def facts_of(table: TextTable) -> list[tuple[str, str]]:
+    """
+    Give figures as names and values, before → after.
+
+    Args:
+        table: From summary_table.
+    """
+    told = []
+    for name, *values, expected in table.rows:
+        value = " → ".join(v for v in values if v)
+        more = f"expected {expected}" if expected else ""
+        told.append((name, ", ".join(t for t in (value, more) if t)))
+    return told
 
 
 def merging_table(pair: BeforeAfter) -> TextTable:

@@ -1,10 +1,9 @@
 """
-Parts of the plots of a correction: dots, lines, and axes with readable ticks.
+Parts of the plots of a correction: dots, lines, and an axis of resolution.
 
 Functions:
     points, line, before_line, diagonal: traces
     resolution_axis: linear in 1/d², with ticks in d
-    log_axis: logarithmic, with ticks at 1, 2, 5 or 1, 3, 10
 """
 
 from __future__ import annotations
@@ -12,9 +11,6 @@ from __future__ import annotations
 import numpy as np
 
 from dials_spread.report.page.plot_style import GREY, INK, axis
-
-MANY_DECADES = 50.0
-"""Range of a logarithmic axis from which ticks are further apart."""
 
 
 def points(x, y, colour: str, name: str, **more) -> dict:
@@ -26,9 +22,9 @@ def points(x, y, colour: str, name: str, **more) -> dict:
 
 def before_line(x, y, name: str = "before", **more) -> dict:
     """Draw what was before: grey, and wide, so that it is seen below a line on it."""
-    style = {"width": 5, **more.pop("line", {})}
+    style = {"width": 4, **more.pop("line", {})}
     drawn = line(x, y, GREY, name, line=style, **more)
-    drawn["marker"] = {"color": GREY, "size": 10}
+    drawn["marker"] = {"color": GREY, "size": 9}
     return drawn
 
 
@@ -69,20 +65,3 @@ def resolution_axis(d_max: float, d_min: float) -> dict:
     told = nice_resolutions(d_max, d_min)
     places = [1 / d**2 for d in told]
     return axis("d [Å]", tickvals=places, ticktext=[f"{d:.2f}" for d in told])
-
-
-def log_axis(title: str, low: float, high: float) -> dict:
-    """
-    Describe a logarithmic axis.
-
-    Args:
-        title: Quantity with its unit.
-        low, high: Least and largest value, positive.
-    """
-    powers = range(int(np.floor(np.log10(low))) - 1, int(np.ceil(np.log10(high))) + 1)
-    steps = (1, 2, 5) if high < MANY_DECADES * low else (1, 3)
-    told = [m * 10.0**p for p in powers for m in steps]
-    told = [x for x in told if 0.8 * low <= x <= 1.25 * high]
-    limits = [float(np.log10(0.8 * low)), float(np.log10(1.25 * high))]
-    ticks = {"tickvals": told, "ticktext": [f"{x:g}" for x in told], "range": limits}
-    return axis(title, type="log", **ticks)

@@ -19,7 +19,6 @@ from dials_spread.report.ml_correct.correction_tables import MOST_REFLECTIONS
 from dials_spread.report.ml_correct.plot_parts import (
     diagonal,
     line,
-    log_axis,
     points,
     resolution_axis,
 )
@@ -30,6 +29,7 @@ from dials_spread.report.page.plot_style import (
     RED,
     axis,
     legend_above,
+    log_axis,
     new_plot,
     sample,
     sample_note,
@@ -133,11 +133,12 @@ def before_after_plot(pair: BeforeAfter) -> dict:
     return new_plot(
         data,
         BEFORE_AFTER_HELP,
-        "|F| after against before" + (f"<br>{note}" if note else ""),
-        xaxis=log_axis(f"before: {AMPLITUDE}", low, high),
-        yaxis=log_axis(f"after: {AMPLITUDE}", low, high),
+        "|F| after against before",
+        note,
+        xaxis=log_axis(f"before: {AMPLITUDE}", [low, high]),
+        yaxis=log_axis(f"after: {AMPLITUDE}", [low, high]),
+        meta={"square": True},
         legend=legend_above(),
-        margin={"l": 70, "r": 20, "t": 90, "b": 60},
     )
 
 
@@ -171,11 +172,10 @@ def most_changed_plot(pair: BeforeAfter) -> dict:
     return new_plot(
         data,
         MOST_CHANGED_HELP,
-        "Changes of |F| by resolution",
+        "Change of each |F|",
         xaxis=resolution_axis(float(pair.d_spacing.max()), float(pair.d_spacing.min())),
         yaxis=axis("|F| after − before, arbitrary scale", zeroline=True),
         legend=legend_above(),
-        margin={"l": 70, "r": 20, "t": 80, "b": 60},
     )
 
 
@@ -216,7 +216,6 @@ def _errors_by_resolution(pair: BeforeAfter, sigma: np.ndarray) -> dict:
         xaxis=resolution_axis(*limits),
         yaxis=axis("relative to |F| after", rangemode="tozero"),
         legend=legend_above(),
-        margin={"l": 70, "r": 20, "t": 80, "b": 60},
     )
 
 
@@ -232,7 +231,6 @@ def _errors_by_strength(pair: BeforeAfter, sigma: np.ndarray) -> dict:
         xaxis=axis("E after (1 on average)", rangemode="tozero"),
         yaxis=axis("σ(F) / F, at most 2", range=[0, 2.05]),
         showlegend=False,
-        margin={"l": 70, "r": 20, "t": 60, "b": 60},
     )
 
 
@@ -264,8 +262,8 @@ def reference_plot(
         ],
         REFERENCE_HELP,
         "Fo against kinematic Fc",
-        xaxis=log_axis("kinematic |Fc|, unit of the reference", low, high),
-        yaxis=log_axis("|Fo|, scaled to |Fc|", low, high),
+        xaxis=log_axis("kinematic |Fc|, unit of the reference", [low, high]),
+        yaxis=log_axis("|Fo|, scaled to |Fc|", [low, high]),
+        meta={"square": True},
         legend=legend_above(),
-        margin={"l": 70, "r": 20, "t": 80, "b": 60},
     )

@@ -19,7 +19,6 @@ from dials_spread.report.ml_correct.correction_verdict import R1_LABEL, RELATIVE
 from dials_spread.report.ml_correct.plot_parts import (
     before_line,
     line,
-    log_axis,
     points,
     resolution_axis,
 )
@@ -29,6 +28,7 @@ from dials_spread.report.page.plot_style import (
     RED,
     axis,
     legend_above,
+    log_axis,
     new_plot,
     sample,
     sample_note,
@@ -80,11 +80,11 @@ def factors_plot(result: CorrectionResult) -> dict:
     return new_plot(
         [points(E, factor[drawn], BLUE, "observations")],
         FACTORS_HELP,
-        "Correction factors of intensities" + (f"<br>{note}" if note else ""),
+        "Correction factors of intensities",
+        note,
         xaxis=axis("E before (1 on average)", rangemode="tozero"),
-        yaxis=log_axis("correction factor", *limits),
+        yaxis=log_axis("correction factor", limits),
         showlegend=False,
-        margin={"l": 70, "r": 20, "t": 70, "b": 60},
     )
 
 
@@ -111,11 +111,10 @@ def changes_plot(pair: BeforeAfter) -> dict:
             line(x, change, RED, RELATIVE_CHANGE),
         ],
         CHANGES_HELP,
-        "Amplitudes after and before",
+        "Change of |F| by resolution",
         xaxis=resolution_axis(float(pair.d_spacing.max()), float(pair.d_spacing.min())),
         yaxis=axis("relative to |F| before", rangemode="tozero"),
         legend=legend_above(),
-        margin={"l": 70, "r": 20, "t": 80, "b": 60},
     )
 
 
@@ -139,7 +138,6 @@ def shells_r1_plot(truth: ReferenceCheck) -> dict:
         xaxis=resolution_axis(float(shells.d_max[0]), float(shells.d_min[-1])),
         yaxis=axis("R1", rangemode="tozero"),
         legend=legend_above(),
-        margin={"l": 70, "r": 20, "t": 80, "b": 60},
     )
 
 
@@ -170,5 +168,4 @@ def images_r1_plot(truth: ReferenceCheck) -> dict:
         barmode="overlay",
         bargap=0,
         legend=legend_above(),
-        margin={"l": 70, "r": 20, "t": 80, "b": 60},
     )

@@ -111,7 +111,6 @@ def merging_plots(pair: BeforeAfter) -> dict[str, dict]:
             xaxis=resolution_axis(*limits),
             yaxis=along_y,
             legend=legend_above(),
-            margin={"l": 70, "r": 20, "t": 90, "b": 60},
         )
 
     top = {"rangemode": "tozero"}
@@ -178,7 +177,6 @@ def wilson_plot(pair: BeforeAfter) -> dict:
         xaxis=axis("(sin θ/λ)² [Å⁻²]", rangemode="tozero"),
         yaxis=axis("ln ⟨I/ε⟩, I on an arbitrary scale"),
         legend=legend_above(),
-        margin={"l": 70, "r": 20, "t": 80, "b": 60},
     )
 
 
@@ -221,5 +219,4 @@ def distribution_plot(pair: BeforeAfter) -> dict:
         xaxis=axis(f"z = I / ⟨I⟩ of {' and '.join(counts)} reflections", range=[0, 2]),
         yaxis=axis("N(z)", range=[0, 1]),
         legend=legend_above(),
-        margin={"l": 70, "r": 20, "t": 110, "b": 60},
     )
