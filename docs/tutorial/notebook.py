@@ -1,5 +1,4 @@
 """The example of docs/python.rst: everything that the commands do, on simulated crystals."""
-from __future__ import annotations
 
 from __future__ import annotations
 
