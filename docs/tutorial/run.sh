@@ -21,7 +21,8 @@ cd "$work"
 
 # step NAME FIRST LAST COMMAND: run the command as typed; quote its output from the line
 # that matches FIRST to the last line that matches LAST, or, where LAST is "paragraphs" or
-# "lines", all paragraphs or all different lines that match FIRST.
+# "lines", all paragraphs or all different lines that match FIRST, or, where it is a number,
+# as many lines from the last that matches.
 step() {
   local name=$1 first=$2 last=$3 command=$4
   [[ $name != "$from" ]] || from=
@@ -37,6 +38,11 @@ step() {
       awk -v first="$first" 'BEGIN { RS = ""; ORS = "\n\n" } $0 ~ first' "$name.out"
     elif [[ $last == lines ]]; then
       awk -v first="$first" '$0 ~ first && !seen[$0]++' "$name.out"
+    elif [[ $last =~ ^[0-9]+$ ]]; then
+      awk -v first="$first" -v n="$last" '
+        $0 ~ first { k = 0 }
+        { lines[++k] = $0 }
+        END { for (i = 1; i <= n && i <= k; i++) print lines[i] }' "$name.out"
     else
       awk -v first="$first" -v last="$last" '
         !on && $0 ~ first { on = 1 }
@@ -53,9 +59,9 @@ step simulate '^crystal  ' '^kinematic amplitudes' \
 # Processing.
 step import 'format:' 'num stills' 'dials.import images/*.cbf'
 step find_spots '^Saved' '^Saved' 'dials.find_spots imported.expt'
-step index '(Imageset .*indexed|[|] +[0-9.]+%)' lines \
+step index '^.   Imageset' 4 \
   'dials.index imported.expt strong.refl joint_indexing=False detector.fix=distance'
-step refine '^RMSDs by experiment' '^.     4 ' \
+step refine '^RMSDs by experiment' 11 \
   'dials.refine indexed.expt indexed.refl detector.fix=distance'
 step integrate '^Removing' '^Saving' 'dials.integrate refined.expt refined.refl'
 step cosym '^Best solution' '^x,y,z' \
@@ -80,7 +86,7 @@ step scale '^ +Overall' '^Total unique' \
   'dials.scale corrected.expt corrected.refl'
 
 # Structure.
-step export_plain '^Written' '^Written' \
+step export_plain '^Written .* plain' '^Written' \
   'dials.export plain.expt plain.refl format=shelx shelx.hklout=plain.hkl shelx.ins=stub.ins'
 step export '^Written' '^Written' \
   'dials.export scaled.expt scaled.refl format=shelx shelx.hklout=paracetamol.hkl shelx.ins=stub.ins'
