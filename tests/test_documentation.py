@@ -6,6 +6,8 @@ import importlib
 import importlib.util
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -190,3 +192,12 @@ def test_the_list_of_parameters_is_what_the_scope_holds():
     assert module.kind(found[1]) == "one of x, y"
     assert module.default(found[1]) == "x"
     assert module.kind(found[2]) == "file or folder, may be given more than once"
+
+
+@pytest.mark.slow
+def test_the_example_of_the_python_interface_runs():
+    script = ROOT / "docs" / "tutorial" / "notebook.py"
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    before, after = re.findall(r"(0\.\d+) (?:before|after)", done.stdout)
+    assert float(after) < float(before)

@@ -2,7 +2,7 @@
 """
 Make the pictures and the quoted outputs of the documentation anew.
 
-    docs/make_pictures [reports] [tutorial] [--work FOLDER] [--step STEP]
+    docs/make_pictures.py [reports] [tutorial] [--work FOLDER] [--step STEP]
 
 Run it with the Python of an environment in which the commands of dials_spread work,
 after a change of what logs or reports say. It takes about ten minutes, of which nine are
@@ -38,6 +38,9 @@ IMAGES, OUTPUT = DOCS / "images", DOCS / "output"
 MOST_BYTES = 300_000
 
 WIDTH = 1300
+
+TALL = 9000
+"""Of the window: plots are drawn when they come into view."""
 
 ALONE = """
 <style>
@@ -80,16 +83,14 @@ def trimmed(image: Image.Image, margin: int = 12) -> Image.Image:
     )
 
 
-def screenshot(
-    page: Path, name: str, height: int, selector: str | None = None
-) -> None:
+def screenshot(page: Path, name: str, height: int, selector: str | None = None) -> None:
     """
     Draw a report.
 
     Args:
         page: The HTML file.
         name: Of the picture in docs/images.
-        height: Of the window, in pixels.
+        height: Of the picture at most, in pixels.
         selector: A CSS selector of what is to be drawn alone; all by default.
     """
     target = IMAGES / name
@@ -102,14 +103,18 @@ def screenshot(
         subprocess.run(
             [
                 *(chromium(), "--headless=new", "--no-sandbox", "--disable-gpu"),
-                *("--hide-scrollbars", f"--window-size={WIDTH},{height}"),
+                *(
+                    "--hide-scrollbars",
+                    f"--window-size={WIDTH},{TALL if selector else height}",
+                ),
                 *("--virtual-time-budget=20000", f"--screenshot={raw}"),
                 copy.as_uri(),
             ],
             check=True,
             capture_output=True,
         )
-        trimmed(Image.open(raw)).save(target, optimize=True)
+        image = Image.open(raw).crop((0, 0, WIDTH, height))
+        trimmed(image).save(target, optimize=True)
     if shutil.which("pngquant"):
         subprocess.run(
             ["pngquant", "--force", "--skip-if-larger", "--output", target, target],
@@ -144,7 +149,7 @@ def quote(name: str, log: Path, typed: str, *parts: tuple[str, str]) -> None:
     for first, after in parts:
         found = [i for i, line in enumerate(lines) if re.search(first, line)]
         if not found:
-            sys.exit(f"{log} has no line {first!r} any more: see docs/make_pictures")
+            sys.exit(f"{log} has no line {first!r} any more: see docs/make_pictures.py")
         start = stop = found[0]
         while stop + 1 < len(lines) and not re.search(after, lines[stop + 1]):
             stop += 1
@@ -207,6 +212,15 @@ def make_reports(work: Path) -> None:
     screenshot(folder / "dials.simulate_ed.html", "simulate_ed_report.png", 1500)
 
 
+def make_notebook() -> None:
+    """What the example of the Python interface prints."""
+    script = DOCS / "tutorial" / "notebook.py"
+    printed = subprocess.run(
+        [sys.executable, str(script)], check=True, capture_output=True, text=True
+    ).stdout
+    (OUTPUT / "notebook.txt").write_text(printed, encoding="utf-8")
+
+
 def make_tutorial(work: Path, step: str | None) -> None:
     """Run the tutorial, or what of it is wanted, and draw its reports."""
     folder = work / "tutorial"
@@ -228,6 +242,7 @@ def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     if "reports" in parts:
         make_reports(chosen.work.resolve())
+        make_notebook()
     if "tutorial" in parts:
         make_tutorial(chosen.work.resolve(), chosen.step)
 
