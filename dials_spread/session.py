@@ -19,7 +19,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 import dials.util.log
 import libtbx.phil
@@ -91,7 +91,7 @@ def start(
     phil: libtbx.phil.scope,
     args: Sequence[str] | None,
     needs_files: bool = True,
-):
+) -> tuple[Any, tuple[list[str], list[str]], io.StringIO]:
     """
     Parse the arguments of a command and set up its logging.
 
