@@ -133,7 +133,7 @@ def compare_images(
     _check_input(experiments, tables)
     observations = build_observations(experiments, tables, dataset, **choices)
     scales, incidence, matches = _match_all(observations, matching, nproc, progress)
-    agreement = compare_pairs(observations, incidence, matches)
+    agreement = compare_pairs(observations, incidence, matches, nproc)
     shown = _choose_pairs(observations, matches, n_pairs_shown, pairs_shown)
     found = _spread(
         observations, experiments, tables, scales, incidence, matches, spread, seed, nproc

@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from dials_spread.prepare.prepared import Prepared
-from dials_spread.statistics.groups import group_quantiles
+from dials_spread.statistics.groups import group_medians
 
 METHODS = ("mean", "median", "sigma", "weights")
 
@@ -82,9 +82,9 @@ def estimate_amplitudes(prepared: Prepared, method: str = "weights") -> np.ndarr
     if method == "mean":
         merged = prepared.merged
     elif method == "median":
-        merged = group_quantiles(
-            observations.intensity, observations.unique, observations.n_unique, [0.5]
-        )[0]
+        merged = group_medians(
+            observations.intensity, observations.unique, observations.n_unique
+        )
     elif method == "sigma":
         merged = observations.merged(weights=sigma_weights(prepared))
     else:

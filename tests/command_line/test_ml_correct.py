@@ -17,9 +17,8 @@ from iotbx import mtz
 from scitbx import matrix
 
 from dials_spread.command_line.ml_correct import run
-from dials_spread.correction.apply.columns import correction_state
 from dials_spread.correction.apply.correct import get_subject
-from dials_spread.correction.apply.tables import corrected_table
+from dials_spread.correction.apply.tables import corrected_table, correction_state
 from dials_spread.correction.features.all_features import features_of
 from dials_spread.correction.model.card import Card
 from dials_spread.correction.model.general import TreeModel, pack
@@ -86,8 +85,16 @@ def test_a_whole_run_with_a_reference(quartz, data_folder):
     assert 0.2 < after["r1"] < before["r1"] < 0.26
     log = Path("dials.ml_correct.log").read_text(encoding="utf-8")
     assert "Agreement is no proof" in log and "h,k,l" in log
+    verdict = log.split("\nSummary:\n\n")[1].splitlines()[0]
+    assert verdict == document["verdict"]["headline"]
+    assert verdict.startswith("NO CERTAIN IMPROVEMENT: R1 against kinematic Fc of q")
+    assert log.index("R_meas") < log.index("Details:") < log.index("What to do next:")
+    shells = document["merging_statistics"]["before"]["by_shell"]
+    assert sum(shell["n_unique"] for shell in shells) == 292
+    assert "dials.scale corrected.expt corrected.refl" in log.splitlines()[-6:][0]
     page = Path("dials.ml_correct.html").read_text(encoding="utf-8")
-    for name in ("factors", "changes", "crystals_r1", "images_r1", "amplitudes"):
+    plots = ("before_after", "factors", "changes", "images_r1", "amplitudes", "wilson")
+    for name in (*plots, "n_z", "r_by_shell", "cc_half", "most_changed"):
         assert f'id="{name}"' in page
 
 
@@ -297,7 +304,7 @@ def test_a_general_model_gives_error_bars_and_expects_an_r1(thick):
     assert (su >= 0).all() and np.all(su <= c + 1e-12) and np.median(su / c) > 0.01
     assert (su[c == 1] == 0).all()
     log = Path("dials.ml_correct.log").read_text(encoding="utf-8")
-    assert "expected error" in log and "is expected to be" in log
+    assert "expected error" in log and "Expected R1 against kinematic Fc, at" in log
 
 
 def refusal(*args: str) -> str:
@@ -378,8 +385,12 @@ def test_a_model_of_these_data_and_what_it_is_worth(thick, monkeypatch):
     assert scores["crystal", "model"] < scores["reflection", "model"]
     for simple in ("none", "amplitudes"):
         assert scores["reflection", "model"] < scores["reflection", simple]
-    last = Path("dials.ml_correct.log").read_text(encoding="utf-8").splitlines()[-1]
-    assert last.startswith("Reflections that the model had not seen: R1")
+    log = Path("dials.ml_correct.log").read_text(encoding="utf-8")
+    verdict = log.split("\nSummary:\n\n")[1].splitlines()[0]
+    assert "Reflections that the model had not seen (" in verdict
+    assert log.splitlines()[-1].startswith(
+        "- merged.hkl is merged and needs no scaling"
+    )
     assert read_model("trained.model").card.training[0].crystals == 8
     # The table is corrected by models that had not seen the reflection.
     assert told()["r1"]["after"]["merged"]["r1"] == pytest.approx(

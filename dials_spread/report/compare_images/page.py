@@ -1,8 +1,7 @@
 """
 The report of dials.compare_images: one HTML file that needs nothing else.
 
-plotly.js and all data are inside; the page loads nothing from anywhere, and says so to
-the browser (Content-Security-Policy).
+Beyond what all pages have: the list of all pairs, and some pairs in full.
 
 Functions:
     compare_images_page: the page as text
@@ -10,11 +9,9 @@ Functions:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from dials_spread.observations import Observations
 from dials_spread.pairs import Matches, PairAgreement, SpotComparison
@@ -32,12 +29,7 @@ from dials_spread.report.page.labels import (
     image_label,
 )
 from dials_spread.report.page.sections import Section
-from dials_spread.report.page.template import (
-    TEMPLATES,
-    figure_parts,
-    flat_parameters,
-    get_template,
-)
+from dials_spread.report.page.template import figures_parts, report_page
 from dials_spread.symmetry import LaueOperators
 
 __all__ = ["compare_images_page", "save_figures"]
@@ -116,7 +108,7 @@ def input_rows(document: dict) -> list[tuple[str, str]]:
         Names and values, as text.
     """
     given = document.get("input", {})
-    rows = [("Files", "\n".join(map(str, given.get("files", []))))]
+    rows = []
     for key, name in INPUT.items():
         if key in given:
             value = given[key]
@@ -171,7 +163,7 @@ def _pairs_in_full(
                 "a": labels[0],
                 "b": labels[1],
                 "facts": _facts(matches, agreement, number),
-                "figures": [figure_parts(f"{anchor}-{n}", p) for n, p in plots.items()],
+                "figures": figures_parts(plots, f"{anchor}-"),
             }
         )
     return pairs, anchors
@@ -189,6 +181,7 @@ def compare_images_page(
     reference: dict | None = None,
     findings: Sequence[str] = (),
     sections: Sequence[Section] = (),
+    next_steps: Sequence[str] = (),
 ) -> str:
     """
     Write the report.
@@ -205,6 +198,7 @@ def compare_images_page(
         reference: The JSON document of an earlier run to compare with.
         findings: Paragraphs for the top, in plain words.
         sections: Shown below the summary.
+        next_steps: What the reader does next.
 
     Returns:
         HTML that needs no other file and no network.
@@ -213,37 +207,35 @@ def compare_images_page(
     overview = overview_plots(
         observations, incidence_operators, matches, agreement, reference
     )
-    return _render(
+    return report_page(
         document,
-        overview={n: figure_parts(n, p) for n, p in overview.items()},
+        "Images of the same orientation, compared",
+        verdict=findings,
+        next_steps=next_steps,
+        summary=summary,
+        facts=input_rows(document),
+        sections=[*sections, *overview_sections(overview, len(matches))],
+        template="compare_images.html",
+        columns=COLUMNS,
         pairs=pairs,
         rows=table_rows(document, anchors),
         n_pairs=len(matches),
-        summary=list(summary),
-        findings=list(findings),
-        sections=[_section(section) for section in sections],
     )
 
 
-def _section(section: Section) -> dict:
-    """What the template needs of a section."""
-    return {
-        **vars(section),
-        "figures": [figure_parts(n, plot) for n, plot in section.plots.items()],
-    }
+def overview_sections(overview: Mapping[str, dict], n_pairs: int) -> list[Section]:
+    """
+    Lay out the plots of all pairs.
 
-
-def _render(document: dict, **parts) -> str:
-    """Fill the template."""
-    return get_template("compare_images.html").render(
-        columns=COLUMNS,
-        input_rows=input_rows(document),
-        parameters=flat_parameters(document.get("parameters", {})),
-        command=document.get("command", ""),
-        version=document.get("version", ""),
-        dials_version=document.get("dials_version", ""),
-        plotly=Markup(get_plotlyjs()),
-        style=Markup((TEMPLATES / "compare_images.css").read_text(encoding="utf-8")),
-        script=Markup((TEMPLATES / "compare_images.js").read_text(encoding="utf-8")),
-        **parts,
-    )
+    Args:
+        overview: From overview_plots.
+        n_pairs: Without any there is nothing to agree.
+    """
+    names = ["orientations", *(["matched_images"] if n_pairs else [])]
+    maps = {name: overview[name] for name in names}
+    sections = [Section("map", "Map of the matches", "Map", plots=maps)]
+    if n_pairs:
+        rest = {n: plot for n, plot in overview.items() if n not in maps}
+        title = "Do images of one orientation agree?"
+        sections.insert(0, Section("angles", title, "Agreement", plots=rest))
+    return sections

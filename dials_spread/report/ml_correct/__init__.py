@@ -2,14 +2,22 @@
 What dials.ml_correct writes.
 
 Modules:
+    before_after: one correction as two data sets, before and after
     correction_outputs: from the results of dials.ml_correct to its log and its files
-    correction_sentences: what a correction did, in words and tables
-    plots_correction: plots of a correction
-    plots_crystals: R1 of crystals before and after a correction, one dot for each
+    correction_sections: the sections of the report, in the order they are read
+    correction_sentences: what a correction did, in sentences
+    correction_tables: what a correction did, in tables
+    correction_verdict: whether amplitudes became better, and what to do next
+    plot_parts: dots, lines, and an axis of resolution
+    plots_amplitudes: |F| before and after, predicted errors, Fo against Fc
+    plots_correction: what was changed, and R1 before and after
+    plots_crystals: crystals beside each other
+    plots_merging: merging statistics, Wilson plot and N(z)
     plots_training: plots of a model trained on the data
     training_outputs: from a model that was trained on the data, and its test, to log
         and files
-    training_sentences: what a model trained on the data is worth, in words and tables
+    training_sentences: what a model trained on the data is worth, in words
+    training_tables: what a model trained on the data is worth, in tables
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from dials_spread.rfactor.merging_statistics import (
     possible_reflections,
     r_merge_by_group,
 )
-from dials_spread.statistics.groups import grouped_medians
+from dials_spread.statistics.groups import group_medians
 
 
 @dataclass(frozen=True)
@@ -152,14 +152,14 @@ def compare(result: CorrectionResult) -> BeforeAfter:
             r_merge_crystal=r_merge_by_group(*of, crystal, measured.n_crystals),
         )
 
-    scaled = (prepared.intensity, prepared.sigma)
+    scaled = (prepared.scaled.intensity, prepared.scaled.sigma)
     return BeforeAfter(
         miller_index=measured.unique_index,
         d_spacing=d_spacing,
         epsilon=measured.epsilon,
         centric=measured.centric,
         n=prepared.n,
-        factor=grouped_medians(factors.factor, measured.unique, measured.n_unique),
+        factor=group_medians(factors.factor, measured.unique, measured.n_unique),
         has_offset=~factors.reached & (result.strength > 0),
         before=side(*scaled),
         after=side(*factors.apply(*scaled)),

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from dials.array_family import flex
 from dials.util.version import dials_version
@@ -14,28 +16,48 @@ from dxtbx.model import ExperimentList
 
 import dials_spread
 from dials_spread.correction import CorrectionResult
-from dials_spread.correction.apply.against_reference import ReferenceCheck
 from dials_spread.correction.apply.corrected_files import write_together
 from dials_spread.correction.apply.merged_files import merged_file
 from dials_spread.correction.features.registry import MODEL_1, REFLECTION_ALL
 from dials_spread.observations import Observations
 from dials_spread.output_files import write_text
 from dials_spread.reference import Reference, ReferenceMatch
+from dials_spread.report.ml_correct.before_after import BeforeAfter, compare
+from dials_spread.report.ml_correct.correction_sections import (
+    correction_sections,
+    log_tables,
+)
 from dials_spread.report.ml_correct.correction_sentences import (
     correction_sentences,
-    correction_tables,
+    sentences_by_topic,
+    size_sentence,
 )
-from dials_spread.report.ml_correct.plots_correction import (
-    amplitudes_plot,
-    changes_plot,
-    factors_plot,
-    images_r1_plot,
-    shells_r1_plot,
+from dials_spread.report.ml_correct.correction_tables import facts_of, summary_table
+from dials_spread.report.ml_correct.correction_verdict import (
+    CorrectionVerdict,
+    NextStep,
+    correction_verdict,
+    next_steps,
+    steps_text,
 )
-from dials_spread.report.ml_correct.plots_crystals import CrystalDots, crystals_r1_plot
 from dials_spread.report.page.document import Provenance, finite, write_json
+from dials_spread.report.page.sections import Section
+from dials_spread.report.page.tables import TextTable
+from dials_spread.report.page.template import report_page
+from dials_spread.rfactor.wilson_statistics import mixed_moment
 
 logger = logging.getLogger("dials.spread.correction_outputs")
+
+FILES = {
+    "experiments": "experiments, for DIALS",
+    "reflections": "corrected intensities, unmerged, for DIALS",
+    "merged": "corrected F² and σ, merged, for structure solution and refinement",
+    "model": "the model that was trained, for model=",
+    "json": "all numbers, for programs",
+    "html": "this report",
+    "log": "what was printed",
+}
+"""What each file of the ``output`` scope is for."""
 
 
 def base_document(provenance: Provenance, observations: Observations) -> dict:
@@ -77,22 +99,32 @@ def input_document(observations: Observations) -> dict:
     }
 
 
-def correction_document(provenance: Provenance, result: CorrectionResult) -> dict:
+def correction_document(
+    provenance: Provenance,
+    result: CorrectionResult,
+    pair: BeforeAfter,
+    verdict: CorrectionVerdict,
+) -> dict:
     """
     Put the results together as the JSON document.
 
     Args:
         provenance: Command, files and parameters.
         result: The correction.
+        pair: The same as two data sets.
+        verdict: Of the correction.
 
     Returns:
         The document: "r1" with "before" and "after" is None without a reference.
     """
     subject, truth = result.subject, result.truth
     before, after = result.agreement
+    moments = result.fourth_moments
     return finite(
         {
             **base_document(provenance, subject.observations),
+            "verdict": verdict.as_dict(),
+            "merging_statistics": pair.as_dict(),
             "correction": {
                 "method": result.estimate.method,
                 "strength": result.strength,
@@ -107,7 +139,12 @@ def correction_document(provenance: Provenance, result: CorrectionResult) -> dic
                     for key, some in result.changes.items()
                 },
                 "agreement": {"before": before.as_dict(), "after": after.as_dict()},
-                "fourth_moment_ratio": result.fourth_moment,
+                "fourth_moment_ratio": moments[1] / moments[0],
+                "fourth_moments": {
+                    "before": moments[0],
+                    "after": moments[1],
+                    "expected": mixed_moment(pair.centric),
+                },
                 "predicted_r1": result.estimate.predicted_r1,
                 "warnings": list(result.warnings),
             },
@@ -145,33 +182,85 @@ def model_document(result: CorrectionResult) -> dict | None:
     return {**card, "sha256": result.model.checksum}
 
 
-def correction_plots(result: CorrectionResult) -> dict[str, dict]:
+@dataclass(frozen=True)
+class PageParts:
     """
-    Draw a correction.
+    What the page and the log are made of, in the order of the page.
+
+    Attributes:
+        title: Of the page.
+        headline: The verdict in one line.
+        reasons: Sentences below it.
+        warnings: What must be read before anything is done.
+        figures: Tables of the figures that matter.
+        facts: The same as names and values, for the page.
+        summary: Sentences of the log.
+        data: Those of them that are about data and method, for the page.
+        question: That the verdict answers.
+        changed: How much was changed, for the page; empty where nothing was.
+        steps: What to do next.
+        sections: Plots and tables.
+    """
+
+    title: str
+    headline: str
+    reasons: Sequence[str]
+    warnings: Sequence[str]
+    figures: Sequence[TextTable]
+    facts: Sequence[tuple[str, str]]
+    summary: Sequence[str]
+    data: Sequence[str]
+    question: str
+    changed: str
+    steps: Sequence[NextStep]
+    sections: Sequence[Section] = field(repr=False)
+
+
+def correction_parts(
+    result: CorrectionResult, pair: BeforeAfter, verdict: CorrectionVerdict, output
+) -> PageParts:
+    """
+    Give what the page and the log are made of.
 
     Args:
         result: The correction.
+        pair: The same as two data sets.
+        verdict: Of the correction.
+        output: Names of files, as the command's ``output`` scope.
     """
-    plots = {"factors": factors_plot(result), "changes": changes_plot(result)}
-    truth = result.truth
-    if truth is not None:
-        plots["crystals_r1"] = crystals_r1_plot(_crystal_dots(truth))
-        plots["shells_r1"] = shells_r1_plot(truth)
-        plots["images_r1"] = images_r1_plot(truth)
-        plots["amplitudes"] = amplitudes_plot(result, truth)
-    return plots
+    figures = summary_table(result, pair, verdict)
+    return PageParts(
+        title="Correction for multiple scattering",
+        headline=verdict.headline,
+        reasons=verdict.reasons,
+        warnings=result.warnings,
+        figures=[figures],
+        facts=facts_of(figures),
+        summary=correction_sentences(result, pair),
+        data=sentences_by_topic(result, pair)["data"],
+        question="Did the amplitudes improve?",
+        changed=size_sentence(result) if result.strength > 0 else "",
+        steps=next_steps(result, output, verdict),
+        sections=correction_sections(result, pair),
+    )
 
 
-def _crystal_dots(truth: ReferenceCheck) -> list[CrystalDots]:
-    pairs = {"scaled": (truth.before.crystal, truth.after.crystal)}
-    if truth.integrated is not None:
-        pairs["integrated"] = truth.integrated
-    return [
-        CrystalDots(
-            kind, [f"crystal {c}" for c in range(len(a))], before=a.r1, after=b.r1
-        )
-        for kind, (a, b) in pairs.items()
-    ]
+def log_parts(parts: PageParts, tables: Sequence[TextTable]) -> None:
+    """
+    Write the log: verdict, figures and summary first, then details.
+
+    Args:
+        parts: Of the page.
+        tables: The details.
+    """
+    told = [parts.headline, *parts.reasons]
+    told += [f"Warning: {text}" for text in parts.warnings]
+    logger.info("\nSummary:\n\n%s\n", "\n\n".join(told))
+    for table in parts.figures:
+        logger.info("%s\n", table.as_text())
+    logger.info("%s\n\nDetails:", "\n\n".join(parts.summary))
+    for table in tables:
+        logger.info("\n%s", table.as_text())
 
 
 def write_correction(
@@ -196,28 +285,70 @@ def write_correction(
     Returns:
         The JSON document.
     """
-    document = correction_document(provenance, result)
-    told, tables = correction_sentences(result), correction_tables(result)
-    for table in tables:
-        logger.info("\n%s", table.as_text())
-    logger.info("\nSummary:\n\n%s\n", "\n\n".join(told))
+    pair, verdict = compare(result), correction_verdict(result)
+    document = correction_document(provenance, result, pair, verdict)
+    parts = correction_parts(result, pair, verdict, output)
+    log_parts(parts, log_tables(result, pair))
     contents = correction_files(corrected, result, output)
-    if output.json:
-        contents[output.json] = write_json(document).encode("utf-8")
-    if output.html:
-        title = "Correction for multiple scattering"
-        page = correction_page(document, title, told, tables, correction_plots(result))
-        contents[output.html] = page
-    write_all(contents, output.log, log)
+    add_reports(contents, document, parts, output)
+    end_run(contents, parts, output, log)
     return document
 
 
-def correction_page(*parts) -> bytes:
-    """Write the report; the arguments are those of `simulation_page`."""
-    # Loading plotly takes longer than correcting; not all runs want a page.
-    from dials_spread.report.page.plain_page import simulation_page
+def end_run(
+    contents: Mapping[str, bytes], parts: PageParts, output, log: io.StringIO
+) -> None:
+    """Write all files; the log ends with what each is for and what to do next."""
+    told = meanings([*contents], output)
+    write_all(contents, output.log, log, steps_text(parts.steps), told)
 
-    return simulation_page(*parts).encode("utf-8")
+
+def add_reports(
+    contents: dict[str, bytes], document: dict, parts: PageParts, output
+) -> None:
+    """Add the JSON document and the page to the files that will be written."""
+    if output.json:
+        contents[output.json] = write_json(document).encode("utf-8")
+    if output.html:
+        written = meanings([*contents, output.html, *_log_name(output)], output)
+        contents[output.html] = correction_page(document, parts, written)
+
+
+def correction_page(document: dict, parts: PageParts, written: Mapping) -> bytes:
+    """Write the report; files are told with what each is for."""
+    told = [f"{parts.question} {parts.headline}", *parts.reasons]
+    told += [f"What was changed? {parts.changed}"] if parts.changed else []
+    told += [f"Is anything wrong? {text}" for text in parts.warnings]
+    page = report_page(
+        document,
+        parts.title,
+        verdict=told,
+        next_steps=[
+            f"{step.text} `{step.command}`" if step.command else step.text
+            for step in parts.steps
+        ],
+        summary=parts.data,
+        facts=parts.facts,
+        sections=parts.sections,
+        written=list(written.items()),
+    )
+    return page.encode("utf-8")
+
+
+def _log_name(output) -> list[str]:
+    return [output.log] if output.log else []
+
+
+def meanings(names: Sequence[str], output) -> dict[str, str]:
+    """
+    Say what each file is for.
+
+    Args:
+        names: Of files.
+        output: Names of files, as the command's ``output`` scope.
+    """
+    known = {getattr(output, key, None): told for key, told in FILES.items()}
+    return {name: known.get(name, "") for name in names}
 
 
 def correction_files(
@@ -263,6 +394,7 @@ def write_all(
     log_name: str | None,
     log: io.StringIO,
     last: str = "",
+    told: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """
     Write all files or none, then the log.
@@ -271,11 +403,14 @@ def write_all(
         contents: By name.
         log_name: Of the log; None for none.
         log: What has been logged.
-        last: Line with which the log ends.
+        last: Lines with which the log ends.
+        told: What files are for, by name.
     """
     write_together(contents)
+    logger.info("")
     for filename in contents:
-        logger.info("Written: %s", filename)
+        meaning = told.get(filename)
+        logger.info("Written: %s%s", filename, f" ({meaning})" if meaning else "")
     if last:
         logger.info("\n%s", last)
     if log_name:

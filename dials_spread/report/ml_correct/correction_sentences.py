@@ -1,110 +1,198 @@
 """
-What a correction did, in words and tables.
+What a correction did, in sentences.
 
 Functions:
-    correction_sentences: the summary
-    correction_tables: where, and by how much
+    correction_sentences, sentences_by_topic: the summary below the verdict
+    size_sentence: how much was changed
+    reference_sentences: what a reference says
+    coverage_sentence: whether predicted errors are as large as the true ones
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from dials_spread.correction import CorrectionResult
 from dials_spread.correction.apply.against_reference import ReferenceCheck
-from dials_spread.correction.apply.changes import Change
 from dials_spread.correction.apply.error_law import Coverage
-from dials_spread.report.page.labels import digits
-from dials_spread.report.page.tables import TextTable
-
-MOST_CRYSTALS = 50
-"""Rows of the table of crystals."""
+from dials_spread.report.ml_correct.before_after import BeforeAfter
+from dials_spread.report.ml_correct.correction_verdict import (
+    EXPECTED_R1,
+    R1_LABEL,
+    RELATIVE_CHANGE,
+    percent,
+)
+from dials_spread.report.page.labels import counted, digits
+from dials_spread.rfactor.merging_statistics import LABELS
+from dials_spread.rfactor.wilson_statistics import (
+    EXPECTED_ACENTRIC,
+    EXPECTED_CENTRIC,
+    FOURTH_MOMENT,
+    mixed_moment,
+)
 
 TOO_FEW, TOO_MANY = 0.58, 0.80
 """Parts of the errors within one predicted standard deviation; beyond, it is told."""
 
 WITHIN = "factor that two thirds are within"
 
+MEDIAN_FACTOR = "Median correction factor"
+"""Label of the median of Factors.factor: correction/apply/estimates.py computes them
+(observation_factors)."""
+
+CC_CRYSTALS = "CC of a crystal with all others"
+"""Label of EquivalentAgreement.cc_crystals: correction/apply/changes.py computes it
+(describe_agreement)."""
+
+CHI_SQUARE = "Median χ²"
+"""Label of EquivalentAgreement.chi_square: correction/apply/changes.py computes it
+(describe_agreement)."""
+
+RANK_CORRELATION = "rank correlation of predicted with true errors"
+"""Label of Coverage.rank_correlation: correction/apply/error_law.py computes it
+(coverage)."""
+
+INTENSITIES = {
+    "scale": "scaled intensities",
+    "profile": "profile-fitted intensities",
+    "sum": "summed intensities",
+}
+
 NO_PROOF = (
-    "Agreement is no proof: multiple scattering is common to crystals of one kind, so "
-    "that wrong intensities can agree, and right ones may agree less."
+    "Agreement is no proof: symmetry equivalents share multi-beam contributions, so wrong "
+    "intensities can agree well, and right ones may agree less."
+)
+
+MERGED_HOW = (
+    "Before and after are the same observations on the same scales, which this program "
+    "fitted to put all crystals on one scale; means with weights 1/σ², as dials.scale and "
+    "dials.merge have them; CC½ by the σ-τ method. Before dials.scale, σ has no error "
+    "model and ⟨I/σ⟩ is too high."
 )
 
 
-def correction_sentences(result: CorrectionResult) -> list[str]:
+def sentences_by_topic(
+    result: CorrectionResult, pair: BeforeAfter
+) -> dict[str, list[str]]:
     """
-    Say what was done.
+    Say what was done, below the verdict.
 
     Args:
         result: The correction.
+        pair: The same as two data sets.
 
     Returns:
-        Sentences.
+        Sentences under "data", "amplitudes", "merging", "distribution", "reference".
     """
-    told = [_method(result), _lorentz(result), _size(result)]
-    if result.estimate.predicted_r1 is not None:
-        told.append(_expected(result))
-    told.append(_agreement(result))
-    if result.truth is not None:
-        told += truth_sentences(result.truth)
-    return [*told, *(f"Warning: {text}" for text in result.warnings)]
+    amplitudes = []
+    if result.strength > 0:
+        amplitudes.append(size_sentence(result))
+        if result.estimate.predicted_r1 is not None:
+            amplitudes.append(_expected(result))
+    truth = result.truth
+    return {
+        "data": [_data(result, pair), _method(result), _lorentz(result)],
+        "amplitudes": amplitudes,
+        "merging": [_merging(result, pair)],
+        "distribution": [_moments(result, pair)],
+        "reference": [] if truth is None else reference_sentences(truth),
+    }
+
+
+def correction_sentences(result: CorrectionResult, pair: BeforeAfter) -> list[str]:
+    """
+    Say all of it in one list.
+
+    Args:
+        result: The correction.
+        pair: The same as two data sets.
+    """
+    topics = sentences_by_topic(result, pair)
+    return [told for some in topics.values() for told in some]
+
+
+def _data(result: CorrectionResult, pair: BeforeAfter) -> str:
+    observations, independent = result.subject.observations, result.estimate.n_passages
+    overall = pair.before.statistics.overall
+    choice = INTENSITIES.get(observations.choice, observations.choice)
+    mates = "merged" if pair.friedel else "kept apart"
+    text = (
+        f"Data: {len(observations):,} observations of "
+        f"{len(observations.unique_index):,} unique reflections, "
+        f"{counted(observations.n_crystals, 'crystal')}, {choice}, {pair.space_group}, "
+        f"Friedel mates {mates}; {overall.d_max:.2f} to {overall.d_min:.2f} Å, "
+        f"completeness {percent(overall.completeness)}, multiplicity "
+        f"{overall.multiplicity:.2f}."
+    )
+    if independent is not None and independent < len(observations):
+        text += (
+            f" Independent observations: {independent:,}; what neighbouring images list "
+            "of one crossing of the Ewald sphere counts once."
+        )
+    return text
 
 
 def _method(result: CorrectionResult) -> str:
     if result.estimate.method == "weights":
         how = (
-            "Amplitudes are means with weights from how strongly each observation is "
-            "coupled to others (no learning)"
+            "Method: means with weights from the coupling of each observation to other "
+            "reflections; no model"
         )
     elif result.model is None:
-        how = "Amplitudes are from a model that had not seen the reflection"
+        how = (
+            "Method: models trained on these data, each reflection corrected by one that "
+            "had not seen it (held-out)"
+        )
     else:
         how = (
-            f"Amplitudes are from the model “{result.model.card.name}” "
-            f"({result.model.checksum[:12]})"
+            f"Method: model “{result.model.card.name}” (SHA-256 "
+            f"{result.model.checksum[:12]}…)"
         )
-    observations, passages = result.subject.observations, result.estimate.n_passages
-    listed = ""
-    if passages is not None and passages < len(observations):
-        listed = (
-            f" They are of {passages:,} passages through the Ewald sphere: what is listed "
-            "on several neighbouring images is counted once."
-        )
-    return (
-        f"{how}. {len(observations):,} observations of "
-        f"{len(observations.unique_index):,} unique reflections, "
-        f"{observations.n_crystals} crystal{'s'[: observations.n_crystals != 1]}, "
-        f"intensity {observations.choice}, strength {result.strength:g}.{listed}"
-    )
+    return f"{how}; strength {result.strength:g}."
 
 
 def _lorentz(result: CorrectionResult) -> str:
     if result.subject.prepared.measured.lorentz_applied_here:
-        return "The Lorentz factor was missing in the intensities; it is in the factors now."
-    return "The Lorentz factor is in the intensities already."
+        return (
+            "The Lorentz factor had not been applied to the intensities; it is part of "
+            "what they are multiplied by now."
+        )
+    return "The Lorentz factor had been applied to the intensities already."
 
 
-def _size(result: CorrectionResult) -> str:
+def size_sentence(result: CorrectionResult) -> str:
+    """
+    Say how much was changed.
+
+    Args:
+        result: The correction.
+    """
     factors, change = result.factors.as_dict(), result.changes["all"][0]
     low, high = factors["quartiles"]
-    return (
-        f"Intensities were multiplied by {factors['median']:.3f} (quartiles {low:.3f} and "
-        f"{high:.3f}); merged amplitudes changed by {100 * change.change:.1f} %, and "
-        f"their sum to {change.ratio:.3f} of what it was. "
-        f"To {factors['reflections_shifted']:,} of {factors['reflections']:,} reflections "
-        "no factor between 0.1 and 10 gives the amplitude that was found, because they "
-        "are negative when merged or far from it; their observations were shifted by "
-        "what the mean lacked. ⟨E⁴⟩/⟨E²⟩² is "
-        f"{result.fourth_moment:.2f} times what it was."
+    n = counted(factors["reflections_shifted"], "reflection")
+    text = (
+        f"{MEDIAN_FACTOR} of intensities {factors['median']:.3f} (quartiles {low:.3f} "
+        f"and {high:.3f}). Merged |F| changed by {percent(change.change)} of their sum, "
+        f"{RELATIVE_CHANGE}; ΣF by {_signed(change.ratio - 1)}."
     )
+    if factors["reflections_shifted"]:
+        text += (
+            f" {n} of {factors['reflections']:,}, weak or negative, were corrected by an "
+            "additive offset instead of a factor."
+        )
+    return text
+
+
+def _signed(part: float) -> str:
+    return f"{100 * part:+.1f} %".replace("-", "−")
 
 
 def _expected(result: CorrectionResult) -> str:
     text = (
-        f"R1 against the true amplitudes is expected to be "
-        f"{result.estimate.predicted_r1:.3f} at full strength."
+        f"{EXPECTED_R1}, at full strength: {result.estimate.predicted_r1:.3f} (not a "
+        "refinement R1)."
     )
     known = result.model.card.validation if result.model else {}
     within = [
@@ -115,30 +203,45 @@ def _expected(result: CorrectionResult) -> str:
     ]
     if within:
         text += (
-            " Of compounds that the model had not seen, two thirds were within a "
-            f"factor of {' or '.join(within)} of such a prediction. These were "
-            "simulated: measured data, and the structures that they are compared with, "
-            "have errors beyond that."
+            " Of held-out simulated compounds, two thirds had an R1 within a factor of "
+            f"{' or '.join(within)} of the expected one. Measured data and published "
+            "structures have further errors: take it for a lower limit there."
         )
     return text
 
 
-def _agreement(result: CorrectionResult) -> str:
-    before, after = result.agreement
-    text = (
-        f"R_meas of {before.n_repeated:,} reflections measured twice or more: "
-        f"{digits(before.r_meas)} before, {digits(after.r_meas)} after; χ² "
-        f"{digits(before.chi_square)} and {digits(after.chi_square)}."
-    )
-    if before.n_crystals:
+def _merging(result: CorrectionResult, pair: BeforeAfter) -> str:
+    before, after = pair.before.statistics.overall, pair.after.statistics.overall
+    named = [
+        f"{LABELS[key]} {digits(getattr(before, key))} and {digits(getattr(after, key))}"
+        for key in ("r_merge", "r_meas", "r_pim", "cc_half", "mean_i_over_sigma")
+    ]
+    text = f"Merging statistics before and after: {', '.join(named)}."
+    old, new = result.agreement
+    if old.n_crystals:
         text += (
-            f" Correlation of a crystal with all others (median of {before.n_crystals}): "
-            f"{digits(before.cc_crystals)} before, {digits(after.cc_crystals)} after."
+            f" {CC_CRYSTALS} (median of {old.n_crystals}): {digits(old.cc_crystals)} and "
+            f"{digits(new.cc_crystals)}."
         )
+    text += (
+        f" {CHI_SQUARE} of observations about their mean, 1 where σ is right: "
+        f"{digits(old.chi_square)} and {digits(new.chi_square)}."
+    )
     return f"{text} {NO_PROOF}"
 
 
-def truth_sentences(truth: ReferenceCheck) -> list[str]:
+def _moments(result: CorrectionResult, pair: BeforeAfter) -> str:
+    before, after = result.fourth_moments
+    part, expected = float(np.mean(pair.centric)), mixed_moment(pair.centric)
+    return (
+        f"{FOURTH_MOMENT} {before:.2f} before, {after:.2f} after; Wilson statistics "
+        f"expect {EXPECTED_ACENTRIC:g} of acentric and {EXPECTED_CENTRIC:g} of centric "
+        f"reflections, {expected:.2f} of these ({100 * part:.0f} % centric). Multiple "
+        "scattering usually makes it smaller."
+    )
+
+
+def reference_sentences(truth: ReferenceCheck) -> list[str]:
     """
     Say what a reference says.
 
@@ -147,14 +250,14 @@ def truth_sentences(truth: ReferenceCheck) -> list[str]:
     """
     before, after = truth.r1
     weighted = float(truth.before_weighted.merged.r1[0])
-    source = truth.reference.source
     told = [
-        f"R1 of merged amplitudes against {source}: {before:.3f} before ({weighted:.3f} "
-        f"merged with weights 1/σ²), {after:.3f} after, {int(truth.after.merged.n[0]):,} "
-        f"reflections; {after / before:.2f} of what it was. CC "
-        f"{digits(truth.before.cc)} and {digits(truth.after.cc)}, log-likelihood "
+        f"{R1_LABEL} of {Path(truth.reference.source).name}: {before:.3f} "
+        f"before ({weighted:.3f} merged with weights 1/σ²), {after:.3f} after "
+        f"({_signed(after / before - 1)}), {int(truth.after.merged.n[0]):,} "
+        f"reflections. CC of intensities {digits(truth.before.cc)} and "
+        f"{digits(truth.after.cc)}; log-likelihood of a reflection "
         f"{digits(truth.before.likelihood.per_reflection)} and "
-        f"{digits(truth.after.likelihood.per_reflection)} a reflection."
+        f"{digits(truth.after.likelihood.per_reflection)}."
     ]
     crystals = truth.before.crystal.r1, truth.after.crystal.r1
     known = [(a, b) for a, b in zip(*crystals) if a == a and b == b]
@@ -165,7 +268,7 @@ def truth_sentences(truth: ReferenceCheck) -> list[str]:
         pairs = [(truth.before.crystal, truth.after.crystal), truth.integrated]
         means = [(np.nanmean(a.r1), np.nanmean(b.r1)) for a, b in pairs]
         told.append(
-            "Single crystals, on average: R1 {:.3f} before and {:.3f} after of scaled, "
+            "R1 of single crystals, the mean: {:.3f} before and {:.3f} after of scaled, "
             "{:.3f} and {:.3f} of integrated intensities.".format(*means[0], *means[1])
         )
     if truth.coverage is not None:
@@ -183,84 +286,12 @@ def coverage_sentence(found: Coverage, which: str) -> str:
     """
     text = (
         f"{which}: {100 * found.within_one:.0f} % lie within one predicted standard "
-        f"deviation of the reference and {100 * found.within_two:.0f} % within two (68 "
-        f"and 95 % of normal errors), {found.n:,} reflections; rank correlation of "
-        f"predicted with true errors {found.rank_correlation:.2f}."
+        f"deviation of the reference and {100 * found.within_two:.0f} % within two "
+        f"(expected of normal errors: 68 and 95 %), {found.n:,} reflections; "
+        f"{RANK_CORRELATION} {found.rank_correlation:.2f}."
     )
     if found.within_one < TOO_FEW:
         text += " The predicted errors are too small."
     elif found.within_one > TOO_MANY:
         text += " The predicted errors are too large."
     return text
-
-
-def _changes(title: str, first: str, changes: Sequence[Change]) -> TextTable:
-    has_error = any(c.error is not None for c in changes)
-    header = [first, "n", "after / before", "change"]
-    rows = [
-        [c.group, digits(c.n), digits(c.ratio), digits(c.change)]
-        + ([digits(c.error)] if has_error else [])
-        for c in changes
-    ]
-    return TextTable(title, header + ["expected error"] * has_error, rows)
-
-
-def correction_tables(result: CorrectionResult) -> list[TextTable]:
-    """
-    Tell where amplitudes were changed, and what R1 is.
-
-    Args:
-        result: The correction.
-    """
-    titles = {
-        "resolution": ("Amplitudes by resolution", "d"),
-        "strength": ("Amplitudes by strength before (1 is average)", "E"),
-        "crystal": ("Amplitudes by crystal", "crystal"),
-    }
-    tables = [
-        _changes(*titles[key], result.changes[key][:MOST_CRYSTALS]) for key in titles
-    ]
-    return tables + ([] if result.truth is None else truth_tables(result.truth))
-
-
-def truth_tables(truth: ReferenceCheck) -> list[TextTable]:
-    """
-    Tabulate R1.
-
-    Args:
-        truth: Before and after.
-    """
-    settings = [
-        [s.operator, digits(s.r1), digits(s.cc), digits(s.n), "in use" * (k == 0)]
-        for k, s in enumerate(truth.match.settings)
-    ]
-    chance = truth.match
-    told = f"{chance.chance_r1:.3f} ± {chance.chance_sd:.3f}"
-    settings.append(["amplitudes shuffled in shells", told, "", "", "control"])
-    header = ["before", "after", "n", "before, I > 2σ", "after, I > 2σ", "n, I > 2σ"]
-    tables = [
-        TextTable(
-            f"Settings of {truth.reference.source}",
-            ["operator", "R1", "CC", "n", ""],
-            settings,
-        )
-    ]
-    shells = truth.before.shells
-    names = {
-        "merged": ["all"],
-        "shell": [f"{a:.2f}–{b:.2f} Å" for a, b in zip(shells.d_max, shells.d_min)],
-        "crystal": [str(k) for k in range(len(truth.before.crystal))],
-    }
-    for key, groups in names.items():
-        a, b = getattr(truth.before, key), getattr(truth.after, key)
-        rows = [
-            [name, digits(a.r1[k]), digits(b.r1[k]), digits(int(a.n[k]))]
-            + [
-                digits(a.r1_strong[k]),
-                digits(b.r1_strong[k]),
-                digits(int(b.n_strong[k])),
-            ]
-            for k, name in enumerate(groups[:MOST_CRYSTALS])
-        ]
-        tables.append(TextTable(f"R1, {key}", [key, *header], rows))
-    return tables

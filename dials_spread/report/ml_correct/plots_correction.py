@@ -6,29 +6,37 @@ Functions:
     changes_plot: by resolution
     shells_r1_plot: by resolution shell
     images_r1_plot: by image
-    amplitudes_plot: against those of the reference
-    points, diagonal: parts of plots
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 
 from dials_spread.correction import CorrectionResult
 from dials_spread.correction.apply.against_reference import ReferenceCheck
+from dials_spread.report.ml_correct.before_after import BeforeAfter
+from dials_spread.report.ml_correct.correction_verdict import R1_LABEL, RELATIVE_CHANGE
+from dials_spread.report.ml_correct.plot_parts import (
+    before_line,
+    line,
+    points,
+    resolution_axis,
+)
 from dials_spread.report.page.plot_style import (
     BLUE,
     GREY,
-    INK,
     RED,
     axis,
     legend_above,
+    log_axis,
     new_plot,
     sample,
     sample_note,
 )
+from dials_spread.rfactor.shells import resolution_shells
+
+N_SHELLS = 8
+"""Of the changes."""
 
 FACTORS_HELP = """
 What each observed intensity was multiplied with, against the normalised amplitude E of its
@@ -55,39 +63,6 @@ R1 of single images against the reference: how many images have which, before (g
 after (blue). Good is a blue distribution that lies to the left of the grey one.
 """
 
-AMPLITUDES_HELP = """
-Merged amplitudes against those of the reference, before (grey) and after (blue). Good is a
-narrow band about the dashed diagonal; a grey cloud that is bent upwards on the left shows
-multiple scattering, and the blue one should follow the diagonal there.
-"""
-
-
-def points(x, y, colour: str, name: str, **more) -> dict:
-    """Draw dots; more prevails, and its marker is added to."""
-    marker = {"color": colour, "size": 5, "opacity": 0.5, **more.pop("marker", {})}
-    kind = {"type": "scatter", "mode": "markers", "marker": marker}
-    return {**kind, "x": x, "y": y, "name": name, **more}
-
-
-def diagonal(end: float) -> dict:
-    """Draw a dashed line from the origin to (end, end)."""
-    line = {"color": INK, "dash": "dash", "width": 1}
-    ends = {"x": [0, end], "y": [0, end], "hoverinfo": "skip", "showlegend": False}
-    return {"type": "scatter", "mode": "lines", "line": line, "name": "equal", **ends}
-
-
-def _line(x, y, colour: str, name: str) -> dict:
-    line = {"color": colour, "width": 2}
-    marker = {"color": colour, "size": 7}
-    kind = {"type": "scatter", "mode": "lines+markers", "line": line, "marker": marker}
-    return {**kind, "x": x, "y": y, "name": name}
-
-
-def _named(title: str, names: Sequence[str]) -> dict:
-    """An axis on which places have names."""
-    places = list(range(len(names)))
-    return axis(title, tickvals=places, ticktext=list(names), tickangle=-30)
-
 
 def factors_plot(result: CorrectionResult) -> dict:
     """
@@ -101,38 +76,45 @@ def factors_plot(result: CorrectionResult) -> dict:
     drawn = sample(len(factor))
     E = prepared.E_k[prepared.measured.unique][drawn]
     note = sample_note(len(factor), len(drawn), "observations")
+    limits = min(0.5, float(factor.min())), max(2.0, float(factor.max()))
     return new_plot(
         [points(E, factor[drawn], BLUE, "observations")],
         FACTORS_HELP,
-        "Factors of intensities" + (f"<br>{note}" if note else ""),
-        xaxis=axis("E before", rangemode="tozero"),
-        yaxis=axis("factor", type="log"),
+        "Correction factors of intensities",
+        note,
+        xaxis=axis("E before (1 on average)", rangemode="tozero"),
+        yaxis=log_axis("correction factor", limits),
         showlegend=False,
-        margin={"l": 70, "r": 20, "t": 70, "b": 60},
     )
 
 
-def changes_plot(result: CorrectionResult) -> dict:
+def changes_plot(pair: BeforeAfter) -> dict:
     """
     Draw the change of amplitudes by resolution.
 
     Args:
-        result: The correction.
+        pair: The data before and after.
     """
-    prepared, shells = result.subject.prepared, result.changes["resolution"]
-    places = np.arange(len(shells))
-    data = [
-        _line(places, [c.ratio for c in shells], BLUE, "after / before"),
-        _line(places, [c.change for c in shells], RED, "size of the change"),
-    ]
+    shells = resolution_shells(pair.d_spacing, N_SHELLS)
+
+    def sums(values: np.ndarray) -> np.ndarray:
+        return np.bincount(shells.shell, values, len(shells))
+
+    before, after = pair.before.F, pair.after.F
+    x = 0.5 / shells.d_max**2 + 0.5 / shells.d_min**2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = sums(after) / sums(before)
+        change = sums(np.abs(after - before)) / sums(before)
     return new_plot(
-        data,
+        [
+            line(x, ratio, BLUE, "ΣF after / before"),
+            line(x, change, RED, RELATIVE_CHANGE),
+        ],
         CHANGES_HELP,
-        f"Amplitudes after and before, {len(prepared.E_k):,} reflections",
-        xaxis=_named("resolution", [c.group for c in shells]),
-        yaxis=axis("of the amplitudes before", rangemode="tozero"),
+        "Change of |F| by resolution",
+        xaxis=resolution_axis(float(pair.d_spacing.max()), float(pair.d_spacing.min())),
+        yaxis=axis("relative to |F| before", rangemode="tozero"),
         legend=legend_above(),
-        margin={"l": 70, "r": 20, "t": 80, "b": 90},
     )
 
 
@@ -144,20 +126,18 @@ def shells_r1_plot(truth: ReferenceCheck) -> dict:
         truth: Before and after.
     """
     shells = truth.before.shells
-    told = [f"{a:.2f}–{b:.2f}" for a, b in zip(shells.d_max, shells.d_min)]
-    places = np.arange(len(told))
-    data = [
-        _line(places, truth.before.shell.r1, GREY, "before"),
-        _line(places, truth.after.shell.r1, BLUE, "after"),
-    ]
+    told = [f"{a:.2f}–{b:.2f} Å" for a, b in zip(shells.d_max, shells.d_min)]
+    x = 0.5 / shells.d_max**2 + 0.5 / shells.d_min**2
     return new_plot(
-        data,
+        [
+            before_line(x, truth.before.shell.r1, text=told),
+            line(x, truth.after.shell.r1, BLUE, "after", text=told),
+        ],
         SHELLS_HELP,
-        "R1 by resolution",
-        xaxis=_named("d [Å]", told),
+        f"{R1_LABEL} by resolution",
+        xaxis=resolution_axis(float(shells.d_max[0]), float(shells.d_min[-1])),
         yaxis=axis("R1", rangemode="tozero"),
         legend=legend_above(),
-        margin={"l": 70, "r": 20, "t": 80, "b": 90},
     )
 
 
@@ -182,41 +162,10 @@ def images_r1_plot(truth: ReferenceCheck) -> dict:
     return new_plot(
         data,
         IMAGES_HELP,
-        "R1 of single images (5 or more reflections)",
-        xaxis=axis("R1"),
-        yaxis=axis("images"),
+        "R1 of images with 5 or more reflections",
+        xaxis=axis(R1_LABEL),
+        yaxis=axis("number of images"),
         barmode="overlay",
         bargap=0,
         legend=legend_above(),
-        margin={"l": 70, "r": 20, "t": 80, "b": 60},
-    )
-
-
-def amplitudes_plot(result: CorrectionResult, truth: ReferenceCheck) -> dict:
-    """
-    Draw amplitudes against those of the reference.
-
-    Args:
-        result: The correction.
-        truth: Before and after.
-    """
-    merged = np.sqrt(np.maximum(result.subject.prepared.merged, 0))
-    f_calc = truth.match.f_calc
-    drawn = sample(len(f_calc))
-    f_calc = f_calc[drawn]
-    before = merged[drawn] * truth.before.merged.scale[0]
-    after = result.F[drawn] * truth.after.merged.scale[0]
-    end = float(np.nanmax(f_calc, initial=1e-6))
-    return new_plot(
-        [
-            points(f_calc, before, GREY, "before"),
-            points(f_calc, after, BLUE, "after"),
-            diagonal(end),
-        ],
-        AMPLITUDES_HELP,
-        "Amplitudes against the reference",
-        xaxis=axis("|F| of the reference", rangemode="tozero"),
-        yaxis=axis("|F|, scaled", rangemode="tozero"),
-        legend=legend_above(),
-        margin={"l": 70, "r": 20, "t": 80, "b": 60},
     )

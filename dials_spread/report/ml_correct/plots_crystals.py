@@ -1,5 +1,9 @@
 """
-R1 of crystals before and after a correction, one dot for each.
+Crystals beside each other, before and after a correction.
+
+Functions:
+    crystals_merge_plot: R_merge of the observations of each
+    crystals_r1_plot: R1 of each against a reference
 """
 
 from __future__ import annotations
@@ -9,8 +13,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dials_spread.report.ml_correct.plots_correction import diagonal, points
-from dials_spread.report.page.plot_style import BLUE, RED, axis, legend_above, new_plot
+from dials_spread.report.ml_correct.before_after import BeforeAfter
+from dials_spread.report.ml_correct.plot_parts import diagonal, points
+from dials_spread.report.page.plot_style import (
+    BLUE,
+    GREY,
+    RED,
+    axis,
+    legend_above,
+    new_plot,
+)
+
+MERGE_HELP = """
+R_merge of the observations of each crystal about the means of all, before (grey) and after the
+correction (blue). A crystal that stands out above the others differs from them: in thickness,
+orientation, damage or indexing. Good is blue below grey for all; numbers are those of the
+experiments in DIALS, from 0.
+"""
 
 CRYSTALS_HELP = """
 R1 against the reference, one dot for each crystal and kind of intensities: before the
@@ -46,6 +65,33 @@ class CrystalDots:
     seen: np.ndarray | None = None
 
 
+def crystals_merge_plot(pair: BeforeAfter) -> dict:
+    """
+    Draw R_merge of each crystal.
+
+    Args:
+        pair: The data before and after.
+    """
+    numbers = np.arange(len(pair.before.r_merge_crystal))
+    big = {"marker": {"size": 8, "opacity": 0.9}}
+    data = [
+        points(numbers, side.r_merge_crystal, colour, name, **dict(big))
+        for side, colour, name in (
+            (pair.before, GREY, "before"),
+            (pair.after, BLUE, "after"),
+        )
+    ]
+    few = {"dtick": 1} if len(numbers) <= 12 else {}
+    return new_plot(
+        data,
+        MERGE_HELP,
+        "R_merge of each crystal",
+        xaxis=axis("number of the crystal", **few),
+        yaxis=axis("R_merge", rangemode="tozero"),
+        legend=legend_above(),
+    )
+
+
 def crystals_r1_plot(
     some: Sequence[CrystalDots], title: str = "R1 of each crystal"
 ) -> dict:
@@ -69,7 +115,6 @@ def crystals_r1_plot(
         xaxis=axis("R1 before", range=[0, end]),
         yaxis=axis("R1 after", range=[0, end]),
         legend=legend_above(),
-        margin={"l": 70, "r": 20, "t": 100, "b": 60},
     )
 
 

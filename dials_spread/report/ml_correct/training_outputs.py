@@ -12,43 +12,60 @@ from dxtbx.model import ExperimentList
 
 from dials_spread.correction.model.model_file import model_bytes
 from dials_spread.correction.validate.train_on_data import TrainingResult
+from dials_spread.report.ml_correct.before_after import BeforeAfter, compare
 from dials_spread.report.ml_correct.correction_outputs import (
+    PageParts,
+    add_reports,
     correction_document,
     correction_files,
-    correction_page,
-    correction_plots,
+    end_run,
     input_document,
+    log_parts,
     reference_document,
     version_document,
-    write_all,
+)
+from dials_spread.report.ml_correct.correction_sections import (
+    correction_sections,
+    log_tables,
 )
 from dials_spread.report.ml_correct.correction_sentences import (
     correction_sentences,
-    correction_tables,
+    sentences_by_topic,
+    size_sentence,
 )
+from dials_spread.report.ml_correct.correction_tables import facts_of, summary_table
+from dials_spread.report.ml_correct.correction_verdict import correction_verdict
 from dials_spread.report.ml_correct.plots_training import training_plots
 from dials_spread.report.ml_correct.training_sentences import (
+    training_reasons,
     training_sentences,
-    training_tables,
+    training_steps,
     verdict,
 )
-from dials_spread.report.page.document import Provenance, finite, write_json
+from dials_spread.report.ml_correct.training_tables import scores_table, training_tables
+from dials_spread.report.page.document import Provenance, finite
+from dials_spread.report.page.sections import Section
 
 logger = logging.getLogger("dials.spread.training_outputs")
 
 
-def training_document(provenance: Provenance, training: TrainingResult) -> dict:
+def training_document(
+    provenance: Provenance, training: TrainingResult, pair: BeforeAfter | None
+) -> dict:
     """
     Put the results together as the JSON document.
 
     Args:
         provenance: Command, files and parameters.
         training: The model and its test.
+        pair: The correction as two data sets; None where there is none.
     """
-    if training.correction is None:
+    result = training.correction
+    if result is None or pair is None:
         document = _several_document(provenance, training)
     else:
-        document = correction_document(provenance, training.correction)
+        found = correction_verdict(result)
+        document = correction_document(provenance, result, pair, found)
     model = None
     if training.model is not None:
         model = training.model.card.as_dict()
@@ -83,6 +100,8 @@ def _several_document(provenance: Provenance, training: TrainingResult) -> dict:
         },
         "intensity": ", ".join(dict.fromkeys(one["intensity"] for one in each)),
         "parameters": provenance.parameters,
+        "verdict": None,
+        "merging_statistics": None,
         "correction": None,
         "r1": None,
         "reference": [
@@ -112,26 +131,66 @@ def write_training(
     Returns:
         The JSON document.
     """
-    document = training_document(provenance, training)
-    told, tables = training_sentences(training), training_tables(training)
-    plots = training_plots(training)
-    if training.correction is not None:
-        told += correction_sentences(training.correction)
-        tables += correction_tables(training.correction)
-        plots |= correction_plots(training.correction)
-    for table in tables:
-        logger.info("\n%s", table.as_text())
-    logger.info("\nSummary:\n\n%s\n", "\n\n".join(told))
-    contents = {}
+    result = training.correction
+    pair = None if result is None else compare(result)
+    document = training_document(provenance, training, pair)
+    parts = training_parts(training, pair, output)
+    tables = training_tables(training)[1:]  # the first is among the figures
+    if result is not None and pair is not None:
+        tables += log_tables(result, pair)
+    log_parts(parts, tables)
+    contents: dict[str, bytes] = {}
     if corrected is not None:
         contents = correction_files(corrected, training.correction, output)
     if training.model is not None and output.model:
         contents[output.model] = model_bytes(training.model)
-    if output.json:
-        contents[output.json] = write_json(document).encode("utf-8")
-    if output.html:
-        title = "A model of these data, and what it is worth"
-        page = correction_page(document, title, told, tables, plots)
-        contents[output.html] = page
-    write_all(contents, output.log, log, verdict(training.validation))
+    add_reports(contents, document, parts, output)
+    end_run(contents, parts, output, log)
     return document
+
+
+def training_parts(
+    training: TrainingResult, pair: BeforeAfter | None, output
+) -> PageParts:
+    """
+    Give what the page and the log are made of.
+
+    Args:
+        training: The model and its test.
+        pair: The correction as two data sets; None where there is none.
+        output: Names of files, as the command's ``output`` scope.
+    """
+    validation, result = training.validation, training.correction
+    told, warnings, data, changed = training_sentences(training), [], [], ""
+    sections = [
+        Section(
+            "held_out",
+            "Test on held-out data",
+            "Held-out data",
+            list(told),
+            training_plots(training),
+            training_tables(training),
+        )
+    ]
+    figures, facts = [scores_table(validation)], []
+    if result is not None and pair is not None:
+        warnings = list(result.warnings)
+        figures.append(summary_table(result, pair, correction_verdict(result)))
+        facts = facts_of(figures[-1])
+        told += correction_sentences(result, pair)
+        data, changed = sentences_by_topic(result, pair)["data"], size_sentence(result)
+        sections += correction_sections(result, pair)
+    return PageParts(
+        title="A model of these data, and what it is worth",
+        headline=verdict(validation),
+        reasons=training_reasons(validation),
+        warnings=warnings,
+        figures=figures,
+        facts=facts,
+        summary=told,
+        data=data,
+        question="Did held-out data improve?",
+        changed=changed,
+        steps=training_steps(training, output),
+        sections=sections,
+    )

@@ -1,138 +1,29 @@
 """
-What a model trained on the data is worth, in words and tables.
+What a model trained on the data is worth, in words.
 
 Functions:
-    verdict: the last line of the log
-    training_sentences: the summary
-    training_tables: splits with controls, what is beside R1, compounds, features
+    verdict: in one line, whether held-out data became better
+    training_sentences: the summary below it
+    training_steps: which file goes where
 """
 
 from __future__ import annotations
 
-import numpy as np
-
-from dials_spread.correction.validate.importance import Importance
-from dials_spread.correction.validate.scores import Score
-from dials_spread.correction.validate.splits import SPLITS
 from dials_spread.correction.validate.train_on_data import TrainingResult
 from dials_spread.correction.validate.validation import Validation
 from dials_spread.report.ml_correct.correction_sentences import coverage_sentence
-from dials_spread.report.page.labels import digits
-from dials_spread.report.page.tables import TextTable
+from dials_spread.report.ml_correct.correction_verdict import (
+    NOT_REFINED,
+    R1_LABEL,
+    NextStep,
+    correction_verdict,
+    next_steps,
+)
 
-METHODS = {
-    "none": "no correction",
-    "model": "model",
-    "amplitudes": "control: mean of amplitudes",
-    "resolution": "control: given the resolution alone",
-    "shuffled": "control: targets shuffled in shells",
-    "law": "control: two-parameter law fitted to the answer",
-}
-
-MOST_FEATURES = 15
-
-
-def training_tables(training: TrainingResult) -> list[TextTable]:
-    """
-    Tabulate how the model was tested, and what it rests on.
-
-    Args:
-        training: The model and its test.
-    """
-    validation = training.validation
-    tables = [scores_table(validation), beside_table(validation)]
-    if len(training.sources) > 1:
-        tables.append(compounds_table(validation))
-    return tables + importance_tables(training.importance)
-
-
-def scores_table(validation: Validation) -> TextTable:
-    """Tabulate R1 of all splits and controls, side by side."""
-    header, rows = ["merged R1"], []
-    for split in SPLITS:
-        header += [f"by {split}", "gain"]
-    for method, title in METHODS.items():
-        row = [title]
-        for split in SPLITS:
-            score = validation.score(split, method)
-            row += ["not run", ""] if score is None else _cells(score)
-        rows.append(row)
-    return TextTable("What the model has not seen", header, rows)
-
-
-def _cells(score: Score) -> list[str]:
-    su = "" if not np.isfinite(score.gain_su) else f" ± {score.gain_su:.4f}"
-    return [
-        f"{score.r1:.4f}",
-        "" if score.method == "none" else f"{score.gain:.4f}{su}",
-    ]
-
-
-def beside_table(validation: Validation) -> TextTable:
-    """Tabulate what stands beside R1."""
-    header = ["split", "method", "CC", "log-likelihood", "R_meas", "n"]
-    rows = [
-        [
-            f"by {s.split}",
-            METHODS[s.method],
-            digits(s.cc),
-            digits(s.log_likelihood),
-            digits(s.r_meas),
-            digits(s.n),
-        ]
-        for split in SPLITS
-        for s in (validation.score(split, method) for method in METHODS)
-        if s is not None
-    ]
-    return TextTable("Beside R1, of what the model has not seen", header, rows)
-
-
-def compounds_table(validation: Validation) -> TextTable:
-    """Tabulate R1 of each compound."""
-    header, rows = ["compound", "split", "before", "after", "gain", "n"], []
-    for split in SPLITS:
-        score = validation.score(split)
-        for one in () if score is None else score.compounds:
-            rows.append(
-                [
-                    one.compound,
-                    f"by {split}",
-                    f"{one.r1 + one.gain:.4f}",
-                    f"{one.r1:.4f}",
-                    f"{one.gain:.4f} ± {one.gain_su:.4f}",
-                    digits(one.n),
-                ]
-            )
-    return TextTable("R1 of each compound", header, rows)
-
-
-def importance_tables(importance: list[Importance]) -> list[TextTable]:
-    """Tabulate what the model rests on: groups of features, then features."""
-    groups = [one for one in importance if one.group]
-    single = [one for one in importance if not one.group]
-    n = importance[0].reflections
-    title = f"rise of R1 of {n} unseen reflections where it is permuted"
-    tables = [
-        _importance_table(f"{what}: {title}", some)
-        for what, some in (("Groups of features", groups), ("Features", single))
-        if some
-    ]
-    explained = [one for one in single if one.shap is not None]
-    if explained:
-        explained.sort(key=lambda one: -one.shap)
-        told = f"Features: mean |SHAP| of {explained[0].explained} observations, in E"
-        rows = [[o.feature, f"{o.shap:.4f}"] for o in explained[:MOST_FEATURES]]
-        tables.append(TextTable(told, ["feature", "mean |SHAP|"], rows))
-    return tables
-
-
-def _importance_table(title: str, some: list[Importance]) -> TextTable:
-    header, rows = ["feature", "rise"], []
-    with_shap = any(one.shap is not None for one in some) and some[0].group
-    for one in some[:MOST_FEATURES]:
-        row = [one.feature, f"{one.r1_rise:+.4f}"]
-        rows.append([*row, f"{one.shap:.4f}"] if with_shap else row)
-    return TextTable(title, [*header, "mean |SHAP|"] if with_shap else header, rows)
+SPLIT_BY_CRYSTAL = (
+    "The split by crystal flatters: other crystals of a compound have the same |F|, so a "
+    "model can learn amplitudes instead of scattering. It is of no use for other compounds."
+)
 
 
 def verdict(validation: Validation) -> str:
@@ -143,34 +34,42 @@ def verdict(validation: Validation) -> str:
             continue
         told.append(_outcome(validation, split))
         if not validation.improves(split):
-            wrong.append(f"unseen {split}s")
+            wrong.append(f"held-out {split}s")
     text = "; ".join(told)
     if not wrong:
-        return f"{text}."
-    text += (
-        f": NO CERTAIN IMPROVEMENT of {' and of '.join(wrong)} (by two standard "
-        "uncertainties, and below the mean of amplitudes)."
-    )
-    if validation.score("crystal") is None:
-        return text
-    return (
-        f"{text} What the split by crystal shows is knowledge of amplitudes of these "
-        "compounds, and of no use for another."
-    )
+        return f"IMPROVED: {text}."
+    return f"NO CERTAIN IMPROVEMENT of {' and of '.join(wrong)}. {text}."
 
 
 def _outcome(validation: Validation, split: str) -> str:
-    """Give R1 before and after of what was unseen."""
+    """Give R1 before and after of what was held out."""
     before, after = validation.score(split, "none"), validation.score(split)
-    n = f"{after.n} reflections"
+    n = f"{after.n:,} reflections"
     if len(after.compounds) > 1:
         n += f" of {len(after.compounds)} compounds (mean R1)"
+    untaught = validation.score(split, "amplitudes").r1
     return (
-        f"{split.capitalize()}s that the model had not seen: R1 {before.r1:.4f} before, "
-        f"{after.r1:.4f} after, {n}, gain {after.gain:.4f}({after.gain_su:.4f}); "
-        f"{validation.score(split, 'amplitudes').r1:.4f} without learning, by the mean "
-        "of amplitudes"
+        f"{split.capitalize()}s that the model had not seen ({n}): {R1_LABEL} {before.r1:.4f} before, "
+        f"{after.r1:.4f} after, gain {after.gain:.4f} ± {after.gain_su:.4f}; "
+        f"{untaught:.4f} without learning, by the mean of amplitudes"
     )
+
+
+def training_reasons(validation: Validation) -> list[str]:
+    """
+    Explain the verdict.
+
+    Args:
+        validation: Splits and controls.
+    """
+    told = [
+        "An improvement is certain where R1 of held-out data falls by more than two "
+        "standard uncertainties, and below what the mean of amplitudes gives, which "
+        f"takes no learning. {NOT_REFINED}"
+    ]
+    if validation.score("crystal") is not None:
+        told.append(SPLIT_BY_CRYSTAL)
+    return told
 
 
 def training_sentences(training: TrainingResult) -> list[str]:
@@ -180,26 +79,57 @@ def training_sentences(training: TrainingResult) -> list[str]:
     Args:
         training: The model and its test.
     """
-    validation = training.validation
-    told = [verdict(validation)]
+    validation, told = training.validation, []
     score, before = validation.score("crystal"), validation.score("crystal", "none")
     if score is not None:
         how = f"{validation.folds['crystal']} folds"
         if validation.seen.any():
             how = f"{int(validation.seen.sum())} crystals for training"
         told.append(
-            f"Crystals that the model had not seen ({how}): R1 {before.r1:.4f} before, "
-            f"{score.r1:.4f} after. Never the headline: the reflections were seen."
+            f"Held-out crystals ({how}): R1 {before.r1:.4f} before, {score.r1:.4f} after; "
+            "the same reflections were in the training set."
         )
     told += [f"Split by {k} not run: {why}." for k, why in validation.reasons.items()]
     for split, found in validation.coverage.items():
         if found is None:
             told.append(f"By {split}, too few errors to predict any.")
         else:
-            told.append(coverage_sentence(found, f"Unseen {split}s"))
-    if len(training.sources) > 1:
-        told.append(
-            "No corrected tables are written: the data are of "
-            f"{len(training.sources)} compounds. Correct each with model=."
-        )
+            told.append(coverage_sentence(found, f"Held-out {split}s"))
     return told
+
+
+def training_steps(training: TrainingResult, output) -> list[NextStep]:
+    """
+    Say which file goes where.
+
+    Args:
+        training: The model and its test.
+        output: Names of files, as the command's ``output`` scope.
+    """
+    steps, result = [], training.correction
+    if training.model is not None and output.model:
+        steps.append(
+            NextStep(
+                f"{output.model} is the model that was trained. It is worth using on "
+                "other data where held-out reflections (and compounds) improved:",
+                f"dials.ml_correct other.expt other.refl model={output.model}",
+            )
+        )
+    if result is None:
+        steps.append(
+            NextStep(
+                f"No corrected tables are written: the data are of "
+                f"{len(training.sources)} compounds. Correct each with model=."
+            )
+        )
+        return steps
+    if training.model is None:
+        steps.append(
+            NextStep(
+                "mode=validate writes neither a model nor corrected tables; mode=train "
+                "does, and mode=apply corrects with the model that comes with the "
+                "package."
+            )
+        )
+        return steps
+    return [*steps, *next_steps(result, output, correction_verdict(result))]

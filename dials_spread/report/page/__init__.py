@@ -4,14 +4,17 @@ What the pages of all commands share: templates, labels, style, tables, document
 Modules:
     document: the JSON document
     explained: how much of the spread a simulation explains, in words
+    intervals: how 95 % intervals are written, and why some are not
     labels: how images, indices and numbers are written for readers
-    plain_page: A page of sentences, tables and plots
+    log_text: how the text of logs is laid out: parts with a heading, wrapped
+        paragraphs, numbered steps
+    plain_page: a page of sentences, tables and plots, without sections
     plot_style: what all plots have in common
-    sections: the sections of the page between the summary and the pairs
+    sections: the sections of a page
     static: the plots as figures for papers, drawn with matplotlib from the same
         dictionaries
     tables: tables for the log and the page
-    template: what all pages are made of
+    template: the page of a command, from one base template
 """
 
 from __future__ import annotations

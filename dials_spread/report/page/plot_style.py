@@ -6,13 +6,18 @@ dials.algorithms.scaling.plots. The page hands it to plotly.js and static.py dra
 with matplotlib, so it holds lists and numbers only.
 
 Functions:
-    axis, legend_above, new_plot: parts of a plot
+    axis, log_axis, named_axis: of numbers, their logarithms, names
+    legend_above, colour_bar, new_plot: parts of a plot
+    log_ticks: ticks for a logarithmic axis
     plain: numpy to what JSON knows
     sample: at most so many of n
     crystal_colours: a colour for each crystal
 """
 
 from __future__ import annotations
+
+import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -39,8 +44,19 @@ SEQUENTIAL = (
 WARM = ((0.0, "#08519c"), (0.4, "#9ecae1"), (0.6, "#fdbe85"), (1.0, "#a63603"))
 """Blue (good) to brown (bad), for disagreement."""
 
+EXCESS = "Relative error not covered by σ, s"
+"""What an axis of s says: b of an error model σ'² = σ² + (b I)²."""
+
 MOST_POINTS = 5000
 """Points that a browser draws as SVG without delay."""
+
+MOST_DECADES = 2.2
+"""On a logarithmic axis, up to which 2 and 5 are written too."""
+
+FEWEST_PLACES = 3
+"""On an axis of names: fewer leave room on both sides."""
+
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 HEIGHT = 420
 """Of a plot [pixels], where it does not say."""
@@ -60,7 +76,7 @@ def axis(title: str, **settings) -> dict:
         A plotly axis with a frame, ticks outside and no grid.
     """
     return {
-        "title": {"text": title, "standoff": 8},
+        "title": {"text": title, "standoff": 8, "font": {"size": 13}},
         "showline": True,
         "mirror": True,
         "linecolor": "#555555",
@@ -69,22 +85,114 @@ def axis(title: str, **settings) -> dict:
         "showgrid": False,
         "zeroline": False,
         "automargin": True,
+        "exponentformat": "none",
+        "separatethousands": True,
         **settings,
     }
 
 
-def legend_above() -> dict:
+def log_ticks(low: float, high: float) -> tuple[list[float], list[str]]:
     """
-    Describe a legend between title and frame.
+    Choose ticks for a logarithmic axis: 1, 2, 5, 10, ... or powers of ten alone.
+
+    Args:
+        low, high: The ends of what is drawn, both positive.
 
     Returns:
-        For the layout, whose top margin must have room for it.
+        Values over a decade more on either side, for who zooms out, and their texts.
+    """
+    first, last = math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1
+    steps = (1, 2, 5) if math.log10(high / low) <= MOST_DECADES else (1,)
+    # From the text, since 10**-2 * 5 is not quite 0.05.
+    values = [float(f"{m}e{n}") for n in range(first, last + 1) for m in steps]
+    return values, [_tick_text(value) for value in values]
+
+
+def _tick_text(value: float) -> str:
+    """Write a number as people do: 0.002, 50, 20,000, 10⁶."""
+    exponent = math.floor(math.log10(value) + 1e-9)
+    if -4 <= exponent <= 5:
+        return f"{value:,.{max(-exponent, 0)}f}"
+    digit = round(value / 10.0**exponent)
+    power = f"10{str(exponent).translate(SUPERSCRIPTS)}"
+    return power if digit == 1 else f"{digit}·{power}"
+
+
+def log_axis(title: str, values, **settings) -> dict:
+    """
+    Describe a logarithmic axis with ticks that can be read.
+
+    Args:
+        title: Quantity with its unit.
+        values: What is drawn along it; what is not positive is not seen.
+        settings: Further plotly settings, which prevail.
+    """
+    values = np.asarray(values, dtype=float)
+    values = values[np.isfinite(values) & (values > 0)]
+    low, high = (values.min(), values.max()) if len(values) else (1.0, 10.0)
+    # Half a decade at least, so that two ticks are inside.
+    space = max(0.05 * math.log10(high / low), (0.7 - math.log10(high / low)) / 2)
+    ticks, texts = log_ticks(low, high)
+    return axis(
+        title,
+        **{
+            "type": "log",
+            "tickmode": "array",
+            "tickvals": ticks,
+            "ticktext": texts,
+            "range": [math.log10(low) - space, math.log10(high) + space],
+            "minor": {"ticks": "outside", "ticklen": 3, "dtick": "D1"},
+            **settings,
+        },
+    )
+
+
+def named_axis(title: str, names: Sequence[str], **settings) -> dict:
+    """
+    Describe an axis on which the places 0, 1, 2, ... have names.
+
+    Args:
+        title: What the names are; may be empty where they say it themselves.
+        names: From left to right.
+        settings: Further plotly settings, which prevail.
+    """
+    places = list(range(len(names)))
+    # A single bar does not fill the frame.
+    space = 0.5 * max(FEWEST_PLACES - len(names), 0)
+    ends = [-0.6 - space, len(names) - 0.4 + space]
+    named = {"tickmode": "array", "tickvals": places, "ticktext": list(names)}
+    return axis(title, **{**named, "range": ends, **settings})
+
+
+def legend_above() -> dict:
+    """
+    Describe a legend above the frame; plotly widens the margin for it.
+
+    Returns:
+        For the layout.
     """
     place = {"x": 0, "xanchor": "left", "y": 1.01, "yanchor": "bottom"}
     return {"orientation": "h", "bgcolor": "rgba(0,0,0,0)", **place}
 
 
-def new_plot(data: list[dict], help_text: str, title: str, **layout) -> dict:
+def colour_bar(title: str, start: float = 0.0, length: float = 1.0) -> dict:
+    """
+    Describe a colour bar that lies above the frame.
+
+    Args:
+        title: Quantity with its unit.
+        start: Its left end, 0 to 1 of the frame.
+        length: Likewise.
+    """
+    place = {"x": start, "xanchor": "left", "y": 1.02, "yanchor": "bottom"}
+    size = {"len": length, "lenmode": "fraction", "thickness": 12, "nticks": 6}
+    text = {"text": title, "side": "top", "font": {"size": 13}}
+    return {"orientation": "h", **place, **size, "title": text}
+
+
+def new_plot(
+    data: list[dict], help_text: str, title: str, note: str = "", **layout
+) -> dict:
     """
     Put a plot together.
 
@@ -92,26 +200,22 @@ def new_plot(data: list[dict], help_text: str, title: str, **layout) -> dict:
         data: Plotly traces.
         help_text: What the plot shows, and what good and bad look like.
         title: Above the plot.
-        layout: Further plotly layout, which prevails.
+        note: Below the title: how many of what, how many not drawn.
+        layout: Further plotly layout, which prevails; `meta` holds what the page goes
+            by: wide (a row of its own), square (as high as wide), frames (side by side).
 
     Returns:
         The plot, free of numpy types, with null for what is not finite.
     """
-    height = layout.get("height", HEIGHT)
-    # Plotly anchors the last line of a title.
-    drop = 14 + 18 * title.count("<br>")
     base = {
-        "title": {
-            **{"text": title, "font": {"size": 15}, "x": 0.02, "xanchor": "left"},
-            **{"y": 1 - drop / height, "yanchor": "top", "yref": "container"},
-        },
+        "title": {"text": title, "subtitle": {"text": note}},
         "font": FONT,
         "paper_bgcolor": "#ffffff",
         "plot_bgcolor": "#ffffff",
         "hovermode": "closest",
         "hoverlabel": {"align": "left"},
-        "margin": {"l": 70, "r": 20, "t": 50, "b": 60},
-        "height": height,
+        "margin": {"l": 65, "r": 18, "t": 16, "b": 50},
+        "height": HEIGHT,
     }
     return plain({"data": data, "layout": {**base, **layout}, "help": help_text})
 

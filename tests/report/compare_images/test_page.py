@@ -106,7 +106,8 @@ def test_nothing_is_loaded_from_anywhere(page):
             assert attributes["href"].startswith("#"), attributes
         assert tag not in ("link", "iframe", "object", "base")
     assert "default-src 'none'" in page
-    own = page.split("plotly.js v")[0]
+    own = page.split("/**\n* plotly.js")[0]
+    assert len(own) < len(page) / 2
     assert not re.search(r"url\(|@import", own)
 
 
@@ -155,10 +156,8 @@ def test_no_pairs_at_all(parts):
 
 
 def test_the_page_is_no_larger_than_it_must_be(page):
-    from plotly.offline import get_plotlyjs
-
-    assert page.count("plotly.js v") == get_plotlyjs().count("plotly.js v")
-    assert len(page) - len(get_plotlyjs()) < 1.5e6
+    assert page.count("* plotly.js (basic - minified) v") == 1
+    assert len(page.encode("utf-8")) < 3e6
 
 
 @pytest.fixture(scope="session")

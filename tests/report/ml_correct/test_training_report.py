@@ -13,10 +13,10 @@ from dials_spread.correction.validate.validation import Validation
 from dials_spread.report.ml_correct.correction_sentences import coverage_sentence
 from dials_spread.report.ml_correct.plots_crystals import CrystalDots, crystals_r1_plot
 from dials_spread.report.ml_correct.training_sentences import (
-    METHODS,
-    scores_table,
+    training_reasons,
     verdict,
 )
+from dials_spread.report.ml_correct.training_tables import METHODS, scores_table
 
 NAMES = [f"crystal {k}" for k in range(4)]
 
@@ -38,22 +38,27 @@ def validation(*splits: tuple[str, float, float]) -> Validation:
     return Validation(scores, {"crystal": "why"}, folds, np.zeros(1), None, empty, {})
 
 
-def test_the_last_line_says_what_did_not_improve():
+def test_the_verdict_says_what_did_not_improve():
     good = validation(("reflection", 0.2, 0.01))
-    assert verdict(good).endswith("by the mean of amplitudes.")
+    assert verdict(good).startswith("IMPROVED: Reflections that the model had not seen")
     assert "CERTAIN" not in verdict(good)
     for r1, su in ((0.2, 0.06), (0.29, 0.001), (0.31, 0.001)):
         told = verdict(validation(("reflection", r1, su)))
-        assert "NO CERTAIN IMPROVEMENT of unseen reflections (" in told, (r1, su)
+        assert told.startswith("NO CERTAIN IMPROVEMENT of held-out reflections. "), r1
         assert told.count("\n") == 0
     both = verdict(validation(("reflection", 0.2, 0.01), ("compound", 0.3, 0.01)))
-    assert "NO CERTAIN IMPROVEMENT of unseen compounds" in both
-    assert "Compounds that the model had not seen: R1 0.3000 before" in both
+    assert both.startswith("NO CERTAIN IMPROVEMENT of held-out compounds. ")
+    assert (
+        "Compounds that the model had not seen (50 reflections): R1 against kinematic "
+        "Fc 0.3000 before"
+    ) in both
     bad = validation(("reflection", 0.3, 0.01), ("compound", 0.3, 0.01))
-    assert "of unseen reflections and of unseen compounds" in verdict(bad)
+    assert "of held-out reflections and of held-out compounds" in verdict(bad)
     # The split by crystal is no headline, however well it looks.
     flattered = validation(("crystal", 0.0777, 0.001), ("reflection", 0.3, 0.01))
     assert "0.0777" not in verdict(flattered)
+    assert any("split by crystal flatters" in t for t in training_reasons(flattered))
+    assert not any("split by crystal" in t for t in training_reasons(good))
 
 
 def test_all_splits_stand_side_by_side_even_those_not_run():

@@ -1,0 +1,281 @@
+"""
+Whether a correction made amplitudes better, as far as can be told, and what to do next.
+
+Without a reference nobody can tell from the data alone; then the verdict says how much was
+changed and what error is expected, and no more. Simulated kinematic data decide what is
+too little: there the amplitudes changed by a third of the expected error, and became
+slightly worse (R1 .014 before, .016 after); with multiple scattering the change was from
+half of the error upwards.
+
+Functions:
+    correction_verdict: in one line, with reasons and numbers
+    next_steps: which file goes where
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from dials_spread.correction import CorrectionResult
+from dials_spread.correction.apply.against_reference import ReferenceCheck
+from dials_spread.rfactor import amplitudes
+from dials_spread.rfactor.r1 import r1_gain
+
+R1_LABEL = "R1 against kinematic Fc"
+"""Label of R1: rfactor/r1.py computes it (r_factors)."""
+
+EXPECTED_R1 = "Expected R1 against kinematic Fc"
+"""Label of predicted_r1: correction/model/general.py computes it (correct_prepared)."""
+
+RELATIVE_CHANGE = "Σ|ΔF|/ΣF"
+"""Label of Change.change: correction/apply/changes.py computes it (describe_changes)."""
+
+SMALL_CHANGE = 0.5
+"""Change of |F| over its expected error below which no improvement is certain."""
+
+CERTAIN = 2.0
+"""Standard uncertainties by which R1 has to differ."""
+
+NOT_REFINED = (
+    f"{R1_LABEL} is not a refinement R1: the structure stays as it is, only a "
+    "scale factor is fitted, and its own errors are in it."
+)
+
+
+@dataclass(frozen=True)
+class CorrectionVerdict:
+    """
+    What can be said of a correction.
+
+    Attributes:
+        kind: "not corrected", "improved", "worse", "no certain improvement", or
+            "not tested": corrected, with no reference to tell.
+        headline: One sentence.
+        reasons: Sentences.
+        change: Σ|ΔF|/ΣF of merged amplitudes.
+        expected_r1: Predicted by the model; None where it predicts nothing.
+        r1_before, r1_after: Against kinematic Fc of the reference, the lower one of the
+            two ways of merging before; None without a reference.
+        r1_gain, r1_gain_su: Their difference and its standard uncertainty.
+    """
+
+    kind: str
+    headline: str
+    reasons: tuple[str, ...]
+    change: float
+    expected_r1: float | None = None
+    r1_before: float | None = None
+    r1_after: float | None = None
+    r1_gain: float | None = None
+    r1_gain_su: float | None = None
+
+    def as_dict(self) -> dict:
+        """Give what goes into a JSON file."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class NextStep:
+    """
+    Something to do.
+
+    Attributes:
+        text: What, and why.
+        command: To be typed; empty where there is none.
+    """
+
+    text: str
+    command: str = ""
+
+
+def percent(part: float) -> str:
+    """Write a part, such as 0.0423, as 4.2 %."""
+    return f"{100 * part:.1f} %"
+
+
+def correction_verdict(result: CorrectionResult) -> CorrectionVerdict:
+    """
+    Say whether amplitudes became better, as far as can be told.
+
+    Args:
+        result: The correction.
+    """
+    change = result.changes["all"][0].change
+    expected = result.estimate.predicted_r1
+    if result.strength == 0:
+        return CorrectionVerdict("not corrected", *_not_corrected(result), change)
+    if result.truth is not None:
+        return _with_reference(result, result.truth, change)
+    changed = f"merged |F| changed by {percent(change)} of their sum"
+    if expected is None:
+        told = f"CORRECTED, NOT TESTED: {changed}. {_UNTESTED}"
+        return CorrectionVerdict("not tested", told, (), change)
+    if change < SMALL_CHANGE * result.strength * expected:
+        told = (
+            f"NO CERTAIN IMPROVEMENT: {changed}, less than half of the error that they "
+            f"are expected to have at full strength ({percent(expected)})."
+        )
+        reasons = (
+            "So small a change is found of kinematic data as well, and does not make "
+            "them better. The plain merged intensities may be as good.",
+        )
+        kind = "no certain improvement"
+        return CorrectionVerdict(kind, told, reasons, change, expected)
+    told = (
+        f"CORRECTED, NOT TESTED: {changed}. {EXPECTED_R1} {expected:.3f} (not a "
+        "refinement R1)."
+    )
+    return CorrectionVerdict("not tested", told, (_UNTESTED,), change, expected)
+
+
+_UNTESTED = (
+    "Whether the amplitudes became better cannot be told without a reference; refine "
+    "against both, corrected and uncorrected data, and compare."
+)
+
+
+def _not_corrected(result: CorrectionResult) -> tuple[str, tuple[str, ...]]:
+    told = "NOT CORRECTED: strength=0"
+    if result.subject.prepared.measured.lorentz_applied_here:
+        return f"{told} applies nothing but the missing Lorentz factor.", ()
+    return f"{told} leaves all intensities as they are.", ()
+
+
+def _with_reference(
+    result: CorrectionResult, truth: ReferenceCheck, change: float
+) -> CorrectionVerdict:
+    plain = amplitudes(result.subject.prepared.merged)
+    f_calc = truth.match.f_calc
+    # Judged by the better way of merging before, so that no choice of weights counts.
+    pairs = [
+        (float(truth.before.merged.r1[0]), plain),
+        (float(truth.before_weighted.merged.r1[0]), result.F_before),
+    ]
+    before, F_before = min(pairs, key=lambda pair: pair[0])
+    after = truth.r1[1]
+    gain, su = r1_gain(F_before, result.F, f_calc)
+    source = Path(truth.reference.source).name
+    told = (
+        f"{R1_LABEL} of {source} {before:.3f} before, {after:.3f} after, "
+        f"difference {gain:.3f} ± {su:.3f}, {int(truth.after.merged.n[0]):,} reflections"
+    )
+    reasons: tuple[str, ...] = (NOT_REFINED,)
+    if gain > CERTAIN * su:
+        kind, headline = "improved", f"IMPROVED: {told}."
+    elif gain < -CERTAIN * su:
+        kind, headline = "worse", f"WORSE THAN BEFORE: {told}."
+    else:
+        kind, headline = "no certain improvement", f"NO CERTAIN IMPROVEMENT: {told}."
+        reasons += ("The difference is within two standard uncertainties.",)
+    return CorrectionVerdict(
+        kind=kind,
+        headline=headline,
+        reasons=reasons,
+        change=change,
+        expected_r1=result.estimate.predicted_r1,
+        r1_before=before,
+        r1_after=after,
+        r1_gain=gain,
+        r1_gain_su=su,
+    )
+
+
+_ADVICE = {
+    "not corrected": "Nothing was corrected; a correction takes strength=1.",
+    "improved": (
+        "Refine against the corrected data; a refinement against the uncorrected ones "
+        "beside it shows what the correction is worth."
+    ),
+    "worse": "Go on with the uncorrected data; the files below are for comparison.",
+    "no certain improvement": (
+        "Refine against both, corrected and uncorrected data, and keep what refines "
+        "better."
+    ),
+    "not tested": (
+        "Refine against both, corrected and uncorrected data, and keep what refines "
+        "better. reference=my.cif mode=apply compares with a structure that is known."
+    ),
+}
+
+
+def next_steps(
+    result: CorrectionResult, output, verdict: CorrectionVerdict
+) -> list[NextStep]:
+    """
+    Say which file goes where.
+
+    Args:
+        result: The correction.
+        output: Names of files, as the command's ``output`` scope.
+        verdict: Of the correction.
+    """
+    steps = [NextStep(_ADVICE[verdict.kind])]
+    if output.experiments and output.reflections:
+        steps += _table_steps(
+            f"{output.experiments} {output.reflections}",
+            result.subject.observations.scaled,
+        )
+    return [*steps, *_merged_steps(output.merged)]
+
+
+def _table_steps(files: str, scaled: bool) -> list[NextStep]:
+    both = files.replace(" ", " and ")
+    if scaled:
+        return [
+            NextStep(
+                f"{both} hold the corrected scaled intensities. Do not run dials.scale on "
+                "them: it starts again from integrated intensities and would lose the "
+                "correction. For refinement with SHELXL or Olex2:",
+                f"dials.export {files} format=shelx",
+            ),
+            NextStep("Merged, as .mtz:", f"dials.merge {files}"),
+        ]
+    return [
+        NextStep(
+            f"{both} hold the corrected integrated intensities. The space group is taken "
+            "from the input: where it was not final, run dials.symmetry (of several "
+            "crystals dials.cosym) on the uncorrected data, and correct those. Scale:",
+            f"dials.scale {files}",
+        ),
+        NextStep(
+            "For solution and refinement with SHELXT, SHELXL or Olex2, use electron "
+            "scattering factors:",
+            "dials.export scaled.expt scaled.refl format=shelx",
+        ),
+        NextStep("Merged, as .mtz:", "dials.merge scaled.expt scaled.refl"),
+    ]
+
+
+def _merged_steps(merged: str | None) -> list[NextStep]:
+    if not merged:
+        return [
+            NextStep(
+                "output.merged=corrected.hkl (or .mtz) writes one corrected F² with its "
+                "predicted σ for each reflection, ready for SHELXL."
+            )
+        ]
+    if Path(merged).suffix.lower() == ".hkl":
+        return [
+            NextStep(
+                f"{merged} is merged and needs no scaling (HKLF 4, one F² and its "
+                "predicted σ for each reflection): for SHELXT, SHELXL and Olex2."
+            )
+        ]
+    return [
+        NextStep(
+            f"{merged} holds merged intensities with predicted σ and needs no scaling: "
+            "for programs of CCP4 and Phenix."
+        )
+    ]
+
+
+def steps_text(steps: Sequence[NextStep]) -> str:
+    """Write next steps for the log."""
+    lines = ["What to do next:"]
+    for step in steps:
+        lines.append(f"- {step.text}")
+        if step.command:
+            lines.append(f"      {step.command}")
+    return "\n".join(lines)

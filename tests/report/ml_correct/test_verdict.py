@@ -1,0 +1,210 @@
+"""What the report claims of simulated data, against their true amplitudes."""
+
+from __future__ import annotations
+
+import json
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from dials_spread.report.ml_correct.before_after import amplitude_sigma, compare
+from dials_spread.report.ml_correct.correction_outputs import (
+    correction_document,
+    correction_parts,
+)
+from dials_spread.report.ml_correct.correction_sections import log_tables
+from dials_spread.report.ml_correct.correction_sentences import correction_sentences
+from dials_spread.report.ml_correct.correction_tables import (
+    merging_table,
+    most_changed_table,
+    summary_table,
+)
+from dials_spread.report.ml_correct.correction_verdict import (
+    correction_verdict,
+    next_steps,
+    steps_text,
+)
+from dials_spread.report.page.document import Provenance
+
+SEEDS = (7, 8, 9, 10)
+THICK = 600.0
+OUTPUT = SimpleNamespace(
+    experiments="a.expt", reflections="a.refl", merged=None, json="a.json", html=None
+)
+
+
+def document(result) -> dict:
+    provenance = Provenance("dials.ml_correct", ["a.expt"], {})
+    pair, verdict = compare(result), correction_verdict(result)
+    return json.loads(
+        json.dumps(correction_document(provenance, result, pair, verdict))
+    )
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_improvement_is_claimed_of_kinematic_data(correct, seed):
+    alone = correction_verdict(correct(seed, "kinematic"))
+    assert alone.kind == "no certain improvement"
+    assert alone.headline.startswith("NO CERTAIN IMPROVEMENT")
+    known = correction_verdict(correct(seed, "kinematic", known=True))
+    assert known.kind in ("worse", "no certain improvement")
+    assert known.r1_after > known.r1_before - 2 * known.r1_gain_su
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_an_improvement_that_is_there_is_claimed(correct, seed):
+    known = correction_verdict(correct(seed, "dynamical", THICK, known=True))
+    assert known.kind == "improved" and known.headline.startswith("IMPROVED")
+    assert known.r1_gain > 2 * known.r1_gain_su > 0
+    # Without the truth nothing is claimed but what was done.
+    alone = correction_verdict(correct(seed, "dynamical", THICK))
+    assert alone.kind == "not tested" and alone.headline.startswith("CORRECTED, NOT")
+    told = " ".join([alone.headline, *alone.reasons])
+    assert "improve" not in told and "cannot be told" in told
+    assert "not a refinement R1" in told
+
+
+def test_the_r1_of_a_verdict_are_those_of_the_true_amplitudes(correct):
+    """R1 by its definition, on a grid of scales, of what the corrected table gives."""
+    result = correct(7, "dynamical", THICK, known=True)
+    verdict, f_c = correction_verdict(result), result.truth.match.f_calc
+    for F, r1 in ((result.F_before, None), (result.F, verdict.r1_after)):
+        k = np.linspace(0.5, 2, 20001)[:, None] * f_c.sum() / F.sum()
+        found = (np.abs(k * F - f_c).sum(axis=1) / f_c.sum()).min()
+        if r1 is None:
+            assert verdict.r1_before <= found + 1e-6
+        else:
+            assert found == pytest.approx(r1, abs=1e-5)
+
+
+def test_strength_0_claims_nothing(correct):
+    result = correct(7, "dynamical", THICK, strength=0.0)
+    pair, verdict = compare(result), correction_verdict(result)
+    assert verdict.kind == "not corrected" and verdict.change == 0
+    np.testing.assert_array_equal(pair.before.F, pair.after.F)
+    assert pair.before.statistics == pair.after.statistics
+    assert not pair.has_offset.any() and not most_changed_table(pair).rows
+    for changes in result.changes.values():
+        assert all(c.change in (0, pytest.approx(0)) for c in changes if c.n)
+    told = " ".join(correction_sentences(result, pair))
+    for word in ("changed", "offset", "Expected R1", "Median correction"):
+        assert word not in told
+    known = correct(7, "dynamical", THICK, known=True, strength=0.0)
+    told = correction_verdict(known)
+    assert told.headline.startswith("NOT CORRECTED: strength=0")
+
+
+@pytest.mark.parametrize(
+    "wave, known, strength",
+    [("dynamical", True, 1.0), ("dynamical", False, 0.5), ("kinematic", False, 1.0)],
+)
+def test_every_number_that_is_told_is_in_the_json(correct, wave, known, strength):
+    """Of R1, changes, merging statistics and moments: rounded from the document."""
+    result = correct(8, wave, THICK, known=known, strength=strength)
+    pair, verdict, told = compare(result), correction_verdict(result), document(result)
+    text = " ".join(
+        [verdict.headline, *verdict.reasons, *correction_sentences(result, pair)]
+    )
+    merging = told["merging_statistics"]
+    for label, key in (
+        ("R_merge", "r_merge"),
+        ("R_meas", "r_meas"),
+        ("R_pim", "r_pim"),
+        ("CC½", "cc_half"),
+        ("⟨I/σ⟩", "mean_i_over_sigma"),
+    ):
+        found = re.search(rf"{label} (\S+) and (\S+)[,.]", text).groups()
+        for number, side in zip(found, ("before", "after")):
+            expected = merging[side]["overall"][key]
+            assert float(number) == pytest.approx(expected, rel=0.006), label
+    correction = told["correction"]
+    number = re.search(r"\|F\| changed by (\S+) %", text).group(1)
+    change = correction["changes"]["all"][0]["change"]
+    assert float(number) == pytest.approx(100 * change, abs=0.051)
+    assert verdict.change == change == told["verdict"]["change"]
+    moments = re.search(r"⟨E⁴⟩/⟨E²⟩² (\S+) before, (\S+) after", text).groups()
+    for number, side in zip(moments, ("before", "after")):
+        expected = correction["fourth_moments"][side]
+        assert float(number) == pytest.approx(expected, abs=0.0051)
+    factor = re.search(r"Median correction factor of intensities (\S+) ", text).group(1)
+    assert float(factor) == pytest.approx(correction["factors"]["median"], abs=6e-4)
+    expected = re.findall(r"Expected R1 against kinematic Fc.*? (0\.\d+)", text)
+    assert expected
+    for number in expected:
+        assert float(number) == pytest.approx(correction["predicted_r1"], abs=6e-4)
+    if known:
+        found = re.search(r"(\S+) before, (\S+) after, difference (\S+) ±", text)
+        keys = ("r1_before", "r1_after", "r1_gain")
+        for number, key in zip(found.groups(), keys):
+            assert float(number) == pytest.approx(told["verdict"][key], abs=6e-4)
+        assert told["r1"]["after"]["merged"]["r1"] == told["verdict"]["r1_after"]
+
+
+def test_merging_statistics_stand_in_table_and_json_alike(correct):
+    result = correct(8, "dynamical", THICK)
+    pair, told = compare(result), document(result)["merging_statistics"]
+    table = merging_table(pair)
+    shells = [*told["before"]["by_shell"], told["before"]["overall"]]
+    assert len(table.rows) == len(shells) == 11
+    column = table.header.index("R_meas")
+    for row, shell in zip(table.rows, shells):
+        assert row[column].startswith(f"{shell['r_meas']:.3f} → ")
+        assert row[table.header.index("unique")] == f"{shell['n_unique']:,}"
+    assert told["friedel_mates_merged"] and told["space_group"] == "P 21 21 21"
+    n = [len(told["r_merge_by_crystal"][k]) for k in ("before", "after")]
+    assert n == [4, 4]
+
+
+def test_the_summary_comes_first_and_the_log_ends_with_what_to_do(correct):
+    result = correct(8, "dynamical", THICK)
+    pair, verdict = compare(result), correction_verdict(result)
+    parts = correction_parts(result, pair, verdict, OUTPUT)
+    assert parts.headline == verdict.headline
+    assert [s.name for s in parts.sections][:2] == ["amplitudes", "merging"]
+    figures = summary_table(result, pair, verdict)
+    assert figures.rows[0][0] == "⟨I/σ⟩" and len(log_tables(result, pair)) == 5
+    text = steps_text(parts.steps)
+    assert text.startswith("What to do next:") and "dials.scale a.expt a.refl" in text
+
+
+def test_next_steps_name_the_files_and_keep_scaled_data_from_dials_scale(correct):
+    result = correct(8, "dynamical", THICK)
+    verdict = correction_verdict(result)
+    output = SimpleNamespace(**{**vars(OUTPUT), "merged": "b.hkl"})
+    text = steps_text(next_steps(result, output, verdict))
+    assert "b.hkl" in text and "HKLF 4" in text and "SHELXL" in text
+    assert "dials.export scaled.expt scaled.refl format=shelx" in text
+    scaled = SimpleNamespace(
+        subject=SimpleNamespace(observations=SimpleNamespace(scaled=True))
+    )
+    output = SimpleNamespace(**{**vars(OUTPUT), "merged": "b.mtz"})
+    text = steps_text(next_steps(scaled, output, verdict))
+    assert "Do not run dials.scale" in text and "\n      dials.scale" not in text
+    assert "dials.merge a.expt a.refl" in text and "b.mtz" in text
+
+
+def test_what_changed_most_is_listed_first(correct):
+    pair = compare(correct(8, "dynamical", THICK))
+    most = pair.most_changed(5)
+    change = np.abs(pair.after.F - pair.before.F)
+    assert change[most].tolist() == sorted(change, reverse=True)[:5]
+    rows = most_changed_table(pair, 5).rows
+    assert len(rows) == 5 and len(rows[0]) == 8
+    hkl = " ".join(str(i) for i in pair.miller_index[most[0]]).replace("-", "−")
+    assert rows[0][0] == hkl
+
+
+def test_sigma_of_amplitudes_is_that_of_cctbx():
+    from cctbx import crystal, miller
+    from cctbx.array_family import flex
+
+    intensity, sigma = np.array([100.0, 4.0, 0.5, 0.0]), np.array([5.0, 3.0, 2.0, 1.0])
+    symmetry = crystal.symmetry((10, 10, 10, 90, 90, 90), "P 1")
+    points = miller.set(symmetry, flex.miller_index([(k, 0, 1) for k in range(4)]))
+    array = miller.array(points, flex.double(intensity), flex.double(sigma))
+    theirs = array.set_observation_type_xray_intensity().f_sq_as_f()
+    found = amplitude_sigma(intensity, sigma)
+    assert found == pytest.approx(theirs.sigmas().as_numpy_array(), rel=1e-6)
+    assert np.isfinite(amplitude_sigma(np.array([-3.0]), np.array([1.0]))).all()
