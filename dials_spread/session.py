@@ -64,7 +64,7 @@ def _write_into_nothing() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _go_on_unread(handler: logging.StreamHandler) -> None:
+def _go_on_unread(handler: logging.Handler) -> None:
     """Let a run write its files, without a word, when nobody reads its output any more."""
     tell = handler.handleError
 
@@ -74,7 +74,8 @@ def _go_on_unread(handler: logging.StreamHandler) -> None:
         else:
             tell(record)
 
-    handler.handleError = handle
+    # The handler is of DIALS: what it does with an error can only be replaced.
+    handler.handleError = handle  # type: ignore[method-assign]
 
 
 def _sort_files(unhandled: Sequence[str]) -> tuple[list[str], list[str]]:

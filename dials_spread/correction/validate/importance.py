@@ -13,6 +13,7 @@ Functions:
     feature_importance: both
     feature_groups: which features are taken together
     shap_values: of the trees of one ensemble
+    by_shap: single features, the largest mean |SHAP| first
     check_shap: before anything is computed
 """
 
@@ -103,6 +104,12 @@ def feature_groups(columns: Sequence[str]) -> dict[str, list[int]]:
         for group, some in groups.items()
         if some and all(name in places for name in some)
     }
+
+
+def by_shap(importance: Sequence[Importance]) -> list[tuple[float, Importance]]:
+    """Sort single features by mean |SHAP|, the largest first; those that have none go."""
+    single = [(o.shap, o) for o in importance if not o.group and o.shap is not None]
+    return sorted(single, key=lambda one: -one[0])
 
 
 def check_shap() -> None:

@@ -312,9 +312,11 @@ def write_results(
     if output.json:
         files[output.json] = write_json(document).encode("utf-8")
     if output.html:
-        page = ([*told.input, *told.pairs], document, reference)
-        page += (told.findings, sections, told.next_steps)
-        files[output.html] = compare_images_page(*contents, *page).encode("utf-8")
+        page = compare_images_page(
+            *contents, [*told.input, *told.pairs], document, reference, told.findings,
+            sections, told.next_steps,
+        )  # fmt: skip
+        files[output.html] = page.encode("utf-8")
     figures = []
     if output.figures:
         figures = write_folder(
