@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from dials.array_family import flex
 
 from dials_spread.comparison import Comparison
+from dials_spread.observations import Observations
 from dials_spread.output_files import write_bytes, write_folder, write_text
+from dials_spread.pairs import Matches, PairAgreement
 from dials_spread.report.compare_images import log_tables, sentences
 from dials_spread.report.compare_images.advice import what_next
 from dials_spread.report.compare_images.document import (
@@ -52,6 +54,7 @@ from dials_spread.report.page.log_text import (
 from dials_spread.report.page.sections import Section
 from dials_spread.spread.origins import as_documents
 from dials_spread.spread.size.worst_images import worst_images
+from dials_spread.symmetry import LaueOperators
 
 logger = logging.getLogger("dials.spread.report")
 
@@ -269,6 +272,18 @@ def build_pictures(comparison: Comparison, folders: Sequence[str], raw: bool) ->
     return pictures
 
 
+def _matched(
+    comparison: Comparison,
+) -> tuple[Observations, LaueOperators, Matches, PairAgreement]:
+    """What page and figures begin with."""
+    return (
+        comparison.observations,
+        comparison.incidence.operators,
+        comparison.matches,
+        comparison.agreement,
+    )
+
+
 def write_results(
     comparison: Comparison,
     provenance: Provenance,
@@ -296,14 +311,7 @@ def write_results(
     told = summarise(comparison, reference, provenance.files)
     folders = sorted({os.path.dirname(f) or "." for f in provenance.files})
     pictures = build_pictures(comparison, folders, raw_images)
-    contents = (
-        comparison.observations,
-        comparison.incidence.operators,
-        comparison.matches,
-        comparison.agreement,
-        comparison.spots,
-        pictures,
-    )
+    contents = (*_matched(comparison), comparison.spots, pictures)
     sections = page_sections(comparison)
     log_results(comparison, document, told)
     files = {}
