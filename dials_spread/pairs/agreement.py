@@ -207,7 +207,10 @@ def _spread_to_others(
         of_level(
             (x - other) ** 2 * inflation,
             variance + of_others / number**2,
-            *(times, level, noise, n_all),
+            times,
+            level,
+            noise,
+            n_all,
         )
         for x, variance in images
     ]

@@ -170,7 +170,10 @@ def feature_importance(
     fold = rng.random(data.n_unique) < 1 / 3
     test = fold[data.unique]
     model = fit_rows(
-        *(data.table, data.deviation, ~test, data.unique),
+        data.table,
+        data.deviation,
+        ~test,
+        data.unique,
         new_regressor(int(rng.integers(2**31)), max_iter=100),
     )
     reflections = rng.permutation(np.flatnonzero(fold))
