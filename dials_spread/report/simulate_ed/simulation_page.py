@@ -11,9 +11,15 @@ import logging
 
 from dials_spread.report.page.explained import explained_sentence
 from dials_spread.report.page.labels import digits
-from dials_spread.report.page.plain_page import simulation_page
+from dials_spread.report.page.sections import Section
 from dials_spread.report.page.tables import TextTable
+from dials_spread.report.page.template import report_page
 from dials_spread.report.simulate_ed.plots_charges import charges_plot
+from dials_spread.report.simulate_ed.plots_simulation import (
+    agreement_plot,
+    crystals_plot,
+    thickness_plot,
+)
 from dials_spread.scattering.charges import ChargeEffect
 from dials_spread.thickness.results import MeasuredSimulation
 
@@ -92,9 +98,8 @@ def measured_sentences(result: MeasuredSimulation) -> list[str]:
         f"intensities {c.merged(c.kinematic):.3f} and {c.merged(c.dynamical):.3f}.",
     ]
     fitted = [x.fit for x in result.crystals if x.fit is not None]
-    if fitted:
-        kin = sum(f.held_out_kinematic * f.n for f in fitted) / sum(f.n for f in fitted)
-        dyn = sum(f.held_out * f.n for f in fitted) / sum(f.n for f in fitted)
+    if (held := held_out(result)) is not None:
+        kin, dyn = held
         sentences.append(
             f"Reflections that no thickness was fitted to: {kin:.3f} and {dyn:.3f} "
             f"({len(fitted)} crystal{'s' if len(fitted) > 1 else ''})."
@@ -138,6 +143,18 @@ def charges_sentence(effect: ChargeEffect) -> str:
     )
 
 
+def charges_section(effect: ChargeEffect) -> Section:
+    """Lay out what charges change."""
+    return Section(
+        "charges",
+        "Would charges of the atoms be seen?",
+        "Charges",
+        notes=[charges_sentence(effect)],
+        plots={"charges": charges_plot(effect)},
+        tables=[charges_table(effect)],
+    )
+
+
 def charges_page(document: dict, effect: ChargeEffect) -> str:
     """
     Write the report of a simulation of ions.
@@ -146,12 +163,95 @@ def charges_page(document: dict, effect: ChargeEffect) -> str:
         document: The JSON document.
         effect: What the charges change.
     """
-    return simulation_page(
+    return report_page(
         document,
         "Charged and neutral atoms",
-        [charges_sentence(effect)],
-        [charges_table(effect)],
-        {"charges": charges_plot(effect)},
+        verdict=[charges_sentence(effect)],
+        sections=[charges_section(effect)],
+    )
+
+
+def measured_page(
+    document: dict, result: MeasuredSimulation, effect: ChargeEffect | None, output
+) -> str:
+    """
+    Write the report of a simulation at measured experiments.
+
+    Args:
+        document: The JSON document.
+        result: The simulation.
+        effect: Of charges, where there are any.
+        output: Names of files, for what to do next.
+    """
+    thickness = Section(
+        "thickness",
+        "How thick are the crystals, and does multiple scattering explain the data?",
+        "Thickness",
+        plots={
+            "thickness": thickness_plot(result.crystals),
+            "agreement": agreement_plot(result.comparison),
+            "crystals": crystals_plot(result.crystals),
+        },
+        tables=[crystals_table(result), settings_table(result)],
+    )
+    sections = [thickness] if effect is None else [thickness, charges_section(effect)]
+    return report_page(
+        document,
+        "Multiple scattering in measured crystals",
+        verdict=measured_sentences(result),
+        next_steps=next_steps(result, output),
+        sections=sections,
+    )
+
+
+def next_steps(result: MeasuredSimulation, output) -> list[str]:
+    """
+    Say what to do after a simulation at measured experiments.
+
+    Args:
+        result: The simulation.
+        output: Names of files.
+    """
+    held = held_out(result)
+    steps = []
+    if held is not None and held[1] < held[0]:
+        steps.append(
+            f"R1 of held-out reflections is lower with multiple scattering ({held[0]:.3f} "
+            f"to {held[1]:.3f}): refine the structure against dynamical intensities, "
+            "starting from these thicknesses."
+        )
+    elif held is not None:
+        steps.append(
+            f"R1 of held-out reflections is not lower with multiple scattering "
+            f"({held[0]:.3f} to {held[1]:.3f}): check the structure, its setting and the "
+            "orientation of the crystals before refining against dynamical intensities."
+        )
+    files = f"{output.experiments} {output.reflections}"
+    steps.append(
+        "How much of the differences between symmetry equivalents the simulation "
+        f"explains: `dials.compare_images {files}`"
+    )
+    return steps
+
+
+def held_out(result: MeasuredSimulation) -> tuple[float, float] | None:
+    """
+    Give R1 of reflections that no thickness was fitted to.
+
+    Args:
+        result: The simulation.
+
+    Returns:
+        With kinematic and with dynamical amplitudes, means over crystals weighted by
+        their numbers of observations; None without a fit.
+    """
+    fits = [c.fit for c in result.crystals if c.fit is not None]
+    n = sum(fit.n for fit in fits)
+    if not n:
+        return None
+    return (
+        sum(fit.held_out_kinematic * fit.n for fit in fits) / n,
+        sum(fit.held_out * fit.n for fit in fits) / n,
     )
 
 
