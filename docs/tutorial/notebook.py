@@ -1,4 +1,5 @@
 """The example of docs/python.rst: everything that the commands do, on simulated crystals."""
+
 from __future__ import annotations
 
 import numpy as np

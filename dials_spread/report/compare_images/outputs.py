@@ -159,7 +159,9 @@ class Summary:
     @property
     def next_steps(self) -> list[str]:
         """What stands beside them; backticks set the commands as code."""
-        commands = [f" `{step.command}`" if step.command else "" for step in self.advice]
+        commands = [
+            f" `{step.command}`" if step.command else "" for step in self.advice
+        ]
         return [step.text + told for step, told in zip(self.advice, commands)]
 
 
