@@ -31,11 +31,16 @@ REQUIRES = [
     "numba",
     "plotly",
     "jinja2",
+    "markupsafe",
     "tqdm",
     "tabulate",
     "matplotlib",
     "pillow",
     "threadpoolctl",
+    # Model files.
+    "safetensors",
+    # Training of models; they are applied without it.
+    "scikit-learn",
 ]
 
 setup(
@@ -70,12 +75,20 @@ setup(
     python_requires=">=3.9",
     install_requires=REQUIRES,
     extras_require={
-        "test": ["pytest", "pytest-xdist", "ruff", "distributed"],
+        "test": [
+            "pytest",
+            "pytest-xdist",
+            "hypothesis",
+            "ruff",
+            # Later ones do not know Python 3.9.
+            "mypy>=1.11,<1.19",
+            "distributed",
+        ],
         # Simulations on a cluster.
         "dask": ["distributed"],
         # Checks against abTEM; on Debian, in an environment of its own with
         # abtem==1.0.9, numpy<2 and numba>=0.59,<0.62 (docs/simulation_convergence.rst).
-        "abtem": ["abtem"],
+        "abtem": ["abtem", "ase"],
         # Training of the network of the general model; using it needs numpy alone.
         "network": ["torch"],
         # SHAP values of dials.ml_correct.

@@ -10,15 +10,16 @@ moment the first file is written.
 
 What is counted:
 
-- A call *carries intensities* where an argument or the result is, or holds, a reflection
-  table or an array of floating-point numbers with at least 100 rows: one for each
-  observation, unique reflection or row. Tuples, lists, dictionaries and attributes are
-  looked into, two levels deep. Methods and inner functions count as their module's.
+- A call *hands on intensities* where its result is, or holds, a reflection table or an
+  array of floating-point numbers with one for each row of the table, each observation or
+  each unique reflection. Tuples, lists, dictionaries and attributes are looked into, two
+  levels deep. Methods and inner functions count as their module's.
 - *Modules entered*: those with at least one such call, without ``report``, whose
-  modules put results into words after the correction.
+  modules put results into words after the correction, and without what these call.
 - *Back up*: modules are put in the order in which they are first entered. Where one was
   called by the module that was entered just before, the reader goes on downwards; where
-  not, the reader has to go back up to an earlier module first. These are counted.
+  not, the reader has to go back up to an earlier module first. These are counted; the
+  command itself, which nothing calls, is not.
 
 To compare with another checkout, name it in PYTHONPATH.
 """
@@ -29,6 +30,7 @@ import argparse
 import os
 import sys
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -36,14 +38,13 @@ from types import FrameType
 import numpy as np
 
 from dials.array_family import flex
+from dxtbx.model.experiment_list import ExperimentListFactory
 
 import dials_spread
+from dials_spread.observations import build_observations
 
 ROOT = Path(dials_spread.__file__).parent
 """Modules below this folder are looked at."""
-
-FEWEST_ROWS = 100
-"""Rows of an array that is one of observations or reflections."""
 
 DEPTH = 2
 """How deep tuples, lists, dictionaries and attributes are looked into."""
@@ -55,12 +56,12 @@ FIRST, LAST = "read_files", "write_together"
 """Functions with which the way begins and ends."""
 
 
-def carries(value: object, depth: int = DEPTH) -> bool:
-    """Say whether a value is, or holds, intensities or what is made of them."""
+def holds(value: object, lengths: Collection[int], depth: int = DEPTH) -> bool:
+    """Say whether a value is, or holds, numbers of rows, observations or reflections."""
     if isinstance(value, flex.reflection_table):
         return True
     if isinstance(value, np.ndarray):
-        return value.dtype.kind == "f" and value.ndim > 0 and len(value) >= FEWEST_ROWS
+        return value.dtype.kind == "f" and value.ndim > 0 and len(value) in lengths
     if not depth:
         return False
     if isinstance(value, (tuple, list)):
@@ -69,7 +70,7 @@ def carries(value: object, depth: int = DEPTH) -> bool:
         parts = list(value.values())
     else:
         parts = list(getattr(value, "__dict__", {}).values())
-    return any(carries(part, depth - 1) for part in parts)
+    return any(holds(part, lengths, depth - 1) for part in parts)
 
 
 @dataclass
@@ -78,13 +79,15 @@ class Way:
     The modules that were entered.
 
     Attributes:
-        entered: Name of each module, and the module that called it first.
-        functions: Functions that carried intensities, by module.
+        lengths: Numbers of rows, of observations and of unique reflections.
+        called: Each module in the order of first calls, and the module that called it.
+        handing_on: Functions that handed on intensities, by module.
         on: Whether the way has begun and not ended.
     """
 
-    entered: dict[str, str] = field(default_factory=dict)
-    functions: dict[str, set[str]] = field(default_factory=dict)
+    lengths: Collection[int]
+    called: dict[str, str] = field(default_factory=dict)
+    handing_on: dict[str, set[str]] = field(default_factory=dict)
     on: bool = False
 
     def follow(self, frame: FrameType, event: str, value: object) -> None:
@@ -100,24 +103,21 @@ class Way:
         if not self.on or module.split(".")[0] in LEFT_OUT:
             return
         if event == "call":
-            count = frame.f_code.co_argcount + frame.f_code.co_kwonlyargcount
-            names = frame.f_code.co_varnames[: count + 2]
-            held = tuple(frame.f_locals.get(n) for n in names)
-        else:
-            held = (value,)
-        if carries(held, DEPTH + 1):
-            # What only returns intensities was entered before those that it called.
-            self._enter(frame, module)
-            self.functions.setdefault(module, set()).add(name)
+            if module not in self.called and not for_a_report(frame):
+                self.called[module] = caller_of(frame, module)
+        elif holds(value, self.lengths) and not for_a_report(frame):
+            self.handing_on.setdefault(module, set()).add(name)
 
-    def _enter(self, frame: FrameType, module: str) -> None:
-        if module not in self.entered:
-            self.entered[module] = caller_of(frame, module)
+    @property
+    def entered(self) -> dict[str, str]:
+        """Modules that handed on intensities, and which module called each first."""
+        return {m: c for m, c in self.called.items() if m in self.handing_on}
 
     def back_up(self) -> list[str]:
         """List the modules that were not called by the one entered just before."""
-        names = list(self.entered)
-        return [n for n, before in zip(names[1:], names) if self.entered[n] != before]
+        entered = self.entered
+        names = list(entered)
+        return [n for n, b in zip(names[1:], names) if entered[n] not in ("", b)]
 
 
 def module_of(frame: FrameType) -> str | None:
@@ -127,6 +127,16 @@ def module_of(frame: FrameType) -> str | None:
         return None
     parts = Path(filename).relative_to(ROOT).with_suffix("").parts
     return ".".join(p for p in parts if p != "__init__")
+
+
+def for_a_report(frame: FrameType) -> bool:
+    """Say whether a call was made, directly or not, by one of the folders left out."""
+    above = frame.f_back
+    while above is not None:
+        if (module_of(above) or "").split(".")[0] in LEFT_OUT:
+            return True
+        above = above.f_back
+    return False
 
 
 def caller_of(frame: FrameType, module: str) -> str:
@@ -140,11 +150,20 @@ def caller_of(frame: FrameType, module: str) -> str:
     return ""
 
 
+def lengths_of(expt: str, refl: str) -> set[int]:
+    """Count rows, observations and unique reflections."""
+    experiments = ExperimentListFactory.from_json_file(expt, check_format=False)
+    table = flex.reflection_table.from_file(refl)
+    parts = [table.select(table["id"] == k) for k in range(len(experiments))]
+    observations = build_observations(experiments, parts)
+    return {len(table), len(observations), len(observations.unique_index)}
+
+
 def follow_correction(expt: str, refl: str, folder: str) -> Way:
     """Run dials.ml_correct in a folder."""
     from dials_spread.command_line.ml_correct import run
 
-    way = Way()
+    way = Way(lengths_of(expt, refl))
     before = os.getcwd()
     os.chdir(folder)
     sys.setprofile(way.follow)
@@ -184,7 +203,7 @@ def main() -> None:
             files = [str(path / f"integrated.{e}") for e in ("expt", "refl")]
         elif not files:
             files = simulated_files(folder)
-        way = follow_correction(*(os.path.abspath(f) for f in files), folder)
+        way = follow_correction(*map(os.path.abspath, files), folder)
     back = set(way.back_up())
     for number, (module, caller) in enumerate(way.entered.items(), 1):
         told = f"back up to {caller}" if module in back else ""

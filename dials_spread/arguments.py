@@ -27,8 +27,10 @@ REFLECTIONS = (".refl", ".pickle", ".mpack")
 PHIL_FILES = (".phil", ".param", ".params", ".eff", ".def")
 STRUCTURES = (".cif", ".mmcif", ".ins", ".res", ".pdb", ".ent")
 STRUCTURE_FACTORS = (".mtz", ".hkl", ".fcf", ".sca")
-IMAGES = (".cbf", ".img", ".smv", ".tif", ".tiff", ".mrc", ".mrcs", ".mib", ".ser")
-IMAGES += (".h5", ".hdf5", ".nxs", ".dm3", ".dm4", ".emd", ".tvips", ".png", ".gz")
+IMAGES = (
+    ".cbf", ".img", ".smv", ".tif", ".tiff", ".mrc", ".mrcs", ".mib", ".ser",
+    ".h5", ".hdf5", ".nxs", ".dm3", ".dm4", ".emd", ".tvips", ".png", ".gz",
+)  # fmt: skip
 
 RESEMBLING = 0.65
 """Names that are at least so similar, of 1, are suggested."""

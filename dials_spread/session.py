@@ -55,9 +55,26 @@ def _parse(parser: ArgumentParser, args: Sequence[str] | None):
 
 def leave_quietly() -> None:
     """Leave where nobody reads on, as behind ``| head``: no traceback at the end."""
+    _write_into_nothing()
+    raise SystemExit(0)
+
+
+def _write_into_nothing() -> None:
     # Python flushes once more on its way out, and would complain again.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    raise SystemExit(0)
+
+
+def _go_on_unread(handler: logging.StreamHandler) -> None:
+    """Let a run write its files, without a word, when nobody reads its output any more."""
+    tell = handler.handleError
+
+    def handle(record: logging.LogRecord) -> None:
+        if isinstance(sys.exc_info()[1], BrokenPipeError):
+            _write_into_nothing()
+        else:
+            tell(record)
+
+    handler.handleError = handle
 
 
 def _sort_files(unhandled: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -117,6 +134,9 @@ def start(
         raise Sorry("no files given. Give .expt and .refl files; -h shows examples")
     files = _sort_files(unhandled)
     dials.util.log.config(verbosity=options.verbose)
+    for old in logging.getLogger("dials").handlers:
+        if getattr(old, "stream", None) is sys.stdout:
+            _go_on_unread(old)
     log = io.StringIO()
     handler = _LogOfSession(log)
     handler.setLevel(logging.DEBUG if options.verbose > 1 else logging.INFO)

@@ -2,12 +2,43 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+
+try:
+    from hypothesis import settings
+except ImportError:  # the tests that need it are skipped
+    pass
+else:
+    # The first call of a compiled function takes seconds, so there is no deadline. In
+    # continuous integration the examples are the same in every run.
+    settings.register_profile("local", deadline=None)
+    settings.register_profile("ci", deadline=None, derandomize=True)
+    settings.load_profile("ci" if os.environ.get("CI") == "true" else "local")
+
+
+@pytest.fixture(scope="session")
+def run_tool():
+    """A function that runs `python -m tool arguments` in the checkout.
+
+    Without the tool the test is skipped; in continuous integration it fails.
+    """
+
+    def run(tool: str, *arguments: str | Path) -> subprocess.CompletedProcess:
+        if importlib.util.find_spec(tool) is None:
+            reason = f"{tool} is not installed; dev/bootstrap test docs installs it"
+            (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+        command = [sys.executable, "-m", tool, *arguments]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+    return run
 
 
 @pytest.fixture(scope="session")

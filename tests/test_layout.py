@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -188,10 +186,6 @@ def test_libtbx_config_is_a_dict_of_lists():
     assert "xia2" in config["optional_modules"]
 
 
-def test_ruff_finds_nothing():
-    if importlib.util.find_spec("ruff") is None:
-        pytest.skip("ruff is not installed")
-    command = [sys.executable, "-m", "ruff", "check", "--no-cache", "."]
-    command.append("--output-format=concise")
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+def test_ruff_finds_nothing(run_tool):
+    result = run_tool("ruff", "check", "--no-cache", "--output-format=concise", ".")
     assert result.returncode == 0, result.stdout

@@ -163,6 +163,29 @@ session.start("usage", "help\\n" * 99999, iotbx.phil.parse(leaves), [{option!r}]
     assert process.returncode == 0
 
 
+def test_a_run_whose_output_nobody_reads_goes_on():
+    """Behind ``| head`` the log is kept, to be written into its file."""
+    code = """
+import logging, os, sys
+import iotbx.phil
+from dials_spread import session
+*_, log = session.start("usage", "help", iotbx.phil.parse("a = 1"), [], False)
+sys.stdin.readline()
+for i in range(20000):
+    logging.getLogger("dials.spread.any").info("line %d", i)
+open("kept.log", "w").write(log.getvalue())
+"""
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen([sys.executable, "-c", code], **pipes) as process:
+        process.stdout.read(1)
+        process.stdout.close()
+        process.stdin.write(b"go\n")
+        process.stdin.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+    assert Path("kept.log").read_text().endswith("line 19999\n")
+
+
 def test_parameters_are_shown_with_their_help(capsys):
     phil = iotbx.phil.parse(
         """

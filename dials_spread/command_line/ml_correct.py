@@ -50,7 +50,11 @@ from dials_spread.correction import correct_intensities
 from dials_spread.correction.apply.correct import get_subject
 from dials_spread.correction.apply.estimates import choose_model
 from dials_spread.correction.apply.merged_files import check_merged
-from dials_spread.correction.apply.parameters import PHIL, choose_mode
+from dials_spread.correction.apply.parameters import (
+    PHIL,
+    check_parameters,
+    choose_mode,
+)
 from dials_spread.correction.apply.tables import corrected_table, restored_table
 from dials_spread.correction.validate.compounds import find_sources
 from dials_spread.correction.validate.importance import check_shap
@@ -144,28 +148,10 @@ def learn_files(data, params, provenance, log) -> None:
 
 
 def get_model(params):
-    """Find the model of mode=apply, or say which parameters contradict each other."""
+    """Find the model of mode=apply."""
+    check_parameters(params)
     if params.mode == "apply" or params.undo:
-        if len(params.reference) > 1:
-            raise ValueError(
-                f"{len(params.reference)} references are given, and mode=apply corrects "
-                "one compound at a time. Run each compound on its own; mode=train and "
-                "mode=validate take several"
-            )
-        if params.shap:
-            raise ValueError("shap=True needs mode=train or mode=validate")
         return choose_model(params.method, params.model)
-    if not params.reference:
-        raise ValueError(
-            f"mode={params.mode} fits to a reference; give reference=my.cif, or leave "
-            f"mode={params.mode} out to correct the data without one"
-        )
-    if params.model is not None or params.method == "weights":
-        raise ValueError(
-            f"mode={params.mode} trains a model of its own; leave out model= and method="
-        )
-    if (params.train.crystals is None) != (params.test.crystals is None):
-        raise ValueError("Give both of train.crystals and test.crystals, or neither")
     if params.shap:
         check_shap()
     return None

@@ -4,12 +4,14 @@ Reflection tables in, observations out.
 Functions:
     build_observations: of all crystals, the door
     reference_cell: the mean cell
+    intensities_before_scaling: what was measured, before scaling
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -216,7 +218,7 @@ def build_observations(
 def _count_dropped(
     parts: Sequence[_OneCrystal], choice: str, without_experiment: int
 ) -> dict[str, int]:
-    reasons = sum(p.reasons for p in parts)
+    reasons = np.sum([p.reasons for p in parts], axis=0)
     reasons[REASONS.index("no experiment")] += without_experiment
     dropped = {r: int(n) for r, n in zip(REASONS, reasons) if n}
     if not any(len(p.row) for p in parts):
@@ -245,3 +247,58 @@ def _lay_out_entries(parts: Sequence[_OneCrystal]) -> _Entries:
     image = image.ravel()
     order = np.argsort(image, kind="stable")
     return _Entries(entry[order], image[order], key // span, key % span)
+
+
+class Integrated(NamedTuple):
+    """
+    Intensities before scaling, with the Lorentz factor; each of shape (n,).
+
+    Attributes:
+        intensity: nan where a reflection was not integrated in that way.
+        variance: Likewise.
+        scale: By which they differ from those of Observations, noise apart.
+    """
+
+    intensity: np.ndarray
+    variance: np.ndarray
+    scale: np.ndarray
+
+
+def intensities_before_scaling(
+    observations: Observations,
+    tables: Sequence[flex.reflection_table],
+    lorentz: np.ndarray,
+) -> Integrated | None:
+    """
+    Give the intensities of the same observations before they were scaled.
+
+    Args:
+        observations: n of them.
+        tables: The reflections of each crystal.
+        lorentz: Shape (n,), the Lorentz factor where it is missing in the tables.
+
+    Returns:
+        The intensities; None where the tables have neither profile-fitted nor summed
+        ones.
+    """
+    if not observations.scaled:
+        return Integrated(
+            observations.intensity * lorentz,
+            observations.variance * lorentz**2,
+            lorentz,
+        )
+    for kind in ("profile", "sum"):
+        try:
+            choose_intensity(tables, kind)
+        except ValueError:
+            continue
+        found = np.full((3, len(observations)), np.nan)
+        for k, table in enumerate(tables):
+            own = observations.crystal == k
+            rows = observations.row[own]
+            value, variance = intensity_and_variance(table, kind)
+            scale = table["inverse_scale_factor"].as_numpy_array()
+            found[:, own] = value[rows], variance[rows], scale[rows]
+        found[:, ~(found[1] > 0)] = np.nan
+        return Integrated(found[0] * lorentz, found[1] * lorentz**2, found[2] * lorentz)
+    return None

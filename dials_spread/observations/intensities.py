@@ -11,6 +11,7 @@ them, and summed ones the partiality.
 Functions:
     choose_intensity: one of scale, profile, sum for all tables
     intensity_and_variance: the two columns of one table
+    amplitudes: of merged or single intensities
     find_dropped: the reason for which each reflection is left out
     centroid_array_index: where in the scan each reflection is
 """
@@ -164,6 +165,11 @@ def _not_integrated(table: flex.reflection_table, choice: str) -> np.ndarray:
     if not _flagged(table, flags.integrated, all_bits=False).any():
         return np.zeros(len(table), dtype=bool)
     return ~integrated
+
+
+def amplitudes(intensity: np.ndarray) -> np.ndarray:
+    """Give F_o = √max(I, 0), of the shape of the intensities."""
+    return np.sqrt(np.maximum(intensity, 0.0))
 
 
 def find_dropped(

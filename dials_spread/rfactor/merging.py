@@ -16,6 +16,7 @@ import numpy as np
 from scipy import optimize
 
 from dials_spread.rfactor.r1 import amplitudes, r_factor
+from dials_spread.statistics.groups import group_means
 
 
 @dataclass(frozen=True)
@@ -86,12 +87,12 @@ def r_meas(
         R_meas, nan where nothing was measured twice or the sum is not positive; and the
         number of unique reflections measured at least twice, which it rests on.
     """
-    zero = np.zeros(len(intensity))
-    merged = merge(intensity, zero, unique, n_unique, weight)
-    repeated = merged.n > 1
+    mean = group_means(intensity, unique, n_unique, weight)
+    size = np.bincount(unique, minlength=n_unique)
+    repeated = size > 1
     kept = repeated[unique]
-    n = merged.n[unique[kept]]
-    misfit = np.abs(intensity[kept] - merged.intensity[unique[kept]])
+    n = size[unique[kept]]
+    misfit = np.abs(intensity[kept] - mean[unique[kept]])
     total = intensity[kept].sum()
     value = np.sum(np.sqrt(n / (n - 1)) * misfit) / total if total > 0 else np.nan
     return float(value), int(np.count_nonzero(repeated))
@@ -123,25 +124,26 @@ class Likelihood:
     Attributes:
         per_reflection: Mean log-likelihood of a reflection, its intensity on the scale
             of F_c² and divided by the mean F_c², so that no scale enters.
-        excess_spread: s, the relative error besides the counting noise.
+        relative_misfit: b, the error relative to F_c² besides the counting noise. No
+            spread of observations: all may agree with one another and miss F_c².
         floor: a, the error that reflections have however weak they should be, as a part
             of the mean F_c²: what multiple scattering gives them.
         n: Number of reflections.
     """
 
     per_reflection: float
-    excess_spread: float
+    relative_misfit: float
     floor: float
     n: int
 
 
 def likelihood(intensity: np.ndarray, sigma: np.ndarray, f_c: np.ndarray) -> Likelihood:
     """
-    Fit and evaluate k² I ~ N(F_c², k⁴ σ² + s² F_c⁴ + a² ⟨F_c²⟩²).
+    Fit and evaluate k² I ~ N(F_c², k⁴ σ² + b² F_c⁴ + a² ⟨F_c²⟩²).
 
-    The scale k is that of R1: fitted together with s, intensities with heavy tails, as
-    dynamical ones are, can run away with it. s plays the part that it has in the spread
-    of repeated observations; s and a are 0 where counting noise explains everything.
+    The scale k is that of R1: fitted together with b, intensities with heavy tails, as
+    dynamical ones are, can run away with it. b and a are 0 where counting noise explains
+    everything.
 
     Args:
         intensity: Shape (n,).
@@ -149,7 +151,7 @@ def likelihood(intensity: np.ndarray, sigma: np.ndarray, f_c: np.ndarray) -> Lik
         f_c: Shape (n,); reflections without are left out.
 
     Returns:
-        At the most likely s and a; nan where there are fewer than four reflections.
+        At the most likely b and a; nan where there are fewer than four reflections.
     """
     kept = np.isfinite(intensity) & np.isfinite(f_c) & (sigma > 0)
     I, sigma, f_c = intensity[kept], sigma[kept], f_c[kept]
@@ -162,23 +164,23 @@ def likelihood(intensity: np.ndarray, sigma: np.ndarray, f_c: np.ndarray) -> Lik
     noise = (k * k * sigma / mean) ** 2
 
     def minus(parameters):
-        s, a = np.exp(parameters)
-        variance = noise + (s * expected) ** 2 + a**2
+        b, a = np.exp(parameters)
+        variance = noise + (b * expected) ** 2 + a**2
         return 0.5 * np.mean(np.log(2 * np.pi * variance) + square / variance)
 
     fits = [
         optimize.minimize(
             minus,
-            (np.log(s), np.log(a)),
+            (np.log(b), np.log(a)),
             method="Nelder-Mead",
             bounds=[(-12.0, 5.0), (-12.0, 5.0)],
             options={"maxiter": 1000, "xatol": 1e-4, "fatol": 1e-9},
         )
-        for s, a in ((0.05, 0.01), (0.5, 0.1), (1.0, 0.01))
+        for b, a in ((0.05, 0.01), (0.5, 0.1), (1.0, 0.01))
     ]
     best = min(fits, key=lambda fit: fit.fun)
-    s, a = np.exp(best.x)
-    return Likelihood(float(-best.fun), float(s), float(a), len(I))
+    b, a = np.exp(best.x)
+    return Likelihood(float(-best.fun), float(b), float(a), len(I))
 
 
 def cc_half(unique: np.ndarray, intensity: np.ndarray) -> float:

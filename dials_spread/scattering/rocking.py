@@ -120,8 +120,7 @@ def rocking_integrals(
     def fill(first: int, stop: int) -> None:
         for i in range(first, stop):
             path = np.asarray(thicknesses, dtype=float)
-            if slab:
-                path = path[:, None] / np.cos(blocks[i] - slab_angle)
+            path = path[:, None] / np.cos(blocks[i] - slab_angle) if slab else path
             parts[i] = _block_integrals(
                 table, candidates, scan, rows, side, blocks[i], path, selection
             )
@@ -130,8 +129,7 @@ def rocking_integrals(
     with threadpool_limits(1, user_api="blas"):
         run_blocks(fill, len(blocks), 1, nproc)
     totals = np.zeros((2, len(hkl), len(thicknesses)))
-    for i in range(len(blocks)):  # in order: a sum depends on it in its last digit
-        targets, sums = parts[i]
+    for _, (targets, sums) in sorted(parts.items()):
         totals[:, targets] += sums
     return totals[0], totals[1]
 

@@ -23,7 +23,7 @@ from dials_spread.spread.size.error_model import (
     scaling_limit,
 )
 from dials_spread.spread.size.residuals import Residuals, build_residuals, mean_levels
-from dials_spread.spread.size.size_table import SpreadSize, measure_size
+from dials_spread.spread.size.size import SpreadSize, measure_size
 from dials_spread.spread.sources.components import (
     Components,
     variance_components,
@@ -192,12 +192,14 @@ def analyse_spread(
         nproc,
     )
     parts = _by_source(sample, size.s, choices, rng)
+    normality = None
     if choices.normality:
-        parts["normality"] = describe_normality(residuals, size.s, groups, weights, rng)
+        normality = describe_normality(residuals, size.s, groups, weights, rng)
     known = taken_off and np.isfinite(terms).any()
-    return SpreadAnalysis(
+    return replace(
+        parts,
         size=size if choices.size else None,
-        **parts,
+        normality=normality,
         s=size.s,
         s_of_error_model=float(np.nanmedian(terms)) if known else np.nan,
         reasons=off,
@@ -210,19 +212,18 @@ def _key(part: str) -> str:
 
 def _by_source(
     sample: _Sample, s: float, choices: SpreadChoices, rng: np.random.Generator
-) -> dict:
+) -> SpreadAnalysis:
     """Factors, variograms and components, as far as they are wanted."""
-    parts: dict = {}
-    if choices.components or choices.variogram or choices.likelihood:
-        parts["factors"] = fit_factors(sample.residuals, s, rng)
+    if not (choices.components or choices.variogram or choices.likelihood):
+        return SpreadAnalysis()
+    fitted = fit_factors(sample.residuals, s, rng)
     if not (choices.components or choices.variogram):
-        return parts
-    variograms, corrected_pairs = _variograms(sample, s, parts["factors"], choices, rng)
-    if choices.variogram:
-        parts["variograms"] = variograms
+        return SpreadAnalysis(factors=fitted)
+    variograms, corrected_pairs = _variograms(sample, s, fitted, choices, rng)
+    components = None
     if choices.components:
-        factors = parts["factors"] if corrected_pairs else None
-        parts["components"] = variance_components(
+        factors = fitted if corrected_pairs else None
+        components = variance_components(
             sample.residuals,
             sample.groups,
             sample.weights,
@@ -232,7 +233,11 @@ def _by_source(
             0 if factors is None else int(np.isfinite(factors.factor).sum()),
             s,
         )
-    return parts
+    return SpreadAnalysis(
+        factors=fitted,
+        variograms=variograms if choices.variogram else None,
+        components=components,
+    )
 
 
 def _variograms(
@@ -246,13 +251,16 @@ def _variograms(
     directions = map_directions(sample.observations)
 
     def pairs_of(residuals: Residuals) -> PairTable:
-        args = (residuals, directions, sample.groups, s, rng)
-        return sum_pairs(*args, choices.max_pairs, sample.nproc)
+        return sum_pairs(
+            residuals, directions, sample.groups, s, rng, choices.max_pairs,
+            sample.nproc,
+        )  # fmt: skip
 
     def variogram(table: PairTable, kind: int) -> Variogram:
         noise = float(np.mean(sample.residuals.relative_sigma**2))
-        drawn = (sample.groups, sample.weights, sample.levels)
-        return build_variogram(table, *drawn, noise, kind)
+        return build_variogram(
+            table, sample.groups, sample.weights, sample.levels, noise, kind
+        )
 
     kind = BETWEEN if sample.groups.n_crystals > 1 else WITHIN
     table = pairs_of(sample.residuals)

@@ -109,14 +109,15 @@ def analyse_origins(
     """
     names = ("beam", "orientations", "noisy_spots")
     reasons = {n: SWITCHED_OFF for n in names if not getattr(choices, n)}
-    parts: dict = {}
+    beam = orientations = noisy = None
     if choices.beam:
-        beam = None
+        intensities = None
         if choices.raw_images:
-            where = (observations.images, choices.region, choices.folders)
-            how = (nproc, choices.progress)
-            beam = measure_beam(experiments, tables, *where, *how)
-        parts["beam"] = analyse_beam(observations, tables, beam, rng)
+            intensities = measure_beam(
+                experiments, tables, observations.images, choices.region,
+                choices.folders, nproc, choices.progress,
+            )  # fmt: skip
+        beam = analyse_beam(observations, tables, intensities, rng)
     variance = observations.variance
     if choices.error_model and observations.scaled:
         variance = counting_variance(observations, relative_terms(experiments))
@@ -124,16 +125,16 @@ def analyse_origins(
     residuals = build_residuals(counting, scales)
     if not len(residuals):
         reasons = {**dict.fromkeys(names[1:], NOTHING), **reasons}
-        return OriginAnalysis(**parts, reasons=reasons)
+        return OriginAnalysis(beam=beam, reasons=reasons)
     if choices.orientations:
-        parts["orientations"] = analyse_orientations(
-            *(counting, residuals, s, rng, choices.highest_index, choices.n_extremes)
+        orientations = analyse_orientations(
+            counting, residuals, s, rng, choices.highest_index, choices.n_extremes
         )
     if choices.noisy_spots:
-        parts["noisy_spots"] = analyse_noisy(
-            *(observations, residuals, scales, rng, variance, choices.cut, nproc)
+        noisy = analyse_noisy(
+            observations, residuals, scales, rng, variance, choices.cut, nproc
         )
-    return OriginAnalysis(**parts, reasons=reasons)
+    return OriginAnalysis(beam, orientations, noisy, reasons)
 
 
 def as_documents(analysis: OriginAnalysis) -> dict[str, dict]:

@@ -142,8 +142,10 @@ def filtered_table(params, data: Input, comparison) -> flex.reflection_table | N
     chosen = noisy_of(which, noisy.filter)
     logger.info(
         "%d of %d observations are noisy and %s output.filtered.",
-        *(chosen.sum(), len(chosen)),
+        chosen.sum(),
+        len(chosen),
         "left out of" if noisy.leave_out else "flagged as excluded_for_scaling in",
     )
-    where = (data.experiments, data.tables, comparison.observations)
-    return set_aside(*where, chosen, noisy.leave_out)
+    return set_aside(
+        data.experiments, data.tables, comparison.observations, chosen, noisy.leave_out
+    )

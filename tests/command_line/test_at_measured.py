@@ -87,7 +87,7 @@ def test_the_report_needs_no_network_and_says_what_was_found(quartz):
     folder, _ = quartz
     page = (folder / "dials.simulate_ed.html").read_text()
     assert "src=" not in page.split("<script>")[0]
-    for text in ("R1 against thickness", "held out", "explains", "measured.range"):
+    for text in ("R1 against thickness", "held-out", "explains", "measured.range"):
         assert text in page
     log = (folder / "dials.simulate_ed.log").read_text()
     assert "R1 dynamical" in log and "-h,-k,l" in log
@@ -103,7 +103,7 @@ def test_compare_images_says_how_much_of_the_spread_is_explained(quartz, monkeyp
     assert simulation["observations"] == measured["explained"]["observations"]
     share = measured["explained"]["explained_share"]
     assert simulation["explained_share"] == pytest.approx(share, abs=0.02)
-    text = "Does multiple scattering explain it?"
+    text = "Does multiple scattering explain the spread?"
     assert text in (folder / "dials.compare_images.log").read_text()
     assert "spread before and after" in (
         (folder / "dials.compare_images.html").read_text().lower()

@@ -181,7 +181,9 @@ def test_the_page_needs_nothing_and_the_log_has_the_tables(results, name):
     if result.document["matches"]:
         assert re.search(r"\n# +image a +image b +common +overlap", result.log)
         assert re.search(r"\nmedian over pairs +within 2° ", result.log)
-    assert "\nSummary:\n" in result.log
+    parts = ["Input", "Summary", "Tables", "What to do next"]
+    places = [result.log.index(f"\n{part}\n{'-' * len(part)}\n") for part in parts]
+    assert places == sorted(places)
     assert f"{result.document['input']['observations']:,} observations" in result.log
 
 

@@ -17,9 +17,8 @@ from iotbx import mtz
 from scitbx import matrix
 
 from dials_spread.command_line.ml_correct import run
-from dials_spread.correction.apply.columns import correction_state
 from dials_spread.correction.apply.correct import get_subject
-from dials_spread.correction.apply.tables import corrected_table
+from dials_spread.correction.apply.tables import corrected_table, correction_state
 from dials_spread.correction.features.all_features import features_of
 from dials_spread.correction.model.card import Card
 from dials_spread.correction.model.general import TreeModel, pack

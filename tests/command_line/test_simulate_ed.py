@@ -97,7 +97,10 @@ def test_document_tells_what_was_simulated(finished):
     assert 0.03 < document["merged"]["r1_dynamical"] < 0.5
     assert len(document["shells"]) == 10
     log = (finished / "dials.simulate_ed.log").read_text()
-    assert "Multiple scattering alone makes merged amplitudes differ" in log
+    assert "Multiple scattering alone gives merged amplitudes with R1 = " in log
+    parts = ("Summary", "Tables", "What to do next")
+    places = [log.index(f"\n{part}\n-") for part in parts]
+    assert places == sorted(places)
     assert "C64 H72 N8 O16" in log
 
 

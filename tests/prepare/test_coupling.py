@@ -8,7 +8,7 @@ from scipy.special import iv
 
 from cctbx import sgtbx
 
-from dials_spread.correction.features.neighbours import neighbour_features
+from dials_spread.correction.features.all_features import neighbour_features
 from dials_spread.orientation import reciprocal_basis
 from dials_spread.prepare.coupling import couplings
 from dials_spread.prepare.lattice import build_lattice

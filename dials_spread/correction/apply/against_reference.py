@@ -4,22 +4,16 @@ R1 before and after a correction, against a reference that is taken for the trut
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
 from cctbx import crystal
-from dials.array_family import flex
 
 from dials_spread.correction.apply.error_law import Coverage, coverage
-from dials_spread.correction.apply.factors import Factors
+from dials_spread.correction.apply.estimates import Factors
 from dials_spread.observations import Observations
-from dials_spread.observations.intensities import (
-    choose_intensity,
-    intensity_and_variance,
-)
+from dials_spread.observations.builder import Integrated
 from dials_spread.prepare.prepared import Prepared
 from dials_spread.reference import (
     Reference,
@@ -36,21 +30,6 @@ from dials_spread.rfactor import (
     r_factors,
 )
 from dials_spread.rfactor.assessment import merge_by_crystal
-
-
-class Integrated(NamedTuple):
-    """
-    Intensities before scaling, with the Lorentz factor; each of shape (n,).
-
-    Attributes:
-        intensity: nan where a reflection was not integrated in that way.
-        variance: Likewise.
-        scale: By which they differ from those of Observations, noise apart.
-    """
-
-    intensity: np.ndarray
-    variance: np.ndarray
-    scale: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -162,46 +141,6 @@ def match(
         measured.space_group,
         rng,
     )
-
-
-def integrated_intensities(
-    observations: Observations,
-    tables: Sequence[flex.reflection_table],
-    lorentz: np.ndarray,
-) -> Integrated | None:
-    """
-    Give the intensities of the same observations before they were scaled.
-
-    Args:
-        observations: n of them.
-        tables: The reflections of each crystal.
-        lorentz: Shape (n,), the Lorentz factor where it is missing in the tables.
-
-    Returns:
-        The intensities; None where the tables have neither profile-fitted nor summed
-        ones.
-    """
-    if not observations.scaled:
-        return Integrated(
-            observations.intensity * lorentz,
-            observations.variance * lorentz**2,
-            lorentz,
-        )
-    for kind in ("profile", "sum"):
-        try:
-            choose_intensity(tables, kind)
-        except ValueError:
-            continue
-        found = np.full((3, len(observations)), np.nan)
-        for k, table in enumerate(tables):
-            own = observations.crystal == k
-            rows = observations.row[own]
-            value, variance = intensity_and_variance(table, kind)
-            scale = table["inverse_scale_factor"].as_numpy_array()
-            found[:, own] = value[rows], variance[rows], scale[rows]
-        found[:, ~(found[1] > 0)] = np.nan
-        return Integrated(found[0] * lorentz, found[1] * lorentz**2, found[2] * lorentz)
-    return None
 
 
 def r1_of_crystals(

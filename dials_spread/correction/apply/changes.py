@@ -13,8 +13,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from dials_spread.observations import Observations
 from dials_spread.prepare.prepared import Prepared
-from dials_spread.rfactor import amplitudes, merge
+from dials_spread.rfactor import amplitudes
 from dials_spread.rfactor.merging import r_meas
 from dials_spread.rfactor.shells import resolution_shells
 from dials_spread.rfactor.wilson_statistics import fourth_moment
@@ -95,7 +96,7 @@ def describe_changes(
     prepared: Prepared,
     before: np.ndarray,
     F: np.ndarray,
-    after: np.ndarray,
+    after: Observations,
     error_F: np.ndarray | None = None,
 ) -> dict[str, list[Change]]:
     """
@@ -106,7 +107,7 @@ def describe_changes(
         before: Shape (u,), amplitudes without correction, merged in the same way as F: a
             difference of weights is no change.
         F: Shape (u,), corrected amplitudes.
-        after: Shape (n,), corrected intensities.
+        after: Corrected observations, on one scale.
         error_F: Shape (u,), expected errors of F, where these are known.
 
     Returns:
@@ -118,7 +119,8 @@ def describe_changes(
         error = None if error_F is None else error_F[own]
         return _change(told, before[own], F[own], error)
 
-    changes = {"all": [change("all", slice(None))], "resolution": [], "strength": []}
+    changes: dict[str, list[Change]] = {"all": [change("all", slice(None))]}
+    changes |= {"resolution": [], "strength": []}
     shells = resolution_shells(1 / np.sqrt(measured.d_star_sq), N_SHELLS)
     for k in range(len(shells)):
         own = shells.shell == k
@@ -129,7 +131,7 @@ def describe_changes(
         told = f"{low:g} to {high:g}" if np.isfinite(high) else f"above {low:g}"
         changes["strength"].append(change(told, own))
     own_before = amplitudes(prepared.intensity)
-    own_after = amplitudes(after)
+    own_after = amplitudes(after.intensity)
     changes["crystal"] = [
         _change(str(c), own_before[own], own_after[own])
         for c in range(measured.n_experiments)
@@ -138,25 +140,21 @@ def describe_changes(
     return changes
 
 
-def describe_agreement(
-    prepared: Prepared, intensity: np.ndarray, sigma: np.ndarray
-) -> EquivalentAgreement:
+def describe_agreement(observations: Observations) -> EquivalentAgreement:
     """
     Say how well equivalents agree.
 
     Args:
-        prepared: The compound.
-        intensity: Shape (n,), on one scale.
-        sigma: Shape (n,).
+        observations: On one scale.
     """
-    measured = prepared.measured
-    unique, n_unique = measured.unique, measured.n_unique
-    repeated, n_repeated = r_meas(intensity, unique, n_unique)
-    cc = _crystal_correlations(intensity, measured.crystal, unique, n_unique)
-    merged = merge(intensity, sigma**2, unique, n_unique)
-    n = prepared.n[unique]
+    intensity, unique = observations.intensity, observations.unique
+    groups = (unique, observations.n_unique)
+    repeated, n_repeated = r_meas(intensity, *groups)
+    cc = _crystal_correlations(intensity, observations.crystal, *groups)
+    n = np.bincount(unique, minlength=observations.n_unique)[unique]
     kept = n > 1
-    z2 = ((intensity - merged.intensity[unique]) / sigma)[kept] ** 2
+    off = intensity - observations.merged()[unique]
+    z2 = (off / observations.sigma)[kept] ** 2
     z2 = z2 * n[kept] / (n[kept] - 1)
     return EquivalentAgreement(
         r_meas=repeated,

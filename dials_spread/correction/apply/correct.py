@@ -15,11 +15,9 @@ from dxtbx.model import Experiment
 
 from dials_spread.correction.apply.against_reference import (
     Amplitudes,
-    Integrated,
     ReferenceCheck,
     compare_with_truth,
     find_reference,
-    integrated_intensities,
 )
 from dials_spread.correction.apply.changes import (
     Change,
@@ -28,16 +26,22 @@ from dials_spread.correction.apply.changes import (
     describe_changes,
     fourth_moments,
 )
-from dials_spread.correction.apply.estimates import CorrectedAmplitudes, estimate
-from dials_spread.correction.apply.factors import Factors, observation_factors
-from dials_spread.correction.apply.suitability import check_suitable, check_tables
+from dials_spread.correction.apply.estimates import (
+    CorrectedAmplitudes,
+    Factors,
+    estimate,
+    observation_factors,
+)
+from dials_spread.correction.apply.suitability import check_suitable
+from dials_spread.correction.apply.tables import check_uncorrected
 from dials_spread.correction.model.model_file import Model
 from dials_spread.observations import Observations, build_observations
+from dials_spread.observations.builder import Integrated, intensities_before_scaling
 from dials_spread.observations.crystals import check_crystals
 from dials_spread.prepare.geometry import add_geometry
 from dials_spread.prepare.prepared import Prepared, check_lorentz, prepare
 from dials_spread.reference import Reference
-from dials_spread.rfactor import amplitudes, merge
+from dials_spread.rfactor import amplitudes
 from dials_spread.rfactor.wilson_statistics import FOURTH_MOMENT
 
 logger = logging.getLogger("dials.spread.correction")
@@ -109,6 +113,11 @@ class CorrectionResult:
     truth: ReferenceCheck | None
     warnings: tuple[str, ...]
 
+    @property
+    def measured(self) -> Observations:
+        """The observations with their geometry, before they were put on one scale."""
+        return self.subject.prepared.measured
+
 
 def get_subject(
     experiments: Sequence[Experiment],
@@ -139,7 +148,8 @@ def get_subject(
         ValueError: The crystals differ, or the data should not be corrected.
     """
     check_crystals(experiments)
-    check_tables(tables)
+    for table in tables:
+        check_uncorrected(table)
     observations = build_observations(
         experiments, tables, dataset, without_experiment, **choices
     )
@@ -158,7 +168,7 @@ def get_subject(
         observations=observations,
         prepared=prepare(measured, nproc),
         lorentz=ratio,
-        integrated=integrated_intensities(observations, tables, ratio),
+        integrated=intensities_before_scaling(observations, tables, ratio),
         lorentz_exponent=exponent,
         lorentz_r_meas=found,
         warnings=tuple(warnings),
@@ -193,12 +203,12 @@ def correct_intensities(
     """
     prepared = subject.prepared
     found = ready or estimate(prepared, model, nproc)
-    scaled = (prepared.intensity, prepared.sigma)
+    before = prepared.scaled
     factors = observation_factors(
-        *scaled, prepared.measured.unique, found.F, found.relative
+        before.intensity, before.sigma, before.unique, found.F, found.relative
     ).weakened(strength)
-    after = factors.apply(*scaled)
-    F_before, F = (_merge_weighted(prepared, *some) for some in (scaled, after))
+    after = before.with_intensity(*factors.apply(before.intensity, before.sigma))
+    F_before, F = _merged_amplitudes(before), _merged_amplitudes(after)
     moments = fourth_moments(prepared, F_before, F)
     whole_factor = _whole_factor(subject, factors.factor, strength)
     error_F = found.error_F
@@ -213,11 +223,8 @@ def correct_intensities(
         uncertainty=None,
         F=F,
         F_before=F_before,
-        changes=describe_changes(prepared, F_before, F, after[0], error_F),
-        agreement=(
-            describe_agreement(prepared, prepared.intensity, prepared.sigma),
-            describe_agreement(prepared, *after),
-        ),
+        changes=describe_changes(prepared, F_before, F, after, error_F),
+        agreement=(describe_agreement(before), describe_agreement(after)),
         fourth_moments=moments,
         truth=_compare(subject, factors, found, reference, column, seed),
         warnings=(*subject.warnings, *_warnings(*moments)),
@@ -225,14 +232,9 @@ def correct_intensities(
     return replace(result, uncertainty=_uncertainty(result))
 
 
-def _merge_weighted(
-    prepared: Prepared, intensity: np.ndarray, sigma: np.ndarray
-) -> np.ndarray:
+def _merged_amplitudes(observations: Observations) -> np.ndarray:
     """Give amplitudes of intensities merged as dials.merge does, shape (u,)."""
-    measured = prepared.measured
-    merged = merge(
-        intensity, sigma**2, measured.unique, measured.n_unique, 1 / sigma**2
-    ).intensity
+    merged = observations.merged(weights=1 / observations.variance)
     return np.where(np.isfinite(merged), amplitudes(merged), 0.0)
 
 

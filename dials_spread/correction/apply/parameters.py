@@ -1,4 +1,10 @@
-"""The parameters of dials.ml_correct."""
+"""
+The parameters of dials.ml_correct.
+
+Functions:
+    choose_mode: what is to be done where that was left open
+    check_parameters: whether parameters contradict each other
+"""
 
 from __future__ import annotations
 
@@ -143,3 +149,40 @@ def choose_mode(params) -> str:
         "apply", "train" or "validate".
     """
     return "apply" if params.mode == "auto" else params.mode
+
+
+def check_parameters(params) -> None:
+    """
+    Refuse parameters that contradict each other.
+
+    Args:
+        params: The extracted parameters, with the mode chosen.
+
+    Raises:
+        ValueError: One line for each contradiction.
+    """
+    problems = []
+    mode, n = params.mode, len(params.reference)
+    if mode == "apply" or params.undo:
+        if n > 1:
+            problems.append(
+                f"{n} references are given, and mode=apply corrects one compound at a "
+                "time. Run each compound on its own; mode=train and mode=validate take "
+                "several"
+            )
+        if params.shap:
+            problems.append("shap=True needs mode=train or mode=validate")
+    else:
+        if not n:
+            problems.append(
+                f"mode={mode} fits to a reference; give reference=my.cif, or leave "
+                f"mode={mode} out to correct the data without one"
+            )
+        if params.model is not None or params.method == "weights":
+            problems.append(
+                f"mode={mode} trains a model of its own; leave out model= and method="
+            )
+        if (params.train.crystals is None) != (params.test.crystals is None):
+            problems.append("Give both of train.crystals and test.crystals, or neither")
+    if problems:
+        raise ValueError("\n".join(problems))

@@ -5,13 +5,9 @@ What a correction for multiple scattering must not be applied to.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 
 import numpy as np
 
-from dials.array_family import flex
-
-from dials_spread.correction.apply.columns import check_uncorrected
 from dials_spread.observations import Observations
 
 logger = logging.getLogger("dials.spread.suitability")
@@ -24,20 +20,6 @@ LEAST_MULTIPLICITY = 2.0
 
 FEWEST_OBSERVATIONS = 300
 """Below, a correction is offered with a warning."""
-
-
-def check_tables(tables: Sequence[flex.reflection_table]) -> None:
-    """
-    Refuse tables that are corrected already.
-
-    Args:
-        tables: The reflections of each crystal.
-
-    Raises:
-        ValueError: One of them is.
-    """
-    for table in tables:
-        check_uncorrected(table)
 
 
 def reasons_against(observations: Observations) -> list[str]:

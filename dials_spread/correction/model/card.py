@@ -156,7 +156,15 @@ def card_from(told: object) -> Card:
     if not _is_text(told["versions"], tuple(told["versions"])):
         raise ValueError("card.versions are texts")
     training = tuple(_training_set(some) for some in told["training"])
-    return Card(**{**told, "features": tuple(told["features"]), "training": training})
+    return Card(
+        name=told["name"],
+        description=told["description"],
+        features=tuple(told["features"]),
+        training=training,
+        validation=told["validation"],
+        licence=told["licence"],
+        versions=told["versions"],
+    )
 
 
 def _is_text(told: object, keys: tuple[str, ...]) -> bool:
@@ -178,4 +186,6 @@ def _training_set(told: object) -> TrainingSummary:
         raise ValueError(
             f"a training set has a name and numbers of {', '.join(counts)}"
         )
-    return TrainingSummary(**told)
+    return TrainingSummary(
+        told["name"], told["crystals"], told["observations"], told["unique"]
+    )

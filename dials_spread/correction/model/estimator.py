@@ -150,8 +150,9 @@ class CorrectionRegressor(RegressorMixin, BaseEstimator):
         with ThreadPoolExecutor(self.n_jobs or available_cores()) as pool:
             fits = pool.map(member, seen, seeds.tolist())
             # disable=None: silent where standard error is no terminal.
-            told = {"desc": "Members fitted", "leave": False, "disable": None}
-            self.members_ = list(tqdm(fits, total=len(seen), **told))
+            self.members_ = list(
+                tqdm(fits, "Members fitted", len(seen), leave=False, disable=None)
+            )
         self.n_groups_ = n_groups
         self.n_iter_ = max(m.n_iter_ for m in self.members_)
         told = np.stack([m.predict(X) for m in self.members_])

@@ -93,13 +93,15 @@ class Forest:
             X = X.astype(np.float64)
         X = np.ascontiguousarray(X)
         out = np.full(len(X), self.baseline)
-        nodes = (self.feature, self.threshold, self.left, self.right)
 
         def block(first: int, stop: int) -> None:
             _add_trees(
                 X[first:stop],
                 self.start,
-                *nodes,
+                self.feature,
+                self.threshold,
+                self.left,
+                self.right,
                 self.missing_left,
                 self.value,
                 out[first:stop],

@@ -320,8 +320,9 @@ def _description(text: str) -> dict:
     except (ValueError, RecursionError):
         raise ValueError("its header is not JSON") from None
     check_plain(found, "header")
-    kinds = {"card": dict, "settings": dict, "forests": list, "networks": list}
-    kinds["format"] = int
+    kinds: dict[str, type] = {
+        "card": dict, "settings": dict, "forests": list, "networks": list, "format": int,
+    }  # fmt: skip
     if not isinstance(found, dict) or {k: type(found[k]) for k in found} != kinds:
         raise ValueError("its header lacks parts or has other ones")
     if found["format"] != FORMAT:
@@ -378,14 +379,14 @@ def _networks(told: list, tensors: dict[str, np.ndarray]) -> tuple[Network, ...]
     """Take the arrays of the networks out of the tensors, and check them."""
     networks = []
     for k, one in enumerate(told):
-        layout = _told_of_network(one)
+        observation, reflection, width = _told_of_network(one)
         arrays = {}
-        for part in shapes(len(layout[0]), len(layout[1]), layout[2]):
+        for part in shapes(len(observation), len(reflection), width):
             array = tensors.pop(f"network.{k}.{part}", None)
             if array is None or array.dtype != np.float32:
                 raise ValueError("an array of a network is missing or of another type")
             arrays[part] = array
-        network = Network(*layout, arrays)
+        network = Network(observation, reflection, width, arrays)
         check_network(network)
         networks.append(network)
     return tuple(networks)
@@ -396,7 +397,7 @@ def _forests(told: list, tensors: dict[str, np.ndarray]) -> dict[str, Forest]:
     forests, trees, steps = {}, 0, 0
     for one in told:
         name, features, baseline = _told_of_forest(one)
-        forest = Forest(features, baseline, **_forest_arrays(name, tensors))
+        forest = _forest(features, baseline, name, tensors)
         steps += check_forest(forest)
         trees += forest.n_trees
         forests[name] = forest
@@ -407,7 +408,12 @@ def _forests(told: list, tensors: dict[str, np.ndarray]) -> dict[str, Forest]:
     return forests
 
 
-def _forest_arrays(name: str, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _forest(
+    features: tuple[str, ...],
+    baseline: float,
+    name: str,
+    tensors: dict[str, np.ndarray],
+) -> Forest:
     """Take the arrays of one forest out of the tensors."""
     found = {}
     for part, kind in _FOREST.items():
@@ -415,4 +421,14 @@ def _forest_arrays(name: str, tensors: dict[str, np.ndarray]) -> dict[str, np.nd
         if array is None or array.ndim != 1 or array.dtype != np.dtype(kind):
             raise ValueError("an array of a forest is missing or of another type")
         found[part] = array
-    return found
+    return Forest(
+        feature_names=features,
+        baseline=baseline,
+        start=found["start"],
+        feature=found["feature"],
+        threshold=found["threshold"],
+        left=found["left"],
+        right=found["right"],
+        missing_left=found["missing_left"],
+        value=found["value"],
+    )

@@ -90,8 +90,7 @@ def fit_shrinkage(
     def cost(log_width: float) -> float:
         return _best_strength(mean / (1 + (spread / np.exp(log_width)) ** 2), y, w)[1]
 
-    limits = (np.log(0.05 * typical), np.log(100 * typical))
-    trials = np.linspace(*limits, 12)
+    trials = np.linspace(np.log(0.05 * typical), np.log(100 * typical), 12)
     best = trials[np.argmin([cost(t) for t in trials])]
     step = trials[1] - trials[0]
     found = optimize.minimize_scalar(

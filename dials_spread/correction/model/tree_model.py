@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -112,12 +112,22 @@ def default_regressor(
     )
 
 
-def target_amplitudes(features: FeatureSet, F: np.ndarray) -> np.ndarray:
+class NormalisedAmplitudes(Protocol):
+    """Whatever has merged amplitudes E_k and expected intensities N, shape (u,) each."""
+
+    @property
+    def E_k(self) -> np.ndarray: ...
+
+    @property
+    def N(self) -> np.ndarray: ...
+
+
+def target_amplitudes(merged: NormalisedAmplitudes, F: np.ndarray) -> np.ndarray:
     """
     Give y = k |F| / √N, the amplitude that a correction should reach.
 
     Args:
-        features: A compound.
+        merged: A compound: prepared data, or features made of them.
         F: Shape (u,), kinematic |F|; nan where it is not known.
 
     Returns:
@@ -126,16 +136,16 @@ def target_amplitudes(features: FeatureSet, F: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: No known amplitude is positive.
     """
-    merged = features.E_k * np.sqrt(features.N)
+    amplitude = merged.E_k * np.sqrt(merged.N)
     known = np.isfinite(F) & (F > 0)
     group = np.zeros(int(known.sum()), dtype=int)
-    scale = best_scales(merged[known], F[known], group, 1)[0]
+    scale = best_scales(amplitude[known], F[known], group, 1)[0]
     if not (np.isfinite(scale) and scale > 0):
         raise ValueError(
             f"Of {len(F)} amplitudes {known.sum()} are known and positive, and no "
             "scale relates them to the merged data"
         )
-    return F / scale / np.sqrt(features.N)
+    return F / scale / np.sqrt(merged.N)
 
 
 def fit_observation_models(
@@ -271,11 +281,11 @@ def fit_two_models(
     rows, missing = [], []
     for half in (first, ~first):
         train, apply_to = np.flatnonzero(~half), np.flatnonzero(half)
-        model_1 = fit_observation_models(
+        bias, scatter = fit_observation_models(
             [sets[i] for i in train], [targets[i] for i in train], make_regressor, rng
         )
         for i in apply_to:
-            averages = average(sets[i], *model_1)
+            averages = average(sets[i], bias, scatter)
             rows.append(reflection_rows(sets[i], averages))
             missing.append(targets[i] - averages.L_mb)
     rows, missing = np.concatenate(rows), np.concatenate(missing)

@@ -7,11 +7,13 @@ Packages:
     spread: how large the spread is: its tables, plots and part of the document
 
 Modules:
+    advice: what to do next, each step only where the results support it
     document: the JSON document of dials.compare_images
     figures: all plots of a comparison by name, and as files
-    findings: what was found, in plain words, for a person who reads nothing else
+    findings: what was found, for a person who reads nothing else
     frames: raw frames of an experiment, and where their pixels lie in reciprocal space
-    log_tables: the tables of the log
+    log_tables: the tables of the log about input and pairs, each with a line that says
+        what it shows
     outputs: from the results of dials.compare_images to files
     page: the report of dials.compare_images
     pictures: two raw images in a common orientation, on one grid across the beam
@@ -20,7 +22,8 @@ Modules:
     plots_overview: all pairs at a glance
     plots_pairs: the plots of one pair of images
     plots_picture: the picture of two images in a common orientation
-    sentences: the results in plain words
+    sentences: what was given, how images were matched and how well they agree, in
+        sentences
     sphere: one region of the sphere that stands for all, and its map
 """
 

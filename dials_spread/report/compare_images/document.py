@@ -106,8 +106,8 @@ def match_documents(
         One dict a pair.
     """
     statistics = vars(agreement)
-    geometry = ("n_common", "overlap", "jaccard", "beam_angle", "misorientation")
-    geometry += ("in_plane_angle", "mirrored")
+    geometry = ["n_common", "overlap", "jaccard", "beam_angle", "misorientation"]
+    geometry += ["in_plane_angle", "mirrored"]
     documents = []
     for pair in range(min(len(matches), most or len(matches))):
         document = {

@@ -138,11 +138,12 @@ def pair_plots(
     cc = r_factor = np.nan
     if number is not None:
         cc, r_factor = agreement.cc[number], agreement.r_factor[number]
-    labels = [image_label(observations, i) for i in (spots.image_a, spots.image_b)]
+    a = image_label(observations, spots.image_a)
+    b = image_label(observations, spots.image_b)
     return {
-        "spots": spots_plot(spots, *labels),
-        "scatter": scatter_plot(spots, *labels, cc, r_factor),
-        "picture": picture_plot(spots, *labels, picture),
+        "spots": spots_plot(spots, a, b),
+        "scatter": scatter_plot(spots, a, b, cc, r_factor),
+        "picture": picture_plot(spots, a, b, picture),
     }
 
 

@@ -1,9 +1,11 @@
 """
-What was found, in plain words, for a person who reads nothing else.
+What was found, for a person who reads nothing else.
 
 Functions:
-    spread_findings: how large the spread is, where it comes from, whether matches beat
+    spread_findings: how large the spread is, and where it comes from
+    chance_findings: whether images of one orientation agree better than expected by
         chance
+    describe_worst: which images are worst
 """
 
 from __future__ import annotations
@@ -11,48 +13,34 @@ from __future__ import annotations
 import numpy as np
 
 from dials_spread.observations import Observations
-from dials_spread.report.page.labels import counted, digits
+from dials_spread.report.page.intervals import share_with_interval
+from dials_spread.report.page.labels import counted, digits, image_label
 from dials_spread.significance import Significance
 from dials_spread.spread.analysis import SWITCHED_OFF, SpreadAnalysis
-from dials_spread.spread.size.size_table import SpreadSize
+from dials_spread.spread.size.size import FEWEST_OF_IMAGE, SpreadSize
+from dials_spread.spread.size.worst_images import worst_images
 from dials_spread.spread.sources.components import SOURCES, Component, Components
 from dials_spread.spread.sources.normality import Normality
 
 SOURCE_WORDS = {
-    "image": "is a factor common to each image (beam, exposure, volume)",
-    "crystal": "is a factor common to each crystal",
+    "image": "is common to all reflections of an image (beam, exposure, volume)",
+    "crystal": "is common to all reflections of a crystal",
     "orientation": "depends on the orientation of the crystal",
-    "noise": "is counting noise",
-    "rest": "is the rest, which differs even at one orientation",
+    "noise": "is counting noise (σ)",
+    "rest": "differs even at the same orientation (thickness, bending, damage, "
+    "unexplained)",
 }
 
-
-def percent(value: float, low: float = np.nan, high: float = np.nan) -> str:
-    """
-    Write a share with its interval.
-
-    Args:
-        value: 0 to 1, or more.
-        low: End of the 95 % interval; nan without one.
-        high: The other end.
-
-    Returns:
-        Such as ``54 % (95 %: 21 to 78 %)``.
-    """
-    text = f"{_round(100 * value)} %"
-    if np.isfinite(low):
-        text += f" (95 %: {_round(100 * low)} to {_round(100 * high)} %)"
-    return text
-
-
-def _round(value: float) -> str:
-    """No digits after the point from ten, one below."""
-    return f"{value:.0f}" if abs(value) >= 9.95 else f"{value:.1f}"
+MOST_NAMED = 8
+"""Images named in a sentence; all are in the JSON document."""
 
 
 def describe_size(size: SpreadSize) -> str:
     """
     Say how large the spread is.
+
+    ISa, the I/σ that no single observation exceeds, is 1/s: of an error model σ'² = σ² +
+    (bI)² it is 1/b (Diederichs (2010), Acta Cryst. D66, 733).
 
     Args:
         size: The size.
@@ -66,18 +54,20 @@ def describe_size(size: SpreadSize) -> str:
         f"{counted(size.n_reflections, 'reflection')}, "
         f"{counted(int(whole.crystals[0]), 'crystal')})"
     )
+    question = "How large is the spread?"
     if not size.s > 0:
         return (
-            "Repeated measurements of one reflection differ by no more than their "
-            f"counting errors explain {behind}."
+            f"{question} Symmetry-equivalent observations differ by no more than their "
+            f"σ explain {behind}."
         )
     low, high = float(whole.s_low[0]), float(whole.s_high[0])
     text = (
-        "How large is the spread? Repeated measurements of one reflection differ by s = "
-        f"{percent(size.s, low, high)} of its intensity, beyond what their counting "
-        f"errors explain {behind}. A robust estimate, which a few wild observations do "
-        f"not move, gives {percent(float(whole.s_robust[0]))}. No I/σ above "
-        f"{digits(1 / size.s, 2)} is to be trusted"
+        f"{question} Symmetry-equivalent observations differ by more than their σ "
+        f"explain: the relative error not covered by σ is s = "
+        f"{share_with_interval(size.s, low, high)} of the intensity {behind}. s is the b "
+        "of an error model σ'² = σ² + (bI)². A robust estimate, which a few outliers do "
+        f"not move, gives {share_with_interval(float(whole.s_robust[0]))}. The asymptotic "
+        f"I/σ of a single observation is ISa = 1/s = {digits(1 / size.s, 2)}"
     )
     if np.isfinite(size.scaling_limit):
         text += f"; dials.scale found {digits(size.scaling_limit)} for the same data"
@@ -87,7 +77,7 @@ def describe_size(size: SpreadSize) -> str:
 
 
 def _share(part: Component) -> str:
-    return percent(part.share, part.share_low, part.share_high)
+    return share_with_interval(part.share, part.share_low, part.share_high)
 
 
 def describe_sources(components: Components, radiation: str) -> list[str]:
@@ -104,36 +94,40 @@ def describe_sources(components: Components, radiation: str) -> list[str]:
     parts = {s: getattr(components, s) for s in SOURCES}
     known = {s: p for s, p in parts.items() if np.isfinite(p.share)}
     if not known:
-        return ["Where does it come from? The spread is too small to be divided."]
+        return [
+            "Where does it come from? The spread is too small to be divided into sources."
+        ]
     order = sorted(known, key=lambda s: -known[s].share)
     told = "; ".join(f"{_share(known[s])} {SOURCE_WORDS[s]}" for s in order)
     text = (
-        f"Where does it come from? Of the variance of a single measurement, {told} "
-        f"({counted(components.n_crystals, 'crystal')}, "
-        f"{counted(components.n_images, 'image')}, "
-        f"{counted(components.n_pairs, 'pair')} of observations)."
+        f"Where does it come from? Of the variance of a single observation, {told}. This "
+        f"rests on {counted(components.n_crystals, 'crystal')}, "
+        f"{counted(components.n_images, 'image')} and "
+        f"{counted(components.n_pairs, 'pair')} of observations."
     )
     return [text, *_about_orientation(parts["orientation"], radiation)]
 
 
 def _about_orientation(part: Component, radiation: str) -> list[str]:
     if part.reason:
-        return [f"Whether it depends on the orientation is not known: {part.reason}"]
+        return [
+            f"Whether it depends on the orientation cannot be told from these data: "
+            f"{part.reason}"
+        ]
     if not np.isfinite(part.share_low):
         return []
     if part.share_low > 0:
         cause = (
-            ", as multiple scattering does, and no scale factor removes it"
+            ", as expected of multiple scattering; scaling does not remove it"
             if radiation == "electrons"
-            else ", which is not expected of X-rays: look for absorption or overlaps"
+            else ", which multiple scattering does not make of X-rays: absorption and "
+            "overlapping spots can"
         )
         return [
-            "The disagreement grows with the angle between the beams in the crystal"
-            f"{cause}."
+            "The disagreement grows with the angle between the beam directions in the "
+            f"crystal{cause}."
         ]
-    return [
-        "A dependence on the orientation is not shown: its interval begins at zero."
-    ]
+    return ["A dependence on the orientation is not shown: its interval includes zero."]
 
 
 def describe_chance(
@@ -157,25 +151,38 @@ def describe_chance(
     q = significance.q_value
     tested = np.isfinite(q)
     accepted, near = q <= 0.05, tested & same
+    n_better, permutations = significance.n_accepted, significance.permutations
     text = (
-        "Do images of one orientation agree better than chance? Of "
-        f"{counted(significance.n_tested, 'matched pair')} of images that were tested, "
-        f"{significance.n_accepted:,} do at a false discovery rate of 5 %"
+        "Do images of the same orientation agree better than expected by chance? Of "
+        f"{counted(significance.n_tested, 'matched pair')} that {_was(significance)} "
+        f"tested, {_do(n_better)} at a false discovery rate of 5 %"
     )
     if near.any():
         low = int((significance.p_value[near] <= 0.05).sum())
         text += (
-            f"; of the {int(near.sum()):,} of the same orientation "
-            f"{int((accepted & near).sum()):,} do, and {low:,} have p ≤ 0.05 each on its "
-            f"own, where chance gives {digits(0.05 * near.sum(), 2)}"
+            f"; of the {counted(int(near.sum()), 'pair')} of the same orientation "
+            f"{_do(int((accepted & near).sum()))}, and {low or 'none'} "
+            f"{'has' if low <= 1 else 'have'} a p-value of at most 0.05, where "
+            f"{digits(0.05 * near.sum(), 2)} are expected by chance"
         )
-    text += f" (up to {significance.permutations:,} permutations a pair)."
+    text += f" (at most {permutations:,} permutations for each pair)."
     if repeated:
         text += (
-            " Neighbouring images list the same passages again here, so that they agree "
-            "for that reason, too."
+            " Neighbouring images list the same crossings of the Ewald sphere here, and "
+            "agree for that reason, too."
         )
     return text + _about_normality(normality)
+
+
+def _was(significance: Significance) -> str:
+    return "was" if significance.n_tested == 1 else "were"
+
+
+def _do(n: int) -> str:
+    """Say how many pairs agree."""
+    if n == 0:
+        return "none does"
+    return f"{n:,} {'does' if n == 1 else 'do'}"
 
 
 def _about_normality(normality: Normality | None) -> str:
@@ -183,29 +190,23 @@ def _about_normality(normality: Normality | None) -> str:
         return ""
     if normality.gaussian:
         return (
-            " The residuals are Gaussian, so that likelihood ratios can be quoted too."
+            " The residuals are not distinguishable from a normal distribution, so that "
+            "the likelihood ratios in the JSON file can be quoted, too."
         )
     return (
-        " The residuals are not Gaussian (excess kurtosis "
+        " The residuals are not normally distributed (excess kurtosis "
         f"{digits(normality.excess_kurtosis[0], 2)}): quote these permutation p-values, "
-        "not the likelihood ratios."
+        "not the likelihood ratios in the JSON file."
     )
 
 
-def spread_findings(
-    observations: Observations,
-    spread: SpreadAnalysis,
-    significance: Significance,
-    same: np.ndarray,
-) -> list[str]:
+def spread_findings(observations: Observations, spread: SpreadAnalysis) -> list[str]:
     """
-    Say how large the spread is, where it comes from and whether matches beat chance.
+    Say how large the spread is and where it comes from.
 
     Args:
         observations: Of all crystals.
         spread: The results.
-        significance: Of the matched pairs.
-        same: Shape (pairs,), bool: pairs of the same orientation.
 
     Returns:
         Paragraphs; where a part could not be computed, one sentence why.
@@ -214,16 +215,87 @@ def spread_findings(
     if spread.size:
         told.append(describe_size(spread.size))
     elif _is_missing(spread, "spread"):
-        told.append(f"The spread could not be measured: {spread.reasons['spread']}")
+        told.append(
+            f"How large is the spread? It could not be measured: "
+            f"{spread.reasons['spread']}"
+        )
     if spread.components:
         told += describe_sources(spread.components, observations.radiation)
+    return told
+
+
+def chance_findings(
+    observations: Observations,
+    spread: SpreadAnalysis,
+    significance: Significance,
+    same: np.ndarray,
+) -> list[str]:
+    """
+    Say whether images of one orientation agree better than expected by chance.
+
+    Args:
+        observations: Of all crystals.
+        spread: The results; how residuals are distributed.
+        significance: Of the matched pairs.
+        same: Shape (pairs,), bool: pairs of the same orientation.
+
+    Returns:
+        A paragraph, or none where this was switched off.
+    """
     if significance.n_tested:
         repeated = observations.often_repeated
-        told.append(describe_chance(significance, spread.normality, same, repeated))
-    elif significance.reason and significance.reason != SWITCHED_OFF:
-        told.append(f"Matched pairs were not tested: {significance.reason}")
-    return told
+        return [describe_chance(significance, spread.normality, same, repeated)]
+    if significance.reason and significance.reason != SWITCHED_OFF:
+        return [
+            "Do images of the same orientation agree better than expected by chance? "
+            f"This was not tested: {significance.reason}"
+        ]
+    return []
 
 
 def _is_missing(spread: SpreadAnalysis, key: str) -> bool:
     return spread.reasons.get(key, SWITCHED_OFF) != SWITCHED_OFF
+
+
+def describe_worst(observations: Observations, size: SpreadSize) -> str:
+    """
+    Say which images spread more than the others.
+
+    Args:
+        observations: With the images.
+        size: The spread, image by image.
+
+    Returns:
+        A paragraph.
+    """
+    found = worst_images(observations, size)
+    question = "Which images are worst?"
+    if found.n_tested < 2:
+        return (
+            f"{question} This cannot be told: {counted(found.n_tested, 'image')} of "
+            f"{size.n_images:,} {'has' if found.n_tested == 1 else 'have'} enough "
+            f"observations for an s of its own ({FEWEST_OF_IMAGE})."
+        )
+    if not len(found.image):
+        return (
+            f"{question} None of {counted(found.n_tested, 'image')} has an s above that "
+            "of all data at a false discovery rate of 5 %."
+        )
+    named = [
+        f"{image_label(observations, int(i))} (s = {share_with_interval(float(s))})"
+        for i, s in zip(found.image[:MOST_NAMED], found.s[:MOST_NAMED])
+    ]
+    more = len(found.image) - len(named)
+    rest = f", and {more:,} more in the JSON file" if more else ""
+    have = "has" if len(found.image) == 1 else "have"
+    text = (
+        f"{question} {len(found.image):,} of {counted(found.n_tested, 'image')} {have} an "
+        "s above that of all data at a false discovery rate of 5 % (crystal / image): "
+        f"{', '.join(named)}{rest}."
+    )
+    if not observations.scaled:
+        text += (
+            " These intensities are not scaled, so that an image may differ by its scale "
+            "alone."
+        )
+    return text

@@ -1,5 +1,5 @@
 """
-The tables of the log.
+The tables of the log about input and pairs, each with a line that says what it shows.
 """
 
 from __future__ import annotations
@@ -9,33 +9,62 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 from dials_spread.comparison import Comparison
+from dials_spread.report.page.intervals import interval_cell
 from dials_spread.report.page.labels import digits, document_label
+
+MATCH_LABELS = {
+    "cc": "CC",
+    "r_factor": "R",
+    "chi_square": "reduced χ²",
+    "excess_spread": "s",
+    "background_spread": "s to others",
+}
+"""Columns of a pair, from pairs.agreement.compare_pairs."""
+
+AGREEMENT_LABELS = {
+    "scale": "scale k",
+    "cc": "CC (Pearson)",
+    "cc_rank": "CC (Spearman)",
+    "r_factor": "R",
+    "chi_square": "reduced χ²",
+    "excess_spread": "s within pairs",
+    "background_spread": "s to all other images",
+    "spread_ratio": "s within pairs / s to others",
+}
+"""Medians over pairs, from pairs.summary.summarise of what compare_pairs gives."""
 
 
 def input_table(document: dict) -> str:
-    """Give the crystals as a table for the log."""
+    """Give the crystals, with the scales from pairs.scales.crystal_scales."""
     rows = [
-        [c["crystal"], c["dataset"], c["images"], c["observations"], digits(c["scale"])]
+        [
+            c["crystal"],
+            c["dataset"],
+            f"{c['images']:,}",
+            f"{c['observations']:,}",
+            digits(c["scale"]),
+        ]
         for c in document["input"]["by_crystal"]
     ]
     header = ["crystal", "dataset", "images", "observations", "scale"]
-    return tabulate(rows, header, tablefmt="rst", disable_numparse=True)
+    return (
+        "Crystals (numbered from 0, as the experiments; the dataset is the number of the "
+        "file):\n\n" + tabulate(rows, header, tablefmt="rst", disable_numparse=True)
+    )
 
 
 def dropped_table(document: dict) -> str:
-    """Give the reflections left out as a table for the log."""
-    return tabulate(
-        document["input"]["dropped"].items(),
-        ["left out", "reflections"],
-        tablefmt="rst",
+    """Give the reflections left out, and why."""
+    rows = [[why, f"{n:,}"] for why, n in document["input"]["dropped"].items()]
+    return "Reflections left out:\n\n" + tabulate(
+        rows, ["reason", "reflections"], tablefmt="rst", disable_numparse=True
     )
 
 
 def matches_table(matches: Sequence[dict], most: int = 25) -> str:
     """Give the best pairs as a table for the log."""
-    header = ["#", "image a", "image b", "common", "overlap", "beam °", "operator"]
-    header += ["CC", "R", "χ²", "s", "s others"]
-    names = ("cc", "r_factor", "chi_square", "excess_spread", "background_spread")
+    header = ["#", "image a", "image b", "common", "overlap", "angle [°]"]
+    header += ["reindexing operator", *MATCH_LABELS.values()]
     rows = [
         [
             rank,
@@ -45,33 +74,31 @@ def matches_table(matches: Sequence[dict], most: int = 25) -> str:
             digits(m["overlap"], 2),
             digits(m["beam_angle"], 3),
             m["operator"],
-            *(digits(m[name], 3) for name in names),
+            *(digits(m[name], 3) for name in MATCH_LABELS),
         ]
         for rank, m in enumerate(matches[:most], start=1)
     ]
-    return tabulate(rows, header, tablefmt="rst", disable_numparse=True)
+    return (
+        "Pairs of images with the most indices in common (an image is dataset / crystal "
+        "/ frames; the angle\nis between the beams in the crystal; s is the relative "
+        "error not covered by σ, within the pair and\nto all other images):\n\n"
+        + tabulate(rows, header, tablefmt="rst", disable_numparse=True)
+    )
 
 
 def agreement_table(comparison: Comparison) -> str:
     """Give the medians over pairs as a table for the log."""
-    labels = {
-        "scale": "scale k",
-        "cc": "CC (Pearson)",
-        "cc_rank": "CC (Spearman)",
-        "r_factor": "R",
-        "chi_square": "reduced χ²",
-        "excess_spread": "s within pairs",
-        "background_spread": "s to all others",
-        "spread_ratio": "ratio of the two",
-    }
     rows = []
-    for name, label in labels.items():
-        row = [label]
+    for name, label in AGREEMENT_LABELS.items():
+        row: list[object] = [label]
         for e in (comparison.summary_same[name], comparison.summary[name]):
-            interval = f"{digits(e.low)} – {digits(e.high)}"
-            row += [digits(e.median), interval, e.n_pairs, e.n_crystals]
+            interval = interval_cell(e.median, e.low, e.high)
+            row += [digits(e.median), interval, f"{e.n_pairs:,}", e.n_crystals]
         rows.append(row)
     same = f"within {comparison.matching.same_orientation:g}°"
     header = ["median over pairs", same, "95 %", "pairs", "crystals"]
-    header += ["all", "95 %", "pairs", "crystals"]
-    return tabulate(rows, header, tablefmt="rst", disable_numparse=True)
+    header += ["all pairs", "95 %", "pairs", "crystals"]
+    return (
+        "Agreement of matched pairs, of the same orientation and of all:\n\n"
+        + tabulate(rows, header, tablefmt="rst", disable_numparse=True)
+    )

@@ -8,17 +8,23 @@ import io
 import logging
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from dials.array_family import flex
 
 from dials_spread.comparison import Comparison
 from dials_spread.output_files import write_bytes, write_folder, write_text
 from dials_spread.report.compare_images import log_tables, sentences
+from dials_spread.report.compare_images.advice import what_next
 from dials_spread.report.compare_images.document import (
     comparison_document,
     match_documents,
 )
-from dials_spread.report.compare_images.findings import spread_findings
+from dials_spread.report.compare_images.findings import (
+    chance_findings,
+    describe_worst,
+    spread_findings,
+)
 from dials_spread.report.compare_images.frames import crystal_names
 from dials_spread.report.compare_images.origins.origins_findings import origin_findings
 from dials_spread.report.compare_images.origins.origins_section import (
@@ -35,8 +41,17 @@ from dials_spread.report.compare_images.spread.spread_section import spread_sect
 from dials_spread.report.compare_images.spread.spread_tables import spread_tables
 from dials_spread.report.page.document import Provenance, write_json
 from dials_spread.report.page.explained import explained_sentence
+from dials_spread.report.page.intervals import FOOTNOTE
+from dials_spread.report.page.labels import counted, image_document
+from dials_spread.report.page.log_text import (
+    Step,
+    log_part,
+    next_steps,
+    wrapped,
+)
 from dials_spread.report.page.sections import Section
 from dials_spread.spread.origins import as_documents
+from dials_spread.spread.size.worst_images import worst_images
 
 logger = logging.getLogger("dials.spread.report")
 
@@ -63,6 +78,7 @@ def comparison_as_dict(
         comparison.significance,
         most,
     )
+    simulation = comparison.simulation
     return comparison_document(
         provenance,
         comparison.observations,
@@ -76,30 +92,25 @@ def comparison_as_dict(
                 comparison.observations, comparison.spread, comparison.significance
             ),
             **as_documents(comparison.origins),
-            "simulation": comparison.simulation and comparison.simulation.as_dict(),
+            "simulation": simulation.as_dict() if simulation else None,
+            "worst_images": _worst_images(comparison),
         },
     )
 
 
-def plain_findings(comparison: Comparison) -> list[str]:
-    """
-    Say in plain words how large the spread is and where it comes from.
-
-    Args:
-        comparison: The results.
-
-    Returns:
-        Paragraphs.
-    """
-    near = comparison.matches.beam_angle <= comparison.matching.same_orientation
-    findings = spread_findings(
-        comparison.observations, comparison.spread, comparison.significance, near
-    )
-    findings += origin_findings(comparison.origins)
-    if comparison.simulation is not None:
-        told = explained_sentence(comparison.simulation.as_dict())
-        findings.append(f"Does multiple scattering explain it? {told}")
-    return findings
+def _worst_images(comparison: Comparison) -> list[dict]:
+    """Name the images whose s is above that of all data."""
+    if comparison.spread.size is None:
+        return []
+    found = worst_images(comparison.observations, comparison.spread.size)
+    columns = (found.image, found.s, found.q_value, found.n)
+    return [
+        {
+            **image_document(comparison.observations, int(image)),
+            **{"s": s, "q_value": q, "observations": n},
+        }
+        for image, s, q, n in zip(*columns)
+    ]
 
 
 def page_sections(comparison: Comparison) -> list[Section]:
@@ -120,57 +131,111 @@ def page_sections(comparison: Comparison) -> list[Section]:
     return sections
 
 
-def summary_sentences(comparison: Comparison, reference: dict | None) -> list[str]:
+@dataclass(frozen=True)
+class Summary:
     """
-    Say what was found in plain words.
+    What is told in sentences.
+
+    Attributes:
+        input: What was given.
+        spread: How large the spread is, and where it comes from.
+        pairs: How images were matched, and how well they agree.
+        chance: Whether they agree better than expected by chance; the worst images.
+        origins: Beam, special orientations, noisy spots, simulation.
+        advice: What to do next.
+    """
+
+    input: list[str]
+    spread: list[str]
+    pairs: list[str]
+    chance: list[str]
+    origins: list[str]
+    advice: list[Step]
+
+    @property
+    def findings(self) -> list[str]:
+        """What stands at the top of the page, as questions with their answers."""
+        return [*self.spread, *self.chance, *self.origins]
+
+    @property
+    def next_steps(self) -> list[str]:
+        """What stands beside them; backticks set the commands as code."""
+        commands = [
+            f" `{step.command}`" if step.command else "" for step in self.advice
+        ]
+        return [step.text + told for step, told in zip(self.advice, commands)]
+
+
+def summarise(
+    comparison: Comparison, reference: dict | None = None, files: Sequence[str] = ()
+) -> Summary:
+    """
+    Say what was found in sentences.
 
     Args:
         comparison: The results.
         reference: The document of an earlier run, or None.
+        files: Names of the input files.
 
     Returns:
         Sentences.
     """
-    told = sentences.describe_input(comparison.observations)
-    told += sentences.describe_matches(comparison)
-    told += sentences.describe_agreement(comparison)
+    pairs = sentences.describe_matches(comparison)
+    pairs += sentences.describe_agreement(comparison)
     if reference is not None:
-        told += sentences.describe_contrast(comparison.summary_same, reference)
-    return told
+        pairs += sentences.describe_contrast(comparison.summary_same, reference)
+    observations, spread = comparison.observations, comparison.spread
+    near = comparison.matches.beam_angle <= comparison.matching.same_orientation
+    chance = chance_findings(observations, spread, comparison.significance, near)
+    if spread.size:
+        chance.append(describe_worst(observations, spread.size))
+    origins = origin_findings(comparison.origins)
+    if comparison.simulation is not None:
+        explained = explained_sentence(comparison.simulation.as_dict())
+        origins.append(f"Does multiple scattering explain the spread? {explained}")
+    return Summary(
+        input=sentences.describe_input(observations),
+        spread=spread_findings(observations, spread),
+        pairs=pairs,
+        chance=chance,
+        origins=origins,
+        advice=what_next(comparison, files),
+    )
 
 
 def log_results(
     comparison: Comparison,
     document: dict,
-    told: Sequence[str],
-    findings: Sequence[str],
+    told: Summary,
 ) -> None:
-    """Write the tables, the summary and the findings to the log."""
-    if document["input"]["dropped"]:
-        logger.info("\n%s", log_tables.dropped_table(document))
+    """Write the log: input, summary, tables, and what to do next."""
+    logger.info(log_part("Input", map(wrapped, told.input)))
     if comparison.observations.outside_scan:
         logger.info(
-            "%d observations have their centroid beyond an end of the scan and count "
-            "for its first or last image.",
-            comparison.observations.outside_scan,
+            "%s with the centroid beyond an end of the scan: counted for its first or "
+            "last image.\n",
+            counted(comparison.observations.outside_scan, "observation"),
         )
-    logger.info("\n%s", log_tables.input_table(document))
+    summary = [*told.spread, *told.pairs, *told.chance, *told.origins]
+    logger.info(log_part("Summary", map(wrapped, summary)))
+    logger.info("Tables\n------")
+    tables = [log_tables.input_table(document)]
+    if document["input"]["dropped"]:
+        tables.append(log_tables.dropped_table(document))
     if document["matches"]:
-        logger.info("\nThe best pairs (an image is dataset / crystal / frames):\n")
-        logger.info(log_tables.matches_table(document["matches"]))
-        logger.info("\n%s", log_tables.agreement_table(comparison))
-    if len(document["matches"]) < len(comparison.matches):
-        logger.info(
-            "The JSON file holds the best %d of %d pairs (output.max_matches)",
-            len(document["matches"]),
-            len(comparison.matches),
-        )
-    tables = spread_tables(comparison.spread) + origin_tables(comparison.origins)
+        tables.append(log_tables.matches_table(document["matches"]))
+        tables.append(log_tables.agreement_table(comparison))
+    tables += spread_tables(comparison.spread) + origin_tables(comparison.origins)
     for table in tables:
         logger.info("\n%s", table)
-    logger.info("\nSummary:\n\n%s\n", "\n\n".join(told))
-    if findings:
-        logger.info("In plain words:\n\n%s\n", "\n\n".join(findings))
+    logger.info("\n%s\n", wrapped(FOOTNOTE))
+    if len(document["matches"]) < len(comparison.matches):
+        logger.info(
+            "The JSON file holds the best %s of %s pairs (output.max_matches).\n",
+            f"{len(document['matches']):,}",
+            f"{len(comparison.matches):,}",
+        )
+    logger.info(next_steps(told.advice))
 
 
 def build_pictures(comparison: Comparison, folders: Sequence[str], raw: bool) -> list:
@@ -194,9 +259,11 @@ def build_pictures(comparison: Comparison, folders: Sequence[str], raw: bool) ->
     reasons = [p.reason for p in pictures if p.reason]
     if reasons:
         logger.info(
-            "%d of %d pairs are drawn from predicted positions, without raw images. %s",
+            "%d of %s in the report %s shown by predicted positions, without raw images. "
+            "%s\n",
             len(reasons),
-            len(pictures),
+            counted(len(pictures), "pair"),
+            "is" if len(reasons) == 1 else "are",
             reasons[0],
         )
     return pictures
@@ -226,7 +293,7 @@ def write_results(
         filtered: Reflections with noisy spots set aside, for output.filtered.
     """
     document = comparison_as_dict(comparison, provenance, output.max_matches)
-    told = summary_sentences(comparison, reference)
+    told = summarise(comparison, reference, provenance.files)
     folders = sorted({os.path.dirname(f) or "." for f in provenance.files})
     pictures = build_pictures(comparison, folders, raw_images)
     contents = (
@@ -237,15 +304,16 @@ def write_results(
         comparison.spots,
         pictures,
     )
-    findings, sections = plain_findings(comparison), page_sections(comparison)
-    log_results(comparison, document, told, findings)
+    sections = page_sections(comparison)
+    log_results(comparison, document, told)
     files = {}
     if filtered is not None:
         files[output.filtered] = filtered.as_msgpack()
     if output.json:
         files[output.json] = write_json(document).encode("utf-8")
     if output.html:
-        page = (told, document, reference, findings, sections)
+        page = ([*told.input, *told.pairs], document, reference)
+        page += (told.findings, sections, told.next_steps)
         files[output.html] = compare_images_page(*contents, *page).encode("utf-8")
     figures = []
     if output.figures:

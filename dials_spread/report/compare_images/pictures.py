@@ -66,7 +66,9 @@ class Picture:
     reason: str = ""
 
     def encode(self) -> list[str]:
-        """Give a, b and their overlay as PNG in data URLs."""
+        """Give a, b and their overlay as PNG in data URLs; none without pixels."""
+        if self.pixels_a is None or self.pixels_b is None:
+            return []
         a, b = darkness(self.pixels_a), darkness(self.pixels_b)
         level = np.arange(LEVELS)
         grey = np.repeat(255 - 255 * level // (LEVELS - 1), 3).reshape(-1, 3)
@@ -230,14 +232,15 @@ def build_picture(
     """
     limit = picture_limit(spots)
     images = observations.images
-    pixels = []
+
+    def pixels(image: int, turn: np.ndarray) -> np.ndarray:
+        experiment = experiments[int(images.crystal[image])]
+        first, last = int(images.first[image]), int(images.last[image])
+        panels = read_frames(experiment, first, last, folders)
+        return resample(panels, experiment.detector, images.s0[image], turn, limit)
+
     try:
-        for image, turn in ((spots.image_a, np.eye(2)), (spots.image_b, spots.turn)):
-            experiment = experiments[int(images.crystal[image])]
-            first, last = int(images.first[image]), int(images.last[image])
-            panels = read_frames(experiment, first, last, folders)
-            s0 = images.s0[image]
-            pixels.append(resample(panels, experiment.detector, s0, turn, limit))
+        a, b = pixels(spots.image_a, np.eye(2)), pixels(spots.image_b, spots.turn)
     except NoFrames as error:
         return Picture(None, None, limit, str(error))
-    return Picture(*pixels, limit)
+    return Picture(a, b, limit)

@@ -70,7 +70,7 @@ def _image_traces(observations: Observations, place: np.ndarray) -> list[dict]:
     drawn = sample(len(place))
     crystal = observations.images.crystal[drawn]
     texts = np.array([image_label(observations, i) for i in drawn])
-    trace = {
+    trace: dict[str, object] = {
         "type": "scatter",
         "mode": "markers",
         "hovertemplate": "%{text}<extra></extra>",

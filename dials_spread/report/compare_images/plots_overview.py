@@ -98,8 +98,8 @@ def _edges(quantity: str, values: np.ndarray) -> np.ndarray:
         low, high = int(values.min()), int(values.max())
         step = max(1, -(-(high - low + 1) // BINS))
         return np.arange(low, high + step + 1, step) - 0.5
-    high = float(np.percentile(values, 99)) * 1.1
-    return np.linspace(0, high if high > 0 else 1.0, BINS + 1)
+    end = float(np.percentile(values, 99)) * 1.1
+    return np.linspace(0, end if end > 0 else 1.0, BINS + 1)
 
 
 def distribution_plot(quantity: str, series: list[tuple]) -> dict:

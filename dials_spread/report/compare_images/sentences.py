@@ -1,5 +1,9 @@
 """
-The results in plain words.
+What was given, how images were matched and how well they agree, in sentences.
+
+Functions:
+    describe_input, describe_matches, describe_agreement: of this run
+    describe_contrast: against an earlier run
 """
 
 from __future__ import annotations
@@ -12,8 +16,9 @@ from dials_spread import symmetry
 from dials_spread.comparison import Comparison
 from dials_spread.observations import Observations
 from dials_spread.pairs import MedianOverPairs
-from dials_spread.pairs.summary import FEWEST_CRYSTALS
+from dials_spread.report.page.intervals import has_interval, with_interval
 from dials_spread.report.page.labels import counted, digits
+from dials_spread.statistics.bootstrap import FEWEST_CRYSTALS
 
 INTENSITIES = {
     "scale": "scaled intensities (intensity.scale.value / inverse_scale_factor)",
@@ -51,17 +56,16 @@ def describe_input(observations: Observations) -> list[str]:
         )
     if n == 1:
         sentences.append(
-            "There is one crystal only: its own images are compared with one another, "
-            "and no uncertainty over crystals can be given. Neighbouring frames may "
-            "share a measurement; pairs related by symmetry do not."
+            "There is one crystal only: its own images are compared with each other, and "
+            "no interval over crystals can be given. Neighbouring images may share a "
+            "measurement; images related by symmetry do not."
         )
     if observations.often_repeated:
         sentences.append(
-            f"The {len(observations):,} observations are of "
-            f"{observations.n_passages:,} passages through the Ewald sphere: "
-            "neighbouring images list the same ones again, as overlapping virtual frames "
-            "do. That neighbours agree is no evidence, and the number of independent "
-            "observations is that of passages."
+            f"Of the {len(observations):,} observations {observations.n_passages:,} are "
+            "independent (crossings of the Ewald sphere): neighbouring images list the "
+            "same reflection again, as overlapping virtual frames do. That neighbouring "
+            "images agree is therefore no evidence."
         )
     sentences.append(_about_friedel(observations))
     return sentences
@@ -69,25 +73,22 @@ def describe_input(observations: Observations) -> list[str]:
 
 def _about_friedel(observations: Observations) -> str:
     if not observations.friedel:
-        return "Friedel mates count as different."
-    text = "Friedel mates count as equivalent"
+        return "Friedel mates count as different reflections."
+    text = "Friedel mates count as symmetry equivalents"
     if (
         observations.radiation == "electrons"
         and not observations.space_group.is_centric()
     ):
         text += (
-            "; in this space group multiple scattering tells them apart "
-            "(friedel=False keeps them separate)"
+            ", although multiple scattering makes them differ in this space group "
+            "(friedel=False keeps them apart)"
         )
     return text + "."
 
 
-def with_interval(estimate: MedianOverPairs) -> str:
+def _median(estimate: MedianOverPairs) -> str:
     """Write a median with its interval."""
-    text = digits(estimate.median)
-    if estimate.low == estimate.low:
-        return f"{text} (95 %: {digits(estimate.low)} to {digits(estimate.high)})"
-    return text
+    return with_interval(estimate.median, estimate.low, estimate.high)
 
 
 def describe_matches(comparison: Comparison) -> list[str]:
@@ -109,13 +110,14 @@ def describe_matches(comparison: Comparison) -> list[str]:
     images = np.union1d(matches.image_a, matches.image_b)
     same = comparison.summary_same["n_background"].n_pairs
     same_text = f"{same:,}" if same else "none"
+    have = "has" if len(matches) == 1 else "have"
     return [
-        f"{counted(len(matches), 'pair')} of images have at least {least} indices in common "
-        f"({len(images):,} images of {_crystals(comparison, images)}). In {same_text} of "
-        f"them the beam directions in the crystal are within {comparison.matching.same_orientation:g}° "
-        "of each other: the same orientation. The best pair shares "
-        f"{matches.n_common[0]} indices, at {digits(matches.beam_angle[0])}°."
-        + _about_opposites(comparison)
+        f"{counted(len(matches), 'pair')} of images {have} at least {least} indices in "
+        f"common ({len(images):,} images of {_crystals(comparison, images)}). In "
+        f"{same_text} of them the beam directions in the crystal are within "
+        f"{comparison.matching.same_orientation:g}° of each other: these count as the "
+        f"same orientation. The best pair has {matches.n_common[0]} indices in common, "
+        f"at {digits(matches.beam_angle[0])}°." + _about_opposites(comparison)
     ]
 
 
@@ -125,11 +127,12 @@ def _about_opposites(comparison: Comparison) -> str:
     n = int((comparison.matches.beam_angle >= 180 - tolerance).sum())
     if not n:
         return ""
+    looks = "looks" if n == 1 else "look"
     return (
-        f" {n:,} more look along the same line from the opposite side (within "
-        f"{tolerance:g}° of 180°): a nearly flat Ewald sphere excites the same "
-        "reflections, but multiple scattering need not be the same. They are listed, "
-        "and not counted as the same orientation."
+        f" {n:,} more {looks} along the same line from the opposite side (within "
+        f"{tolerance:g}° of 180°), which excites nearly the same reflections; multiple "
+        "scattering need not be the same there. They do not count as the same "
+        "orientation."
     )
 
 
@@ -153,37 +156,53 @@ def describe_agreement(comparison: Comparison) -> list[str]:
     if not r.n_pairs:
         return []
     told = [
-        "In the median pair of the same orientation the correlation of the intensities "
-        f"is {with_interval(summary['cc'])}, R is {with_interval(r)}, and the spread "
-        f"beyond the known errors, s, is {with_interval(s)} of the intensity."
+        f"Images of the same orientation ({counted(r.n_pairs, 'pair')}), medians over "
+        f"pairs: correlation of the intensities {_median(summary['cc'])}, R {_median(r)}, "
+        f"relative error not covered by σ s = {_median(s)}."
     ]
     others = summary["background_spread"]
     if others.n_pairs:
         told.append(
-            "The same reflections on all other images, most of them at other "
-            f"orientations, differ from these by s = {with_interval(others)}"
+            "The same reflections differ from those on all other images, most of them at "
+            f"other orientations, by s = {_median(others)}"
             + _verdict(summary["spread_ratio"])
         )
     told += _about_indexing(comparison.observations, summary["cc"].median)
     if r.n_crystals < FEWEST_CRYSTALS:
         told.append(
-            f"These pairs come from {counted(r.n_crystals, 'crystal')}: too few for an "
-            f"interval, which takes {FEWEST_CRYSTALS}."
+            f"These pairs are of {counted(r.n_crystals, 'crystal')}: no interval, which "
+            f"takes {FEWEST_CRYSTALS} crystals."
         )
     return told
 
 
-def _about_indexing(observations: Observations, cc: float) -> list[str]:
-    """Name the commonest reason why images that should agree do not."""
+def indexed_differently(observations: Observations, cc: float) -> int:
+    """
+    Say whether crystals may have been indexed in different ways.
+
+    Args:
+        observations: Of all crystals.
+        cc: Median correlation between images of the same orientation.
+
+    Returns:
+        The number of ways, where there are several and the correlation is low; else 0.
+    """
     choices = symmetry.indexing_choices(
         observations.space_group, observations.unit_cell
     )
     if choices == 1 or observations.n_crystals == 1 or not cc < POOR_CC:
+        return 0
+    return choices
+
+
+def _about_indexing(observations: Observations, cc: float) -> list[str]:
+    """Name the commonest reason why images that should agree do not."""
+    choices = indexed_differently(observations, cc)
+    if not choices:
         return []
     return [
-        f"The lattice leaves {choices} ways to index a crystal in this space group, and "
-        "so low a correlation is what different choices make. If the crystals were "
-        "indexed on their own, bring them to one choice first (dials.cosym)."
+        f"The lattice can be indexed in {choices} ways in this space group, and a "
+        "correlation as low as this is what crystals indexed in different ways give."
     ]
 
 
@@ -191,13 +210,14 @@ def _verdict(ratio: MedianOverPairs) -> str:
     """Say what the ratio of the two spreads means, or that it is not known."""
     if not ratio.n_pairs:
         return "."
-    text = f"; pair by pair the ratio of the two is {with_interval(ratio)}"
-    if ratio.high < 1:
+    text = f"; pair by pair the ratio is {_median(ratio)}"
+    shown = has_interval(ratio.median, ratio.low, ratio.high)
+    if shown and ratio.high < 1:
         return text + (
             ": images of the same orientation agree better with each other than with "
-            "the rest, so part of the spread depends on the orientation."
+            "other images, so that part of the spread depends on the orientation."
         )
-    if ratio.low == ratio.low and ratio.low <= 1:
+    if shown and ratio.low <= 1:
         return text + (
             ": the interval includes 1, so that these pairs alone do not show a "
             "dependence on the orientation."

@@ -39,7 +39,7 @@ TOO_FEW, TOO_MANY = 0.58, 0.80
 WITHIN = "factor that two thirds are within"
 
 MEDIAN_FACTOR = "Median correction factor"
-"""Label of the median of Factors.factor: correction/apply/factors.py computes them
+"""Label of the median of Factors.factor: correction/apply/estimates.py computes them
 (observation_factors)."""
 
 CC_CRYSTALS = "CC of a crystal with all others"

@@ -82,7 +82,7 @@ def document_label(entry: dict) -> str:
     Returns:
         ``dataset / crystal / frames``, such as ``0 / 3 / 12–15``.
     """
-    first = entry.get("image")
+    first = entry["image"]
     frames = frames_label(first, entry.get("image_last", first))
     return f"{entry.get('dataset')} / {entry.get('crystal')} / {frames}"
 

@@ -26,6 +26,7 @@ from dials_spread.report.page.plot_style import (
     sample,
     sample_note,
 )
+from dials_spread.thickness.fit import ShapeFit
 from dials_spread.thickness.results import CrystalSimulation, MeasuredAndSimulated
 
 MOST_CURVES = 10
@@ -66,10 +67,10 @@ def thickness_plot(crystals: list[CrystalSimulation]) -> dict:
     Returns:
         A plot.
     """
-    fitted = [c for c in crystals if c.fit is not None]
+    fitted = [(c, c.fit) for c in crystals if c.fit is not None]
     data = []
-    for i, crystal in enumerate(fitted[:MOST_CURVES]):
-        data += _curve(crystal, CRYSTAL_COLOURS[i % len(CRYSTAL_COLOURS)])
+    for i, (crystal, fit) in enumerate(fitted[:MOST_CURVES]):
+        data += _curve(crystal, fit, CRYSTAL_COLOURS[i % len(CRYSTAL_COLOURS)])
     note = ""
     if len(fitted) > MOST_CURVES:
         note = f"the first {MOST_CURVES} of {len(fitted)} crystals"
@@ -88,9 +89,8 @@ def thickness_plot(crystals: list[CrystalSimulation]) -> dict:
     )
 
 
-def _curve(crystal: CrystalSimulation, colour: str) -> list[dict]:
+def _curve(crystal: CrystalSimulation, fit: ShapeFit, colour: str) -> list[dict]:
     """The curve of one crystal, and where its best shape is."""
-    fit = crystal.fit
     line = {
         "type": "scatter",
         "mode": "lines",

@@ -106,7 +106,18 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _nothing(reason: str, n_images: int, n_crystals: int) -> Explained:
-    return Explained(*(np.nan,) * 6, n_images, n_crystals, "", reason)
+    return Explained(
+        r_squared=np.nan,
+        low=np.nan,
+        high=np.nan,
+        slope=np.nan,
+        correlation=np.nan,
+        with_dials_scale=np.nan,
+        n_images=n_images,
+        n_crystals=n_crystals,
+        validation="",
+        reason=reason,
+    )
 
 
 def _held_out(x: np.ndarray, y: np.ndarray, fold: np.ndarray) -> np.ndarray:
@@ -180,7 +191,8 @@ def explained_share(
         return _nothing(
             f"{use.sum()} images have both enough spots and this indicator: too few, "
             f"{FEWEST_IMAGES} are needed.",
-            *(int(use.sum()), n),
+            int(use.sum()),
+            n,
         )
     x, y = centred(x[use], group), centred(y[use], group)
     if not np.sum(x * x) > 0 or not np.sum(y * y) > 0:

@@ -155,8 +155,10 @@ def indicators_of_images(
     else:
         d = observations.d_spacing[observations.unique]
         found["background"] = background_of_images(background, d, image, n)
+    scale = None
     if observations.scaled:
         scale = _column_of(observations, tables, "inverse_scale_factor")
+    if scale is not None:
         with np.errstate(invalid="ignore", divide="ignore"):
             found["dials_scale"] = np.exp(_mean_by_image(np.log(scale), image, n))
     else:

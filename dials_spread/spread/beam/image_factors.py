@@ -147,20 +147,22 @@ def fit_image_factors(
         The factors.
     """
     good = np.isfinite(intensity) & (variance > 0)
-    columns = [c[good] for c in (unique, image, intensity, variance)]
     half = rng.random(int(unique.max(initial=0)) + 1) < 0.5
+    unique, image = unique[good], image[good]
+    intensity, variance = intensity[good], variance[good]
 
     def fit(use):
-        u, i, *rest = (column[use] for column in columns)
-        return _alternate(u, i, n_images, *rest)
+        return _alternate(
+            unique[use], image[use], n_images, intensity[use], variance[use]
+        )
 
-    k, sigma = fit(np.ones(len(columns[0]), dtype=bool))
+    k, sigma = fit(np.ones(len(unique), dtype=bool))
     return UnscaledImageFactors(
         k=k,
         relative_sigma=sigma,
-        half_a=fit(half[columns[0]])[0],
-        half_b=fit(~half[columns[0]])[0],
-        n=np.bincount(columns[1], minlength=n_images),
+        half_a=fit(half[unique])[0],
+        half_b=fit(~half[unique])[0],
+        n=np.bincount(image, minlength=n_images),
     )
 
 

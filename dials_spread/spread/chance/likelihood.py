@@ -209,9 +209,9 @@ def pair_ratios(
 
     def run(first, stop):
         _compare(
-            *(first, stop, spots, pools, s**2, used),
-            *(seeds, permutations, ENOUGH, ratio, p_value),
-        )
+            first, stop, spots, pools, s**2, used, seeds, permutations, ENOUGH, ratio,
+            p_value,
+        )  # fmt: skip
 
     run_blocks(run, n, max(1, min(n // 16, 2000)), nproc)
     return ratio, p_value

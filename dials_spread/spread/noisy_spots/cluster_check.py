@@ -83,12 +83,11 @@ def check_clusters(
         it rests on.
     """
     use = _sample(residuals, rng)
-    columns = (residuals.unique, residuals.crystal, residuals.image)
-    _, cell = np.unique(columns[0][use], return_inverse=True)
+    _, cell = np.unique(residuals.unique[use], return_inverse=True)
     cell = cell.ravel()
     intensity, variance = residuals.intensity[use], residuals.variance[use]
-    others = (np.zeros_like(cell), np.zeros_like(cell))
-    data = residuals_of_arrays(cell, *others, intensity, variance)
+    one_for_all = np.zeros_like(cell)  # neither crystal nor image matters to s
+    data = residuals_of_arrays(cell, one_for_all, one_for_all, intensity, variance)
     spreads = reflection_spreads(data, nproc)
     gain, one = _gain(spreads, rng)
     mean, _ = posterior_log_s(spreads.likelihood, LOG_GRID, one)
@@ -98,6 +97,8 @@ def check_clusters(
     for _ in range(SIMULATIONS):
         s = np.exp(rng.normal(one.centre[0], one.width[0], cell.max() + 1))[cell]
         drawn = rng.choice(shape, len(cell)) * np.sqrt(variance + (s * level) ** 2)
-        simulated = residuals_of_arrays(cell, *others, level + drawn, variance)
+        simulated = residuals_of_arrays(
+            cell, one_for_all, one_for_all, level + drawn, variance
+        )
         as_much += _gain(reflection_spreads(simulated, nproc), rng)[0] >= gain
     return (1 + as_much) / (1 + SIMULATIONS), int(cell.max()) + 1

@@ -192,10 +192,16 @@ def fit_mixture(
         _climb(likelihood, grid, np.full(k, 1 / k), c, np.full(k, spread))
         for c in starts
     ]
-    found = max(tried, key=lambda t: t[0])
-    order = np.argsort(found[2])
-    bic = (3 * k - 1) * np.log(len(likelihood)) - 2 * found[0]
-    return Mixture(*(x[order] for x in found[1:]), found[0], bic, len(likelihood))
+    best_of, weight, centre, width = max(tried, key=lambda t: t[0])
+    order = np.argsort(centre)
+    return Mixture(
+        weight=weight[order],
+        centre=centre[order],
+        width=width[order],
+        log_likelihood=best_of,
+        bic=(3 * k - 1) * np.log(len(likelihood)) - 2 * best_of,
+        n=len(likelihood),
+    )
 
 
 def fit_clusters(

@@ -33,8 +33,9 @@ from dials_spread.spread.size.reflection_spread import (
     reflection_spreads,
 )
 from dials_spread.spread.size.residuals import Residuals
-from dials_spread.spread.size.size import deviations, most_likely, robust_spread
-from dials_spread.statistics.groups import grouped_medians
+from dials_spread.spread.size.size import deviations
+from dials_spread.statistics.excess_spread import most_likely, robust_spread
+from dials_spread.statistics.groups import group_medians
 
 CUT = 6.0
 """Standard deviations from the median beyond which an observation is noisy."""
@@ -49,6 +50,8 @@ CHANCE = 0.05
 
 FEWEST_REFLECTIONS = 20
 """With fewer no mixture is fitted."""
+
+NONE_FAR = "No observation is that far from the median of its reflection."
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ def beyond_cut(columns: Columns, s: float, cut: float = CUT) -> np.ndarray:
     """
     unique, intensity = columns.unique, columns.intensity
     n_unique = int(unique.max(initial=-1)) + 1
-    median = grouped_medians(intensity, unique, n_unique)[unique]
+    median = group_medians(intensity, unique, n_unique)[unique]
     expected = columns.variance + (s * np.maximum(median, 0)) ** 2
     far = np.abs(intensity - median) > cut * np.sqrt(expected)
     return far & (np.bincount(unique)[unique] >= FEWEST_FOR_CUT)
@@ -234,6 +237,8 @@ def analyse_noisy(
     far = beyond_cut(columns, robust, cut)
     several = np.bincount(columns.unique)[columns.unique] >= FEWEST_FOR_CUT
     d = observations.d_spacing[spreads.unique]
+    why = reason or "There is one cluster: no noisiest one."
+    remove_cluster = _effect(columns, in_cluster, judged, True, start, rng, why)
     return NoisySpots(
         spreads=spreads,
         expected_s=expected,
@@ -247,14 +252,8 @@ def analyse_noisy(
         noisy_reflections=in_cluster,
         noisy_observations=far,
         cut=cut,
-        remove_cluster=_effect(
-            *(columns, in_cluster, judged, True, start, rng),
-            reason or "There is one cluster: no noisiest one.",
-        ),
-        remove_cut=_effect(
-            *(columns, far, several, False, start, rng),
-            "No observation is that far from the median of its reflection.",
-        ),
+        remove_cluster=remove_cluster,
+        remove_cut=_effect(columns, far, several, False, start, rng, NONE_FAR),
         reason=reason,
     )
 

@@ -17,7 +17,8 @@ import numpy as np
 
 from dials_spread.rfactor.merging import cc_half, r_meas
 from dials_spread.spread.size.residuals import residuals_of_arrays
-from dials_spread.spread.size.size import deviations, likelihood_table
+from dials_spread.spread.size.size import deviations
+from dials_spread.statistics.excess_spread import likelihood_table
 
 DRAWS = 100
 """Random removals."""
@@ -60,7 +61,12 @@ class Columns:
 
     def select(self, kept: np.ndarray) -> Columns:
         """Some of the observations, the numbers of reflections as they are."""
-        return Columns(*(column[kept] for column in vars(self).values()))
+        return Columns(
+            unique=self.unique[kept],
+            intensity=self.intensity[kept],
+            variance=self.variance[kept],
+            merging_variance=self.merging_variance[kept],
+        )
 
 
 @dataclass(frozen=True)

@@ -135,12 +135,11 @@ def associate(
         for name, rank in ranks.items():
             by_chance[name][k] = _correlation(rank[source], y, weight)
     for name, rank in ranks.items():
-        seen, p = _correlation(rank, y, weight), np.nan
+        seen, p = _correlation(rank, y, weight), float("nan")
         if len(drawn) and np.isfinite(seen):
-            as_strong = np.sum(np.abs(by_chance[name]) >= abs(seen) - 1e-12)
+            as_strong = int(np.sum(np.abs(by_chance[name]) >= abs(seen) - 1e-12))
             p = (1 + as_strong) / (1 + len(drawn))
-        counts = (int(use.sum()), n, len(drawn))
-        found.append(Association(name, seen, p, np.nan, *counts))
+        found.append(Association(name, seen, p, np.nan, int(use.sum()), n, len(drawn)))
     return _with_q_values(found)
 
 

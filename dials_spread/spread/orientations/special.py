@@ -131,7 +131,10 @@ def analyse_orientations(
     expected = 2 * stats.norm.sf(3) * len(z)
     where = (zone, zone_angle, low, low_angle)
     return Orientations(
-        *where,
+        zone=zone,
+        zone_angle=zone_angle,
+        low_zone=low,
+        low_zone_angle=low_angle,
         axis_angle=axes,
         image_residual=mean,
         image_n=n,

@@ -25,9 +25,7 @@ import numpy as np
 
 from dials_spread.observations import Observations
 from dials_spread.statistics.bootstrap import Groups
-
-WEAKEST = 3.0
-"""μ / σ(μ) from which a unique reflection counts."""
+from dials_spread.statistics.excess_spread import WEAKEST, well_known
 
 SINGLE = "only observation of its reflection"
 WEAK = "reflection too weak"
@@ -162,33 +160,28 @@ def residuals_of_arrays(
     with np.errstate(divide="ignore", invalid="ignore"):
         level = np.bincount(unique, intensity) / size
         noise = np.bincount(unique, variance) / size
-        strong = (level > weakest * np.sqrt(noise / size)) & (level**2 > noise)
+    strong = well_known(level, noise, size, weakest)
     single = (size == 1)[unique]
     keep = strong[unique] & ~single
     left_out = {SINGLE: int(single.sum()), WEAK: int((~keep & ~single).sum())}
     rows = np.flatnonzero(keep)
     rows = rows[np.argsort(unique[rows], kind="stable")]
-    columns = (unique[rows], intensity[rows], variance[rows])
-    mean, mean_variance, number = (
-        leave_one_out(*columns)
-        if len(rows)
-        else (
-            np.empty(0),
-            np.empty(0),
-            np.empty(0, dtype=int),
-        )
-    )
+    unique, intensity, variance = unique[rows], intensity[rows], variance[rows]
+    mean, mean_variance = np.empty(0), np.empty(0)
+    number = np.empty(0, dtype=int)
+    if len(rows):
+        mean, mean_variance, number = leave_one_out(unique, intensity, variance)
     return Residuals(
         observation=rows,
-        unique=columns[0],
+        unique=unique,
         crystal=crystal[rows].astype(np.int32),
         image=image[rows].astype(np.int32),
-        intensity=columns[1],
-        variance=columns[2],
+        intensity=intensity,
+        variance=variance,
         mean=mean,
         mean_variance=mean_variance,
         number=number,
-        level=level[columns[0]],
+        level=level[unique],
         left_out={reason: n for reason, n in left_out.items() if n},
         n_crystals=int(crystal.max(initial=-1)) + 1,
         n_images=int(image.max(initial=-1)) + 1,

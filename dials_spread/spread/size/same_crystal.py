@@ -113,8 +113,10 @@ def correlate(residuals: Residuals) -> SameCrystal:
     """
     start, n = residuals.start, residuals.number
     own, sums = np.zeros(len(residuals)), np.zeros((len(start) - 1, 4))
-    columns = (residuals.intensity, residuals.variance, residuals.level)
-    _sum_crystals(start, residuals.crystal, residuals.n_crystals, *columns, own, sums)
+    _sum_crystals(
+        start, residuals.crystal, residuals.n_crystals, residuals.intensity,
+        residuals.variance, residuals.level, own, sums,
+    )  # fmt: skip
     size = np.diff(start)
     number = np.repeat(np.arange(len(size)), size)
     total = np.bincount(number, residuals.variance, minlength=len(size))

@@ -60,7 +60,7 @@ class Component:
         variance: Of the relative intensity; nan where it cannot be told.
         variance_low: End of the 95 % interval over crystals; nan where there is none.
         variance_high: The other end.
-        share: Of the sum of all.
+        share: Of the variance of a single observation, the sum of all sources and noise.
         share_low: End of the interval.
         share_high: The other end.
         reason: Why there is no value, in one sentence, or nothing.
@@ -137,7 +137,9 @@ def without_factors(residuals: Residuals, factors: RelativeImageFactors) -> Resi
     intensity = level + stretch * (residuals.intensity[known] - level * factor)
     variance = stretch**2 * residuals.variance[known]
     corrected = residuals_of_arrays(
-        *(c[known] for c in (residuals.unique, residuals.crystal, residuals.image)),
+        residuals.unique[known],
+        residuals.crystal[known],
+        residuals.image[known],
         intensity,
         variance,
     )
@@ -216,18 +218,17 @@ def variance_components(
         "crystal": "there are too few crystals with reflections in common.",
         "orientation": variogram.reason,
     }
-    known = {n: c for n, c in columns.items() if np.isfinite(c[0])}
-    shares = _shares(known, groups.n)
+    shares = _shares({k: c for k, c in columns.items() if np.isfinite(c[0])}, groups.n)
     found = {
-        name: Component(
-            *np.maximum([variance[0], *interval(variance, groups.n)], 0).tolist(),
-            *shares.get(name, (np.nan, *EMPTY)),
-            reason="" if name in known else reasons.get(name, ""),
-        )
-        for name, variance in columns.items()
+        name: _component(column, shares.get(name), groups.n, reasons.get(name, ""))
+        for name, column in columns.items()
     }
     return Components(
-        **found,
+        image=found["image"],
+        crystal=found["crystal"],
+        orientation=found["orientation"],
+        noise=found["noise"],
+        rest=found["rest"],
         kind=variogram.kind,
         n_observations=len(residuals),
         n_images=n_images,
@@ -236,7 +237,29 @@ def variance_components(
     )
 
 
-def _shares(variances: dict[str, np.ndarray], n: int) -> dict[str, tuple]:
+def _component(
+    variance: np.ndarray,
+    share: tuple[float, float, float] | None,
+    n: int,
+    reason: str,
+) -> Component:
+    """One source: its variance, not below zero, and its share if there is one."""
+    low, high = interval(variance, n)
+    part, part_low, part_high = share or (np.nan, *EMPTY)
+    return Component(
+        variance=float(np.maximum(variance[0], 0)),
+        variance_low=float(np.maximum(low, 0)),
+        variance_high=float(np.maximum(high, 0)),
+        share=part,
+        share_low=part_low,
+        share_high=part_high,
+        reason="" if np.isfinite(variance[0]) else reason,
+    )
+
+
+def _shares(
+    variances: dict[str, np.ndarray], n: int
+) -> dict[str, tuple[float, float, float]]:
     """
     Give the share of each source, with its interval.
 

@@ -28,8 +28,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from dials_spread.spread.size.residuals import Residuals, residuals_of_arrays
-from dials_spread.spread.size.size import Deviations, likelihood_table, most_likely
 from dials_spread.statistics.bootstrap import group_crystals, interval, too_few
+from dials_spread.statistics.excess_spread import (
+    Deviations,
+    likelihood_table,
+    most_likely,
+)
 
 # Random deals of the control.
 N_CONTROLS = 20
@@ -121,19 +125,19 @@ def explained_spread(
     Returns:
         The spread before and after, all nan where no reflection was observed twice.
     """
-    known = np.isfinite(simulated) & (simulated > 0)
-    columns = [x[known] for x in (unique, crystal, intensity, variance)]
-    image = np.zeros(np.count_nonzero(known), dtype=int)
-    residuals = residuals_of_arrays(columns[0], columns[1], image, *columns[2:])
+    own = np.flatnonzero(np.isfinite(simulated) & (simulated > 0))
+    residuals = residuals_of_arrays(
+        unique[own], crystal[own], np.zeros_like(own), intensity[own], variance[own]
+    )
     if not len(residuals):
         return _nothing()
-    d = on_scale(residuals, simulated[known][residuals.observation])
+    d = on_scale(residuals, simulated[own][residuals.observation])
     groups = group_crystals(residuals.crystal, residuals.n_crystals, rng)
     weights = groups.draws(rng)
-    cell = groups.of_crystal[residuals.crystal]
 
     def spreads(template: np.ndarray) -> np.ndarray:
         data = expected_deviations(residuals, template)
+        cell = groups.of_crystal[residuals.crystal]
         return most_likely(weights @ likelihood_table(data, cell, groups.n, nproc))
 
     before, after = spreads(np.ones(len(residuals))), spreads(d)
@@ -161,7 +165,18 @@ def explained_spread(
 def _nothing() -> ExplainedSpread:
     none = (np.nan, np.nan)
     return ExplainedSpread(
-        *(0, 0, 0, np.nan, np.nan, none, np.nan, none, np.nan, none, np.nan, np.nan),
+        n=0,
+        n_unique=0,
+        n_crystals=0,
+        noise=np.nan,
+        before=np.nan,
+        before_interval=none,
+        after=np.nan,
+        after_interval=none,
+        share=np.nan,
+        share_interval=none,
+        control=np.nan,
+        control_sd=np.nan,
         note="No reflection that is strong enough was observed and simulated twice.",
     )
 

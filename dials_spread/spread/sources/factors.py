@@ -70,7 +70,7 @@ class CrystalMoments(NamedTuple):
     Sums over crystals for the variances of factors; arrays of shape (groups, splits).
 
     Attributes:
-        count: Crystals that have factors.
+        crystals: Those that have factors.
         first: Sum of the mean β of a crystal in the first half.
         second: In the second half.
         product: Sum of their products.
@@ -79,7 +79,7 @@ class CrystalMoments(NamedTuple):
         freedom: What the variance of images is multiplied by in that sum.
     """
 
-    count: np.ndarray
+    crystals: np.ndarray
     first: np.ndarray
     second: np.ndarray
     product: np.ndarray
@@ -88,7 +88,9 @@ class CrystalMoments(NamedTuple):
     freedom: np.ndarray
 
 
-def _solve(rows: np.ndarray, columns: tuple, n_images: int) -> np.ndarray:
+def _solve(
+    rows: np.ndarray, columns: tuple[np.ndarray, ...], n_images: int
+) -> np.ndarray:
     """Fit β to some observations; nan where an image has too few, or no connection."""
     y, image, unique, weight = (c[rows] for c in columns)
     _, unique = np.unique(unique, return_inverse=True)
@@ -152,11 +154,11 @@ def fit_factors(
     )
     every = np.arange(len(residuals))
     beta = _solve(every, columns, n_images)
-    halves = []
+    splits = []
     for _ in range(SPLITS if len(residuals) < MANY else 1):
         side = (rng.permutation(len(weight)) % 2).astype(bool)[number]
-        halves.append([_solve(every[side == k], columns, n_images) for k in (0, 1)])
-    halves = np.array(halves)
+        splits.append([_solve(every[side == k], columns, n_images) for k in (0, 1)])
+    halves = np.array(splits)
     crystal = np.full(n_images, -1)
     crystal[residuals.image] = residuals.crystal
     # Half of the reflections: the difference of two has four times the variance.
@@ -182,7 +184,10 @@ def crystal_moments(factors: RelativeImageFactors, groups: Groups) -> CrystalMom
         The sums.
     """
     parts = [_moments_of_split(half, factors, groups) for half in factors.halves]
-    return CrystalMoments(*np.moveaxis(np.array(parts), 0, -1))
+    crystals, first, second, product, share, within, freedom = np.moveaxis(
+        np.array(parts), 0, -1
+    )
+    return CrystalMoments(crystals, first, second, product, share, within, freedom)
 
 
 def _moments_of_split(halves, factors: RelativeImageFactors, groups: Groups) -> list:
@@ -225,7 +230,7 @@ def factor_variances(moments: CrystalMoments, weights: np.ndarray) -> np.ndarray
     n, one, two, product, share, within, freedom = (weights @ m for m in moments)
     with np.errstate(divide="ignore", invalid="ignore"):
         image = np.where(freedom > 0.5, within / freedom, np.nan)
-        spread = n - np.square(weights) @ moments.count / n
+        spread = n - np.square(weights) @ moments.crystals / n
         between = (product - one * two / n) / spread
         left = np.where(np.isfinite(image), image, 0.0) * share / n
         crystal = np.where(n > 1.5, between - left, np.nan)

@@ -129,10 +129,7 @@ def describe_normality(
         return _nothing(n, groups.n_crystals)
     z = standardise(residuals, s)
     group = groups.of_crystal[residuals.crystal]
-    skewness, kurtosis = (
-        (float(v[0]), *interval(v, groups.n))
-        for v in _moments(z, group, groups, weights)
-    )
+    skewness, kurtosis = _moments(z, group, groups, weights)
     tested = z if n <= MOST else z[rng.choice(n, MOST, replace=False)]
     statistic = float(stats.anderson(tested, "norm").statistic)
     at = (np.arange(N_QUANTILES) + 0.5) / N_QUANTILES
@@ -141,8 +138,8 @@ def describe_normality(
     at = np.concatenate([ends, at, 1 - ends[::-1]])
     return Normality(
         gaussian=statistic < CRITICAL,
-        skewness=skewness,
-        excess_kurtosis=kurtosis,
+        skewness=(float(skewness[0]), *interval(skewness, groups.n)),
+        excess_kurtosis=(float(kurtosis[0]), *interval(kurtosis, groups.n)),
         anderson_darling=statistic,
         critical=CRITICAL,
         beyond_3=float(np.mean(np.abs(z) > 3)),
@@ -155,9 +152,18 @@ def describe_normality(
 
 
 def _nothing(n: int, n_crystals: int) -> Normality:
-    unknown, empty = (np.nan,) * 3, np.empty(0)
+    unknown, empty = (np.nan, np.nan, np.nan), np.empty(0)
     return Normality(
-        *(None, unknown, unknown, np.nan, CRITICAL, np.nan, empty, empty),
-        *(n, 0, n_crystals),
-        f"{n} residuals are too few to say anything of their distribution.",
+        gaussian=None,
+        skewness=unknown,
+        excess_kurtosis=unknown,
+        anderson_darling=np.nan,
+        critical=CRITICAL,
+        beyond_3=np.nan,
+        normal_quantiles=empty,
+        quantiles=empty,
+        n=n,
+        n_tested=0,
+        n_crystals=n_crystals,
+        reason=f"{n} residuals are too few to say anything of their distribution.",
     )

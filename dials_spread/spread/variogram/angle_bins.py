@@ -36,13 +36,13 @@ class Binned(NamedTuple):
         weight: Sum of weights.
         gamma: Weighted mean of γ; nan for an empty bin.
         angle: Weighted mean angle [°].
-        count: Number of pairs.
+        pairs: Number of pairs.
     """
 
     weight: np.ndarray
     gamma: np.ndarray
     angle: np.ndarray
-    count: np.ndarray
+    pairs: np.ndarray
 
 
 def binned(table: PairTable, weights: np.ndarray, kind: int = BETWEEN) -> Binned:
@@ -76,7 +76,7 @@ def binned(table: PairTable, weights: np.ndarray, kind: int = BETWEEN) -> Binned
         weight=weight,
         gamma=total[..., GAMMA] / safe,
         angle=total[..., SUM_OF_ANGLES] / safe,
-        count=total[..., COUNT],
+        pairs=total[..., COUNT],
     )
 
 

@@ -57,7 +57,7 @@ class VariogramCurves(NamedTuple):
 
 def fitted_bins(whole: Binned) -> np.ndarray:
     """Select the bins that have pairs enough, shape (N_BINS,)."""
-    return whole.count[0] >= FEWEST_PAIRS
+    return whole.pairs[0] >= FEWEST_PAIRS
 
 
 def fold(data: Binned) -> Binned:
@@ -125,10 +125,10 @@ def _least_squares(
     y = np.where(known, data.gamma[:, chosen], 0)
     w = np.where(known, data.weight[:, chosen] * bin_weight[chosen], 0)
     w = w / np.maximum(w.sum(axis=1, keepdims=True), 1e-300)
-    given = np.nan_to_num(data.angle[:, chosen]), w, y
-    left = _lines(shape, RANGES[:, None, None], *given)[2]
+    angle = np.nan_to_num(data.angle[:, chosen])
+    left = _lines(shape, RANGES[:, None, None], angle, w, y)[2]
     ranges = _between(left)
-    offset, slope, left = _lines(shape, ranges[None, :, None], *given)[:, 0]
+    offset, slope, left = _lines(shape, ranges[None, :, None], angle, w, y)[:, 0]
     return VariogramCurves(offset, slope, ranges), left
 
 
@@ -188,4 +188,5 @@ def fit_curves(
     fits = [_least_squares(s, data, chosen, bin_weight) for s in SHAPES]
     best = np.argmin([left for _, left in fits], axis=0)
     every = np.array([curves for curves, _ in fits])
-    return VariogramCurves(*every[best, :, np.arange(len(best))].T)
+    nugget, partial_sill, ranges = every[best, :, np.arange(len(best))].T
+    return VariogramCurves(nugget, partial_sill, ranges)

@@ -17,6 +17,7 @@ Functions:
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numba as nb
@@ -255,9 +256,15 @@ def sum_pairs(
     )
     partners, seed = pair_limit(sizes, most_pairs), int(rng.integers(2**62))
     fixes = directions.fixes[residuals.unique[start[:-1]]]
-    frame = (directions.beam, directions.on_directions, fixes, EDGES, LEVELS)
-    given = (start, weight, square_level, partners, seed, columns, *frame)
-    sums, histogram, n_pairs = _sum_in_threads(given, groups.n, nproc)
+
+    def add(first: int, stop: int, sums: np.ndarray, histogram: np.ndarray) -> int:
+        return _sum_reflections(
+            first, stop, start, weight, square_level, partners, seed, columns,
+            directions.beam, directions.on_directions, fixes, EDGES, LEVELS, sums,
+            histogram,
+        )  # fmt: skip
+
+    sums, histogram, n_pairs = _sum_in_threads(add, len(sizes), groups.n, nproc)
     return PairTable(
         sums=sums,
         histogram=histogram,
@@ -267,10 +274,12 @@ def sum_pairs(
 
 
 def _sum_in_threads(
-    given: tuple, n_groups: int, nproc: int | None
+    add: Callable[[int, int, np.ndarray, np.ndarray], int],
+    n: int,
+    n_groups: int,
+    nproc: int | None,
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Sum all reflections, in blocks that do not depend on the number of threads."""
-    n = len(given[0]) - 1
     block = max(1, -(-n // BLOCKS))
     sums = np.zeros((BLOCKS, n_groups, n_groups, 2, N_BINS, 4))
     histogram = np.zeros((BLOCKS, 2, N_BINS, len(LEVELS) + 1))
@@ -278,8 +287,7 @@ def _sum_in_threads(
 
     def run(first, stop):
         own = first // block
-        tables = (sums[own], histogram[own])
-        counts[own] = _sum_reflections(first, stop, *given, *tables)
+        counts[own] = add(first, stop, sums[own], histogram[own])
 
     run_blocks(run, n, block, nproc)
     return sums.sum(axis=0), histogram.sum(axis=0), int(counts.sum())

@@ -13,7 +13,7 @@ Functions:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -54,7 +54,10 @@ class Variogram:
         opposite_alike: Whether the curve takes beams from opposite sides as alike,
             because that fits better; None without a curve.
         nugget, sill, range: Of the curve, each with (value, low, high); range in degrees.
-        share: Part of the sill that depends on the orientation, likewise.
+        share_of_plateau: 1 - nugget/sill, likewise: the part of the disagreement
+            between distant orientations that vanishes at the same one. It is no share
+            of the variance of an observation (spread.sources.components), which has
+            counting noise and factors of images and crystals besides.
         reason: Why there is no curve, in one sentence, or nothing.
         n_pairs: Pairs used, of all kinds and angles.
         n_all: Pairs there are.
@@ -78,7 +81,7 @@ class Variogram:
     nugget: tuple[float, float, float]
     sill: tuple[float, float, float]
     range: tuple[float, float, float]
-    share: tuple[float, float, float]
+    share_of_plateau: tuple[float, float, float]
     reason: str
     n_pairs: int
     n_all: int
@@ -89,8 +92,10 @@ class Variogram:
     def as_dict(self) -> dict:
         """Give what is not of single draws, estimates as {value, low, high}."""
         given = dict(vars(self))
-        for name in ("nugget", "sill", "range", "share"):
+        for name in ("nugget", "sill", "range", "share_of_plateau"):
             given[name] = dict(zip(("value", "low", "high"), given[name]))
+        # The former key of the JSON file stays beside the new one.
+        given["share"] = given["share_of_plateau"]
         for name in ("partial_sills", "rests"):
             del given[name]
         return given
@@ -124,14 +129,12 @@ def build_variogram(
     """
     data = binned(table, weights, kind)
     data = data._replace(gamma=data.gamma / levels[:, None] ** 2)
-    whole = Binned(*(column[:1] for column in data))
+    whole = Binned(data.weight[:1], data.gamma[:1], data.angle[:1], data.pairs[:1])
     reason = why_not(whole)
-    curve = _no_curve(data)
-    if not reason:
-        curve = _with_curve(data, whole, noise, groups.n)
+    unknown = (np.nan, *EMPTY)
     ends = [interval(g, groups.n) for g in data.gamma.T]
     low, high = np.array(ends if groups.enough else [EMPTY] * len(ends)).T
-    return Variogram(
+    found = Variogram(
         kind=KINDS[kind],
         low=EDGES[:-1],
         high=EDGES[1:],
@@ -140,31 +143,34 @@ def build_variogram(
         gamma_low=low,
         gamma_high=high,
         robust=robust_variogram(table, kind),
-        pairs=whole.count[0].astype(int),
+        pairs=whole.pairs[0].astype(int),
         crystals=crystals_in_bins(table, kind),
+        shape="",
+        opposite_alike=None,
+        nugget=unknown,
+        sill=unknown,
+        range=unknown,
+        share_of_plateau=unknown,
         reason=reason,
         n_pairs=table.n_pairs,
         n_all=table.n_all,
         n_crystals=groups.n_crystals,
-        **curve,
+        partial_sills=np.full(len(weights), np.nan),
+        rests=_mean_over_angles(data),
     )
+    return found if reason else _with_curve(found, data, whole, noise, groups.n)
 
 
-def _no_curve(data: Binned) -> dict:
-    """What is known of the spread where it cannot be divided: its mean."""
+def _mean_over_angles(data: Binned) -> np.ndarray:
+    """What is known of the spread where it cannot be divided, shape (draws,)."""
     total = data.weight.sum(axis=1)
     mean = np.nansum(data.weight * data.gamma, axis=1)
-    unknown = (np.nan, *EMPTY)
-    return {
-        "shape": "",
-        "opposite_alike": None,
-        **dict.fromkeys(("nugget", "sill", "range", "share"), unknown),
-        "partial_sills": np.full(len(total), np.nan),
-        "rests": np.divide(mean, total, np.full(len(total), np.nan), where=total > 0),
-    }
+    return np.divide(mean, total, np.full(len(total), np.nan), where=total > 0)
 
 
-def _with_curve(data: Binned, whole: Binned, noise: float, n: int) -> dict:
+def _with_curve(
+    found: Variogram, data: Binned, whole: Binned, noise: float, n: int
+) -> Variogram:
     """Fit every draw."""
     shape, folded, bin_weight = choose_shape(whole, noise)
     data = fold(data) if folded else data
@@ -172,13 +178,15 @@ def _with_curve(data: Binned, whole: Binned, noise: float, n: int) -> dict:
     sill = curves.nugget + curves.partial_sill
     with np.errstate(divide="ignore", invalid="ignore"):
         share = np.where(sill > 0, curves.partial_sill / sill, np.nan)
-    return {
-        "shape": shape,
-        "opposite_alike": folded,
-        "nugget": _estimate(curves.nugget, n),
-        "sill": _estimate(sill, n),
-        "range": _estimate(curves.range, n),
-        "share": tuple(np.clip(_estimate(share, n), 0, 1).tolist()),
-        "partial_sills": curves.partial_sill,
-        "rests": curves.nugget,
-    }
+    value, low, high = np.clip(_estimate(share, n), 0, 1).tolist()
+    return replace(
+        found,
+        shape=shape,
+        opposite_alike=folded,
+        nugget=_estimate(curves.nugget, n),
+        sill=_estimate(sill, n),
+        range=_estimate(curves.range, n),
+        share_of_plateau=(value, low, high),
+        partial_sills=curves.partial_sill,
+        rests=curves.nugget,
+    )

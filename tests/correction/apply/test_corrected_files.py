@@ -13,15 +13,15 @@ from cctbx.array_family import flex as cctbx_flex
 from dials.array_family import flex
 from dxtbx.model.experiment_list import ExperimentList, ExperimentListFactory
 
-from dials_spread.correction.apply.columns import (
-    apply_factors,
-    correction_state,
-    undo_factors,
-)
 from dials_spread.correction.apply.corrected_files import (
     join,
     write_corrected,
     write_together,
+)
+from dials_spread.correction.apply.tables import (
+    apply_factors,
+    correction_state,
+    undo_factors,
 )
 from dials_spread.input_files import read_files
 

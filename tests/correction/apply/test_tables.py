@@ -7,10 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dials_spread.correction.apply.columns import OFFSET
 from dials_spread.correction.apply.correct import correct_intensities, get_subject
 from dials_spread.correction.apply.estimates import choose_model
-from dials_spread.correction.apply.tables import corrected_table, restored_table
+from dials_spread.correction.apply.tables import OFFSET, corrected_table, restored_table
 from dials_spread.input_files import Input
 from dials_spread.observations import build_observations
 from dials_spread.rfactor import merge

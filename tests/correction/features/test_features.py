@@ -9,13 +9,16 @@ from scipy.spatial.transform import Rotation
 
 from cctbx import sgtbx
 
-from dials_spread.correction.features.all_features import features_of, make_features
-from dials_spread.correction.features.crystals import COMPOUND_COLUMNS, CRYSTAL_COLUMNS
-from dials_spread.correction.features.neighbours import COLUMNS as NEIGHBOURS
-from dials_spread.correction.features.reflections import (
+from dials_spread.correction.features.all_features import (
+    NEIGHBOUR_COLUMNS as NEIGHBOURS,
+)
+from dials_spread.correction.features.all_features import (
     OBSERVATION_COLUMNS,
     REFLECTION_COLUMNS,
+    features_of,
+    make_features,
 )
+from dials_spread.correction.features.crystals import COMPOUND_COLUMNS, CRYSTAL_COLUMNS
 from dials_spread.correction.features.registry import (
     COMPOUND,
     CRYSTAL,

@@ -106,8 +106,11 @@ def _fit(torch, sets, amplitudes, training: NetworkTraining) -> Network:
 
     rng = np.random.default_rng(training.seed)
     torch.manual_seed(training.seed)
-    squash = _fit_squashes(sets, rng)
-    examples = [_example(torch, s, F, *squash) for s, F in zip(sets, amplitudes)]
+    of_observations, of_reflections = _fit_squashes(sets, rng)
+    examples = [
+        _example(torch, s, F, of_observations, of_reflections)
+        for s, F in zip(sets, amplitudes)
+    ]
     module = make_module(
         len(OBSERVATION_INPUTS), len(REFLECTION_INPUTS), training.width, DROPOUT
     )
@@ -138,8 +141,9 @@ def _fit(torch, sets, amplitudes, training: NetworkTraining) -> Network:
             math.exp(np.mean(losses)),
         )  # fmt: skip
     return to_network(
-        averaged, OBSERVATION_INPUTS, REFLECTION_INPUTS, training.width, *squash
-    )
+        averaged, OBSERVATION_INPUTS, REFLECTION_INPUTS, training.width,
+        of_observations, of_reflections,
+    )  # fmt: skip
 
 
 def _fit_squashes(

@@ -65,7 +65,7 @@ class _Groups:
 
     def sums(self, rows: Callable[[slice], np.ndarray]) -> np.ndarray:
         """Add up the rows of each group."""
-        total: np.ndarray | float = 0.0
+        total = np.zeros((), dtype=np.float32)
         for block in _blocks(len(self.group)):
             total = total + self.part(rows(block), block)
         return total
@@ -105,14 +105,14 @@ def predict(network: Network, features: FeatureSet) -> Predicted:
     of_unique = _Groups(unique, len(features.E_k))
     crystal = np.unique(features.crystal, return_inverse=True)[1].ravel()
     of_crystal = _Groups(crystal, int(crystal.max(initial=0)) + 1)
-    sums = [0.0, 0.0]
+    sum_unique = sum_crystal = np.zeros((), dtype=np.float32)
     for block in _blocks(len(rows)):
         h = first(block)
-        sums[0] = sums[0] + of_unique.part(h, block)
-        sums[1] = sums[1] + of_crystal.part(h, block)
-    mean = sums[0] / of_unique.count
-    whole = silu(layer("whole", sums[1].sum(axis=0, keepdims=True) / len(rows)))
-    context = silu(layer("crystal", sums[1] / of_crystal.count))
+        sum_unique = sum_unique + of_unique.part(h, block)
+        sum_crystal = sum_crystal + of_crystal.part(h, block)
+    mean = sum_unique / of_unique.count
+    whole = silu(layer("whole", sum_crystal.sum(axis=0, keepdims=True) / len(rows)))
+    context = silu(layer("crystal", sum_crystal / of_crystal.count))
     back = (
         layer("again_reflection", mean) + layer("again_whole", whole),
         layer("again_crystal", context),

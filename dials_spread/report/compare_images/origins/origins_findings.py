@@ -1,8 +1,9 @@
 """
-Beam, special orientations and noisy spots in plain words.
+Beam, special orientations and noisy spots in sentences.
 
 Functions:
     origin_findings: paragraphs for a person who reads nothing else
+    helps: whether leaving observations out helps
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from __future__ import annotations
 import numpy as np
 
 from dials_spread.report.compare_images.origins.plots_beam import LABELS
-from dials_spread.report.page.labels import digits
+from dials_spread.report.page.intervals import share_with_interval
+from dials_spread.report.page.labels import counted, digits
 from dials_spread.spread.beam.beam_sources import BeamSources
 from dials_spread.spread.noisy_spots.noisy import NoisySpots
+from dials_spread.spread.noisy_spots.removal import Removal
 from dials_spread.spread.orientations.special import Orientations
 from dials_spread.spread.origins import OriginAnalysis
 
@@ -56,26 +59,22 @@ def _about_beam(found: BeamSources) -> list[str]:
     name = max(raw, key=lambda n: raw[n].r_squared)
     share = raw[name]
     text = (
-        "Does the beam explain it? Before scaling the images of a crystal differ in brightness by "
-        f"{100 * found.spread_of_k:.0f} %. The {LABELS[name]} explains "
+        "Does the beam explain the differences between images? Before scaling, the scale "
+        "factors of the images of a crystal have a standard deviation of "
+        f"{100 * found.spread_of_k:.0f} %. The {LABELS[name]} "
     )
     if share.r_squared <= 0.02:
-        text += "nothing of it"
+        text += "does not explain their variance"
     else:
-        text += f"{100 * share.r_squared:.0f} % of the variance"
-        if np.isfinite(share.low):
-            text += f" (95 %: {100 * share.low:.0f} to {100 * share.high:.0f} %)"
-    text += f", from {share.n_images:,} images of {_crystals(share.n_crystals)}"
+        told = share_with_interval(share.r_squared, share.low, share.high)
+        text += f"explains {told} of their variance"
+    text += f" ({counted(share.n_images, 'image')} of {counted(share.n_crystals, 'crystal')})"
     if np.isfinite(found.ceiling):
         text += (
-            f"; a perfect measure would explain {100 * found.ceiling:.0f} %, "
-            "the rest being noise"
+            f". The noise ceiling, above which nothing can explain them, is "
+            f"{share_with_interval(found.ceiling)}"
         )
     return [text + "."]
-
-
-def _crystals(n: int) -> str:
-    return f"{n} crystal{'' if n == 1 else 's'}"
 
 
 def _about_orientations(found: Orientations) -> list[str]:
@@ -84,18 +83,21 @@ def _about_orientations(found: Orientations) -> list[str]:
         return []
     best = min(tested, key=lambda a: (a.q_value, a.p_value))
     name = NAMES.get(best.angle, f"the axis {best.angle}")
-    rests = f"{best.n_images:,} images of {_crystals(best.n_crystals)}"
+    rests = (
+        f"{counted(best.n_images, 'image')} of {counted(best.n_crystals, 'crystal')}"
+    )
     if best.q_value >= CHANCE:
         return [
-            "Do special orientations matter? Residuals are not shown to be larger near "
-            f"zone axes or crystal axes (the smallest p, corrected for {len(tested)} angles, is "
-            f"{digits(best.q_value, 2)}, from {rests})."
+            "Do special orientations matter? It is not shown that residuals are larger "
+            "near zone axes or crystal axes (smallest p, corrected for "
+            f"{counted(len(tested), 'angle')}: {digits(best.q_value, 2)}; {rests})."
         ]
     direction = "near" if best.correlation < 0 else "away from"
     return [
-        f"Do special orientations matter? Residuals are larger {direction} {name} (rank "
-        f"correlation {digits(best.correlation, 2)}, p = {digits(best.q_value, 2)} after correction "
-        f"for {len(tested)} angles, from {rests})."
+        f"Do special orientations matter? Residuals are larger {direction} {name} "
+        f"(Spearman's correlation {digits(best.correlation, 2)}, p = "
+        f"{digits(best.q_value, 2)} after correction for "
+        f"{counted(len(tested), 'angle')}; {rests})."
     ]
 
 
@@ -104,38 +106,59 @@ def _about_noisy(found: NoisySpots) -> list[str]:
     if not found.n_clusters:
         return []
     if found.n_clusters == 1:
-        kinds = f"The {n:,} reflections are of one kind as to their spread"
+        kinds = (
+            f"Among {counted(n, 'reflection')} there is no separate class of noisy "
+            "reflections"
+        )
     else:
         share = found.mixtures[found.n_clusters - 1]
         kinds = (
-            f"Of {n:,} reflections {100 * share.weight[-1]:.0f} % form a group of their "
-            f"own, with a spread of {100 * np.exp(share.centre[-1]):.0f} %"
+            f"{100 * share.weight[-1]:.0f} % of {counted(n, 'reflection')} form a class "
+            f"of noisy reflections, with s about {100 * np.exp(share.centre[-1]):.0f} %"
         )
     effects = [
         _effect(removal, what)
         for removal, what in (
-            (found.remove_cluster, "Leaving that group out"),
-            (found.remove_cut, "Leaving single wild observations out"),
+            (found.remove_cluster, "Leaving that class out"),
+            (found.remove_cut, "Leaving single outliers out"),
         )
         if not removal.reason
     ]
-    nothing = "" if effects else " No observation is so far off that it should go."
-    return [
-        f"Does leaving out noisy spots help? {kinds}. {' '.join(effects)}".strip()
-        + nothing
-    ]
+    if not effects:
+        effects = [f"No observation is beyond {found.cut:g} standard deviations."]
+    return [f"Does leaving out noisy spots help? {kinds}. {' '.join(effects)}"]
 
 
-def _effect(removal, what: str) -> str:
-    """CC½ has the say: s and R_meas fall whenever what disagrees goes."""
-    p, difference = removal.p_value["cc_half"], removal.difference["cc_half"]
+def helps(removal: Removal) -> bool:
+    """
+    Say whether leaving observations out helps more than expected by chance.
+
+    CC½ has the say: s and R_meas fall whenever what disagrees goes. A rise that does not
+    show in four digits is none.
+
+    Args:
+        removal: What was left out, and what became of the statistics.
+    """
+    if removal.reason:
+        return False
+    before, after = removal.before["cc_half"], removal.after["cc_half"]
+    significant = removal.p_value["cc_half"] <= CHANCE
+    return bool(
+        significant
+        and removal.difference["cc_half"] > 0
+        and round(after, 4) > round(before, 4)
+    )
+
+
+def _effect(removal: Removal, what: str) -> str:
     after, control = removal.after, removal.control
-    helps = p <= CHANCE and difference > 0
-    verdict = "helps" if helps else "does not help more than chance"
+    verdict = (
+        "helps" if helps(removal) else "does not help more than expected by chance"
+    )
     return (
-        f"{what} ({removal.n_removed:,} observations) {verdict}: CC½ "
-        f"{digits(removal.before['cc_half'], 4)} becomes {digits(after['cc_half'], 4)}, "
-        f"and {digits(control['cc_half'][0], 4)} when as many go at random; R_meas "
-        f"{digits(removal.before['r_meas'])} becomes {digits(after['r_meas'])} "
+        f"{what} ({counted(removal.n_removed, 'observation')}) {verdict}: CC½ changes "
+        f"from {digits(removal.before['cc_half'], 4)} to {digits(after['cc_half'], 4)} "
+        f"({digits(control['cc_half'][0], 4)} when as many are left out at random), R_meas "
+        f"from {digits(removal.before['r_meas'])} to {digits(after['r_meas'])} "
         f"({digits(control['r_meas'][0])} at random)."
     )

@@ -8,6 +8,8 @@ Functions:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from tabulate import tabulate
 
@@ -15,11 +17,13 @@ from dials_spread.observations import Observations
 from dials_spread.report.compare_images.origins.plots_beam import LABELS, beam_plots
 from dials_spread.report.compare_images.origins.plots_noisy import noisy_plots
 from dials_spread.report.compare_images.origins.plots_special import special_plots
-from dials_spread.report.page.labels import digits, hkl_label, zone_label
+from dials_spread.report.page.intervals import interval_cell
+from dials_spread.report.page.labels import counted, digits, hkl_label, zone_label
 from dials_spread.report.page.sections import Section
 from dials_spread.spread.beam.beam_sources import BeamSources
 from dials_spread.spread.noisy_spots.noisy import NoisySpots
 from dials_spread.spread.noisy_spots.removal import STATISTICS
+from dials_spread.spread.orientations.association import FEWEST_CRYSTALS
 from dials_spread.spread.orientations.special import Orientations
 from dials_spread.spread.origins import SWITCHED_OFF, OriginAnalysis
 
@@ -46,7 +50,7 @@ def origin_sections(
     Returns:
         One section for each part that was asked for; empty ones say why.
     """
-    parts = {
+    parts: dict[str, tuple[Callable, Callable]] = {
         "beam": (_beam_notes, lambda found: beam_plots(observations, found)),
         "orientations": (
             _orientation_notes,
@@ -102,7 +106,7 @@ def _orientation_notes(found: Orientations) -> list[str]:
 def _noisy_notes(found: NoisySpots) -> list[str]:
     notes = [found.reason] if found.reason else []
     for name, removal in (
-        ("Noisiest cluster", found.remove_cluster),
+        ("Class of noisy reflections", found.remove_cluster),
         (f"Beyond {found.cut:g} standard deviations", found.remove_cut),
     ):
         if removal.reason and removal.reason != found.reason:
@@ -142,28 +146,45 @@ def _rst(rows: list, header: list[str]) -> str:
 
 
 def _explained_table(found: BeamSources) -> str:
+    """
+    Give what explains the scale factors of images.
+
+    R², slope and correlation are from spread.beam.beam_shares.explained_share; the noise ceiling
+    and the standard deviation from spread.beam.beam_sources.
+    """
     rows = [
         [
             LABELS[name],
             digits(e.r_squared, 2),
-            f"{digits(e.low, 2)} – {digits(e.high, 2)}",
+            interval_cell(e.r_squared, e.low, e.high, 2),
             digits(e.slope, 2),
             digits(e.with_dials_scale, 2),
             f"{e.n_images:,}",
             e.n_crystals,
         ]
         for name, e in found.explained.items()
+        if np.isfinite(e.r_squared)
     ]
-    header = ["measure", "R²", "95 %", "slope", "CC with dials.scale", "images"]
+    if not rows:
+        return (
+            "Scale factors of images before scaling: there are too few images of one "
+            "crystal with reflections in common to say what explains them."
+        )
+    header = ["explained by", "R²", "95 %", "slope", "CC with dials.scale", "images"]
     return (
-        "What explains the factors of images before scaling (their standard deviation "
-        f"within crystals is {digits(found.spread_of_k, 2)}; a perfect measure would "
-        f"reach R² = {digits(found.ceiling, 2)}):\n\n"
+        "Scale factors of images before scaling: standard deviation within crystals "
+        f"{digits(found.spread_of_k, 2)},\nnoise ceiling of R² "
+        f"{digits(found.ceiling, 2)}. What explains them:\n\n"
         + _rst(rows, [*header, "crystals"])
     )
 
 
 def _association_table(found: Orientations) -> str:
+    """
+    Give rank correlations with angles.
+
+    From spread.orientations.association.associate.
+    """
     rows = [
         [
             a.angle.replace("_", " "),
@@ -174,36 +195,58 @@ def _association_table(found: Orientations) -> str:
         for a in found.associations
     ]
     n = found.associations[0].n_crystals if found.associations else 0
+    chance = (
+        f"p by permuting the orientations of\n{counted(n, 'crystal')}; q is p corrected "
+        "for the number of angles"
+        if any(np.isfinite(a.p_value) for a in found.associations)
+        else f"no p-values,\nwhich take {FEWEST_CRYSTALS} crystals"
+    )
     return (
-        "Rank correlation of the size of residuals on an image with its angle to a "
-        f"direction; p by permuting {n} crystals:\n\n"
+        "Spearman's correlation between the mean |z| of an image (see below) and the "
+        f"angle of\nits beam to a direction in the crystal ({chance}):\n\n"
         + _rst(rows, ["angle to", "correlation", "p", "q"])
     )
 
 
 def _extremes_table(found: Orientations) -> str:
-    rows = [
-        [
-            hkl_label(np.asarray(e["miller_index"])),
-            f"{e['crystal']} / {e['image']}",
-            digits(e["intensity"]),
-            digits(e["sigma"]),
-            digits(e["mean_of_others"]),
-            digits(e["z"]),
-            f"{zone_label(e['zone'])} {digits(e['zone_angle'], 2)}°",
-        ]
-        for e in found.extremes[:MOST_EXTREMES]
-    ]
+    """
+    Give the observations farthest from the others.
+
+    z is from spread.orientations.special.standardised_residuals. What overlapping frames
+    list several times stands in one row.
+    """
+    images: dict[tuple, list[str]] = {}
+    rows: dict[tuple, list] = {}
+    for e in found.extremes:
+        name = hkl_label(np.asarray(e["miller_index"]))
+        key = (name, e["crystal"], e["intensity"], e["sigma"], e["mean_of_others"])
+        own = images.setdefault(key, [])
+        if str(e["image"]) not in own:
+            own.append(str(e["image"]))
+        zone = f"{zone_label(e['zone'])} {digits(e['zone_angle'], 2)}°"
+        numbers = (e["intensity"], e["sigma"], e["mean_of_others"], e["z"])
+        rows.setdefault(key, [name, "", *map(digits, numbers), zone])
+    for key, row in rows.items():
+        row[1] = f"{key[1]} / {', '.join(images[key])}"
     header = ["index", "crystal / image", "I", "σ", "mean of others", "z", "zone axis"]
-    return "The most extreme observations:\n\n" + _rst(rows, header)
+    return (
+        "Observations farthest from the mean of their symmetry equivalents (z: "
+        "difference over its standard\ndeviation, s included), with the zone axis "
+        "nearest to the beam:\n\n" + _rst([*rows.values()][:MOST_EXTREMES], header)
+    )
 
 
 def _removal_table(found: NoisySpots) -> list[str]:
+    """
+    Give statistics before and after noisy spots are left out.
+
+    From spread.noisy_spots.removal.effect_of_removal.
+    """
     names = {"s": "s", "r_meas": "R_meas", "cc_half": "CC½"}
     rows = []
     for label, removal in (
-        ("noisiest cluster", found.remove_cluster),
-        (f"beyond {found.cut:g} σ", found.remove_cut),
+        ("noisy class", found.remove_cluster),
+        (f"beyond {found.cut:g} standard deviations", found.remove_cut),
     ):
         for name in STATISTICS if not removal.reason else ():
             mean, low, high = removal.control[name]
@@ -224,7 +267,10 @@ def _removal_table(found: NoisySpots) -> list[str]:
         "",
         "before",
         "after",
-        "as many at random",
+        "as many at random (95 %)",
         "p",
     ]
-    return ["Leaving out noisy spots:\n\n" + _rst(rows, header)]
+    return [
+        "What leaving out noisy spots does, and leaving out as many observations at "
+        "random:\n\n" + _rst(rows, header)
+    ]

@@ -236,7 +236,7 @@ def scatter_plot(observations: Observations, sources: BeamSources) -> dict | Non
         return None
     # Raw images first: the background under spots is a makeshift.
     measured = {n: r for n, r in shares.items() if n != "background"} or shares
-    name = max(measured, key=measured.get)
+    name = max(measured, key=measured.__getitem__)
     crystal = observations.images.crystal
     x = _relative(sources.indicators[name], crystal)
     y = _relative(sources.factors.k, crystal)

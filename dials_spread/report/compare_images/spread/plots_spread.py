@@ -34,7 +34,7 @@ from dials_spread.report.page.plot_style import (
     sample_note,
 )
 from dials_spread.spread.analysis import SpreadAnalysis
-from dials_spread.spread.size.size_table import SizeColumns, SpreadSize
+from dials_spread.spread.size.size import SizeColumns, SpreadSize
 
 MOST_NAMES = 10
 """Crystals up to which each has its name and colour in plots."""

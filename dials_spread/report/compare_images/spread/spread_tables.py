@@ -10,11 +10,12 @@ from __future__ import annotations
 import numpy as np
 from tabulate import tabulate
 
-from dials_spread.report.compare_images.spread.plots_sources import LABELS
-from dials_spread.report.page.labels import digits
+from dials_spread.report.compare_images.spread.spread_section import PARTS
+from dials_spread.report.page.intervals import interval_cell
+from dials_spread.report.page.labels import counted, digits
 from dials_spread.spread.analysis import SWITCHED_OFF, SpreadAnalysis
-from dials_spread.spread.size.size_table import SizeColumns, SpreadSize
-from dials_spread.spread.sources.components import SOURCES, Components
+from dials_spread.spread.size.size import SizeColumns, SpreadSize
+from dials_spread.spread.sources.components import Components
 from dials_spread.spread.variogram.curves import FEWEST_PAIRS
 from dials_spread.spread.variogram.variogram import Variogram
 
@@ -24,12 +25,31 @@ MOST_CRYSTALS = 30
 """Crystals listed; all are in the JSON file."""
 
 
-def _interval(low: float, high: float) -> str:
-    return f"{digits(low)} – {digits(high)}"
+SOURCE_LABELS = {
+    "image": "common to an image",
+    "crystal": "common to a crystal",
+    "orientation": "orientation",
+    "noise": "counting noise",
+    "rest": "same orientation, different intensity",
+}
+"""Variances that spread.sources.components.variance_components estimates."""
+
+CURVE_LABELS = {
+    "nugget": "γ at 0°",
+    "sill": "plateau",
+    "range": "correlation angle [°]",
+    "share_of_plateau": "part of the plateau that vanishes at 0° (1 − γ at 0°/plateau)",
+}
+"""Parameters of the curve that spread.variogram.variogram.build_variogram fits."""
 
 
 def size_table(size: SpreadSize) -> str:
-    """Give s over all, by intensity, by resolution and by crystal."""
+    """
+    Give s over all, by intensity, by resolution and by crystal.
+
+    s is from statistics.excess_spread.most_likely, s robust from robust_spread there, and
+    median |I/⟨I⟩ − 1| from spread.size.size.absolute_deviation.
+    """
     rows = []
 
     def add(name: str, columns: SizeColumns, label) -> None:
@@ -39,10 +59,10 @@ def size_table(size: SpreadSize) -> str:
                     name if i == 0 else "",
                     label(columns, i),
                     digits(columns.s[i]),
-                    _interval(columns.s_low[i], columns.s_high[i]),
+                    interval_cell(columns.s[i], columns.s_low[i], columns.s_high[i]),
                     digits(columns.s_robust[i]),
                     digits(columns.deviation[i]),
-                    columns.n[i],
+                    f"{columns.n[i]:,}",
                     columns.crystals[i],
                 ]
             )
@@ -55,61 +75,90 @@ def size_table(size: SpreadSize) -> str:
     add("by resolution [Å]", size.by_resolution, limits)
     if len(size.by_crystal) <= MOST_CRYSTALS:
         add("by crystal", size.by_crystal, lambda columns, i: str(columns.number[i]))
-    header = ["spread", "", "s", "95 %", "robust", "|I/μ - 1|", "observations"]
-    return tabulate(rows, [*header, "crystals"], **STYLE)
+    header = [
+        "observations",
+        "",
+        "s",
+        "95 %",
+        "s robust",
+        "median |I/⟨I⟩ − 1|",
+        "number",
+    ]
+    return (
+        "Spread of symmetry equivalents: relative error s not covered by σ "
+        "(σ'² = σ² + (sI)²).\nIntervals over crystals; of a single crystal, from the "
+        "likelihood of its observations.\n\n"
+        + tabulate(rows, [*header, "crystals"], **STYLE)
+    )
 
 
 def variogram_table(variogram: Variogram) -> str:
-    """Give the bins that have pairs."""
+    """
+    Give the bins that have pairs, and the curve through them.
+
+    γ is half the mean squared difference of relative intensities beyond counting noise,
+    from spread.variogram.curves; the curve from spread.variogram.variogram.
+    """
     rows = [
         [
             f"{variogram.low[i]:g} – {variogram.high[i]:g}",
             digits(variogram.gamma[i]),
-            _interval(variogram.gamma_low[i], variogram.gamma_high[i]),
+            interval_cell(
+                variogram.gamma[i], variogram.gamma_low[i], variogram.gamma_high[i]
+            ),
             digits(variogram.robust[i]),
-            variogram.pairs[i],
+            f"{variogram.pairs[i]:,}",
             variogram.crystals[i],
         ]
         for i in np.flatnonzero(variogram.pairs >= FEWEST_PAIRS)
     ]
-    header = [
-        f"angle [°], {variogram.kind}",
-        "γ",
-        "95 %",
-        "robust",
-        "pairs",
-        "crystals",
-    ]
-    text = tabulate(rows, header, **STYLE)
-    if variogram.reason:
-        return f"{text}\nNo curve is fitted: {variogram.reason}"
-    named = (
-        ("nugget", variogram.nugget),
-        ("sill", variogram.sill),
-        ("range [°]", variogram.range),
-        ("share that depends on the orientation", variogram.share),
+    header = ["angle [°]", "γ", "95 %", "γ robust", "pairs", "crystals"]
+    text = (
+        "Variogram: disagreement γ = ½⟨(I_a − I_b)² − σ_a² − σ_b²⟩ / ⟨I⟩² of two "
+        "observations of one\nreflection, against the angle between their beam "
+        f"directions in the crystal ({variogram.kind}).\n\n"
     )
-    fitted = "; ".join(f"{n} {digits(v)} ({_interval(a, b)})" for n, (v, a, b) in named)
-    return f"{text}\n{variogram.shape.capitalize()} curve: {fitted}."
+    if rows:
+        text += tabulate(rows, header, **STYLE) + "\n"
+    if variogram.reason:
+        return f"{text}No curve is fitted: {variogram.reason}"
+    parts = [(label, getattr(variogram, n)) for n, label in CURVE_LABELS.items()]
+    curve = [[label, digits(v), interval_cell(v, a, b)] for label, (v, a, b) in parts]
+    shape = variogram.shape.capitalize()
+    return f"{text}\n" + tabulate(curve, [f"{shape} curve", "", "95 %"], **STYLE)
 
 
 def components_table(components: Components) -> str:
-    """Give the sources with their shares."""
+    """
+    Give the sources with their shares.
+
+    Variances and shares are from spread.sources.components.variance_components.
+    """
     rows = []
-    for source in SOURCES:
+    for source, label in SOURCE_LABELS.items():
         p = getattr(components, source)
         rows.append(
             [
-                LABELS[source],
+                label,
                 digits(p.variance),
-                _interval(p.variance_low, p.variance_high),
+                interval_cell(p.variance, p.variance_low, p.variance_high),
                 digits(p.share),
-                _interval(p.share_low, p.share_high),
+                interval_cell(p.share, p.share_low, p.share_high),
                 p.reason,
             ]
         )
-    header = ["source", "variance", "95 %", "share", "95 %", ""]
-    return tabulate(rows, header, **STYLE)
+    header = ["source", "variance", "95 %", "share of all variance", "95 %", ""]
+    if not any(row[-1] for row in rows):
+        rows, header = [row[:-1] for row in rows], header[:-1]
+    rest = (
+        f"{counted(components.n_observations, 'observation')}, "
+        f"{counted(components.n_pairs, 'pair')} of them, "
+        f"{counted(components.n_crystals, 'crystal')}"
+    )
+    return (
+        "Sources of the variance of one relative intensity I/⟨I⟩, counting noise "
+        f"included\n({rest}):\n\n" + tabulate(rows, header, **STYLE)
+    )
 
 
 def spread_tables(spread: SpreadAnalysis) -> list[str]:
@@ -130,7 +179,7 @@ def spread_tables(spread: SpreadAnalysis) -> list[str]:
     if spread.components:
         tables.append(components_table(spread.components))
     tables += [
-        f"{key}: {reason}"
+        f"{PARTS.get(key, key)}: {reason}"
         for key, reason in spread.reasons.items()
         if reason != SWITCHED_OFF
     ]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dials_spread.correction.apply.factors import (
+from dials_spread.correction.apply.estimates import (
     LIMITS,
     observation_factors,
     relative_factors,

@@ -8,13 +8,13 @@ import pytest
 from cctbx.array_family import flex as cctbx_flex
 from dials.array_family import flex
 
-from dials_spread.correction.apply.columns import (
+from dials_spread.correction.apply.tables import (
     apply_factors,
     check_uncorrected,
     correction_state,
     undo_factors,
+    values_of_file,
 )
-from dials_spread.correction.apply.rows import values_of_file, values_of_rows
 from dials_spread.observations import build_observations
 
 
@@ -86,8 +86,8 @@ def test_offsets_are_on_the_scale_of_observations(read_measured, name, scaled):
     )
     rows = zip(
         tables,
-        values_of_rows(before, c, tables),
-        values_of_rows(before, shift, tables, 0.0),
+        before.in_rows(c, [len(t) for t in tables]),
+        before.in_rows(shift, [len(t) for t in tables], 0.0),
     )
     corrected = [apply_factors(t, f, scaled, offset=o) for t, f, o in rows]
     after = build_observations(experiments, corrected)
@@ -169,7 +169,7 @@ def test_observations_of_a_corrected_table(read_measured, name, scaled):
     before = build_observations(experiments, tables)
     rng = np.random.default_rng(0)
     c = np.exp(rng.normal(size=len(before)))
-    (rows,) = values_of_rows(before, c, tables)
+    (rows,) = before.in_rows(c, [len(tables[0])])
     assert np.count_nonzero(rows != 1) == len(before)
     corrected = apply_factors(tables[0], rows, scaled)
     after = build_observations(experiments, [corrected])
@@ -194,7 +194,9 @@ def test_factors_find_their_rows_in_the_whole_file(read_measured):
     observations = build_observations(experiments, parts)
     # A factor that tells which reflection it belongs to.
     c = 1 + observations.crystal + 1e-4 * np.abs(observations.miller_index).sum(axis=1)
-    rows = values_of_file(whole, parts, values_of_rows(observations, c, parts))
+    rows = values_of_file(
+        whole, parts, observations.in_rows(c, [len(part) for part in parts])
+    )
     hkl = whole["miller_index"].as_vec3_double().as_numpy_array()
     expected = 1 + column(whole, "id") + 1e-4 * np.abs(hkl).sum(axis=1)
     kept = rows != 1

@@ -1,0 +1,116 @@
+"""
+How 95 % intervals are written, and why some are not.
+
+An interval of no width, or one that ends at its estimate, says that the estimate is at
+the end of what it can be (a variance of zero), or that most of the data agree exactly:
+it is not printed as if it told how certain the estimate is.
+
+Functions:
+    has_interval: whether there is one to be printed
+    with_interval: an estimate, in a sentence
+    interval_cell: an interval, in a table
+    share_with_interval: a share in per cent, in a sentence
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from dials_spread.report.page.labels import NO_VALUE, digits
+
+FOOTNOTE = (
+    "– in a column 95 %: no interval over crystals, because there are too few crystals, "
+    "or because the estimate is at the end of its range (such as a variance of zero)."
+)
+
+
+def has_interval(value: float, low: float, high: float) -> bool:
+    """
+    Whether an interval says how certain an estimate is.
+
+    Args:
+        value: The estimate.
+        low: End of its interval; nan without one.
+        high: The other end.
+    """
+    return bool(np.isfinite([low, high]).all() and low < value < high)
+
+
+def _reason(value: float, low: float, high: float) -> str:
+    """Say why no interval is printed where one was computed."""
+    if not np.isfinite([value, low, high]).all():
+        return ""
+    if low == high:
+        return " (no interval: the same in every bootstrap sample)"
+    if value == 0:
+        return " (not shown to differ from zero)"
+    return " (no interval: at the end of its range)"
+
+
+def with_interval(
+    value: float, low: float, high: float, write: Callable[[float], str] = digits
+) -> str:
+    """
+    Write an estimate with its interval, or with the reason why there is none.
+
+    Args:
+        value: The estimate.
+        low: End of the 95 % interval over crystals; nan without one.
+        high: The other end.
+        write: How a number is written.
+
+    Returns:
+        Such as ``0.250 (95 %: 0.200 to 0.300)``.
+    """
+    text = write(value)
+    if has_interval(value, low, high):
+        return f"{text} (95 %: {write(low)} to {write(high)})"
+    return text + _reason(value, low, high)
+
+
+def share_with_interval(value: float, low: float = np.nan, high: float = np.nan) -> str:
+    """
+    Write a share in per cent with its interval.
+
+    Args:
+        value: 0 to 1, or more.
+        low: End of the 95 % interval; nan without one.
+        high: The other end.
+
+    Returns:
+        Such as ``54 % (95 %: 21 to 78 %)``.
+    """
+    text = f"{_round(100 * value)} %"
+    if has_interval(value, low, high):
+        return f"{text} (95 %: {_round(100 * low)} to {_round(100 * high)} %)"
+    return text + _reason(value, low, high)
+
+
+def _round(value: float) -> str:
+    """No digits after the point from ten, one below, none of zero."""
+    if value == 0:
+        return "0"
+    return f"{value:.0f}" if abs(value) >= 9.95 else f"{value:.1f}".replace("-", "−")
+
+
+def interval_cell(
+    value: float, low: float, high: float, n: int = 3, write=digits
+) -> str:
+    """
+    Write an interval for a table.
+
+    Args:
+        value: The estimate.
+        low: End of the 95 % interval; nan without one.
+        high: The other end.
+        n: Significant digits.
+        write: How a number is written.
+
+    Returns:
+        ``0.200 – 0.300``, or a dash where there is none.
+    """
+    if not has_interval(value, low, high):
+        return NO_VALUE
+    return f"{write(low, n)} – {write(high, n)}"
