@@ -80,7 +80,8 @@ setup(
             "pytest-xdist",
             "hypothesis",
             "ruff",
-            "mypy",
+            # Later ones do not know Python 3.9.
+            "mypy>=1.11,<1.19",
             "distributed",
         ],
         # Simulations on a cluster.

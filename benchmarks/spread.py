@@ -27,7 +27,7 @@ from dials_spread.spread import analysis
 from dials_spread.spread.chance.likelihood import fit_correlation, pair_ratios
 from dials_spread.spread.chance.pools import CommonSpots, build_pools
 from dials_spread.spread.size.residuals import mean_levels, residuals_of_arrays
-from dials_spread.spread.size.size_table import measure_size
+from dials_spread.spread.size.size import measure_size
 from dials_spread.spread.variogram.directions import ObservationDirections
 from dials_spread.statistics.bootstrap import group_crystals
 from dials_spread.statistics.false_discovery import benjamini_hochberg

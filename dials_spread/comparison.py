@@ -137,9 +137,8 @@ def compare_images(
     incidence = build_incidence(observations, scales)
     _check_images(incidence, matching.min_common)
     matches = _match(observations, incidence, matching, nproc, progress)
-    agreement = compare_pairs(observations, incidence, matches)
+    agreement = compare_pairs(observations, incidence, matches, nproc)
     shown = _choose_pairs(observations, matches, n_pairs_shown, pairs_shown)
-    data = (observations, matches, agreement)
     return Comparison(
         experiments=experiments,
         observations=observations,
@@ -147,38 +146,52 @@ def compare_images(
         scales=scales,
         matches=matches,
         agreement=agreement,
-        **_summaries(data, matching, seed),
+        **_summaries(observations, matches, agreement, matching, seed),
         matching=matching,
         shown=shown,
-        spots=[compare_spots(*data, incidence, number, scales) for number in shown],
-        **_spread(data, (experiments, tables), scales, incidence, spread, seed, nproc),
+        spots=[
+            compare_spots(observations, matches, agreement, incidence, number, scales)
+            for number in shown
+        ],
+        **_spread(
+            (observations, matches, incidence, scales),
+            (experiments, tables),
+            spread or SpreadChoices(),
+            seed,
+            nproc,
+        ),
     )
 
 
-def _summaries(data: tuple, matching: Matching, seed: int) -> dict:
+def _summaries(
+    observations: Observations,
+    matches: Matches,
+    agreement: PairAgreement,
+    matching: Matching,
+    seed: int,
+) -> dict:
     """Medians over all pairs, and over those of the same orientation."""
-    matches = data[1]
     every = np.ones(len(matches), dtype=bool)
     same = matches.beam_angle <= matching.same_orientation
     return {
-        "summary": summarise(*data, every, np.random.default_rng(seed)),
-        "summary_same": summarise(*data, same, np.random.default_rng(seed)),
+        key: summarise(
+            observations, matches, agreement, selected, np.random.default_rng(seed)
+        )
+        for key, selected in (("summary", every), ("summary_same", same))
     }
 
 
 def _spread(
-    data: tuple,
-    files: tuple,
-    scales: np.ndarray,
-    incidence: Incidence,
-    choices: SpreadChoices | None,
+    data: tuple[Observations, Matches, Incidence, np.ndarray],
+    files: tuple[Sequence[Experiment], Sequence[flex.reflection_table]],
+    choices: SpreadChoices,
     seed: int,
     nproc: int | None,
 ) -> dict:
     """The spread, whether pairs agree better than chance, and what is behind it."""
-    observations, matches, _ = data
-    experiments, _ = files
-    rng, choices = np.random.default_rng(seed), choices or SpreadChoices()
+    observations, matches, incidence, scales = data
+    experiments, tables = files
+    rng = np.random.default_rng(seed)
     analysis = analyse_spread(observations, experiments, scales, choices, rng, nproc)
     return {
         "spread": analysis,
@@ -186,11 +199,17 @@ def _spread(
             incidence, matches, analysis, choices, rng, nproc
         ),
         "origins": analyse_origins(
-            *(observations, *files, scales, analysis.s, choices.origins),
-            *(np.random.default_rng(seed), nproc),
+            observations,
+            experiments,
+            tables,
+            scales,
+            analysis.s,
+            choices.origins,
+            np.random.default_rng(seed),
+            nproc,
         ),
         "simulation": explain_observations(
-            observations, files[1], scales, np.random.default_rng(seed), nproc
+            observations, tables, scales, np.random.default_rng(seed), nproc
         ),
     }
 

@@ -188,7 +188,7 @@ class Observations:
     def _known_geometry(self) -> Geometry:
         if self.geometry is None:
             raise ValueError(
-                f"The geometry of {len(self)} observations is not known; "
+                f"The geometry of these observations ({len(self)}) is not known; "
                 "prepare.geometry.add_geometry gives it"
             )
         return self.geometry

@@ -4,10 +4,9 @@ Matched images compared, spot by spot and against all other observations.
 Modules:
     agreement: how well the images of each pair agree over their common reflections
     matching: the pairs among the best partners of every image, ranked
-    scales: a common scale for crystals that are not scaled
+    scales: a common scale for crystals, and for images, that are not scaled
     shared: the common reflections of many pairs
     spots: one pair in full, with the background of all other images
-    statistics: the formulas, for many pairs at once
     summary: how well all pairs agree, with intervals over crystals
 """
 

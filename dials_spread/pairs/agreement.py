@@ -5,16 +5,29 @@ How well the images of each pair agree over their common reflections.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 
 from dials_spread.incidence import Incidence
 from dials_spread.observations import Observations
-from dials_spread.pairs import statistics
 from dials_spread.pairs.matching import Matches
+from dials_spread.pairs.scales import image_scales
 from dials_spread.pairs.shared import Shared, shared_reflections
+from dials_spread.statistics.excess_spread import (
+    Deviations,
+    excess_spreads,
+    of_level,
+    well_known,
+)
+from dials_spread.statistics.groups import (
+    group_correlations,
+    group_numbers,
+    group_ranks,
+    group_sums,
+)
 
-BLOCK = 2_000_000
+BLOCK = 1_000_000
 """Common reflections handled at once, to bound the memory."""
 
 
@@ -32,7 +45,8 @@ class PairAgreement:
         chi_square: Mean of z², z = (I_a - k I_b) / √(σ_a² + k²σ_b²), per degree of
             freedom (one is spent where k was fitted).
         excess_spread: s of Var(I) = σ² + s²μ², by maximum likelihood, from the
-            differences between a and b.
+            differences between a and b of reflections that are strong enough in the
+            mean of all observations (as in statistics.excess_spread).
         background_spread: The same from the differences of a and of b from the mean
             of all other images: how far the pair is from everybody else.
         n_background: Mean number of other observations of the common reflections.
@@ -49,7 +63,10 @@ class PairAgreement:
 
 
 def compare_pairs(
-    observations: Observations, incidence: Incidence, matches: Matches
+    observations: Observations,
+    incidence: Incidence,
+    matches: Matches,
+    nproc: int | None = None,
 ) -> PairAgreement:
     """
     Compare the intensities of each pair over its common reflections.
@@ -58,6 +75,7 @@ def compare_pairs(
         observations: The observations.
         incidence: With all crystals on one scale.
         matches: n pairs.
+        nproc: Threads; all cores by default.
 
     Returns:
         The agreement of each pair.
@@ -74,7 +92,7 @@ def compare_pairs(
             matches.n_common[block],
         )
         if len(block):
-            parts.append(_compare(incidence, shared, not observations.scaled))
+            parts.append(_compare(incidence, shared, not observations.scaled, nproc))
     names = [field.name for field in fields(PairAgreement)]
     empty = np.empty(0)
     return PairAgreement(
@@ -82,90 +100,116 @@ def compare_pairs(
     )
 
 
-def _compare(incidence: Incidence, shared: Shared, fit_scale: bool) -> PairAgreement:
+def _compare(
+    incidence: Incidence, shared: Shared, fit_scale: bool, nproc: int | None
+) -> PairAgreement:
     """Compute all statistics of some pairs."""
-    start, group = shared.start, statistics.group_numbers(shared.start)
+    n = np.diff(shared.start)
+    groups = (group_numbers(shared.start), len(n))
+    group = groups[0]
     a, var_a = incidence.intensity[shared.on_a], incidence.variance[shared.on_a]
     b, var_b = incidence.intensity[shared.on_b], incidence.variance[shared.on_b]
-    n = np.diff(start)
     k = np.ones(len(n))
     if fit_scale:
-        k = statistics.robust_scales(a, np.sqrt(var_a), b, np.sqrt(var_b), start)
+        k = image_scales(a, np.sqrt(var_a), b, np.sqrt(var_b), *groups)
     b, var_b = k[group] * b, k[group] ** 2 * var_b
+    pair = _Pairs(a, var_a, b, var_b, *groups)
     square, known = (a - b) ** 2, var_a + var_b
     freedom = n - int(fit_scale)
-    level = 0.5 * statistics.sums(a + b, start)
+    level = 0.5 * group_sums(a + b, *groups)
     with np.errstate(divide="ignore", invalid="ignore"):
-        r_factor = statistics.sums(np.abs(a - b), start) / level
-        chi_square = statistics.sums(square / known, start) / freedom
-        # The difference of a and b does not depend on their mean (to first order), so
-        # that they may have their part in μ: it is defined without a background too.
-        total = shared.total
-        if fit_scale:
-            total = total * _level_of_pairs(a, var_a, b, var_b, shared)
-        mean = (total + a + b) / (shared.number + 2)
-        unknown = 2 * np.maximum(mean, 0) ** 2
-        # A fitted scale takes a part of the differences with it.
-        inflated = square * (n / np.maximum(freedom, 1))[group]
-        excess = statistics.excess_variances(inflated, known, unknown, start)
+        r_factor = group_sums(np.abs(a - b), *groups) / level
+        chi_square = group_sums(square / known, *groups) / freedom
+    ranks = group_ranks(a, *groups), group_ranks(b, *groups)
     return PairAgreement(
         scale=k,
-        cc=statistics.correlations(a, b, start),
-        cc_rank=statistics.correlations(
-            statistics.ranks(a, start), statistics.ranks(b, start), start
-        ),
+        cc=group_correlations(a, b, *groups),
+        cc_rank=group_correlations(*ranks, *groups),
         r_factor=np.where(level > 0, r_factor, np.nan),
         chi_square=np.where(freedom > 0, chi_square, np.nan),
-        excess_spread=np.sqrt(excess),
-        background_spread=_background_spread(a, var_a, b, var_b, shared, fit_scale),
-        n_background=statistics.sums(shared.number, start) / n,
+        excess_spread=_spread_of_pairs(pair, shared, fit_scale, nproc),
+        background_spread=_spread_to_others(pair, shared, fit_scale, nproc),
+        n_background=group_sums(shared.number, *groups) / n,
     )
 
 
-def _level_of_pairs(a, var_a, b, var_b, shared: Shared) -> np.ndarray:
+class _Pairs(NamedTuple):
+    """Common reflections, b on the scale of a; and the number of each one's pair."""
+
+    a: np.ndarray
+    var_a: np.ndarray
+    b: np.ndarray
+    var_b: np.ndarray
+    group: np.ndarray
+    n_groups: int
+
+
+def _inflation(group: np.ndarray, n_groups: int, fit_scale: bool) -> np.ndarray:
+    """What a fitted scale takes of squared differences, put back; shape (m,)."""
+    n = np.bincount(group, minlength=n_groups)
+    return (n / np.maximum(n - fit_scale, 1))[group]
+
+
+def _spread_of_pairs(
+    pair: _Pairs, shared: Shared, fit_scale: bool, nproc: int | None
+) -> np.ndarray:
+    """
+    Fit s to the differences between a and b.
+
+    The difference does not depend on the level of all observations (to first order), so
+    that a and b have their part in it: s is defined without a background too.
+    """
+    a, var_a, b, var_b, *groups = pair
+    factor = _level_of_pairs(pair, shared) if fit_scale else 1.0
+    n_all = shared.number + 2
+    level = (factor * shared.total + a + b) / n_all
+    noise = (factor**2 * shared.variance + var_a + var_b) / n_all
+    square = (a - b) ** 2 * _inflation(*groups, fit_scale)
+    data = of_level(square, var_a + var_b, 2, level, noise, n_all)
+    return excess_spreads(data, *groups, well_known(level, noise, n_all), nproc)
+
+
+def _level_of_pairs(pair: _Pairs, shared: Shared) -> np.ndarray:
     """Put the other images on the scale of each pair, whose images may be weak ones."""
+    a, var_a, b, var_b, *groups = pair
     with np.errstate(invalid="ignore", divide="ignore"):
         other = np.where(shared.number > 0, shared.total / shared.number, 0)
-    both, nothing = 0.5 * (a + b), np.zeros(len(a))
-    level = statistics.robust_scales(
-        both, 0.5 * np.sqrt(var_a + var_b), other, nothing, shared.start
-    )
-    level = np.nan_to_num(level, nan=1.0)
-    return level[statistics.group_numbers(shared.start)]
+    both, sigma, nothing = 0.5 * (a + b), 0.5 * np.sqrt(var_a + var_b), np.zeros(len(a))
+    level = image_scales(both, sigma, other, nothing, *groups)
+    return np.nan_to_num(level, nan=1.0)[groups[0]]
 
 
-def _background_spread(a, var_a, b, var_b, shared: Shared, fit_scale: bool):
+def _spread_to_others(
+    pair: _Pairs, shared: Shared, fit_scale: bool, nproc: int | None
+) -> np.ndarray:
     """Fit s to the differences of a and of b from the mean of all other images."""
-    spread = np.full(len(shared.start) - 1, np.nan)
     has = shared.number > 0
-    filled, count = np.unique(
-        statistics.group_numbers(shared.start)[has], return_counts=True
-    )
-    if not len(filled):
-        return spread
-    start, number = np.concatenate([[0], np.cumsum(count)]), shared.number[has]
-    other = shared.total[has] / number
-    square, known = [], []
-    inflation = (count / np.maximum(count - fit_scale, 1))[
-        statistics.group_numbers(start)
-    ]
-    for x, variance in ((a[has], var_a[has]), (b[has], var_b[has])):
-        k = np.ones(len(count))
+    number, total, group = shared.number[has], shared.total[has], pair.group[has]
+    of_others = shared.variance[has]
+    other, groups = total / number, (group, pair.n_groups)
+    images = []
+    for x, variance in ((pair.a[has], pair.var_a[has]), (pair.b[has], pair.var_b[has])):
         if fit_scale:
             # As between a and b: each image has a scale of its own here too, or the
             # comparison of the two spreads would be unfair.
             nothing = np.zeros(len(x))
-            k = statistics.robust_scales(other, nothing, x, np.sqrt(variance), start)
-        k = np.nan_to_num(k, nan=1.0)[statistics.group_numbers(start)]
-        square.append((k * x - other) ** 2 * inflation)
-        known.append(k**2 * variance)
-    # μ itself is the mean of n observations with the same spread.
-    level = np.maximum(other, 0) ** 2 * (1 + 1 / number)
-    variances = statistics.excess_variances(
-        np.stack(square, axis=1).ravel(),
-        np.stack(known, axis=1).ravel(),
-        np.repeat(level, 2),
-        2 * start,
-    )
-    spread[filled] = np.sqrt(variances)
-    return spread
+            k = image_scales(other, nothing, x, np.sqrt(variance), *groups)
+            k = np.nan_to_num(k, nan=1.0)[group]
+            x, variance = k * x, k**2 * variance
+        images.append((x, variance))
+    (a, var_a), (b, var_b) = images
+    n_all = number + 2
+    level, noise = (total + a + b) / n_all, (of_others + var_a + var_b) / n_all
+    # The mean of the others has errors too, and is the mean of n with the same spread.
+    inflation, times = _inflation(*groups, fit_scale), 1 + 1 / number
+    parts = [
+        of_level(
+            (x - other) ** 2 * inflation,
+            variance + of_others / number**2,
+            *(times, level, noise, n_all),
+        )
+        for x, variance in images
+    ]
+    data = Deviations(*(np.concatenate(columns) for columns in zip(*parts)))
+    keep = np.tile(well_known(level, noise, n_all), 2)
+    return excess_spreads(data, np.tile(group, 2), pair.n_groups, keep, nproc)

@@ -21,6 +21,7 @@ class Shared(NamedTuple):
         on_a: The entry of the incidence matrix on image a.
         on_b: The same on image b.
         total: Sum of the intensities of the reflection on all other images.
+        variance: Sum of their variances.
         number: How many those are.
     """
 
@@ -28,14 +29,17 @@ class Shared(NamedTuple):
     on_a: np.ndarray
     on_b: np.ndarray
     total: np.ndarray
+    variance: np.ndarray
     number: np.ndarray
 
 
 @nb.njit(cache=True, nogil=True)
-def _take_out(first, stop, unique, intensity, total, number, sign):
+def _take_out(first, stop, unique, intensity, variance, sums, sign):
     """Take an image's own observations out of the sums, or put them back."""
+    total, variances, number = sums
     for q in range(first, stop):
         total[unique[q]] -= sign * intensity[q]
+        variances[unique[q]] -= sign * variance[q]
         number[unique[q]] -= sign
 
 
@@ -48,12 +52,12 @@ def _join(
     column,
     permutation,
     intensity,
+    variance,
     unique,
     sums,
-    numbers,
     shared,
 ):
-    """Fill shared, pair by pair; sums and numbers are by unique reflection."""
+    """Fill shared, pair by pair; sums are by unique reflection."""
     place = np.full(permutation.shape[1], -1, dtype=np.int64)
     m = 0
     for pair in range(len(image_a)):
@@ -61,22 +65,21 @@ def _join(
         for q in range(indptr[a], indptr[a + 1]):
             place[column[q]] = q
         for image in (a, b):
-            _take_out(
-                indptr[image], indptr[image + 1], unique, intensity, sums, numbers, 1
-            )
+            first, stop = indptr[image], indptr[image + 1]
+            _take_out(first, stop, unique, intensity, variance, sums, 1)
         for q in range(indptr[b], indptr[b + 1]):
             p = place[permutation[op, column[q]]]
             if p >= 0:
                 shared.on_a[m] = p
                 shared.on_b[m] = q
-                shared.total[m] = sums[unique[p]]
-                shared.number[m] = numbers[unique[p]]
+                shared.total[m] = sums[0][unique[p]]
+                shared.variance[m] = sums[1][unique[p]]
+                shared.number[m] = sums[2][unique[p]]
                 m += 1
         shared.start[pair + 1] = m
         for image in (a, b):
-            _take_out(
-                indptr[image], indptr[image + 1], unique, intensity, sums, numbers, -1
-            )
+            first, stop = indptr[image], indptr[image + 1]
+            _take_out(first, stop, unique, intensity, variance, sums, -1)
         for q in range(indptr[a], indptr[a + 1]):
             place[column[q]] = -1
 
@@ -108,8 +111,11 @@ def shared_reflections(
         on_a=np.empty(m, dtype=np.int64),
         on_b=np.empty(m, dtype=np.int64),
         total=np.empty(m),
+        variance=np.empty(m),
         number=np.empty(m),
     )
+    columns = (incidence.intensity, incidence.variance, np.ones(len(incidence.unique)))
+    sums = tuple(np.bincount(incidence.unique, x, n_unique) for x in columns)
     _join(
         image_a,
         image_b,
@@ -118,9 +124,9 @@ def shared_reflections(
         incidence.column,
         incidence.permutation,
         incidence.intensity,
+        incidence.variance,
         incidence.unique,
-        np.bincount(incidence.unique, incidence.intensity, minlength=n_unique),
-        np.bincount(incidence.unique, minlength=n_unique).astype(float),
+        sums,
         shared,
     )
     return shared

@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from dials_spread.prepare.prepared import Prepared
-from dials_spread.statistics.groups import group_quantiles
+from dials_spread.statistics.groups import group_medians
 
 METHODS = ("mean", "median", "sigma", "weights")
 
@@ -83,7 +83,7 @@ def estimate_amplitudes(prepared: Prepared, method: str = "weights") -> np.ndarr
         merged = prepared.merged
     elif method == "median":
         groups = (observations.unique, observations.n_unique)
-        merged = group_quantiles(observations.intensity, *groups, [0.5])[0]
+        merged = group_medians(observations.intensity, *groups)
     elif method == "sigma":
         merged = observations.merged(weights=sigma_weights(prepared))
     else:

@@ -53,14 +53,14 @@ class Assessment:
     def as_dict(self) -> dict:
         """Give all but the images' in numbers that JSON can hold."""
         merged = {key: value[0] for key, value in self.merged.as_dict().items()}
-        names = ("cc", "r_meas", "log_likelihood", "excess_spread", "floor")
+        names = ("cc", "r_meas", "log_likelihood", "relative_misfit", "floor")
         values = finite_or_none(
             np.array(
                 [
                     self.cc,
                     self.r_meas,
                     self.likelihood.per_reflection,
-                    self.likelihood.excess_spread,
+                    self.likelihood.relative_misfit,
                     self.likelihood.floor,
                 ]
             )

@@ -124,25 +124,26 @@ class Likelihood:
     Attributes:
         per_reflection: Mean log-likelihood of a reflection, its intensity on the scale
             of F_c² and divided by the mean F_c², so that no scale enters.
-        excess_spread: s, the relative error besides the counting noise.
+        relative_misfit: b, the error relative to F_c² besides the counting noise. No
+            spread of observations: all may agree with one another and miss F_c².
         floor: a, the error that reflections have however weak they should be, as a part
             of the mean F_c²: what multiple scattering gives them.
         n: Number of reflections.
     """
 
     per_reflection: float
-    excess_spread: float
+    relative_misfit: float
     floor: float
     n: int
 
 
 def likelihood(intensity: np.ndarray, sigma: np.ndarray, f_c: np.ndarray) -> Likelihood:
     """
-    Fit and evaluate k² I ~ N(F_c², k⁴ σ² + s² F_c⁴ + a² ⟨F_c²⟩²).
+    Fit and evaluate k² I ~ N(F_c², k⁴ σ² + b² F_c⁴ + a² ⟨F_c²⟩²).
 
-    The scale k is that of R1: fitted together with s, intensities with heavy tails, as
-    dynamical ones are, can run away with it. s plays the part that it has in the spread
-    of repeated observations; s and a are 0 where counting noise explains everything.
+    The scale k is that of R1: fitted together with b, intensities with heavy tails, as
+    dynamical ones are, can run away with it. b and a are 0 where counting noise explains
+    everything.
 
     Args:
         intensity: Shape (n,).
@@ -150,7 +151,7 @@ def likelihood(intensity: np.ndarray, sigma: np.ndarray, f_c: np.ndarray) -> Lik
         f_c: Shape (n,); reflections without are left out.
 
     Returns:
-        At the most likely s and a; nan where there are fewer than four reflections.
+        At the most likely b and a; nan where there are fewer than four reflections.
     """
     kept = np.isfinite(intensity) & np.isfinite(f_c) & (sigma > 0)
     I, sigma, f_c = intensity[kept], sigma[kept], f_c[kept]
@@ -163,23 +164,23 @@ def likelihood(intensity: np.ndarray, sigma: np.ndarray, f_c: np.ndarray) -> Lik
     noise = (k * k * sigma / mean) ** 2
 
     def minus(parameters):
-        s, a = np.exp(parameters)
-        variance = noise + (s * expected) ** 2 + a**2
+        b, a = np.exp(parameters)
+        variance = noise + (b * expected) ** 2 + a**2
         return 0.5 * np.mean(np.log(2 * np.pi * variance) + square / variance)
 
     fits = [
         optimize.minimize(
             minus,
-            (np.log(s), np.log(a)),
+            (np.log(b), np.log(a)),
             method="Nelder-Mead",
             bounds=[(-12.0, 5.0), (-12.0, 5.0)],
             options={"maxiter": 1000, "xatol": 1e-4, "fatol": 1e-9},
         )
-        for s, a in ((0.05, 0.01), (0.5, 0.1), (1.0, 0.01))
+        for b, a in ((0.05, 0.01), (0.5, 0.1), (1.0, 0.01))
     ]
     best = min(fits, key=lambda fit: fit.fun)
-    s, a = np.exp(best.x)
-    return Likelihood(float(-best.fun), float(s), float(a), len(I))
+    b, a = np.exp(best.x)
+    return Likelihood(float(-best.fun), float(b), float(a), len(I))
 
 
 def cc_half(unique: np.ndarray, intensity: np.ndarray) -> float:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dials_spread.observations.intensities import amplitudes
+from dials_spread.statistics.groups import group_medians
 
 STRONG = 2.0
 """I/σ above which a reflection counts for the second R1, as in SHELXL's F_o > 4σ(F_o)."""
@@ -78,23 +79,14 @@ def best_scales(
         n_groups: Number of groups.
 
     Returns:
-        Shape (n_groups,): where a range of scales is equally good its lower end; nan
+        Shape (n_groups,): where a range of scales is equally good its middle; nan
         where no F_o of a group is positive.
     """
     has = f_o > 0
-    weight, group = f_o[has], group[has]
-    ratio = f_c[has] / weight
-    order = np.lexsort((ratio, group))
-    weight, ratio, group = weight[order], ratio[order], group[order]
-    start = np.searchsorted(group, np.arange(n_groups + 1))
-    total = np.concatenate([[0.0], np.cumsum(weight)])
-    half = 0.5 * (total[start[:-1]] + total[start[1:]])
-    filled = start[1:] > start[:-1]
-    # The first reflection at which half of the group's weight is reached.
-    place = np.searchsorted(total[1:], half[filled])
-    scales = np.full(n_groups, np.nan)
-    scales[filled] = ratio[np.clip(place, start[:-1][filled], start[1:][filled] - 1)]
-    return scales
+    ratio = f_c[has] / f_o[has]
+    # Σ|k F_o - F_c| has its corners at the ratios, and its minimum at their median with
+    # the weights F_o.
+    return group_medians(ratio, group[has], n_groups, f_o[has])
 
 
 def _r1(

@@ -23,7 +23,7 @@ from dials_spread.spread.size.error_model import (
     scaling_limit,
 )
 from dials_spread.spread.size.residuals import Residuals, build_residuals, mean_levels
-from dials_spread.spread.size.size_table import SpreadSize, measure_size
+from dials_spread.spread.size.size import SpreadSize, measure_size
 from dials_spread.spread.sources.components import (
     Components,
     variance_components,

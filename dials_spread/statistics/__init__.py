@@ -3,8 +3,9 @@ Statistics that know nothing of diffraction.
 
 Modules:
     bootstrap: intervals over crystals
+    excess_spread: s, the relative scatter beyond known errors, by maximum likelihood
     false_discovery: how many of what is called significant are false
-    groups: sums, means and quantiles of many groups of numbers, elements in any order
+    groups: sums, means, medians, ranks and correlations of many groups of numbers, elements in any order
     random_numbers: random numbers in compiled loops that hold no lock
 """
 

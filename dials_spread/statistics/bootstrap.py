@@ -151,7 +151,7 @@ def interval(values: np.ndarray, n: int) -> tuple[float, float]:
     if error is not None:
         factor = np.exp(_wide(n) * error)
         return float(values[0] / factor), float(values[0] * factor)
-    error = _wide(n) * 0.5 * np.ptp(np.quantile(drawn, MIDDLE))
+    error = _wide(n) * _standard_error(drawn)
     return float(values[0] - error), float(values[0] + error)
 
 
@@ -200,10 +200,16 @@ def _wide(n: int) -> float:
     return np.sqrt((n + 1) * n) / (n - 2) * stats.t.ppf(0.5 + LEVEL / 2, n - 1)
 
 
+def _standard_error(drawn: np.ndarray) -> float:
+    """Half of the middle 68 % of draws; their standard deviation where these are equal."""
+    # Of a quantity that is often exactly zero most draws can be zero, but not all.
+    return 0.5 * np.ptp(np.quantile(drawn, MIDDLE)) or float(np.std(drawn))
+
+
 def _error_of_logs(estimate: float, drawn: np.ndarray) -> float | None:
     """Standard error of the logarithm; None where zero is not out of reach."""
     if not (estimate > 0 and np.mean(drawn <= 0) < MOST_BELOW_ZERO):
         return None
     logs = np.log(np.maximum(drawn, drawn[drawn > 0].min()))
-    error = 0.5 * np.ptp(np.quantile(logs, MIDDLE))
+    error = _standard_error(logs)
     return error if error < MOST_IN_LOGS else None

@@ -1,10 +1,13 @@
 """
-Sums, means and quantiles of many groups of numbers, elements in any order.
+Sums, means, medians, ranks and correlations of many groups of numbers, elements in any order.
 
 Functions:
+    group_numbers: the group of each element, where groups lie one after the other
     group_sums, group_means, group_spreads
     group_quantiles: several at once
-    group_slopes: of one number against another within each group
+    group_medians: with or without weights
+    group_ranks: of the elements within each group
+    group_correlations, group_slopes: of one number with another within each group
     means_of_others: of each element's group without itself
 """
 
@@ -13,6 +16,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+
+FEWEST_FOR_CORRELATION = 3
+"""Elements of a group; two always lie on a line."""
+
+
+def group_numbers(start: np.ndarray) -> np.ndarray:
+    """
+    Give the group of each element of groups that lie one after the other.
+
+    Args:
+        start: Shape (n_groups + 1,): group p is ``start[p]:start[p + 1]``.
+
+    Returns:
+        Shape (start[-1],).
+    """
+    return np.repeat(np.arange(len(start) - 1), np.diff(start))
+
+
+def _order(x: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Sort by group, and by x within each; what is sorted already costs no sort."""
+    rises = (group[1:] > group[:-1]) | ((group[1:] == group[:-1]) & (x[1:] >= x[:-1]))
+    if rises.all():
+        return np.arange(len(x))
+    # By x alone, then by group with the order kept: faster than lexsort.
+    order = np.argsort(x)
+    return order[np.argsort(group[order], kind="stable")]
 
 
 def group_sums(x: np.ndarray, group: np.ndarray, n_groups: int) -> np.ndarray:
@@ -81,8 +110,7 @@ def group_quantiles(
     Returns:
         Shape (len(levels), n_groups); nan where a group is empty.
     """
-    order = np.lexsort((x, group))
-    x = x[order]
+    x = x[_order(x, group)]
     n = np.bincount(group, minlength=n_groups)
     start = np.cumsum(n) - n
     result = np.full((len(levels), n_groups), np.nan)
@@ -95,6 +123,93 @@ def group_quantiles(
         below, above = x[first + low], x[first + high]
         result[row, filled] = below + (place - low) * (above - below)
     return result
+
+
+def group_medians(
+    x: np.ndarray, group: np.ndarray, n_groups: int, weights: np.ndarray | None = None
+) -> np.ndarray:
+    """
+    Give the median of each group.
+
+    Args:
+        x: Shape (m,).
+        group: Shape (m,), int.
+        n_groups: Number of groups.
+        weights: Shape (m,), not negative; equal by default.
+
+    Returns:
+        Shape (n_groups,), the value with half of the weight below and half above; the
+        middle of two where each has half on its side; nan where a group is empty or
+        weighs nothing.
+    """
+    if weights is None:
+        return group_quantiles(x, group, n_groups, [0.5])[0]
+    has = weights > 0
+    x, group, weights = x[has], group[has], weights[has]
+    order = _order(x, group)
+    x, weights = x[order], weights[order]
+    n = np.bincount(group, minlength=n_groups)
+    filled = np.flatnonzero(n)
+    stop = np.cumsum(n)[filled]
+    start = stop - n[filled]
+    total = np.concatenate([[0.0], np.cumsum(weights)])
+    half = 0.5 * (total[start] + total[stop])
+    last = stop - 1
+    low = np.clip(np.searchsorted(total[1:], half, side="left"), start, last)
+    high = np.clip(np.searchsorted(total[1:], half, side="right"), start, last)
+    result = np.full(n_groups, np.nan)
+    result[filled] = x[low] + 0.5 * (x[high] - x[low])
+    return result
+
+
+def group_ranks(x: np.ndarray, group: np.ndarray, n_groups: int) -> np.ndarray:
+    """
+    Rank the elements of each group, from 0; equal values share their mean rank.
+
+    Args:
+        x: Shape (m,).
+        group: Shape (m,), int.
+        n_groups: Number of groups.
+
+    Returns:
+        Shape (m,).
+    """
+    order = _order(x, group)
+    ordered, of = x[order], group[order]
+    new = np.ones(len(x), dtype=bool)
+    new[1:] = (ordered[1:] != ordered[:-1]) | (of[1:] != of[:-1])
+    first = np.flatnonzero(new)
+    size = np.diff(np.append(first, len(x)))
+    n = np.bincount(group, minlength=n_groups)
+    rank = np.empty(len(x))
+    rank[order] = np.repeat(first + 0.5 * (size - 1), size) - (np.cumsum(n) - n)[of]
+    return rank
+
+
+def group_correlations(
+    x: np.ndarray, y: np.ndarray, group: np.ndarray, n_groups: int
+) -> np.ndarray:
+    """
+    Give Pearson's correlation in each group; of group_ranks, Spearman's.
+
+    Args:
+        x, y: Shape (m,).
+        group: Shape (m,), int.
+        n_groups: Number of groups.
+
+    Returns:
+        Shape (n_groups,); nan for fewer than three elements or where one of the two
+        does not vary.
+    """
+    dx = x - group_means(x, group, n_groups)[group]
+    dy = y - group_means(y, group, n_groups)[group]
+    squares = group_sums(dx * dx, group, n_groups) * group_sums(
+        dy * dy, group, n_groups
+    )
+    n = np.bincount(group, minlength=n_groups)
+    usable = (n >= FEWEST_FOR_CORRELATION) & (squares > 0)
+    norm = np.sqrt(np.where(usable, squares, 1))
+    return np.where(usable, group_sums(dx * dy, group, n_groups) / norm, np.nan)
 
 
 def group_slopes(
@@ -128,27 +243,3 @@ def means_of_others(x: np.ndarray, group: np.ndarray, n_groups: int) -> np.ndarr
     n = np.bincount(group, minlength=n_groups)[group]
     rest = group_sums(x, group, n_groups)[group] - x
     return np.where(n > 1, rest / np.maximum(n - 1, 1), np.nan)
-
-
-def grouped_medians(x: np.ndarray, cell: np.ndarray, n_cells: int) -> np.ndarray:
-    """
-    Give the median of each cell.
-
-    Args:
-        x: Shape (n,), in any order.
-        cell: Shape (n,).
-        n_cells: Number of cells.
-
-    Returns:
-        Shape (n_cells,), nan where a cell is empty.
-    """
-    order = np.argsort(x)
-    order = order[np.argsort(cell[order], kind="stable")]
-    start = np.searchsorted(cell[order], np.arange(n_cells + 1))
-    count = np.diff(start)
-    result = np.full(n_cells, np.nan)
-    filled = count > 0
-    low = (start[:-1] + (count - 1) // 2)[filled]
-    high = (start[:-1] + count // 2)[filled]
-    result[filled] = 0.5 * (x[order[low]] + x[order[high]])
-    return result

@@ -1,5 +1,7 @@
 """The example of docs/python.rst: everything that the commands do, on simulated crystals."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from dials_spread.comparison import compare_images

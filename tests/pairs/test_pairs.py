@@ -17,11 +17,13 @@ from dials_spread.pairs import (
     compare_spots,
     crystal_scales,
     match_images,
+    summarise,
 )
 from dials_spread.partners import ImageDirections, find_partners
 from dials_spread.simulation.datasets import simulate_experiments
 from dials_spread.simulation.noise import NoiseModel
 from dials_spread.simulation.structures import random_structure
+from dials_spread.simulation.tables import KnownSpread, make_table
 from dials_spread.symmetry import laue_operators
 
 SCALED, UNSCALED = SimpleNamespace(scaled=True), SimpleNamespace(scaled=False)
@@ -158,8 +160,10 @@ def simulate_pairs(rng, s, n_pairs=200, n_spots=30, n_others=6, levels=None):
     for p in range(n_pairs):
         for other in others:
             true = mu[p] * (1 + s * rng.standard_normal(n_spots))
+            sigma = np.sqrt(mu[p])
+            seen = true + sigma * rng.standard_normal(n_spots)
             for c in range(n_spots):
-                other[p * n_spots + c] = (true[c], np.sqrt(mu[p, c]))
+                other[p * n_spots + c] = (seen[c], sigma[c])
     pairs = [(2 * p, 2 * p + 1, n_spots) for p in range(n_pairs)]
     return [*images, *others], pairs
 
@@ -169,11 +173,7 @@ def simulate_pairs(rng, s, n_pairs=200, n_spots=30, n_others=6, levels=None):
 def test_the_spread_of_pairs_is_recovered(s, n_others):
     images, pairs = simulate_pairs(np.random.default_rng(4), s, n_others=n_others)
     found = compare(SCALED, images, *pairs)
-    spreads = [found.excess_spread]
-    if n_others > 2:
-        # With one or two other images their own scatter in μ overstates it.
-        spreads.append(found.background_spread)
-    for spread in spreads:
+    for spread in (found.excess_spread, found.background_spread):
         square = spread**2
         error = square.std() / np.sqrt(len(square))
         # The mean is not known exactly: that is worth s² of the spread.
@@ -203,6 +203,62 @@ def test_the_spread_of_weak_and_bright_images_is_recovered():
     # Whether the two are weak or bright together does not matter.
     common = np.log(levels[::2] * levels[1::2])
     assert abs(stats.spearmanr(common, square)[0]) < 0.2
+
+
+def summarise_pairs(rng, images, a, b, per_crystal):
+    """Compare and summarise pairs of images that follow one another in crystals."""
+    n_common = [len(images[i].keys() & images[j].keys()) for i, j in zip(a, b)]
+    matches = Pairs(**vars(pairs_of(*zip(a, b, n_common))))
+    crystal = np.arange(len(images)) // per_crystal
+    observations = SimpleNamespace(scaled=True, images=SimpleNamespace(crystal=crystal))
+    agreement = compare_pairs(observations, incidence_of(images), matches)
+    every = np.ones(len(a), dtype=bool)
+    return summarise(observations, matches, agreement, every, rng)
+
+
+def test_pairs_that_are_no_closer_than_others_are_found_to_be_so():
+    """Without anything that depends on the image the ratio of the two spreads is 1."""
+    inside, medians = 0, []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        table = make_table(rng, KnownSpread(rest=0.2), 8, 8, n_unique=60, per_image=24)
+        images = [{} for _ in range(64)]
+        columns = (table.image, table.unique, table.intensity, np.sqrt(table.variance))
+        for image, unique, intensity, sigma in zip(*columns):
+            images[image][unique] = (intensity, sigma)
+        a, b = rng.integers(0, 64, (2, 200))
+        differ = a // 8 != b // 8
+        found = summarise_pairs(rng, images, a[differ], b[differ], 8)
+        ratio = found["spread_ratio"]
+        inside += ratio.low <= 1 <= ratio.high
+        names = ("excess_spread", "background_spread", "spread_ratio")
+        medians.append([found[name].median for name in names])
+    assert inside >= 18
+    # The median of a root of χ² with some ten degrees of freedom lies a little low.
+    expected = [0.2, 0.2, 1.0]
+    np.testing.assert_allclose(np.mean(medians, axis=0), expected, rtol=0.05)
+
+
+def test_pairs_that_are_closer_than_others_are_found_to_be_so():
+    """Images 2p and 2p + 1 have the same deviations from the mean of all, but for 5 %."""
+    rng = np.random.default_rng(3)
+    mu, images = 100 * rng.exponential(1, 60) + 30, []
+    for _ in range(32):
+        unique, common = rng.choice(60, 24, replace=False), rng.normal(0, 0.3, 24)
+        for _ in range(2):
+            true = mu[unique] * (1 + common + rng.normal(0, 0.05, 24))
+            sigma = 0.05 * mu[unique]
+            values = true + sigma * rng.standard_normal(24)
+            images.append({u: (i, s) for u, i, s in zip(unique, values, sigma)})
+    # Neighbours belong to different crystals: 0, 8, 16 … are one, 1, 9, 17 … the next.
+    order = np.argsort(np.arange(64) % 8, kind="stable")
+    place = np.empty(64, int)
+    place[order] = np.arange(64)
+    images = [images[i] for i in order]
+    found = summarise_pairs(rng, images, place[::2], place[1::2], 8)
+    assert found["spread_ratio"].high < 0.5
+    assert found["excess_spread"].median == pytest.approx(0.05, abs=0.02)
+    assert found["background_spread"].median == pytest.approx(0.3, abs=0.04)
 
 
 def run_all(experiments, tables, min_common=8, **choices):

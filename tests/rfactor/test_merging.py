@@ -80,7 +80,7 @@ def simulated(s, n=4000, seed=0, floor=0.0):
 @pytest.mark.parametrize("s, floor", [(0.1, 0.0), (0.4, 0.0), (0.3, 0.2)])
 def test_likelihood_finds_the_simulated_spread(s, floor):
     found = merging.likelihood(*simulated(s, floor=floor))
-    assert found.excess_spread == pytest.approx(s, rel=0.08)
+    assert found.relative_misfit == pytest.approx(s, rel=0.08)
     assert found.floor == pytest.approx(floor, abs=0.03)
 
 
@@ -90,12 +90,12 @@ def test_likelihood_prefers_the_better_data_and_knows_no_scale():
     assert merging.likelihood(*simulated(0.15)).per_reflection > found.per_reflection
     changed = merging.likelihood(40 * intensity, 40 * sigma, 3 * f_c)
     assert changed.per_reflection == pytest.approx(found.per_reflection, abs=1e-5)
-    assert changed.excess_spread == pytest.approx(found.excess_spread, rel=1e-3)
+    assert changed.relative_misfit == pytest.approx(found.relative_misfit, rel=1e-3)
 
 
 def test_likelihood_without_spread_is_that_of_the_noise():
     found = merging.likelihood(*simulated(0.0))
-    assert found.excess_spread < 0.03
+    assert found.relative_misfit < 0.03
 
 
 def test_too_few_reflections():

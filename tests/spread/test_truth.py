@@ -16,13 +16,13 @@ from dials_spread.simulation.tables import (
     make_table,
 )
 from dials_spread.spread.size.residuals import mean_levels, residuals_of_arrays
-from dials_spread.spread.size.size import deviations, likelihood_table, most_likely
-from dials_spread.spread.size.size_table import spread_interval
+from dials_spread.spread.size.size import deviations, spread_interval
 from dials_spread.spread.sources.components import variance_components, without_factors
 from dials_spread.spread.sources.factors import crystal_moments, fit_factors
 from dials_spread.spread.variogram.pair_table import sum_pairs
 from dials_spread.spread.variogram.variogram import build_variogram
 from dials_spread.statistics.bootstrap import group_crystals
+from dials_spread.statistics.excess_spread import likelihood_table, most_likely
 
 N_DRAWS = 100
 

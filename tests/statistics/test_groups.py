@@ -2,10 +2,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from dials_spread.statistics.groups import (
+    group_correlations,
     group_means,
+    group_medians,
+    group_numbers,
     group_quantiles,
+    group_ranks,
     group_spreads,
     group_sums,
     means_of_others,
@@ -52,3 +57,78 @@ def test_the_mean_of_others_leaves_the_element_out(data):
             assert found[i] == pytest.approx(others.mean())
         else:
             assert np.isnan(found[i])
+
+
+@pytest.fixture
+def one_after_the_other():
+    """Random groups of 3 to 30 with values that are partly equal."""
+    rng = np.random.default_rng(5)
+    sizes = rng.integers(3, 31, 60)
+    start = np.concatenate([[0], np.cumsum(sizes)])
+    x = np.round(rng.normal(size=start[-1]), 1)
+    return start, x, np.round(x + rng.normal(size=len(x)), 1)
+
+
+def parts(start, *arrays):
+    return zip(*(np.split(a, start[1:-1]) for a in arrays))
+
+
+def test_correlations_are_those_of_scipy(one_after_the_other):
+    start, x, y = one_after_the_other
+    groups = group_numbers(start), 60
+    expected = [stats.pearsonr(*p)[0] for p in parts(start, x, y)]
+    np.testing.assert_allclose(group_correlations(x, y, *groups), expected)
+    ranked = group_ranks(x, *groups), group_ranks(y, *groups)
+    expected = [stats.spearmanr(*p)[0] for p in parts(start, x, y)]
+    np.testing.assert_allclose(group_correlations(*ranked, *groups), expected)
+    shifted = group_correlations(3 * x - 7, 0.1 * y + 5, *groups)
+    np.testing.assert_allclose(shifted, group_correlations(x, y, *groups))
+
+
+def test_ranks_are_those_of_scipy_in_any_order(one_after_the_other):
+    start, x, _ = one_after_the_other
+    group = group_numbers(start)
+    expected = np.concatenate([stats.rankdata(p) - 1 for (p,) in parts(start, x)])
+    np.testing.assert_array_equal(group_ranks(x, group, 60), expected)
+    order = np.random.default_rng(1).permutation(len(x))
+    found = group_ranks(x[order], group[order] + 2, 62)
+    np.testing.assert_array_equal(found, expected[order])
+
+
+def test_correlation_is_not_defined_for_two_or_where_nothing_varies():
+    x = np.array([1.0, 2.0, 5.0, 5.0, 5.0, 1.0, 2.0, 3.0])
+    group = np.array([0, 0, 1, 1, 1, 2, 2, 2])
+    r = group_correlations(x, np.arange(8.0), group, 3)
+    np.testing.assert_array_equal(np.isnan(r), [True, True, False])
+
+
+def test_medians_are_those_of_numpy_sorted_or_not(one_after_the_other):
+    start, x, _ = one_after_the_other
+    group = group_numbers(start)
+    order = np.random.default_rng(1).permutation(len(x))
+    found = group_medians(x[order], group[order] + 1, 62)
+    expected = [np.nan, *(np.median(p) for (p,) in parts(start, x)), np.nan]
+    np.testing.assert_allclose(found, expected)
+    order = np.lexsort((x, group))
+    np.testing.assert_array_equal(group_medians(x[order], group + 1, 62), found)
+
+
+def test_weights_of_medians_are_repetitions(one_after_the_other):
+    """A whole number as a weight is as many equal elements; without weight, none."""
+    start, x, _ = one_after_the_other
+    group = group_numbers(start)
+    weights = np.random.default_rng(3).integers(0, 4, len(x))
+    weights[group == 7] = 0
+    found = group_medians(x, group, 60, weights.astype(float))
+    expected = group_medians(np.repeat(x, weights), np.repeat(group, weights), 60)
+    np.testing.assert_allclose(found, expected)
+    assert np.isnan(found[7]) and np.isfinite(np.delete(found, 7)).all()
+    np.testing.assert_allclose(group_medians(x, group, 60, 0.5 * weights), expected)
+
+
+def test_weighted_median_by_hand():
+    x, weights = np.array([3.0, 1.0, 2.0, 9.0]), np.array([2.0, 1.0, 2.0, 0.5])
+    # 1, 2, 3, 9 with 1, 2, 2, 0.5: half of 5.5 is passed at 2; of 5 met between 2 and 3.
+    assert group_medians(x, np.zeros(4, int), 1, weights)[0] == 2
+    weights[[0, 3]] = 3.0, 0.0
+    assert group_medians(x, np.zeros(4, int), 1, weights)[0] == 2.5

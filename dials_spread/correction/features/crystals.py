@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from dials_spread.prepare.prepared import Prepared
-from dials_spread.statistics.groups import group_means, group_quantiles, group_sums
+from dials_spread.statistics.groups import group_means, group_medians, group_sums
 
 CRYSTAL_COLUMNS = (
     "strong_over_middle",
@@ -77,7 +77,7 @@ def crystal_features(prepared: Prepared) -> np.ndarray:
             weakest_mean,
             square / mean**2,
             fourth / square**2,
-            group_quantiles(noise, crystal, n, [0.5])[0],
+            group_medians(noise, crystal, n),
         ]
     result = np.stack(columns, axis=1)
     return np.where(np.isfinite(result), result, np.nan)

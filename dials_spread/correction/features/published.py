@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 from dials_spread.correction.features.registry import Feature
 from dials_spread.observations import Observations
 from dials_spread.orientation import reciprocal_basis
-from dials_spread.statistics.groups import group_means, group_quantiles, group_spreads
+from dials_spread.statistics.groups import group_means, group_medians, group_spreads
 
 N_NEIGHBOURS = 5
 """Nearest spots on the image that count as neighbours."""
@@ -72,7 +72,7 @@ def published_features(measured: Observations) -> np.ndarray:
         sigma,
         I / sigma,
         group_means(I, image, n_images)[image],
-        group_quantiles(I, image, n_images, [0.5])[0][image],
+        group_medians(I, image, n_images)[image],
         group_spreads(I, image, n_images)[image],
         np.bincount(image)[image],
         around,

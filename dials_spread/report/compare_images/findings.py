@@ -17,7 +17,7 @@ from dials_spread.report.page.intervals import share_with_interval
 from dials_spread.report.page.labels import counted, digits, image_label
 from dials_spread.significance import Significance
 from dials_spread.spread.analysis import SWITCHED_OFF, SpreadAnalysis
-from dials_spread.spread.size.size_table import FEWEST_OF_IMAGE, SpreadSize
+from dials_spread.spread.size.size import FEWEST_OF_IMAGE, SpreadSize
 from dials_spread.spread.size.worst_images import worst_images
 from dials_spread.spread.sources.components import SOURCES, Component, Components
 from dials_spread.spread.sources.normality import Normality

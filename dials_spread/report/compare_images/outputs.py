@@ -25,6 +25,7 @@ from dials_spread.report.compare_images.findings import (
     describe_worst,
     spread_findings,
 )
+from dials_spread.report.compare_images.frames import crystal_names
 from dials_spread.report.compare_images.origins.origins_findings import origin_findings
 from dials_spread.report.compare_images.origins.origins_section import (
     origin_sections,
@@ -46,7 +47,6 @@ from dials_spread.report.page.log_text import (
     Step,
     log_part,
     next_steps,
-    numbered,
     wrapped,
 )
 from dials_spread.report.page.sections import Section
@@ -123,7 +123,8 @@ def page_sections(comparison: Comparison) -> list[Section]:
     Returns:
         The sections.
     """
-    sections = [spread_section(comparison.observations, comparison.spread)]
+    names = crystal_names(comparison.experiments)
+    sections = [spread_section(comparison.observations, comparison.spread, names)]
     sections += origin_sections(comparison.observations, comparison.origins)
     if comparison.simulation is not None:
         sections.append(simulation_section(comparison.simulation))
@@ -154,9 +155,15 @@ class Summary:
     @property
     def findings(self) -> list[str]:
         """What stands at the top of the page, as questions with their answers."""
-        steps = [f"{step.text} {step.command}".strip() for step in self.advice]
-        advice = f"What to do next? {' '.join(numbered(steps))}"
-        return [*self.spread, *self.chance, *self.origins, advice]
+        return [*self.spread, *self.chance, *self.origins]
+
+    @property
+    def next_steps(self) -> list[str]:
+        """What stands beside them; backticks set the commands as code."""
+        commands = [
+            f" `{step.command}`" if step.command else "" for step in self.advice
+        ]
+        return [step.text + told for step, told in zip(self.advice, commands)]
 
 
 def summarise(
@@ -306,7 +313,7 @@ def write_results(
         files[output.json] = write_json(document).encode("utf-8")
     if output.html:
         page = ([*told.input, *told.pairs], document, reference)
-        page += (told.findings, sections)
+        page += (told.findings, sections, told.next_steps)
         files[output.html] = compare_images_page(*contents, *page).encode("utf-8")
     figures = []
     if output.figures:

@@ -16,9 +16,9 @@ from dials_spread import symmetry
 from dials_spread.comparison import Comparison
 from dials_spread.observations import Observations
 from dials_spread.pairs import MedianOverPairs
-from dials_spread.pairs.summary import FEWEST_CRYSTALS
 from dials_spread.report.page.intervals import has_interval, with_interval
 from dials_spread.report.page.labels import counted, digits
+from dials_spread.statistics.bootstrap import FEWEST_CRYSTALS
 
 INTENSITIES = {
     "scale": "scaled intensities (intensity.scale.value / inverse_scale_factor)",

@@ -25,7 +25,7 @@ from dials_spread.rfactor.merging_statistics import (
     possible_reflections,
     r_merge_by_group,
 )
-from dials_spread.statistics.groups import grouped_medians
+from dials_spread.statistics.groups import group_medians
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def compare(result: CorrectionResult) -> BeforeAfter:
         epsilon=measured.epsilon,
         centric=measured.centric,
         n=prepared.n,
-        factor=grouped_medians(factors.factor, measured.unique, measured.n_unique),
+        factor=group_medians(factors.factor, measured.unique, measured.n_unique),
         has_offset=~factors.reached & (result.strength > 0),
         before=side(*scaled),
         after=side(*factors.apply(*scaled)),

@@ -14,6 +14,7 @@ from dials_spread.correction.validate.validation import Validation
 from dials_spread.report.ml_correct.correction_sentences import coverage_sentence
 from dials_spread.report.ml_correct.correction_verdict import (
     NOT_REFINED,
+    R1_LABEL,
     NextStep,
     correction_verdict,
     next_steps,
@@ -48,7 +49,7 @@ def _outcome(validation: Validation, split: str) -> str:
         n += f" of {len(after.compounds)} compounds (mean R1)"
     untaught = validation.score(split, "amplitudes").r1
     return (
-        f"{split.capitalize()}s that the model had not seen ({n}): R1 against kinematic Fc {before.r1:.4f} before, "
+        f"{split.capitalize()}s that the model had not seen ({n}): {R1_LABEL} {before.r1:.4f} before, "
         f"{after.r1:.4f} after, gain {after.gain:.4f} ± {after.gain_su:.4f}; "
         f"{untaught:.4f} without learning, by the mean of amplitudes"
     )

@@ -14,6 +14,7 @@ from dials_spread.correction.validate.scores import Score
 from dials_spread.correction.validate.splits import SPLITS
 from dials_spread.correction.validate.train_on_data import TrainingResult
 from dials_spread.correction.validate.validation import Validation
+from dials_spread.report.ml_correct.correction_verdict import R1_LABEL
 from dials_spread.report.page.labels import digits
 from dials_spread.report.page.tables import TextTable
 
@@ -54,7 +55,7 @@ def scores_table(validation: Validation) -> TextTable:
             score = validation.score(split, method)
             row += ["not run", ""] if score is None else _cells(score)
         rows.append(row)
-    return TextTable("Held-out data: R1 against kinematic Fc", header, rows)
+    return TextTable(f"Held-out data: {R1_LABEL}", header, rows)
 
 
 def _cells(score: Score) -> list[str]:

@@ -12,8 +12,11 @@ from dials_spread.report.page.intervals import share_with_interval
 from dials_spread.report.page.labels import counted
 from dials_spread.report.page.plot_style import (
     BLUE,
+    EXCESS,
     GREY,
+    INK,
     axis,
+    named_axis,
     new_plot,
 )
 from dials_spread.spread.sources.explained import ExplainedSpread
@@ -71,23 +74,25 @@ def explained_plot(explained: ExplainedSpread) -> dict:
     ends = np.array([explained.before_interval, explained.after_interval])
     bars = {
         "type": "bar",
-        "x": ["about the mean", "about the simulation"],
+        "x": [0, 1],
+        "width": [0.6, 0.6],
         "y": values,
         "marker": {"color": [GREY, BLUE]},
-        "hovertemplate": "%{x}: s = %{y:.3f}<extra></extra>",
+        "hovertemplate": "s = %{y:.3f}<extra></extra>",
     }
     if np.isfinite(ends).all():
         bars["error_y"] = {
             "type": "data",
             "array": ends[:, 1] - values,
             "arrayminus": values - ends[:, 0],
+            "color": INK,
         }
     return new_plot(
         [bars],
         EXPLAINED_HELP,
         "Spread before and after the simulation",
-        xaxis=axis(""),
-        yaxis=axis("s, relative", rangemode="tozero"),
+        xaxis=named_axis("Differences", ["from the mean", "from the simulation"]),
+        yaxis=axis(EXCESS, rangemode="tozero"),
         showlegend=False,
         height=380,
     )

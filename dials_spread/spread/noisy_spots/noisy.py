@@ -33,8 +33,9 @@ from dials_spread.spread.size.reflection_spread import (
     reflection_spreads,
 )
 from dials_spread.spread.size.residuals import Residuals
-from dials_spread.spread.size.size import deviations, most_likely, robust_spread
-from dials_spread.statistics.groups import grouped_medians
+from dials_spread.spread.size.size import deviations
+from dials_spread.statistics.excess_spread import most_likely, robust_spread
+from dials_spread.statistics.groups import group_medians
 
 CUT = 6.0
 """Standard deviations from the median beyond which an observation is noisy."""
@@ -132,7 +133,7 @@ def beyond_cut(columns: Columns, s: float, cut: float = CUT) -> np.ndarray:
     """
     unique, intensity = columns.unique, columns.intensity
     n_unique = int(unique.max(initial=-1)) + 1
-    median = grouped_medians(intensity, unique, n_unique)[unique]
+    median = group_medians(intensity, unique, n_unique)[unique]
     expected = columns.variance + (s * np.maximum(median, 0)) ** 2
     far = np.abs(intensity - median) > cut * np.sqrt(expected)
     return far & (np.bincount(unique)[unique] >= FEWEST_FOR_CUT)

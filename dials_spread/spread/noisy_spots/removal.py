@@ -17,7 +17,8 @@ import numpy as np
 
 from dials_spread.rfactor.merging import cc_half, r_meas
 from dials_spread.spread.size.residuals import residuals_of_arrays
-from dials_spread.spread.size.size import deviations, likelihood_table
+from dials_spread.spread.size.size import deviations
+from dials_spread.statistics.excess_spread import likelihood_table
 
 DRAWS = 100
 """Random removals."""

@@ -8,9 +8,8 @@ Modules:
         known
     residuals: how far each observation is from the mean of the others
     same_crystal: what observations of one reflection on the same crystal have in common
-    size: the excess relative spread s, by maximum likelihood
-    size_table: the size of the spread overall, by intensity, by resolution, by crystal
-        and by image
+    size: the size of the spread overall, by intensity, by resolution, by crystal and by
+        image
     worst_images: images whose observations spread more than those of all images together
 """
 

@@ -15,10 +15,10 @@ import numpy as np
 from scipy import stats
 
 from dials_spread.spread.size.residuals import Residuals
-from dials_spread.spread.size.size import (
+from dials_spread.spread.size.size import deviations
+from dials_spread.statistics.excess_spread import (
     GRID,
     Deviations,
-    deviations,
     likelihood_table,
     most_likely,
 )

@@ -25,9 +25,7 @@ import numpy as np
 
 from dials_spread.observations import Observations
 from dials_spread.statistics.bootstrap import Groups
-
-WEAKEST = 3.0
-"""μ / σ(μ) from which a unique reflection counts."""
+from dials_spread.statistics.excess_spread import WEAKEST, well_known
 
 SINGLE = "only observation of its reflection"
 WEAK = "reflection too weak"
@@ -162,7 +160,7 @@ def residuals_of_arrays(
     with np.errstate(divide="ignore", invalid="ignore"):
         level = np.bincount(unique, intensity) / size
         noise = np.bincount(unique, variance) / size
-        strong = (level > weakest * np.sqrt(noise / size)) & (level**2 > noise)
+    strong = well_known(level, noise, size, weakest)
     single = (size == 1)[unique]
     keep = strong[unique] & ~single
     left_out = {SINGLE: int(single.sum()), WEAK: int((~keep & ~single).sum())}

@@ -1,83 +1,151 @@
 """
-How large the spread is beyond the known errors: s of Var(I) = σ² + s²μ².
+How large the spread is beyond the known errors: overall, by intensity, by resolution, by
+crystal and by image.
 
-By maximum likelihood for normal deviations from the mean of the others. That mean has
-errors too, and the same spread: of n others with variances σ_j²,
+s of Var(I) = σ² + s²μ² comes from deviations from the mean of the others (excess_spread
+in statistics). That mean has errors too, and the same spread: of n others with variances
+σ_j²,
 
     Var(I - μ) = σ² + Σσ_j²/n² + s²μ²(1 + 1/n),
 
 and less where some of the others are of the same crystal, with which an observation
 agrees better than with the rest (same_crystal).
 
-The likelihood is tabulated on a grid of s for every cell (crystal, bin, image), once.
-Sums of cells give the likelihood of any draw of crystals, and the highest point of the
-table cannot be a local maximum.
-
-A robust twin stands beside it: the s for which half of the deviations are within what is
-half of a normal distribution. A few wild observations do not move it; where it is much
-smaller than s, they are the spread.
-
 Functions:
     deviations: squares and variances, from residuals
-    likelihood_table, most_likely, likelihood_interval: s of many cells
-    robust_spread: its robust twin
     absolute_deviation: the median absolute relative deviation, noise included
+    measure_size: all of it, from residuals
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import numba as nb
 import numpy as np
-from scipy import stats
 
 from dials_spread.spread.size.residuals import Residuals
 from dials_spread.spread.size.same_crystal import correlate
-from dials_spread.statistics.groups import grouped_medians
-from dials_spread.threads import run_blocks
+from dials_spread.statistics.bootstrap import Groups, too_few, variance_interval
+from dials_spread.statistics.excess_spread import (
+    Deviations,
+    likelihood_interval,
+    likelihood_table,
+    most_likely,
+    of_level,
+    robust_spread,
+)
+from dials_spread.statistics.groups import group_medians
 
-GRID = np.concatenate([[0.0], np.geomspace(2e-3, 10.0, 64)])
-"""Values of s that are tried; between them a parabola is laid through three."""
+N_BINS = 10
+"""Of intensity, and of resolution; fewer where there are few observations."""
 
-STEP = float(np.log(GRID[2] / GRID[1]))
+FEWEST = 50
+"""Observations in a bin."""
 
-MEDIAN_SQUARE = float(stats.chi2.ppf(0.5, 1))
-"""Half of all squared standard normal deviates are below."""
-
-DROP = float(stats.chi2.ppf(0.95, 1)) / 2
-"""Log-likelihood below its maximum at the ends of a 95 % interval."""
+FEWEST_OF_IMAGE = 10
+"""Observations of a crystal or an image below which its s is not given."""
 
 
-class Deviations(NamedTuple):
+@dataclass(frozen=True)
+class SizeColumns:
     """
-    Squared deviations and what is known of them; arrays of length n.
+    The spread of some sets of observations; arrays of length n, nan where unknown.
 
     Attributes:
-        square: (I - μ)².
-        known: Variance from the σ of the observation and of the others.
-        unknown: What s² is multiplied by: μ²(1 + 1/n) for n others, and less by what
-            those of the same crystal have in common with it.
-        noise: Of the mean of all observations of the reflection: n_all times its
-            variance from the σ of all, relative to μ².
-        n_all: Number of observations of the reflection, its own included; with several
-            on a crystal, of as many independent ones as make a mean as certain.
+        number: Crystal or image; for bins, their number.
+        low, high: Limits of a bin: mean intensity, or d [Å]; nan for crystals, images.
+        s: Relative spread beyond the known errors, by maximum likelihood.
+        s_low, s_high: 95 % interval: over crystals for bins, from the likelihood for
+            single crystals and images.
+        s_robust: Robust twin.
+        deviation: Median absolute relative deviation from the others, noise included.
+        n: Observations.
+        crystals: Crystals that these come from.
     """
 
-    square: np.ndarray
-    known: np.ndarray
-    unknown: np.ndarray
-    noise: np.ndarray
-    n_all: np.ndarray
+    number: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    s: np.ndarray
+    s_low: np.ndarray
+    s_high: np.ndarray
+    s_robust: np.ndarray
+    deviation: np.ndarray
+    n: np.ndarray
+    crystals: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.s)
+
+    def as_dict(self) -> dict:
+        """Give the attributes by name."""
+        return dict(vars(self))
+
+
+class _Interval(NamedTuple):
+    """s of some cells with the ends of its interval, shape (cells,) each."""
+
+    s: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+@dataclass(frozen=True)
+class SpreadSize:
+    """
+    The size of the spread.
+
+    Attributes:
+        overall: One set.
+        by_intensity, by_resolution: Bins of as many observations each.
+        by_crystal, by_image: One set each.
+        scaling_limit: I/σ limit of dials.scale for these data; nan where unknown.
+        n_reflections: Unique reflections.
+        n_images: Images.
+        left_out: Number of observations left out, by reason.
+        reason: Why there is no interval, in one sentence, or nothing.
+    """
+
+    overall: SizeColumns
+    by_intensity: SizeColumns
+    by_resolution: SizeColumns
+    by_crystal: SizeColumns
+    by_image: SizeColumns
+    scaling_limit: float
+    n_reflections: int
+    n_images: int
+    left_out: dict[str, int]
+    reason: str
+
+    @property
+    def s(self) -> float:
+        """The overall spread."""
+        return float(self.overall.s[0])
+
+    def as_dict(self) -> dict:
+        """Give the overall values by name, and the parts as columns."""
+        whole = {k: v[0] for k, v in self.overall.as_dict().items()}
+        with np.errstate(divide="ignore"):
+            limit = np.divide(1.0, self.s)
+        return {
+            **{k: v for k, v in whole.items() if k not in ("number", "low", "high")},
+            "i_over_sigma_limit": limit,
+            "i_over_sigma_limit_of_scaling": self.scaling_limit,
+            "n_reflections": self.n_reflections,
+            "n_images": self.n_images,
+            "left_out": self.left_out,
+            "reason": self.reason,
+            **{
+                name: getattr(self, name).as_dict()
+                for name in ("by_intensity", "by_resolution", "by_crystal", "by_image")
+            },
+        }
 
 
 def deviations(residuals: Residuals) -> Deviations:
     """
     Give squared deviations from the mean of the others, and their variances.
-
-    μ² is taken from the mean of all observations of the reflection, its own included:
-    that does not depend on the deviation to first order. What its own uncertainty does
-    is in the likelihood (_bias).
 
     Args:
         residuals: n of them.
@@ -88,163 +156,16 @@ def deviations(residuals: Residuals) -> Deviations:
     n, n_all = residuals.number, residuals.number + 1
     noise = (residuals.variance + n**2 * residuals.mean_variance) / n_all
     together = correlate(residuals)
-    return Deviations(
+    data = of_level(
         square=(residuals.intensity - residuals.mean) ** 2,
         known=residuals.variance + residuals.mean_variance,
-        unknown=residuals.level**2 * (1 + together.of_deviation),
-        noise=noise / residuals.level**2 / together.of_mean,
+        times=1 + together.of_deviation,
+        level=residuals.level,
+        noise=noise,
         n_all=n_all / together.of_mean,
     )
-
-
-MOST_LEVEL_VARIANCE = 4.0
-"""Beyond this relative variance of a level, its powers are as if it were this."""
-
-
-@nb.njit(cache=True, nogil=True, inline="always")
-def _bias(share, level_variance):
-    """
-    Give what an estimated μ² makes of the spread where s²μ² is a share of the variance.
-
-    The likelihood weights a reflection with the powers 2 - 4·share (times the squared
-    deviation) and 4 - 4·share of its level L; E[L^p] is 1 + p(p - 1)/2 Var(L) to second
-    order, and the deviation does not depend on L. Where L is worth nothing at all, as of
-    a reflection far below its noise, the second order would turn variances negative.
-    """
-    p, q = 2 - 4 * share, 4 - 4 * share
-    level_variance = min(level_variance, MOST_LEVEL_VARIANCE)
-    above = 1 + 0.5 * p * (p - 1) * level_variance
-    return above / (1 + 0.5 * q * (q - 1) * level_variance)
-
-
-@nb.njit(cache=True, nogil=True)
-def _tabulate(first, stop, square, known, unknown, noise, n_all, cell, grid, table):
-    """Fill columns first … stop - 1 of the table of log-likelihoods."""
-    for k in range(first, stop):
-        v = grid[k] ** 2
-        for i in range(len(square)):
-            spread = v * unknown[i]
-            level_variance = (v + noise[i]) / n_all[i]
-            spread *= _bias(spread / (spread + known[i]), level_variance)
-            total = known[i] + spread
-            table[k, cell[i]] -= 0.5 * (np.log(total) + square[i] / total)
-
-
-def likelihood_table(
-    data: Deviations,
-    cell: np.ndarray,
-    n_cells: int,
-    nproc: int | None = None,
-    grid: np.ndarray = GRID,
-) -> np.ndarray:
-    """
-    Tabulate the log-likelihood of s in each cell.
-
-    Args:
-        data: n deviations.
-        cell: Shape (n,), the cell of each.
-        n_cells: Number of cells.
-        nproc: Threads; all cores by default.
-        grid: Shape (values,), values of s.
-
-    Returns:
-        Shape (n_cells, len(grid)); zero for an empty cell.
-    """
-    table = np.zeros((len(grid), n_cells))
-    square, known, unknown, noise, n_all = (
-        np.ascontiguousarray(c, dtype=np.float64) for c in data
-    )
-    cell = np.ascontiguousarray(cell, dtype=np.int64)
-
-    def fill(first, stop):
-        _tabulate(first, stop, square, known, unknown, noise, n_all, cell, grid, table)
-
-    run_blocks(fill, len(grid), 4, nproc)
-    return table.T
-
-
-def _parabola(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lay a parabola through the three points about the highest: s and curvature."""
-    best = table.argmax(axis=-1)
-    middle = np.clip(best, 2, len(GRID) - 2)
-    y = [
-        np.take_along_axis(table, (middle + k)[..., None], axis=-1)[..., 0]
-        for k in (-1, 0, 1)
-    ]
-    curvature = y[0] - 2 * y[1] + y[2]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        shift = np.where(curvature < 0, 0.5 * (y[0] - y[2]) / curvature, 0.0)
-    s = GRID[middle] * np.exp(STEP * np.clip(shift, -1, 1))
-    return np.where(best == 0, 0.0, s), np.where(best == 0, 0.0, curvature)
-
-
-def most_likely(table: np.ndarray) -> np.ndarray:
-    """
-    Give the s of highest likelihood.
-
-    Args:
-        table: Shape (..., len(GRID)), from likelihood_table, or sums of its rows.
-
-    Returns:
-        Shape (...): 0 where the known errors suffice; nan for an empty cell.
-    """
-    return np.where(np.ptp(table, axis=-1) > 0, _parabola(table)[0], np.nan)
-
-
-def likelihood_interval(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """
-    Give the interval in which the likelihood is near its maximum.
-
-    It takes observations as independent, so it serves for one crystal or image, where
-    there is nothing else; not for many.
-
-    Args:
-        table: Shape (cells, len(GRID)).
-
-    Returns:
-        Low and high ends of the 95 % interval, shape (cells,).
-    """
-    drop = table.max(axis=-1, keepdims=True) - DROP - table
-    ends = [_crossing(d, g) for d, g in ((drop, GRID), (drop[:, ::-1], GRID[::-1]))]
-    # A peak narrower than the grid is a parabola.
-    s, curvature = _parabola(table)
-    width = STEP * np.sqrt(2 * DROP / np.maximum(-curvature, 0.5))
-    narrow = (s > 0) & (width < 1.5 * STEP)
-    filled = np.ptp(table, axis=-1) > 0
-    low, high = (
-        np.where(filled, np.where(narrow, s * np.exp(sign * width), end), np.nan)
-        for sign, end in zip((-1, 1), ends)
-    )
-    return low, high
-
-
-def _crossing(drop: np.ndarray, grid: np.ndarray) -> np.ndarray:
-    """Where, from the left, each row is first at or below zero, between grid points."""
-    after = (drop <= 0).argmax(axis=-1)
-    before = np.maximum(after - 1, 0)
-    row = np.arange(len(drop))
-    step = drop[row, before] - drop[row, after]
-    part = np.where(step > 0, drop[row, before] / np.where(step > 0, step, 1), 0)
-    return grid[before] + np.where(after > 0, part, 0) * (grid[after] - grid[before])
-
-
-def robust_spread(data: Deviations, cell: np.ndarray, n_cells: int) -> np.ndarray:
-    """
-    Give the s for which the median squared deviation is that of a normal one.
-
-    Half of the deviations have (I - μ)² < 0.4549 (known + s² unknown) where s² is the
-    median of what each alone would need.
-
-    Args:
-        data: n deviations.
-        cell: Shape (n,), the cell of each.
-        n_cells: Number of cells.
-
-    Returns:
-        Shape (n_cells,): 0 where the known errors suffice; nan for an empty cell.
-    """
-    needed = (data.square / MEDIAN_SQUARE - data.known) / data.unknown
-    return np.sqrt(np.maximum(grouped_medians(needed, cell, n_cells), 0))
+    # The noise of as many independent observations as make the level as certain.
+    return data._replace(noise=data.noise / together.of_mean)
 
 
 def absolute_deviation(
@@ -261,4 +182,159 @@ def absolute_deviation(
     Returns:
         Shape (n_cells,): noise and spread together, as they are, without a factor.
     """
-    return grouped_medians(np.abs(residuals.r), cell, n_cells)
+    return group_medians(np.abs(residuals.r), cell, n_cells)
+
+
+def quantile_bins(x: np.ndarray, n_bins: int) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Divide values into bins of as many each.
+
+    Args:
+        x: Shape (n,), n > 0.
+        n_bins: Wanted; equal values stay together, which can leave fewer.
+
+    Returns:
+        The bin of each value, shape (n,), and the edges.
+    """
+    edges = np.unique(np.quantile(x, np.linspace(0, 1, n_bins + 1)))
+    if len(edges) < 2:
+        edges = np.array([edges[0], edges[0]])
+        return np.zeros(len(x), dtype=int), edges
+    return np.clip(
+        np.searchsorted(edges, x, side="right") - 1, 0, len(edges) - 2
+    ), edges
+
+
+def _columns(
+    residuals: Residuals, data: Deviations, cell: np.ndarray, found: _Interval
+) -> SizeColumns:
+    """The table of some cells: s as found, and what needs no likelihood."""
+    n_cells = len(found.s)
+    pairs = np.unique(cell.astype(np.int64) * residuals.n_crystals + residuals.crystal)
+    nothing = np.full(n_cells, np.nan)
+    return SizeColumns(
+        number=np.arange(n_cells),
+        low=nothing,
+        high=nothing,
+        s=found.s,
+        s_low=found.low,
+        s_high=found.high,
+        s_robust=robust_spread(data, cell, n_cells),
+        deviation=absolute_deviation(residuals, cell, n_cells),
+        n=np.bincount(cell, minlength=n_cells),
+        crystals=np.bincount(pairs // residuals.n_crystals, minlength=n_cells),
+    )
+
+
+def spread_interval(s: np.ndarray, n: int) -> tuple[float, float]:
+    """
+    Give the interval of a spread, from that of its square, the variance.
+
+    Near zero the square root is steep, and an interval of s itself would leave out zero
+    where there is noise alone.
+
+    Args:
+        s: Shape (1 + draws,), from all and from each draw.
+        n: Number of groups of crystals.
+
+    Returns:
+        Low and high end, not below zero; nan where there is none.
+    """
+    low, high = np.sqrt(np.maximum(variance_interval(s**2, n), 0))
+    return float(low), float(high)
+
+
+def _of_bins(table, weights, levels, groups: Groups) -> _Interval:
+    """The spread of bins with intervals; table of shape (bins, groups, grid)."""
+    values = np.array([most_likely(weights @ part) for part in table]) / levels
+    ends = np.array([spread_interval(v, groups.n) for v in values])
+    low, high = ends.reshape(-1, 2).T
+    return _Interval(values[:, 0], low, high)
+
+
+def _of_sets(table: np.ndarray, n: np.ndarray) -> _Interval:
+    """The spread of crystals or images, with likelihood intervals."""
+    enough = n >= FEWEST_OF_IMAGE
+    low, high = likelihood_interval(table)
+    s, low, high = (
+        np.where(enough, x, np.nan) for x in (most_likely(table), low, high)
+    )
+    return _Interval(s, low, high)
+
+
+def measure_size(
+    residuals: Residuals,
+    d_spacing: np.ndarray,
+    groups: Groups,
+    weights: np.ndarray,
+    levels: np.ndarray,
+    scaling_limit: float = np.nan,
+    nproc: int | None = None,
+) -> SpreadSize:
+    """
+    Measure the spread, overall and in parts.
+
+    Args:
+        residuals: At least one.
+        d_spacing: Shape (reflections,) [Å], by the number of the unique reflection.
+        groups: Of crystals.
+        weights: Shape (draws, groups), from groups.draws.
+        levels: Shape (draws,), from mean_levels.
+        scaling_limit: I/σ limit of dials.scale; nan where unknown.
+        nproc: Threads; all cores by default.
+
+    Returns:
+        The size of the spread.
+    """
+    data = deviations(residuals)
+    n_bins = int(np.clip(len(residuals) // FEWEST, 1, N_BINS))
+    d = d_spacing[residuals.unique]
+    of_level, levels_at = quantile_bins(residuals.level, n_bins)
+    of_shell, shells_at = quantile_bins(d, n_bins)
+    group = groups.of_crystal[residuals.crystal].astype(np.int64)
+    cell = (of_level * n_bins + of_shell) * groups.n + group
+    table = likelihood_table(data, cell, n_bins * n_bins * groups.n, nproc)
+    table = table.reshape(n_bins, n_bins, groups.n, -1)
+
+    def columns(table: np.ndarray, cell: np.ndarray) -> SizeColumns:
+        found = _of_bins(table, weights, levels, groups)
+        return _columns(residuals, data, cell, found)
+
+    everything = np.zeros(len(residuals), dtype=int)
+    by_crystal, by_image = _by_crystal_and_image(residuals, data, nproc)
+    return SpreadSize(
+        overall=columns(table.sum(axis=(0, 1))[None], everything),
+        by_intensity=_with_edges(columns(table.sum(axis=1), of_level), levels_at),
+        by_resolution=_with_edges(columns(table.sum(axis=0), of_shell), shells_at),
+        by_crystal=by_crystal,
+        by_image=by_image,
+        scaling_limit=scaling_limit,
+        n_reflections=len(residuals.start) - 1,
+        n_images=len(np.unique(residuals.image)),
+        left_out=residuals.left_out,
+        reason=too_few(groups.n_crystals),
+    )
+
+
+def _with_edges(columns: SizeColumns, edges: np.ndarray) -> SizeColumns:
+    """Add limits; bins that equal values left empty go."""
+    n = len(edges) - 1
+    first = {k: v[:n] for k, v in vars(columns).items()}
+    return replace(columns, **{**first, "low": edges[:-1], "high": edges[1:]})
+
+
+def _by_crystal_and_image(
+    residuals: Residuals, data: Deviations, nproc: int | None
+) -> tuple[SizeColumns, SizeColumns]:
+    """The spread of each image, and of each crystal as the sum of its images."""
+    image = likelihood_table(data, residuals.image, residuals.n_images, nproc)
+    crystal_of = np.zeros(residuals.n_images, dtype=int)
+    crystal_of[residuals.image] = residuals.crystal
+    crystal = np.zeros((residuals.n_crystals, image.shape[1]))
+    np.add.at(crystal, crystal_of, image)
+
+    def columns(table: np.ndarray, cell: np.ndarray) -> SizeColumns:
+        found = _of_sets(table, np.bincount(cell, minlength=len(table)))
+        return _columns(residuals, data, cell, found)
+
+    return columns(crystal, residuals.crystal), columns(image, residuals.image)

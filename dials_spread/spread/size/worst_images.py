@@ -13,7 +13,7 @@ import numpy as np
 from scipy import stats
 
 from dials_spread.observations import Observations
-from dials_spread.spread.size.size_table import SpreadSize
+from dials_spread.spread.size.size import SpreadSize
 from dials_spread.statistics.false_discovery import benjamini_hochberg
 
 RATE = 0.05

@@ -60,7 +60,7 @@ class Component:
         variance: Of the relative intensity; nan where it cannot be told.
         variance_low: End of the 95 % interval over crystals; nan where there is none.
         variance_high: The other end.
-        share: Of the sum of all.
+        share: Of the variance of a single observation, the sum of all sources and noise.
         share_low: End of the interval.
         share_high: The other end.
         reason: Why there is no value, in one sentence, or nothing.

@@ -28,8 +28,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from dials_spread.spread.size.residuals import Residuals, residuals_of_arrays
-from dials_spread.spread.size.size import Deviations, likelihood_table, most_likely
 from dials_spread.statistics.bootstrap import group_crystals, interval, too_few
+from dials_spread.statistics.excess_spread import (
+    Deviations,
+    likelihood_table,
+    most_likely,
+)
 
 # Random deals of the control.
 N_CONTROLS = 20

@@ -54,7 +54,10 @@ class Variogram:
         opposite_alike: Whether the curve takes beams from opposite sides as alike,
             because that fits better; None without a curve.
         nugget, sill, range: Of the curve, each with (value, low, high); range in degrees.
-        share: Part of the sill that depends on the orientation, likewise.
+        share_of_plateau: 1 - nugget/sill, likewise: the part of the disagreement
+            between distant orientations that vanishes at the same one. It is no share
+            of the variance of an observation (spread.sources.components), which has
+            counting noise and factors of images and crystals besides.
         reason: Why there is no curve, in one sentence, or nothing.
         n_pairs: Pairs used, of all kinds and angles.
         n_all: Pairs there are.
@@ -78,7 +81,7 @@ class Variogram:
     nugget: tuple[float, float, float]
     sill: tuple[float, float, float]
     range: tuple[float, float, float]
-    share: tuple[float, float, float]
+    share_of_plateau: tuple[float, float, float]
     reason: str
     n_pairs: int
     n_all: int
@@ -89,8 +92,10 @@ class Variogram:
     def as_dict(self) -> dict:
         """Give what is not of single draws, estimates as {value, low, high}."""
         given = dict(vars(self))
-        for name in ("nugget", "sill", "range", "share"):
+        for name in ("nugget", "sill", "range", "share_of_plateau"):
             given[name] = dict(zip(("value", "low", "high"), given[name]))
+        # The former key of the JSON file stays beside the new one.
+        given["share"] = given["share_of_plateau"]
         for name in ("partial_sills", "rests"):
             del given[name]
         return given
@@ -145,7 +150,7 @@ def build_variogram(
         nugget=unknown,
         sill=unknown,
         range=unknown,
-        share=unknown,
+        share_of_plateau=unknown,
         reason=reason,
         n_pairs=table.n_pairs,
         n_all=table.n_all,
@@ -181,7 +186,7 @@ def _with_curve(
         nugget=_estimate(curves.nugget, n),
         sill=_estimate(sill, n),
         range=_estimate(curves.range, n),
-        share=(value, low, high),
+        share_of_plateau=(value, low, high),
         partial_sills=curves.partial_sill,
         rests=curves.nugget,
     )

@@ -24,7 +24,8 @@ from dials_spread.spread.noisy_spots.removal import (
 )
 from dials_spread.spread.size.reflection_spread import LOG_GRID, reflection_spreads
 from dials_spread.spread.size.residuals import residuals_of_arrays
-from dials_spread.spread.size.size import deviations, likelihood_table, most_likely
+from dials_spread.spread.size.size import deviations
+from dials_spread.statistics.excess_spread import likelihood_table, most_likely
 
 
 def simulate(rng, n=400, s=0.0, many=(2, 30), noisy=0.0, s_noisy=0.7, tails=False):

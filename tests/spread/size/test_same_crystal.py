@@ -7,13 +7,13 @@ import pytest
 
 from dials_spread.spread.size.residuals import residuals_of_arrays
 from dials_spread.spread.size.same_crystal import HIGHEST, correlate
-from dials_spread.spread.size.size import (
+from dials_spread.spread.size.size import deviations
+from dials_spread.statistics.bootstrap import group_crystals, variance_interval
+from dials_spread.statistics.excess_spread import (
     Deviations,
-    deviations,
     likelihood_table,
     most_likely,
 )
-from dials_spread.statistics.bootstrap import group_crystals, variance_interval
 
 
 def simulate(rng, of_crystal, of_rest, n_crystals=6, sigma=0.02, n_unique=3000):

@@ -1,21 +1,18 @@
-"""The excess spread: simulated truth, the fit of pairs, and its properties."""
+"""The size of the spread: simulated truth, and its properties."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from dials_spread.pairs.statistics import excess_variances
 from dials_spread.spread.size.residuals import mean_levels, residuals_of_arrays
-from dials_spread.spread.size.size import (
-    deviations,
-    likelihood_interval,
+from dials_spread.spread.size.size import deviations, measure_size
+from dials_spread.statistics.bootstrap import group_crystals
+from dials_spread.statistics.excess_spread import (
     likelihood_table,
     most_likely,
     robust_spread,
 )
-from dials_spread.spread.size.size_table import measure_size
-from dials_spread.statistics.bootstrap import group_crystals
 
 
 def simulate(rng, s, m, n_unique=2000, sigma=0.1, wild=0.0):
@@ -55,43 +52,6 @@ def test_wild_observations_do_not_move_the_robust_twin():
     likely, robust = overall(simulate(np.random.default_rng(3), 0.1, 10, wild=0.004))
     assert robust == pytest.approx(0.1, abs=0.02)
     assert likely > 0.15
-
-
-def test_the_table_agrees_with_a_fit_by_bisection():
-    """Another way to the same maximum, where the mean is known well."""
-    residuals = simulate(np.random.default_rng(4), 0.3, 60, 40)
-    data = deviations(residuals)
-    cell = residuals.unique % 3
-    found = most_likely(likelihood_table(data, cell, 3))
-    order = np.argsort(cell, kind="stable")
-    start = np.searchsorted(cell[order], np.arange(4))
-    columns = (c[order] for c in (data.square, data.known, data.unknown))
-    expected = np.sqrt(excess_variances(*columns, start))
-    np.testing.assert_allclose(found, expected, rtol=0.01)
-
-
-def test_cells_add_up_and_threads_do_not_matter():
-    residuals = simulate(np.random.default_rng(5), 0.2, 6, 300)
-    data = deviations(residuals)
-    cell = np.random.default_rng(0).integers(0, 4, len(residuals))
-    parts = likelihood_table(data, cell, 5, nproc=1)
-    whole = likelihood_table(data, np.zeros_like(cell), 1, nproc=2)
-    np.testing.assert_allclose(parts.sum(axis=0), whole[0])
-    assert np.isnan(most_likely(parts)[4])
-
-
-def test_likelihood_intervals_hold_the_truth():
-    """Of 200 crystals with 60 observations each, about 95 %."""
-    rng = np.random.default_rng(6)
-    known, unknown = np.full(12_000, 1.0), np.full(12_000, 25.0)
-    square = (1 + 0.2**2 * 25) * rng.standard_normal(12_000) ** 2
-    data = deviations(simulate(rng, 0.1, 2, 6000))._replace(
-        square=square, known=known, unknown=unknown, noise=0 * known, n_all=1e9 * known
-    )
-    low, high = likelihood_interval(
-        likelihood_table(data, np.arange(12_000) // 60, 200)
-    )
-    assert 0.9 <= np.mean((low <= 0.2) & (high >= 0.2)) <= 0.99
 
 
 def test_scale_and_order_do_not_matter_and_bins_add_up():

@@ -14,7 +14,7 @@ from dials_spread.report.compare_images.spread.spread_section import PARTS
 from dials_spread.report.page.intervals import interval_cell
 from dials_spread.report.page.labels import counted, digits
 from dials_spread.spread.analysis import SWITCHED_OFF, SpreadAnalysis
-from dials_spread.spread.size.size_table import SizeColumns, SpreadSize
+from dials_spread.spread.size.size import SizeColumns, SpreadSize
 from dials_spread.spread.sources.components import Components
 from dials_spread.spread.variogram.curves import FEWEST_PAIRS
 from dials_spread.spread.variogram.variogram import Variogram
@@ -38,7 +38,7 @@ CURVE_LABELS = {
     "nugget": "γ at 0°",
     "sill": "plateau",
     "range": "correlation angle [°]",
-    "share": "part of the plateau that depends on the orientation",
+    "share_of_plateau": "part of the plateau that vanishes at 0° (1 − γ at 0°/plateau)",
 }
 """Parameters of the curve that spread.variogram.variogram.build_variogram fits."""
 
@@ -47,8 +47,8 @@ def size_table(size: SpreadSize) -> str:
     """
     Give s over all, by intensity, by resolution and by crystal.
 
-    s is from spread.size.size.most_likely, s robust from robust_spread there, and
-    median |I/⟨I⟩ − 1| from absolute_deviation there.
+    s is from statistics.excess_spread.most_likely, s robust from robust_spread there, and
+    median |I/⟨I⟩ − 1| from spread.size.size.absolute_deviation.
     """
     rows = []
 
@@ -147,7 +147,7 @@ def components_table(components: Components) -> str:
                 p.reason,
             ]
         )
-    header = ["source", "variance", "95 %", "share", "95 %", ""]
+    header = ["source", "variance", "95 %", "share of all variance", "95 %", ""]
     if not any(row[-1] for row in rows):
         rows, header = [row[:-1] for row in rows], header[:-1]
     rest = (

@@ -1,0 +1,297 @@
+"""
+The excess relative spread s of Var(I) = σ² + s²μ², by maximum likelihood.
+
+Of a normal deviation with squared size D, the variance is known + s² unknown: known from
+σ, and unknown is μ² times a number (2 for the difference of two observations, 1 + 1/n for
+the deviation from the mean of n others). μ² is not known either. An estimated level L has
+errors, so that E[L²] = μ² + Var(L): taken as it is, s of weak reflections and of those
+with few observations comes out wrong. The likelihood corrects for it (_bias).
+
+The likelihood is tabulated on a grid of s for every cell (crystal, bin, image, pair of
+images), once. Sums of cells give the likelihood of any bootstrap sample of crystals, and
+the highest point of the table cannot be a local maximum.
+
+A robust twin stands beside it: the s for which half of the deviations are within what is
+half of a normal distribution. A few wild observations do not move it; where it is much
+smaller than s, they are the spread.
+
+Functions:
+    of_level: deviations, from a level and its noise
+    well_known: which levels a relative deviation can be taken from
+    likelihood_table, most_likely, likelihood_interval: s of many cells
+    excess_spreads: s of many cells at once
+    robust_spread: its robust twin
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numba as nb
+import numpy as np
+from scipy import stats
+
+from dials_spread.statistics.groups import group_medians
+from dials_spread.threads import run_blocks
+
+WEAKEST = 3.0
+"""L / σ(L) from which a relative deviation means something."""
+
+GRID = np.concatenate([[0.0], np.geomspace(2e-3, 10.0, 64)])
+"""Values of s that are tried; between them a parabola is laid through three."""
+
+STEP = float(np.log(GRID[2] / GRID[1]))
+
+MEDIAN_SQUARE = float(stats.chi2.ppf(0.5, 1))
+"""Half of all squared standard normal deviates are below."""
+
+DROP = float(stats.chi2.ppf(0.95, 1)) / 2
+"""Log-likelihood below its maximum at the ends of a 95 % interval."""
+
+
+class Deviations(NamedTuple):
+    """
+    Squared deviations and what is known of them; arrays of length n.
+
+    A level is the mean of all observations of a reflection, its own included: that does
+    not depend on the deviation to first order.
+
+    Attributes:
+        square: Squared deviations: of I from the mean of the others, or of two I.
+        known: Their variance from the σ of all observations in them.
+        unknown: What s² is multiplied by: L² times 1 + 1/n for n others, or 2.
+        noise: Of the level L: the mean variance of its observations, relative to L².
+        n_all: Observations in the level; where some are alike, of as many independent
+            ones as make a mean as certain.
+    """
+
+    square: np.ndarray
+    known: np.ndarray
+    unknown: np.ndarray
+    noise: np.ndarray
+    n_all: np.ndarray
+
+
+def of_level(
+    square: np.ndarray,
+    known: np.ndarray,
+    times: np.ndarray | float,
+    level: np.ndarray,
+    noise: np.ndarray,
+    n_all: np.ndarray,
+) -> Deviations:
+    """
+    Give deviations whose variance is known + s² times μ², from the level L for μ.
+
+    Args:
+        square: Shape (n,), squared deviations.
+        known: Shape (n,), their variance from σ.
+        times: Shape (n,), or one for all.
+        level: Shape (n,), L; of no use where it is zero (well_known).
+        noise: Shape (n,), mean variance of the observations in L.
+        n_all: Shape (n,), how many these are.
+
+    Returns:
+        The deviations.
+    """
+    square_of_level = level**2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        relative = noise / square_of_level
+    return Deviations(square, known, times * square_of_level, relative, n_all)
+
+
+def well_known(
+    level: np.ndarray, noise: np.ndarray, n_all: np.ndarray, weakest: float = WEAKEST
+) -> np.ndarray:
+    """
+    Select the levels that are known to differ from zero.
+
+    Leaving out single observations by their own intensity would cut the distribution
+    that is to be measured; a level is the same for all of its reflection.
+
+    Args:
+        level: Shape (n,), means of all observations.
+        noise: Shape (n,), mean variance of these.
+        n_all: Shape (n,), how many they are.
+        weakest: L / σ(L) from which a level counts.
+
+    Returns:
+        Shape (n,), bool: L above weakest·σ(L), and above the σ of one observation.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (level > weakest * np.sqrt(noise / n_all)) & (level**2 > noise)
+
+
+MOST_LEVEL_VARIANCE = 4.0
+"""Beyond this relative variance of a level, its powers are as if it were this."""
+
+
+@nb.njit(cache=True, nogil=True, inline="always")
+def _bias(share, level_variance):
+    """
+    Give what an estimated μ² makes of the spread where s²μ² is a share of the variance.
+
+    The likelihood weights a reflection with the powers 2 - 4·share (times the squared
+    deviation) and 4 - 4·share of its level L; E[L^p] is 1 + p(p - 1)/2 Var(L) to second
+    order, and the deviation does not depend on L. Where L is worth nothing at all, as of
+    a reflection far below its noise, the second order would turn variances negative.
+    """
+    p, q = 2 - 4 * share, 4 - 4 * share
+    level_variance = min(level_variance, MOST_LEVEL_VARIANCE)
+    above = 1 + 0.5 * p * (p - 1) * level_variance
+    return above / (1 + 0.5 * q * (q - 1) * level_variance)
+
+
+@nb.njit(cache=True, nogil=True)
+def _tabulate(first, stop, square, known, unknown, noise, n_all, cell, grid, table):
+    """Fill columns first … stop - 1 of the table of log-likelihoods."""
+    for k in range(first, stop):
+        v = grid[k] ** 2
+        for i in range(len(square)):
+            spread = v * unknown[i]
+            level_variance = (v + noise[i]) / n_all[i]
+            spread *= _bias(spread / (spread + known[i]), level_variance)
+            total = known[i] + spread
+            table[k, cell[i]] -= 0.5 * (np.log(total) + square[i] / total)
+
+
+def likelihood_table(
+    data: Deviations,
+    cell: np.ndarray,
+    n_cells: int,
+    nproc: int | None = None,
+    grid: np.ndarray = GRID,
+) -> np.ndarray:
+    """
+    Tabulate the log-likelihood of s in each cell.
+
+    Args:
+        data: n deviations.
+        cell: Shape (n,), the cell of each.
+        n_cells: Number of cells.
+        nproc: Threads; all cores by default.
+        grid: Shape (values,), values of s.
+
+    Returns:
+        Shape (n_cells, len(grid)); zero for an empty cell.
+    """
+    table = np.zeros((len(grid), n_cells))
+    square, known, unknown, noise, n_all = (
+        np.ascontiguousarray(c, dtype=np.float64) for c in data
+    )
+    cell = np.ascontiguousarray(cell, dtype=np.int64)
+
+    def fill(first, stop):
+        _tabulate(first, stop, square, known, unknown, noise, n_all, cell, grid, table)
+
+    run_blocks(fill, len(grid), 4, nproc)
+    return table.T
+
+
+def _parabola(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lay a parabola through the three points about the highest: s and curvature."""
+    best = table.argmax(axis=-1)
+    middle = np.clip(best, 2, len(GRID) - 2)
+    y = [
+        np.take_along_axis(table, (middle + k)[..., None], axis=-1)[..., 0]
+        for k in (-1, 0, 1)
+    ]
+    curvature = y[0] - 2 * y[1] + y[2]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shift = np.where(curvature < 0, 0.5 * (y[0] - y[2]) / curvature, 0.0)
+    s = GRID[middle] * np.exp(STEP * np.clip(shift, -1, 1))
+    return np.where(best == 0, 0.0, s), np.where(best == 0, 0.0, curvature)
+
+
+def most_likely(table: np.ndarray) -> np.ndarray:
+    """
+    Give the s of highest likelihood.
+
+    Args:
+        table: Shape (..., len(GRID)), from likelihood_table, or sums of its rows.
+
+    Returns:
+        Shape (...): 0 where the known errors suffice; nan for an empty cell.
+    """
+    return np.where(np.ptp(table, axis=-1) > 0, _parabola(table)[0], np.nan)
+
+
+def excess_spreads(
+    data: Deviations,
+    cell: np.ndarray,
+    n_cells: int,
+    keep: np.ndarray | None = None,
+    nproc: int | None = None,
+) -> np.ndarray:
+    """
+    Give s of each cell.
+
+    Args:
+        data: n deviations.
+        cell: Shape (n,), the cell of each.
+        n_cells: Number of cells.
+        keep: Shape (n,), bool: those that count; all by default.
+        nproc: Threads; all cores by default.
+
+    Returns:
+        Shape (n_cells,): 0 where the known errors suffice; nan for an empty cell.
+    """
+    if keep is not None:
+        data, cell = Deviations(*(column[keep] for column in data)), cell[keep]
+    return most_likely(likelihood_table(data, cell, n_cells, nproc))
+
+
+def likelihood_interval(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Give the interval in which the likelihood is near its maximum.
+
+    It takes observations as independent, so it serves for one crystal or image, where
+    there is nothing else; not for many.
+
+    Args:
+        table: Shape (cells, len(GRID)).
+
+    Returns:
+        Low and high ends of the 95 % interval, shape (cells,).
+    """
+    drop = table.max(axis=-1, keepdims=True) - DROP - table
+    ends = [_crossing(d, g) for d, g in ((drop, GRID), (drop[:, ::-1], GRID[::-1]))]
+    # A peak narrower than the grid is a parabola.
+    s, curvature = _parabola(table)
+    width = STEP * np.sqrt(2 * DROP / np.maximum(-curvature, 0.5))
+    narrow = (s > 0) & (width < 1.5 * STEP)
+    filled = np.ptp(table, axis=-1) > 0
+    low, high = (
+        np.where(filled, np.where(narrow, s * np.exp(sign * width), end), np.nan)
+        for sign, end in zip((-1, 1), ends)
+    )
+    return low, high
+
+
+def _crossing(drop: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """Where, from the left, each row is first at or below zero, between grid points."""
+    after = (drop <= 0).argmax(axis=-1)
+    before = np.maximum(after - 1, 0)
+    row = np.arange(len(drop))
+    step = drop[row, before] - drop[row, after]
+    part = np.where(step > 0, drop[row, before] / np.where(step > 0, step, 1), 0)
+    return grid[before] + np.where(after > 0, part, 0) * (grid[after] - grid[before])
+
+
+def robust_spread(data: Deviations, cell: np.ndarray, n_cells: int) -> np.ndarray:
+    """
+    Give the s for which the median squared deviation is that of a normal one.
+
+    Half of the deviations have (I - μ)² < 0.4549 (known + s² unknown) where s² is the
+    median of what each alone would need.
+
+    Args:
+        data: n deviations.
+        cell: Shape (n,), the cell of each.
+        n_cells: Number of cells.
+
+    Returns:
+        Shape (n_cells,): 0 where the known errors suffice; nan for an empty cell.
+    """
+    needed = (data.square / MEDIAN_SQUARE - data.known) / data.unknown
+    return np.sqrt(np.maximum(group_medians(needed, cell, n_cells), 0))
