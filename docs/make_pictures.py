@@ -144,7 +144,9 @@ def quote(name: str, log: Path, typed: str, *parts: tuple[str, str]) -> None:
         parts: Regular expressions of the first line of each, and of the first line after
             it that does not belong to it any more.
     """
-    lines = log.read_text(encoding="utf-8").splitlines()
+    # Files as the page has them: in the current folder.
+    inputs = re.compile(re.escape(str(data_folder())) + r"/\w+/")
+    lines = inputs.sub("", log.read_text(encoding="utf-8")).splitlines()
     quoted = [f"$ {typed}"]
     for first, after in parts:
         found = [i for i, line in enumerate(lines) if re.search(first, line)]
@@ -156,14 +158,16 @@ def quote(name: str, log: Path, typed: str, *parts: tuple[str, str]) -> None:
         part = [broken for line in lines[start : stop + 1] for broken in wrapped(line)]
         quoted += ["...", "\n".join(part).strip("\n")]
     OUTPUT.mkdir(exist_ok=True)
-    text = "\n".join([*quoted, "..."]).replace(f"{data_folder()}/", "")
+    text = "\n".join([*quoted, "..."])
     (OUTPUT / name).write_text(text + "\n", encoding="utf-8")
     print(f"output/{name}: {text.count(chr(10)) + 1} lines")
 
 
 def wrapped(line: str) -> list[str]:
-    """Break a line of a log as a terminal of 100 columns does, but between words."""
-    return textwrap.wrap(line, 100, drop_whitespace=False) or [""]
+    """Break a sentence of a log after 100 letters; commands and tables stay."""
+    if line.startswith("  ") or "  " in line.strip():
+        return [line.rstrip()]
+    return textwrap.wrap(line, 100) or [""]
 
 
 def data_folder() -> Path:
@@ -194,7 +198,6 @@ def make_reports(work: Path) -> None:
 
     folder = work / "correct"
     files = [str(quartz / f"integrated.{e}") for e in ("expt", "refl")]
-    run(folder, "dials.ml_correct", *files, f"reference={cif}")
     run(folder, "dials.ml_correct", *files)
     quote(
         "correct_quartz.txt",
@@ -205,6 +208,15 @@ def make_reports(work: Path) -> None:
     )
     report = folder / "dials.ml_correct.html"
     screenshot(report, "ml_correct_report.png", 1500)
+
+    folder = work / "correct_reference"
+    run(folder, "dials.ml_correct", *files, f"reference={cif}")
+    quote(
+        "correct_quartz_reference.txt",
+        folder / "dials.ml_correct.log",
+        "dials.ml_correct integrated.expt integrated.refl reference=quartz.cif",
+        (r"^Summary", r"^Data:"),
+    )
 
     folder = work / "simulate"
     files = [str(quartz / f"scaled.{e}") for e in ("expt", "refl")]
