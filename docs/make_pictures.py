@@ -126,28 +126,37 @@ def screenshot(page: Path, name: str, height: int, selector: str | None = None) 
         sys.exit(f"{target} has more than {MOST_BYTES / 1000:.0f} kB")
 
 
-def run(folder: Path, *command: str) -> None:
-    """Run a command of dials_spread in a folder, as a user does."""
+def run(folder: Path, command: str, *files: Path) -> None:
+    """
+    Run a command of dials_spread in a folder, as a user does.
+
+    Args:
+        folder: Where; it is made.
+        command: As typed.
+        files: Linked into the folder before: what the command names.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    print("$", *command, flush=True)
-    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    for file in files:
+        link = folder / file.name
+        link.unlink(missing_ok=True)
+        link.symlink_to(file)
+    print("$", command, flush=True)
+    subprocess.run(command.split(), cwd=folder, check=True, stdout=subprocess.DEVNULL)
 
 
-def quote(name: str, log: Path, typed: str, *parts: tuple[str, str]) -> None:
+def quote(name: str, log: Path, command: str, *parts: tuple[str, str]) -> None:
     """
     Write parts of a log into docs/output.
 
     Args:
         name: Of the file there.
         log: The log.
-        typed: The command, as the page shows it.
+        command: As typed.
         parts: Regular expressions of the first line of each, and of the first line after
             it that does not belong to it any more.
     """
-    # Files as the page has them: in the current folder.
-    inputs = re.compile(re.escape(str(data_folder())) + r"/\w+/")
-    lines = inputs.sub("", log.read_text(encoding="utf-8")).splitlines()
-    quoted = [f"$ {typed}"]
+    lines = log.read_text(encoding="utf-8").splitlines()
+    quoted = [f"$ {command}"]
     for first, after in parts:
         found = [i for i, line in enumerate(lines) if re.search(first, line)]
         if not found:
@@ -179,48 +188,54 @@ def data_folder() -> Path:
 def make_reports(work: Path) -> None:
     """The three reports on measured data, and what their logs say."""
     data = data_folder()
-    quartz, cif = data / "quartz", data / "structures" / "quartz.cif"
+    integrated, scaled = (
+        [data / "quartz" / f"{name}.{ending}" for ending in ("expt", "refl")]
+        for name in ("integrated", "scaled")
+    )
+    cif = data / "structures" / "quartz.cif"
+
     folder = work / "compare"
-    files = [str(data / "abiraterone" / f"integrated.{e}") for e in ("expt", "refl")]
-    run(folder, "dials.compare_images", *files, "image_width=0")
+    command = "dials.compare_images integrated.expt integrated.refl image_width=0"
+    files = [data / "abiraterone" / path.name for path in integrated]
+    run(folder, command, *files)
     quote(
         "compare_abiraterone.txt",
         folder / "dials.compare_images.log",
-        "dials.compare_images integrated.expt integrated.refl image_width=0",
+        command,
         (r"^How large is the spread\?", r"^\d+ pairs of images"),
         (r"^Images of the same orientation", r"^Do images of the same"),
         (r"^What (to do )?next", r"^Written"),
     )
     report = folder / "dials.compare_images.html"
     screenshot(report, "compare_images_report.png", 1000)
-    screenshot(report, "compare_images_spread.png", 2400, "#spread")
+    screenshot(report, "compare_images_spread.png", 1500, "#spread")
     screenshot(report, "compare_images_pair.png", 1600, "#pair-1")
 
     folder = work / "correct"
-    files = [str(quartz / f"integrated.{e}") for e in ("expt", "refl")]
-    run(folder, "dials.ml_correct", *files)
+    command = "dials.ml_correct integrated.expt integrated.refl"
+    run(folder, command, *integrated)
     quote(
         "correct_quartz.txt",
         folder / "dials.ml_correct.log",
-        "dials.ml_correct integrated.expt integrated.refl",
+        command,
         (r"^Summary", r"^Method:"),
         (r"^What to do next", r"^Never"),
     )
-    report = folder / "dials.ml_correct.html"
-    screenshot(report, "ml_correct_report.png", 1500)
+    screenshot(folder / "dials.ml_correct.html", "ml_correct_report.png", 1500)
 
     folder = work / "correct_reference"
-    run(folder, "dials.ml_correct", *files, f"reference={cif}")
+    command += " reference=quartz.cif"
+    run(folder, command, *integrated, cif)
     quote(
         "correct_quartz_reference.txt",
         folder / "dials.ml_correct.log",
-        "dials.ml_correct integrated.expt integrated.refl reference=quartz.cif",
+        command,
         (r"^Summary", r"^Data:"),
     )
 
     folder = work / "simulate"
-    files = [str(quartz / f"scaled.{e}") for e in ("expt", "refl")]
-    run(folder, "dials.simulate_ed", *files, f"structure={cif}")
+    command = "dials.simulate_ed scaled.expt scaled.refl structure=quartz.cif"
+    run(folder, command, *scaled, cif)
     screenshot(folder / "dials.simulate_ed.html", "simulate_ed_report.png", 1500)
 
 
