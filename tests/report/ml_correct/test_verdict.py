@@ -43,6 +43,7 @@ def document(result) -> dict:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_no_improvement_is_claimed_of_kinematic_data(correct, seed):
     alone = correction_verdict(correct(seed, "kinematic"))
@@ -53,6 +54,7 @@ def test_no_improvement_is_claimed_of_kinematic_data(correct, seed):
     assert known.r1_after > known.r1_before - 2 * known.r1_gain_su
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_an_improvement_that_is_there_is_claimed(correct, seed):
     known = correction_verdict(correct(seed, "dynamical", THICK, known=True))
