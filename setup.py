@@ -29,7 +29,6 @@ REQUIRES = [
     "numpy",
     "scipy",
     "numba",
-    "plotly",
     "jinja2",
     "markupsafe",
     "tqdm",
@@ -79,8 +78,11 @@ setup(
             "pytest",
             "pytest-xdist",
             "hypothesis",
+            # Figures of the reports are checked against its schema.
+            "plotly",
             "ruff",
-            "mypy",
+            # Later ones do not know Python 3.9.
+            "mypy>=1.11,<1.19",
             "distributed",
         ],
         # Simulations on a cluster.

@@ -15,7 +15,7 @@ What is counted:
   each unique reflection. Tuples, lists, dictionaries and attributes are looked into, two
   levels deep. Methods and inner functions count as their module's.
 - *Modules entered*: those with at least one such call, without ``report``, whose
-  modules put results into words after the correction.
+  modules put results into words after the correction, and without what these call.
 - *Back up*: modules are put in the order in which they are first entered. Where one was
   called by the module that was entered just before, the reader goes on downwards; where
   not, the reader has to go back up to an earlier module first. These are counted; the
@@ -103,9 +103,9 @@ class Way:
         if not self.on or module.split(".")[0] in LEFT_OUT:
             return
         if event == "call":
-            if module not in self.called:
+            if module not in self.called and not for_a_report(frame):
                 self.called[module] = caller_of(frame, module)
-        elif holds(value, self.lengths):
+        elif holds(value, self.lengths) and not for_a_report(frame):
             self.handing_on.setdefault(module, set()).add(name)
 
     @property
@@ -127,6 +127,16 @@ def module_of(frame: FrameType) -> str | None:
         return None
     parts = Path(filename).relative_to(ROOT).with_suffix("").parts
     return ".".join(p for p in parts if p != "__init__")
+
+
+def for_a_report(frame: FrameType) -> bool:
+    """Say whether a call was made, directly or not, by one of the folders left out."""
+    above = frame.f_back
+    while above is not None:
+        if (module_of(above) or "").split(".")[0] in LEFT_OUT:
+            return True
+        above = above.f_back
+    return False
 
 
 def caller_of(frame: FrameType, module: str) -> str:

@@ -11,6 +11,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -128,8 +129,9 @@ def constraints() -> str:
         except InvalidRequirement:  # of Debian's, some have names that pip refuses
             continue
         # In a virtual environment its own distributions come first, and count. llvmlite
-        # is numba's alone and has to fit the numba that is chosen.
-        if name.replace("-", "_") not in (NAME, "llvmlite"):
+        # is numba's alone and has to fit the numba that is chosen. typing_extensions
+        # only adds from release to release, and Debian's is too old for mypy.
+        if name.replace("-", "_") not in (NAME, "llvmlite", "typing_extensions"):
             held.setdefault(name, line)
     if "numba" not in held and "numpy==1." in held.get("numpy", ""):
         # Newer ones expect the other packages (coverage) to be of numpy 2's age too.
@@ -141,7 +143,7 @@ def missing(*extras: str) -> str:
     """The plug-in's requirements, with these extras, that this Python lacks."""
     requires = importlib.metadata.requires(NAME) or []
     wanted = [
-        line.split(";")[0].strip()
+        line.split(";")[0].replace(" ", "")
         for line in requires
         if "extra ==" not in line
         or any(f"extra == {quote}{e}{quote}" in line for e in extras for quote in "'\"")
@@ -149,8 +151,9 @@ def missing(*extras: str) -> str:
     return " ".join(name for name in wanted if not _has(name))
 
 
-def _has(distribution: str) -> bool:
+def _has(requirement: str) -> bool:
     """Whether a distribution is there, by its metadata or else by its module."""
+    distribution = re.match(r"[\w.-]+", requirement).group()
     try:
         importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
@@ -165,7 +168,8 @@ def check() -> str:
         importlib.import_module(module)
     for requirement in importlib.metadata.requires(NAME) or []:
         if "extra ==" not in requirement:
-            importlib.import_module(MODULES.get(requirement, requirement))
+            distribution = re.match(r"[\w.-]+", requirement).group()
+            importlib.import_module(MODULES.get(distribution, distribution))
     return "yes"
 
 

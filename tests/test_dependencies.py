@@ -96,6 +96,7 @@ def test_what_only_an_extra_brings_is_not_imported_at_the_top():
 def test_conda_and_debian_bring_what_is_declared():
     needed, extras = declared()
     wanted = {*needed, *extras["test"], *extras["docs"]}
+    wanted = {re.match(r"[\w-]+", requirement).group() for requirement in wanted}
     text = (ROOT / "environment.yml").read_text(encoding="utf-8")
     conda = set(re.findall(r"^  - ([\w-]+)", text.partition("dependencies:")[2], re.M))
     assert {CONDA.get(name, name) for name in wanted} - conda == set()
@@ -105,6 +106,13 @@ def test_conda_and_debian_bring_what_is_declared():
     )
     names = {DEBIAN.get(name, name) for name in needed} - {None}
     assert {f"python3-{name}" for name in names} - debian == set()
+
+
+def test_the_citation_is_of_this_release():
+    text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    init = (PACKAGE / "__init__.py").read_text(encoding="utf-8")
+    version = re.search(r'^__version__ = "([^"]+)"$', init, re.M).group(1)
+    assert re.search(r"^version: (\S+)$", text, re.M).group(1) == version
 
 
 def test_dev_environment_finds_what_is_declared():
@@ -199,6 +207,7 @@ def files_below(*tops: str) -> set[str]:
     }
 
 
+@pytest.mark.slow
 def test_a_wheel_holds_every_file_of_the_package(built):
     in_wheel, _ = built
     wanted = files_below("dials_spread")
@@ -206,6 +215,7 @@ def test_a_wheel_holds_every_file_of_the_package(built):
     assert {name for name in in_wheel if ".dist-info/" not in name} == wanted
 
 
+@pytest.mark.slow
 def test_a_source_archive_holds_the_checkout(built):
     _, in_archive = built
     wanted = files_below("dials_spread", "tests", "docs", "dev", ".ci", "newsfragments")

@@ -218,7 +218,7 @@ def build_observations(
 def _count_dropped(
     parts: Sequence[_OneCrystal], choice: str, without_experiment: int
 ) -> dict[str, int]:
-    reasons = sum(p.reasons for p in parts)
+    reasons = np.sum([p.reasons for p in parts], axis=0)
     reasons[REASONS.index("no experiment")] += without_experiment
     dropped = {r: int(n) for r, n in zip(REASONS, reasons) if n}
     if not any(len(p.row) for p in parts):

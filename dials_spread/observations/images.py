@@ -147,7 +147,7 @@ def describe_images(
     Returns:
         The n images.
     """
-    first, last, z, setting, s0 = [], [], [], [], []
+    first, last, z, settings, beams = [], [], [], [], []
     for number, bin_number in zip(crystal, bins):
         experiment = experiments[int(number)]
         begin, end = 0, 1
@@ -159,9 +159,9 @@ def describe_images(
         first.append(low + 1)
         last.append(high)
         z.append((low + high) / 2)
-        setting.append(orientation.setting_matrix(experiment, z[-1]))
-        s0.append(orientation.incident_beam(experiment, z[-1]))
-    setting, s0 = np.array(setting), np.array(s0)
+        settings.append(orientation.setting_matrix(experiment, z[-1]))
+        beams.append(orientation.incident_beam(experiment, z[-1]))
+    setting, s0 = np.array(settings), np.array(beams)
     return Images(
         crystal=crystal,
         first=np.array(first),

@@ -188,7 +188,7 @@ class Observations:
     def _known_geometry(self) -> Geometry:
         if self.geometry is None:
             raise ValueError(
-                f"The geometry of {len(self)} observations is not known; "
+                f"The geometry of these observations ({len(self)}) is not known; "
                 "prepare.geometry.add_geometry gives it"
             )
         return self.geometry
@@ -378,8 +378,8 @@ class Observations:
 
 def as_flex(miller_index: np.ndarray) -> cctbx_flex.miller_index:
     """Give indices of shape (n, 3) as cctbx has them."""
-    columns = [cctbx_flex.int(np.ascontiguousarray(c)) for c in miller_index.T]
-    return cctbx_flex.miller_index(*columns)
+    h, k, l = (cctbx_flex.int(np.ascontiguousarray(c)) for c in miller_index.T)
+    return cctbx_flex.miller_index(h, k, l)
 
 
 def unique_indices(

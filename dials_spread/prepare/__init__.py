@@ -9,8 +9,7 @@ Modules:
     lattice: amplitudes and potentials at all points of the reciprocal lattice
     normalisation: normalised amplitudes, and how strongly the crystal scatters in
         absolute units, without its structure
-    prepared: scaled, merged and normalised
-    scaling: crystals on one scale, for features only
+    prepared: crystals on one scale, merged and normalised
     weights: estimates without any learning
 """
 

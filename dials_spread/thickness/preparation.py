@@ -19,6 +19,7 @@ from dials.array_family import flex
 from dxtbx.model import Experiment
 
 from dials_spread.observations import Choices, Observations
+from dials_spread.prepare.geometry import lorentz_factor
 from dials_spread.reindexing import Reindexing
 from dials_spread.scattering.beams import BeamSelection
 from dials_spread.scattering.potential import CrystalPotential
@@ -163,7 +164,5 @@ def _missing_lorentz(task: Task, number: int, n_rows: int) -> np.ndarray:
     factor = np.ones(n_rows)
     if task.measured.lorentz_applied_here:
         own = task.measured.crystal == number
-        factor[task.observations.row[own]] = np.maximum(
-            task.measured.rate[own], 1e-3 * np.median(task.measured.rate)
-        )
+        factor[task.observations.row[own]] = lorentz_factor(task.measured.rate)[own]
     return factor

@@ -170,7 +170,10 @@ def fit_error_law(E: np.ndarray, parts: np.ndarray, error: np.ndarray) -> ErrorL
     sd = np.sqrt(terms @ parameters**2)
     parameters = parameters * np.quantile(off / sd, ONE_SIGMA)
     sd = np.sqrt(terms @ parameters**2)
-    return ErrorLaw(*(float(x) for x in parameters), float(np.mean(off) / np.mean(sd)))
+    floor, strong, scatter, members = (float(x) for x in parameters)
+    return ErrorLaw(
+        floor, strong, scatter, members, mean=float(np.mean(off) / np.mean(sd))
+    )
 
 
 def cross_fitted(
@@ -219,13 +222,13 @@ def coverage(error: np.ndarray, predicted: np.ndarray) -> Coverage | None:
     off, sd = np.abs(error[kept]), predicted[kept]
     if not len(off):
         return None
-    ranks = [np.argsort(np.argsort(x)) for x in (off, sd)]
+    rank_off, rank_sd = (np.argsort(np.argsort(x)) for x in (off, sd))
     varies = np.ptp(sd) > 0 and np.ptp(off) > 0
     return Coverage(
         n=len(off),
         within_one=float(np.mean(off <= sd)),
         within_two=float(np.mean(off <= 2 * sd)),
-        rank_correlation=float(np.corrcoef(*ranks)[0, 1]) if varies else 0.0,
+        rank_correlation=float(np.corrcoef(rank_off, rank_sd)[0, 1]) if varies else 0.0,
     )
 
 

@@ -143,11 +143,13 @@ def predict_unseen(
     Returns:
         Shape (n,), or (n, numbers); nan for rows that no fold tests.
     """
-    predicted = None
+    predicted: np.ndarray | None = None
     # disable=None: silent where standard error is no terminal.
     for fold in tqdm(folds, desc=progress, disable=None if progress else True):
         told = np.asarray(fit(fold.train)(fold.test))
         if predicted is None:
             predicted = np.full((len(fold.test), *told.shape[1:]), np.nan)
         predicted[fold.test] = told
+    if predicted is None:
+        raise ValueError("There are no folds, and nothing can be predicted")
     return predicted

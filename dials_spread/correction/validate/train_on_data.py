@@ -56,6 +56,13 @@ class Source:
     reference: str | Reference
     crystals: Sequence[int] | None = None
 
+    @property
+    def known(self) -> Reference:
+        """The reference once it is read; ValueError while only its name is known."""
+        if isinstance(self.reference, str):
+            raise ValueError(f"The reference {self.reference} has not been read")
+        return self.reference
+
 
 @dataclass(frozen=True)
 class CrystalsOfCompound:
@@ -178,7 +185,7 @@ def _matches(
     sources: Sequence[Source], rng: np.random.Generator, force: bool
 ) -> tuple[ReferenceMatch, ...]:
     """Bring the references onto the data; refuse those that are of other compounds."""
-    found = tuple(match(s.reference, s.subject.prepared, rng) for s in sources)
+    found = tuple(match(s.known, s.subject.prepared, rng) for s in sources)
     wrong = [m.warnings[0] for m in found if not m.believed]
     if wrong and not force:
         told = "Nothing can be learnt from it; force=True does so all the same"
@@ -199,9 +206,11 @@ def _learning_data(
     for source, found in pairs:
         prepared, numbers = source.subject.prepared, source.crystals
         numbers = None if numbers is None else np.asarray(numbers)
-        name = source.reference.source
-        more = (prepared, found.f_calc, features, numbers, nproc)
-        made.append(describe_compound(name, *more))
+        made.append(
+            describe_compound(
+                source.known.source, prepared, found.f_calc, features, numbers, nproc
+            )
+        )
     return pool([compound for compound, _ in made], made[0][1])
 
 

@@ -4,10 +4,12 @@ Raw frames of an experiment, and where their pixels lie in reciprocal space.
 Functions:
     read_frames: mean counts of some frames, panel by panel
     pixel_at: the pixel that sees a scattering direction
+    crystal_names: what files of raw images call the crystals
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,10 +20,14 @@ from dxtbx.model import Experiment, Panel
 
 from dials_spread.beam.files import NoFrames, find_frame_files, open_frames, unreadable
 
-__all__ = ["NoFrames", "pixel_at", "read_frames"]
+__all__ = ["NoFrames", "crystal_names", "pixel_at", "read_frames"]
 
 PARALLAX = 2.0
 """Most that parallax moves a spot [mm]; rays farther off a panel are not looked at."""
+
+
+LONGEST_NAME = 16
+"""Letters of a crystal's name in a plot."""
 
 
 def read_frames(
@@ -55,6 +61,38 @@ def read_frames(
     if any([panel.shape for panel in frame] != sizes for frame in frames):
         raise NoFrames("The raw images have other panels than the detector model.")
     return [np.mean(panels, axis=0) for panels in zip(*frames)]
+
+
+def crystal_names(experiments: Sequence[Experiment]) -> dict[int, str]:
+    """
+    Name crystals as their files of raw images do, without what all have in common.
+
+    Args:
+        experiments: One a crystal.
+
+    Returns:
+        By number, such as ``3 block4``; the number alone where files tell nothing.
+    """
+    stems = [_stem(experiment.imageset) for experiment in experiments]
+    names = {i: str(i) for i in range(len(stems))}
+    if len(set(stems)) < max(len(stems), 2):
+        # One crystal needs no name to be told apart; equal names tell nothing.
+        return names
+    words = [re.split(r"[_\-. ]+", stem) for stem in stems]
+    common = {w for w in words[0] if all(w in other for other in words)}
+    for i, own in enumerate(words):
+        short = "_".join(word for word in own if word not in common)
+        names[i] = f"{i} {short[-LONGEST_NAME:]}"
+    return names
+
+
+def _stem(imageset) -> str:
+    """The name of a crystal's raw images without the number of the frame."""
+    if imageset is None:
+        return ""
+    scans = hasattr(imageset, "get_template")
+    path = imageset.get_template() if scans else imageset.paths()[0]
+    return Path(path).stem.replace("#", "").strip("_-. ")
 
 
 def _one_frame(imageset, number: int) -> list[np.ndarray]:

@@ -15,14 +15,16 @@ from dials_spread.orientation import reciprocal_basis
 from dials_spread.pairs import Matches, PairAgreement
 from dials_spread.report.compare_images.plots_overview import pair_texts
 from dials_spread.report.compare_images.sphere import Region, choose_region
-from dials_spread.report.page.labels import image_label
+from dials_spread.report.page.labels import image_label, zone_label
 from dials_spread.report.page.plot_style import (
     INK,
     MOST_POINTS,
     SEQUENTIAL,
     WARM,
     axis,
+    colour_bar,
     crystal_colours,
+    legend_above,
     new_plot,
     sample,
     sample_note,
@@ -53,7 +55,14 @@ scale, indexing and damage.
 FARTHEST = 10
 """Angle [°] up to which matched images are joined; beyond, lines only confuse."""
 
-ZONES = ((1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0), (1, 0, 1), (0, 1, 1), (1, 1, 1))
+MOST_ZONE_INDEX = 3
+"""Of zone axes that are named at the corners; elsewhere 1."""
+
+AT_CORNER = 0.03
+"""On the map, where a hemisphere has radius √2: nearer than that is at the corner."""
+
+APART = 0.16
+"""Likewise: names of zone axes that are nearer hide one another."""
 
 
 def _image_traces(observations: Observations, place: np.ndarray) -> list[dict]:
@@ -69,7 +78,7 @@ def _image_traces(observations: Observations, place: np.ndarray) -> list[dict]:
     numbers = np.unique(observations.images.crystal)
     if len(numbers) > MOST_CRYSTALS:
         marker = {"color": crystal, "colorscale": "Viridis", "size": 5}
-        marker["colorbar"] = {"title": {"text": "crystal"}, "thickness": 14}
+        marker["colorbar"] = colour_bar("Crystal [number]")
         x, y = place[drawn].T
         trace.update({"name": "images", "x": x, "y": y, "text": texts})
         return [{**trace, "marker": marker, "showlegend": False}]
@@ -106,6 +115,7 @@ def _match_trace(
     mapped *= np.sign(np.sum(mapped * beam[a], axis=1, keepdims=True) + 1e-12)
     start, number = region.reduce(beam[a])
     end = np.einsum("nij,nj->ni", region.directions[number], mapped)
+    end = region.last_inside(start, end)
     x, y = np.full((2, len(drawn), 3), np.nan)
     x[:, 0], y[:, 0] = region.project(start).T
     x[:, 1], y[:, 1] = region.project(end).T
@@ -120,12 +130,57 @@ def _match_trace(
     }
 
 
+def _zones(
+    observations: Observations, region: Region
+) -> tuple[np.ndarray, list[str], list[str]]:
+    """
+    Choose zone axes for the map: the simplest ones, and those at the corners.
+
+    Args:
+        observations: With the cell.
+        region: What the map shows.
+
+    Returns:
+        Places, shape (n, 2), names, and on which side of the dot each name stands.
+    """
+    axes = np.linalg.inv(reciprocal_basis(observations.unit_cell)).T
+    span = np.arange(-MOST_ZONE_INDEX, MOST_ZONE_INDEX + 1)
+    every = np.stack(np.meshgrid(span, span, span), axis=-1).reshape(-1, 3)
+    every = every[np.gcd.reduce(every, axis=1) == 1]
+    order = np.lexsort((-every.sum(axis=1), np.abs(every).sum(axis=1)))
+    every = every[order]
+    direct = every @ axes.T
+    direct /= np.linalg.norm(direct, axis=1, keepdims=True)
+    place = region.project(region.reduce(direct)[0])
+    simple = (np.abs(every).max(axis=1) == 1) & (every >= 0).all(axis=1)
+    corners = region.project(region.corners())
+    middle = 0.5 * (corners.min(axis=0) + corners.max(axis=0)) if len(corners) else 0.0
+    at_corner = np.zeros(len(every), dtype=bool)
+    for corner in corners:
+        near = np.linalg.norm(place - corner, axis=1) < AT_CORNER
+        if near.any():
+            at_corner[np.argmax(near)] = True
+    chosen: list[int] = []
+    for i in [*np.flatnonzero(at_corner), *np.flatnonzero(simple & ~at_corner)]:
+        apart = np.linalg.norm(place[chosen] - place[i], axis=1)
+        if not len(chosen) or apart.min() > APART:
+            chosen.append(int(i))
+    sides = [_side(*(place[i] - middle)) for i in chosen]
+    names = [zone_label(every[i]) for i in chosen]
+    return place[chosen], names, sides
+
+
+def _side(x: float, y: float) -> str:
+    """Where a name stands that is to point away from the middle."""
+    if abs(y) > 0.6 * abs(x):
+        return "top center" if y > 0 else "bottom center"
+    return "middle right" if x > 0 else "middle left"
+
+
 def _zone_trace(observations: Observations, region: Region) -> dict:
     """Low-index zone axes as crosses."""
-    axes = np.linalg.inv(reciprocal_basis(observations.unit_cell)).T
-    direct = np.array(ZONES) @ axes.T
-    direct = direct / np.linalg.norm(direct, axis=1, keepdims=True)
-    x, y = region.project(region.reduce(direct)[0]).T
+    place, names, sides = _zones(observations, region)
+    x, y = place.T
     return {
         "type": "scatter",
         "mode": "markers+text",
@@ -133,8 +188,8 @@ def _zone_trace(observations: Observations, region: Region) -> dict:
         "x": x,
         "y": y,
         "marker": {"symbol": "cross-thin-open", "size": 10, "color": INK},
-        "text": [f"[{u}{v}{w}]" for u, v, w in ZONES],
-        "textposition": "top right",
+        "text": names,
+        "textposition": sides,
         "textfont": {"size": 11, "color": INK},
         "cliponaxis": False,
         "hoverinfo": "text",
@@ -177,7 +232,11 @@ def orientation_map(
         sample_note(len(matches), min(len(matches), MOST_POINTS), "pairs"),
     )
     note = "; ".join(filter(None, notes))
+    corners = region.project(region.outline())
+    ends = [corners.min(axis=0) - 0.12, corners.max(axis=0) + 0.12]
     blank = {"visible": False, "constrain": "domain"}
+    across = {"range": [ends[0][0], ends[1][0]], **blank}
+    up = {"range": [ends[0][1], ends[1][1]], "scaleanchor": "x", **blank}
     return new_plot(
         [
             _outline_trace(region),
@@ -186,12 +245,14 @@ def orientation_map(
             _zone_trace(observations, region),
         ],
         ORIENTATION_HELP,
-        "Beam directions in the crystal" + (f"<br><sub>{note}</sub>" if note else ""),
-        xaxis=axis("", **blank),
-        yaxis=axis("", scaleanchor="x", **blank),
-        legend={"itemsizing": "constant"},
-        margin={"l": 20, "r": 20, "t": 60, "b": 20},
-        height=560,
+        "Beam directions in the crystal",
+        note,
+        xaxis=axis("", **across),
+        yaxis=axis("", **up),
+        legend={**legend_above(), "itemsizing": "constant"},
+        margin={"l": 20, "r": 20, "t": 16, "b": 20},
+        height=600,
+        meta={"square": True},
     )
 
 
@@ -217,9 +278,8 @@ def _boundaries(crystal: np.ndarray) -> list[dict]:
     return shapes
 
 
-def _map_trace(x, y, colour, texts, size, scale, limits, title, top) -> dict:
-    """Pairs on one side of the diagonal, with a colour bar of half the height."""
-    bar = {"title": {"text": title}, "thickness": 14, "len": 0.48, "yanchor": "top"}
+def _map_trace(x, y, colour, texts, size, scale, limits, title, start) -> dict:
+    """Pairs on one side of the diagonal, with a colour bar of half the width."""
     return {
         "type": "scatter",
         "mode": "markers",
@@ -233,7 +293,7 @@ def _map_trace(x, y, colour, texts, size, scale, limits, title, top) -> dict:
             "colorscale": scale,
             "cmin": limits[0],
             "cmax": limits[1],
-            "colorbar": {**bar, "y": top},
+            "colorbar": colour_bar(title, start, 0.46),
         },
         "text": texts,
         "hovertemplate": "%{text}<extra></extra>",
@@ -269,20 +329,21 @@ def image_map(
     return new_plot(
         [
             _map_trace(
-                low, high, n_common, texts, size, SEQUENTIAL, counts, "n in common", 1
+                *(low, high, n_common, texts, size, SEQUENTIAL, counts),
+                *("Above: reflections in common", 0.0),
             ),
             _map_trace(
                 *(high[known], low[known], r_factor[known], [texts[i] for i in known]),
-                *(size, WARM, (0, worst), "R", 0.48),
+                *(size, WARM, (0, worst), "Below the diagonal: R", 0.54),
             ),
         ],
         MAP_HELP,
-        "Matched images: n in common above, R below the diagonal"
-        + (f"<br><sub>{note}</sub>" if note else ""),
-        xaxis=axis("Image, in order of crystal", **across),
-        yaxis=axis("Image, in order of crystal", scaleanchor="x", **across),
+        "Matched images",
+        note,
+        xaxis=axis("Image, in order of crystal [number]", **across),
+        yaxis=axis("Image, in order of crystal [number]", scaleanchor="x", **across),
         shapes=_boundaries(observations.images.crystal),
         showlegend=False,
-        margin={"l": 70, "r": 20, "t": 60, "b": 60},
-        height=560,
+        height=620,
+        meta={"square": True},
     )

@@ -31,10 +31,10 @@ OUTLIERS_OUT = 1.25
 """Frames end there, in units of the 98th percentile, to show what most pairs do."""
 
 NAMES = {
-    "n_common": "Common reflections n of a pair",
+    "n_common": "Common reflections of a pair [number]",
     "cc": "CC of a pair",
     "r_factor": "R of a pair",
-    "excess_spread": "Excess relative spread s of a pair",
+    "excess_spread": "Relative error not covered by σ, s, of a pair",
 }
 
 DISTRIBUTION_HELP = {
@@ -126,12 +126,13 @@ def distribution_plot(quantity: str, series: list[tuple]) -> dict:
         NAMES[quantity],
         barmode="overlay",
         bargap=0,
-        xaxis=axis(NAMES[quantity].replace(" of a pair", "")),
+        xaxis=axis(
+            NAMES[quantity].replace(", of a pair", "").replace(" of a pair", "")
+        ),
         yaxis=axis("Share of the pairs [%]", rangemode="tozero"),
         showlegend=True,
         legend=legend_above(),
-        margin={"l": 60, "r": 15, "t": 50 + 22 * max(1, len(data)), "b": 55},
-        height=380,
+        height=400,
     )
 
 
@@ -285,16 +286,16 @@ def angle_plot(
     )
     note = "; ".join(filter(None, notes))
     symbol = "R" if quantity == "r_factor" else "s"
-    title = f"{symbol} against the angle between the beams, n = {len(known):,}"
+    title = f"{symbol} of a pair against the angle between the beams"
     return new_plot(
         [*dots, *lines],
         ANGLE_HELP,
-        title + (f" ({note})" if note else ""),
+        title,
+        f"{len(known):,} pairs" + (f"; {note}" if note else ""),
         xaxis=axis(
             "Angle between the beam directions in the crystal [°]", rangemode="tozero"
         ),
         yaxis=axis(NAMES[quantity], range=[-0.02 * (highest or 1), highest or 1]),
         legend=legend_above(),
-        margin={"l": 65, "r": 20, "t": 130, "b": 60},
-        height=490,
+        height=450,
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from dials_spread.pairs import SpotComparison
-from dials_spread.report.page.labels import digits, hkl_label
+from dials_spread.report.page.labels import counted, digits, hkl_label
 from dials_spread.report.page.plot_style import (
     BACKGROUND_GREY,
     BLUE,
@@ -20,6 +20,7 @@ from dials_spread.report.page.plot_style import (
     RED,
     axis,
     legend_above,
+    log_axis,
     new_plot,
     sample,
 )
@@ -149,12 +150,15 @@ def _index_axis(spots: SpotComparison) -> dict:
     )
 
 
-def _log_toggle(linear_range: list[float]) -> dict:
-    """Buttons that switch the intensity axis."""
+def _log_toggle(linear_range: list[float], values: np.ndarray) -> dict:
+    """Buttons that switch the intensity axis, which the page sets above the plot."""
+    log = log_axis("", values)
+    ticks = {f"yaxis.{k}": log[k] for k in ("tickmode", "tickvals", "ticktext")}
+    linear = {"yaxis.type": "linear", "yaxis.tickmode": "auto"}
     settings = {
-        "linear": {"yaxis.type": "linear", "yaxis.range": linear_range},
-        "all": {"yaxis.type": "linear", "yaxis.autorange": True},
-        "log": {"yaxis.type": "log", "yaxis.autorange": True},
+        "linear": {**linear, "yaxis.range": linear_range},
+        "linear, all": {**linear, "yaxis.autorange": True},
+        "logarithmic": {"yaxis.type": "log", **ticks, "yaxis.range": log["range"]},
     }
     buttons = [
         {"label": name, "method": "relayout", "args": [args]}
@@ -162,14 +166,8 @@ def _log_toggle(linear_range: list[float]) -> dict:
     ]
     return {
         "type": "buttons",
-        "direction": "right",
+        "name": "Intensity axis:",
         "buttons": buttons,
-        "x": 1,
-        "xanchor": "right",
-        "y": 1.02,
-        "yanchor": "bottom",
-        "pad": {"b": 4},
-        "font": {"size": 11},
     }
 
 
@@ -202,12 +200,11 @@ def spots_plot(spots: SpotComparison, label_a: str, label_b: str) -> dict:
     return new_plot(
         data,
         SPOTS_HELP,
-        f"{len(spots.miller_index)} common reflections, one by one",
+        f"{counted(len(spots.miller_index), 'common reflection')}, one by one",
         xaxis=_index_axis(spots),
-        yaxis=axis("Intensity, on the scale of image a", range=limits),
+        yaxis=axis("Intensity [scale of image a]", range=limits),
         legend=legend_above(),
-        margin={"l": 70, "r": 20, "t": 80, "b": 90},
-        updatemenus=[_log_toggle(limits)],
+        updatemenus=[_log_toggle(limits, spots.background_intensity)],
         height=460,
         meta={"wide": True},
     )
@@ -257,15 +254,21 @@ def scatter_plot(
     return new_plot(
         [equal, dots],
         SCATTER_HELP,
-        f"Image b against image a: CC = {digits(cc)}, R = {digits(r_factor)}, "
-        f"n = {len(spots.miller_index)}",
-        xaxis=axis(f"I on image a ({label_a})", range=[low, high], constrain="domain"),
+        "Image b against image a",
+        f"CC = {digits(cc)}, R = {digits(r_factor)}, "
+        f"{counted(len(spots.miller_index), 'reflection')}",
+        xaxis=axis(
+            f"Intensity on image a ({label_a}) [scale of a]",
+            range=[low, high],
+            constrain="domain",
+        ),
         yaxis=axis(
-            f"I on image b ({label_b})",
+            f"Intensity on image b ({label_b}) [scale of a]",
             range=[low, high],
             scaleanchor="x",
             constrain="domain",
         ),
         showlegend=False,
-        height=520,
+        height=560,
+        meta={"square": True},
     )

@@ -156,9 +156,9 @@ def _raw_plot(
         annotations=[_frame_title(t, i, c) for i, (t, c) in enumerate(titles)],
         showlegend=False,
         dragmode="zoom",
-        margin={"l": 70, "r": 20, "t": 75, "b": 60},
+        margin={"l": 65, "r": 18, "t": 28, "b": 50},
         height=470,
-        meta={"wide": True},
+        meta={"wide": True, "square": True, "frames": 3},
         **_frame_axes(picture.limit, 3),
     )
 
@@ -187,7 +187,7 @@ def _positions_plot(
     shared = _circles(spots.position_a, spots, 0, "#000000", True)
     shared["marker"] = {"symbol": "circle", "color": "#000000", "size": 5}
     shared["name"] = f"in common ({len(spots.miller_index)})"
-    reason = "" if picture is None else f"<br><sub>{picture.reason}</sub>"
+    reason = "" if picture is None else picture.reason
     every = np.concatenate([spots.spots_a, spots.spots_b])
     limit = 1.1 * float(np.abs(every).max(initial=0.1))
     n_a, n_b = len(spots.spots_a), len(spots.spots_b)
@@ -199,10 +199,11 @@ def _positions_plot(
             _centre_mark(),
         ],
         POSITIONS_HELP,
-        "Spots of the two images in a common orientation" + reason,
+        "Spots of the two images in a common orientation",
+        reason,
         legend=legend_above(),
-        margin={"l": 70, "r": 20, "t": 85, "b": 60},
-        height=600,
+        height=620,
+        meta={"square": True},
         **_frame_axes(limit, 1),
     )
 

@@ -22,6 +22,10 @@ SEED = np.array([1.0, 0.27, 0.6])
 azimuth between 0 and 30° for hexagonal crystals."""
 
 
+SHARP = 8.0
+"""Turn of the edge [°] from one point to the next that makes a corner."""
+
+
 @dataclass(frozen=True)
 class Region:
     """
@@ -64,6 +68,48 @@ class Region:
         right, up, ahead = (vectors @ self.axes.T).T
         factor = np.sqrt(2 / np.maximum(1 + ahead, 1e-9))
         return np.stack([right * factor, up * factor], axis=1)
+
+    def last_inside(self, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+        """
+        Follow lines as far as they stay in the region.
+
+        Args:
+            start: Shape (n, 3), unit vectors inside.
+            end: Shape (n, 3), unit vectors anywhere.
+
+        Returns:
+            Shape (n, 3), unit vectors: the ends, or where a line meets the edge.
+        """
+        seeds = np.einsum("mji,j->mi", self.directions, self.seed)
+        inside, outside = np.zeros(len(start)), np.ones(len(start))
+        for step in range(20):
+            # The end itself first: most lines stay inside.
+            part = outside if step == 0 else 0.5 * (inside + outside)
+            at = start + part[:, None] * (end - start)
+            kept = at @ self.seed >= (at @ seeds.T).max(axis=1) - 1e-9
+            inside = np.where(kept, part, inside)
+            outside = np.where(kept, outside, part)
+        at = start + inside[:, None] * (end - start)
+        return at / np.linalg.norm(at, axis=1, keepdims=True)
+
+    def corners(self, n: int = 1441) -> np.ndarray:
+        """
+        Give the corners of the region's edge.
+
+        Args:
+            n: Points in which the edge is followed.
+
+        Returns:
+            Shape (m, 3), unit vectors; none where the edge is smooth.
+        """
+        edge = self.outline(n)[:-1]
+        along = np.diff(self.project(edge), axis=0, append=self.project(edge[:1]))
+        along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-12)
+        turn = np.sum(along * np.roll(along, 1, axis=0), axis=1)
+        sharp = np.flatnonzero(turn < np.cos(np.radians(SHARP)))
+        # A corner between two points of the edge turns it twice.
+        first = [i for i in sharp if (i - 1) % len(edge) not in sharp]
+        return edge[first]
 
     def outline(self, n: int = 361) -> np.ndarray:
         """

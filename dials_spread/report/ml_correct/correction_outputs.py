@@ -8,6 +8,7 @@ import io
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from dials.array_family import flex
 from dials.util.version import dials_version
@@ -23,12 +24,15 @@ from dials_spread.output_files import write_text
 from dials_spread.reference import Reference, ReferenceMatch
 from dials_spread.report.ml_correct.before_after import BeforeAfter, compare
 from dials_spread.report.ml_correct.correction_sections import (
-    PageSection,
     correction_sections,
     log_tables,
 )
-from dials_spread.report.ml_correct.correction_sentences import correction_sentences
-from dials_spread.report.ml_correct.correction_tables import summary_table
+from dials_spread.report.ml_correct.correction_sentences import (
+    correction_sentences,
+    sentences_by_topic,
+    size_sentence,
+)
+from dials_spread.report.ml_correct.correction_tables import facts_of, summary_table
 from dials_spread.report.ml_correct.correction_verdict import (
     CorrectionVerdict,
     NextStep,
@@ -37,10 +41,23 @@ from dials_spread.report.ml_correct.correction_verdict import (
     steps_text,
 )
 from dials_spread.report.page.document import Provenance, finite, write_json
+from dials_spread.report.page.sections import Section
 from dials_spread.report.page.tables import TextTable
+from dials_spread.report.page.template import report_page
 from dials_spread.rfactor.wilson_statistics import mixed_moment
 
 logger = logging.getLogger("dials.spread.correction_outputs")
+
+FILES = {
+    "experiments": "experiments, for DIALS",
+    "reflections": "corrected intensities, unmerged, for DIALS",
+    "merged": "corrected F² and σ, merged, for structure solution and refinement",
+    "model": "the model that was trained, for model=",
+    "json": "all numbers, for programs",
+    "html": "this report",
+    "log": "what was printed",
+}
+"""What each file of the ``output`` scope is for."""
 
 
 def base_document(provenance: Provenance, observations: Observations) -> dict:
@@ -175,8 +192,12 @@ class PageParts:
         headline: The verdict in one line.
         reasons: Sentences below it.
         warnings: What must be read before anything is done.
-        figures: A table of the figures that matter.
-        summary: Sentences.
+        figures: Tables of the figures that matter.
+        facts: The same as names and values, for the page.
+        summary: Sentences of the log.
+        data: Those of them that are about data and method, for the page.
+        question: That the verdict answers.
+        changed: How much was changed, for the page; empty where nothing was.
         steps: What to do next.
         sections: Plots and tables.
     """
@@ -186,9 +207,13 @@ class PageParts:
     reasons: Sequence[str]
     warnings: Sequence[str]
     figures: Sequence[TextTable]
+    facts: Sequence[tuple[str, str]]
     summary: Sequence[str]
+    data: Sequence[str]
+    question: str
+    changed: str
     steps: Sequence[NextStep]
-    sections: Sequence[PageSection] = field(repr=False)
+    sections: Sequence[Section] = field(repr=False)
 
 
 def correction_parts(
@@ -203,13 +228,18 @@ def correction_parts(
         verdict: Of the correction.
         output: Names of files, as the command's ``output`` scope.
     """
+    figures = summary_table(result, pair, verdict)
     return PageParts(
         title="Correction for multiple scattering",
         headline=verdict.headline,
         reasons=verdict.reasons,
         warnings=result.warnings,
-        figures=[summary_table(result, pair, verdict)],
+        figures=[figures],
+        facts=facts_of(figures),
         summary=correction_sentences(result, pair),
+        data=sentences_by_topic(result, pair)["data"],
+        question="Did the amplitudes improve?",
+        changed=size_sentence(result) if result.strength > 0 else "",
         steps=next_steps(result, output, verdict),
         sections=correction_sections(result, pair),
     )
@@ -261,8 +291,16 @@ def write_correction(
     log_parts(parts, log_tables(result, pair))
     contents = correction_files(corrected, result, output)
     add_reports(contents, document, parts, output)
-    write_all(contents, output.log, log, steps_text(parts.steps))
+    end_run(contents, parts, output, log)
     return document
+
+
+def end_run(
+    contents: Mapping[str, bytes], parts: PageParts, output, log: io.StringIO
+) -> None:
+    """Write all files; the log ends with what each is for and what to do next."""
+    told = meanings([*contents], output)
+    write_all(contents, output.log, log, steps_text(parts.steps), told)
 
 
 def add_reports(
@@ -272,23 +310,45 @@ def add_reports(
     if output.json:
         contents[output.json] = write_json(document).encode("utf-8")
     if output.html:
-        contents[output.html] = correction_page(document, parts)
+        written = meanings([*contents, output.html, *_log_name(output)], output)
+        contents[output.html] = correction_page(document, parts, written)
 
 
-def correction_page(document: dict, parts: PageParts) -> bytes:
-    """Write the report."""
-    # Loading plotly takes longer than correcting; not all runs want a page.
-    from dials_spread.report.page.plain_page import simulation_page
-
-    plots: dict[str, dict] = {}
-    tables = list(parts.figures)
-    for section in parts.sections:
-        plots |= section.plots
-        tables += section.tables
-    told = [parts.headline, *parts.reasons, *parts.warnings, *parts.summary]
-    told += [f"{step.text} {step.command}".strip() for step in parts.steps]
-    page = simulation_page(document, parts.title, told, tables, plots)
+def correction_page(document: dict, parts: PageParts, written: Mapping) -> bytes:
+    """Write the report; files are told with what each is for."""
+    told = [f"{parts.question} {parts.headline}", *parts.reasons]
+    told += [f"What was changed? {parts.changed}"] if parts.changed else []
+    told += [f"Is anything wrong? {text}" for text in parts.warnings]
+    page = report_page(
+        document,
+        parts.title,
+        verdict=told,
+        next_steps=[
+            f"{step.text} `{step.command}`" if step.command else step.text
+            for step in parts.steps
+        ],
+        summary=parts.data,
+        facts=parts.facts,
+        sections=parts.sections,
+        written=list(written.items()),
+    )
     return page.encode("utf-8")
+
+
+def _log_name(output) -> list[str]:
+    return [output.log] if output.log else []
+
+
+def meanings(names: Sequence[str], output) -> dict[str, str]:
+    """
+    Say what each file is for.
+
+    Args:
+        names: Of files.
+        output: Names of files, as the command's ``output`` scope.
+    """
+    known = {getattr(output, key, None): told for key, told in FILES.items()}
+    return {name: known.get(name, "") for name in names}
 
 
 def correction_files(
@@ -334,6 +394,7 @@ def write_all(
     log_name: str | None,
     log: io.StringIO,
     last: str = "",
+    told: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """
     Write all files or none, then the log.
@@ -342,12 +403,14 @@ def write_all(
         contents: By name.
         log_name: Of the log; None for none.
         log: What has been logged.
-        last: Line with which the log ends.
+        last: Lines with which the log ends.
+        told: What files are for, by name.
     """
     write_together(contents)
     logger.info("")
     for filename in contents:
-        logger.info("Written: %s", filename)
+        meaning = told.get(filename)
+        logger.info("Written: %s%s", filename, f" ({meaning})" if meaning else "")
     if last:
         logger.info("\n%s", last)
     if log_name:

@@ -8,19 +8,22 @@ Functions:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 from dials_spread.correction import CorrectionResult
 from dials_spread.correction.apply.against_reference import ReferenceCheck
 from dials_spread.report.ml_correct.before_after import BeforeAfter
-from dials_spread.report.ml_correct.correction_sentences import MERGED_HOW
+from dials_spread.report.ml_correct.correction_sentences import (
+    MERGED_HOW,
+    sentences_by_topic,
+)
 from dials_spread.report.ml_correct.correction_tables import (
     changes_tables,
     merging_table,
     most_changed_table,
     reference_tables,
 )
+from dials_spread.report.ml_correct.correction_verdict import NOT_REFINED
 from dials_spread.report.ml_correct.plots_amplitudes import (
     before_after_plot,
     error_plots,
@@ -43,32 +46,11 @@ from dials_spread.report.ml_correct.plots_merging import (
     merging_plots,
     wilson_plot,
 )
+from dials_spread.report.page.sections import Section
 from dials_spread.report.page.tables import TextTable
 
 
-@dataclass(frozen=True)
-class PageSection:
-    """
-    A section of the page: plots first, then tables.
-
-    Attributes:
-        name: For links.
-        title: Above it.
-        plots: By name.
-        tables: Below the plots.
-        note: Sentences below the title; empty for none.
-    """
-
-    name: str
-    title: str
-    plots: Mapping[str, dict] = field(repr=False)
-    tables: Sequence[TextTable] = ()
-    note: str = ""
-
-
-def correction_sections(
-    result: CorrectionResult, pair: BeforeAfter
-) -> list[PageSection]:
+def correction_sections(result: CorrectionResult, pair: BeforeAfter) -> list[Section]:
     """
     Draw and tabulate a correction.
 
@@ -76,52 +58,83 @@ def correction_sections(
         result: The correction.
         pair: The same as two data sets.
     """
+    told = sentences_by_topic(result, pair)
     plots = {"before_after": before_after_plot(pair), "changes": changes_plot(pair)}
     plots |= {"factors": factors_plot(result)} | error_plots(pair)
     by_resolution, by_strength, by_crystal = changes_tables(result)
     sections = [
-        PageSection("amplitudes", "Amplitudes", plots, (by_resolution, by_strength)),
+        Section(
+            "amplitudes",
+            "Amplitudes before and after",
+            "Amplitudes",
+            told["amplitudes"],
+            plots,
+            (by_resolution, by_strength),
+        ),
     ]
     if result.truth is not None:
-        sections.append(_reference_section(result, result.truth, pair))
+        sections.append(
+            _reference_section(result, result.truth, pair, told["reference"])
+        )
     plots = {"wilson": wilson_plot(pair), "n_z": distribution_plot(pair)}
     return [
         *sections,
-        PageSection(
+        Section(
             "merging",
-            "Merging statistics",
+            "Merging statistics before and after",
+            "Merging",
+            [*told["merging"], MERGED_HOW],
             merging_plots(pair),
             (merging_table(pair),),
-            MERGED_HOW,
         ),
-        PageSection("distribution", "Distribution of intensities", plots),
-        PageSection(
+        Section(
+            "distribution", "Wilson statistics", "Wilson", told["distribution"], plots
+        ),
+        Section(
             "reflections",
             "Reflections that changed most",
-            {"most_changed": most_changed_plot(pair)},
-            (most_changed_table(pair),),
+            "Reflections",
+            plots={"most_changed": most_changed_plot(pair)},
+            tables=(most_changed_table(pair),),
         ),
         *_crystals_section(pair, by_crystal),
     ]
 
 
-def _crystals_section(pair: BeforeAfter, table: TextTable) -> list[PageSection]:
+def _crystals_section(pair: BeforeAfter, table: TextTable) -> list[Section]:
     """Put crystals beside each other, where there are several."""
     if len(pair.before.r_merge_crystal) < 2:
         return []
     plots = {"crystals_merge": crystals_merge_plot(pair)}
-    return [PageSection("crystals", "Crystals", plots, (table,))]
+    return [
+        Section(
+            "crystals",
+            "Crystals beside each other",
+            "Crystals",
+            plots=plots,
+            tables=(table,),
+        )
+    ]
 
 
 def _reference_section(
-    result: CorrectionResult, truth: ReferenceCheck, pair: BeforeAfter
-) -> PageSection:
+    result: CorrectionResult,
+    truth: ReferenceCheck,
+    pair: BeforeAfter,
+    told: Sequence[str],
+) -> Section:
     plots = {"amplitudes": reference_plot(result, truth, pair)}
     plots |= {"shells_r1": shells_r1_plot(truth), "images_r1": images_r1_plot(truth)}
     if len(truth.before.crystal) > 1:
         plots["crystals_r1"] = crystals_r1_plot(_crystal_dots(truth))
-    title = "Against kinematic Fc of the reference"
-    return PageSection("reference", title, plots, tuple(reference_tables(truth)))
+    return Section(
+        "reference",
+        "Against kinematic Fc of the reference",
+        "Reference",
+        [*told, NOT_REFINED],
+        plots,
+        reference_tables(truth),
+    )
 
 
 def _crystal_dots(truth: ReferenceCheck) -> list[CrystalDots]:

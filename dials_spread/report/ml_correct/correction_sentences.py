@@ -2,7 +2,8 @@
 What a correction did, in sentences.
 
 Functions:
-    correction_sentences: the summary below the verdict
+    correction_sentences, sentences_by_topic: the summary below the verdict
+    size_sentence: how much was changed
     reference_sentences: what a reference says
     coverage_sentence: whether predicted errors are as large as the true ones
 """
@@ -17,7 +18,12 @@ from dials_spread.correction import CorrectionResult
 from dials_spread.correction.apply.against_reference import ReferenceCheck
 from dials_spread.correction.apply.error_law import Coverage
 from dials_spread.report.ml_correct.before_after import BeforeAfter
-from dials_spread.report.ml_correct.correction_verdict import EXPECTED_R1, percent
+from dials_spread.report.ml_correct.correction_verdict import (
+    EXPECTED_R1,
+    R1_LABEL,
+    RELATIVE_CHANGE,
+    percent,
+)
 from dials_spread.report.page.labels import counted, digits
 from dials_spread.rfactor.merging_statistics import LABELS
 from dials_spread.rfactor.wilson_statistics import (
@@ -33,13 +39,20 @@ TOO_FEW, TOO_MANY = 0.58, 0.80
 WITHIN = "factor that two thirds are within"
 
 MEDIAN_FACTOR = "Median correction factor"
-"""Label of Factors.as_dict()["median"], correction/apply/factors.py."""
+"""Label of the median of Factors.factor: correction/apply/estimates.py computes them
+(observation_factors)."""
 
 CC_CRYSTALS = "CC of a crystal with all others"
-"""Label of EquivalentAgreement.cc_crystals, correction/apply/changes.py."""
+"""Label of EquivalentAgreement.cc_crystals: correction/apply/changes.py computes it
+(describe_agreement)."""
 
 CHI_SQUARE = "Median χ²"
-"""Label of EquivalentAgreement.chi_square, correction/apply/changes.py."""
+"""Label of EquivalentAgreement.chi_square: correction/apply/changes.py computes it
+(describe_agreement)."""
+
+RANK_CORRELATION = "rank correlation of predicted with true errors"
+"""Label of Coverage.rank_correlation: correction/apply/error_law.py computes it
+(coverage)."""
 
 INTENSITIES = {
     "scale": "scaled intensities",
@@ -60,7 +73,9 @@ MERGED_HOW = (
 )
 
 
-def correction_sentences(result: CorrectionResult, pair: BeforeAfter) -> list[str]:
+def sentences_by_topic(
+    result: CorrectionResult, pair: BeforeAfter
+) -> dict[str, list[str]]:
     """
     Say what was done, below the verdict.
 
@@ -69,17 +84,33 @@ def correction_sentences(result: CorrectionResult, pair: BeforeAfter) -> list[st
         pair: The same as two data sets.
 
     Returns:
-        Sentences.
+        Sentences under "data", "amplitudes", "merging", "distribution", "reference".
     """
-    told = [_data(result, pair), _method(result), _lorentz(result)]
+    amplitudes = []
     if result.strength > 0:
-        told += [_size(result)]
+        amplitudes.append(size_sentence(result))
         if result.estimate.predicted_r1 is not None:
-            told.append(_expected(result))
-    told += [_merging(result, pair), _moments(result, pair)]
-    if result.truth is not None:
-        told += reference_sentences(result.truth)
-    return told
+            amplitudes.append(_expected(result))
+    truth = result.truth
+    return {
+        "data": [_data(result, pair), _method(result), _lorentz(result)],
+        "amplitudes": amplitudes,
+        "merging": [_merging(result, pair)],
+        "distribution": [_moments(result, pair)],
+        "reference": [] if truth is None else reference_sentences(truth),
+    }
+
+
+def correction_sentences(result: CorrectionResult, pair: BeforeAfter) -> list[str]:
+    """
+    Say all of it in one list.
+
+    Args:
+        result: The correction.
+        pair: The same as two data sets.
+    """
+    topics = sentences_by_topic(result, pair)
+    return [told for some in topics.values() for told in some]
 
 
 def _data(result: CorrectionResult, pair: BeforeAfter) -> str:
@@ -131,14 +162,20 @@ def _lorentz(result: CorrectionResult) -> str:
     return "The Lorentz factor had been applied to the intensities already."
 
 
-def _size(result: CorrectionResult) -> str:
+def size_sentence(result: CorrectionResult) -> str:
+    """
+    Say how much was changed.
+
+    Args:
+        result: The correction.
+    """
     factors, change = result.factors.as_dict(), result.changes["all"][0]
     low, high = factors["quartiles"]
     n = counted(factors["reflections_shifted"], "reflection")
     text = (
         f"{MEDIAN_FACTOR} of intensities {factors['median']:.3f} (quartiles {low:.3f} "
         f"and {high:.3f}). Merged |F| changed by {percent(change.change)} of their sum, "
-        f"Σ|ΔF|/ΣF; ΣF by {_signed(change.ratio - 1)}."
+        f"{RELATIVE_CHANGE}; ΣF by {_signed(change.ratio - 1)}."
     )
     if factors["reflections_shifted"]:
         text += (
@@ -214,7 +251,7 @@ def reference_sentences(truth: ReferenceCheck) -> list[str]:
     before, after = truth.r1
     weighted = float(truth.before_weighted.merged.r1[0])
     told = [
-        f"R1 against kinematic Fc of {Path(truth.reference.source).name}: {before:.3f} "
+        f"{R1_LABEL} of {Path(truth.reference.source).name}: {before:.3f} "
         f"before ({weighted:.3f} merged with weights 1/σ²), {after:.3f} after "
         f"({_signed(after / before - 1)}), {int(truth.after.merged.n[0]):,} "
         f"reflections. CC of intensities {digits(truth.before.cc)} and "
@@ -250,8 +287,8 @@ def coverage_sentence(found: Coverage, which: str) -> str:
     text = (
         f"{which}: {100 * found.within_one:.0f} % lie within one predicted standard "
         f"deviation of the reference and {100 * found.within_two:.0f} % within two "
-        f"(expected of normal errors: 68 and 95 %), {found.n:,} reflections; rank "
-        f"correlation of predicted with true errors {found.rank_correlation:.2f}."
+        f"(expected of normal errors: 68 and 95 %), {found.n:,} reflections; "
+        f"{RANK_CORRELATION} {found.rank_correlation:.2f}."
     )
     if found.within_one < TOO_FEW:
         text += " The predicted errors are too small."

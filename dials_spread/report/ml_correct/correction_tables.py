@@ -3,6 +3,7 @@ What a correction did, in tables.
 
 Functions:
     summary_table: the figures that matter, before and after
+    facts_of: the same as names and values
     merging_table: merging statistics by shell
     most_changed_table: the reflections that changed most
     changes_tables: by resolution, strength and crystal
@@ -20,7 +21,11 @@ from dials_spread.correction import CorrectionResult
 from dials_spread.correction.apply.against_reference import ReferenceCheck
 from dials_spread.correction.apply.changes import Change
 from dials_spread.report.ml_correct.before_after import BeforeAfter
-from dials_spread.report.ml_correct.correction_verdict import CorrectionVerdict
+from dials_spread.report.ml_correct.correction_verdict import (
+    R1_LABEL,
+    RELATIVE_CHANGE,
+    CorrectionVerdict,
+)
 from dials_spread.report.page.labels import digits, hkl_label
 from dials_spread.report.page.tables import TextTable
 from dials_spread.rfactor.merging_statistics import LABELS, ShellStatistics
@@ -34,11 +39,6 @@ MOST_REFLECTIONS = 20
 
 COMPARED = ("mean_i_over_sigma", "r_merge", "r_meas", "r_pim", "cc_half")
 """Merging statistics that a correction changes; the others depend on indices alone."""
-
-RELATIVE_CHANGE = "Σ|ΔF|/ΣF"
-"""Label of Change.change, correction/apply/changes.py."""
-
-R1_LABEL = "R1 against kinematic Fc"
 
 
 def _decimals(value: float, key: str) -> str:
@@ -76,6 +76,21 @@ def summary_table(
     return TextTable(
         "Before and after", ["figure", "before", "after", "expected"], rows
     )
+
+
+def facts_of(table: TextTable) -> list[tuple[str, str]]:
+    """
+    Give figures as names and values, before → after.
+
+    Args:
+        table: From summary_table.
+    """
+    told = []
+    for name, *values, expected in table.rows:
+        value = " → ".join(v for v in values if v)
+        more = f"expected {expected}" if expected else ""
+        told.append((name, ", ".join(t for t in (value, more) if t)))
+    return told
 
 
 def merging_table(pair: BeforeAfter) -> TextTable:

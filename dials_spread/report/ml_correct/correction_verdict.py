@@ -23,8 +23,14 @@ from dials_spread.correction.apply.against_reference import ReferenceCheck
 from dials_spread.rfactor import amplitudes
 from dials_spread.rfactor.r1 import r1_gain
 
+R1_LABEL = "R1 against kinematic Fc"
+"""Label of R1: rfactor/r1.py computes it (r_factors)."""
+
 EXPECTED_R1 = "Expected R1 against kinematic Fc"
-"""Label of CorrectedAmplitudes.predicted_r1: correction/model/general.py computes it."""
+"""Label of predicted_r1: correction/model/general.py computes it (correct_prepared)."""
+
+RELATIVE_CHANGE = "Σ|ΔF|/ΣF"
+"""Label of Change.change: correction/apply/changes.py computes it (describe_changes)."""
 
 SMALL_CHANGE = 0.5
 """Change of |F| over its expected error below which no improvement is certain."""
@@ -33,7 +39,7 @@ CERTAIN = 2.0
 """Standard uncertainties by which R1 has to differ."""
 
 NOT_REFINED = (
-    "R1 against kinematic Fc is not a refinement R1: the structure stays as it is, only a "
+    f"{R1_LABEL} is not a refinement R1: the structure stays as it is, only a "
     "scale factor is fitted, and its own errors are in it."
 )
 
@@ -152,7 +158,7 @@ def _with_reference(
     gain, su = r1_gain(F_before, result.F, f_calc)
     source = Path(truth.reference.source).name
     told = (
-        f"R1 against kinematic Fc of {source} {before:.3f} before, {after:.3f} after, "
+        f"{R1_LABEL} of {source} {before:.3f} before, {after:.3f} after, "
         f"difference {gain:.3f} ± {su:.3f}, {int(truth.after.merged.n[0]):,} reflections"
     )
     reasons: tuple[str, ...] = (NOT_REFINED,)

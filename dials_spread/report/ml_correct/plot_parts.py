@@ -1,17 +1,16 @@
 """
-Parts of the plots of a correction: dots, lines, and axes with readable ticks.
+Parts of the plots of a correction: dots, lines, and an axis of resolution.
 
 Functions:
-    points, line, diagonal: traces
+    points, line, before_line, diagonal: traces
     resolution_axis: linear in 1/d², with ticks in d
-    log_axis: logarithmic, with ticks at 1, 2 and 5
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from dials_spread.report.page.plot_style import INK, axis
+from dials_spread.report.page.plot_style import GREY, INK, axis
 
 
 def points(x, y, colour: str, name: str, **more) -> dict:
@@ -19,6 +18,14 @@ def points(x, y, colour: str, name: str, **more) -> dict:
     marker = {"color": colour, "size": 5, "opacity": 0.5, **more.pop("marker", {})}
     kind = {"type": "scatter", "mode": "markers", "marker": marker}
     return {**kind, "x": x, "y": y, "name": name, **more}
+
+
+def before_line(x, y, name: str = "before", **more) -> dict:
+    """Draw what was before: grey, and wide, so that it is seen below a line on it."""
+    style = {"width": 4, **more.pop("line", {})}
+    drawn = line(x, y, GREY, name, line=style, **more)
+    drawn["marker"] = {"color": GREY, "size": 9}
+    return drawn
 
 
 def line(x, y, colour: str, name: str, **more) -> dict:
@@ -29,17 +36,22 @@ def line(x, y, colour: str, name: str, **more) -> dict:
     return {**kind, "x": x, "y": y, "name": name, **more}
 
 
-def diagonal(end: float) -> dict:
-    """Draw a dashed line from the origin to (end, end)."""
+def diagonal(end: float, start: float = 0.0) -> dict:
+    """Draw a dashed line from (start, start) to (end, end)."""
     line = {"color": INK, "dash": "dash", "width": 1}
-    ends = {"x": [0, end], "y": [0, end], "hoverinfo": "skip", "showlegend": False}
+    ends = {
+        "x": [start, end],
+        "y": [start, end],
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
     return {"type": "scatter", "mode": "lines", "line": line, "name": "equal", **ends}
 
 
 def nice_resolutions(d_max: float, d_min: float) -> list[float]:
     """Choose d-spacings [Å] for the ticks of an axis that is linear in 1/d²."""
     wanted = np.linspace(1 / d_max**2, 1 / d_min**2, 6)[1:]
-    told = [round(d, 2 if d < 1 else 1) for d in 1 / np.sqrt(wanted)]
+    told = [round(d, 2) for d in 1 / np.sqrt(wanted)]
     return sorted(set(told), reverse=True)
 
 
@@ -52,20 +64,4 @@ def resolution_axis(d_max: float, d_min: float) -> dict:
     """
     told = nice_resolutions(d_max, d_min)
     places = [1 / d**2 for d in told]
-    return axis("d [Å]", tickvals=places, ticktext=[f"{d:g}" for d in told])
-
-
-def log_axis(title: str, low: float, high: float) -> dict:
-    """
-    Describe a logarithmic axis.
-
-    Args:
-        title: Quantity with its unit.
-        low, high: Least and largest value, positive.
-    """
-    powers = range(int(np.floor(np.log10(low))) - 1, int(np.ceil(np.log10(high))) + 1)
-    told = [m * 10.0**p for p in powers for m in (1, 2, 5)]
-    told = [x for x in told if 0.8 * low <= x <= 1.25 * high]
-    limits = [float(np.log10(0.8 * low)), float(np.log10(1.25 * high))]
-    ticks = {"tickvals": told, "ticktext": [f"{x:g}" for x in told], "range": limits}
-    return axis(title, type="log", **ticks)
+    return axis("d [Å]", tickvals=places, ticktext=[f"{d:.2f}" for d in told])

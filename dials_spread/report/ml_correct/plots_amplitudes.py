@@ -29,6 +29,7 @@ from dials_spread.report.page.plot_style import (
     RED,
     axis,
     legend_above,
+    log_axis,
     new_plot,
     sample,
     sample_note,
@@ -38,7 +39,8 @@ from dials_spread.rfactor.shells import resolution_shells
 BEFORE_AFTER_HELP = """
 Merged amplitude of each reflection before the correction (along x, with the error that
 follows from σ(I)) and after it (along y, with the predicted error where the model predicts
-one, else from σ(I) as well). On the dashed line nothing changed. Multiple scattering makes
+one, else from σ(I) as well). Axes are logarithmic; what is nought or weaker than the axis
+shows stands on the frame. On the dashed line nothing changed. Multiple scattering makes
 weak reflections too strong, so most of a correction is a fall below the line on the left.
 Red dots are the reflections that changed most, listed in a table below.
 """
@@ -62,13 +64,18 @@ is a cloud that falls to about 0.1 on the right.
 """
 
 REFERENCE_HELP = """
-Fo, merged and scaled with one factor, against kinematic Fc of the reference, before (grey)
-and after (blue). Good is a narrow band about the dashed line. A grey cloud that bends upwards
+Fo, merged with weights 1/σ² and scaled with one factor, against kinematic Fc of the
+reference, before (grey) and after (blue); what is nought stands on the frame. Good is a narrow band about the dashed line. A grey cloud that bends upwards
 on the left shows multiple scattering; the blue one should follow the line there.
 """
 
 MOST_WITH_ERRORS = 1500
 """Error bars that a browser draws without delay."""
+
+LARGEST_RANGE = 1000.0
+"""Of a logarithmic axis."""
+
+_BOLD = {"marker": {"opacity": 0.95, "size": 6}}
 
 AMPLITUDE = "|F|, arbitrary scale"
 
@@ -79,14 +86,13 @@ def _labels(pair: BeforeAfter, which: np.ndarray) -> list[str]:
     ]
 
 
-def _error_bars(values: np.ndarray) -> dict:
+def _error_bars(sigma: np.ndarray, at: np.ndarray, low: float) -> dict:
+    """Draw errors that end at the frame of a logarithmic axis."""
     colour = "rgba(120,120,120,0.35)"
+    down = np.minimum(sigma, at - 0.8 * low)
     return {
-        "type": "data",
-        "array": values,
-        "thickness": 1,
-        "width": 0,
-        "color": colour,
+        **{"type": "data", "symmetric": False, "array": sigma, "arrayminus": down},
+        **{"thickness": 1, "width": 0, "color": colour},
     }
 
 
@@ -106,7 +112,8 @@ def before_after_plot(pair: BeforeAfter) -> dict:
     predicted = pair.predicted_sigma_F
     sigma = pair.after.sigma_F if predicted is None else predicted
     drawn, most = sample(len(pair.d_spacing), MOST_WITH_ERRORS), _changed(pair)
-    x, y = pair.before.F, pair.after.F
+    low, high = _limits(pair.before.F, pair.after.F)
+    x, y = (np.maximum(F, low) for F in (pair.before.F, pair.after.F))
     data = [
         points(
             x[drawn],
@@ -114,22 +121,34 @@ def before_after_plot(pair: BeforeAfter) -> dict:
             BLUE,
             "reflections",
             text=_labels(pair, drawn),
-            error_x=_error_bars(pair.before.sigma_F[drawn]),
-            error_y=_error_bars(sigma[drawn]),
+            error_x=_error_bars(pair.before.sigma_F[drawn], x[drawn], low),
+            error_y=_error_bars(sigma[drawn], y[drawn], low),
         ),
-        points(x[most], y[most], RED, "changed most", text=_labels(pair, most)),
-        diagonal(float(max(x.max(), y.max()))),
+        points(
+            x[most], y[most], RED, "changed most", text=_labels(pair, most), **_BOLD
+        ),
+        diagonal(high, low),
     ]
     note = sample_note(len(x), len(drawn), "reflections")
     return new_plot(
         data,
         BEFORE_AFTER_HELP,
-        "|F| after against before" + (f"<br>{note}" if note else ""),
-        xaxis=axis(f"before: {AMPLITUDE}", rangemode="tozero"),
-        yaxis=axis(f"after: {AMPLITUDE}", rangemode="tozero"),
+        "|F| after against before",
+        note,
+        xaxis=log_axis(f"before: {AMPLITUDE}", [low, high]),
+        yaxis=log_axis(f"after: {AMPLITUDE}", [low, high]),
+        meta={"square": True},
         legend=legend_above(),
-        margin={"l": 70, "r": 20, "t": 90, "b": 60},
     )
+
+
+def _limits(*amplitudes: np.ndarray) -> tuple[float, float]:
+    """Give the ends of a logarithmic axis, which a few weak ones do not decide."""
+    values = np.concatenate([F[np.isfinite(F) & (F > 0)] for F in amplitudes])
+    if not len(values):
+        return 0.1, 1.0
+    high = float(values.max())
+    return max(float(np.quantile(values, 0.01)), high / LARGEST_RANGE), high
 
 
 def most_changed_plot(pair: BeforeAfter) -> dict:
@@ -148,16 +167,15 @@ def most_changed_plot(pair: BeforeAfter) -> dict:
     told = _labels(pair, most)
     data = [
         points(x[drawn], change[drawn], BLUE, "all", text=_labels(pair, drawn)),
-        points(x[most], change[most], RED, "changed most", text=told),
+        points(x[most], change[most], RED, "changed most", text=told, **_BOLD),
     ]
     return new_plot(
         data,
         MOST_CHANGED_HELP,
-        "Changes of |F| by resolution",
+        "Change of each |F|",
         xaxis=resolution_axis(float(pair.d_spacing.max()), float(pair.d_spacing.min())),
         yaxis=axis("|F| after − before, arbitrary scale", zeroline=True),
         legend=legend_above(),
-        margin={"l": 70, "r": 20, "t": 80, "b": 60},
     )
 
 
@@ -198,7 +216,6 @@ def _errors_by_resolution(pair: BeforeAfter, sigma: np.ndarray) -> dict:
         xaxis=resolution_axis(*limits),
         yaxis=axis("relative to |F| after", rangemode="tozero"),
         legend=legend_above(),
-        margin={"l": 70, "r": 20, "t": 80, "b": 60},
     )
 
 
@@ -214,7 +231,6 @@ def _errors_by_strength(pair: BeforeAfter, sigma: np.ndarray) -> dict:
         xaxis=axis("E after (1 on average)", rangemode="tozero"),
         yaxis=axis("σ(F) / F, at most 2", range=[0, 2.05]),
         showlegend=False,
-        margin={"l": 70, "r": 20, "t": 60, "b": 60},
     )
 
 
@@ -229,23 +245,25 @@ def reference_plot(
         truth: The reference.
         pair: The data before and after.
     """
-    drawn = sample(len(truth.match.f_calc))
+    known = np.flatnonzero(np.isfinite(truth.match.f_calc))
+    drawn = known[sample(len(known))]
     f_calc, told = truth.match.f_calc[drawn], _labels(pair, drawn)
     weighted = truth.before_weighted.merged
     before = result.F_before[drawn] * weighted.scale[0]
     after = result.F[drawn] * truth.after.merged.scale[0]
     r1 = float(weighted.r1[0]), truth.r1[1]
-    end = float(np.nanmax(f_calc, initial=1e-6))
+    low, high = _limits(f_calc, before, after)
+    x, before, after = (np.maximum(F, low) for F in (f_calc, before, after))
     return new_plot(
         [
-            points(f_calc, before, GREY, f"before, R1 {r1[0]:.3f}", text=told),
-            points(f_calc, after, BLUE, f"after, R1 {r1[1]:.3f}", text=told),
-            diagonal(end),
+            points(x, before, GREY, f"before, R1 {r1[0]:.3f}", text=told),
+            points(x, after, BLUE, f"after, R1 {r1[1]:.3f}", text=told),
+            diagonal(high, low),
         ],
         REFERENCE_HELP,
         "Fo against kinematic Fc",
-        xaxis=axis("kinematic |Fc|, unit of the reference", rangemode="tozero"),
-        yaxis=axis("|Fo|, scaled to |Fc|", rangemode="tozero"),
+        xaxis=log_axis("kinematic |Fc|, unit of the reference", [low, high]),
+        yaxis=log_axis("|Fo|, scaled to |Fc|", [low, high]),
+        meta={"square": True},
         legend=legend_above(),
-        margin={"l": 70, "r": 20, "t": 80, "b": 60},
     )

@@ -15,10 +15,10 @@ import numpy as np
 from dials_spread.correction import CorrectionResult
 from dials_spread.correction.apply.against_reference import ReferenceCheck
 from dials_spread.report.ml_correct.before_after import BeforeAfter
-from dials_spread.report.ml_correct.correction_tables import RELATIVE_CHANGE
+from dials_spread.report.ml_correct.correction_verdict import R1_LABEL, RELATIVE_CHANGE
 from dials_spread.report.ml_correct.plot_parts import (
+    before_line,
     line,
-    log_axis,
     points,
     resolution_axis,
 )
@@ -28,6 +28,7 @@ from dials_spread.report.page.plot_style import (
     RED,
     axis,
     legend_above,
+    log_axis,
     new_plot,
     sample,
     sample_note,
@@ -79,11 +80,11 @@ def factors_plot(result: CorrectionResult) -> dict:
     return new_plot(
         [points(E, factor[drawn], BLUE, "observations")],
         FACTORS_HELP,
-        "Correction factors of intensities" + (f"<br>{note}" if note else ""),
+        "Correction factors of intensities",
+        note,
         xaxis=axis("E before (1 on average)", rangemode="tozero"),
-        yaxis=log_axis("correction factor", *limits),
+        yaxis=log_axis("correction factor", limits),
         showlegend=False,
-        margin={"l": 70, "r": 20, "t": 70, "b": 60},
     )
 
 
@@ -110,11 +111,10 @@ def changes_plot(pair: BeforeAfter) -> dict:
             line(x, change, RED, RELATIVE_CHANGE),
         ],
         CHANGES_HELP,
-        "Amplitudes after and before",
+        "Change of |F| by resolution",
         xaxis=resolution_axis(float(pair.d_spacing.max()), float(pair.d_spacing.min())),
         yaxis=axis("relative to |F| before", rangemode="tozero"),
         legend=legend_above(),
-        margin={"l": 70, "r": 20, "t": 80, "b": 60},
     )
 
 
@@ -130,15 +130,14 @@ def shells_r1_plot(truth: ReferenceCheck) -> dict:
     x = 0.5 / shells.d_max**2 + 0.5 / shells.d_min**2
     return new_plot(
         [
-            line(x, truth.before.shell.r1, GREY, "before", text=told),
+            before_line(x, truth.before.shell.r1, text=told),
             line(x, truth.after.shell.r1, BLUE, "after", text=told),
         ],
         SHELLS_HELP,
-        "R1 against kinematic Fc by resolution",
+        f"{R1_LABEL} by resolution",
         xaxis=resolution_axis(float(shells.d_max[0]), float(shells.d_min[-1])),
         yaxis=axis("R1", rangemode="tozero"),
         legend=legend_above(),
-        margin={"l": 70, "r": 20, "t": 80, "b": 60},
     )
 
 
@@ -164,10 +163,9 @@ def images_r1_plot(truth: ReferenceCheck) -> dict:
         data,
         IMAGES_HELP,
         "R1 of images with 5 or more reflections",
-        xaxis=axis("R1 against kinematic Fc"),
+        xaxis=axis(R1_LABEL),
         yaxis=axis("number of images"),
         barmode="overlay",
         bargap=0,
         legend=legend_above(),
-        margin={"l": 70, "r": 20, "t": 80, "b": 60},
     )

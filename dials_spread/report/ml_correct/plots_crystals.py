@@ -89,7 +89,6 @@ def crystals_merge_plot(pair: BeforeAfter) -> dict:
         xaxis=axis("number of the crystal", **few),
         yaxis=axis("R_merge", rangemode="tozero"),
         legend=legend_above(),
-        margin={"l": 70, "r": 20, "t": 80, "b": 60},
     )
 
 
@@ -116,7 +115,6 @@ def crystals_r1_plot(
         xaxis=axis("R1 before", range=[0, end]),
         yaxis=axis("R1 after", range=[0, end]),
         legend=legend_above(),
-        margin={"l": 70, "r": 20, "t": 100, "b": 60},
     )
 
 

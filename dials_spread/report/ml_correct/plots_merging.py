@@ -10,11 +10,16 @@ Functions:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
-from dials_spread.report.ml_correct.before_after import BeforeAfter
-from dials_spread.report.ml_correct.plot_parts import line, resolution_axis
+from dials_spread.report.ml_correct.before_after import BeforeAfter, Side
+from dials_spread.report.ml_correct.plot_parts import (
+    before_line,
+    line,
+    resolution_axis,
+)
 from dials_spread.report.page.plot_style import (
     BLUE,
     GREY,
@@ -24,7 +29,11 @@ from dials_spread.report.page.plot_style import (
     legend_above,
     new_plot,
 )
-from dials_spread.rfactor.merging_statistics import LABELS, ShellStatistics
+from dials_spread.rfactor.merging_statistics import (
+    LABELS,
+    MergingStatistics,
+    ShellStatistics,
+)
 from dials_spread.rfactor.wilson_statistics import (
     cumulative,
     expected_cumulative,
@@ -81,17 +90,14 @@ def merging_plots(pair: BeforeAfter) -> dict[str, dict]:
     limits = sides[0].overall.d_max, sides[0].overall.d_min
 
     def drawn(key: str, label: str = "", **more) -> list[dict]:
-        return [
-            line(
-                [_place(s) for s in side.by_shell],
-                [getattr(s, key) for s in side.by_shell],
-                colour,
-                f"{label} {when}".strip(),
-                text=[_told(s) for s in side.by_shell],
-                **more,
-            )
-            for side, colour, when in zip(sides, (GREY, BLUE), ("before", "after"))
-        ]
+        def one(side: MergingStatistics, when: str, draw) -> dict:
+            x = [_place(s) for s in side.by_shell]
+            y = [getattr(s, key) for s in side.by_shell]
+            told = [_told(s) for s in side.by_shell]
+            return draw(x, y, name=f"{label} {when}".strip(), text=told, **dict(more))
+
+        after = partial(line, colour=BLUE)
+        return [one(sides[0], "before", before_line), one(sides[1], "after", after)]
 
     dashed = {"line": {"dash": "dash"}}
     r_factors = drawn("r_meas", LABELS["r_meas"])
@@ -105,7 +111,6 @@ def merging_plots(pair: BeforeAfter) -> dict[str, dict]:
             xaxis=resolution_axis(*limits),
             yaxis=along_y,
             legend=legend_above(),
-            margin={"l": 70, "r": 20, "t": 90, "b": 60},
         )
 
     top = {"rangemode": "tozero"}
@@ -152,17 +157,19 @@ def wilson_plot(pair: BeforeAfter) -> dict:
     Args:
         pair: The data before and after.
     """
-    data = []
     n_shells = int(np.clip(len(pair.d_spacing) // 30, 4, WILSON_SHELLS))
-    for side, colour, name in (
-        (pair.before, GREY, "before"),
-        (pair.after, BLUE, "after"),
-    ):
-        x, mean, n = shell_means(side.intensity, pair.epsilon, pair.d_spacing, n_shells)
+
+    def points_of(side: Side) -> dict:
+        of = (side.intensity, pair.epsilon, pair.d_spacing)
+        x, mean, n = shell_means(*of, n_shells)
         with np.errstate(divide="ignore", invalid="ignore"):
             y = np.where(mean > 0, np.log(mean), np.nan)
-        text = [f"{k} reflections" for k in n]
-        data.append(line(x, y, colour, name, text=text))
+        return {"x": x, "y": y, "text": [f"{k} reflections" for k in n]}
+
+    data = [
+        before_line(**points_of(pair.before)),
+        line(**points_of(pair.after), colour=BLUE, name="after"),
+    ]
     return new_plot(
         data,
         WILSON_HELP,
@@ -170,7 +177,6 @@ def wilson_plot(pair: BeforeAfter) -> dict:
         xaxis=axis("(sin θ/λ)² [Å⁻²]", rangemode="tozero"),
         yaxis=axis("ln ⟨I/ε⟩, I on an arbitrary scale"),
         legend=legend_above(),
-        margin={"l": 70, "r": 20, "t": 80, "b": 60},
     )
 
 
@@ -209,9 +215,8 @@ def distribution_plot(pair: BeforeAfter) -> dict:
     return new_plot(
         data,
         DISTRIBUTION_HELP,
-        f"Cumulative distribution N(z), {' and '.join(counts)}",
-        xaxis=axis("z = I / ⟨I⟩", range=[0, 2]),
+        "Cumulative distribution N(z)",
+        xaxis=axis(f"z = I / ⟨I⟩ of {' and '.join(counts)} reflections", range=[0, 2]),
         yaxis=axis("N(z)", range=[0, 1]),
         legend=legend_above(),
-        margin={"l": 70, "r": 20, "t": 110, "b": 60},
     )

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dials_spread.correction.validate.importance import Importance
+from dials_spread.correction.validate.importance import Importance, by_shap
 from dials_spread.correction.validate.splits import SPLITS
 from dials_spread.correction.validate.train_on_data import TrainingResult
 from dials_spread.correction.validate.unseen_errors import UnseenErrors
 from dials_spread.correction.validate.validation import Validation
+from dials_spread.report.ml_correct.correction_verdict import R1_LABEL
 from dials_spread.report.ml_correct.plot_parts import diagonal, points
 from dials_spread.report.ml_correct.plots_crystals import CrystalDots, crystals_r1_plot
 from dials_spread.report.ml_correct.training_tables import METHODS, MOST_FEATURES
@@ -25,6 +26,7 @@ from dials_spread.report.page.plot_style import (
     RED,
     axis,
     legend_above,
+    named_axis,
     new_plot,
 )
 
@@ -90,28 +92,26 @@ def _crystal_dots(training: TrainingResult) -> list[CrystalDots]:
     return dots
 
 
-def _bars(
-    names: Sequence[str], values: Sequence[float], colours: Sequence[str] | str
-) -> tuple[dict, dict]:
-    """Give bars, and the settings of the axis that names them."""
-    places = list(range(len(names)))
-    bars = {"type": "bar", "x": places, "y": list(values), "width": [0.8] * len(names)}
-    ticks = {"tickvals": places, "ticktext": list(names), "tickangle": -45}
-    return {**bars, "marker": {"color": colours}, "name": ""}, ticks
-
-
 def _bar_plot(
-    bars: tuple[dict, dict], help_text: str, title: str, along_y: str
+    named: tuple[Sequence[str], Sequence[float], Sequence[str] | str],
+    help_text: str,
+    title: str,
+    along_y: str,
 ) -> dict:
-    data, ticks = bars
+    """Draw bars: their names, values and colours."""
+    names, values, colours = named
+    bars = {
+        **{"type": "bar", "x": list(range(len(names))), "y": list(values), "name": ""},
+        **{"width": [0.8] * len(names), "marker": {"color": colours}},
+    }
     return new_plot(
-        [data],
+        [bars],
         help_text,
         title,
-        xaxis=axis("", **ticks),
+        xaxis=named_axis("", names, tickangle=-45),
         yaxis=axis(along_y),
         showlegend=False,
-        margin={"l": 70, "r": 20, "t": 60, "b": 150},
+        height=480,
     )
 
 
@@ -124,28 +124,28 @@ def _splits_plot(validation: Validation) -> dict:
     ]
     names = [f"{s.split}: {s.method}" for s in scores]
     colours = [BLUE if s.method == "model" else GREY for s in scores]
-    bars = _bars(names, [s.r1 for s in scores], colours)
-    return _bar_plot(
-        bars, SPLITS_HELP, "R1 of held-out data", "R1 against kinematic Fc"
-    )
+    bars = (names, [s.r1 for s in scores], colours)
+    return _bar_plot(bars, SPLITS_HELP, "R1 of held-out data", R1_LABEL)
 
 
 def _importance_plot(importance: Sequence[Importance]) -> dict:
     groups = [one for one in importance if one.group]
     some = [*groups, *[one for one in importance if not one.group][:MOST_FEATURES]]
     colours = [GREY if one.group else BLUE for one in some]
-    bars = _bars([o.feature for o in some], [o.r1_rise for o in some], colours)
+    bars = ([o.feature for o in some], [o.r1_rise for o in some], colours)
     title = "What the model rests on"
     return _bar_plot(bars, IMPORTANCE_HELP, title, "rise of R1")
 
 
 def _shap_plot(importance: Sequence[Importance]) -> dict:
-    single = [o for o in importance if not o.group and o.shap is not None]
-    some = sorted(single, key=lambda one: -one.shap)[:MOST_FEATURES]
-    bars = _bars([o.feature for o in some], [o.shap for o in some], BLUE)
+    some = by_shap(importance)[:MOST_FEATURES]
+    bars = ([o.feature for _, o in some], [shap for shap, _ in some], BLUE)
     title = "SHAP values"
     return _bar_plot(
-        bars, SHAP_HELP, title, f"mean |SHAP| of {some[0].explained:,} observations [E]"
+        bars,
+        SHAP_HELP,
+        title,
+        f"mean |SHAP| of {some[0][1].explained:,} observations [E]",
     )
 
 
@@ -172,5 +172,4 @@ def _errors_plot(errors: dict[str, UnseenErrors]) -> dict:
         xaxis=axis("predicted standard deviation of E", rangemode="tozero"),
         yaxis=axis("68.3 % of errors are within", rangemode="tozero"),
         legend=legend_above(),
-        margin={"l": 70, "r": 20, "t": 80, "b": 60},
     )

@@ -18,23 +18,23 @@ from dials_spread.report.ml_correct.correction_outputs import (
     add_reports,
     correction_document,
     correction_files,
+    end_run,
     input_document,
     log_parts,
     reference_document,
     version_document,
-    write_all,
 )
 from dials_spread.report.ml_correct.correction_sections import (
-    PageSection,
     correction_sections,
     log_tables,
 )
-from dials_spread.report.ml_correct.correction_sentences import correction_sentences
-from dials_spread.report.ml_correct.correction_tables import summary_table
-from dials_spread.report.ml_correct.correction_verdict import (
-    correction_verdict,
-    steps_text,
+from dials_spread.report.ml_correct.correction_sentences import (
+    correction_sentences,
+    sentences_by_topic,
+    size_sentence,
 )
+from dials_spread.report.ml_correct.correction_tables import facts_of, summary_table
+from dials_spread.report.ml_correct.correction_verdict import correction_verdict
 from dials_spread.report.ml_correct.plots_training import training_plots
 from dials_spread.report.ml_correct.training_sentences import (
     training_reasons,
@@ -44,6 +44,7 @@ from dials_spread.report.ml_correct.training_sentences import (
 )
 from dials_spread.report.ml_correct.training_tables import scores_table, training_tables
 from dials_spread.report.page.document import Provenance, finite
+from dials_spread.report.page.sections import Section
 
 logger = logging.getLogger("dials.spread.training_outputs")
 
@@ -83,7 +84,7 @@ def _several_document(provenance: Provenance, training: TrainingResult) -> dict:
     each = [
         {
             **input_document(source.subject.observations),
-            "reference": source.reference.source,
+            "reference": source.known.source,
             "intensity": source.subject.observations.choice,
             "warnings": list(source.subject.warnings),
         }
@@ -104,7 +105,7 @@ def _several_document(provenance: Provenance, training: TrainingResult) -> dict:
         "correction": None,
         "r1": None,
         "reference": [
-            reference_document(source.reference, found)
+            reference_document(source.known, found)
             for source, found in zip(training.sources, training.matches)
         ],
     }
@@ -139,12 +140,12 @@ def write_training(
         tables += log_tables(result, pair)
     log_parts(parts, tables)
     contents: dict[str, bytes] = {}
-    if corrected is not None:
-        contents = correction_files(corrected, training.correction, output)
+    if corrected is not None and result is not None:
+        contents = correction_files(corrected, result, output)
     if training.model is not None and output.model:
         contents[output.model] = model_bytes(training.model)
     add_reports(contents, document, parts, output)
-    write_all(contents, output.log, log, steps_text(parts.steps))
+    end_run(contents, parts, output, log)
     return document
 
 
@@ -160,20 +161,24 @@ def training_parts(
         output: Names of files, as the command's ``output`` scope.
     """
     validation, result = training.validation, training.correction
-    told, warnings = training_sentences(training), []
+    told, warnings, data, changed = training_sentences(training), [], [], ""
     sections = [
-        PageSection(
+        Section(
             "held_out",
             "Test on held-out data",
+            "Held-out data",
+            list(told),
             training_plots(training),
-            tuple(training_tables(training)),
+            training_tables(training),
         )
     ]
-    figures = [scores_table(validation)]
+    figures, facts = [scores_table(validation)], []
     if result is not None and pair is not None:
         warnings = list(result.warnings)
         figures.append(summary_table(result, pair, correction_verdict(result)))
+        facts = facts_of(figures[-1])
         told += correction_sentences(result, pair)
+        data, changed = sentences_by_topic(result, pair)["data"], size_sentence(result)
         sections += correction_sections(result, pair)
     return PageParts(
         title="A model of these data, and what it is worth",
@@ -181,7 +186,11 @@ def training_parts(
         reasons=training_reasons(validation),
         warnings=warnings,
         figures=figures,
+        facts=facts,
         summary=told,
+        data=data,
+        question="Did held-out data improve?",
+        changed=changed,
         steps=training_steps(training, output),
         sections=sections,
     )

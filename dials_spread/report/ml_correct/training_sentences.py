@@ -14,6 +14,7 @@ from dials_spread.correction.validate.validation import Validation
 from dials_spread.report.ml_correct.correction_sentences import coverage_sentence
 from dials_spread.report.ml_correct.correction_verdict import (
     NOT_REFINED,
+    R1_LABEL,
     NextStep,
     correction_verdict,
     next_steps,
@@ -42,13 +43,13 @@ def verdict(validation: Validation) -> str:
 
 def _outcome(validation: Validation, split: str) -> str:
     """Give R1 before and after of what was held out."""
-    before, after = validation.score(split, "none"), validation.score(split)
+    before, after = validation.known(split, "none"), validation.known(split)
     n = f"{after.n:,} reflections"
     if len(after.compounds) > 1:
         n += f" of {len(after.compounds)} compounds (mean R1)"
-    untaught = validation.score(split, "amplitudes").r1
+    untaught = validation.known(split, "amplitudes").r1
     return (
-        f"{split.capitalize()}s that the model had not seen ({n}): R1 against kinematic Fc {before.r1:.4f} before, "
+        f"{split.capitalize()}s that the model had not seen ({n}): {R1_LABEL} {before.r1:.4f} before, "
         f"{after.r1:.4f} after, gain {after.gain:.4f} ± {after.gain_su:.4f}; "
         f"{untaught:.4f} without learning, by the mean of amplitudes"
     )
@@ -80,7 +81,7 @@ def training_sentences(training: TrainingResult) -> list[str]:
     """
     validation, told = training.validation, []
     score, before = validation.score("crystal"), validation.score("crystal", "none")
-    if score is not None:
+    if score is not None and before is not None:
         how = f"{validation.folds['crystal']} folds"
         if validation.seen.any():
             how = f"{int(validation.seen.sum())} crystals for training"

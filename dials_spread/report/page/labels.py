@@ -7,7 +7,7 @@ their scan.
 Functions:
     image_label, image_document: an image, in text and in the JSON document
     document_label: text for what image_document gives
-    hkl_label: Miller indices
+    hkl_label, zone_label: Miller indices, zone axes
     digits: a number with as many digits as make sense
 """
 
@@ -98,6 +98,11 @@ def hkl_label(miller_index: np.ndarray) -> str:
         Such as ``1 -2 3``, with proper minus signs.
     """
     return " ".join(str(int(i)) for i in miller_index).replace("-", "−")
+
+
+def zone_label(uvw: np.ndarray) -> str:
+    """Write a zone axis, such as ``[1 −1 0]``."""
+    return f"[{hkl_label(uvw)}]"
 
 
 def digits(value: float | None, n: int = 3) -> str:

@@ -44,10 +44,13 @@ SEQUENTIAL = (
 WARM = ((0.0, "#08519c"), (0.4, "#9ecae1"), (0.6, "#fdbe85"), (1.0, "#a63603"))
 """Blue (good) to brown (bad), for disagreement."""
 
+EXCESS = "Relative error not covered by σ, s"
+"""What an axis of s says: b of an error model σ'² = σ² + (b I)²."""
+
 MOST_POINTS = 5000
 """Points that a browser draws as SVG without delay."""
 
-MOST_DECADES = 3.2
+MOST_DECADES = 2.2
 """On a logarithmic axis, up to which 2 and 5 are written too."""
 
 FEWEST_PLACES = 3
@@ -73,7 +76,7 @@ def axis(title: str, **settings) -> dict:
         A plotly axis with a frame, ticks outside and no grid.
     """
     return {
-        "title": {"text": title, "standoff": 8},
+        "title": {"text": title, "standoff": 8, "font": {"size": 13}},
         "showline": True,
         "mirror": True,
         "linecolor": "#555555",
@@ -82,6 +85,8 @@ def axis(title: str, **settings) -> dict:
         "showgrid": False,
         "zeroline": False,
         "automargin": True,
+        "exponentformat": "none",
+        "separatethousands": True,
         **settings,
     }
 
@@ -106,7 +111,7 @@ def log_ticks(low: float, high: float) -> tuple[list[float], list[str]]:
 def _tick_text(value: float) -> str:
     """Write a number as people do: 0.002, 50, 20,000, 10⁶."""
     exponent = math.floor(math.log10(value) + 1e-9)
-    if -4 <= exponent <= 4:
+    if -4 <= exponent <= 5:
         return f"{value:,.{max(-exponent, 0)}f}"
     digit = round(value / 10.0**exponent)
     power = f"10{str(exponent).translate(SUPERSCRIPTS)}"
@@ -181,7 +186,7 @@ def colour_bar(title: str, start: float = 0.0, length: float = 1.0) -> dict:
     """
     place = {"x": start, "xanchor": "left", "y": 1.02, "yanchor": "bottom"}
     size = {"len": length, "lenmode": "fraction", "thickness": 12, "nticks": 6}
-    text = {"text": title, "side": "top"}
+    text = {"text": title, "side": "top", "font": {"size": 13}}
     return {"orientation": "h", **place, **size, "title": text}
 
 

@@ -2,7 +2,7 @@
 The plots as figures for papers, drawn with matplotlib from the same dictionaries.
 
 Knows what the plots of this package use of plotly: scatter and bar traces, error bars,
-several frames, pictures, lines across, annotations, colour bars. What only makes sense
+several frames, a second axis on the right, pictures, lines across, annotations, colour bars. What only makes sense
 on a screen (hovering, buttons) is left out.
 
 Functions:
@@ -22,7 +22,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgba
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 from PIL import Image
 
 PIXELS_PER_INCH = 100
@@ -100,10 +100,15 @@ def _set_axis(axes, which: str, axis: dict) -> None:
     if "nticks" in axis:
         getattr(axes, f"{which}axis").set_major_locator(MaxNLocator(axis["nticks"]))
     if "tickvals" in axis:
-        turn = (
-            {"rotation": -axis.get("tickangle", 0), "size": 7} if which == "x" else {}
-        )
-        getattr(axes, f"set_{which}ticks")(axis["tickvals"], axis["ticktext"], **turn)
+        limits = getattr(axes, f"get_{which}lim")()
+        turn = {"rotation": -axis.get("tickangle", 0)} if which == "x" else {}
+        if "tickangle" in axis:
+            turn["size"] = 7
+        texts = [_text(text) for text in axis["ticktext"]]
+        getattr(axes, f"set_{which}ticks")(axis["tickvals"], texts, **turn)
+        # Ticks of what lies outside must not widen the frame, nor others have texts.
+        getattr(axes, f"set_{which}lim")(limits)
+        getattr(axes, f"{which}axis").set_minor_formatter(NullFormatter())
 
 
 def _draw_error_bars(axes, trace: dict, x, y) -> None:
@@ -145,14 +150,27 @@ def _draw_scatter(figure, axes, trace: dict) -> None:
     if "markers" in mode:
         _draw_markers(figure, axes, trace, x, y, label)
     if "text" in mode:
+        drawn: list[str] = []
         for i, j, text in zip(x, y, trace["text"]):
+            place = trace.get("textposition", "top center")
+            side = place[len(drawn)] if isinstance(place, list) else place
+            drawn.append(text)
             axes.annotate(
                 *(_text(text), (i, j)),
-                xytext=(0, 3 + 0.35 * trace["marker"].get("size", 6)),
+                **_beside(side, 3 + 0.35 * trace["marker"].get("size", 6)),
                 textcoords="offset points",
-                ha="center",
                 size=trace.get("textfont", {}).get("size", 10) * POINTS_PER_PIXEL,
             )
+
+
+def _beside(side: str, far: float) -> dict:
+    """Where a text stands beside its point, as matplotlib says it."""
+    up, along = side.split()
+    shift = {"left": -far, "right": far, "center": 0}[along]
+    across = {"left": "right", "right": "left", "center": "center"}[along]
+    down = {"top": far, "bottom": -far, "middle": 0}[up]
+    vertical = {"top": "bottom", "bottom": "top", "middle": "center"}[up]
+    return {"xytext": (shift, down), "ha": across, "va": vertical}
 
 
 def _draw_markers(figure, axes, trace: dict, x, y, label: str) -> None:
@@ -214,13 +232,28 @@ def _decorate(frames: dict, layout: dict) -> None:
         axes.set_title(_text(note["text"]), loc="left", color=colour, size=10)
 
 
-def _add_legend(axes) -> None:
+def _draw_bars(axes, trace: dict) -> None:
+    """Bars of one trace, with their error bars."""
+    x, height, width = (_numbers(trace[k]) for k in ("x", "y", "width"))
+    # Plotly's offset is that of the left edge.
+    middle = x + trace["offset"] + width / 2 if "offset" in trace else x
+    colour, alpha = trace["marker"]["color"], trace.get("opacity", 1)
+    shown = trace.get("showlegend", True) and trace.get("name")
+    label = _text(trace["name"]) if shown else "_"
+    axes.bar(middle, height, width, color=colour, alpha=alpha, label=label)
+    _draw_error_bars(axes, trace, x, height)
+
+
+def _add_legend(axes, twin) -> None:
     """Above the frame, where it hides nothing."""
-    names = axes.get_legend_handles_labels()[1]
+    handles, names = axes.get_legend_handles_labels()
+    if twin is not None:
+        more = twin.get_legend_handles_labels()
+        handles, names = handles + more[0], names + more[1]
     if names:
         columns = int(np.clip(75 // max(map(len, names)), 1, 4))
         place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
-        axes.legend(ncol=columns, **place)
+        axes.legend(handles, names, ncol=columns, **place)
 
 
 def draw(plot: dict) -> Figure:
@@ -239,18 +272,21 @@ def draw(plot: dict) -> Figure:
     size = (width / PIXELS_PER_INCH, layout["height"] / PIXELS_PER_INCH)
     figure = Figure(figsize=size, layout="constrained")
     columns = figure.subplots(1, len(suffixes), squeeze=False)[0]
-    frames = dict(zip(suffixes, columns))
+    frames, twin = dict(zip(suffixes, columns)), None
     for trace in plot["data"]:
         axes = frames[trace.get("xaxis", "x")[1:]]
+        if trace.get("yaxis", "y") == "y2" and "overlaying" in layout["yaxis2"]:
+            axes = twin = twin or columns[0].twinx()
         if trace["type"] == "bar":
-            x, height, bar = (_numbers(trace[k]) for k in ("x", "y", "width"))
-            colour, alpha = trace["marker"]["color"], trace.get("opacity", 1)
-            label = _text(trace.get("name", "_"))
-            axes.bar(x, height, bar, color=colour, alpha=alpha, label=label)
-            _draw_error_bars(axes, trace, x, height)
+            _draw_bars(axes, trace)
         else:
             _draw_scatter(figure, axes, trace)
     _decorate(frames, layout)
+    if twin is not None:
+        _set_axis(twin, "y", layout["yaxis2"])
+        # Points lie before the bars of the other axis.
+        columns[0].set_zorder(1)
+        columns[0].patch.set_visible(False)
     for suffix, axes in frames.items():
         _set_axis(axes, "x", layout[f"xaxis{suffix}"])
         _set_axis(axes, "y", layout[f"yaxis{suffix}"])
@@ -260,7 +296,7 @@ def draw(plot: dict) -> Figure:
     lines = (title["text"], title.get("subtitle", {}).get("text", ""))
     figure.suptitle(_text("<br>".join(filter(None, lines))), size=11)
     if layout.get("showlegend", True):
-        _add_legend(columns[0])
+        _add_legend(columns[0], twin)
     return figure
 
 

@@ -54,9 +54,10 @@ def charges_plot(effect: ChargeEffect) -> dict:
     return new_plot(
         [*lines, dots],
         CHARGES_HELP,
-        f"Charged ({charges}) against neutral atoms",
+        "Charged against neutral atoms",
+        f"{charges}, at {effect.counts:g} counts a reflection",
         xaxis=axis("1/d [Å⁻¹]", range=[0, end]),
-        yaxis=axis(f"Difference over its noise at {effect.counts:g} counts"),
+        yaxis=axis("Difference of intensities [σ of counting]"),
         showlegend=False,
         height=420,
     )

@@ -20,6 +20,8 @@ from dials_spread.report.page.plot_style import (
     RED,
     axis,
     legend_above,
+    log_axis,
+    named_axis,
     new_plot,
     sample,
     sample_note,
@@ -71,15 +73,18 @@ def thickness_plot(crystals: list[CrystalSimulation]) -> dict:
         data += _curve(crystal, fit, CRYSTAL_COLOURS[i % len(CRYSTAL_COLOURS)])
     note = ""
     if len(fitted) > MOST_CURVES:
-        note = f", the first {MOST_CURVES} of {len(fitted)} crystals"
+        note = f"the first {MOST_CURVES} of {len(fitted)} crystals"
     return new_plot(
         data,
         THICKNESS_HELP,
-        f"R1 against thickness{note}",
-        xaxis=axis("Thickness [Å]", type="log"),
-        yaxis=axis("R1", rangemode="tozero"),
+        "R1 against thickness",
+        note,
+        xaxis=log_axis(
+            "Thickness [Å]",
+            np.concatenate([np.zeros(0), *(trace["x"] for trace in data)]),
+        ),
+        yaxis=axis("R1 of amplitudes", rangemode="tozero"),
         legend=legend_above(),
-        margin={"l": 65, "r": 20, "t": 90 + 11 * min(len(fitted), 10), "b": 60},
         height=460,
     )
 
@@ -156,11 +161,11 @@ def agreement_plot(comparison: MeasuredAndSimulated) -> dict:
     return new_plot(
         data,
         AGREEMENT_HELP,
-        "Observed and calculated amplitudes" + (f" ({note})" if note else ""),
+        "Observed and calculated amplitudes",
+        note,
         xaxis=axis("Calculated |F| [Å]", range=[0, top]),
         yaxis=axis("Observed |F| [Å], scaled", range=[0, top]),
         legend=legend_above(),
-        margin={"l": 65, "r": 20, "t": 100, "b": 60},
         height=460,
     )
 
@@ -175,39 +180,43 @@ def crystals_plot(crystals: list[CrystalSimulation]) -> dict:
     Returns:
         A plot.
     """
-    names = [str(c.number) for c in crystals]
+    places = np.arange(len(crystals))
+    numbers = [str(c.number) for c in crystals]
     bars = [
         {
             "type": "bar",
             "name": name,
-            "x": names,
+            "x": places,
+            "width": np.full(len(crystals), 0.38),
+            "offset": offset,
+            "text": numbers,
+            "textposition": "none",
             "y": [getattr(c, key) for c in crystals],
             "marker": {"color": colour},
-            "hovertemplate": "crystal %{x}: R1 %{y:.3f}<extra></extra>",
+            "hovertemplate": "crystal %{text}: R1 %{y:.3f}<extra></extra>",
         }
-        for name, key, colour in (
-            ("without multiple scattering", "r1_kinematic", GREY),
-            ("with multiple scattering", "r1", BLUE),
+        for name, key, colour, offset in (
+            ("without multiple scattering", "r1_kinematic", GREY, -0.4),
+            ("with multiple scattering", "r1", BLUE, 0.02),
         )
     ]
     dots = {
         "type": "scatter",
         "mode": "markers",
-        "name": "held out",
-        "x": names,
+        "name": "with it, held-out reflections",
+        "x": places + 0.21,
         "y": [c.fit.held_out if c.fit else np.nan for c in crystals],
         "marker": {"color": RED, "size": 8},
-        "hovertemplate": "crystal %{x}: R1 %{y:.3f} of reflections not fitted"
+        "text": numbers,
+        "hovertemplate": "crystal %{text}: R1 %{y:.3f} of held-out reflections"
         "<extra></extra>",
     }
     return new_plot(
         [*bars, dots],
         CRYSTALS_HELP,
         "R1 of each crystal",
-        barmode="group",
-        xaxis=axis("Crystal", type="category"),
-        yaxis=axis("R1", rangemode="tozero"),
+        xaxis=named_axis("Crystal [number]", numbers),
+        yaxis=axis("R1 of amplitudes", rangemode="tozero"),
         legend=legend_above(),
-        margin={"l": 65, "r": 20, "t": 100, "b": 60},
         height=420,
     )

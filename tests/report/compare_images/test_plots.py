@@ -66,7 +66,8 @@ def test_scatter_plot_is_square_with_the_line_of_equality(three_spots):
     assert found["equal"]["x"] == found["equal"]["y"]
     assert found["common reflections"]["x"] == [100, 50, -2]
     assert found["common reflections"]["y"] == [110, 40, 1]
-    assert "CC = 0.988, R = 0.123, n = 3" in plot["layout"]["title"]["text"]
+    note = plot["layout"]["title"]["subtitle"]["text"]
+    assert note == "CC = 0.988, R = 0.123, 3 reflections"
     assert plot["layout"]["xaxis"]["range"] == plot["layout"]["yaxis"]["range"]
 
 
@@ -131,10 +132,8 @@ def test_a_hundred_thousand_pairs_stay_usable(parts):
     )
     plots = overview_plots(parts.observations, parts.operators, many, agreement)
     for name in ("orientations", "matched_images", "angle_r_factor"):
-        assert "of 100,000" in plots[name]["layout"]["title"]["text"] or name in (
-            "orientations",
-            "angle_r_factor",
-        )
+        note = plots[name]["layout"]["title"]["subtitle"]["text"]
+        assert "of 100,000 pairs" in note or name == "angle_r_factor"
         assert all(len(t["x"]) <= 3 * MOST_POINTS for t in plots[name]["data"])
     assert sum(map(len, map(json.dumps, plots.values()))) < 5e6
 

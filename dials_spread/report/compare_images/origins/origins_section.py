@@ -16,12 +16,9 @@ from tabulate import tabulate
 from dials_spread.observations import Observations
 from dials_spread.report.compare_images.origins.plots_beam import LABELS, beam_plots
 from dials_spread.report.compare_images.origins.plots_noisy import noisy_plots
-from dials_spread.report.compare_images.origins.plots_special import (
-    special_plots,
-    zone_label,
-)
+from dials_spread.report.compare_images.origins.plots_special import special_plots
 from dials_spread.report.page.intervals import interval_cell
-from dials_spread.report.page.labels import counted, digits, hkl_label
+from dials_spread.report.page.labels import counted, digits, hkl_label, zone_label
 from dials_spread.report.page.sections import Section
 from dials_spread.spread.beam.beam_sources import BeamSources
 from dials_spread.spread.noisy_spots.noisy import NoisySpots

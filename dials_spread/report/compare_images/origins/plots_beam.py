@@ -18,6 +18,7 @@ from dials_spread.report.page.plot_style import (
     RED,
     axis,
     legend_above,
+    named_axis,
     new_plot,
     sample,
     sample_note,
@@ -54,8 +55,8 @@ MOST_IMAGES = 1500
 
 SCANS_HELP = """
 How bright each image is, relative to the mean of its crystal, by several measures. The
-dark line is the factor that the spots themselves ask for (unscaled intensities against
-those of the same reflections elsewhere). A measure of the beam that explains it runs
+dark line is the factor of the image's own spots (unscaled intensities against those of
+the same reflections elsewhere). A measure of the beam that explains it runs
 along with it. Good: all lines within a few per cent, or the same ups and downs in all.
 Ups and downs of the dark line alone come from the crystal (thickness, illuminated volume,
 multiple scattering) or are noise; those of the annulus alone say that what scatters
@@ -66,8 +67,8 @@ EXPLAINED_HELP = """
 How much of the variation from image to image, within crystals and before scaling, each
 measure predicts on crystals that it was not fitted to (on other blocks of images, where
 there is one crystal). 1 is all of it, 0 none, below 0 worse than a constant. The dashed
-line is what a perfect measure would reach, as the factors have noise of their own (from
-two halves of the reflections). A bar of the annulus near that line: fluctuations of the
+line is the noise ceiling: what a perfect measure would reach, as the factors have noise of
+their own (from two halves of the reflections). A bar of the annulus near that line: fluctuations of the
 beam are the cause, and can be divided out. Near 0: the beam is steady, or its fluctuations
 do not matter beside the crystal's. The scale of dials.scale is fitted to the same spots
 and should come near the line; if it does not, its model is too smooth. Error bars are
@@ -75,8 +76,8 @@ and should come near the line; if it does not, its model is too smooth. Error ba
 """
 
 SCATTER_HELP = """
-Each dot is an image: the best measure of the beam along x, the factor that the spots ask
-for along y, both relative to the mean of the crystal. The line is where they are
+Each dot is an image: the best measure of the beam along x, the factor of its spots along
+y, both relative to the mean of the crystal. The line is where they are
 proportional. Dots along the line: the beam explains the differences between images. A
 round cloud: it does not. A narrow cloud of another slope: the measure contains something
 besides the beam, a constant background for instance.
@@ -106,7 +107,7 @@ def scans_plot(observations: Observations, sources: BeamSources) -> dict:
     size = np.cumsum(np.bincount(crystal))
     n = max(int(np.sum(size <= MOST_IMAGES)), 1)
     drawn = np.flatnonzero(crystal < n)[:MOST_IMAGES]
-    series = {"spots ask for": (INK, sources.factors.k)}
+    series = {"factor of the spots": (INK, sources.factors.k)}
     for name, values in sources.indicators.items():
         if name != "spots" and np.isfinite(values).any():
             series[LABELS[name]] = (COLOURS[name], values)
@@ -126,16 +127,19 @@ def scans_plot(observations: Observations, sources: BeamSources) -> dict:
         for name, (colour, values) in series.items()
     ]
     left = len(crystal) - len(drawn)
-    note = f" (first {len(drawn):,} of {len(crystal):,} images)" if left else ""
+    note = f"first {len(drawn):,} of {len(crystal):,} images" if left else ""
     return new_plot(
         data,
         SCANS_HELP,
-        f"Brightness of the images{note}",
-        xaxis=axis("Image, in order of crystal and frame"),
-        yaxis=axis("Relative to the mean of the crystal"),
+        "Brightness of the images",
+        note,
+        xaxis=axis(
+            "Image, in order of crystal and frame [number]",
+            range=[-0.02 * len(drawn), 1.02 * len(drawn)],
+        ),
+        yaxis=axis("Brightness [mean of the crystal = 1]"),
         showlegend=True,
         legend=legend_above(),
-        margin={"l": 65, "r": 20, "t": 95, "b": 60},
         height=440,
     )
 
@@ -178,23 +182,22 @@ def explained_plot(sources: BeamSources) -> dict:
             {
                 "type": "scatter",
                 "mode": "lines",
-                "name": "what a perfect measure would explain",
+                "name": "noise ceiling",
                 "x": [-0.5, len(names) - 0.5],
                 "y": [sources.ceiling] * 2,
                 "line": {"color": INK, "dash": "dash", "width": 1.5},
                 "hoverinfo": "skip",
             }
         )
-    ticks = {"tickvals": [*range(len(names))], "ticktext": [SHORT[n] for n in names]}
+    top = max([1.0, *(e.high for e in results if np.isfinite(e.high))])
     return new_plot(
         data,
         EXPLAINED_HELP,
         "What explains the differences between images",
-        xaxis=axis("", range=[-0.6, max(len(names), 1) - 0.4], **ticks),
-        yaxis=axis("Share explained, cross-validated R²", range=[-0.55, 1.05]),
+        xaxis=named_axis("Measure of the brightness", [SHORT[n] for n in names]),
+        yaxis=axis("Share explained, cross-validated R²", range=[-0.55, top + 0.05]),
         legend=legend_above(),
         showlegend=bool(np.isfinite(sources.ceiling)),
-        margin={"l": 65, "r": 20, "t": 80, "b": 50},
         height=400,
     )
 
@@ -264,12 +267,11 @@ def scatter_plot(observations: Observations, sources: BeamSources) -> dict | Non
     return new_plot(
         [dots, line],
         SCATTER_HELP,
-        f"Spots against {LABELS[name]}, R² = {digits(found.r_squared, 2)}"
-        + (f" ({note})" if note else ""),
-        xaxis=axis(f"{LABELS[name].capitalize()}, relative"),
-        yaxis=axis("Factor that the spots ask for, relative"),
+        f"Factor of the spots against {LABELS[name]}",
+        f"R² = {digits(found.r_squared, 2)}" + (f"; {note}" if note else ""),
+        xaxis=axis(f"{LABELS[name].capitalize()} [mean of the crystal = 1]"),
+        yaxis=axis("Factor of the spots [mean of the crystal = 1]"),
         legend=legend_above(),
-        margin={"l": 65, "r": 20, "t": 80, "b": 60},
     )
 
 

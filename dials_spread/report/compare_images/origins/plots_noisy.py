@@ -10,14 +10,17 @@ from __future__ import annotations
 import numpy as np
 
 from dials_spread.report.compare_images.origins.plots_removal import removal_plot
-from dials_spread.report.page.labels import digits, hkl_label
+from dials_spread.report.page.labels import counted, digits, hkl_label
 from dials_spread.report.page.plot_style import (
     BLUE,
     CRYSTAL_COLOURS,
+    EXCESS,
     GREY,
     INK,
     axis,
     legend_above,
+    log_axis,
+    log_ticks,
     new_plot,
     sample,
     sample_note,
@@ -53,9 +56,9 @@ left are poorly known and drawn towards the rest; that alone makes no cluster.
 }
 
 AXES = {
-    "intensity": "Mean intensity of the reflection",
+    "intensity": "Mean intensity of the reflection [arb. units]",
     "d_spacing": "Resolution d [Å], high resolution to the right",
-    "multiplicity": "Observations of the reflection",
+    "multiplicity": "Multiplicity [observations]",
 }
 
 WORDS = {
@@ -135,21 +138,21 @@ def reflections_plot(found: NoisySpots, quantity: str) -> dict:
             "hovertemplate": "s = %{y:.3g}<extra></extra>",
         }
     )
-    settings: dict[str, object] = {"type": "log"}
+    along = log_axis(AXES[quantity], x)
     if quantity == "d_spacing":
-        low, high = np.log10([0.97 * x.min(), 1.03 * x.max()])
-        settings["range"] = [float(high), float(low)]
+        along["range"] = along["range"][::-1]
+    spread = np.concatenate([trace["y"] for trace in data])
     correlation = digits(bins["correlation"], 2)
     return new_plot(
         data,
         REFLECTIONS_HELP[quantity],
-        f"Spread by {WORDS[quantity]}, ρ = {correlation}, n = {len(x):,}"
-        + (f"<br>({note})" if note else ""),
-        xaxis=axis(AXES[quantity], **settings),
-        yaxis=axis("Excess relative spread s", type="log"),
+        f"Relative error of single reflections, by {WORDS[quantity]}",
+        f"ρ = {correlation}, {counted(len(x), 'reflection')}"
+        + (f"; {note}" if note else ""),
+        xaxis=along,
+        yaxis=log_axis(EXCESS, spread),
         legend=legend_above(),
         showlegend=True,
-        margin={"l": 70, "r": 20, "t": 95, "b": 60},
     )
 
 
@@ -205,25 +208,21 @@ def mixture_plot(found: NoisySpots) -> dict:
         }
     ]
     data += _components(chosen, np.linspace(low, high, 200), step)
-    ticks = np.array([0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10])
-    ticks = ticks[(np.log10(ticks) >= low) & (np.log10(ticks) <= high)]
-    number = "one kind" if found.n_clusters == 1 else f"{found.n_clusters} clusters"
+    ticks, texts = log_ticks(10**low, 10**high)
+    number = "no separate class of noisy reflections"
+    if found.n_clusters > 1:
+        number = f"{found.n_clusters} classes"
     return new_plot(
         data,
         MIXTURE_HELP,
-        f"Kinds of reflections: {number}, n = {len(found.spreads):,}",
-        xaxis=axis(
-            "Excess relative spread s",
-            range=[low, high],
-            tickvals=np.log10(ticks),
-            ticktext=[f"{t:g}" for t in ticks],
-        ),
-        yaxis=axis("Reflections", rangemode="tozero"),
+        "Classes of reflections",
+        f"{number}, {counted(len(found.spreads), 'reflection')}",
+        xaxis=axis(EXCESS, range=[low, high], tickvals=np.log10(ticks), ticktext=texts),
+        yaxis=axis("Unique reflections [number]", rangemode="tozero"),
         legend=legend_above(),
         showlegend=True,
         barmode="overlay",
         bargap=0,
-        margin={"l": 65, "r": 20, "t": 95, "b": 60},
     )
 
 

@@ -17,6 +17,7 @@ from dials_spread.report.page.plot_style import (
     RED,
     axis,
     legend_above,
+    named_axis,
     new_plot,
 )
 from dials_spread.spread.noisy_spots.noisy import NoisySpots
@@ -25,7 +26,7 @@ from dials_spread.spread.noisy_spots.removal import STATISTICS, Removal
 REMOVAL_HELP = """
 What leaving out noisy spots does to s, R_meas and 1 − CC½, in per cent of their values
 before. Removing what disagrees always improves agreement, so grey shows what removing as
-many at random does, with the range of 95 % of the draws. Good reasons to filter: coloured
+many at random does, with the range of 95 % of the random choices. Good reasons to filter: coloured
 dots far below grey in all three, with few observations removed. R_meas and s always fall
 below grey, because spots were chosen for it; CC½ tells more, and what happens to R1 or to
 the map after refinement tells most. No dots: nothing was noisy enough.
@@ -39,7 +40,9 @@ def _change(values: dict, name: str, before: dict) -> float:
     return 100 * (values[name] / before[name] - 1) if before[name] > 0 else np.nan
 
 
-def _removal_traces(removal: Removal, shift: float, colour: str, name: str) -> list:
+def _removal_traces(
+    removal: Removal, shift: float, colour: str, name: str, first: bool
+) -> list:
     """After removing noisy ones, and as many at random."""
     x = np.arange(len(STATISTICS)) + shift
     after = [_change(removal.after, s, removal.before) for s in STATISTICS]
@@ -54,12 +57,12 @@ def _removal_traces(removal: Removal, shift: float, colour: str, name: str) -> l
         {
             "type": "scatter",
             "mode": "markers",
-            "name": "as many at random" if shift < 0 else f"as many at random, {name}",
+            "name": "as many at random",
             "x": x,
             "y": mean,
             "marker": {"color": GREY, "size": 8},
             "error_y": {"array": half, "color": GREY, "thickness": 2, "width": 5},
-            "showlegend": shift < 0,
+            "showlegend": first,
             "hovertemplate": "at random: %{y:.2f} %<extra></extra>",
         },
         {
@@ -85,17 +88,18 @@ def removal_plot(found: NoisySpots) -> dict | None:
     Returns:
         A plot; None where there is nothing to leave out.
     """
-    kinds = (
+    every = (
         (found.remove_cluster, RED, "noisiest cluster"),
         (found.remove_cut, BLUE, f"beyond {found.cut:g} standard deviations"),
     )
-    data, shift = [], -0.12
-    for removal, colour, name in kinds:
-        if not removal.reason:
-            data += _removal_traces(removal, shift, colour, name)
-            shift = 0.12
-    if not data:
+    kinds = [kind for kind in every if not kind[0].reason]
+    if not kinds:
         return None
+    # A single kind stands above its label, two on both sides of it.
+    shifts = [0.0] if len(kinds) == 1 else [-0.12, 0.12]
+    data: list[dict] = []
+    for (removal, colour, name), shift in zip(kinds, shifts):
+        data += _removal_traces(removal, shift, colour, name, first=not data)
     labels = {"s": "s", "r_meas": "R_meas", "cc_half": "1 − CC½"}
     line = {
         "type": "scatter",
@@ -110,15 +114,9 @@ def removal_plot(found: NoisySpots) -> dict | None:
         [line, *data],
         REMOVAL_HELP,
         "What leaving out noisy spots does",
-        xaxis=axis(
-            "",
-            range=[-0.5, len(STATISTICS) - 0.5],
-            tickvals=[*range(len(STATISTICS))],
-            ticktext=[labels[s] for s in STATISTICS],
-        ),
-        yaxis=axis("Change [%]"),
+        xaxis=named_axis("", [labels[s] for s in STATISTICS]),
+        yaxis=axis("Change of the value before [%]"),
         legend=legend_above(),
         showlegend=True,
-        margin={"l": 65, "r": 20, "t": 110, "b": 50},
         height=430,
     )

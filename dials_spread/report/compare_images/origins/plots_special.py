@@ -10,7 +10,13 @@ from __future__ import annotations
 import numpy as np
 
 from dials_spread.observations import Observations
-from dials_spread.report.page.labels import counted, digits, hkl_label, image_label
+from dials_spread.report.page.labels import (
+    counted,
+    digits,
+    hkl_label,
+    image_label,
+    zone_label,
+)
 from dials_spread.report.page.plot_style import (
     BLUE,
     GREY,
@@ -18,6 +24,7 @@ from dials_spread.report.page.plot_style import (
     RED,
     axis,
     legend_above,
+    named_axis,
     new_plot,
     sample,
     sample_note,
@@ -46,18 +53,13 @@ matters. Long bars with a high p or none mean nothing.
 EXTREMES_HELP = """
 The observations that are farthest from the mean of the others of their reflection, in
 standard deviations with the overall spread included, against the angle to the nearest
-simple zone axis. Grey bars show where all images are: extremes that follow the grey need
+simple zone axis. Grey bars show where all observations are (axis on the right): extremes that follow the grey need
 no explanation by zone axes; extremes crowded at the left do. Above the reflection's mean
 (blue) near a zone axis is typical of multiple scattering into weak reflections; below it
 (red) of strong ones losing intensity. The log and the JSON file list them.
 """
 
 NAMES = {"low_index_zone": "simple zone", "zone": "any zone"}
-
-
-def zone_label(uvw: np.ndarray) -> str:
-    """Write a zone axis, such as ``[1 −1 0]``."""
-    return f"[{hkl_label(uvw)}]"
 
 
 def images_plot(observations: Observations, found: Orientations) -> dict:
@@ -110,11 +112,11 @@ def images_plot(observations: Observations, found: Orientations) -> dict:
     return new_plot(
         data,
         IMAGES_HELP,
-        "Residuals and zone axes" + (f" ({note})" if note else ""),
+        "Residuals and zone axes",
+        note,
         xaxis=axis("Angle to the nearest simple zone axis [°]", rangemode="tozero"),
-        yaxis=axis("Mean |z| on the image", rangemode="tozero"),
+        yaxis=axis("Mean size of the residuals on the image [σ]", rangemode="tozero"),
         legend=legend_above(),
-        margin={"l": 65, "r": 20, "t": 80, "b": 60},
     )
 
 
@@ -138,6 +140,11 @@ def correlation_plot(found: Orientations) -> dict:
             "width": [0.6],
             "marker": {"color": RED if a.q_value < 0.05 else BLUE},
             "opacity": 0.8,
+            "text": [f"p = {digits(a.p_value, 2)}" if np.isfinite(a.p_value) else ""],
+            "textposition": "outside",
+            "constraintext": "none",
+            "textfont": {"size": 11},
+            "cliponaxis": False,
             "showlegend": False,
             "hovertemplate": f"{digits(a.correlation, 2)}, p = {digits(a.p_value, 2)}, "
             f"q = {digits(a.q_value, 2)}, {counted(a.n_images, 'image')} of "
@@ -157,24 +164,17 @@ def correlation_plot(found: Orientations) -> dict:
             "hoverinfo": "skip",
         }
     )
-    texts = [
-        f"{NAMES.get(a.angle, a.angle)}<br>p {digits(a.p_value, 2)}" for a in known
-    ]
+    texts = [NAMES.get(a.angle, a.angle.replace("_", " ")) for a in known]
     highest = max([abs(a.correlation) for a in known], default=0.0)
     edge = min(1.0, 1.2 * highest + 0.1)
     return new_plot(
         data,
         CORRELATION_HELP,
-        f"Residuals and angles, crystals: {known[0].n_crystals if known else 0}",
-        xaxis=axis(
-            "Angle to",
-            range=[-0.6, max(len(known), 1) - 0.4],
-            tickvals=[*range(len(known))],
-            ticktext=texts,
-        ),
-        yaxis=axis("Spearman's correlation", range=[-edge, edge]),
+        "Residuals and the angle to special directions",
+        counted(known[0].n_crystals if known else 0, "crystal"),
+        xaxis=named_axis("Angle to", texts),
+        yaxis=axis("Spearman's rank correlation", range=[-edge, edge]),
         showlegend=False,
-        margin={"l": 65, "r": 20, "t": 50, "b": 80},
         height=400,
     )
 
@@ -189,17 +189,16 @@ def extremes_plot(found: Orientations) -> dict:
     Returns:
         A plot.
     """
-    size = np.abs([e["z"] for e in found.extremes])
-    highest = float(size.max())
     weight = found.image_n / max(found.image_n.sum(), 1)
     edges = np.linspace(0, max(float(found.low_zone_angle.max()), 1.0), 16)
     share, _ = np.histogram(found.low_zone_angle, edges, weights=weight)
     data = [
         {
             "type": "bar",
-            "name": "where all spots are",
+            "name": "all observations (right axis)",
+            "yaxis": "y2",
             "x": 0.5 * (edges[1:] + edges[:-1]),
-            "y": 0.8 * highest * share / max(share.max(), 1e-12),
+            "y": 100 * share,
             "width": np.diff(edges),
             "marker": {"color": GREY},
             "opacity": 0.3,
@@ -225,9 +224,16 @@ def extremes_plot(found: Orientations) -> dict:
         EXTREMES_HELP,
         f"The {len(found.extremes)} most extreme observations",
         xaxis=axis("Angle to the nearest simple zone axis [°]", rangemode="tozero"),
-        yaxis=axis("|z|", rangemode="tozero"),
+        yaxis=axis("Distance from the mean of the others [σ]", rangemode="tozero"),
+        yaxis2=axis(
+            "Share of all observations [%]",
+            overlaying="y",
+            side="right",
+            range=[0, 125 * max(share.max(), 1e-12)],
+            mirror=False,
+        ),
         legend=legend_above(),
-        margin={"l": 65, "r": 20, "t": 80, "b": 60},
+        margin={"l": 65, "r": 65, "t": 16, "b": 50},
     )
 
 

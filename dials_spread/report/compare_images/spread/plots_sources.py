@@ -19,6 +19,7 @@ from dials_spread.report.page.plot_style import (
     RED,
     axis,
     legend_above,
+    named_axis,
     new_plot,
 )
 from dials_spread.spread.sources.components import SOURCES, Components
@@ -30,8 +31,9 @@ What share of the variance of one measurement each source has; the shares add up
 of an image (beam, exposure, volume); scaling can remove it. Crystal: a factor common to a
 crystal; likewise. Orientation: what differs between orientations, reflection by
 reflection: multiple scattering, if these are electrons; no scaling removes it. Counting
-noise: a longer exposure reduces it. Rest: what differs even at one orientation
-(thickness, bending, damage, integration). Good data have mostly counting noise.
+noise: a longer exposure reduces it. Same orientation, different intensity: thickness,
+bending, damage, integration and whatever else is unexplained. Good data have mostly
+counting noise.
 """
 
 QUANTILE_HELP = """
@@ -47,7 +49,7 @@ LABELS = {
     "crystal": "crystal",
     "orientation": "orientation",
     "noise": "counting noise",
-    "rest": "rest",
+    "rest": "same orientation,<br>different intensity",
 }
 
 
@@ -94,7 +96,7 @@ def components_plot(components: Components) -> dict:
     )
     colours = [RED if s == "orientation" else BLUE for s in known]
     texts = [
-        f"{LABELS[s]}: {digits(p.share * 100)} %<br>standard deviation of the relative "
+        f"{LABELS[s].replace('<br>', ' ')}: {digits(p.share * 100)} %<br>standard deviation of the relative "
         f"intensity {digits(np.sqrt(p.variance), 2)}"
         for s, p in zip(known, parts)
     ]
@@ -113,15 +115,13 @@ def components_plot(components: Components) -> dict:
     return new_plot(
         [trace],
         COMPONENTS_HELP,
-        f"Where the spread comes from<br>{counted(components.n_crystals, 'crystal')}, "
+        "Where the spread comes from",
+        f"{counted(components.n_crystals, 'crystal')}, "
         f"{counted(components.n_pairs, 'pair')} of observations",
-        xaxis=axis(
-            "",
-            tickvals=np.arange(len(known)),
-            ticktext=[LABELS[s] for s in known],
-            range=[-0.6, len(known) - 0.4],
+        xaxis=named_axis("", [LABELS[s] for s in known]),
+        yaxis=axis(
+            "Share of the variance [%]", range=[0, max(102, 1.02 * np.nanmax(high))]
         ),
-        yaxis=axis("Share of the variance [%]", range=[0, 102]),
     )
 
 
@@ -157,10 +157,10 @@ def quantile_plot(normality: Normality) -> dict:
     return new_plot(
         [line, dots],
         QUANTILE_HELP,
-        f"Are residuals normal? n = {normality.n:,}, excess kurtosis "
+        "Are residuals normal?",
+        f"n = {normality.n:,}, excess kurtosis "
         f"{digits(normality.excess_kurtosis[0], 2)}",
-        xaxis=axis("Quantile of a normal distribution"),
-        yaxis=axis("Quantile of the standardised residuals"),
+        xaxis=axis("Quantile of a normal distribution [σ]"),
+        yaxis=axis("Quantile of the residuals [σ]"),
         legend=legend_above(),
-        margin={"l": 70, "r": 20, "t": 80, "b": 60},
     )

@@ -7,6 +7,8 @@ Functions:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from dials_spread.observations import Observations
@@ -16,19 +18,26 @@ from dials_spread.report.compare_images.spread.plots_sources import (
     quantile_plot,
 )
 from dials_spread.report.compare_images.spread.plots_variogram import variogram_plot
-from dials_spread.report.page.labels import digits, image_label
+from dials_spread.report.page.labels import counted, digits, image_label
 from dials_spread.report.page.plot_style import (
     BLUE,
+    CRYSTAL_COLOURS,
+    EXCESS,
     GREY,
     axis,
     crystal_colours,
     legend_above,
+    log_axis,
+    named_axis,
     new_plot,
     sample,
     sample_note,
 )
 from dials_spread.spread.analysis import SpreadAnalysis
 from dials_spread.spread.size.size import SizeColumns, SpreadSize
+
+MOST_NAMES = 10
+"""Crystals up to which each has its name and colour in plots."""
 
 BINS_HELP = {
     "by_intensity": """
@@ -56,8 +65,8 @@ different thickness, another indexing choice, a second lattice, or a poor scale.
 """
 
 IMAGE_HELP = """
-The relative spread s of the observations on each image, in order of crystal (colours) and
-frame. Images with fewer than ten are left out. Good: no pattern. Runs of high values
+The relative error s of the observations on each image, beyond their σ, in order of crystal
+(colours) and frame. Images with fewer than ten are left out. Good: no pattern. Runs of high values
 within a crystal: orientations with strong multiple scattering (zone axes), damage towards
 the end, or frames on which the crystal was partly out of the beam.
 """
@@ -114,15 +123,12 @@ def bins_plot(size: SpreadSize, quantity: str) -> dict:
     by_d = quantity == "by_resolution"
     if by_d:
         x = 0.5 * (columns.low**-2.0 + columns.high**-2.0)
-        label = "Resolution d [Å]"
-        edges = np.append(columns.low, columns.high[-1:])
-        extra = {
-            "tickvals": edges**-2.0,
-            "ticktext": [digits(e) for e in edges],
-        }
+        edges = np.unique(np.append(columns.low, columns.high[-1:]))[::-1]
+        ticks = {"tickvals": edges**-2.0, "ticktext": [f"{e:.2f}" for e in edges]}
+        along = axis("Resolution d [Å], limits of the shells", **ticks)
     else:
         x = np.sqrt(np.maximum(columns.low, 1e-12) * columns.high)
-        label, extra = "Mean intensity of the reflection", {"type": "log"}
+        along = log_axis("Mean intensity of the reflection [arb. units]", x)
     names = [
         f"{digits(low)} to {digits(high)}{' Å' if by_d else ''}"
         for low, high in zip(columns.low, columns.high)
@@ -130,48 +136,59 @@ def bins_plot(size: SpreadSize, quantity: str) -> dict:
     return new_plot(
         [_robust(x, columns), _points(x, columns, BLUE, _texts(columns, names))],
         BINS_HELP[quantity],
-        f"Spread by {quantity[3:]}, n = {columns.n.sum():,}",
-        xaxis=axis(label, **extra),
-        yaxis=axis("Excess relative spread s", rangemode="tozero"),
+        f"Relative error not covered by σ, by {quantity[3:]}",
+        f"{columns.n.sum():,} observations",
+        xaxis=along,
+        yaxis=axis(EXCESS, rangemode="tozero"),
         legend=legend_above(),
-        margin={"l": 70, "r": 20, "t": 80, "b": 60},
     )
 
 
-def crystals_plot(size: SpreadSize) -> dict:
+def crystals_plot(size: SpreadSize, crystal_names: Mapping[int, str]) -> dict:
     """
     Draw s of each crystal.
 
     Args:
         size: The size of the spread.
+        crystal_names: By number.
 
     Returns:
         A plot.
     """
     columns = size.by_crystal
-    names = [f"crystal {c}" for c in columns.number]
+    names = [f"crystal {crystal_names.get(int(c), c)}" for c in columns.number]
+    places = np.arange(len(columns.number))
     number = int((columns.n > 0).sum())
+    along = axis("Crystal [number]")
+    if len(places) <= MOST_NAMES:
+        texts = [crystal_names.get(int(c), str(c)) for c in columns.number]
+        along = named_axis("Crystal [number and name of its images]", texts)
+    else:
+        places = columns.number
     return new_plot(
         [
-            _robust(columns.number, columns),
-            _points(columns.number, columns, BLUE, _texts(columns, names)),
+            _robust(places, columns),
+            _points(places, columns, BLUE, _texts(columns, names)),
         ],
         CRYSTAL_HELP,
-        f"Spread by crystal, n = {number:,}",
-        xaxis=axis("Crystal", dtick=1 if number < 20 else None),
-        yaxis=axis("Excess relative spread s", rangemode="tozero"),
+        "Relative error not covered by σ, by crystal",
+        counted(number, "crystal"),
+        xaxis=along,
+        yaxis=axis(EXCESS, rangemode="tozero"),
         legend=legend_above(),
-        margin={"l": 70, "r": 20, "t": 80, "b": 60},
     )
 
 
-def images_plot(observations: Observations, size: SpreadSize) -> dict:
+def images_plot(
+    observations: Observations, size: SpreadSize, crystal_names: Mapping[int, str]
+) -> dict:
     """
     Draw s of each image.
 
     Args:
         observations: For the names of images.
         size: The size of the spread.
+        crystal_names: By number.
 
     Returns:
         A plot.
@@ -180,39 +197,59 @@ def images_plot(observations: Observations, size: SpreadSize) -> dict:
     known = np.flatnonzero(np.isfinite(columns.s))
     drawn = known[sample(len(known))]
     crystal = observations.images.crystal
-    colours = crystal_colours(np.unique(crystal[drawn]))
+    numbers = np.unique(crystal[drawn])
+    few = len(numbers) <= MOST_NAMES
+    # Beyond, colours only tell neighbours apart.
+    pair = (BLUE, CRYSTAL_COLOURS[1])
+    colours = crystal_colours(numbers) if few else {}
     texts = [
         f"image {image_label(observations, i)}<br>s = {digits(columns.s[i])}<br>"
         f"{columns.n[i]:,} observations"
         for i in drawn
     ]
     note = sample_note(len(known), len(drawn), "images")
-    trace = {
-        "type": "scatter",
-        "mode": "markers",
-        "x": drawn,
-        "y": columns.s[drawn],
-        "marker": {"color": [colours[int(crystal[i])] for i in drawn], "size": 5},
-        "text": texts,
-        "hovertemplate": "%{text}<extra></extra>",
-        "showlegend": False,
-    }
+    traces = []
+    for place, number in enumerate(numbers):
+        own = np.flatnonzero(crystal[drawn] == number)
+        colour = colours.get(int(number), pair[place % 2])
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": crystal_names.get(int(number), str(number)),
+                "x": drawn[own],
+                "y": columns.s[drawn[own]],
+                "marker": {"color": colour, "size": 5},
+                "text": [texts[i] for i in own],
+                "hovertemplate": "%{text}<extra></extra>",
+            }
+        )
+    shown = counted(len(known), "image")
+    shown += "" if few else "; colours alternate from crystal to crystal"
     return new_plot(
-        [trace],
+        traces,
         IMAGE_HELP,
-        f"Spread by image, n = {len(known):,}" + (f" ({note})" if note else ""),
-        xaxis=axis("Image, by crystal and frame"),
-        yaxis=axis("Excess relative spread s", rangemode="tozero"),
+        "Relative error not covered by σ, by image",
+        shown + (f"; {note}" if note else ""),
+        xaxis=axis("Image, in order of crystal and frame [number]"),
+        yaxis=axis(EXCESS, rangemode="tozero"),
+        showlegend=few,
+        legend={**legend_above(), "itemsizing": "constant"},
     )
 
 
-def spread_plots(observations: Observations, spread: SpreadAnalysis) -> dict[str, dict]:
+def spread_plots(
+    observations: Observations,
+    spread: SpreadAnalysis,
+    crystal_names: Mapping[int, str] | None = None,
+) -> dict[str, dict]:
     """
     Draw the size of the spread and its sources.
 
     Args:
         observations: With the images.
         spread: The results.
+        crystal_names: By number; the numbers alone by default.
 
     Returns:
         Plots by name, of the parts that were computed.
@@ -227,6 +264,7 @@ def spread_plots(observations: Observations, spread: SpreadAnalysis) -> dict[str
     if spread.size:
         for quantity in BINS_HELP:
             plots[f"spread_{quantity}"] = bins_plot(spread.size, quantity)
-        plots["spread_by_crystal"] = crystals_plot(spread.size)
-        plots["spread_by_image"] = images_plot(observations, spread.size)
+        names = crystal_names or {}
+        plots["spread_by_crystal"] = crystals_plot(spread.size, names)
+        plots["spread_by_image"] = images_plot(observations, spread.size, names)
     return plots

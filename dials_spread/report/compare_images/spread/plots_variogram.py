@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dials_spread.report.page.labels import digits
+from dials_spread.report.page.labels import counted, digits
 from dials_spread.report.page.plot_style import (
     BLUE,
     GREY,
@@ -29,14 +29,14 @@ VARIOGRAM_HELP = """
 How much two observations of one reflection disagree (half the mean squared relative
 difference, free of counting noise), against the angle between the beam directions in the
 crystal. Each point is a bin of angles, with a 95 % interval over crystals; the number of
-pairs and crystals shows on hovering. The curve is fitted: its start at 0° is the nugget,
-what differs between crystals even at one orientation (thickness, damage, scale); its end
-is the sill, all that differs. What lies between depends on the orientation: with
-electrons, multiple scattering. X-ray data should be flat. Flat and low is good; a rise
+pairs and crystals shows on hovering. The curve is fitted: γ at 0° is what differs between
+crystals even at one orientation (thickness, damage, scale); the plateau is all that
+differs; the correlation angle says how fast it is reached. What lies between depends on
+the orientation: with electrons, multiple scattering. X-ray data should be flat. Flat and low is good; a rise
 within a few degrees says that no scaling can bring the observations together. Open
 circles: beams from opposite sides, drawn at 180° less their angle; by reciprocity they
 should lie with the others. Grey diamonds: the robust estimate, which a few wild
-observations do not move. The axis ends at 40°; zoom out for what lies beyond. Black crosses: pairs within one crystal; on neighbouring frames
+observations do not move. Black crosses: pairs within one crystal; on neighbouring frames
 they may share a measurement, so that the first points can be too low.
 """
 
@@ -59,8 +59,8 @@ def _trace(variogram: Variogram, opposite: bool, values, name, colour, symbol) -
         "marker": {"color": colour, "size": 8, "symbol": symbol},
         "text": [
             f"{digits(variogram.low[i])}° to {digits(variogram.high[i])}°: "
-            f"γ = {digits(values[i])}<br>{variogram.pairs[i]:,} pairs, "
-            f"{variogram.crystals[i]:,} crystals"
+            f"γ = {digits(values[i])}<br>{counted(variogram.pairs[i], 'pair')}, "
+            f"{counted(variogram.crystals[i], 'crystal')}"
             for i in at
         ],
         "hovertemplate": "%{text}<extra></extra>",
@@ -96,6 +96,22 @@ def _curve(variogram: Variogram) -> list[dict]:
     ]
 
 
+def _limits(traces: list[dict]) -> tuple[list[float], int]:
+    """The ends of the axis of γ, and how many intervals are longer than that."""
+    values = np.concatenate([np.zeros(1), *(t["y"] for t in traces)])
+    bars = [t for t in traces if "error_y" in t]
+    up = [t["y"] + t["error_y"]["array"] for t in bars]
+    highest = np.concatenate([values, *up])
+    down = [t["y"] - t["error_y"]["arrayminus"] for t in bars]
+    lowest = np.concatenate([values, *down])
+    # An interval of few crystals can be so long that no point is told from another.
+    top = min(highest.max(), 2 * values.max())
+    bottom = max(lowest.min(), min(values.min(), 0) - 0.3 * values.max())
+    space = 0.04 * (top - bottom) or 0.5
+    beyond = int(np.sum(highest > top) + np.sum(lowest < bottom))
+    return [float(bottom - space), float(top + space)], beyond
+
+
 def variogram_plot(variograms: Variograms) -> dict:
     """
     Draw the variogram.
@@ -117,27 +133,29 @@ def variogram_plot(variograms: Variograms) -> dict:
             _trace(within, False, within.gamma, within.kind, INK, "x-thin-open")
         )
     drawn = [t for t in data if len(t["x"])]
-    heights = np.concatenate([np.zeros(1), *(t["y"] for t in drawn)])
-    top = 1.15 * float(np.max(heights)) or 1.0
     fitted = ""
     if main.shape:
         fitted = (
-            f"<br>nugget {digits(main.nugget[0], 2)}, sill {digits(main.sill[0], 2)}, "
-            f"range {digits(main.range[0], 2)}°"
+            f", γ at 0° {digits(main.nugget[0], 2)}, plateau "
+            f"{digits(main.sill[0], 2)}, correlation angle {digits(main.range[0], 2)}°"
         )
         if main.sill[0] <= main.nugget[0]:
             fitted += ": no growth with the angle"
+    limits, beyond = _limits(drawn)
+    if beyond:
+        fitted += f"; {counted(beyond, 'interval')} reach beyond the frame"
+    ends = [float(np.max(t["x"])) for t in drawn]
     return new_plot(
         [*drawn, *_curve(main)],
         VARIOGRAM_HELP,
-        f"Disagreement against the angle between beams, {main.n_pairs:,} pairs"
-        + fitted,
+        "Disagreement against the angle between the beams",
+        f"{main.n_pairs:,} pairs of observations{fitted}",
         xaxis=axis(
-            "Angle between the beam directions in the crystal [°]", range=[-0.5, 40]
+            "Angle between the beam directions in the crystal [°]",
+            range=[-0.5, 1.03 * max(ends, default=90.0)],
         ),
-        yaxis=axis("Variogram γ", range=[min(0, float(heights.min())), top]),
+        yaxis=axis("γ, half the mean squared relative difference", range=limits),
         legend=legend_above(),
-        margin={"l": 65, "r": 20, "t": 130, "b": 60},
-        height=490,
+        height=460,
         meta={"wide": True},
     )

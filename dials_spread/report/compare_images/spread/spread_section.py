@@ -4,6 +4,8 @@ The section on the size of the spread and its sources.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from dials_spread.observations import Observations
 from dials_spread.report.compare_images.spread.plots_spread import spread_plots
 from dials_spread.report.page.sections import Section
@@ -17,13 +19,18 @@ PARTS = {
 }
 
 
-def spread_section(observations: Observations, spread: SpreadAnalysis) -> Section:
+def spread_section(
+    observations: Observations,
+    spread: SpreadAnalysis,
+    crystal_names: Mapping[int, str] | None = None,
+) -> Section:
     """
     Lay out the size of the spread and its sources.
 
     Args:
         observations: With the images.
         spread: The results.
+        crystal_names: By number; the numbers alone by default.
 
     Returns:
         The section; parts that are empty say why.
@@ -47,5 +54,5 @@ def spread_section(observations: Observations, spread: SpreadAnalysis) -> Sectio
         title="How large is the spread, and where does it come from?",
         short="Spread",
         notes=notes,
-        plots=spread_plots(observations, spread),
+        plots=spread_plots(observations, spread, crystal_names),
     )

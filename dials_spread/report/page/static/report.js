@@ -2,6 +2,7 @@
 // Plots are drawn when they come into view: a page of twenty pairs opens at once.
 (function () {
   const NARROW = 520; // Pixels below which a plot is laid out for a phone.
+  const GAP = 0.07; // Between frames that stand below one another, of all height.
   const CHARACTER = 6.6; // Width of a letter of an axis title [pixels].
 
   const config = {
@@ -35,14 +36,44 @@
 
   // Frames that stand side by side stand below one another.
   function stack(layout, count) {
-    const gap = 0.09;
-    const high = (1 - gap * (count - 1)) / count;
+    const high = (1 - GAP * (count - 1)) / count;
     for (let i = 0; i < count; i++) {
       const suffix = i ? String(i + 1) : "";
-      const top = 1 - i * (high + gap);
+      const top = 1 - i * (high + GAP);
       layout["xaxis" + suffix].domain = [0, 1];
       layout["yaxis" + suffix].domain = [Math.max(top - high, 0), top];
     }
+  }
+
+  // Of labels that stand turned, as many as there is room for.
+  function thinOut(axis, pixels) {
+    if (!axis.tickvals || axis.tickangle === undefined) return;
+    const step = Math.ceil(axis.tickvals.length * 13 / pixels);
+    if (step < 2) return;
+    const kept = function (_, i) { return i % step === 0; };
+    axis.tickvals = axis.tickvals.filter(kept);
+    axis.ticktext = axis.ticktext.filter(kept);
+  }
+
+  // How high the frames of a plot to scale are, where they are so wide together.
+  function squareHeight(layout, across) {
+    const frames = (layout.meta || {}).frames || 1;
+    const stacked = across < NARROW && frames > 1;
+    const x = layout.xaxis.range, y = layout.yaxis.range;
+    const ratio = x && y ? Math.abs((y[1] - y[0]) / (x[1] - x[0])) : 1;
+    const side = stacked || frames === 1 ? across : (across - 40 * (frames - 1)) / frames;
+    const high = Math.min(side * ratio, 560);
+    return stacked ? frames * high / (1 - GAP * (frames - 1)) : high;
+  }
+
+  // Legends and colour bars take room that is only known once they are drawn.
+  function settle(place) {
+    const full = place._fullLayout;
+    if (!full || !(full.meta || {}).square) return null;
+    const height = Math.round(full.height + squareHeight(full, full._size.w) - full._size.h);
+    if (Math.abs(height - full.height) < 3) return null;
+    place.style.minHeight = height + "px";
+    return Plotly.relayout(place, { height: height });
   }
 
   // What a layout is on a place of this width.
@@ -63,10 +94,13 @@
     }
     const frames = meta.frames || 1;
     const across = width - margin.l - margin.r;
+    for (const name of axisNames(layout, "x")) {
+      // Turned labels end below their tick, not beyond the plot.
+      if (layout[name].tickangle === undefined) layout[name].autotickangles = [0, -35, -90];
+      thinOut(layout[name], across / frames);
+    }
     if (meta.square) {
-      const side = narrow ? across : Math.min((across - 40 * (frames - 1)) / frames, 520);
-      const rows = narrow ? frames : 1;
-      layout.height = Math.round(rows * side + (rows - 1) * 70 + margin.t + margin.b);
+      layout.height = Math.round(squareHeight(layout, across) + margin.t + margin.b);
       if (narrow && frames > 1) stack(layout, frames);
     }
     wrapTitles(layout, "x", narrow || frames === 1 ? across : across / frames);
@@ -105,7 +139,7 @@
     own.displayModeBar = width < NARROW ? false : "hover";
     place.style.minHeight = layout.height + "px";
     drawn.set(place, { plot: plot, config: own, width: width });
-    Plotly.newPlot(place, plot.data, layout, own);
+    Plotly.newPlot(place, plot.data, layout, own).then(settle);
   }
 
   // A telephone that is turned, a window made narrow.
@@ -119,7 +153,7 @@
         const layout = fit(one.plot, one.width);
         one.config.displayModeBar = one.width < NARROW ? false : "hover";
         place.style.minHeight = layout.height + "px";
-        Plotly.react(place, one.plot.data, layout, one.config);
+        Plotly.react(place, one.plot.data, layout, one.config).then(settle);
       });
     }, 200);
   });
