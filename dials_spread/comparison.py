@@ -139,6 +139,8 @@ def compare_images(
     matches = _match(observations, incidence, matching, nproc, progress)
     agreement = compare_pairs(observations, incidence, matches, nproc)
     shown = _choose_pairs(observations, matches, n_pairs_shown, pairs_shown)
+    data = (observations, matches, incidence, scales)
+    choice = spread or SpreadChoices()
     return Comparison(
         experiments=experiments,
         observations=observations,
@@ -149,17 +151,8 @@ def compare_images(
         **_summaries(observations, matches, agreement, matching, seed),
         matching=matching,
         shown=shown,
-        spots=[
-            compare_spots(observations, matches, agreement, incidence, number, scales)
-            for number in shown
-        ],
-        **_spread(
-            (observations, matches, incidence, scales),
-            (experiments, tables),
-            spread or SpreadChoices(),
-            seed,
-            nproc,
-        ),
+        spots=_spots(observations, matches, agreement, incidence, shown, scales),
+        **_spread(data, (experiments, tables), choice, seed, nproc),
     )
 
 
@@ -179,6 +172,21 @@ def _summaries(
         )
         for key, selected in (("summary", every), ("summary_same", same))
     }
+
+
+def _spots(
+    observations: Observations,
+    matches: Matches,
+    agreement: PairAgreement,
+    incidence: Incidence,
+    shown: Sequence[int],
+    scales: np.ndarray,
+) -> list[SpotComparison]:
+    """Compare the pairs that are shown, spot by spot."""
+    return [
+        compare_spots(observations, matches, agreement, incidence, number, scales)
+        for number in shown
+    ]
 
 
 def _spread(
