@@ -29,7 +29,6 @@ REQUIRES = [
     "numpy",
     "scipy",
     "numba",
-    "plotly",
     "jinja2",
     "markupsafe",
     "tqdm",
@@ -79,6 +78,8 @@ setup(
             "pytest",
             "pytest-xdist",
             "hypothesis",
+            # Figures of the reports are checked against its schema.
+            "plotly",
             "ruff",
             # Later ones do not know Python 3.9.
             "mypy>=1.11,<1.19",
@@ -87,7 +88,7 @@ setup(
         # Simulations on a cluster.
         "dask": ["distributed"],
         # Checks against abTEM; on Debian, in an environment of its own with
-        # abtem==1.0.9, numpy<2 and numba>=0.59,<0.62 (docs/simulation_convergence.rst).
+        # abtem==1.0.9, numpy<2 and numba>=0.59,<0.62 (docs/studies/simulation_convergence.rst).
         "abtem": ["abtem", "ase"],
         # Training of the network of the general model; using it needs numpy alone.
         "network": ["torch"],
