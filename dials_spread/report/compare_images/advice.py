@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import NamedTuple
+
+import numpy as np
 
 from dials_spread.comparison import Comparison
 from dials_spread.observations import Observations
@@ -19,6 +20,7 @@ from dials_spread.report.compare_images.origins.origins_findings import helps
 from dials_spread.report.compare_images.sentences import indexed_differently
 from dials_spread.report.page.intervals import has_interval, share_with_interval
 from dials_spread.report.page.labels import counted
+from dials_spread.report.page.log_text import Step
 from dials_spread.spread.noisy_spots.removal import Removal
 from dials_spread.spread.size.worst_images import worst_images
 from dials_spread.statistics.bootstrap import FEWEST_CRYSTALS
@@ -33,19 +35,6 @@ WORTH_A_STEP = 1e-3
 
 MOST_LEFT_OUT = 0.05
 """Part of the observations; leaving out more costs completeness and multiplicity."""
-
-
-class Step(NamedTuple):
-    """
-    Something to do.
-
-    Attributes:
-        text: What, and why.
-        command: A command line for it, or nothing.
-    """
-
-    text: str
-    command: str = ""
 
 
 def what_next(comparison: Comparison, files: Sequence[str] = ()) -> list[Step]:
@@ -167,7 +156,7 @@ def _exclude(comparison: Comparison, names: str) -> list[Step]:
     return [Step(text, f"dials.scale {names} exclude_images={ranges}")]
 
 
-def exclusions(observations: Observations, images: Sequence[int]) -> str:
+def exclusions(observations: Observations, images: Sequence[int] | np.ndarray) -> str:
     """
     Write images as exclude_images of dials.scale takes them.
 

@@ -7,17 +7,17 @@ from __future__ import annotations
 import io
 import logging
 import os
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from textwrap import fill
 
 from dials.array_family import flex
 
 from dials_spread.comparison import Comparison
+from dials_spread.observations import Observations
 from dials_spread.output_files import write_bytes, write_folder, write_text
+from dials_spread.pairs import Matches, PairAgreement
 from dials_spread.report.compare_images import log_tables, sentences
-from dials_spread.report.compare_images.advice import Step, what_next
+from dials_spread.report.compare_images.advice import what_next
 from dials_spread.report.compare_images.document import (
     comparison_document,
     match_documents,
@@ -45,14 +45,18 @@ from dials_spread.report.page.document import Provenance, write_json
 from dials_spread.report.page.explained import explained_sentence
 from dials_spread.report.page.intervals import FOOTNOTE
 from dials_spread.report.page.labels import counted, image_document
+from dials_spread.report.page.log_text import (
+    Step,
+    log_part,
+    next_steps,
+    wrapped,
+)
 from dials_spread.report.page.sections import Section
 from dials_spread.spread.origins import as_documents
 from dials_spread.spread.size.worst_images import worst_images
+from dials_spread.symmetry import LaueOperators
 
 logger = logging.getLogger("dials.spread.report")
-
-WIDTH = 92
-"""Columns of the text of the log; tables may be wider."""
 
 
 def comparison_as_dict(
@@ -208,7 +212,7 @@ def log_results(
     told: Summary,
 ) -> None:
     """Write the log: input, summary, tables, and what to do next."""
-    _log_part("Input", map(wrapped, told.input))
+    logger.info(log_part("Input", map(wrapped, told.input)))
     if comparison.observations.outside_scan:
         logger.info(
             "%s with the centroid beyond an end of the scan: counted for its first or "
@@ -216,7 +220,7 @@ def log_results(
             counted(comparison.observations.outside_scan, "observation"),
         )
     summary = [*told.spread, *told.pairs, *told.chance, *told.origins]
-    _log_part("Summary", map(wrapped, summary))
+    logger.info(log_part("Summary", map(wrapped, summary)))
     logger.info("Tables\n------")
     tables = [log_tables.input_table(document)]
     if document["input"]["dropped"]:
@@ -234,32 +238,7 @@ def log_results(
             f"{len(document['matches']):,}",
             f"{len(comparison.matches):,}",
         )
-    steps = _numbered([step.text for step in told.advice])
-    steps = [
-        f"{wrapped(text)}\n\n    {step.command}" if step.command else wrapped(text)
-        for text, step in zip(steps, told.advice)
-    ]
-    _log_part("What to do next", steps)
-
-
-def _numbered(steps: Sequence[str]) -> list[str]:
-    """Number steps, where there are several."""
-    if len(steps) == 1:
-        return list(steps)
-    return [f"{k}. {step}" for k, step in enumerate(steps, start=1)]
-
-
-def wrapped(text: str) -> str:
-    """Wrap a paragraph, without parting numbers from their units."""
-    joined = re.sub(r"(\d) ([%°Å])", "\\1\u00a0\\2", text)
-    lines = fill(joined, WIDTH, break_long_words=False, break_on_hyphens=False)
-    return lines.replace("\u00a0", " ")
-
-
-def _log_part(title: str, paragraphs: Iterable[str]) -> None:
-    """Write paragraphs under a heading."""
-    text = "\n\n".join(paragraphs)
-    logger.info("%s\n%s\n%s\n", title, "-" * len(title), text)
+    logger.info(next_steps(told.advice))
 
 
 def build_pictures(comparison: Comparison, folders: Sequence[str], raw: bool) -> list:
@@ -293,6 +272,18 @@ def build_pictures(comparison: Comparison, folders: Sequence[str], raw: bool) ->
     return pictures
 
 
+def _matched(
+    comparison: Comparison,
+) -> tuple[Observations, LaueOperators, Matches, PairAgreement]:
+    """What page and figures begin with."""
+    return (
+        comparison.observations,
+        comparison.incidence.operators,
+        comparison.matches,
+        comparison.agreement,
+    )
+
+
 def write_results(
     comparison: Comparison,
     provenance: Provenance,
@@ -320,14 +311,7 @@ def write_results(
     told = summarise(comparison, reference, provenance.files)
     folders = sorted({os.path.dirname(f) or "." for f in provenance.files})
     pictures = build_pictures(comparison, folders, raw_images)
-    contents = (
-        comparison.observations,
-        comparison.incidence.operators,
-        comparison.matches,
-        comparison.agreement,
-        comparison.spots,
-        pictures,
-    )
+    contents = (*_matched(comparison), comparison.spots, pictures)
     sections = page_sections(comparison)
     log_results(comparison, document, told)
     files = {}
@@ -336,9 +320,11 @@ def write_results(
     if output.json:
         files[output.json] = write_json(document).encode("utf-8")
     if output.html:
-        page = ([*told.input, *told.pairs], document, reference)
-        page += (told.findings, sections, told.next_steps)
-        files[output.html] = compare_images_page(*contents, *page).encode("utf-8")
+        page = compare_images_page(
+            *contents, [*told.input, *told.pairs], document, reference, told.findings,
+            sections, told.next_steps,
+        )  # fmt: skip
+        files[output.html] = page.encode("utf-8")
     figures = []
     if output.figures:
         figures = write_folder(

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dials_spread.correction.validate.importance import Importance
+from dials_spread.correction.validate.importance import Importance, by_shap
 from dials_spread.correction.validate.splits import SPLITS
 from dials_spread.correction.validate.train_on_data import TrainingResult
 from dials_spread.correction.validate.unseen_errors import UnseenErrors
@@ -138,12 +138,14 @@ def _importance_plot(importance: Sequence[Importance]) -> dict:
 
 
 def _shap_plot(importance: Sequence[Importance]) -> dict:
-    single = [o for o in importance if not o.group and o.shap is not None]
-    some = sorted(single, key=lambda one: -one.shap)[:MOST_FEATURES]
-    bars = ([o.feature for o in some], [o.shap for o in some], BLUE)
+    some = by_shap(importance)[:MOST_FEATURES]
+    bars = ([o.feature for _, o in some], [shap for shap, _ in some], BLUE)
     title = "SHAP values"
     return _bar_plot(
-        bars, SHAP_HELP, title, f"mean |SHAP| of {some[0].explained:,} observations [E]"
+        bars,
+        SHAP_HELP,
+        title,
+        f"mean |SHAP| of {some[0][1].explained:,} observations [E]",
     )
 
 

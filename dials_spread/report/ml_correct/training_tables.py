@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dials_spread.correction.validate.importance import Importance
+from dials_spread.correction.validate.importance import Importance, by_shap
 from dials_spread.correction.validate.scores import Score
 from dials_spread.correction.validate.splits import SPLITS
 from dials_spread.correction.validate.train_on_data import TrainingResult
@@ -115,11 +115,12 @@ def importance_tables(importance: list[Importance]) -> list[TextTable]:
         for what, some in (("Groups of features", groups), ("Features", single))
         if some
     ]
-    explained = [one for one in single if one.shap is not None]
+    explained = by_shap(importance)
     if explained:
-        explained.sort(key=lambda one: -one.shap)
-        told = f"Features: mean |SHAP| of {explained[0].explained} observations, in E"
-        rows = [[o.feature, f"{o.shap:.4f}"] for o in explained[:MOST_FEATURES]]
+        told = (
+            f"Features: mean |SHAP| of {explained[0][1].explained} observations, in E"
+        )
+        rows = [[o.feature, f"{shap:.4f}"] for shap, o in explained[:MOST_FEATURES]]
         tables.append(TextTable(told, ["feature", "mean |SHAP|"], rows))
     return tables
 

@@ -6,6 +6,8 @@ Modules:
     explained: how much of the spread a simulation explains, in words
     intervals: how 95 % intervals are written, and why some are not
     labels: how images, indices and numbers are written for readers
+    log_text: how the text of logs is laid out: parts with a heading, wrapped
+        paragraphs, numbered steps
     plain_page: a page of sentences, tables and plots, without sections
     plot_style: what all plots have in common
     sections: the sections of a page

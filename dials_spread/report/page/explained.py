@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from dials_spread.report.page.intervals import share_with_interval
+from dials_spread.report.page.labels import counted
 from dials_spread.report.page.plot_style import (
     BLUE,
     EXCESS,
@@ -32,20 +34,29 @@ def explained_sentence(explained: Mapping) -> str:
     share, control = explained["explained_share"], explained["control_share"]
     before, after = explained["spread_before"], explained["spread_after"]
     if share is None:
-        return "Counting noise alone explains how far equivalent observations differ."
-    low, high = explained["explained_share_interval"]
-    interval = "" if low is None else f" (95 %: {100 * low:.0f} to {100 * high:.0f} %)"
+        return "Counting noise alone explains how far symmetry equivalents differ."
+    low, high = (
+        np.nan if v is None else v for v in explained["explained_share_interval"]
+    )
+    what = (
+        f"explains {share_with_interval(share, low, high)} of the variance of the spread"
+        if share > 0
+        else "does not explain the variance of the spread"
+    )
     text = (
-        f"Equivalent observations differ by s = {before:.3f} beyond their counting noise, "
-        f"and by {after:.3f} from what the simulation expects: multiple scattering "
-        f"explains {100 * share:.0f} % of the variance of the spread{interval}, "
-        f"the rest is left as noise. {explained['observations']:,} observations of "
-        f"{explained['unique']:,} reflections, {explained['crystals']} crystal"
-        f"{'s' if explained['crystals'] != 1 else ''}."
+        "Symmetry-equivalent observations differ by s = "
+        f"{before:.3f} beyond their counting noise, and by {after:.3f} from what the "
+        f"simulation expects: multiple scattering, as simulated, {what} "
+        f"({counted(explained['observations'], 'observation')} of "
+        f"{counted(explained['unique'], 'reflection')}, "
+        f"{counted(explained['crystals'], 'crystal')})."
     )
     if control is not None:
         found = "nothing" if control <= 0 else f"{100 * control:.0f} %"
-        text += f" Dealt out at random among equivalents they would explain {found}."
+        text += (
+            " Simulated intensities that are exchanged at random among symmetry "
+            f"equivalents explain {found}."
+        )
     return f"{text} {explained['note']}".strip()
 
 
@@ -88,7 +99,7 @@ def explained_plot(explained: ExplainedSpread) -> dict:
 
 
 EXPLAINED_HELP = """
-How far equivalent observations differ beyond their counting noise: from the mean of the
+How far symmetry-equivalent observations differ beyond their counting noise: from the mean of the
 others, and from what the simulation of multiple scattering expects. Bars are 95 %
 intervals over crystals, where these are enough. Good is a second bar that is much lower:
 then multiple scattering explains the spread. Two bars of one height say that it does not,

@@ -14,6 +14,14 @@ from dxtbx.model.experiment_list import ExperimentList
 
 import dials_spread
 from dials_spread.report.page.document import Provenance, finite, write_json
+from dials_spread.report.page.log_text import Step, log_part, next_steps, wrapped
+from dials_spread.report.page.plain_page import simulation_page
+from dials_spread.report.simulate_ed.plots_charges import charges_plot
+from dials_spread.report.simulate_ed.plots_simulation import (
+    agreement_plot,
+    crystals_plot,
+    thickness_plot,
+)
 from dials_spread.report.simulate_ed.simulation_outputs import (
     structure_document,
     write_all,
@@ -22,7 +30,7 @@ from dials_spread.report.simulate_ed.simulation_page import (
     charges_sentence,
     charges_table,
     crystals_table,
-    measured_page,
+    held_out_r1,
     measured_sentences,
     settings_table,
 )
@@ -67,6 +75,43 @@ def measured_document(
     )
 
 
+def after_measured(result: MeasuredSimulation, output) -> list[Step]:
+    """
+    Say what to do next, as far as the results support it.
+
+    Args:
+        result: The simulation.
+        output: Names of files, as the command's ``output`` scope.
+    """
+    c, held_out = result.comparison, held_out_r1(result)
+    kinematic, dynamical = (
+        held_out[:2]
+        if held_out
+        else (
+            c.pooled(c.kinematic),
+            c.pooled(c.dynamical),
+        )
+    )
+    if dynamical < kinematic:
+        first = Step(
+            "Refine the structure against dynamical intensities where you can: they agree "
+            "better with these data than kinematic ones, with nothing refined yet."
+        )
+    else:
+        first = Step(
+            "Check the structure, its setting and the range of thicknesses "
+            "(measured.range): dynamical intensities do not agree better with these data "
+            "than kinematic ones."
+        )
+    return [
+        first,
+        Step(
+            "See how much of the spread the simulation explains, image by image.",
+            f"dials.compare_images {output.experiments} {output.reflections}",
+        ),
+    ]
+
+
 def write_measured(
     result: MeasuredSimulation,
     experiments: ExperimentList,
@@ -98,16 +143,23 @@ def write_measured(
     document = measured_document(result, effect, described, provenance)
     tables = [crystals_table(result), settings_table(result)]
     sentences = measured_sentences(result)
+    plots = {
+        "thickness": thickness_plot(result.crystals),
+        "agreement": agreement_plot(result.comparison),
+        "crystals": crystals_plot(result.crystals),
+    }
     if effect is not None:
         tables.append(charges_table(effect))
         sentences.append(charges_sentence(effect))
+        plots["charges"] = charges_plot(effect)
     texts = {}
     if output.json:
         texts[output.json] = write_json(document)
     if output.html:
-        texts[output.html] = measured_page(document, result, effect, output)
-    for table in tables:
-        logger.info("\n%s", table.as_text())
-    logger.info("\n%s\n", "\n".join(sentences))
+        title = "Multiple scattering in measured crystals"
+        texts[output.html] = simulation_page(document, title, sentences, tables, plots)
+    logger.info("\n%s", log_part("Summary", map(wrapped, sentences)))
+    logger.info(log_part("Tables", [table.as_text() for table in tables]))
+    logger.info(next_steps(after_measured(result, output)))
     write_all(output, experiments, reflections, texts, log)
     return document

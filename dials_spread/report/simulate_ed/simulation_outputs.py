@@ -16,7 +16,13 @@ from dxtbx.model.experiment_list import ExperimentList
 import dials_spread
 from dials_spread.output_files import write_text, write_through
 from dials_spread.report.page.document import Provenance, finite, write_json
-from dials_spread.report.simulate_ed.simulation_page import charges_page, log_charges
+from dials_spread.report.page.labels import counted
+from dials_spread.report.page.log_text import Step, log_part, next_steps, wrapped
+from dials_spread.report.simulate_ed.simulation_page import (
+    charges_page,
+    charges_sentence,
+    charges_table,
+)
 from dials_spread.report.simulate_ed.simulation_summary import (
     SimulationSummary,
     crystals_table,
@@ -25,6 +31,7 @@ from dials_spread.report.simulate_ed.simulation_summary import (
 )
 from dials_spread.scattering.charges import ChargeEffect
 from dials_spread.scattering.structure_factors import separate_charges
+from dials_spread.simulation.image_files import SUFFIXES
 from dials_spread.structures.structure_files import write_cif
 
 logger = logging.getLogger("dials.spread.simulation_outputs")
@@ -106,36 +113,65 @@ def simulation_document(
     )
 
 
-def log_summary(summary: SimulationSummary, wave: str) -> None:
-    """Write tables and a summary in words to the log."""
-    logger.info("\n%s", crystals_table(summary))
-    logger.info("\n%s", shells_table(summary))
-    logger.info(
-        "\n%d observations of %d unique reflections, median I/σ %.1f.",
-        summary.n_reflections,
-        summary.n_unique,
-        summary.i_over_sigma,
-    )
+def summary_sentences(summary: SimulationSummary, wave: str) -> list[str]:
+    """
+    Say what was simulated.
+
+    Args:
+        summary: Of the data set.
+        wave: dynamical or kinematic.
+
+    Returns:
+        Paragraphs.
+    """
+    images = sum(c["images"] for c in summary.crystals)
+    told = [
+        f"{counted(summary.n_reflections, 'observation')} of "
+        f"{counted(summary.n_unique, 'unique reflection')} on "
+        f"{counted(images, 'image')} of {counted(len(summary.crystals), 'crystal')}: "
+        f"multiplicity {summary.n_reflections / summary.n_unique:.1f}, median I/σ "
+        f"{summary.i_over_sigma:.1f}."
+    ]
     merged = summary.merged
     if wave == "dynamical":
-        logger.info(
-            "Multiple scattering alone makes merged amplitudes differ from the kinematic "
-            "ones by R1 = %.3f;\nas recorded, with noise and images not scaled, R1 = %.3f. "
-            "Crystals are scaled to the\nkinematic amplitudes, then merged.",
-            merged["r1_dynamical"],
-            merged["r1_observed"],
+        told.append(
+            "Multiple scattering alone gives merged amplitudes with R1 = "
+            f"{merged['r1_dynamical']:.3f} against kinematic Fc; as recorded, with noise "
+            f"and images not scaled, R1 = {merged['r1_observed']:.3f}. Crystals are scaled "
+            "to kinematic Fc, then merged; this is not a refinement R1."
         )
     else:
-        logger.info(
-            "No multiple scattering: recorded amplitudes differ from the kinematic ones "
-            "by noise\nalone, R1 = %.3f after merging.",
-            merged["r1_observed"],
+        told.append(
+            "There is no multiple scattering: merged amplitudes differ from kinematic Fc "
+            f"by noise alone, R1 = {merged['r1_observed']:.3f}."
         )
     if summary.recorded < 0.99:
-        logger.info(
-            "The dead time of the detector takes up to %.0f %% of a spot.",
-            100 * (1 - summary.recorded),
+        told.append(
+            "The dead time of the detector takes up to "
+            f"{100 * (1 - summary.recorded):.0f} % of a spot."
         )
+    return told
+
+
+def after_simulation(output, n_crystals: int) -> list[Step]:
+    """
+    Say what the files are good for.
+
+    Args:
+        output: Names of files, as the command's ``output`` scope.
+        n_crystals: How many were simulated.
+    """
+    files = f"{output.experiments} {output.reflections}"
+    steps = []
+    if n_crystals > 1:
+        text = "Compare images of the same orientation, in different crystals."
+        steps.append(Step(text, f"dials.compare_images {files}"))
+    steps.append(Step("Scale, as measured data.", f"dials.scale {files}"))
+    if output.images:
+        text = "Process the frames, as measured ones (docs: simulated frames)."
+        command = f"dials.import {output.image_folder}/*{SUFFIXES[output.images]}"
+        steps.append(Step(text, command))
+    return steps
 
 
 def write_simulation(
@@ -173,11 +209,13 @@ def write_simulation(
     document = simulation_document(
         provenance, structure_document(name, structure), summary
     )
-    log_summary(summary, wave)
+    sentences = summary_sentences(summary, wave)
+    tables = [crystals_table(summary), shells_table(summary)]
     texts = {}
     if effect is not None:
         document["charges"] = finite(effect.as_dict())
-        log_charges(effect)
+        sentences.append(charges_sentence(effect))
+        tables.append(charges_table(effect).as_text())
         if output.html:
             texts[output.html] = charges_page(document, effect)
     if output.json:
@@ -185,6 +223,9 @@ def write_simulation(
     if output.structure:
         # A CIF knows no partial charges; the parameters say what they are.
         texts[output.structure] = write_cif(separate_charges(structure)[0], "random")
+    logger.info("\n%s", log_part("Summary", map(wrapped, sentences)))
+    logger.info(log_part("Tables", tables))
+    logger.info(next_steps(after_simulation(output, len(experiments))))
     write_all(output, experiments, reflections, texts, log)
     return document
 

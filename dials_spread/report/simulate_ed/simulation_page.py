@@ -7,23 +7,13 @@ neutral atoms.
 
 from __future__ import annotations
 
-import logging
-
 from dials_spread.report.page.explained import explained_sentence
-from dials_spread.report.page.labels import digits
-from dials_spread.report.page.sections import Section
+from dials_spread.report.page.labels import counted, digits
+from dials_spread.report.page.plain_page import simulation_page
 from dials_spread.report.page.tables import TextTable
-from dials_spread.report.page.template import report_page
 from dials_spread.report.simulate_ed.plots_charges import charges_plot
-from dials_spread.report.simulate_ed.plots_simulation import (
-    agreement_plot,
-    crystals_plot,
-    thickness_plot,
-)
 from dials_spread.scattering.charges import ChargeEffect
 from dials_spread.thickness.results import MeasuredSimulation
-
-logger = logging.getLogger("dials.spread.simulation_page")
 
 
 def crystals_table(result: MeasuredSimulation) -> TextTable:
@@ -46,8 +36,14 @@ def crystals_table(result: MeasuredSimulation) -> TextTable:
             ]
         )
     header = ["crystal", "thickness [Å]", "shape", "observations", "unique"]
-    header += ["R1 kinematic", "R1 dynamical", "held out, kin.", "held out, dyn."]
-    return TextTable("Crystals", [*header, "inverted structure"], rows)
+    header += ["R1 kinematic", "R1 dynamical"]
+    header += ["held-out R1 kinematic", "held-out R1 dynamical", "R1 inverted"]
+    title = (
+        "Crystals: thickness (su) and R1 of observed against kinematic and dynamical "
+        "amplitudes;\nheld-out: reflections that the thickness was not fitted to; "
+        "inverted: the inverted structure"
+    )
+    return TextTable(title, header, rows)
 
 
 def _law(shape) -> str:
@@ -69,7 +65,9 @@ def settings_table(result: MeasuredSimulation) -> TextTable:
         for number, setting in enumerate(result.settings)
     ]
     return TextTable(
-        "The structure in the indices of the data", ["operator", "R1", ""], rows
+        "Reindexing operators that lay the structure on the data, with R1 of each",
+        ["reindexing operator", "R1", ""],
+        rows,
     )
 
 
@@ -85,24 +83,37 @@ def charges_table(effect: ChargeEffect, most: int = 20) -> TextTable:
         ]
         for row in effect.as_dict()["largest"][:most]
     ]
-    header = ["h k l", "d [Å]", "|F|² neutral [Å²]", "|F|² charged [Å²]", "σ"]
+    header = [
+        "h k l",
+        "d [Å]",
+        "|F|² neutral [Å²]",
+        "|F|² charged [Å²]",
+        "difference / σ",
+    ]
     return TextTable("Reflections that the charges change most", header, rows)
 
 
 def measured_sentences(result: MeasuredSimulation) -> list[str]:
     """What a simulation at measured experiments says, in words."""
     c, explained = result.comparison, result.explained
+    kinematic, dynamical = c.pooled(c.kinematic), c.pooled(c.dynamical)
+    verdict = (
+        "multiple scattering, as simulated, improves the agreement"
+        if dynamical < kinematic
+        else "multiple scattering, as simulated, does not improve the agreement"
+    )
     sentences = [
-        f"R1 of {len(c):,} observations is {c.pooled(c.kinematic):.3f} with kinematic "
-        f"amplitudes and {c.pooled(c.dynamical):.3f} with multiple scattering; of merged "
-        f"intensities {c.merged(c.kinematic):.3f} and {c.merged(c.dynamical):.3f}.",
+        f"R1 of {counted(len(c), 'observation')} is {kinematic:.3f} against kinematic "
+        f"amplitudes and {dynamical:.3f} against dynamical ones: {verdict}. Of merged "
+        f"intensities it is {c.merged(c.kinematic):.3f} and {c.merged(c.dynamical):.3f}. "
+        "Nothing is refined but the thickness and the scale of each crystal.",
     ]
-    fitted = [x.fit for x in result.crystals if x.fit is not None]
-    if (held := held_out(result)) is not None:
-        kin, dyn = held
+    held_out = held_out_r1(result)
+    if held_out:
         sentences.append(
-            f"Reflections that no thickness was fitted to: {kin:.3f} and {dyn:.3f} "
-            f"({len(fitted)} crystal{'s' if len(fitted) > 1 else ''})."
+            "Of held-out reflections, which no thickness was fitted to, R1 is "
+            f"{held_out[0]:.3f} and {held_out[1]:.3f} "
+            f"({counted(held_out[2], 'crystal')})."
         )
     sentences.append(explained_sentence(explained.as_dict()))
     if result.lorentz_applied_here:
@@ -113,17 +124,37 @@ def measured_sentences(result: MeasuredSimulation) -> list[str]:
     missing = result.n_rows - result.n_simulated
     if missing:
         sentences.append(
-            f"{missing:,} of {result.n_rows:,} rows were not simulated: no index, beyond "
-            "the resolution limit, or not met during the scan. Their variance is -1."
+            f"{missing:,} of {result.n_rows:,} reflections of the table were not "
+            "simulated: without index, beyond the resolution limit, or not excited during "
+            "the scan. Their simulated variance is -1."
         )
     hands = [x for x in result.crystals if x.r1_other_hand == x.r1_other_hand]
     if hands:
         better = sum(x.r1 < x.r1_other_hand for x in hands)
         sentences.append(
-            f"The structure as given agrees better than its mirror image in {better} of "
-            f"{len(hands)} crystals."
+            "The structure as given agrees better than the inverted structure in "
+            f"{better} of {counted(len(hands), 'crystal')}."
         )
     return sentences
+
+
+def held_out_r1(result: MeasuredSimulation) -> tuple[float, float, int] | None:
+    """
+    Give R1 of the reflections that no thickness was fitted to, over all crystals.
+
+    Args:
+        result: The simulation.
+
+    Returns:
+        Against kinematic and dynamical amplitudes, weighted by observations, and the
+        number of crystals; None where all thicknesses were given.
+    """
+    fitted = [x.fit for x in result.crystals if x.fit is not None]
+    n = sum(f.n for f in fitted)
+    if not n:
+        return None
+    kinematic = sum(f.held_out_kinematic * f.n for f in fitted) / n
+    return kinematic, sum(f.held_out * f.n for f in fitted) / n, len(fitted)
 
 
 def charges_sentence(effect: ChargeEffect) -> str:
@@ -131,27 +162,16 @@ def charges_sentence(effect: ChargeEffect) -> str:
     d = effect.as_dict()
     needed = d["counts_needed"]
     return (
-        f"Charged atoms ({', '.join(effect.charges)}) change amplitudes by R1 = "
-        f"{effect.r1:.4f}. At {effect.counts:g} counts a reflection {d['seen']} of "
-        f"{d['reflections']} differ by more than three standard deviations of counting "
-        "noise; "
+        f"Charged atoms ({', '.join(effect.charges)}) change kinematic amplitudes by R1 = "
+        f"{effect.r1:.4f}. With {effect.counts:g} counts in a mean reflection {d['seen']} "
+        f"of {counted(d['reflections'], 'reflection')} change by more than three standard "
+        "deviations of counting noise; "
         + (
-            f"all together show it from {needed:.3g} counts a reflection."
+            f"all reflections together show the charges from {needed:.3g} counts in a mean "
+            "reflection."
             if needed
-            else "no dose would show it."
+            else "no dose would show the charges."
         )
-    )
-
-
-def charges_section(effect: ChargeEffect) -> Section:
-    """Lay out what charges change."""
-    return Section(
-        "charges",
-        "Would charges of the atoms be seen?",
-        "Charges",
-        notes=[charges_sentence(effect)],
-        plots={"charges": charges_plot(effect)},
-        tables=[charges_table(effect)],
     )
 
 
@@ -163,99 +183,10 @@ def charges_page(document: dict, effect: ChargeEffect) -> str:
         document: The JSON document.
         effect: What the charges change.
     """
-    return report_page(
+    return simulation_page(
         document,
         "Charged and neutral atoms",
-        verdict=[charges_sentence(effect)],
-        sections=[charges_section(effect)],
+        [charges_sentence(effect)],
+        [charges_table(effect)],
+        {"charges": charges_plot(effect)},
     )
-
-
-def measured_page(
-    document: dict, result: MeasuredSimulation, effect: ChargeEffect | None, output
-) -> str:
-    """
-    Write the report of a simulation at measured experiments.
-
-    Args:
-        document: The JSON document.
-        result: The simulation.
-        effect: Of charges, where there are any.
-        output: Names of files, for what to do next.
-    """
-    thickness = Section(
-        "thickness",
-        "How thick are the crystals, and does multiple scattering explain the data?",
-        "Thickness",
-        plots={
-            "thickness": thickness_plot(result.crystals),
-            "agreement": agreement_plot(result.comparison),
-            "crystals": crystals_plot(result.crystals),
-        },
-        tables=[crystals_table(result), settings_table(result)],
-    )
-    sections = [thickness] if effect is None else [thickness, charges_section(effect)]
-    return report_page(
-        document,
-        "Multiple scattering in measured crystals",
-        verdict=measured_sentences(result),
-        next_steps=next_steps(result, output),
-        sections=sections,
-    )
-
-
-def next_steps(result: MeasuredSimulation, output) -> list[str]:
-    """
-    Say what to do after a simulation at measured experiments.
-
-    Args:
-        result: The simulation.
-        output: Names of files.
-    """
-    held = held_out(result)
-    steps = []
-    if held is not None and held[1] < held[0]:
-        steps.append(
-            f"R1 of held-out reflections is lower with multiple scattering ({held[0]:.3f} "
-            f"to {held[1]:.3f}): refine the structure against dynamical intensities, "
-            "starting from these thicknesses."
-        )
-    elif held is not None:
-        steps.append(
-            f"R1 of held-out reflections is not lower with multiple scattering "
-            f"({held[0]:.3f} to {held[1]:.3f}): check the structure, its setting and the "
-            "orientation of the crystals before refining against dynamical intensities."
-        )
-    files = f"{output.experiments} {output.reflections}"
-    steps.append(
-        "How much of the differences between symmetry equivalents the simulation "
-        f"explains: `dials.compare_images {files}`"
-    )
-    return steps
-
-
-def held_out(result: MeasuredSimulation) -> tuple[float, float] | None:
-    """
-    Give R1 of reflections that no thickness was fitted to.
-
-    Args:
-        result: The simulation.
-
-    Returns:
-        With kinematic and with dynamical amplitudes, means over crystals weighted by
-        their numbers of observations; None without a fit.
-    """
-    fits = [c.fit for c in result.crystals if c.fit is not None]
-    n = sum(fit.n for fit in fits)
-    if not n:
-        return None
-    return (
-        sum(fit.held_out_kinematic * fit.n for fit in fits) / n,
-        sum(fit.held_out * fit.n for fit in fits) / n,
-    )
-
-
-def log_charges(effect: ChargeEffect) -> None:
-    """Write what charges change to the log."""
-    logger.info("\n%s", charges_table(effect).as_text())
-    logger.info("\n%s\n", charges_sentence(effect))

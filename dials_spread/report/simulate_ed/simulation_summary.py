@@ -189,7 +189,11 @@ def _shells(
 
 
 def crystals_table(summary: SimulationSummary, most: int = 30) -> str:
-    """Give the crystals as a table for the log, the first ones where there are many."""
+    """
+    Give the crystals as a table for the log, the first ones where there are many.
+
+    R1 is from rfactor.r1.r_factors.
+    """
     rows = [
         [
             c["crystal"],
@@ -202,18 +206,25 @@ def crystals_table(summary: SimulationSummary, most: int = 30) -> str:
         ]
         for c in summary.crystals[:most]
     ]
-    header = ["crystal", "images", "reflections", "thickness Å", "scale"]
-    header += ["median I/σ", "R1 to kinematic"]
+    header = ["crystal", "images", "observations", "mean thickness [Å]", "scale"]
+    header += ["median I/σ", "R1"]
     table = tabulate(rows, header, tablefmt="rst", disable_numparse=True)
     hidden = len(summary.crystals) - most
-    return table + (f"\n... and {hidden} more" if hidden > 0 else "")
+    return (
+        "Crystals (R1 of unmerged dynamical amplitudes, without noise, against kinematic "
+        "Fc):\n\n" + table + (f"\n... and {hidden} more" if hidden > 0 else "")
+    )
 
 
 def shells_table(summary: SimulationSummary) -> str:
-    """Give the resolution shells as a table for the log."""
+    """
+    Give the resolution shells as a table for the log.
+
+    R1 is from rfactor.r1.r_factor.
+    """
     rows = [
         [
-            f"{s['d_max']:.2f} - {s['d_min']:.2f}",
+            f"{s['d_max']:.2f} – {s['d_min']:.2f}",
             s["reflections"],
             s["unique"],
             digits(s["i_over_sigma"], 3),
@@ -222,6 +233,9 @@ def shells_table(summary: SimulationSummary) -> str:
         ]
         for s in summary.shells
     ]
-    header = ["d Å", "reflections", "unique", "median I/σ"]
-    header += ["R1, no noise", "R1, as recorded"]
-    return tabulate(rows, header, tablefmt="rst", disable_numparse=True)
+    header = ["d [Å]", "observations", "unique", "median I/σ"]
+    header += ["R1 without noise", "R1 as recorded"]
+    return (
+        "Resolution shells (R1 of merged amplitudes against kinematic Fc):\n\n"
+        + tabulate(rows, header, tablefmt="rst", disable_numparse=True)
+    )

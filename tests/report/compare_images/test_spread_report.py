@@ -7,7 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dials_spread.report.compare_images.findings import percent, spread_findings
+from dials_spread.report.compare_images.findings import (
+    chance_findings,
+    describe_size,
+    describe_worst,
+    spread_findings,
+)
 from dials_spread.report.compare_images.spread.spread_document import spread_documents
 from dials_spread.report.compare_images.spread.spread_section import spread_section
 from dials_spread.report.compare_images.spread.spread_tables import spread_tables
@@ -18,21 +23,24 @@ from dials_spread.spread.analysis import SpreadAnalysis
 
 def findings(c, spread=None, significance=None):
     near = c.matches.beam_angle <= 2
-    given = (spread or c.spread, significance or c.significance)
-    return spread_findings(c.observations, *given, near)
+    spread = spread or c.spread
+    told = spread_findings(c.observations, spread)
+    tested = (spread, significance or c.significance, near)
+    return told + chance_findings(c.observations, *tested)
 
 
-def test_the_four_questions_are_answered_with_numbers(electrons):
+def test_the_questions_are_answered_with_numbers(electrons):
     told = " ".join(findings(electrons))
     whole = electrons.spread.size.overall
     assert f"{whole.n[0]:,} observations" in told
     assert "6 crystals" in told
     assert f"s = {100 * electrons.spread.s:.0f} % (95 %: " in told
-    for what in ("orientation", "counting noise", "each image", "each crystal"):
+    assert f"ISa = 1/s = {1 / electrons.spread.s:.1f}" in told
+    for what in ("orientation", "counting noise", "of an image", "of a crystal"):
         assert what in told
     assert f"{electrons.spread.components.n_pairs:,} pairs of observations" in told
     assert f"{electrons.significance.n_tested} matched pairs" in told
-    assert "not Gaussian" in told
+    assert "not normally distributed" in told
     assert "quote these permutation p-values" in told
     assert "multiple scattering" in told
 
@@ -49,7 +57,7 @@ def test_what_is_not_shown_is_not_claimed(electrons):
         electrons.spread, components=replace(components, orientation=missing)
     )
     told = " ".join(findings(electrons, spread))
-    assert "Whether it depends on the orientation is not known: too few pairs." in told
+    assert "the orientation cannot be told from these data: too few pairs." in told
 
 
 def test_empty_parts_say_why_in_one_sentence(electrons):
@@ -58,13 +66,14 @@ def test_empty_parts_say_why_in_one_sentence(electrons):
     nothing = np.empty(0)
     untested = Significance(nothing, nothing, nothing, reason="there are none.")
     assert findings(electrons, spread, untested) == [
-        "The spread could not be measured: no data.",
-        "Matched pairs were not tested: there are none.",
+        "How large is the spread? It could not be measured: no data.",
+        "Do images of the same orientation agree better than expected by chance? This "
+        "was not tested: there are none.",
     ]
     section = spread_section(electrons.observations, spread)
     assert section.plots == {}
     assert section.notes == ["Size of the spread: no data."]
-    assert spread_tables(spread) == ["spread: no data."]
+    assert spread_tables(spread) == ["Size of the spread: no data."]
     documents = spread_documents(electrons.observations, spread, untested)
     assert documents["spread"] == {"reason": "no data."}
     assert documents["variogram"] == {"reason": "switched off."}
@@ -96,12 +105,36 @@ def test_the_document_names_images_as_matches_do(electrons):
 
 def test_tables_have_all_parts(electrons):
     text = "\n".join(spread_tables(electrons.spread))
-    for word in ("by mean intensity", "by crystal", "between crystals", "nugget"):
+    for word in ("by mean intensity", "by crystal", "between crystals", "γ at 0°"):
         assert word in text
     assert "counting noise" in text
 
 
-def test_percent_by_hand():
-    assert percent(0.537, 0.143, 1.0) == "54 % (95 %: 14 to 100 %)"
-    assert percent(0.00098) == "0.1 %"
-    assert percent(0.0967) == "9.7 %"
+def test_no_isa_without_a_spread(electrons):
+    """1/s is the asymptotic I/σ where there is an s, and nothing where there is none."""
+    size = electrons.spread.size
+    nothing = replace(size, overall=replace(size.overall, s=np.zeros(1)))
+    told = describe_size(nothing)
+    assert "ISa" not in told and "by no more than their σ explain" in told
+    limited = describe_size(replace(size, scaling_limit=18.9))
+    assert "; dials.scale found 18.9 for the same data." in limited
+
+
+def test_the_worst_images_are_named(electrons):
+    observations, size = electrons.observations, electrons.spread.size
+    quiet = replace(size.by_image, s_low=np.full(len(size.by_image), 1e-3))
+    told = describe_worst(observations, replace(size, by_image=quiet))
+    n = np.isfinite(size.by_image.s).sum()
+    assert told.startswith(f"Which images are worst? None of {n} images has an s above")
+    loud = {name: getattr(size.by_image, name).copy() for name in ("s", "s_low")}
+    image = int(np.flatnonzero(np.isfinite(loud["s"]))[3])
+    loud["s"][image], loud["s_low"][image] = 9.0, 8.0
+    changed = replace(size, by_image=replace(quiet, **loud))
+    told = describe_worst(observations, changed)
+    images = observations.images
+    name = f"{images.crystal[image]} / {images.first[image]}"
+    assert f"(crystal / image): {name} (s = 900 %)" in told
+    assert "may differ by its scale alone" in told
+    few = replace(quiet, s=np.full(len(quiet), np.nan))
+    told = describe_worst(observations, replace(size, by_image=few))
+    assert "cannot be told: 0 images of" in told

@@ -54,7 +54,7 @@ def test_a_scale_of_one_crystal_changes_nothing(simulated):
     after = summarise_simulation(experiments, table)
     assert after.merged["r1_dynamical"] == pytest.approx(before.merged["r1_dynamical"])
     assert "thickness" in crystals_table(after)
-    assert shells_table(after).count("\n") == len(after.shells) + 3
+    assert shells_table(after).count("\n") == len(after.shells) + 5
 
 
 def test_equivalents_share_a_number(simulated):

@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# Everything of docs/tutorial.rst, from raw frames to a refined structure.
+#
+#   docs/tutorial/run.sh [FOLDER [STEP]]
+#
+# FOLDER is where to work, ./tutorial by default. With STEP (scale, for instance), steps
+# before it are not run again, and what they said is quoted from FOLDER.
+#
+# It wants the commands of DIALS and of dials_spread on the path, and takes some ten
+# minutes on two cores that have nothing else to do. What each step says is kept in FOLDER/<step>.out, and the part
+# that the page quotes in docs/output/tutorial/<step>.txt.
+
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+quoted=${here%/*}/output/tutorial
+work=${1:-tutorial}
+from=${2:-}
+mkdir -p "$work" "$quoted"
+cp "$here"/*.py "$work"
+cd "$work"
+
+# step NAME FIRST LAST COMMAND: run the command as typed; quote its output from the line
+# that matches FIRST to the last line that matches LAST.
+step() {
+  local name=$1 first=$2 last=$3 command=$4
+  [[ $name != "$from" ]] || from=
+  if [[ -z $from ]]; then
+    printf '%s  $ %s\n' "$(date +%T)" "$command"
+    # dials.estimate_resolution of DIALS 3.12 ends with status 1 although all is well.
+    eval "$command" >"$name.out" 2>&1 || [[ $name == resolution ]] ||
+      { tail -n 20 "$name.out"; exit 1; }
+  fi
+  {
+    printf '$ %s\n' "$command"
+    awk -v first="$first" -v last="$last" '
+      !on && $0 ~ first { on = 1 }
+      on { lines[++n] = $0; if ($0 ~ last) end = n }
+      END { for (i = 1; i <= end; i++) print lines[i] }' "$name.out"
+  } | sed 's/[[:space:]]*$//' >"$quoted/$name.txt"
+}
+
+# Data.
+step simulate '^crystal  ' '^kinematic amplitudes' \
+  'dials.simulate_ed structure=paracetamol n_crystals=5 scan_width=60 d_min=0.8 thickness.median=800 noise.mean_counts=300 noise.extra_error=0.05 absorption=0.05 n_pixels=512 output.images=cbf'
+
+# Processing.
+step import 'format:' 'num stills' 'dials.import images/*.cbf'
+step find_spots '^Saved' '^Saved' 'dials.find_spots imported.expt'
+step index '^.   Imageset' '^Saving' \
+  'dials.index imported.expt strong.refl joint_indexing=False detector.fix=distance'
+step refine '^RMSDs by experiment' '^.     4 ' \
+  'dials.refine indexed.expt indexed.refl detector.fix=distance'
+step integrate '^Removing' '^Saving' 'dials.integrate refined.expt refined.refl'
+step cosym '^Best solution' '^x,y,z' \
+  'dials.cosym integrated.expt integrated.refl'
+step resolution '^Resolution' '^Resolution' \
+  'dials.estimate_resolution symmetrized.expt symmetrized.refl'
+step cut 'educ|Filter|Selected|aving' 'aving' \
+  'dials.filter_reflections symmetrized.expt symmetrized.refl d_min=0.8 output.reflections=cut.refl'
+step reindex 'aving' 'aving' \
+  'dials.reindex symmetrized.expt cut.refl change_of_basis_op=c,b,-a space_group=Pbca'
+
+# Without a correction, to have a look at the data and for comparison.
+step scale_plain 'Overall' 'Completeness|Multiplicity|CC half|Rmerge|Rmeas|Rpim|Rp' \
+  'dials.scale reindexed.expt reindexed.refl output.experiments=plain.expt output.reflections=plain.refl'
+step compare 'Summary' 'Written' 'dials.compare_images plain.expt plain.refl'
+
+# With it.
+step correct 'Summary' 'Written' \
+  'dials.ml_correct reindexed.expt reindexed.refl output.merged=merged.hkl'
+step scale 'Overall' 'Completeness|Multiplicity|CC half|Rmerge|Rmeas|Rpim|Rp' \
+  'dials.scale corrected.expt corrected.refl'
+
+# Structure.
+step export_plain 'Writ|SHELX' '.' \
+  'dials.export plain.expt plain.refl format=shelx shelx.hklout=plain.hkl shelx.ins=stub.ins'
+step export 'Writ|SHELX' '.' \
+  'dials.export scaled.expt scaled.refl format=shelx shelx.hklout=paracetamol.hkl shelx.ins=stub.ins'
+step ins '.' '.' \
+  'python shelx_ins.py scaled.expt paracetamol C=8,H=9,N=1,O=2 8 Pbca > paracetamol.ins; cat paracetamol.ins'
+step solve '.' '.' \
+  'python solve_and_refine.py plain.hkl paracetamol.hkl merged.hkl'

@@ -1,0 +1,132 @@
+"""Advice is given where the results support it, and only there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dials.util import exclude_images
+
+from dials_spread.pairs import MedianOverPairs
+from dials_spread.report.compare_images.advice import (
+    depends_on_orientation,
+    exclusions,
+    what_next,
+)
+
+
+def told(comparison, files=("a.expt", "a.refl")) -> str:
+    return " | ".join(" ".join(step) for step in what_next(comparison, files))
+
+
+def with_orientation(comparison, low: float):
+    """The comparison with another lower end of the share of the orientation."""
+    components = comparison.spread.components
+    part = replace(components.orientation, share_low=low)
+    spread = replace(
+        comparison.spread, components=replace(components, orientation=part)
+    )
+    ratio = MedianOverPairs(0.9, 0.5, 1.5, 10, 5)
+    same = {**comparison.summary_same, "spread_ratio": ratio}
+    return replace(comparison, spread=spread, summary_same=same)
+
+
+def test_correction_where_a_dependence_on_the_orientation_is_shown(electrons):
+    shown, not_shown = (with_orientation(electrons, low) for low in (0.1, 0.0))
+    assert depends_on_orientation(shown) and not depends_on_orientation(not_shown)
+    advice = told(shown)
+    assert "dials.ml_correct a.expt a.refl" in advice
+    assert "dials.scale corrected.expt corrected.refl" in advice
+    assert "dynamical theory" in advice
+    advice = told(not_shown)
+    assert "ml_correct" not in advice and "dynamical" not in advice
+    assert "dials.scale a.expt a.refl" in advice
+
+
+def test_the_ratio_of_pairs_shows_it_too(electrons):
+    comparison = with_orientation(electrons, np.nan)
+    for high, shown in ((0.9, True), (1.1, False), (np.nan, False)):
+        ratio = MedianOverPairs(0.6, 0.4, high, 10, 5)
+        same = {**comparison.summary_same, "spread_ratio": ratio}
+        assert depends_on_orientation(replace(comparison, summary_same=same)) == shown
+
+
+def test_of_x_rays_other_causes_are_named(electrons):
+    xrays = replace(electrons.observations, radiation="X-rays")
+    advice = told(replace(with_orientation(electrons, 0.1), observations=xrays))
+    assert "absorption" in advice and "ml_correct" not in advice
+
+
+def test_noisy_spots_where_leaving_few_out_helps(electrons):
+    origins, noisy = electrons.origins, electrons.origins.noisy_spots
+    found = noisy.remove_cut
+    for after, removed, p, given in (
+        (0.02, 0.01, 0.01, True),
+        (0.0004, 0.01, 0.01, False),
+        (0.02, 0.4, 0.01, False),
+        (0.02, 0.01, 0.2, False),
+    ):
+        cc = {"cc_half": found.before["cc_half"] + after}
+        removal = replace(
+            found,
+            reason="",
+            n_removed=int(removed * found.n_used),
+            after={**found.after, **cc},
+            difference={**found.difference, "cc_half": after},
+            p_value={**found.p_value, "cc_half": p},
+        )
+        changed = replace(noisy, remove_cut=removal)
+        advice = told(replace(electrons, origins=replace(origins, noisy_spots=changed)))
+        assert ("output.filtered=filtered.refl" in advice) == given
+
+
+def test_what_is_scaled_needs_nothing_where_nothing_is_found(electrons):
+    comparison = with_orientation(electrons, 0.0)
+    spread = replace(comparison.spread, size=None)
+    scaled = replace(comparison.observations, choice="scale")
+    origins = replace(comparison.origins, noisy_spots=None)
+    comparison = replace(
+        comparison, spread=spread, observations=scaled, origins=origins
+    )
+    (step,) = what_next(comparison)
+    assert step.text.startswith("Nothing in these results calls for a step")
+
+
+def test_names_with_spaces_stand_in_quotes(electrons):
+    advice = told(with_orientation(electrons, 0.0), ("my data/a.expt", "a.refl"))
+    assert "dials.scale 'my data/a.expt' a.refl" in advice
+
+
+def test_exclusions_are_what_dials_reads(electrons):
+    """exclude_images of dials.scale takes the images out of the experiments named."""
+    observations = electrons.observations
+    chosen = [0, len(observations.images) - 1]
+    text = exclusions(observations, chosen)
+    experiments = electrons.experiments
+
+    class Table:
+        def experiment_identifiers(self):
+            return {k: e.identifier for k, e in enumerate(experiments)}
+
+    parsed = exclude_images._parse_exclude_images_commands(
+        [[text]], experiments, [Table()]
+    )
+    images = observations.images
+    assert parsed == [
+        (
+            experiments[images.crystal[i]].identifier,
+            (images.first[i], images.last[i]),
+        )
+        for i in chosen
+    ]
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_few_crystals(electrons, n):
+    of = electrons.observations.images
+    images = replace(of, crystal=np.minimum(of.crystal, n - 1))
+    few = replace(electrons.observations, images=images)
+    assert "Add crystals" in told(replace(electrons, observations=few))
+    assert "Add crystals" not in told(electrons)

@@ -1,0 +1,43 @@
+"""Intervals are printed where they say something, and else the reason."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dials_spread.report.page.intervals import (
+    interval_cell,
+    share_with_interval,
+    with_interval,
+)
+
+nan = np.nan
+
+
+def test_shares_by_hand():
+    assert share_with_interval(0.537, 0.143, 1.0) == "54 % (95 %: 14 to 100 %)"
+    assert share_with_interval(0.00098) == "0.1 %"
+    assert share_with_interval(0.0967) == "9.7 %"
+    assert share_with_interval(-0.012) == "−1.2 %"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "told"),
+    [
+        (0.2, 0.3, "0.250 (95 %: 0.200 to 0.300)"),
+        (nan, nan, "0.250"),
+        (0.25, 0.25, "0.250 (no interval: the same in every bootstrap sample)"),
+        (0.25, 0.3, "0.250 (no interval: at the end of its range)"),
+        (0.1, 0.25, "0.250 (no interval: at the end of its range)"),
+    ],
+)
+def test_an_interval_or_why_there_is_none(low, high, told):
+    assert with_interval(0.25, low, high) == told
+    cell = interval_cell(0.25, low, high)
+    assert cell == ("0.200 – 0.300" if "(95 %" in told else "–")
+
+
+def test_what_is_zero_is_not_shown_to_differ_from_zero():
+    assert with_interval(0.0, 0.0, 0.3) == "0 (not shown to differ from zero)"
+    assert share_with_interval(0.0, 0.0, 0.087) == "0 % (not shown to differ from zero)"
+    assert with_interval(nan, nan, nan) == "–"
