@@ -2,16 +2,17 @@
 """
 Find images of the same orientation across crystals and compare their spots.
 
-Two images that were taken along the same direction in the crystal excite the same
-reflections, whichever crystals they come from. This program pairs images by the Miller
-indices that they have in common (under one operator of the Laue group for the whole
-image), compares the intensities of each pair with each other and with those of all
-other images, and says how large the spread beyond the known errors is: when the
-orientation is the same, and when it is not. With electrons, multiple scattering makes
-the difference.
+Two images that were taken along the same direction in the crystal contain the same
+reflections, whichever crystals they come from. This program matches images by the Miller
+indices that they have in common (under one reindexing operator for the whole image) and
+compares the intensities of each pair with each other and with those of all other images.
+It says how large the relative error of the intensities is that their standard deviations
+do not cover, and how much of it is common to an image or depends on the orientation, as
+multiple scattering makes it with electrons.
 
 Give integrated or scaled files of any number of crystals, in any order. The results are
-a log, a JSON file, and a page to be opened in a browser.
+a log, a JSON file, and a page to be opened in a browser. -c lists all parameters with what
+they mean.
 
 Examples::
 
@@ -53,89 +54,97 @@ phil_scope = iotbx.phil.parse(
     + """
     intensity = *auto scale profile sum
       .type = choice
-      .help = "Which intensities are compared. auto takes scaled ones where every"
-              "table is scaled, else profile-fitted ones, else summed ones."
+      .help = "Which intensities are compared. auto takes scaled intensities where every"
+              "table is scaled, otherwise profile-fitted ones where every table has them,"
+              "otherwise summed ones."
     image_width = 1.0
       .type = float(value_min=0)
-      .help = "Width in degrees to which consecutive frames of a scan are joined"
-              "to one image. 0 keeps frames as they are."
+      .help = "Width in degrees to which consecutive frames of a scan are joined to one"
+              "image. 0 keeps each frame as an image."
     assign = *centroid extent
       .type = choice
-      .help = "Count an observation for the image of its calculated centroid, or"
-              "for every image that its bounding box touches."
+      .help = "Which image an observation belongs to: that of its calculated centroid, or"
+              "(extent) every image that its bounding box touches."
     friedel = True
       .type = bool
-      .help = "Take Friedel mates as equivalent."
+      .help = "Take Friedel mates as symmetry equivalents."
     keep_outliers = False
       .type = bool
       .help = "Keep observations that dials.scale rejected as outliers."
     min_zeta = 0.05
       .type = float(value_min=0, value_max=1)
-      .help = "Observations nearer to the rotation axis are left out, as"
-              "filter.min_zeta of dials.integrate does."
+      .help = "Observations with |zeta| below this value, which lie next to the rotation"
+              "axis, are left out, as by filter.min_zeta of dials.integrate. No unit."
     partiality_cutoff = 0.4
       .type = float(value_min=0, value_max=1)
-      .help = "Lowest partiality of an observation that is used, as"
+      .help = "Lowest partiality, from 0 to 1, of an observation that is used, as"
               "cut_data.partiality_cutoff of dials.scale."
     matching {
       top = 10
         .type = int(value_min=1)
-        .help = "How many partners are looked for, of each image."
+        .help = "How many matching images are looked for, for each image."
       min_common = 5
         .type = int(value_min=1)
-        .help = "Fewest indices that two matched images have in common."
+        .help = "Smallest number of indices that two matched images have in common."
       exclude_same_crystal = True
         .type = bool
-        .help = "Match images of different crystals only. A single crystal is"
-                "matched with itself."
+        .help = "Match images of different crystals only. If there is one crystal, its own"
+                "images are matched with each other all the same."
       same_orientation = 2.0
         .type = float(value_min=0, value_max=180)
-        .help = "Angle in degrees between two beam directions up to which the"
-                "orientations count as the same in the summary."
+        .help = "Largest angle in degrees between the beam directions in the crystal of"
+                "two images that count as taken at the same orientation."
     }
     pair = None
       .type = ints(size=4, value_min=0)
       .multiple = True
-      .help = "A pair of images to be shown in full: crystal and frame of the one,"
-              "crystal and frame of the other. May be given more than once."
+      .help = "A pair of images that is shown in full in the report, as four numbers:"
+              "crystal and frame of the first image, crystal and frame of the second, such"
+              "as pair=0,12,3,45. It can be given more than once."
     n_pairs_shown = 6
       .type = int(value_min=0)
-      .help = "How many of the best pairs are shown in full."
+      .help = "How many of the best pairs are shown in full in the report."
     raw_images = True
       .type = bool
-      .help = "Draw pairs from the raw images where they can be read."
+      .help = "Show pairs on the raw images where they can be read."
     compare_with = None
       .type = path
-      .help = "JSON file of an earlier run, of X-ray data for instance, to be shown"
-              "beside this one."
+      .help = "JSON file of an earlier run, of X-ray data for instance, whose results are"
+              "shown beside the new ones."
     seed = 0
       .type = int(value_min=0)
-      .help = "For the draws behind the intervals."
+      .help = "Seed of the random numbers behind intervals and permutations. The same seed"
+              "gives the same result."
     nproc = Auto
       .type = int(value_min=1)
-      .help = "Number of threads; all cores by default."
+      .help = "Number of threads. Auto uses all cores."
     output {
       log = dials.compare_images.log
         .type = path
+        .help = "Name of the log file. None writes no log file."
       json = dials.compare_images.json
         .type = path
-        .help = "All results, for other programs. None writes none."
+        .help = "Name of the JSON file with all results, for other programs. None writes"
+                "no JSON file."
       html = dials.compare_images.html
         .type = path
-        .help = "The report; it needs no network. None writes none."
+        .help = "Name of the report, a page for a browser that needs no network. None"
+                "writes no report."
       filtered = None
         .type = path
-        .help = "All reflections, with noisy spots flagged as excluded_for_scaling"
-                "(see noisy_spots.filter). None writes none."
+        .help = "Name of a file for all reflections, with noisy spots flagged or left out"
+                "(see noisy_spots.filter and noisy_spots.leave_out). None writes no such"
+                "file."
       max_matches = 100000
         .type = int(value_min=1)
-        .help = "Most pairs written to the JSON file, the best first."
+        .help = "Largest number of pairs in the JSON file, those with the most indices in"
+                "common first."
       figures = None
         .type = path
-        .help = "Folder for the figures as files. None writes none."
+        .help = "Name of a folder for the figures as files. None writes no figures."
       figure_format = *png svg
         .type = choice
-        .help = "Format of these files."
+        .help = "Format of the figures in output.figures."
     }
     """
 )

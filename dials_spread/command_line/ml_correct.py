@@ -11,7 +11,8 @@ as they take any others. It works before dials.scale, on integrated data, and af
 
 A model for unknown compounds comes with the package; model=file is another one, and
 method=weights learns nothing: it weighs observations by their coupling to other
-reflections. The original intensities stay in the table; undo=True restores them.
+reflections. The original intensities stay in the table; undo=True restores them. -c lists
+all parameters with what they mean.
 
 A reference (a structure or a list of structure factors) is compared with, before and
 after the correction. It does not change what is written.

@@ -5,13 +5,14 @@ Simulate 3D electron-diffraction data of many crystals, with multiple scattering
 Electrons scatter more than once in a crystal, and how they do depends on its thickness
 and orientation. This program simulates the integrated data of any number of crystals of
 one structure by N-beam Bloch waves, with the noise of a real measurement, and writes an
-ordinary experiment list and reflection table that the DIALS programs take as they take
-measured data. What went in is kept in extra columns: kinematic |F|^2
-(intensity.kinematic.value), dynamical intensity (intensity.dynamical.value), and
-thickness, scale, beam fluctuation and each error (truth.*).
+experiment list and a reflection table that the DIALS programs take as they take measured
+data. Extra columns hold what was put in: kinematic |F|^2 (intensity.kinematic.value),
+dynamical intensity (intensity.dynamical.value), and thickness, scale, beam fluctuation and
+each error (truth.*).
 
-The structure is read from a CIF, a SHELX .ins or .res file or a PDB file; or it is one
-of abiraterone, glycine, paracetamol and quartz; or a random one.
+structure= is a CIF, a SHELX .ins or .res file or a PDB file; or abiraterone, glycine,
+paracetamol or quartz, which come with the program; or random. -c lists all parameters with
+what they mean.
 
 Examples::
 
@@ -27,8 +28,9 @@ Examples::
 
   dials.simulate_ed structure=salt.cif charges="Na=+1 Cl=-1"
 
-Given measured data, their own crystals are simulated: a thickness is fitted to each, and
-the same rows come back with intensity.dynamical.value and intensity.kinematic.value::
+With measured data, their own crystals are simulated: a thickness is fitted to each, and
+the same reflections are written with intensity.dynamical.value and
+intensity.kinematic.value::
 
   dials.simulate_ed scaled.expt scaled.refl structure=my.cif
 """

@@ -39,13 +39,14 @@ SEEN, SEEN_TOGETHER = 3.0, 5.0
 phil_str = """
 charges = None
   .type = str
-  .help = "Charges of the atoms, by element or by the label of an atom, such as"
-          "'Na=+1 Cl=-1' or 'N1=+0.5 O1=-0.5'; a label goes before its element."
-          "Atoms that are not named stay as the structure has them."
+  .help = "Charges of atoms in units of the elementary charge, by element or by label,"
+          "such as 'Na=+1 Cl=-1' or 'N1=+0.5 O1=-0.5'. The charge of a label overrules"
+          "that of its element. Atoms that are not named stay as they are in the"
+          "structure."
 charges_counts = 1000
   .type = float(value_min=1)
-  .help = "Mean counts of a reflection at which charged and neutral atoms are"
-          "compared with counting noise."
+  .help = "Counts (electrons) in a mean reflection for which the difference between"
+          "charged and neutral atoms is compared with counting noise."
 """
 
 

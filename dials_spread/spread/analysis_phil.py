@@ -16,47 +16,49 @@ PHIL = """
 spread {
   analyse = True
     .type = bool
-    .help = "Say how large the spread is beyond the known errors: over all, by"
-            "intensity, resolution, crystal and image."
+    .help = "Measure the relative error s that the standard deviations do not cover: over"
+            "all data, by intensity, resolution, crystal and image."
   error_model = True
     .type = bool
-    .help = "Take the relative term that dials.scale added to the variances of scaled"
-            "data off again, so that the whole spread is measured. False measures"
+    .help = "Take the relative term of the error model of dials.scale off the variances of"
+            "scaled data again, so that s is the whole relative error. With False, s is"
             "what is left beyond that term."
 }
 variogram {
   analyse = True
     .type = bool
-    .help = "Say how the disagreement of two observations of one reflection grows"
-            "with the angle between their beam directions in the crystal."
+    .help = "Measure how the disagreement of two observations of one reflection grows with"
+            "the angle between their beam directions in the crystal."
   max_pairs = 20000000
     .type = int(value_min=1)
-    .help = "Most pairs of observations that are looked at; of more, as many at"
-            "random."
+    .help = "Largest number of pairs of observations that are used. If there are more, so"
+            "many are chosen at random."
 }
 components {
   analyse = True
     .type = bool
-    .help = "Say what share of the spread is due to image, crystal, orientation,"
-            "counting noise, and the rest."
+    .help = "Divide the variance of single observations into shares: common to an image,"
+            "common to a crystal, dependent on the orientation, counting noise, and what"
+            "differs at the same orientation all the same."
 }
 normality {
   analyse = True
     .type = bool
-    .help = "Compare the residuals with a normal distribution."
+    .help = "Compare the distribution of the residuals with a normal distribution."
 }
 likelihood {
   analyse = True
     .type = bool
-    .help = "Test for each matched pair of images whether it agrees better than"
-            "chance."
+    .help = "Test for each matched pair of images, by permutations, whether it agrees"
+            "better than expected by chance."
   max_matches = 50000
     .type = int(value_min=1)
-    .help = "Most pairs that are tested, the best first."
+    .help = "Largest number of pairs of images that are tested, those with the most"
+            "indices in common first."
   permutations = 9999
     .type = int(value_min=99)
-    .help = "Most images redrawn from other observations, for each pair. With very"
-            "many pairs there are fewer."
+    .help = "Largest number of permutations for each pair of images. If there are very"
+            "many pairs, fewer are made."
 }
 """
 

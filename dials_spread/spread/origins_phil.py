@@ -25,62 +25,67 @@ PHIL = """
 beam {
   analyse = True
     .type = bool
-    .help = "Say how much of the differences between images, before scaling, the beam"
-            "explains."
+    .help = "Measure how much of the differences between images, before scaling, the"
+            "intensity of the beam explains."
   raw_images = True
     .type = bool
-    .help = "Measure the beam on the raw images, where they can be read; each is read"
-            "once. Without them the background under the spots stands in."
+    .help = "Measure the beam on the raw images where they can be read. Without them, the"
+            "background under the spots is used instead."
   annulus = 0.1 0.5
     .type = floats(size=2, value_min=0)
-    .help = "Inner and outer radius, about the beam, of the annulus whose background"
-            "is measured."
+    .help = "Inner and outer radius of the annulus about the beam whose background is"
+            "measured, in reciprocal angstrom or pixels (see beam.unit)."
   disc = 0.03
     .type = float(value_min=0)
-    .help = "Radius of the disc that holds the direct beam, used on images where no"
-            "pixel of it saturates."
+    .help = "Radius of the disc that contains the direct beam, in reciprocal angstrom or"
+            "pixels (see beam.unit). It is measured on images where no pixel of it is"
+            "saturated."
   unit = *reciprocal_angstrom pixels
     .type = choice
-    .help = "Unit of these radii."
+    .help = "Unit of beam.annulus and beam.disc."
   reject = 6.0
     .type = float(value_min=0)
-    .help = "Leave out pixels of the annulus that are so many standard deviations"
-            "above the others at their radius: spots that nobody predicted. 0 keeps"
-            "them."
+    .help = "Pixels of the annulus are left out if they are more than so many standard"
+            "deviations above the other pixels at their radius, as unpredicted spots are."
+            "0 leaves none out."
   margin = 1
     .type = int(value_min=0)
-    .help = "Pixels left out around the box of each predicted or observed spot."
+    .help = "Width in pixels of the frame around the box of each predicted or observed"
+            "spot that is left out of the background."
 }
 orientations {
   analyse = True
     .type = bool
-    .help = "Relate the size of residuals to zone axes and crystal axes."
+    .help = "Relate the size of the residuals on an image to the angles between its beam"
+            "and zone axes and crystal axes."
   highest_index = 5
     .type = int(value_min=1, value_max=20)
     .help = "Highest u, v or w of the zone axes [uvw] that are considered."
   n_extremes = 50
     .type = int(value_min=0)
-    .help = "How many of the most extreme observations are listed."
+    .help = "How many of the observations farthest from their symmetry equivalents are"
+            "listed."
 }
 noisy_spots {
   analyse = True
     .type = bool
-    .help = "Look for reflections that spread more than others and for observations"
-            "far from the rest, and see whether leaving them out helps more than"
-            "leaving out as many at random."
+    .help = "Look for a class of noisy reflections and for outliers among the observations,"
+            "and see whether leaving them out improves the data more than leaving out as"
+            "many at random."
   cut = 6.0
     .type = float(value_min=1)
-    .help = "Standard deviations, the usual spread included, from the median of its"
-            "reflection beyond which an observation is noisy."
+    .help = "An observation is an outlier if it is more than so many standard deviations"
+            "from the median of its reflection. The standard deviation includes the"
+            "relative error that all data have."
   filter = cluster cut *both
     .type = choice
-    .help = "What output.filtered sets aside: the noisiest cluster of reflections,"
-            "observations beyond the cut, or both."
+    .help = "What is left out of output.filtered, or flagged there: the class of noisy"
+            "reflections (cluster), outliers (cut), or both."
   leave_out = False
     .type = bool
-    .help = "Leave these rows out of output.filtered, so that dials.scale runs without"
-            "them. By default they stay and carry the flag excluded_for_scaling, which"
-            "dials.merge and dials.export obey; dials.scale takes it off."
+    .help = "Leave noisy spots out of output.filtered, so that dials.scale does not use"
+            "them. With False they stay with the flag excluded_for_scaling, which"
+            "dials.merge and dials.export obey, but which dials.scale resets."
 }
 """
 
@@ -103,7 +108,8 @@ def choices_of(params, files: Sequence[str] = ()) -> OriginChoices:
     beam, noisy, special = params.beam, params.noisy_spots, params.orientations
     if params.output.filtered and not noisy.analyse:
         raise ValueError(
-            "output.filtered is what noisy_spots finds, and noisy_spots.analyse=False"
+            "output.filtered is written from what noisy_spots.analyse finds; give "
+            "noisy_spots.analyse=True, or leave output.filtered out"
         )
     return OriginChoices(
         beam=beam.analyse,

@@ -4,43 +4,45 @@ from __future__ import annotations
 
 MEASURED = """
 measured
-  .help = "Where measured .expt and .refl files are given: their crystals are simulated"
-          "row by row."
+  .help = "Used where measured .expt and .refl files are given, whose crystals are then"
+          "simulated reflection by reflection."
 {
   lorentz = *auto applied missing
     .type = choice
-    .help = "Whether the intensities have the Lorentz factor. auto takes it as missing"
-            "where the column lp is absent or 1 throughout, as in virtual frames."
+    .help = "Whether the intensities contain the Lorentz correction. auto takes it as"
+            "missing where the column lp is absent or 1 throughout, as with virtual"
+            "frames."
   setting = *auto given
     .type = choice
-    .help = "The structure is compared with the data in every way in which it can be"
-            "laid on their lattice. auto takes the one that agrees best, given the"
-            "indices as they are."
+    .help = "Which reindexing operator brings the structure to the data. auto tries every"
+            "operator that the lattice allows and takes the one with the lowest R1; given"
+            "takes the indices as they are."
   intensity = *auto scale profile sum
     .type = choice
-    .help = "Which intensities are compared. auto takes scaled ones where every table"
-            "is scaled, else profile-fitted ones, else summed ones."
+    .help = "Which intensities are compared. auto takes scaled intensities where every"
+            "table is scaled, otherwise profile-fitted ones where every table has them,"
+            "otherwise summed ones."
   law = *auto uniform wedge slab
     .type = choice
-    .help = "Shape of the crystals along the beam: as thick from everywhere, a wedge, or"
-            "a plate with the path t / cos(phi - phi0). auto takes the simplest that no"
-            "other clearly beats on reflections that were not fitted."
+    .help = "Shape of the crystals: of the same thickness from all sides (uniform), a"
+            "wedge, or a plate with the path t / cos(phi - phi0) (slab). auto takes the"
+            "simplest shape that no other clearly beats on held-out reflections."
   range = 20 3000
     .type = floats(size=2, value_min=1, value_max=20000)
-    .help = "Thicknesses in angstrom between which the best is looked for."
+    .help = "Smallest and largest thickness in angstrom that are tried."
   thickness = None
     .type = float(value_min=1, value_max=20000)
-    .help = "Thickness of all crystals in angstrom. It is fitted crystal by crystal by"
-            "default."
+    .help = "Thickness of all crystals in angstrom. By default it is fitted for each"
+            "crystal."
   within = 0
     .type = float(value_min=0, value_max=0.99)
-    .help = "How much a given thickness varies within a crystal: half the range, as a"
-            "fraction of the mean."
+    .help = "How much a thickness given by measured.thickness varies within a crystal:"
+            "half the range of thicknesses, as a fraction of their mean."
   d_min = None
     .type = float(value_min=0.25)
-    .help = "Resolution limit in angstrom. That of the data by default."
+    .help = "Resolution limit in angstrom. By default it is that of the data."
   hand = True
     .type = bool
-    .help = "Compare the data with the inverted structure, too, for three crystals."
+    .help = "Also compare the data of three crystals with the inverted structure."
 }
 """

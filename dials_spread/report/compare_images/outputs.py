@@ -162,11 +162,8 @@ class Summary:
 
     @property
     def next_steps(self) -> list[str]:
-        """What stands beside them; backticks set the commands as code."""
-        commands = [
-            f" `{step.command}`" if step.command else "" for step in self.advice
-        ]
-        return [step.text + told for step, told in zip(self.advice, commands)]
+        """What stands beside them."""
+        return [step.on_page for step in self.advice]
 
 
 def summarise(

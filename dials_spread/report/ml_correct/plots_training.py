@@ -19,7 +19,7 @@ from dials_spread.correction.validate.validation import Validation
 from dials_spread.report.ml_correct.correction_verdict import R1_LABEL
 from dials_spread.report.ml_correct.plot_parts import diagonal, points
 from dials_spread.report.ml_correct.plots_crystals import CrystalDots, crystals_r1_plot
-from dials_spread.report.ml_correct.training_tables import METHODS, MOST_FEATURES
+from dials_spread.report.ml_correct.training_tables import METHODS, MOST_FEATURES, SHORT
 from dials_spread.report.page.plot_style import (
     BLUE,
     GREY,
@@ -122,7 +122,7 @@ def _splits_plot(validation: Validation) -> dict:
         for score in (validation.score(split, method) for method in METHODS)
         if score is not None
     ]
-    names = [f"{s.split}: {s.method}" for s in scores]
+    names = [f"{s.split}: {SHORT[s.method]}" for s in scores]
     colours = [BLUE if s.method == "model" else GREY for s in scores]
     bars = (names, [s.r1 for s in scores], colours)
     return _bar_plot(bars, SPLITS_HELP, "R1 of held-out data", R1_LABEL)

@@ -7,10 +7,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from dials_spread.report.simulate_ed.measured_outputs import after_measured
 from dials_spread.report.simulate_ed.simulation_page import (
-    held_out,
+    held_out_r1,
     measured_page,
-    next_steps,
 )
 from dials_spread.spread.sources.explained import explained_spread
 from dials_spread.thickness.curves import Shape
@@ -68,24 +68,22 @@ def simulation(n_crystals: int, held: float):
 
 def test_the_next_step_follows_from_the_reflections_held_out():
     better, worse = simulation(3, 0.2), simulation(3, 0.32)
-    assert held_out(better) == pytest.approx((0.3, 0.2))
-    assert (
-        "lower with multiple scattering (0.300 to 0.200)"
-        in next_steps(better, OUTPUT)[0]
-    )
-    assert "not lower" in next_steps(worse, OUTPUT)[0]
+    assert held_out_r1(better) == pytest.approx((0.3, 0.2, 3))
+    assert after_measured(better, OUTPUT)[0].text.startswith("Refine the structure")
+    assert after_measured(worse, OUTPUT)[0].text.startswith("Check the structure")
     command = "`dials.compare_images simulated.expt simulated.refl`"
     for result in (better, worse):
-        assert next_steps(result, OUTPUT)[-1].endswith(command)
+        assert after_measured(result, OUTPUT)[-1].on_page.endswith(command)
     for crystal in better.crystals:
         crystal.fit = None
-    assert held_out(better) is None and len(next_steps(better, OUTPUT)) == 1
+    assert held_out_r1(better) is None
 
 
 @pytest.mark.parametrize("width", [1300, 420])
 @pytest.mark.parametrize("n_crystals", [1, 12])
 def test_nothing_overlaps_at_this_width(n_crystals, width, layout_of):
-    page = measured_page(DOCUMENT, simulation(n_crystals, 0.2), None, OUTPUT)
+    result = simulation(n_crystals, 0.2)
+    page = measured_page(DOCUMENT, result, None, after_measured(result, OUTPUT))
     assert "<code>dials.compare_images simulated.expt simulated.refl</code>" in page
     layout = layout_of(page, width)
     assert layout["faults"] == []
