@@ -265,7 +265,7 @@ def _variograms(
     kind = BETWEEN if sample.groups.n_crystals > 1 else WITHIN
     table = pairs_of(sample.residuals)
     logger.info(
-        "Variogram: %d of %d pairs of observations of one reflection on two images.",
+        "%s of %s pairs of observations of one reflection on two images are used.",
         table.n_pairs,
         table.n_all,
     )
