@@ -29,7 +29,6 @@ REQUIRES = [
     "numpy",
     "scipy",
     "numba",
-    "plotly",
     "jinja2",
     "markupsafe",
     "tqdm",
@@ -79,6 +78,8 @@ setup(
             "pytest",
             "pytest-xdist",
             "hypothesis",
+            # Figures of the reports are checked against its schema.
+            "plotly",
             "ruff",
             # Later ones do not know Python 3.9.
             "mypy>=1.11,<1.19",

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -98,7 +99,7 @@ def compare_images(
     experiments: Sequence[Experiment],
     tables: Sequence[flex.reflection_table],
     dataset: Sequence[int] | None = None,
-    matching: Matching | None = None,
+    matching: Matching = Matching(),  # noqa: B008, it is immutable
     n_pairs_shown: int = 6,
     pairs_shown: Sequence[Sequence[int]] = (),
     seed: int = 0,
@@ -127,18 +128,16 @@ def compare_images(
         The comparison.
 
     Raises:
-        ValueError: The crystals differ, the data do not serve, or a pair that is to be
-            shown does not exist.
+        ValueError: The crystals differ, or the data or a pair to be shown do not serve.
     """
-    matching = matching or Matching()
     _check_input(experiments, tables)
     observations = build_observations(experiments, tables, dataset, **choices)
-    scales = crystal_scales(observations)
-    incidence = build_incidence(observations, scales)
-    _check_images(incidence, matching.min_common)
-    matches = _match(observations, incidence, matching, nproc, progress)
+    scales, incidence, matches = _match_all(observations, matching, nproc, progress)
     agreement = compare_pairs(observations, incidence, matches, nproc)
     shown = _choose_pairs(observations, matches, n_pairs_shown, pairs_shown)
+    found = _spread(
+        observations, experiments, tables, scales, incidence, matches, spread, seed, nproc
+    )  # fmt: skip
     return Comparison(
         experiments=experiments,
         observations=observations,
@@ -146,72 +145,96 @@ def compare_images(
         scales=scales,
         matches=matches,
         agreement=agreement,
-        **_summaries(observations, matches, agreement, matching, seed),
+        summary=_summary(observations, matches, agreement, seed),
+        summary_same=_summary(observations, matches, agreement, seed, matching),
         matching=matching,
         shown=shown,
-        spots=[
-            compare_spots(observations, matches, agreement, incidence, number, scales)
-            for number in shown
-        ],
-        **_spread(
-            (observations, matches, incidence, scales),
-            (experiments, tables),
-            spread or SpreadChoices(),
-            seed,
-            nproc,
-        ),
+        spots=_lay_out(observations, matches, agreement, incidence, shown, scales),
+        spread=found.spread,
+        significance=found.significance,
+        origins=found.origins,
+        simulation=found.simulation,
     )
 
 
-def _summaries(
+def _match_all(
+    observations: Observations, matching: Matching, nproc: int | None, progress: bool
+) -> tuple[np.ndarray, Incidence, Matches]:
+    """Put crystals on one scale, and match their images."""
+    scales = crystal_scales(observations)
+    incidence = build_incidence(observations, scales)
+    _check_images(incidence, matching.min_common)
+    return scales, incidence, _match(observations, incidence, matching, nproc, progress)
+
+
+def _summary(
     observations: Observations,
     matches: Matches,
     agreement: PairAgreement,
-    matching: Matching,
     seed: int,
-) -> dict:
-    """Medians over all pairs, and over those of the same orientation."""
-    every = np.ones(len(matches), dtype=bool)
-    same = matches.beam_angle <= matching.same_orientation
-    return {
-        key: summarise(
-            observations, matches, agreement, selected, np.random.default_rng(seed)
-        )
-        for key, selected in (("summary", every), ("summary_same", same))
-    }
+    matching: Matching | None = None,
+) -> dict[str, MedianOverPairs]:
+    """Medians over all pairs, or over those that count as of the same orientation."""
+    used = np.ones(len(matches), dtype=bool)
+    if matching is not None:
+        used = matches.beam_angle <= matching.same_orientation
+    return summarise(observations, matches, agreement, used, _rng(seed))
+
+
+def _lay_out(
+    observations: Observations,
+    matches: Matches,
+    agreement: PairAgreement,
+    incidence: Incidence,
+    shown: Sequence[int],
+    scales: np.ndarray,
+) -> list[SpotComparison]:
+    """Pairs spot by spot."""
+    return [
+        compare_spots(observations, matches, agreement, incidence, number, scales)
+        for number in shown
+    ]
+
+
+class _SpreadParts(NamedTuple):
+    """As in `Comparison`."""
+
+    spread: SpreadAnalysis
+    significance: Significance
+    origins: OriginAnalysis
+    simulation: ExplainedSpread | None
 
 
 def _spread(
-    data: tuple[Observations, Matches, Incidence, np.ndarray],
-    files: tuple[Sequence[Experiment], Sequence[flex.reflection_table]],
-    choices: SpreadChoices,
+    observations: Observations,
+    experiments: Sequence[Experiment],
+    tables: Sequence[flex.reflection_table],
+    scales: np.ndarray,
+    incidence: Incidence,
+    matches: Matches,
+    choices: SpreadChoices | None,
     seed: int,
     nproc: int | None,
-) -> dict:
+) -> _SpreadParts:
     """The spread, whether pairs agree better than chance, and what is behind it."""
-    observations, matches, incidence, scales = data
-    experiments, tables = files
-    rng = np.random.default_rng(seed)
+    rng, choices = _rng(seed), choices or SpreadChoices()
     analysis = analyse_spread(observations, experiments, scales, choices, rng, nproc)
-    return {
-        "spread": analysis,
-        "significance": assess_matches(
-            incidence, matches, analysis, choices, rng, nproc
+    return _SpreadParts(
+        spread=analysis,
+        significance=assess_matches(incidence, matches, analysis, choices, rng, nproc),
+        origins=analyse_origins(
+            observations, experiments, tables, scales, analysis.s, choices.origins,
+            _rng(seed), nproc,
         ),
-        "origins": analyse_origins(
-            observations,
-            experiments,
-            tables,
-            scales,
-            analysis.s,
-            choices.origins,
-            np.random.default_rng(seed),
-            nproc,
+        simulation=explain_observations(
+            observations, tables, scales, _rng(seed), nproc
         ),
-        "simulation": explain_observations(
-            observations, tables, scales, np.random.default_rng(seed), nproc
-        ),
-    }
+    )  # fmt: skip
+
+
+def _rng(seed: int) -> np.random.Generator:
+    """A stream from its beginning: no part depends on what was computed before it."""
+    return np.random.default_rng(seed)
 
 
 def _check_input(

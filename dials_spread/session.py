@@ -19,7 +19,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 import dials.util.log
 import libtbx.phil
@@ -64,7 +64,7 @@ def _write_into_nothing() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _go_on_unread(handler: logging.StreamHandler) -> None:
+def _go_on_unread(handler: logging.Handler) -> None:
     """Let a run write its files, without a word, when nobody reads its output any more."""
     tell = handler.handleError
 
@@ -74,7 +74,8 @@ def _go_on_unread(handler: logging.StreamHandler) -> None:
         else:
             tell(record)
 
-    handler.handleError = handle
+    # The handler is of DIALS: what it does with an error can only be replaced.
+    handler.handleError = handle  # type: ignore[method-assign]
 
 
 def _sort_files(unhandled: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -108,7 +109,7 @@ def start(
     phil: libtbx.phil.scope,
     args: Sequence[str] | None,
     needs_files: bool = True,
-):
+) -> tuple[Any, tuple[list[str], list[str]], io.StringIO]:
     """
     Parse the arguments of a command and set up its logging.
 

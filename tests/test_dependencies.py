@@ -207,6 +207,7 @@ def files_below(*tops: str) -> set[str]:
     }
 
 
+@pytest.mark.slow
 def test_a_wheel_holds_every_file_of_the_package(built):
     in_wheel, _ = built
     wanted = files_below("dials_spread")
@@ -214,6 +215,7 @@ def test_a_wheel_holds_every_file_of_the_package(built):
     assert {name for name in in_wheel if ".dist-info/" not in name} == wanted
 
 
+@pytest.mark.slow
 def test_a_source_archive_holds_the_checkout(built):
     _, in_archive = built
     wanted = files_below("dials_spread", "tests", "docs", "dev", ".ci", "newsfragments")

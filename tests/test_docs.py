@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 
+
+@pytest.mark.slow
 def test_sphinx_has_no_warning(run_tool, tmp_path):
     places = (tmp_path / "doctrees", "docs", tmp_path / "html")
     result = run_tool("sphinx", "-q", "-W", "--keep-going", "-b", "html", "-d", *places)

@@ -121,6 +121,7 @@ def installed(tmp_path_factory) -> tuple[Path, str]:
     return checkout, result.stdout
 
 
+@pytest.mark.slow
 def test_debian_environment_needs_no_libtbx_build(installed):
     checkout, _ = installed
     code = (
@@ -134,6 +135,7 @@ def test_debian_environment_needs_no_libtbx_build(installed):
     assert Path(result.stdout.strip()).parent == checkout / "dials_spread"
 
 
+@pytest.mark.slow
 def test_debian_modules_have_no_second_copy(installed):
     checkout, _ = installed
     (packages,) = (checkout / ".venv/lib").glob("python*/site-packages")
@@ -141,6 +143,7 @@ def test_debian_modules_have_no_second_copy(installed):
     assert names <= {"pip", "setuptools", "dials_spread", "safetensors"}
 
 
+@pytest.mark.slow
 def test_pip_is_held_to_the_versions_of_dials(installed, tmp_path):
     checkout, _ = installed
     python = checkout / ".venv/bin/python"
@@ -158,6 +161,7 @@ def test_pip_is_held_to_the_versions_of_dials(installed, tmp_path):
     assert "ResolutionImpossible" in result.stderr
 
 
+@pytest.mark.slow
 def test_activating_by_hand_finds_the_command_and_dials(installed):
     checkout, words = installed
     assert f'. "{checkout}/.venv/bin/activate"' in words
@@ -178,6 +182,7 @@ def test_activating_by_hand_finds_the_command_and_dials(installed):
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.slow
 def test_second_run_changes_nothing(installed):
     checkout, _ = installed
     result = run([checkout / "dev/bootstrap"], Path("/"), PATH="/usr/bin:/bin")
@@ -239,6 +244,7 @@ def test_conda_is_asked_for_an_environment(tools, tmp_path, name, words):
     assert not (checkout / ".venv").exists()
 
 
+@pytest.mark.slow
 def test_micromamba_known_by_its_variable_makes_the_environment(
     installed, tools, tmp_path
 ):
@@ -254,6 +260,7 @@ def test_micromamba_known_by_its_variable_makes_the_environment(
     assert f"{checkout}/.venv/bin/python" in command.read_text()
 
 
+@pytest.mark.slow
 def test_active_environment_that_may_be_written_is_used(installed, tmp_path):
     active = tmp_path / "active"
     shutil.copytree(installed[0] / ".venv", active, symlinks=True)

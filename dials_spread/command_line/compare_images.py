@@ -180,9 +180,9 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
         provenance = Provenance(COMMAND, data.files, session.parameters(phil, params))
         filtered = origins_phil.filtered_table(params, data, comparison)
         write_results(
-            *(comparison, provenance, params.output, log, reference),
-            *(params.raw_images, filtered),
-        )
+            comparison, provenance, params.output, log, reference, params.raw_images,
+            filtered,
+        )  # fmt: skip
     except (ValueError, OSError) as error:
         raise Sorry(str(error)) from None
 

@@ -110,8 +110,9 @@ def threads(params) -> int | None:
 def correct_files(data, model, params, provenance, log) -> None:
     """Correct what was read, and write it."""
     check_crystals(data.experiments, data.names)
-    of = (data.experiments, data.tables, data.dataset)
-    subject = get_subject(*of, **how_to_prepare(data, params))
+    subject = get_subject(
+        data.experiments, data.tables, data.dataset, **how_to_prepare(data, params)
+    )
     result = correct_intensities(
         subject,
         model,
@@ -129,10 +130,12 @@ def learn_files(data, params, provenance, log) -> None:
     """Train a model on what was read, test it, and write it with mode=train."""
     if len(params.reference) == 1:
         check_crystals(data.experiments, data.names)
-    of = (data.experiments, data.tables, data.dataset)
-    named = (params.reference, params.reference_column)
+    sources = find_sources(
+        data.experiments, data.tables, data.dataset, params.reference,
+        params.reference_column, **how_to_prepare(data, params),
+    )  # fmt: skip
     training = train_on(
-        find_sources(*of, *named, **how_to_prepare(data, params)),
+        sources,
         features=params.features,
         crystals=(params.train.crystals, params.test.crystals),
         keep=params.mode == "train",

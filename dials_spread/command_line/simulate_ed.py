@@ -87,7 +87,9 @@ def simulate_crystals(structure, setup, frames, params, provenance, effect, log)
     )
     if params.output.images:
         write_frames(
-            *(experiments, reflections, params.output.image_folder),
+            experiments,
+            reflections,
+            params.output.image_folder,
             file_format=params.output.images,
             # A stream of its own: the table is the same without frames.
             rng=np.random.default_rng([params.seed, 2]),

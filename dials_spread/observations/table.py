@@ -378,8 +378,8 @@ class Observations:
 
 def as_flex(miller_index: np.ndarray) -> cctbx_flex.miller_index:
     """Give indices of shape (n, 3) as cctbx has them."""
-    columns = [cctbx_flex.int(np.ascontiguousarray(c)) for c in miller_index.T]
-    return cctbx_flex.miller_index(*columns)
+    h, k, l = (cctbx_flex.int(np.ascontiguousarray(c)) for c in miller_index.T)
+    return cctbx_flex.miller_index(h, k, l)
 
 
 def unique_indices(

@@ -159,24 +159,25 @@ def _spread_of_pairs(
     The difference does not depend on the level of all observations (to first order), so
     that a and b have their part in it: s is defined without a background too.
     """
-    a, var_a, b, var_b, *groups = pair
+    a, var_a, b, var_b, group, n_groups = pair
     factor = _level_of_pairs(pair, shared) if fit_scale else 1.0
     n_all = shared.number + 2
     level = (factor * shared.total + a + b) / n_all
     noise = (factor**2 * shared.variance + var_a + var_b) / n_all
-    square = (a - b) ** 2 * _inflation(*groups, fit_scale)
+    square = (a - b) ** 2 * _inflation(group, n_groups, fit_scale)
     data = of_level(square, var_a + var_b, 2, level, noise, n_all)
-    return excess_spreads(data, *groups, well_known(level, noise, n_all), nproc)
+    known = well_known(level, noise, n_all)
+    return excess_spreads(data, group, n_groups, known, nproc)
 
 
 def _level_of_pairs(pair: _Pairs, shared: Shared) -> np.ndarray:
     """Put the other images on the scale of each pair, whose images may be weak ones."""
-    a, var_a, b, var_b, *groups = pair
+    a, var_a, b, var_b, group, n_groups = pair
     with np.errstate(invalid="ignore", divide="ignore"):
         other = np.where(shared.number > 0, shared.total / shared.number, 0)
     both, sigma, nothing = 0.5 * (a + b), 0.5 * np.sqrt(var_a + var_b), np.zeros(len(a))
-    level = image_scales(both, sigma, other, nothing, *groups)
-    return np.nan_to_num(level, nan=1.0)[groups[0]]
+    level = image_scales(both, sigma, other, nothing, group, n_groups)
+    return np.nan_to_num(level, nan=1.0)[group]
 
 
 def _spread_to_others(
@@ -206,7 +207,10 @@ def _spread_to_others(
         of_level(
             (x - other) ** 2 * inflation,
             variance + of_others / number**2,
-            *(times, level, noise, n_all),
+            times,
+            level,
+            noise,
+            n_all,
         )
         for x, variance in images
     ]

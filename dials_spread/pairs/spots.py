@@ -94,11 +94,14 @@ def _background(
     return spot, entry[first[spot] + within]
 
 
-def _percentile(value: float, among: np.ndarray) -> float:
-    """Give the share [%] of values below, those equal counted by half."""
-    if not len(among):
-        return np.nan
-    return 100 * (np.mean(among < value) + 0.5 * np.mean(among == value))
+def _percentiles(values: np.ndarray, among: list[np.ndarray]) -> np.ndarray:
+    """Give the share [%] of others below each value, those equal counted by half."""
+    return np.array(
+        [
+            100 * (np.mean(x < v) + 0.5 * np.mean(x == v)) if len(x) else np.nan
+            for v, x in zip(values, among)
+        ]
+    )
 
 
 def _describe(values: list[np.ndarray], function, least: int) -> np.ndarray:
@@ -120,6 +123,17 @@ def _turned_positions(
         for image in (matches.image_a[pair], matches.image_b[pair])
     )
     return place_a, place_b @ turn.T, turn
+
+
+def _by_resolution(
+    observations: Observations, incidence: Incidence, matches: Matches, pair: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Entries on a and on b that they share, and d [Å], from the largest d downwards."""
+    a, b = int(matches.image_a[pair]), int(matches.image_b[pair])
+    on_a, on_b = common_entries(incidence, a, b, matches.operator[pair])
+    d = observations.d_spacing[incidence.unique[on_a]]
+    order = np.lexsort((incidence.column[on_a], -d))
+    return on_a[order], on_b[order], d[order]
 
 
 def compare_spots(
@@ -145,10 +159,7 @@ def compare_spots(
         The comparison, on the scale of image a.
     """
     a, b = int(matches.image_a[pair]), int(matches.image_b[pair])
-    on_a, on_b = common_entries(incidence, a, b, matches.operator[pair])
-    d = observations.d_spacing[incidence.unique[on_a]]
-    order = np.lexsort((incidence.column[on_a], -d))
-    on_a, on_b, d = on_a[order], on_b[order], d[order]
+    on_a, on_b, d = _by_resolution(observations, incidence, matches, pair)
     k, unit = agreement.scale[pair], scales[observations.images.crystal[a]]
     k = k if np.isfinite(k) else 1.0
     intensity, sigma = unit * incidence.intensity, unit * np.sqrt(incidence.variance)
@@ -157,6 +168,8 @@ def compare_spots(
     i_a, i_b, s_a, s_b = intensity[on_a], intensity[on_b], sigma[on_a], sigma[on_b]
     unique = incidence.unique[on_a]
     spot, entry = _background(incidence, a, b, unique)
+    others = intensity[entry]
+    among = np.split(others, np.searchsorted(spot, np.arange(1, len(i_a))))
     place_a, place_b, turn = _turned_positions(observations, incidence, matches, pair)
     return SpotComparison(
         image_a=a,
@@ -168,10 +181,15 @@ def compare_spots(
         intensity_b=i_b,
         sigma_b=s_b,
         z=(i_a - i_b) / np.hypot(s_a, s_b),
-        **_describe_background(spot, intensity[entry], i_a, i_b),
+        background_n=np.array([len(v) for v in among]),
+        background_mean=_describe(among, np.mean, 1),
+        background_median=_describe(among, np.median, 1),
+        background_sd=_describe(among, lambda v: np.std(v, ddof=1), 2),
+        percentile_a=_percentiles(i_a, among),
+        percentile_b=_percentiles(i_b, among),
         merged_mean=_merged_means(incidence.unique, intensity, sigma)[unique],
         background_spot=spot,
-        background_intensity=intensity[entry],
+        background_intensity=others,
         position_a=place_a[on_a],
         position_b=place_b[on_b],
         spots_a=place_a[incidence.row(a)],
@@ -186,16 +204,3 @@ def _merged_means(unique, intensity, sigma) -> np.ndarray:
         return np.bincount(unique, intensity / sigma**2) / np.bincount(
             unique, sigma**-2
         )
-
-
-def _describe_background(spot, values, i_a, i_b) -> dict:
-    """Statistics of the background of each spot."""
-    among = np.split(values, np.searchsorted(spot, np.arange(1, len(i_a))))
-    return {
-        "background_n": np.array([len(v) for v in among]),
-        "background_mean": _describe(among, np.mean, 1),
-        "background_median": _describe(among, np.median, 1),
-        "background_sd": _describe(among, lambda v: np.std(v, ddof=1), 2),
-        "percentile_a": np.array([_percentile(i, v) for i, v in zip(i_a, among)]),
-        "percentile_b": np.array([_percentile(i, v) for i, v in zip(i_b, among)]),
-    }

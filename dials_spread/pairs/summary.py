@@ -126,7 +126,8 @@ def median_over_pairs(
     groups = group_crystals(crystals.ravel(), n_crystals, rng)
     if not len(x):
         return MedianOverPairs(np.nan, np.nan, np.nan, 0, 0)
-    values = _medians_of_draws(x, *groups.of_crystal[crystals], groups.draws(rng))
+    a, b = groups.of_crystal[crystals]
+    values = _medians_of_draws(x, a, b, groups.draws(rng))
     low, high = _ends(values, groups, correlation)
     return MedianOverPairs(float(values[0]), low, high, len(x), groups.n_crystals)
 

@@ -166,18 +166,17 @@ def couplings(
     h_place = lattice.places_of(measured.miller_index)[order]
     n_atoms = measured.unit_cell.volume() / ATOM_VOLUME / measured.space_group.n_ltr()
     out = np.zeros((len(order), len(COLUMNS)))
-    arguments = (
-        np.ascontiguousarray(measured.beam[order]),
-        h_place + lattice.origin,
-        h_place,
-        np.clip(E_h[order], 0, LARGEST_E) / np.sqrt(max(n_atoms, 1.0)),
-        measured.crystal[order].astype(np.int64),
-    )
-    shared = _lattice_arrays(measured, lattice)
+    beam = np.ascontiguousarray(measured.beam[order])
+    y_h = np.clip(E_h[order], 0, LARGEST_E) / np.sqrt(max(n_atoms, 1.0))
+    of_crystal = measured.crystal[order].astype(np.int64)
+    points, margin, place, box, box_E, cos_same, K2 = _lattice_arrays(measured, lattice)
 
     def block(first: int, stop: int) -> None:
-        own = (a[first:stop] for a in arguments)
-        _block(*own, *shared, out[first:stop])
+        own = slice(first, stop)
+        _block(
+            beam[own], h_place[own] + lattice.origin, h_place[own], y_h[own],
+            of_crystal[own], points, margin, place, box, box_E, cos_same, K2, out[own],
+        )  # fmt: skip
 
     run_blocks(block, len(order), BLOCK, nproc)
     out[:, :N_SQUARED] = np.sqrt(out[:, :N_SQUARED])

@@ -108,8 +108,8 @@ def _symmetry_factors(
         space_group=measured.space_group,
         assert_is_compatible_unit_cell=False,
     )
-    columns = [flex.int(np.ascontiguousarray(c, dtype=np.int32)) for c in hkl.T]
-    points = miller.set(symmetry, flex.miller_index(*columns), anomalous_flag=True)
+    h, k, l = (flex.int(np.ascontiguousarray(c, dtype=np.int32)) for c in hkl.T)
+    points = miller.set(symmetry, flex.miller_index(h, k, l), anomalous_flag=True)
     epsilon = points.epsilons().data().as_numpy_array().astype(float)
     absent = points.sys_absent_flags().data().as_numpy_array()
     return np.maximum(epsilon, 1.0), absent

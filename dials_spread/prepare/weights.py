@@ -82,8 +82,9 @@ def estimate_amplitudes(prepared: Prepared, method: str = "weights") -> np.ndarr
     if method == "mean":
         merged = prepared.merged
     elif method == "median":
-        groups = (observations.unique, observations.n_unique)
-        merged = group_medians(observations.intensity, *groups)
+        merged = group_medians(
+            observations.intensity, observations.unique, observations.n_unique
+        )
     elif method == "sigma":
         merged = observations.merged(weights=sigma_weights(prepared))
     else:

@@ -221,8 +221,12 @@ def possible_reflections(
     """
     symmetry = crystal.symmetry(unit_cell=unit_cell, space_group=space_group)
     # The limits are d-spacings of reflections: these must not fall out by rounding.
-    edges = {"d_max": d_max * (1 + 1e-6), "d_min": d_min * (1 - 1e-6)}
-    made = miller.build_set(symmetry, anomalous_flag=not friedel, **edges)
+    made = miller.build_set(
+        symmetry,
+        anomalous_flag=not friedel,
+        d_max=d_max * (1 + 1e-6),
+        d_min=d_min * (1 - 1e-6),
+    )
     return made.d_spacings().data().as_numpy_array()
 
 
@@ -242,7 +246,6 @@ def _statistics(
 ) -> ShellStatistics:
     number = np.ravel(np.unique(unique, return_inverse=True)[1])
     n_unique = int(number.max(initial=-1)) + 1
-    of = (intensity, sigma, number)
     repeated = r_meas(intensity, number, n_unique, 1 / sigma**2)
     return ShellStatistics(
         d_max=float(limits[0]),
@@ -252,10 +255,10 @@ def _statistics(
         n_repeated=repeated[1],
         multiplicity=len(intensity) / max(n_unique, 1),
         completeness=min(n_unique / n_possible, 1.0) if n_possible else float("nan"),
-        mean_i_over_sigma=mean_i_over_sigma(*of),
-        r_merge=r_merge(*of),
+        mean_i_over_sigma=mean_i_over_sigma(intensity, sigma, number),
+        r_merge=r_merge(intensity, sigma, number),
         r_meas=repeated[0],
-        r_pim=r_pim(*of),
+        r_pim=r_pim(intensity, sigma, number),
         cc_half=float(cc_half(number, intensity)),
     )
 

@@ -237,7 +237,8 @@ def excess_spreads(
         Shape (n_cells,): 0 where the known errors suffice; nan for an empty cell.
     """
     if keep is not None:
-        data, cell = Deviations(*(column[keep] for column in data)), cell[keep]
+        square, known, unknown, noise, n_all = (column[keep] for column in data)
+        data, cell = Deviations(square, known, unknown, noise, n_all), cell[keep]
     return most_likely(likelihood_table(data, cell, n_cells, nproc))
 
 

@@ -9,9 +9,11 @@ Functions:
 from __future__ import annotations
 
 import logging
+from typing import NamedTuple
 
 import numpy as np
 
+from dials_spread.observations import Observations
 from dials_spread.rfactor import amplitudes, r_factor
 from dials_spread.thickness.curves import Shape, ThicknessCurves
 from dials_spread.thickness.fit import FEWEST, ShapeFit, candidate_shapes, fit_shape
@@ -126,6 +128,7 @@ def describe(
     other = float("nan")
     if hand and len(own) and np.iscomplexobj(prepared.potential.table):
         other = r_factor(f_o, _other_hand(task, prepared, shape)[of_own])[0]
+    rows = _columns(prepared, shape, dynamical, _variance(curves, found))
     crystal = CrystalSimulation(
         number=prepared.number,
         shape=shape,
@@ -136,20 +139,35 @@ def describe(
         r1_other_hand=other,
         n=len(own),
         lorentz=prepared.lorentz,
-        **_columns(prepared, shape, dynamical, _variance(curves, found)),
+        kinematic=rows.kinematic,
+        kinematic_variance=rows.kinematic_variance,
+        dynamical=rows.dynamical,
+        dynamical_variance=rows.dynamical_variance,
+        path=rows.path,
     )
     to_simulation = scale**2 if np.isfinite(scale) else 1.0
-    part = MeasuredAndSimulated(
+    calculated = (dynamical[of_own], prepared.kinematic[of_own])
+    return crystal, _beside(measured, own, to_simulation, calculated)
+
+
+def _beside(
+    measured: Observations,
+    own: np.ndarray,
+    to_simulation: float,
+    calculated: tuple[np.ndarray, np.ndarray],
+) -> MeasuredAndSimulated:
+    """Put some observations, brought onto its scale, beside their simulation."""
+    dynamical, kinematic = calculated
+    return MeasuredAndSimulated(
         crystal=measured.crystal[own],
         unique=measured.unique[own],
         miller_index=measured.miller_index[own],
         d_spacing=1 / np.sqrt(measured.d_star_sq[measured.unique[own]]),
         intensity=measured.intensity[own] * to_simulation,
         sigma=measured.sigma[own] * to_simulation,
-        dynamical=dynamical[of_own],
-        kinematic=prepared.kinematic[of_own],
+        dynamical=dynamical,
+        kinematic=kinematic,
     )
-    return crystal, part
 
 
 def _other_hand(task: Task, prepared: PreparedCrystal, shape: Shape) -> np.ndarray:
@@ -171,9 +189,19 @@ def _variance(curves: ThicknessCurves, found: ShapeFit | None) -> np.ndarray:
     return np.nan_to_num(weights @ (values - mean) ** 2)
 
 
+class _AddedColumns(NamedTuple):
+    """Shape (rows,) each, as in `CrystalSimulation`."""
+
+    kinematic: np.ndarray
+    kinematic_variance: np.ndarray
+    dynamical: np.ndarray
+    dynamical_variance: np.ndarray
+    path: np.ndarray
+
+
 def _columns(
     prepared: PreparedCrystal, shape: Shape, dynamical: np.ndarray, variance: np.ndarray
-) -> dict[str, np.ndarray]:
+) -> _AddedColumns:
     """What is added to the table, without any nan."""
     of_row = prepared.passages.of_row
     known = of_row >= 0
@@ -185,10 +213,10 @@ def _columns(
         result[rows] = values[of_row[rows]]
         return result
 
-    return {
-        "kinematic": column(prepared.kinematic, known, 0.0),
-        "kinematic_variance": np.where(known, 0.0, -1.0),
-        "dynamical": column(dynamical, simulated, 0.0),
-        "dynamical_variance": column(variance, simulated, -1.0),
-        "path": column(path, simulated, 0.0),
-    }
+    return _AddedColumns(
+        kinematic=column(prepared.kinematic, known, 0.0),
+        kinematic_variance=np.where(known, 0.0, -1.0),
+        dynamical=column(dynamical, simulated, 0.0),
+        dynamical_variance=column(variance, simulated, -1.0),
+        path=column(path, simulated, 0.0),
+    )

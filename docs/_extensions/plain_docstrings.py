@@ -21,5 +21,6 @@ def escape_bars(app, what, name, obj, options, lines) -> None:
 
 def setup(app: Sphinx) -> dict:
     """Ask autodoc to do so, before sections are parsed."""
+    app.setup_extension("sphinx.ext.autodoc")
     app.connect("autodoc-process-docstring", escape_bars, priority=400)
     return {"version": "1", "parallel_read_safe": True}

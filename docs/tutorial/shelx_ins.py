@@ -35,7 +35,17 @@ def four_gaussians(element: str) -> tuple[np.ndarray, float]:
         gaussians = p[0:8:2] * np.exp(-p[1:8:2] * S[:, None] ** 2)
         return gaussians.sum(axis=1) + p[8]
 
-    start = [0.1 * f[0], 0.5, 0.25 * f[0], 3.0, 0.35 * f[0], 11.0, 0.3 * f[0], 35.0, 0.0]
+    start = [
+        0.1 * f[0],
+        0.5,
+        0.25 * f[0],
+        3.0,
+        0.35 * f[0],
+        11.0,
+        0.3 * f[0],
+        35.0,
+        0.0,
+    ]
     low = [0.0, 0.01] * 4 + [-0.1]
     fit = least_squares(lambda p: curve(p) - f, start, bounds=(low, [100.0] * 9))
     return fit.x, float(np.abs(fit.fun).max() / f[0])
@@ -49,7 +59,9 @@ def sfac(element: str) -> list[str]:
     return [
         f"REM {element}: largest misfit {misfit:.1%} of f(0)",
         f"SFAC {element} " + " ".join(f"{x:.4f}" for x in p[:6]) + " =",
-        "  " + " ".join(f"{x:.4f}" for x in p[6:]) + f" 0 0 0 {radius:.2f} {weight:.3f}",
+        "  "
+        + " ".join(f"{x:.4f}" for x in p[6:])
+        + f" 0 0 0 {radius:.2f} {weight:.3f}",
     ]
 
 

@@ -185,7 +185,9 @@ def refine(structure: xray.structure, sites: np.ndarray, f_sq: miller.array) -> 
         f"  R1 {r_factor(f_o[strong], f_c[strong])[0]:.3f} for {strong.sum()} "
         f"Fo > 4sig(Fo), {r_factor(f_o, f_c)[0]:.3f} for all {len(f_o)}, wR2 {wR2:.3f}"
     )
-    print(f"  distance to the published places: {apart.mean():.3f} Å, {apart.max():.3f} Å at most")
+    print(
+        f"  distance to the published places: {apart.mean():.3f} Å, {apart.max():.3f} Å at most"
+    )
 
 
 def main() -> None:

@@ -70,6 +70,7 @@ def measured(experiments, tables, **settings):
     return measure_beam(experiments, tables, observations.images, region), observations
 
 
+@pytest.mark.slow
 def test_the_known_beam_of_simulated_frames_is_found(simulated):
     experiments, tables, _ = simulated
     beam, observations = measured(experiments, tables, disc=0.05)
@@ -105,6 +106,7 @@ def test_workers_and_joined_frames_change_nothing(simulated):
     np.testing.assert_allclose(one.annulus[order], pairs, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_pedestal_is_taken_off_and_a_saturated_beam_is_named(tmp_path):
     experiments, tables = simulate(tmp_path, "smv", 6e6)
     beam, observations = measured(experiments, tables, disc=0.03)

@@ -44,6 +44,7 @@ def read(folder, name="simulated"):
     return experiments, flex.reflection_table.from_file(refl)
 
 
+@pytest.mark.slow
 def test_rows_flags_and_identifiers_stay_and_columns_are_added(quartz):
     folder, files = quartz
     experiments, table = read(folder)
@@ -64,6 +65,7 @@ def test_rows_flags_and_identifiers_stay_and_columns_are_added(quartz):
     assert np.mean(simulated[inside]) > 0.99 and not simulated[~inside].any()
 
 
+@pytest.mark.slow
 def test_multiple_scattering_explains_measured_quartz(quartz):
     folder, _ = quartz
     document = json.loads((folder / "dials.simulate_ed.json").read_text())
@@ -83,6 +85,7 @@ def test_multiple_scattering_explains_measured_quartz(quartz):
     assert document["charges"] is None
 
 
+@pytest.mark.slow
 def test_the_report_needs_no_network_and_says_what_was_found(quartz):
     folder, _ = quartz
     page = (folder / "dials.simulate_ed.html").read_text()
@@ -93,6 +96,7 @@ def test_the_report_needs_no_network_and_says_what_was_found(quartz):
     assert "R1 dynamical" in log and "-h,-k,l" in log
 
 
+@pytest.mark.slow
 def test_compare_images_says_how_much_of_the_spread_is_explained(quartz, monkeypatch):
     folder, files = quartz
     monkeypatch.chdir(folder)
@@ -110,6 +114,7 @@ def test_compare_images_says_how_much_of_the_spread_is_explained(quartz, monkeyp
     )
 
 
+@pytest.mark.slow
 def test_several_files_follow_one_another(data_folder, tmp_path, monkeypatch):
     """Two crystals in two files, given the wrong way round: both get their own."""
     monkeypatch.chdir(tmp_path)
@@ -149,6 +154,7 @@ def test_several_files_follow_one_another(data_folder, tmp_path, monkeypatch):
     assert {c["origin"] for c in document["measured"]["crystals"]} == {"given"}
 
 
+@pytest.mark.slow
 def test_published_dynamical_intensities_agree(data_folder, tmp_path, monkeypatch):
     """Jana2006 refined the same data; its dynamical intensities come near to these."""
     monkeypatch.chdir(tmp_path)
@@ -176,6 +182,7 @@ def test_published_dynamical_intensities_agree(data_folder, tmp_path, monkeypatc
     assert dynamical < 0.17 and dynamical < 0.8 * kinematic
 
 
+@pytest.mark.slow
 def test_charges_are_applied_compared_and_told(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     options = ["n_crystals=1", "d_min=1.5", "wave=kinematic", "nproc=1"]

@@ -38,6 +38,7 @@ def test_three_files_are_written_and_nothing_else(good):
     assert f"Written: {NAMES[0]}" in log
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["log", "json", "html"])
 def test_each_output_can_be_left_out(good, kind):
     run([good.expt, good.refl, f"output.{kind}=None"])
@@ -150,6 +151,7 @@ def test_a_figure_that_fails_leaves_no_file(good, listing, monkeypatch):
     assert listing(good.folder) == before
 
 
+@pytest.mark.slow
 def test_two_runs_are_alike_whatever_the_order_and_the_threads(good):
     quiet = ("output.html=None", "output.log=None")
     run([good.expt, good.refl, "nproc=1", *quiet])
@@ -162,6 +164,7 @@ def test_two_runs_are_alike_whatever_the_order_and_the_threads(good):
     assert again == before
 
 
+@pytest.mark.slow
 def test_the_order_of_the_crystals_changes_names_only(good):
     """Crystals in reverse, tables in another order than the experiments."""
     run([good.expt, good.refl, "output.html=None"])
@@ -196,6 +199,7 @@ def pairs(document: dict, rename=lambda c: c) -> dict:
     return found
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own(good):
     """As a shell runs it: status 0, nothing on standard error."""
     line = [sys.executable, "-m", command.__name__, good.expt, good.refl]

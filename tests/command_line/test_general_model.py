@@ -49,6 +49,7 @@ def test_the_model_says_what_it_is():
         assert how_well["rank correlation"] > 0.8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, most", [("quartz", 0.75), ("abiraterone", 0.97), ("glycine", 0.97)]
 )
@@ -69,6 +70,7 @@ def test_measured_compounds_come_nearer_to_their_structures(name, most, data_fol
     assert 0.03 < found["correction"]["predicted_r1"] < 0.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["hkl", "mtz"])
 def test_merged_intensities_are_what_was_found(ending, data_folder):
     merged = f"merged.{ending}"
@@ -89,6 +91,7 @@ def test_merged_intensities_are_what_was_found(ending, data_folder):
     assert r1 < 1.02 * after < 0.8 * before
 
 
+@pytest.mark.slow
 def test_at_strength_nought_the_merged_file_is_the_merge(data_folder):
     given = [
         *files_of(data_folder / "quartz"),
@@ -115,6 +118,7 @@ def test_a_merged_file_of_nothing_is_refused(more, data_folder):
     assert not any(Path(".").iterdir())
 
 
+@pytest.mark.slow
 def test_repeated_listings_are_told(data_folder):
     run([*files_of(data_folder / "glycine"), "output.html=None"])
     log = Path("dials.ml_correct.log").read_text(encoding="utf-8")

@@ -106,6 +106,7 @@ def numbers(value):
         yield value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", INPUT)
 def test_the_document_hangs_together(results, name):
     document = results(name).document
@@ -169,6 +170,7 @@ def check_medians(matches: list[dict], document: dict) -> None:
                 assert estimate["median"] is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", INPUT)
 def test_the_page_needs_nothing_and_the_log_has_the_tables(results, name):
     result = results(name)
@@ -187,6 +189,7 @@ def test_the_page_needs_nothing_and_the_log_has_the_tables(results, name):
     assert f"{result.document['input']['observations']:,} observations" in result.log
 
 
+@pytest.mark.slow
 def test_raw_images_are_drawn_where_they_are(results):
     """Cinchonine's frames lie beside the files, abiraterone's nowhere."""
     assert "without raw images" not in results("cinchonine").log
@@ -194,12 +197,14 @@ def test_raw_images_are_drawn_where_they_are(results):
     assert "without raw images" in results("abiraterone").log
 
 
+@pytest.mark.slow
 def test_stills_and_one_crystal_are_told(results):
     assert results("cunir_stills").document["input"]["images"] == 5
     assert "5 images of 5 crystals" in results("cunir_stills").log
     assert "There is one crystal only" in results("quartz").log
 
 
+@pytest.mark.slow
 def test_intensities_in_use(results):
     used = {name: results(name).document["intensity"] for name in INPUT}
     assert used["quartz"] == used["l_cysteine_scaled"] == "scale"
@@ -207,6 +212,7 @@ def test_intensities_in_use(results):
     assert used["l_cysteine"] == "profile"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("xrays", ["l_cysteine", "l_cysteine_scaled"])
 def test_xrays_agree_several_times_better_than_electrons(results, xrays):
     """A ratio of three is far outside what the intervals of either would allow."""
@@ -224,6 +230,7 @@ def test_xrays_agree_several_times_better_than_electrons(results, xrays):
     assert median[xrays]["cc"] > 0.99
 
 
+@pytest.mark.slow
 def test_the_contrast_is_told(results, data_folder, tmp_path):
     """Electrons are given the results of X-rays: the log says how they compare."""
     earlier = results("l_cysteine")

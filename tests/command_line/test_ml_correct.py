@@ -67,6 +67,7 @@ def quartz(data_folder) -> list[str]:
     return [f"{stem}.expt", f"{stem}.refl"]
 
 
+@pytest.mark.slow
 def test_a_whole_run_with_a_reference(quartz, data_folder):
     run([*quartz, f"reference={data_folder}/structures/quartz.cif", "method=weights"])
     assert {p.name for p in Path(".").iterdir()} == FILES
@@ -98,6 +99,7 @@ def test_a_whole_run_with_a_reference(quartz, data_folder):
         assert f'id="{name}"' in page
 
 
+@pytest.mark.slow
 def test_a_reference_alone_is_compared_with_and_changes_nothing(quartz):
     """Neither a model is trained nor is a number of the table another one."""
     run([*quartz, "output.html=None", "output.json=None"])
@@ -113,6 +115,7 @@ def test_a_reference_alone_is_compared_with_and_changes_nothing(quartz):
     assert document["r1"]["before"]["merged"]["n"] == 292
 
 
+@pytest.mark.slow
 def test_two_compounds_are_told_by_their_files(data_folder):
     quartz, glycine = (files_of(data_folder / name) for name in ("quartz", "glycine"))
     with pytest.raises(Sorry) as error:
@@ -127,6 +130,7 @@ def test_two_compounds_are_told_by_their_files(data_folder):
     assert not any(Path(".").iterdir())
 
 
+@pytest.mark.slow
 def test_what_is_in_the_table_and_back(quartz, data_folder):
     run([*quartz, "method=weights", "output.html=None"])
     given, made = read(quartz[1]), read("corrected.refl")
@@ -154,6 +158,7 @@ def test_what_is_in_the_table_and_back(quartz, data_folder):
         run([*quartz, "undo=True", "output.reflections=c.refl"])
 
 
+@pytest.mark.slow
 def test_strength_0_is_nothing_and_a_half_is_the_root(quartz):
     factors = {}
     for strength in ("0", "0.5", "1"):
@@ -163,6 +168,7 @@ def test_strength_0_is_nothing_and_a_half_is_the_root(quartz):
     np.testing.assert_allclose(factors["0.5"] ** 2, factors["1"], rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_lorentz_factor_that_is_missing(data_folder):
     stem = data_folder / "abiraterone" / "integrated"
     files = [f"{stem}.expt", f"{stem}.refl"]
@@ -192,6 +198,7 @@ def test_the_lorentz_factor_that_is_missing(data_folder):
     assert (column(read("corrected.refl"), "ml_correction") == 1).all()
 
 
+@pytest.mark.slow
 def test_dials_scale_and_merge_give_the_corrected_amplitudes(quartz, monkeypatch):
     kept = []
 
@@ -234,6 +241,7 @@ def test_dials_scale_and_merge_give_the_corrected_amplitudes(quartz, monkeypatch
     assert np.corrcoef(wanted, merged)[0, 1] > 0.99
 
 
+@pytest.mark.slow
 def test_several_files_become_one(simulated, data_folder):
     one = ExperimentListFactory.from_json_file(
         str(simulated / "simulated.expt"), check_format=False
@@ -256,6 +264,7 @@ def test_several_files_become_one(simulated, data_folder):
     np.testing.assert_allclose(joined, column(read("corrected.refl"), "ml_correction"))
 
 
+@pytest.mark.slow
 def test_the_wrong_compound_is_told(quartz):
     run([*quartz, "method=weights", "output.html=None", "output.json=None"])
     with pytest.raises(Sorry, match="of another compound"):
@@ -287,6 +296,7 @@ def small_general_model(thick: Path) -> None:
     write_model(pack(general, Card("small", "Of no use.", ())), "general.model")
 
 
+@pytest.mark.slow
 def test_a_general_model_gives_error_bars_and_expects_an_r1(thick):
     small_general_model(thick)
     files = [str(thick / "thick.expt"), str(thick / "thick.refl")]
@@ -359,6 +369,7 @@ def thick(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_model_of_these_data_and_what_it_is_worth(thick, monkeypatch):
     # Fewer trees than by default: what is tested does not hang on them.
     monkeypatch.setattr("dials_spread.correction.validate.validation.CONTROL_TREES", 10)

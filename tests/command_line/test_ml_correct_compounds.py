@@ -66,6 +66,7 @@ def three(tmp_path_factory) -> dict[str, list[str]]:
     return files
 
 
+@pytest.mark.slow
 def test_three_compounds_and_a_model_for_the_third(three, few_trees):
     names = ("quartz", "glycine")
     files = [f for name in names for f in three[name]]
@@ -116,6 +117,7 @@ def refusal(*args: str) -> list[str]:
     return str(error.value).splitlines()
 
 
+@pytest.mark.slow
 def test_references_that_do_not_fit_the_data(three):
     files = [*three["quartz"], *three["glycine"], "mode=validate"]
     (line,) = refusal(*files, "reference=quartz", "reference=paracetamol")
@@ -131,6 +133,7 @@ def test_references_that_do_not_fit_the_data(three):
     assert line == "shap=True needs mode=train or mode=validate"
 
 
+@pytest.mark.slow
 def test_scaled_data_show_integrated_intensities_too(data_folder):
     stem = data_folder / "quartz" / "scaled"
     run([f"{stem}.expt", f"{stem}.refl", "reference=quartz", "method=weights"])

@@ -26,6 +26,7 @@ def document() -> dict:
     return json.loads(Path("dials.compare_images.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("leave_out", [False, True])
 def test_noisy_spots_are_set_aside_on_request(abiraterone, leave_out):
     options = ("noisy_spots.filter=cut", f"noisy_spots.leave_out={leave_out}")
@@ -44,6 +45,7 @@ def test_noisy_spots_are_set_aside_on_request(abiraterone, leave_out):
     assert f"{n} of {found['input']['observations']} observations are noisy" in log
 
 
+@pytest.mark.slow
 def test_each_part_can_be_switched_off(abiraterone):
     names = ("beam", "orientations", "noisy_spots")
     run([*abiraterone, *QUICK, *(f"{name}.analyse=False" for name in names)])

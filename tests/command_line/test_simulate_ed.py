@@ -71,6 +71,7 @@ def column(name: str, table: str = "simulated.refl") -> np.ndarray:
     return flex.reflection_table.from_file(table)[name].as_numpy_array()
 
 
+@pytest.mark.slow
 def test_document_tells_what_was_simulated(finished):
     assert {path.name for path in finished.iterdir()} >= FILES
     document = json.loads((finished / "dials.simulate_ed.json").read_text())
@@ -104,6 +105,7 @@ def test_document_tells_what_was_simulated(finished):
     assert "C64 H72 N8 O16" in log
 
 
+@pytest.mark.slow
 def test_dials_programs_take_it_as_measured_data(finished):
     program(finished, "dials.show", "simulated.expt", "simulated.refl")
     told = program(
@@ -139,6 +141,7 @@ def test_a_random_compound_is_kept_and_is_what_was_simulated():
     np.testing.assert_allclose(again, first, rtol=1e-3, atol=1e-3 * first.max())
 
 
+@pytest.mark.slow
 def test_seed_and_not_nproc_decides():
     for nproc, name in ((1, "one"), (2, "two")):
         names = (f"output.reflections={name}.refl", f"output.experiments={name}.expt")
@@ -150,6 +153,7 @@ def test_seed_and_not_nproc_decides():
     assert Path("simulated.refl").read_bytes() != Path("one.refl").read_bytes()
 
 
+@pytest.mark.slow
 def test_without_multiple_scattering_only_noise_is_left():
     run([*QUICK, "wave=kinematic", "noise.counting=False", "noise.image_spread=0"])
     table = flex.reflection_table.from_file("simulated.refl")
@@ -160,6 +164,7 @@ def test_without_multiple_scattering_only_noise_is_left():
     assert document["crystals"][0]["thickness"] is None
 
 
+@pytest.mark.slow
 def test_dead_time_weakens_strong_spots():
     run([*QUICK, "wave=kinematic", "noise.dead_time=1e-4", "noise.mean_counts=1e5"])
     recorded, expected = column("truth.recorded"), column("truth.expected")
@@ -174,6 +179,7 @@ def test_dead_time_weakens_strong_spots():
     )
 
 
+@pytest.mark.slow
 def test_every_parameter_arrives():
     changes = """
         voltage = 300

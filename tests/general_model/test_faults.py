@@ -51,6 +51,7 @@ def test_the_wandering_scale_has_its_size():
     assert np.all(wandering_scale(rng, angle, 0.0) == 1)
 
 
+@pytest.mark.slow
 def test_rough_experiments_are_worse_measured_and_shorter(compound):
     _, (experiments, reflections, about) = compound
     found = {}

@@ -56,6 +56,7 @@ def test_conditions_are_within_what_is_said():
     assert max(len(d.scan_widths) for d in large) == 2
 
 
+@pytest.mark.slow
 def test_thicker_crystals_are_further_from_kinematic(trained):
     folder, _, _ = trained
     r1 = []
@@ -70,6 +71,7 @@ def test_thicker_crystals_are_further_from_kinematic(trained):
     assert np.median(r1[:, 0]) < 0.2 < np.median(r1[:, 2])
 
 
+@pytest.mark.slow
 def test_a_compound_is_simulated_once(trained, tmp_path):
     folder, _, _ = trained
     path = folder / "compound_000001.json"
@@ -93,6 +95,7 @@ def test_what_cannot_be_simulated_is_remembered(tmp_path):
     assert gather_compound(str(tmp_path), 3) == []
 
 
+@pytest.mark.slow
 def test_virtual_experiments_are_tables_of_integration(trained):
     folder, _, _ = trained
     compound = load_compound(str(folder), 0)
@@ -133,6 +136,7 @@ def test_summary_of_ratios_by_hand():
     assert told["standard_error"] == pytest.approx(error)
 
 
+@pytest.mark.slow
 def test_training_ends_with_a_model_that_can_be_read(trained):
     folder, output, status = trained
     assert status == 0
@@ -157,6 +161,7 @@ def test_training_ends_with_a_model_that_can_be_read(trained):
     assert np.exp(np.mean(np.log(ratios))) < 0.95
 
 
+@pytest.mark.slow
 def test_a_network_is_trained_from_the_same_compounds(trained):
     pytest.importorskip("torch", reason="PyTorch is not installed")
     folder, _, _ = trained
@@ -173,6 +178,7 @@ def test_a_network_is_trained_from_the_same_compounds(trained):
     assert len(corrected.bias) == len(one.features.E_i)
 
 
+@pytest.mark.slow
 def test_virtual_faults_have_their_size(trained):
     folder, _, _ = trained
     experiments, reflections, about = load_compound(str(folder), 1)

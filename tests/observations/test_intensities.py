@@ -102,6 +102,7 @@ def assert_equals_export(folder, expt, refl):
     return len(observations), n_absent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCALED)
 def test_scaled_intensities_are_those_of_dials_export(name, data_folder, tmp_path):
     files = (data_folder / f"{name}.expt", data_folder / f"{name}.refl")
@@ -114,6 +115,7 @@ def test_scaled_intensities_are_those_of_dials_export(name, data_folder, tmp_pat
     }.get(name)
 
 
+@pytest.mark.slow
 def test_what_dials_scale_makes_now_equals_its_export(data_folder, tmp_path):
     names = [data_folder / "l_cysteine" / f"{n}_integrated" for n in (20, 25, 30, 35)]
     files = [f"{name}{end}" for name in names for end in (".expt", ".refl")]

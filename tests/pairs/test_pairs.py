@@ -288,6 +288,7 @@ def abiraterone(read_measured):
     return run_all(*read_measured("abiraterone/integrated"), image_width=0.0)
 
 
+@pytest.mark.slow
 def test_matches_are_ranked_and_consistent(abiraterone):
     observations, incidence, matches, _, _ = abiraterone
     assert len(matches) > 100

@@ -126,6 +126,7 @@ MEASURED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("friedel", [True, False])
 @pytest.mark.parametrize(("name", "choices"), MEASURED)
 def test_partners_of_measured_images_are_exact(name, choices, friedel, read_measured):
@@ -266,6 +267,7 @@ def layout_images(images, operators):
     return indptr, np.concatenate(column).astype(np.int32), permutation
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wavelength", [0.02, 0.3, 1.5])
 @pytest.mark.parametrize("group", LAUE)
 def test_partners_of_synthetic_images_are_exact(group, wavelength):
@@ -285,6 +287,7 @@ def test_any_wavelength_gives_the_same(wavelength):
     check(layout, wrong, np.arange(len(directions.beam)), tops=(10,), least=(1,))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_beams_that_have_nothing_to_do_with_the_indices_do_no_harm(seed):
     """The limits are taken from the data, so that the search is exact even then."""
@@ -295,6 +298,7 @@ def test_beams_that_have_nothing_to_do_with_the_indices_do_no_harm(seed):
     check(layout, mixed, np.arange(len(beam)), tops=(1, 10), least=(1,))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_beams_on_a_lattice_where_limits_coincide(seed):
     """Integer directions and vectors: every bound is met exactly, or by rounding."""
@@ -317,6 +321,7 @@ def test_beams_on_a_lattice_where_limits_coincide(seed):
         check(layout, directions, np.arange(150), tops=(1, 5), least=(1,))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("group", "n"), [("P 2 2 2", 1500), ("P 1", 3000)])
 def test_many_images_where_the_grid_has_many_cells(group, n):
     """Too many for dense matrices: the counter, which uses no geometry, is the judge."""

@@ -25,6 +25,7 @@ def key(h):
     return tuple(int(x) for x in h)
 
 
+@pytest.mark.slow
 def test_lattice_points_have_the_amplitudes_of_their_equivalents(small, prepared):
     lattice = prepared.lattice
     E = dict(zip(map(key, lattice.hkl), lattice.E))

@@ -2,11 +2,69 @@
 
 from __future__ import annotations
 
+import html
+import json
+import os
+import re
+import shutil
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+LAYOUT = Path(__file__).with_name("page") / "layout.js"
+
+# Chromium makes no window narrower than 500 pixels; a frame can be.
+OUTER = """<!DOCTYPE html><body>
+<iframe src="page.html" width="{width}" height="4000" style="border: 0"></iframe>
+<pre id="answer"></pre>
+<script>
+window.addEventListener("message", function (event) {{
+  document.getElementById("answer").textContent = event.data;
+}});
+</script></body>"""
+
+
+@pytest.fixture(scope="session")
+def browser():
+    for name in BROWSERS:
+        if shutil.which(name):
+            return shutil.which(name)
+    reason = f"no browser: none of {', '.join(BROWSERS)} is installed"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture
+def layout_of(browser, tmp_path):
+    """A function that gives what overlaps or is cut off on a page of some width."""
+
+    def look(page: str, width: int) -> dict:
+        script = f"<script>{LAYOUT.read_text(encoding='utf-8')}</script></body>"
+        text = page.replace("</body>", script)
+        (tmp_path / "page.html").write_text(text, encoding="utf-8")
+        outer = tmp_path / "outer.html"
+        outer.write_text(OUTER.format(width=width), encoding="utf-8")
+        command = [browser, "--headless", "--no-sandbox", "--disable-gpu"]
+        command += ["--no-first-run", "--disable-dev-shm-usage"]
+        command += [f"--user-data-dir={tmp_path / 'profile'}"]
+        command += ["--virtual-time-budget=60000", "--window-size=1400,4000"]
+        done = subprocess.run(
+            [*command, "--dump-dom", outer.as_uri()],
+            capture_output=True,
+            text=True,
+            timeout=400,
+            check=True,
+        )
+        answer = re.search(r'<pre id="answer">(.*?)</pre>', done.stdout, re.S).group(1)
+        return json.loads(html.unescape(answer))
+
+    return look
 
 
 @pytest.fixture

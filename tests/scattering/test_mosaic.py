@@ -57,6 +57,7 @@ def relative_difference(a, b):
     return np.sum(np.abs(np.sqrt(a) - np.sqrt(b))) / np.sum(np.sqrt(b))
 
 
+@pytest.mark.slow
 def test_average_over_blocks_turned_every_way(crystal):
     """The one direction of tilt does what all three do, drawn at random here."""
     potential, scan, hkl, phi = crystal

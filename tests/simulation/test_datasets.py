@@ -144,6 +144,7 @@ def scaled(structure, tmp_path_factory):
     return folder, reflections, flex.reflection_table.from_file(folder / "scaled.refl")
 
 
+@pytest.mark.slow
 def test_dials_scale_recovers_scales_and_truth(scaled):
     _, _, table = scaled
     table = table.select(table.get_flags(table.flags.scaled))
@@ -194,6 +195,7 @@ def test_merged_intensities_follow_the_truth_and_rmerge_the_noise(scaled):
     assert r_meas == pytest.approx(np.sqrt(2 / np.pi) * sigma.sum() / I.sum(), rel=0.1)
 
 
+@pytest.mark.slow
 def test_dials_export_takes_it(scaled):
     folder, _, _ = scaled
     dials(folder, "dials.export", "scaled.expt", "scaled.refl", "format=shelx")

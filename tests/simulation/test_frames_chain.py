@@ -112,6 +112,7 @@ def compare(true, found, kind):
     )
 
 
+@pytest.mark.slow
 def test_all_reflections_are_integrated_where_they_are(truth, processed):
     experiments, reflections = truth
     found = read(processed / "integrated")

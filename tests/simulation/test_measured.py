@@ -63,6 +63,7 @@ def r1(observed, calculated):
     return np.sum(np.abs(k * F_o - F_c)) / np.sum(F_c)
 
 
+@pytest.mark.slow
 def test_explains_measured_intensities_and_their_hand(abiraterone):
     """
     Multiple scattering brings the calculation nearer to the measurement and to Jana2006.

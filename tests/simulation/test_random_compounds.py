@@ -40,6 +40,7 @@ def displacements(structure) -> list[float]:
     return found
 
 
+@pytest.mark.slow
 def test_they_can_be_simulated(compounds):
     for structure in compounds:
         check_structure(structure, 0.9)

@@ -46,6 +46,7 @@ def replaced(tables, name):
     return changed
 
 
+@pytest.mark.slow
 def test_electrons_depend_on_the_orientation(abiraterone):
     found = analyse(*abiraterone, image_width=0)
     orientation = found.components.orientation
@@ -62,6 +63,7 @@ def test_electrons_depend_on_the_orientation(abiraterone):
     ) + orientation.share + found.components.noise.share == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_without_multiple_scattering_nothing_depends_on_the_orientation(abiraterone):
     experiments, tables = abiraterone
     kinematic = analyse(
@@ -76,6 +78,7 @@ def test_without_multiple_scattering_nothing_depends_on_the_orientation(abirater
     assert dynamical.components.orientation.share > 0.3
 
 
+@pytest.mark.slow
 def test_x_rays_do_not_depend_on_the_orientation(read_measured):
     """Four sweeps of one crystal of L-cysteine, integrated, not scaled."""
     experiments, tables = [], []
@@ -92,6 +95,7 @@ def test_x_rays_do_not_depend_on_the_orientation(read_measured):
     assert np.median(near) == pytest.approx(np.median(far), rel=0.6)
 
 
+@pytest.mark.slow
 def test_one_crystal_has_no_interval_and_says_so(read_measured):
     found = analyse(*read_measured("quartz/scaled"))
     assert "There is one crystal: no interval" in found.size.reason
@@ -101,6 +105,7 @@ def test_one_crystal_has_no_interval_and_says_so(read_measured):
     assert 0.1 < found.s < 0.2
 
 
+@pytest.mark.slow
 def test_no_reflection_twice(read_measured):
     experiments, tables = read_measured("cunir_stills/integrated")
     experiments, tables = experiments[:1], tables[:1]
@@ -112,6 +117,7 @@ def test_no_reflection_twice(read_measured):
     assert "observed twice" in found.reasons["spread"]
 
 
+@pytest.mark.slow
 def test_parts_are_switched_off(read_measured):
     off = SpreadChoices(False, False, False, False, False)
     found = analyse(*read_measured("quartz/scaled"), choices=off)
@@ -121,6 +127,7 @@ def test_parts_are_switched_off(read_measured):
     assert found.s > 0
 
 
+@pytest.mark.slow
 def test_the_error_model_is_taken_off_again():
     """Variances as dials.scale writes them, a²(σ² + (bI)²), by hand."""
     a, b, sigma = 1.3, 0.02, 4.0
@@ -144,6 +151,7 @@ def test_the_error_model_is_taken_off_again():
     np.testing.assert_allclose(counting_variance(observations, terms), written)
 
 
+@pytest.mark.slow
 def test_the_limit_of_dials_scale_is_read(read_measured):
     experiments, _ = read_measured("l_cysteine/scaled_30")
     # a = 1.00772, b = 0.05261 in the file.

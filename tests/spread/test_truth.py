@@ -117,6 +117,7 @@ def count_inside(
     return SimpleNamespace(inside=inside, variances=np.array(values), s=np.array(sizes))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_components_are_inside_their_intervals(case, directions_of):
     """Each part and each share."""

@@ -190,6 +190,7 @@ def test_there_are_all_the_settings():
     assert len(settings()) == 530  # International Tables A, as listed in cctbx
 
 
+@pytest.mark.slow
 def test_all_settings_of_all_space_groups(write):
     """Read back from a CIF, |F|² obeys the Laue group and the absences of the setting,
     and is that of a sum over all atoms of the cell with form factors taken one by one."""

@@ -68,12 +68,12 @@ def merged_intensities(result: CorrectionResult) -> miller.array:
     symmetry = crystal.symmetry(
         unit_cell=measured.unit_cell, space_group=measured.space_group
     )
-    columns = [
+    h, k, l = (
         flex.int(np.ascontiguousarray(c, dtype=np.int32))
         for c in measured.unique_index.T
-    ]
+    )
     points = miller.set(
-        symmetry, flex.miller_index(*columns), anomalous_flag=not measured.friedel
+        symmetry, flex.miller_index(h, k, l), anomalous_flag=not measured.friedel
     )
     data, errors = (flex.double(np.ascontiguousarray(x)) for x in (F**2, sigma))
     return miller.array(points, data, errors).set_observation_type_xray_intensity()

@@ -136,9 +136,14 @@ def find_sources(
         choices["without_experiment"] = 0  # whose they are is not known
     for compound in compounds:
         numbers = compound.experiments
-        of = [[x[n] for n in numbers] for x in (experiments, tables, dataset)]
+        own, own_tables = (
+            [experiments[n] for n in numbers],
+            [tables[n] for n in numbers],
+        )
         try:
-            subject = get_subject(*of, **choices)
+            subject = get_subject(
+                own, own_tables, [dataset[n] for n in numbers], **choices
+            )
         except ValueError as error:
             name = f"{compound.reference.source}: " if len(compounds) > 1 else ""
             problems += [f"{name}{line}" for line in str(error).splitlines()]

@@ -13,6 +13,7 @@ Functions:
     feature_importance: both
     feature_groups: which features are taken together
     shap_values: of the trees of one ensemble
+    by_shap: single features, the largest mean |SHAP| first
     check_shap: before anything is computed
 """
 
@@ -105,6 +106,12 @@ def feature_groups(columns: Sequence[str]) -> dict[str, list[int]]:
     }
 
 
+def by_shap(importance: Sequence[Importance]) -> list[tuple[float, Importance]]:
+    """Sort single features by mean |SHAP|, the largest first; those that have none go."""
+    single = [(o.shap, o) for o in importance if not o.group and o.shap is not None]
+    return sorted(single, key=lambda one: -one[0])
+
+
 def check_shap() -> None:
     """
     See whether SHAP values can be computed.
@@ -163,7 +170,10 @@ def feature_importance(
     fold = rng.random(data.n_unique) < 1 / 3
     test = fold[data.unique]
     model = fit_rows(
-        *(data.table, data.deviation, ~test, data.unique),
+        data.table,
+        data.deviation,
+        ~test,
+        data.unique,
         new_regressor(int(rng.integers(2**31)), max_iter=100),
     )
     reflections = rng.permutation(np.flatnonzero(fold))

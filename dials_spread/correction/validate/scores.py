@@ -168,7 +168,11 @@ def _mean(split: str, method: str, each: Sequence[CompoundScore]) -> Score:
         n=sum(one.n for one in each),
         gain_su=su,
         compounds=tuple(each),
-        **{k: mean(k) for k in ("r1", "gain", "cc", "log_likelihood", "r_meas")},
+        r1=mean("r1"),
+        gain=mean("gain"),
+        cc=mean("cc"),
+        log_likelihood=mean("log_likelihood"),
+        r_meas=mean("r_meas"),
     )
 
 

@@ -206,9 +206,11 @@ def _learning_data(
     for source, found in pairs:
         prepared, numbers = source.subject.prepared, source.crystals
         numbers = None if numbers is None else np.asarray(numbers)
-        name = source.known.source
-        more = (prepared, found.f_calc, features, numbers, nproc)
-        made.append(describe_compound(name, *more))
+        made.append(
+            describe_compound(
+                source.known.source, prepared, found.f_calc, features, numbers, nproc
+            )
+        )
     return pool([compound for compound, _ in made], made[0][1])
 
 

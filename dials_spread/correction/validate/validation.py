@@ -91,6 +91,13 @@ class Validation:
         own = [s for s in self.scores if (s.split, s.method) == (split, method)]
         return own[0] if own else None
 
+    def known(self, split: str, method: str = "model") -> Score:
+        """Find a score; ValueError where the split was not run."""
+        score = self.score(split, method)
+        if score is None:
+            raise ValueError(f"The data were not split by {split}.")
+        return score
+
     def improves(self, split: str) -> bool:
         """
         Say whether R1 of what was unseen fell by two standard uncertainties.

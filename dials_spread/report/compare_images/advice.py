@@ -12,6 +12,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+import numpy as np
+
 from dials_spread.comparison import Comparison
 from dials_spread.observations import Observations
 from dials_spread.report.compare_images.origins.origins_findings import helps
@@ -154,7 +156,7 @@ def _exclude(comparison: Comparison, names: str) -> list[Step]:
     return [Step(text, f"dials.scale {names} exclude_images={ranges}")]
 
 
-def exclusions(observations: Observations, images: Sequence[int]) -> str:
+def exclusions(observations: Observations, images: Sequence[int] | np.ndarray) -> str:
     """
     Write images as exclude_images of dials.scale takes them.
 

@@ -169,7 +169,7 @@ def comparison_document(
     summary: dict[str, MedianOverPairs],
     summary_same: dict[str, MedianOverPairs],
     scales: np.ndarray,
-    results: dict[str, dict],
+    results: dict[str, object],
 ) -> dict:
     """
     Put the results of dials.compare_images together.

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from dials.array_family import flex
 
 from dials_spread.comparison import Comparison
+from dials_spread.observations import Observations
 from dials_spread.output_files import write_bytes, write_folder, write_text
+from dials_spread.pairs import Matches, PairAgreement
 from dials_spread.report.compare_images import log_tables, sentences
 from dials_spread.report.compare_images.advice import what_next
 from dials_spread.report.compare_images.document import (
@@ -52,6 +54,7 @@ from dials_spread.report.page.log_text import (
 from dials_spread.report.page.sections import Section
 from dials_spread.spread.origins import as_documents
 from dials_spread.spread.size.worst_images import worst_images
+from dials_spread.symmetry import LaueOperators
 
 logger = logging.getLogger("dials.spread.report")
 
@@ -159,11 +162,8 @@ class Summary:
 
     @property
     def next_steps(self) -> list[str]:
-        """What stands beside them; backticks set the commands as code."""
-        commands = [
-            f" `{step.command}`" if step.command else "" for step in self.advice
-        ]
-        return [step.text + told for step, told in zip(self.advice, commands)]
+        """What stands beside them."""
+        return [step.on_page for step in self.advice]
 
 
 def summarise(
@@ -269,6 +269,18 @@ def build_pictures(comparison: Comparison, folders: Sequence[str], raw: bool) ->
     return pictures
 
 
+def _matched(
+    comparison: Comparison,
+) -> tuple[Observations, LaueOperators, Matches, PairAgreement]:
+    """What page and figures begin with."""
+    return (
+        comparison.observations,
+        comparison.incidence.operators,
+        comparison.matches,
+        comparison.agreement,
+    )
+
+
 def write_results(
     comparison: Comparison,
     provenance: Provenance,
@@ -296,14 +308,7 @@ def write_results(
     told = summarise(comparison, reference, provenance.files)
     folders = sorted({os.path.dirname(f) or "." for f in provenance.files})
     pictures = build_pictures(comparison, folders, raw_images)
-    contents = (
-        comparison.observations,
-        comparison.incidence.operators,
-        comparison.matches,
-        comparison.agreement,
-        comparison.spots,
-        pictures,
-    )
+    contents = (*_matched(comparison), comparison.spots, pictures)
     sections = page_sections(comparison)
     log_results(comparison, document, told)
     files = {}
@@ -312,9 +317,11 @@ def write_results(
     if output.json:
         files[output.json] = write_json(document).encode("utf-8")
     if output.html:
-        page = ([*told.input, *told.pairs], document, reference)
-        page += (told.findings, sections, told.next_steps)
-        files[output.html] = compare_images_page(*contents, *page).encode("utf-8")
+        page = compare_images_page(
+            *contents, [*told.input, *told.pairs], document, reference, told.findings,
+            sections, told.next_steps,
+        )  # fmt: skip
+        files[output.html] = page.encode("utf-8")
     figures = []
     if output.figures:
         figures = write_folder(

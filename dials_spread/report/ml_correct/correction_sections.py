@@ -67,7 +67,7 @@ def correction_sections(result: CorrectionResult, pair: BeforeAfter) -> list[Sec
             "amplitudes",
             "Amplitudes before and after",
             "Amplitudes",
-            told["amplitudes"],
+            told["amplitudes"][1:],  # the first stands in the verdict
             plots,
             (by_resolution, by_strength),
         ),

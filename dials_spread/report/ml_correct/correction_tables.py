@@ -72,6 +72,8 @@ def summary_table(
     known = (verdict.r1_before, verdict.r1_after)
     if model or known[0] is not None:
         of_reference = ["" if r1 is None else f"{r1:.3f}" for r1 in known]
+        weights = f" ({verdict.weights_before})" if verdict.weights_before else ""
+        of_reference[0] += weights
         rows.append([R1_LABEL, *of_reference, model])
     return TextTable(
         "Before and after", ["figure", "before", "after", "expected"], rows

@@ -56,8 +56,9 @@ class CorrectionVerdict:
         reasons: Sentences.
         change: Σ|ΔF|/ΣF of merged amplitudes.
         expected_r1: Predicted by the model; None where it predicts nothing.
-        r1_before, r1_after: Against kinematic Fc of the reference, the lower one of the
-            two ways of merging before; None without a reference.
+        r1_before, r1_after: Against kinematic Fc of the reference; None without. The
+            lower one of two ways of merging before.
+        weights_before: Which of them: "equal weights" or "weights 1/σ²".
         r1_gain, r1_gain_su: Their difference and its standard uncertainty.
     """
 
@@ -66,6 +67,7 @@ class CorrectionVerdict:
     reasons: tuple[str, ...]
     change: float
     expected_r1: float | None = None
+    weights_before: str | None = None
     r1_before: float | None = None
     r1_after: float | None = None
     r1_gain: float | None = None
@@ -150,15 +152,15 @@ def _with_reference(
     f_calc = truth.match.f_calc
     # Judged by the better way of merging before, so that no choice of weights counts.
     pairs = [
-        (float(truth.before.merged.r1[0]), plain),
-        (float(truth.before_weighted.merged.r1[0]), result.F_before),
+        (float(truth.before.merged.r1[0]), plain, "equal weights"),
+        (float(truth.before_weighted.merged.r1[0]), result.F_before, "weights 1/σ²"),
     ]
-    before, F_before = min(pairs, key=lambda pair: pair[0])
+    before, F_before, weights = min(pairs, key=lambda pair: pair[0])
     after = truth.r1[1]
     gain, su = r1_gain(F_before, result.F, f_calc)
     source = Path(truth.reference.source).name
     told = (
-        f"{R1_LABEL} of {source} {before:.3f} before, {after:.3f} after, "
+        f"{R1_LABEL} of {source} {before:.3f} before (merged with {weights}), {after:.3f} after, "
         f"difference {gain:.3f} ± {su:.3f}, {int(truth.after.merged.n[0]):,} reflections"
     )
     reasons: tuple[str, ...] = (NOT_REFINED,)
@@ -175,6 +177,7 @@ def _with_reference(
         reasons=reasons,
         change=change,
         expected_r1=result.estimate.predicted_r1,
+        weights_before=weights,
         r1_before=before,
         r1_after=after,
         r1_gain=gain,

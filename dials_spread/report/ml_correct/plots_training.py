@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dials_spread.correction.validate.importance import Importance
+from dials_spread.correction.validate.importance import Importance, by_shap
 from dials_spread.correction.validate.splits import SPLITS
 from dials_spread.correction.validate.train_on_data import TrainingResult
 from dials_spread.correction.validate.unseen_errors import UnseenErrors
@@ -19,7 +19,7 @@ from dials_spread.correction.validate.validation import Validation
 from dials_spread.report.ml_correct.correction_verdict import R1_LABEL
 from dials_spread.report.ml_correct.plot_parts import diagonal, points
 from dials_spread.report.ml_correct.plots_crystals import CrystalDots, crystals_r1_plot
-from dials_spread.report.ml_correct.training_tables import METHODS, MOST_FEATURES
+from dials_spread.report.ml_correct.training_tables import METHODS, MOST_FEATURES, SHORT
 from dials_spread.report.page.plot_style import (
     BLUE,
     GREY,
@@ -122,7 +122,7 @@ def _splits_plot(validation: Validation) -> dict:
         for score in (validation.score(split, method) for method in METHODS)
         if score is not None
     ]
-    names = [f"{s.split}: {s.method}" for s in scores]
+    names = [f"{s.split}: {SHORT[s.method]}" for s in scores]
     colours = [BLUE if s.method == "model" else GREY for s in scores]
     bars = (names, [s.r1 for s in scores], colours)
     return _bar_plot(bars, SPLITS_HELP, "R1 of held-out data", R1_LABEL)
@@ -138,12 +138,14 @@ def _importance_plot(importance: Sequence[Importance]) -> dict:
 
 
 def _shap_plot(importance: Sequence[Importance]) -> dict:
-    single = [o for o in importance if not o.group and o.shap is not None]
-    some = sorted(single, key=lambda one: -one.shap)[:MOST_FEATURES]
-    bars = ([o.feature for o in some], [o.shap for o in some], BLUE)
+    some = by_shap(importance)[:MOST_FEATURES]
+    bars = ([o.feature for _, o in some], [shap for shap, _ in some], BLUE)
     title = "SHAP values"
     return _bar_plot(
-        bars, SHAP_HELP, title, f"mean |SHAP| of {some[0].explained:,} observations [E]"
+        bars,
+        SHAP_HELP,
+        title,
+        f"mean |SHAP| of {some[0][1].explained:,} observations [E]",
     )
 
 

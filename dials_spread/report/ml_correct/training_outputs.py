@@ -84,7 +84,7 @@ def _several_document(provenance: Provenance, training: TrainingResult) -> dict:
     each = [
         {
             **input_document(source.subject.observations),
-            "reference": source.reference.source,
+            "reference": source.known.source,
             "intensity": source.subject.observations.choice,
             "warnings": list(source.subject.warnings),
         }
@@ -105,7 +105,7 @@ def _several_document(provenance: Provenance, training: TrainingResult) -> dict:
         "correction": None,
         "r1": None,
         "reference": [
-            reference_document(source.reference, found)
+            reference_document(source.known, found)
             for source, found in zip(training.sources, training.matches)
         ],
     }
@@ -140,8 +140,8 @@ def write_training(
         tables += log_tables(result, pair)
     log_parts(parts, tables)
     contents: dict[str, bytes] = {}
-    if corrected is not None:
-        contents = correction_files(corrected, training.correction, output)
+    if corrected is not None and result is not None:
+        contents = correction_files(corrected, result, output)
     if training.model is not None and output.model:
         contents[output.model] = model_bytes(training.model)
     add_reports(contents, document, parts, output)

@@ -43,11 +43,11 @@ def verdict(validation: Validation) -> str:
 
 def _outcome(validation: Validation, split: str) -> str:
     """Give R1 before and after of what was held out."""
-    before, after = validation.score(split, "none"), validation.score(split)
+    before, after = validation.known(split, "none"), validation.known(split)
     n = f"{after.n:,} reflections"
     if len(after.compounds) > 1:
         n += f" of {len(after.compounds)} compounds (mean R1)"
-    untaught = validation.score(split, "amplitudes").r1
+    untaught = validation.known(split, "amplitudes").r1
     return (
         f"{split.capitalize()}s that the model had not seen ({n}): {R1_LABEL} {before.r1:.4f} before, "
         f"{after.r1:.4f} after, gain {after.gain:.4f} ± {after.gain_su:.4f}; "
@@ -81,7 +81,7 @@ def training_sentences(training: TrainingResult) -> list[str]:
     """
     validation, told = training.validation, []
     score, before = validation.score("crystal"), validation.score("crystal", "none")
-    if score is not None:
+    if score is not None and before is not None:
         how = f"{validation.folds['crystal']} folds"
         if validation.seen.any():
             how = f"{int(validation.seen.sum())} crystals for training"

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from dials_spread.correction.validate.importance import Importance
+from dials_spread.correction.features.published import PUBLISHED
+from dials_spread.correction.features.registry import MODEL_1, REFLECTION_ALL
+from dials_spread.correction.validate.importance import Importance, by_shap
 from dials_spread.correction.validate.scores import Score
 from dials_spread.correction.validate.splits import SPLITS
 from dials_spread.correction.validate.train_on_data import TrainingResult
@@ -27,7 +29,20 @@ METHODS = {
     "law": "control: two-parameter fit to the reference",
 }
 
+SHORT = {
+    "none": "uncorrected",
+    "model": "model",
+    "amplitudes": "mean of amplitudes",
+    "resolution": "resolution alone",
+    "shuffled": "shuffled targets",
+    "law": "two-parameter fit",
+}
+"""The same for plots."""
+
 MOST_FEATURES = 15
+
+MEANING = {f.name: f.meaning for f in (*MODEL_1, *REFLECTION_ALL, *PUBLISHED)}
+"""Of features by name."""
 
 
 def training_tables(training: TrainingResult) -> list[TextTable]:
@@ -62,7 +77,7 @@ def _cells(score: Score) -> list[str]:
     su = "" if not np.isfinite(score.gain_su) else f" ± {score.gain_su:.4f}"
     return [
         f"{score.r1:.4f}",
-        "" if score.method == "none" else f"{score.gain:.4f}{su}",
+        "" if score.method == "none" else f"{score.gain:.4f}{su}".replace("-", "−"),
     ]
 
 
@@ -115,19 +130,30 @@ def importance_tables(importance: list[Importance]) -> list[TextTable]:
         for what, some in (("Groups of features", groups), ("Features", single))
         if some
     ]
-    explained = [one for one in single if one.shap is not None]
+    explained = by_shap(importance)
     if explained:
-        explained.sort(key=lambda one: -one.shap)
-        told = f"Features: mean |SHAP| of {explained[0].explained} observations, in E"
-        rows = [[o.feature, f"{o.shap:.4f}"] for o in explained[:MOST_FEATURES]]
-        tables.append(TextTable(told, ["feature", "mean |SHAP|"], rows))
+        told = (
+            f"Features: mean |SHAP| of {explained[0][1].explained} observations, in E"
+        )
+        rows = [
+            [o.feature, f"{shap:.4f}", MEANING.get(o.feature, "")]
+            for shap, o in explained[:MOST_FEATURES]
+        ]
+        tables.append(TextTable(told, ["feature", "mean |SHAP|", "what it is"], rows))
     return tables
 
 
 def _importance_table(title: str, some: list[Importance]) -> TextTable:
+    grouped = some[0].group
+    with_shap = grouped and any(one.shap is not None for one in some)
     header, rows = ["feature", "rise"], []
-    with_shap = any(one.shap is not None for one in some) and some[0].group
+    if with_shap:
+        header.append("mean |SHAP|")
+    if not grouped:
+        header.append("what it is")
     for one in some[:MOST_FEATURES]:
-        row = [one.feature, f"{one.r1_rise:+.4f}"]
-        rows.append([*row, f"{one.shap:.4f}"] if with_shap else row)
-    return TextTable(title, [*header, "mean |SHAP|"] if with_shap else header, rows)
+        row = [one.feature, f"{one.r1_rise:+.4f}".replace("-", "−")]
+        if with_shap:
+            row.append(f"{one.shap:.4f}")
+        rows.append(row if grouped else [*row, MEANING.get(one.feature, "")])
+    return TextTable(title, header, rows)

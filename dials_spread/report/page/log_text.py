@@ -31,6 +31,11 @@ class Step(NamedTuple):
     text: str
     command: str = ""
 
+    @property
+    def on_page(self) -> str:
+        """The step as pages take it: backticks set the command as code."""
+        return f"{self.text} `{self.command}`" if self.command else self.text
+
 
 def wrapped(text: str) -> str:
     """

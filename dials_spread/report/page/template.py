@@ -53,9 +53,11 @@ def _safe_json(plot: dict) -> Markup:
     """A plot's data for a script element: no </script>, no nan."""
     # The page sets the title itself: there it breaks into lines and hides nothing.
     layout = {k: v for k, v in plot["layout"].items() if k != "title"}
-    options = {"allow_nan": False, "ensure_ascii": False, "separators": (",", ":")}
     return htmlsafe_json_dumps(
-        plain({"data": plot["data"], "layout": layout}), **options
+        plain({"data": plot["data"], "layout": layout}),
+        allow_nan=False,
+        ensure_ascii=False,
+        separators=(",", ":"),
     )
 
 

@@ -15,13 +15,6 @@ from dxtbx.model.experiment_list import ExperimentList
 import dials_spread
 from dials_spread.report.page.document import Provenance, finite, write_json
 from dials_spread.report.page.log_text import Step, log_part, next_steps, wrapped
-from dials_spread.report.page.plain_page import simulation_page
-from dials_spread.report.simulate_ed.plots_charges import charges_plot
-from dials_spread.report.simulate_ed.plots_simulation import (
-    agreement_plot,
-    crystals_plot,
-    thickness_plot,
-)
 from dials_spread.report.simulate_ed.simulation_outputs import (
     structure_document,
     write_all,
@@ -31,6 +24,7 @@ from dials_spread.report.simulate_ed.simulation_page import (
     charges_table,
     crystals_table,
     held_out_r1,
+    measured_page,
     measured_sentences,
     settings_table,
 )
@@ -143,23 +137,17 @@ def write_measured(
     document = measured_document(result, effect, described, provenance)
     tables = [crystals_table(result), settings_table(result)]
     sentences = measured_sentences(result)
-    plots = {
-        "thickness": thickness_plot(result.crystals),
-        "agreement": agreement_plot(result.comparison),
-        "crystals": crystals_plot(result.crystals),
-    }
     if effect is not None:
         tables.append(charges_table(effect))
         sentences.append(charges_sentence(effect))
-        plots["charges"] = charges_plot(effect)
+    steps = after_measured(result, output)
     texts = {}
     if output.json:
         texts[output.json] = write_json(document)
     if output.html:
-        title = "Multiple scattering in measured crystals"
-        texts[output.html] = simulation_page(document, title, sentences, tables, plots)
+        texts[output.html] = measured_page(document, result, effect, steps)
     logger.info("\n%s", log_part("Summary", map(wrapped, sentences)))
     logger.info(log_part("Tables", [table.as_text() for table in tables]))
-    logger.info(next_steps(after_measured(result, output)))
+    logger.info(next_steps(steps))
     write_all(output, experiments, reflections, texts, log)
     return document

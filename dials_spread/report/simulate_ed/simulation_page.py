@@ -9,9 +9,16 @@ from __future__ import annotations
 
 from dials_spread.report.page.explained import explained_sentence
 from dials_spread.report.page.labels import counted, digits
-from dials_spread.report.page.plain_page import simulation_page
+from dials_spread.report.page.log_text import Step
+from dials_spread.report.page.sections import Section
 from dials_spread.report.page.tables import TextTable
+from dials_spread.report.page.template import report_page
 from dials_spread.report.simulate_ed.plots_charges import charges_plot
+from dials_spread.report.simulate_ed.plots_simulation import (
+    agreement_plot,
+    crystals_plot,
+    thickness_plot,
+)
 from dials_spread.scattering.charges import ChargeEffect
 from dials_spread.thickness.results import MeasuredSimulation
 
@@ -175,6 +182,18 @@ def charges_sentence(effect: ChargeEffect) -> str:
     )
 
 
+def charges_section(effect: ChargeEffect) -> Section:
+    """Lay out what charges change."""
+    return Section(
+        "charges",
+        "Would charges of the atoms be seen?",
+        "Charges",
+        notes=[charges_sentence(effect)],
+        plots={"charges": charges_plot(effect)},
+        tables=[charges_table(effect)],
+    )
+
+
 def charges_page(document: dict, effect: ChargeEffect) -> str:
     """
     Write the report of a simulation of ions.
@@ -183,10 +202,45 @@ def charges_page(document: dict, effect: ChargeEffect) -> str:
         document: The JSON document.
         effect: What the charges change.
     """
-    return simulation_page(
+    return report_page(
         document,
         "Charged and neutral atoms",
-        [charges_sentence(effect)],
-        [charges_table(effect)],
-        {"charges": charges_plot(effect)},
+        verdict=[charges_sentence(effect)],
+        sections=[charges_section(effect)],
+    )
+
+
+def measured_page(
+    document: dict,
+    result: MeasuredSimulation,
+    effect: ChargeEffect | None,
+    steps: list[Step],
+) -> str:
+    """
+    Write the report of a simulation at measured experiments.
+
+    Args:
+        document: The JSON document.
+        result: The simulation.
+        effect: Of charges, where there are any.
+        steps: What to do next.
+    """
+    thickness = Section(
+        "thickness",
+        "How thick are the crystals, and does multiple scattering explain the data?",
+        "Thickness",
+        plots={
+            "thickness": thickness_plot(result.crystals),
+            "agreement": agreement_plot(result.comparison),
+            "crystals": crystals_plot(result.crystals),
+        },
+        tables=[crystals_table(result), settings_table(result)],
+    )
+    sections = [thickness] if effect is None else [thickness, charges_section(effect)]
+    return report_page(
+        document,
+        "Multiple scattering in measured crystals",
+        verdict=measured_sentences(result),
+        next_steps=[step.on_page for step in steps],
+        sections=sections,
     )

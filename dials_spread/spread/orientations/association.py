@@ -11,7 +11,7 @@ Functions:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 from math import factorial
 
@@ -173,4 +173,4 @@ def _with_q_values(found: list[Association]) -> list[Association]:
     if len(order):
         raised = p[order] * len(order) / np.arange(1, len(order) + 1)
         q[order] = np.minimum(np.minimum.accumulate(raised[::-1])[::-1], 1)
-    return [Association(**{**vars(a), "q_value": v}) for a, v in zip(found, q)]
+    return [replace(a, q_value=v) for a, v in zip(found, q)]

@@ -81,6 +81,7 @@ def scaled(data_folder, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_dials_scale_takes_it_and_keeps_the_columns(scaled):
     _, ours = read(scaled / "a" / "scaled")
     _, by_hand = read(scaled / "b" / "scaled")
@@ -107,6 +108,7 @@ def test_undo_after_scaling_restores_what_was_integrated(scaled, data_folder, ca
     assert correction_state(restored) == "none"
 
 
+@pytest.mark.slow
 def test_dials_merge_and_export_take_a_table_corrected_after_scaling(scaled, tmp_path):
     experiments, table = read(scaled / "b" / "scaled")
     rng = np.random.default_rng(6)
@@ -183,6 +185,7 @@ except OSError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_leaves_the_old_files_whole(tmp_path):
     (tmp_path / "a.expt").write_text("old experiments")
     (tmp_path / "a.refl").write_text("old reflections")

@@ -31,6 +31,7 @@ ORDERS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first, second", ORDERS)
 def test_the_order_of_imports_does_not_matter(first, second):
     code = FIT.format(first=first, second=second)
@@ -65,6 +66,7 @@ def test_the_limit_is_lifted_after_fits_side_by_side():
     assert all(np.array_equal(told[0], other) for other in told[1:])
 
 
+@pytest.mark.slow
 def test_threads_that_fit_side_by_side_each_keep_to_one_thread():
     code = SIDE_BY_SIDE
     result = subprocess.run(

@@ -41,6 +41,7 @@ EXPECTED = (
 )
 
 
+@pytest.mark.slow
 @parametrize_with_checks([CorrectionRegressor(**QUICK)], **EXPECTED)
 def test_contract(estimator, check):
     check(estimator)
@@ -191,6 +192,7 @@ print(repr(float(model.fit(X, y).predict(X).sum())))
 """
 
 
+@pytest.mark.slow
 def test_training_is_right_beside_the_stand_ins_for_openmp():
     """cctbx may replace OpenMP's functions; numba's parallel loops break by that."""
     run = [

@@ -300,6 +300,7 @@ def test_a_thousand_damaged_files_are_refused(content, X, tmp_path):
         assert outcome(other, X, path) or other == content
 
 
+@pytest.mark.slow
 def test_a_thousand_tampered_files_harm_nobody(content, X, tmp_path):
     rng = np.random.default_rng(12)
     path = tmp_path / "a.model"
@@ -329,6 +330,7 @@ def container(header: dict, data: bytes = b"") -> bytes:
     return len(text).to_bytes(8, "little") + text + data
 
 
+@pytest.mark.slow
 def test_a_small_file_does_not_become_large_memory(tmp_path):
     large = {"dtype": "F64", "shape": [2**40], "data_offsets": [0, 2**43]}
     empty = {"dtype": "F64", "shape": [0, 2**62], "data_offsets": [0, 0]}

@@ -34,6 +34,7 @@ def part_left(validation, split: str) -> float:
     return validation.score(split).r1 / validation.score(split, "none").r1
 
 
+@pytest.mark.slow
 def test_what_names_the_reflection_helps_by_crystal_alone(two_compounds):
     data, rng = two_compounds, np.random.default_rng(0)
     of_reflection = rng.normal(0, 0.2, data.n_unique)
@@ -54,6 +55,7 @@ def test_what_names_the_reflection_helps_by_crystal_alone(two_compounds):
         assert not found.improves(split)
 
 
+@pytest.mark.slow
 def test_what_names_the_compound_does_not_help_by_compound(two_compounds):
     data, rng = two_compounds, np.random.default_rng(1)
     x = rng.normal(size=len(data.table))
@@ -64,6 +66,7 @@ def test_what_names_the_compound_does_not_help_by_compound(two_compounds):
     assert part_left(found, "compound") > 1 and not found.improves("compound")
 
 
+@pytest.mark.slow
 def test_what_holds_everywhere_helps_in_all_splits(two_compounds):
     data, rng = two_compounds, np.random.default_rng(2)
     x = rng.normal(size=len(data.table))
@@ -80,6 +83,7 @@ def test_what_holds_everywhere_helps_in_all_splits(two_compounds):
     assert told["predicted_errors"]["compound"]["n"] > 100
 
 
+@pytest.mark.slow
 def test_crystals_are_numbered_through_all_compounds(two_compounds):
     data, rng = two_compounds, np.random.default_rng(3)
     # The last crystals are of the second compound, none of which is trained on.

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import subprocess
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
+from dials_spread.report.compare_images.outputs import page_sections, summarise
 from dials_spread.report.compare_images.page import (
     MOST_ROWS,
     compare_images_page,
     table_rows,
 )
+from dials_spread.report.compare_images.pictures import build_picture
 from dials_spread.report.page.plot_style import plain
 
 EVIL = 'a<script>document.title="evil"</script>&b.refl'
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def make_document(matches, agreement, operators):
@@ -160,17 +159,6 @@ def test_the_page_is_no_larger_than_it_must_be(page):
     assert len(page.encode("utf-8")) < 3e6
 
 
-@pytest.fixture(scope="session")
-def browser():
-    for name in BROWSERS:
-        if shutil.which(name):
-            return shutil.which(name)
-    reason = f"no browser: none of {', '.join(BROWSERS)} is installed"
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 def open_page(browser, page, folder):
     """Load a page from disk; give the document as it is then, and the console."""
     path = folder / "page.html"
@@ -208,8 +196,6 @@ def test_a_browser_draws_every_plot_from_disk(browser, parts, tmp_path):
 
 
 def test_a_browser_shows_the_raw_pictures(browser, raw_electrons, parts, tmp_path):
-    from dials_spread.report.compare_images.pictures import build_picture
-
     c = raw_electrons
     picture = build_picture(c.experiments, c.observations, c.spots[0])
     page = make_page(
@@ -247,3 +233,36 @@ def test_the_table_sorts_and_filters(browser, parts, tmp_path):
     shown = f"{(n[:MOST_ROWS] >= 20).sum()} of {min(len(n), MOST_ROWS)} rows"
     assert f"<title>{n.min()},{n.max()},{shown}</title>" in dom
     assert console == []
+
+
+@pytest.mark.parametrize("width", [1300, 420])
+@pytest.mark.parametrize("case", ["electrons", "raw_electrons"])
+def test_nothing_overlaps_at_this_width(case, width, layout_of, request):
+    c = request.getfixturevalue(case)
+    picture = None
+    if case == "raw_electrons":
+        picture = build_picture(c.experiments, c.observations, c.spots[0])
+    told = summarise(c, files=["some.expt", "some.refl"])
+    page = compare_images_page(
+        *(c.observations, c.incidence.operators, c.matches, c.agreement),
+        *(c.spots[:1], [picture], told.input),
+        make_document(c.matches, c.agreement, c.incidence.operators),
+        findings=told.findings,
+        sections=page_sections(c),
+        next_steps=told.next_steps,
+    )
+    layout = layout_of(page, width)
+    assert layout["faults"] == []
+    assert layout["width"] == width and layout["plots"] > 20
+
+
+def test_the_look_at_the_layout_sees_what_is_wrong(parts, layout_of):
+    page = make_page(parts)
+    low = "<style>.plot .modebar-container { top: 40px !important; }</style></head>"
+    faults = layout_of(page.replace("</head>", low), 1300)["faults"]
+    assert any(f.endswith("tool bar on frame") for f in faults)
+    wide = '<div style="width: 900px">x</div></body>'
+    faults = layout_of(page.replace("</body>", wide), 420)["faults"]
+    assert any(f.startswith("the page is 9") for f in faults)
+    unknown = page.replace('"hovermode":"closest"', '"hovermode":"farthest"')
+    assert any("hovermode" in f for f in layout_of(unknown, 1300)["faults"])

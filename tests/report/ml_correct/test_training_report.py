@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dials_spread.correction.apply.error_law import Coverage
+from dials_spread.correction.validate.importance import Importance
 from dials_spread.correction.validate.scores import CompoundScore, Score
 from dials_spread.correction.validate.validation import Validation
 from dials_spread.report.ml_correct.correction_sentences import coverage_sentence
@@ -16,7 +17,13 @@ from dials_spread.report.ml_correct.training_sentences import (
     training_reasons,
     verdict,
 )
-from dials_spread.report.ml_correct.training_tables import METHODS, scores_table
+from dials_spread.report.ml_correct.training_tables import (
+    MEANING,
+    METHODS,
+    SHORT,
+    importance_tables,
+    scores_table,
+)
 
 NAMES = [f"crystal {k}" for k in range(4)]
 
@@ -105,3 +112,22 @@ def test_crystals_without_any_value_draw_nothing():
     nothing.before = np.full(4, np.nan)
     (diagonal,) = crystals_r1_plot([nothing])["data"]
     assert diagonal["name"] == "equal"
+
+
+def test_features_are_explained():
+    some = [
+        Importance("all couplings", True, 0.01, 20, None, 0),
+        Importance("coupling_10", False, -0.02, 20, 0.5, 7),
+    ]
+    groups, features, shap = importance_tables(some)
+    assert groups.header == ["feature", "rise"]
+    assert features.rows == [["coupling_10", "−0.0200", MEANING["coupling_10"]]]
+    assert shap.rows == [["coupling_10", "0.5000", MEANING["coupling_10"]]]
+    assert len(MEANING["coupling_10"]) > 10
+
+
+def test_a_gain_below_zero_has_a_minus_sign():
+    table = scores_table(validation(("reflection", 0.4, 0.01)))
+    model = table.rows[[*METHODS].index("model")]
+    assert model[4] == "−0.1000 ± 0.0100"
+    assert set(SHORT) == set(METHODS)

@@ -135,7 +135,9 @@ def test_every_number_that_is_told_is_in_the_json(correct, wave, known, strength
     for number in expected:
         assert float(number) == pytest.approx(correction["predicted_r1"], abs=6e-4)
     if known:
-        found = re.search(r"(\S+) before, (\S+) after, difference (\S+) ±", text)
+        found = re.search(
+            r"cif (\S+) before \(merged.*?\), (\S+) after, difference (\S+) ±", text
+        )
         keys = ("r1_before", "r1_after", "r1_gain")
         for number, key in zip(found.groups(), keys):
             assert float(number) == pytest.approx(told["verdict"][key], abs=6e-4)

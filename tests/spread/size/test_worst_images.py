@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from dials_spread.spread.size.residuals import mean_levels, residuals_of_arrays
-from dials_spread.spread.size.size_table import measure_size
+from dials_spread.spread.size.size import measure_size
 from dials_spread.spread.size.worst_images import worst_images
 from dials_spread.statistics.bootstrap import group_crystals
 

@@ -188,7 +188,7 @@ def test_the_robust_variogram_of_normal_differences_is_the_mean_one(directions_o
     residuals, groups = crystals_of(made)
     pairs = sum_pairs(residuals, directions_of(made[0], made[5]), groups, 0.2, rng)
     data = binned(pairs, np.ones((1, 8)))
-    many = data.count[0] > 500
+    many = data.pairs[0] > 500
     robust = robust_variogram(pairs)[many]
     np.testing.assert_allclose(robust, data.gamma[0][many], rtol=0.25)
     assert np.mean(robust) == pytest.approx(0.04, rel=0.1)

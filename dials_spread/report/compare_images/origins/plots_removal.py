@@ -88,16 +88,16 @@ def removal_plot(found: NoisySpots) -> dict | None:
     Returns:
         A plot; None where there is nothing to leave out.
     """
-    kinds = (
+    every = (
         (found.remove_cluster, RED, "noisiest cluster"),
         (found.remove_cut, BLUE, f"beyond {found.cut:g} standard deviations"),
     )
-    kinds = [kind for kind in kinds if not kind[0].reason]
+    kinds = [kind for kind in every if not kind[0].reason]
     if not kinds:
         return None
     # A single kind stands above its label, two on both sides of it.
     shifts = [0.0] if len(kinds) == 1 else [-0.12, 0.12]
-    data = []
+    data: list[dict] = []
     for (removal, colour, name), shift in zip(kinds, shifts):
         data += _removal_traces(removal, shift, colour, name, first=not data)
     labels = {"s": "s", "r_meas": "R_meas", "cc_half": "1 − CC½"}
