@@ -266,8 +266,8 @@ def _variograms(
     table = pairs_of(sample.residuals)
     logger.info(
         "%s of %s pairs of observations of one reflection on two images are used.",
-        table.n_pairs,
-        table.n_all,
+        f"{table.n_pairs:,}",
+        f"{table.n_all:,}",
     )
     corrected = without_factors(sample.residuals, factors)
     enough = len(corrected) > 0.5 * len(sample.residuals)
