@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shlex
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -284,7 +285,7 @@ def _is_of_xds(filename: str) -> bool:
 def _in_folder(folder: str) -> str:
     """Name the files in a folder that can be given."""
     found = sorted(
-        str(path)
+        shlex.quote(str(path))
         for path in Path(folder).iterdir()
         if path.suffix in (".expt", ".refl")
     )
