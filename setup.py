@@ -88,7 +88,7 @@ setup(
         # Simulations on a cluster.
         "dask": ["distributed"],
         # Checks against abTEM; on Debian, in an environment of its own with
-        # abtem==1.0.9, numpy<2 and numba>=0.59,<0.62 (docs/simulation_convergence.rst).
+        # abtem==1.0.9, numpy<2 and numba>=0.59,<0.62 (docs/studies/simulation_convergence.rst).
         "abtem": ["abtem", "ase"],
         # Training of the network of the general model; using it needs numpy alone.
         "network": ["torch"],

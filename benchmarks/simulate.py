@@ -9,7 +9,7 @@ Three parts, each printing its figures; nothing is asserted about time:
 
 1. An orientation of paracetamol form II, the same beams and one thickness: Chebyshev's
    method as the simulation uses it, diagonalisation, and abTEM's Bloch waves where that is
-   installed (an environment of its own: docs/simulation_convergence.rst). One thread each.
+   installed (an environment of its own: docs/studies/simulation_convergence.rst). One thread each.
 2. A whole data set: 200 crystals of paracetamol form II, 40° in images of 1°, d_min 0.9 Å,
    with the defaults.
 3. Cost against the volume of the cell and resolution: random structures, with and without

@@ -8,7 +8,7 @@ Usage::
 Crystals of a compound are simulated with the defaults, with twice the beams (in excitation
 error, and in resolution), half the angular step, other windows of integration and more
 layers. Of each the merged R1 against |F|, relative to the defaults, and the R1 between the
-merged amplitudes of both are printed, as the table of docs/simulation_convergence.rst.
+merged amplitudes of both are printed, as the table of docs/studies/simulation_convergence.rst.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ class BeamSelection:
         s_window: Largest excitation error that is integrated [1/Å].
         g_max: Largest reciprocal-lattice vector of a beam [1/Å]; 1.2 times that of the
             data without it. With twice the beams merged amplitudes change by 0.4 %
-            (docs/simulation_convergence.rst).
+            (docs/studies/simulation_convergence.rst).
         absorption: Imaginary potential over real potential.
         method: "chebyshev" or "diagonalisation"; the same numbers, the second slower.
         precision: "single" or "double", of Chebyshev's method. In single precision

@@ -26,7 +26,7 @@ __all__ = [
     "rotation_scan_of",
 ]
 
-# Beams beyond the data that matter to them (docs/simulation_convergence.rst).
+# Beams beyond the data that matter to them (docs/studies/simulation_convergence.rst).
 DEFAULT_G_FACTOR = 1.2
 
 logger = logging.getLogger("dials.spread.dynamical")

@@ -20,7 +20,9 @@ cp "$here"/*.py "$work"
 cd "$work"
 
 # step NAME FIRST LAST COMMAND: run the command as typed; quote its output from the line
-# that matches FIRST to the last line that matches LAST.
+# that matches FIRST to the last line that matches LAST, or, where LAST is "paragraphs" or
+# "lines", all paragraphs or all different lines that match FIRST, or, where it is a number,
+# as many lines from the last that matches.
 step() {
   local name=$1 first=$2 last=$3 command=$4
   [[ $name != "$from" ]] || from=
@@ -32,10 +34,21 @@ step() {
   fi
   {
     printf '$ %s\n' "$command"
-    awk -v first="$first" -v last="$last" '
-      !on && $0 ~ first { on = 1 }
-      on { lines[++n] = $0; if ($0 ~ last) end = n }
-      END { for (i = 1; i <= end; i++) print lines[i] }' "$name.out"
+    if [[ $last == paragraphs ]]; then
+      awk -v first="$first" 'BEGIN { RS = ""; ORS = "\n\n" } $0 ~ first' "$name.out"
+    elif [[ $last == lines ]]; then
+      awk -v first="$first" '$0 ~ first && !seen[$0]++' "$name.out"
+    elif [[ $last =~ ^[0-9]+$ ]]; then
+      awk -v first="$first" -v n="$last" '
+        $0 ~ first { k = 0 }
+        { lines[++k] = $0 }
+        END { for (i = 1; i <= n && i <= k; i++) print lines[i] }' "$name.out"
+    else
+      awk -v first="$first" -v last="$last" '
+        !on && $0 ~ first { on = 1 }
+        on { lines[++n] = $0; if ($0 ~ last) end = n }
+        END { for (i = 1; i <= end; i++) print lines[i] }' "$name.out"
+    fi | fold -s -w 100
   } | sed 's/[[:space:]]*$//' >"$quoted/$name.txt"
 }
 
@@ -46,35 +59,36 @@ step simulate '^crystal  ' '^kinematic amplitudes' \
 # Processing.
 step import 'format:' 'num stills' 'dials.import images/*.cbf'
 step find_spots '^Saved' '^Saved' 'dials.find_spots imported.expt'
-step index '^.   Imageset' '^Saving' \
+step index '^.   Imageset' 4 \
   'dials.index imported.expt strong.refl joint_indexing=False detector.fix=distance'
-step refine '^RMSDs by experiment' '^.     4 ' \
+step refine '^RMSDs by experiment' 11 \
   'dials.refine indexed.expt indexed.refl detector.fix=distance'
 step integrate '^Removing' '^Saving' 'dials.integrate refined.expt refined.refl'
 step cosym '^Best solution' '^x,y,z' \
   'dials.cosym integrated.expt integrated.refl'
 step resolution '^Resolution' '^Resolution' \
   'dials.estimate_resolution symmetrized.expt symmetrized.refl'
-step cut 'educ|Filter|Selected|aving' 'aving' \
+step cut '^Selected' '^Saving' \
   'dials.filter_reflections symmetrized.expt symmetrized.refl d_min=0.8 output.reflections=cut.refl'
-step reindex 'aving' 'aving' \
+step reindex '^Saving' '^Saving' \
   'dials.reindex symmetrized.expt cut.refl change_of_basis_op=c,b,-a space_group=Pbca'
 
 # Without a correction, to have a look at the data and for comparison.
-step scale_plain 'Overall' 'Completeness|Multiplicity|CC half|Rmerge|Rmeas|Rpim|Rp' \
+step scale_plain '^ +Overall' '^Total unique' \
   'dials.scale reindexed.expt reindexed.refl output.experiments=plain.expt output.reflections=plain.refl'
-step compare 'Summary' 'Written' 'dials.compare_images plain.expt plain.refl'
+step compare '^(Summary|Where does it|The disagreement|Which images|1[.] )' paragraphs \
+  'dials.compare_images plain.expt plain.refl'
 
 # With it.
-step correct 'Summary' 'Written' \
+step correct '^(CORRECTED|Before and after|Data:|Expected R1|Merging statistics before)' paragraphs \
   'dials.ml_correct reindexed.expt reindexed.refl output.merged=merged.hkl'
-step scale 'Overall' 'Completeness|Multiplicity|CC half|Rmerge|Rmeas|Rpim|Rp' \
+step scale '^ +Overall' '^Total unique' \
   'dials.scale corrected.expt corrected.refl'
 
 # Structure.
-step export_plain 'Writ|SHELX' '.' \
+step export_plain '^Written .* plain' '^Written' \
   'dials.export plain.expt plain.refl format=shelx shelx.hklout=plain.hkl shelx.ins=stub.ins'
-step export 'Writ|SHELX' '.' \
+step export '^Written' '^Written' \
   'dials.export scaled.expt scaled.refl format=shelx shelx.hklout=paracetamol.hkl shelx.ins=stub.ins'
 step ins '.' '.' \
   'python shelx_ins.py scaled.expt paracetamol C=8,H=9,N=1,O=2 8 Pbca > paracetamol.ins; cat paracetamol.ins'
