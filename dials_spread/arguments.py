@@ -242,10 +242,10 @@ def _of_file(phil: libtbx.phil.scope, argument: str) -> str:
             "dials.index and dials.integrate made of the images"
         )
     if not os.path.exists(argument):
-        near = f". {WHAT_TO_GIVE}"
-        return (
-            f"{argument}: no such file, and no parameter (these are name=value){near}"
-        )
+        told = f"{argument}: no such file, and no parameter (these are name=value)"
+        if "structure" in names and argument.isalnum():
+            return f"{told}; did you mean structure={argument}?"
+        return f"{told}. {WHAT_TO_GIVE}"
     return f"{argument}: not a file of DIALS. {WHAT_TO_GIVE}"
 
 
