@@ -121,10 +121,12 @@ def _compare(
         r_factor = group_sums(np.abs(a - b), *groups) / level
         chi_square = group_sums(square / known, *groups) / freedom
     ranks = group_ranks(a, *groups), group_ranks(b, *groups)
+    cc_rank = group_correlations(*ranks, *groups)
     return PairAgreement(
         scale=k,
         cc=group_correlations(a, b, *groups),
-        cc_rank=group_correlations(*ranks, *groups),
+        # Without a scale all of b is nan, which has no rank.
+        cc_rank=np.where(np.isfinite(k), cc_rank, np.nan),
         r_factor=np.where(level > 0, r_factor, np.nan),
         chi_square=np.where(freedom > 0, chi_square, np.nan),
         excess_spread=_spread_of_pairs(pair, shared, fit_scale, nproc),

@@ -144,6 +144,16 @@ def test_few_reflections_and_no_pairs():
     assert all(len(v) == 0 for v in vars(found).values())
 
 
+def test_a_pair_without_a_scale_has_no_agreement():
+    """All of a is negative: no factor above zero makes b like it."""
+    below = {c: (-i, s) for c, (i, s) in A.items()}
+    found = compare(UNSCALED, [below, B, *OTHERS], (0, 1, 4), (1, 2, 2))
+    names = ("scale", "cc", "cc_rank", "r_factor", "chi_square", "excess_spread")
+    for name in names:
+        assert np.isnan(getattr(found, name)[0]), name
+    assert np.isfinite([found.scale[1], found.chi_square[1]]).all()
+
+
 def simulate_pairs(rng, s, n_pairs=200, n_spots=30, n_others=6, levels=None):
     """Images of the same spots with relative errors s, counting errors, and scales."""
     images = []

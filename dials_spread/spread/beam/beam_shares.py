@@ -17,15 +17,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dials_spread.statistics.bootstrap import group_crystals, interval
+
 BLOCKS = 5
 """Of consecutive images, where there is one crystal."""
 
 FEWEST_IMAGES = 8
-
-FEWEST_FOR_INTERVAL = 4
-"""Crystals."""
-
-DRAWS = 500
 
 LARGEST_SIGMA = 0.3
 """Of a factor, relative: images whose factor is less certain have no say."""
@@ -147,15 +144,14 @@ def _held_out_blocks(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def _interval(
     errors: np.ndarray, crystal: np.ndarray, rng: np.random.Generator
 ) -> tuple[float, float]:
-    """Of R² over crystals drawn with replacement."""
-    n = int(crystal.max()) + 1
-    if n < FEWEST_FOR_INTERVAL:
-        return np.nan, np.nan
-    sums = np.array([np.bincount(crystal, e, n) for e in errors])
-    left, all_of_it = sums @ rng.multinomial(n, np.full(n, 1 / n), size=DRAWS).T
-    values = 1 - left[all_of_it > 0] / all_of_it[all_of_it > 0]
-    low, high = np.percentile(values, (2.5, 97.5))
-    return float(low), float(high)
+    """Of R² over crystals, from that of 1 - R², which is not negative."""
+    groups = group_crystals(crystal, int(crystal.max()) + 1, rng)
+    group = groups.of_crystal[crystal]
+    sums = np.array([np.bincount(group, e, groups.n) for e in errors])
+    left, all_of_it = sums @ groups.draws(rng).T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        low, high = interval(left / all_of_it, groups.n)
+    return 1 - high, 1 - low
 
 
 def explained_share(

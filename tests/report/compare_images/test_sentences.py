@@ -143,7 +143,7 @@ def test_nothing_is_said_of_pairs_that_are_not_there():
 def test_too_few_crystals_are_told():
     few = summary(r_factor=estimate(0.3, n_crystals=2))
     told = sentences.describe_agreement(comparison(same=few))[-1]
-    assert told == "These pairs are of 2 crystals: no interval, which takes 4 crystals."
+    assert told == "These pairs are of 2 crystals: no interval, which takes 3 crystals."
 
 
 @pytest.mark.parametrize(
