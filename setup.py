@@ -78,8 +78,6 @@ setup(
             "pytest",
             "pytest-xdist",
             "hypothesis",
-            # Figures of the reports are checked against its schema.
-            "plotly",
             "ruff",
             # Later ones do not know Python 3.9.
             "mypy>=1.11,<1.19",

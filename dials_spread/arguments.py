@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shlex
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -241,10 +242,10 @@ def _of_file(phil: libtbx.phil.scope, argument: str) -> str:
             "dials.index and dials.integrate made of the images"
         )
     if not os.path.exists(argument):
-        near = f". {WHAT_TO_GIVE}"
-        return (
-            f"{argument}: no such file, and no parameter (these are name=value){near}"
-        )
+        told = f"{argument}: no such file, and no parameter (these are name=value)"
+        if "structure" in names and argument.isalnum():
+            return f"{told}; did you mean structure={argument}?"
+        return f"{told}. {WHAT_TO_GIVE}"
     return f"{argument}: not a file of DIALS. {WHAT_TO_GIVE}"
 
 
@@ -284,7 +285,7 @@ def _is_of_xds(filename: str) -> bool:
 def _in_folder(folder: str) -> str:
     """Name the files in a folder that can be given."""
     found = sorted(
-        str(path)
+        shlex.quote(str(path))
         for path in Path(folder).iterdir()
         if path.suffix in (".expt", ".refl")
     )

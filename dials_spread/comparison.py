@@ -72,7 +72,7 @@ class Comparison:
         shown: Numbers of the pairs that are shown in full.
         spots: One for each of these.
         spread: How large the spread is, and where it comes from.
-        significance: Whether the pairs agree better than chance.
+        significance: Whether the pairs agree better than expected by chance.
         origins: Beam, special orientations and noisy spots behind the spread.
         simulation: How much of the spread simulated intensities explain, where the
             tables have them.
@@ -216,7 +216,7 @@ def _spread(
     seed: int,
     nproc: int | None,
 ) -> _SpreadParts:
-    """The spread, whether pairs agree better than chance, and what is behind it."""
+    """The spread, what is behind it, and whether pairs agree better than by chance."""
     rng, choices = _rng(seed), choices or SpreadChoices()
     analysis = analyse_spread(observations, experiments, scales, choices, rng, nproc)
     return _SpreadParts(

@@ -148,6 +148,7 @@ def read_files(expt: Sequence[str], refl: Sequence[str]) -> Input:
     for filename, experiments in zip(expt, lists):
         if experiments is not None:
             problems += _without_crystal(experiments, filename)
+    problems += _mixed(refl, tables)
     if problems:
         raise ValueError("\n".join(problems))
     found, unmatched = pair_up(lists, tables, expt, refl)
@@ -162,6 +163,30 @@ def read_files(expt: Sequence[str], refl: Sequence[str]) -> Input:
         files=[*expt, *refl],
         unmatched=unmatched,
     )
+
+
+def _mixed(refl: Sequence[str], tables: Sequence) -> list[str]:
+    """Say which files are scaled and which are not, where there are both."""
+    columns = ("intensity.scale.value", "inverse_scale_factor")
+    parts: dict[bool, list[str]] = {True: [], False: []}
+    for filename, table in zip(refl, tables):
+        if table is not None and len(table):
+            parts[all(name in table for name in columns)].append(filename)
+    scaled, unscaled = parts[True], parts[False]
+    if not (scaled and unscaled):
+        return []
+    return [
+        f"Scaled and unscaled reflections are mixed: {_first(scaled)} scaled, "
+        f"{_first(unscaled)} not. Scale them together, or give the integrated files of "
+        "all of them"
+    ]
+
+
+def _first(names: Sequence[str]) -> str:
+    """Name the first of some files, and count the others."""
+    if len(names) == 1:
+        return f"{names[0]} is"
+    return f"{names[0]} and {len(names) - 1} more are"
 
 
 def _given_twice(files: Sequence[str]) -> list[str]:

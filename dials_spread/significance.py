@@ -1,5 +1,5 @@
 """
-Do matched images agree better than chance?
+Do matched images agree better than expected by chance?
 
 What stands between the pairs of images and the test of their common spots: the
 intensities on one scale, without the factor of each image, so that the pattern of the
@@ -35,13 +35,14 @@ MOST_DRAWS = 2_000_000_000
 FEWEST_PERMUTATIONS = 199
 
 ACCEPTED = 0.05
-"""False discovery rate of the pairs that are counted as better than chance."""
+"""False discovery rate of the pairs that are counted as better than expected by chance."""
 
 
 @dataclass(frozen=True)
 class Significance:
     """
-    Whether matched pairs agree better than chance; arrays of length n, nan where unknown.
+    Whether matched pairs agree better than expected by chance; arrays of length n, nan
+    where unknown.
 
     Attributes:
         log_likelihood_ratio: Of a shared part of the spread against none.

@@ -41,3 +41,5 @@ napoleon_use_ivar = True
 exclude_patterns = ["_build", "tutorial", "output"]
 html_theme = "sphinx_rtd_theme"
 html_title = f"dials_spread {release}"
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]

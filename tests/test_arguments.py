@@ -165,10 +165,12 @@ def test_names_with_spaces_that_the_shell_took_apart():
 
 
 def test_folders():
-    for name in ("empty", "full"):
+    for name in ("empty", "full", "my own"):
         Path(name).mkdir()
     for name in ("b.refl", "a.expt", "c.txt"):
         Path("full", name).write_text("x")
+    Path("my own/a.expt").write_text("x")
+    assert problems("my own")[0].endswith("such as 'my own/a.expt'")
     assert problems("empty", "full") == [
         "empty: a folder; give the .expt and .refl files by name; there are none in it",
         "full: a folder; give the files by name, such as full/a.expt full/b.refl",
@@ -182,6 +184,8 @@ def test_what_is_nothing_at_all():
         "notes.txt: not a file of DIALS. Give .expt and .refl files"
     )
     assert missing.startswith("nothing: no such file, and no parameter")
+    (told,) = problems("quartz", phil=WITH_STRUCTURE)
+    assert told.endswith("did you mean structure=quartz?")
     assert problems("image_width=") == ["image_width=: a value is missing"]
 
 

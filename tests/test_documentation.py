@@ -6,10 +6,13 @@ import importlib
 import importlib.util
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from cctbx.eltbx import e_scattering
 from libtbx import phil
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,6 +50,14 @@ def named(pages):
 def text_of(page: str) -> str:
     """What a page says."""
     return (ROOT / page).read_text(encoding="utf-8")
+
+
+def load(path: str):
+    """A module that is in no package."""
+    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def resolves(name: str) -> bool:
@@ -175,10 +186,7 @@ def test_all_commands_are_in_the_readme_and_have_a_page():
 
 def test_the_list_of_parameters_is_what_the_scope_holds():
     pytest.importorskip("sphinx")
-    path = ROOT / "docs" / "_extensions" / "phil_parameters.py"
-    spec = importlib.util.spec_from_file_location("phil_parameters", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load("docs/_extensions/phil_parameters.py")
     scope = phil.parse(
         "a = 1.5\n.type = float(value_min=0, value_max=2)\n"
         "b { c = *x y\n.type = choice\n d = None\n.type = path\n.multiple = True\n}"
@@ -190,3 +198,34 @@ def test_the_list_of_parameters_is_what_the_scope_holds():
     assert module.kind(found[1]) == "one of x, y"
     assert module.default(found[1]) == "x"
     assert module.kind(found[2]) == "file or folder, may be given more than once"
+
+
+def test_the_tutorial_quotes_commands_of_its_script():
+    script = text_of("docs/tutorial/run.sh")
+    page = text_of("docs/tutorial.rst")
+    quoted = set(re.findall(r"output/tutorial/(\w+)\.txt", page))
+    assert len(quoted) > 12
+    for name in quoted:
+        command = text_of(f"docs/output/tutorial/{name}.txt").splitlines()[0][2:]
+        assert f"'{command}'" in script, name
+
+
+@pytest.mark.parametrize("element", ["H", "C", "N", "O", "Si", "Fe"])
+def test_form_factors_of_the_ins_template_are_those_of_electrons(element):
+    module = load("docs/tutorial/shelx_ins.py")
+    parameters, misfit = module.four_gaussians(element)
+    assert misfit < 0.005
+    # f(0) is the sum of the Gaussians and the constant; Peng et al. (1996) have the
+    # same with five Gaussians without a constant.
+    table = e_scattering.ito_vol_c_2011_table_4_3_2_2_entry_as_gaussian(element)
+    found = parameters[0:8:2].sum() + parameters[8]
+    assert found == pytest.approx(table.at_stol(0.0), rel=0.005)
+
+
+@pytest.mark.slow
+def test_the_example_of_the_python_interface_runs():
+    script = ROOT / "docs" / "tutorial" / "notebook.py"
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    before, after = re.findall(r"(0\.\d+) (?:before|after)", done.stdout)
+    assert float(after) < float(before)

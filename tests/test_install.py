@@ -60,7 +60,7 @@ def debian_lacks() -> str:
     """Why the route over Debian's packages cannot be tried here; empty if it can."""
     if not (shutil.which("dpkg-query") and DEBIAN.is_file()):
         return "not a Debian"
-    modules = "cctbx, dials, ensurepip, setuptools, wheel, numba, plotly, tqdm, scipy"
+    modules = "cctbx, dials, ensurepip, setuptools, wheel, numba, tqdm, scipy"
     code = f"import {modules}, jinja2, tabulate, matplotlib, PIL, sklearn"
     result = run([DEBIAN, "-c", code], Path("/"), PATH="/usr/bin:/bin")
     return "" if result.returncode == 0 else f"{DEBIAN}: {result.stderr.strip()[-200:]}"

@@ -1,7 +1,7 @@
 """
 Intensities corrected for multiple scattering: all of dials.ml_correct but its files.
 
-A correction in the order of its steps; the door is correct_intensities.
+A correction in the order of its steps; the entry point is correct_intensities.
 
 Packages:
     apply: from reflection tables to corrected ones, by weights or by a model

@@ -8,7 +8,7 @@ Modules:
         fold
     families: families of random compounds, told apart by their seeds
     faults: what is wrong with a virtual experiment, and how much
-    gather: features and true amplitudes of virtual experiments, as files
+    gather: features and kinematic amplitudes of virtual experiments, as files
     out_of_fold: what models do for random compounds that they have not seen
     train: train the general model on random synthetic crystals alone
     virtual: experiments with noise from a simulated compound

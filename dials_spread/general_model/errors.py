@@ -1,5 +1,5 @@
 """
-How far a corrected amplitude is to be trusted, judged by what came out of fold.
+How far a corrected amplitude is to be trusted, judged on held-out compounds.
 
 Functions:
     fit_error: a model of what remains, for boosted trees
@@ -30,7 +30,7 @@ def fit_error(
     Fit a regressor of the absolute error of corrected normalised amplitudes.
 
     Args:
-        assessed: What came out of fold, with rows.
+        assessed: Results of held-out compounds, with rows.
         n_folds: Into which compounds are divided to see how good the prediction is.
         seed: Of the division and the fits.
         make_regressor: Gives an unfitted regressor from a loss and a seed.
@@ -71,7 +71,7 @@ def error_scale(assessed: Sequence[Assessed]) -> float:
     Give the factor that makes predicted R1 right for half of the sets.
 
     Args:
-        assessed: What came out of fold.
+        assessed: Results of held-out compounds.
     """
     ratio = [a.outcome.after["model"] / _predicted_r1(a) for a in assessed]
     return float(np.median(ratio))
@@ -82,7 +82,7 @@ def judge(assessed: Sequence[Assessed], scale: float = 1.0) -> dict[str, float]:
     Say how well R1 is predicted.
 
     Args:
-        assessed: What came out of fold, with expected errors.
+        assessed: Results of held-out compounds, with expected errors.
         scale: By which these are multiplied.
 
     Returns:

@@ -1,5 +1,5 @@
 """
-Features and true amplitudes of virtual experiments, as files.
+Features and kinematic amplitudes of virtual experiments, as files.
 
 The way is the one that measured data take: tables to Observations, with their geometry, to
 features; so that a model meets in use what it met in training. One file a compound, of

@@ -91,7 +91,7 @@ def folds(compounds: Sequence[int], n_folds: int, seed: int) -> np.ndarray:
 
 def assess(one: VirtualExperiment, model: GeneralModel) -> Assessed:
     """
-    Compare a set with its true amplitudes, before and after.
+    Compare a set with its kinematic amplitudes, before and after.
 
     Args:
         one: The set.

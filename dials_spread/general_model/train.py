@@ -129,7 +129,7 @@ def train(
     work: Work, resources: Resources
 ) -> tuple[GeneralModel, list[Assessed], dict]:
     """
-    Assess out of fold, and make the model.
+    Assess on held-out compounds, and make the model.
 
     Of networks the model is the mean of those of all folds: each has seen most of the
     compounds, together they have seen all, and no further one has to be trained.
@@ -139,7 +139,7 @@ def train(
         resources: Where to fit.
 
     Returns:
-        The model, what came out of fold, and the figures for the card.
+        The model, results of held-out compounds, and the figures for the card.
     """
     last = "bias" if work.engine == "network" else "trees"
     tasks = [*(("fold", k) for k in range(work.n_folds)), (last, 0)]
@@ -175,7 +175,7 @@ def _judged(assessed: Sequence[Assessed], scale: float = 1.0) -> dict:
 
 def figures_of(assessed: Sequence[Assessed]) -> dict:
     """
-    Sum up what came out of fold.
+    Sum up results of held-out compounds.
 
     Args:
         assessed: All sets.

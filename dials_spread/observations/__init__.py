@@ -2,7 +2,7 @@
 Reflection tables in, one table of observations out.
 
 Modules:
-    builder: the door, build_observations
+    builder: the entry point, build_observations
     crystals: whether crystals can be compared at all
     images: which observation is on which image
     intensities: which intensity is used, which reflections are left out, where they are

@@ -2,7 +2,7 @@
 Reflection tables in, observations out.
 
 Functions:
-    build_observations: of all crystals, the door
+    build_observations: of all crystals, the entry point
     reference_cell: the mean cell
     intensities_before_scaling: what was measured, before scaling
 """

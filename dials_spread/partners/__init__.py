@@ -4,7 +4,7 @@ The images that share most indices with each image, exactly.
 Modules:
     bounds: what two images can share at most
     counter: over an inverted index, without geometry
-    finder: the door, find_partners
+    finder: the entry point, find_partners
     grid: beam directions by place on the sphere
     search: outwards in angle, skipping what cannot be better
     tally: from counts to lists of partners

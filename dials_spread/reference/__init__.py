@@ -1,5 +1,5 @@
 """
-Amplitudes that are taken for the truth, and whether they are of this compound.
+Reference amplitudes, and whether they are of this compound.
 
 Modules:
     files: structures and reflection lists, read from files

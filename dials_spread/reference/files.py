@@ -32,7 +32,7 @@ STRUCTURE_ENDINGS = (".ins", ".res", ".pdb", ".ent")
 @dataclass(frozen=True)
 class Reference:
     """
-    Amplitudes taken for the truth.
+    Reference amplitudes.
 
     Attributes:
         source: Name of the file, or of a built-in structure.

@@ -84,7 +84,7 @@ class ReferenceMatch:
 
     @property
     def believed(self) -> bool:
-        """Whether the reference agrees better than chance does."""
+        """Whether the reference agrees better than expected by chance."""
         return self.settings[0].r1 < self.chance_r1 - BELIEVED * self.chance_sd
 
     def as_dict(self) -> dict:

@@ -1,5 +1,5 @@
 """
-Logs, JSON documents and pages: one wing a command, all on the same page.
+Logs, JSON documents and pages: one package a command, all on the same page.
 
 Packages:
     compare_images: what dials.compare_images writes

@@ -117,7 +117,7 @@ def assess(
 
     Args:
         observations: n of u unique reflections. To be merged they must be on one scale.
-        f_calc: Shape (u,), amplitudes taken for the truth; nan where there is none.
+        f_calc: Shape (u,), reference amplitudes; nan where there is none.
         intensity: Shape (n,), instead of the observations' own: corrected or scaled.
         variance: Shape (n,), likewise.
         n_shells: Number of resolution shells.

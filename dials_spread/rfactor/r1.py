@@ -115,7 +115,7 @@ def r_factors(
     Args:
         intensity: Shape (n,). What is not finite is left out.
         sigma: Shape (n,).
-        f_c: Shape (n,), amplitudes taken for the truth; nan where there is none.
+        f_c: Shape (n,), reference amplitudes; nan where there is none.
         group: Shape (n,), the group of each reflection.
         n_groups: Number of groups.
 

@@ -198,7 +198,7 @@ def _block_integrals(
     targets = np.flatnonzero(places[rows] >= 0)
     own = places[rows[targets]]
     within = np.abs(s) < selection.s_window
-    # Of the two passages of a reflection, each row takes the side it belongs to.
+    # Of the two crossings of a reflection, each row takes the side it belongs to.
     g = candidates[rows[targets]] @ scan.setting(float(angles.mean())).T
     rates = g @ np.cross(scan.axis, scan.wave_vectors(angles)).T * side[targets, None]
     weight = np.where(within[own], rates, 0.0).clip(0.0)

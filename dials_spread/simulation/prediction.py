@@ -30,7 +30,7 @@ def predict(experiments: ExperimentList, d_min: float) -> flex.reflection_table:
         d_min: Resolution limit [Å].
 
     Returns:
-        One row for each passage of a reflection through the Ewald sphere, with
+        One row for each crossing of the Ewald sphere by a reflection, with
         identifiers, geometry columns, `lp`, `partiality` and mask sizes.
 
     Raises:

@@ -3,7 +3,7 @@ How large the spread of equivalent observations is, and where it comes from.
 
 Packages:
     beam: what the intensity of the beam on each image has to do with the spread
-    chance: whether a pair of images agrees better than chance would have it
+    chance: whether a pair of images agrees better than expected by chance
     noisy_spots: spots that disagree most, and what leaving them out does
     orientations: whether zone axes and extreme observations belong together
     size: how large the spread is beyond the known errors

@@ -265,9 +265,9 @@ def _variograms(
     kind = BETWEEN if sample.groups.n_crystals > 1 else WITHIN
     table = pairs_of(sample.residuals)
     logger.info(
-        "Variogram: %d of %d pairs of observations of one reflection on two images.",
-        table.n_pairs,
-        table.n_all,
+        "%s of %s pairs of observations of one reflection on two images are used.",
+        f"{table.n_pairs:,}",
+        f"{table.n_all:,}",
     )
     corrected = without_factors(sample.residuals, factors)
     enough = len(corrected) > 0.5 * len(sample.residuals)

@@ -159,7 +159,8 @@ def choose_setting(settings: list[StructureSetting], setting: str = "auto") -> i
         return 0
     if best:
         logger.warning(
-            "The structure is laid on the data by %s: R1 %.3f, instead of %.3f with %s.",
+            "Reindexing operator %s brings the structure to the data: R1 %.3f, instead of "
+            "%.3f with %s.",
             settings[best].choice.symbol,
             r1[best],
             r1[0],

@@ -90,6 +90,7 @@ def test_the_known_beam_of_simulated_frames_is_found(simulated):
     assert blind.spot_share.max() == 0
 
 
+@pytest.mark.slow
 def test_workers_and_joined_frames_change_nothing(simulated):
     experiments, tables, _ = simulated
     fine, _ = measured(experiments, tables)

@@ -99,6 +99,7 @@ def test_all_problems_are_told_at_once(good, refused):
     ]
 
 
+@pytest.mark.slow
 def test_status_and_output_of_the_process(good, listing):
     """What a shell sees: the status, one line on standard error, and no file."""
     before = listing(good.folder)

@@ -195,7 +195,9 @@ def test_mixed_scaled_and_unscaled_tables(good, refused):
             table["inverse_scale_factor"] = flex.double(len(table), 1)
         table.as_file(f"{i}.refl")
     told = refused("0.expt", "0.refl", "1.expt", "1.refl")
-    assert told[0].startswith("Scaled and unscaled reflections are mixed: 1 of 2")
+    assert told[0].startswith(
+        "Scaled and unscaled reflections are mixed: 1.refl is scaled, 0.refl is not. "
+    )
 
 
 def test_scaled_intensities_of_unscaled_data(good, refused):

@@ -57,6 +57,7 @@ def test_help_and_configuration(capsys):
         assert expected in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_parameters_from_files_and_verbosity(good, capsys):
     Path("own.phil").write_text("matching {\n  top = 3\n  min_common = 6\n}\n")
     run([good.expt, "own.phil", good.refl, "matching.top=4", "-vv", "output.html=None"])
@@ -66,6 +67,7 @@ def test_parameters_from_files_and_verbosity(good, capsys):
     assert "top = 4" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_pairs_that_are_named_are_shown(good):
     run([good.expt, good.refl, "output.html=None", "output.log=None"])
     last = read()["matches"][-1]
@@ -98,6 +100,7 @@ def test_one_crystal_is_allowed_and_said(good):
     assert read()["input"]["crystals"] == 1
 
 
+@pytest.mark.slow
 def test_copies_count_as_other_crystals_and_that_is_said(good):
     shutil.copy(good.expt, "copy.expt")
     shutil.copy(good.refl, "copy.refl")
@@ -120,6 +123,7 @@ def test_no_input_is_overwritten(good, refused, ending):
     assert told[0] == f"output.json={earlier} would overwrite an input"
 
 
+@pytest.mark.slow
 def test_an_interrupt_leaves_no_file(good, listing, monkeypatch):
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
@@ -133,6 +137,7 @@ def test_an_interrupt_leaves_no_file(good, listing, monkeypatch):
         assert listing(good.folder) == before
 
 
+@pytest.mark.slow
 def test_a_figure_that_fails_leaves_no_file(good, listing, monkeypatch):
     from dials_spread.report.compare_images import figures
 
@@ -209,6 +214,7 @@ def test_a_process_of_its_own(good):
     assert written() == sorted([*NAMES, good.expt, good.refl])
 
 
+@pytest.mark.slow
 def test_the_function_below_changes_nothing_of_what_it_is_given(good, monkeypatch):
     monkeypatch.setattr(sys, "argv", None)  # whoever reads it fails
     tables = [good.table.select(good.table["id"] == i) for i in range(3)]

@@ -265,7 +265,7 @@ C1 C 0.1 0.1 0.1 0.02
     "arguments,told",
     [
         ([], "no structure given; give structure=file"),
-        (["quartz"], "quartz: what is this?"),
+        (["quartz"], "did you mean structure=quartz?"),
         (["structure=quarz"], "no such file, and no built-in structure"),
         (["structure=bad.cif"], "atom X1 is of type Xx"),
         (["structure=ion.cif"], "atom X1 is of type Fe9+"),

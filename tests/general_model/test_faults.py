@@ -42,6 +42,7 @@ def compound(tmp_path_factory):
     return str(folder), load_compound(str(folder), SEED)
 
 
+@pytest.mark.slow
 def test_the_wandering_scale_has_its_size():
     angle = np.linspace(-30, 30, 601)
     rng = np.random.default_rng(0)
@@ -78,6 +79,7 @@ def test_rough_experiments_are_worse_measured_and_shorter(compound):
     assert about["d_min"] + 0.05 < found["rough"][2] <= COARSEST + 0.01
 
 
+@pytest.mark.slow
 def test_missetting_has_its_size_and_leaves_the_truth_alone(compound):
     _, (experiments, _, _) = compound
     true = np.array(experiments[0].crystal.get_A()).reshape(3, 3)
@@ -101,6 +103,7 @@ def test_missetting_has_its_size_and_leaves_the_truth_alone(compound):
     assert misset_experiment(rng, one, Faults(0, 0)) is one
 
 
+@pytest.mark.slow
 def test_saturation_by_hand():
     intensities = np.append(np.zeros(998), [1.0, 100.0])
     told = saturated(intensities, 0.25)
@@ -115,6 +118,7 @@ def test_saturation_by_hand():
     assert np.array_equal(saturated(intensities, 0.0), intensities)
 
 
+@pytest.mark.slow
 def test_faults_are_drawn_within_what_is_said():
     drawn = [
         (draw_noise(np.random.default_rng(k), ROUGH),
@@ -131,6 +135,7 @@ def test_faults_are_drawn_within_what_is_said():
     assert 0.3 < np.mean([faults.saturation > 0 for _, faults in drawn]) < 0.5
 
 
+@pytest.mark.slow
 def test_rough_sets_may_have_a_low_multiplicity(compound):
     folder, _ = compound
     sets = gather_compound(folder, SEED)
@@ -144,6 +149,7 @@ def test_rough_sets_may_have_a_low_multiplicity(compound):
     assert np.array_equal(again[-1].F, sets[-1].F)
 
 
+@pytest.mark.slow
 def test_families_are_told_by_their_seeds():
     assert family_of(0) is FAMILIES["ordinary"]
     assert family_of(999_999) is FAMILIES["ordinary"]

@@ -278,6 +278,7 @@ def test_partners_of_synthetic_images_are_exact(group, wavelength):
     check(layout, directions, np.arange(n) // 9, tops=(1, 5), least=(4,))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wavelength", [0.0, 0.02, 1.5])
 def test_any_wavelength_gives_the_same(wavelength):
     layout, directions = synthetic("P m m m", LAUE["P m m m"], 0.02, 5)

@@ -203,6 +203,7 @@ def test_dials_export_takes_it(scaled):
     assert len(lines) > 4000
 
 
+@pytest.mark.slow
 def test_dials_show_takes_it(scaled):
     folder, _, _ = scaled
     dials(folder, "dials.show", "simulated.expt", "simulated.refl")

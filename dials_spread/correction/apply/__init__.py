@@ -4,7 +4,7 @@ From reflection tables to corrected ones, by weights or by a model.
 Modules:
     against_reference: R1 before and after, against a reference
     changes: what a correction changed, and what equivalents say of it
-    correct: the door, correct_intensities
+    correct: the entry point, correct_intensities
     corrected_files: corrected tables of all crystals, joined and written
     error_law: how far corrected amplitudes are off, predicted for each reflection
     estimates: corrected amplitudes, by weights or by a model file, and the factors of

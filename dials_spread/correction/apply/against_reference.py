@@ -1,5 +1,5 @@
 """
-R1 before and after a correction, against a reference that is taken for the truth.
+R1 before and after a correction, against a reference.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def match(
     Bring a reference onto the data.
 
     Args:
-        reference: Amplitudes taken for the truth.
+        reference: Reference amplitudes.
         prepared: The data.
         rng: Source of random numbers, for the control.
 
@@ -155,7 +155,7 @@ def r1_of_crystals(
 
     Args:
         observations: n of u unique reflections.
-        f_calc: Shape (u,), amplitudes taken for the truth.
+        f_calc: Shape (u,), reference amplitudes.
         before: Intensities and variances, each of shape (n,), merged with equal weights;
             what is not finite is left out.
         after: Likewise.
@@ -188,7 +188,7 @@ def compare_with_truth(
         observations: Of all crystals.
         prepared: The same, scaled.
         corrected: What the correction made of them.
-        reference: Amplitudes taken for the truth.
+        reference: Reference amplitudes.
         rng: Source of random numbers, for the control.
 
     Raises:

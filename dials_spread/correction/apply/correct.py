@@ -1,5 +1,5 @@
 """
-The door to the correction: experiments and reflections in, results out.
+The entry point of the correction: experiments and reflections in, results out.
 """
 
 from __future__ import annotations

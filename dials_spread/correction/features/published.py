@@ -1,5 +1,5 @@
 """
-The features of the published try, for comparison.
+The features of the published method, for comparison.
 
 Position in reciprocal space, intensity, σ, resolution, and statistics of the image and
 of the neighbours on it. They name the reflection: a model that learns from them knows

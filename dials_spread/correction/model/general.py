@@ -6,7 +6,7 @@ by how much an observation is off; and the two models of boosted trees (two_mode
 one of the error. Both correct features into amplitudes with error bars.
 
 Functions:
-    correct_prepared: data, each passage through the Ewald sphere counted once
+    correct_prepared: data, each crossing of the Ewald sphere counted once
     pack, unpack: to and from what a model file holds
 """
 
@@ -138,7 +138,7 @@ class SetModel:
         networks: Trained on the same compounds from different seeds.
         bias: Regressor of how much an observation is off; it does not see the
             observation's own intensity. None where it is not needed.
-        error_scale: Factor of the networks' expected errors, found out of fold.
+        error_scale: Factor of the networks' expected errors, found on held-out compounds.
     """
 
     networks: tuple[Network, ...]

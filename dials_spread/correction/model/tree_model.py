@@ -217,7 +217,7 @@ def _common_slope(
     """
     Give the slope of amplitudes against their predicted bias within all reflections.
 
-    It is 1 where the prediction is right, and says so without the true amplitudes.
+    It is 1 where the prediction is right, and says so without the kinematic amplitudes.
     """
     db = b - group_means(b, unique, n_unique)[unique]
     return float(np.sum(db * E_i) / max(np.sum(db**2), 1e-9))

@@ -9,7 +9,7 @@ Modules:
     learning: what a model can learn from data with references
     scores: how good amplitudes are that a model found for what it had not seen
     splits: what a model has not seen
-    train_on_data: the door to models of these very data, train_on
+    train_on_data: the entry point to models of these very data, train_on
     unseen_errors: errors of what a model had not seen, and what was predicted of them
     validation: what a model that is trained on these data is worth, tested on what it
         has not seen

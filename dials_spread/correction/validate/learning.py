@@ -47,7 +47,7 @@ class Compound:
         name: Of its reference.
         prepared: The data.
         table: Shape (n, features).
-        f_calc: Shape (u,), amplitudes taken for the truth; nan where there are none.
+        f_calc: Shape (u,), reference amplitudes; nan where there are none.
         target: Shape (u,), the same as normalised amplitudes.
         crystals: Shape (crystals,), number of each crystal in the input.
     """
@@ -125,7 +125,7 @@ def describe_compound(
     Args:
         name: Of its reference.
         prepared: The data.
-        f_calc: Shape (u,), amplitudes taken for the truth.
+        f_calc: Shape (u,), reference amplitudes.
         features: "physical" or "published".
         crystals: Shape (crystals,), numbers in the input; from 0 by default.
         nproc: Threads; all cores by default.

@@ -47,7 +47,7 @@ class Source:
 
     Attributes:
         subject: The data, from get_subject.
-        reference: Amplitudes that are taken for the truth, or the name of their file.
+        reference: Reference amplitudes, or the name of their file.
         crystals: Shape (crystals,), number of each crystal in the input; from 0 by
             default.
     """
@@ -146,7 +146,7 @@ def train_on(
         keep: Fit a model for a model file.
         with_shap: Compute SHAP values, which takes the package shap.
         strength: Of the correction.
-        force: Train even on a reference that is no better than chance.
+        force: Train even on a reference that is no better than expected by chance.
         seed: Of folds and fits.
         nproc: Threads; all cores by default.
 

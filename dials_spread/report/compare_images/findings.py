@@ -137,7 +137,7 @@ def describe_chance(
     repeated: bool = False,
 ) -> str:
     """
-    Say whether matched pairs agree better than chance.
+    Say whether matched pairs agree better than expected by chance.
 
     Args:
         significance: Of the pairs.

@@ -19,7 +19,7 @@ MATCH_LABELS = {
     "excess_spread": "s",
     "background_spread": "s to others",
 }
-"""Columns of a pair, from pairs.agreement.compare_pairs."""
+"""Columns of a pair: CC, R and χ² are in pairs.agreement, s in statistics.excess_spread."""
 
 AGREEMENT_LABELS = {
     "scale": "scale k",
@@ -31,7 +31,7 @@ AGREEMENT_LABELS = {
     "background_spread": "s to all other images",
     "spread_ratio": "s within pairs / s to others",
 }
-"""Medians over pairs, from pairs.summary.summarise of what compare_pairs gives."""
+"""Medians over pairs (pairs.summary) of what pairs.agreement computes for each."""
 
 
 def input_table(document: dict) -> str:

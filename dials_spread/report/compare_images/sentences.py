@@ -168,7 +168,7 @@ def describe_agreement(comparison: Comparison) -> list[str]:
             + _verdict(summary["spread_ratio"])
         )
     told += _about_indexing(comparison.observations, summary["cc"].median)
-    if r.n_crystals < FEWEST_CRYSTALS:
+    if 1 < r.n_crystals < FEWEST_CRYSTALS:
         told.append(
             f"These pairs are of {counted(r.n_crystals, 'crystal')}: no interval, which "
             f"takes {FEWEST_CRYSTALS} crystals."

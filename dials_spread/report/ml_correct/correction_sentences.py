@@ -54,6 +54,9 @@ RANK_CORRELATION = "rank correlation of predicted with true errors"
 """Label of Coverage.rank_correlation: correction/apply/error_law.py computes it
 (coverage)."""
 
+LOW_CC_HALF = 0.3
+"""Where dials.estimate_resolution sets its limit."""
+
 INTENSITIES = {
     "scale": "scaled intensities",
     "profile": "profile-fitted intensities",
@@ -95,7 +98,7 @@ def sentences_by_topic(
     return {
         "data": [_data(result, pair), _method(result), _lorentz(result)],
         "amplitudes": amplitudes,
-        "merging": [_merging(result, pair)],
+        "merging": [_merging(result, pair), *_little_signal(pair)],
         "distribution": [_moments(result, pair)],
         "reference": [] if truth is None else reference_sentences(truth),
     }
@@ -228,6 +231,20 @@ def _merging(result: CorrectionResult, pair: BeforeAfter) -> str:
         f"{digits(old.chi_square)} and {digits(new.chi_square)}."
     )
     return f"{text} {NO_PROOF}"
+
+
+def _little_signal(pair: BeforeAfter) -> list[str]:
+    """Name the shells whose CC½ is low before anything was corrected."""
+    weak = [s for s in pair.before.statistics.by_shell if s.cc_half < LOW_CC_HALF]
+    if not weak:
+        return []
+    told = ", ".join(f"{s.d_max:.2f}–{s.d_min:.2f} Å" for s in weak)
+    return [
+        f"{LABELS['cc_half']} before the correction is below {LOW_CC_HALF:g} at {told}: "
+        "there is little signal there, and noise disturbs the correction of all "
+        "reflections. Find a resolution limit (dials.estimate_resolution), cut the data "
+        "(dials.filter_reflections d_min=) and correct again."
+    ]
 
 
 def _moments(result: CorrectionResult, pair: BeforeAfter) -> str:

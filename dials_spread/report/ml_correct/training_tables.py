@@ -41,7 +41,21 @@ SHORT = {
 
 MOST_FEATURES = 15
 
-MEANING = {f.name: f.meaning for f in (*MODEL_1, *REFLECTION_ALL, *PUBLISHED)}
+
+def _meanings() -> dict[str, str]:
+    """Say what each feature is; the registry refers to the row above here and there."""
+    told, above = {}, ""
+    for feature in (*MODEL_1, *REFLECTION_ALL, *PUBLISHED):
+        if feature.meaning.startswith(SAME):
+            told[feature.name] = f"{above}; here {feature.meaning[len(SAME) :]}".strip()
+        else:
+            told[feature.name] = above = feature.meaning
+    return told
+
+
+SAME = "the same"
+
+MEANING = _meanings()
 """Of features by name."""
 
 

@@ -8,7 +8,6 @@ Modules:
     labels: how images, indices and numbers are written for readers
     log_text: how the text of logs is laid out: parts with a heading, wrapped
         paragraphs, numbered steps
-    plain_page: a page of sentences, tables and plots, without sections
     plot_style: what all plots have in common
     sections: the sections of a page
     static: the plots as figures for papers, drawn with matplotlib from the same

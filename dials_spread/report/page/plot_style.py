@@ -216,6 +216,8 @@ def new_plot(
         "hoverlabel": {"align": "left"},
         "margin": {"l": 65, "r": 18, "t": 16, "b": 50},
         "height": HEIGHT,
+        # Otherwise a single trace would have no name.
+        **({"showlegend": True} if "legend" in layout else {}),
     }
     return plain({"data": data, "layout": {**base, **layout}, "help": help_text})
 

@@ -1,8 +1,8 @@
 """
-Whether a pair of images agrees better than chance would have it.
+Whether a pair of images agrees better than expected by chance.
 
 Modules:
-    likelihood: is a matched pair of images better than chance?
+    likelihood: is a matched pair of images better than expected by chance?
     pools: what a permutation of a matched pair draws from, and what it is compared with
 """
 

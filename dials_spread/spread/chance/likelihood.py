@@ -1,5 +1,5 @@
 """
-Is a matched pair of images better than chance?
+Is a matched pair of images better than expected by chance?
 
 *Log-likelihood ratio.* Common spots of two images, each as a deviation from the mean of
 all observations that are not on image a. Under the one hypothesis the deviations of a and

@@ -2,7 +2,7 @@
 Spots that disagree most, and what leaving them out does.
 
 Modules:
-    cluster_check: would reflections of one kind have given as many clusters?
+    cluster_check: would a single class of reflections have given as many clusters?
     clusters: how many kinds of reflections there are, by their spread
     filtered: A reflection table with noisy spots set aside
     noisy: noisy spots

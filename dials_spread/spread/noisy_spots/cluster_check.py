@@ -1,11 +1,12 @@
 """
-Would reflections of one kind have given as many clusters?
+Would a single class of reflections have given as many clusters?
 
 BIC trusts that residuals are normal. Where they have heavy or skewed tails, or the
 spread is so large that the mean of a few observations means little, it finds a second
-component that is none. So data of one kind are simulated: the same reflections with the
-same σ, spreads from the mixture of one component, residuals drawn from those that were
-observed. If they gain as much in BIC by a second component, there is one kind.
+component that is none. So data with a single class are simulated: the same reflections
+with the same σ, spreads from the mixture of one component, residuals taken at random from
+those that were observed. If they gain as much in BIC by a second component, there is one
+class.
 
 Functions:
     check_clusters: the share of simulated sets that gain as much
@@ -71,7 +72,7 @@ def check_clusters(
     residuals: Residuals, rng: np.random.Generator, nproc: int | None = None
 ) -> tuple[float, int]:
     """
-    Compare the gain of a second cluster with that of simulated data of one kind.
+    Compare the gain of a second cluster with that of simulated data with a single class.
 
     Args:
         residuals: As observed.

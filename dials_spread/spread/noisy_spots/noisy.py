@@ -172,8 +172,9 @@ def choose_clusters(
     if p > CHANCE:
         return (
             *(1, p),
-            f"BIC takes {best + 1} components, but simulated data of one kind with "
-            f"residuals of the same shape do so as well (p = {p:.2f}, {n} reflections).",
+            f"BIC takes {best + 1} components, but simulated data without "
+            "separate classes, with residuals of the same shape, do so as well "
+            f"(p = {p:.2f}, {n} reflections).",
         )
     return best + 1, p, ""
 

@@ -92,6 +92,7 @@ def test_dials_scale_takes_it_and_keeps_the_columns(scaled):
         apply_factors(ours, np.ones(len(ours)), scaled=True)
 
 
+@pytest.mark.slow
 def test_undo_after_scaling_restores_what_was_integrated(scaled, data_folder, caplog):
     _, ours = read(scaled / "a" / "scaled")
     _, original = read(data_folder / "quartz" / "integrated")

@@ -34,7 +34,7 @@ WAYS = [
     (
         "Median correction factor",
         SENTENCES,
-        "correction/apply/factors.py",
+        "correction/apply/estimates.py",
         "observation_factors",
     ),
     (

@@ -124,6 +124,8 @@ def test_features_are_explained():
     assert features.rows == [["coupling_10", "−0.0200", MEANING["coupling_10"]]]
     assert shap.rows == [["coupling_10", "0.5000", MEANING["coupling_10"]]]
     assert len(MEANING["coupling_10"]) > 10
+    assert not any(told.startswith("the same") for told in MEANING.values())
+    assert MEANING["signed_10"].startswith(MEANING["signed_3"])
 
 
 def test_a_gain_below_zero_has_a_minus_sign():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -43,6 +44,7 @@ def document(result) -> dict:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_no_improvement_is_claimed_of_kinematic_data(correct, seed):
     alone = correction_verdict(correct(seed, "kinematic"))
@@ -53,6 +55,7 @@ def test_no_improvement_is_claimed_of_kinematic_data(correct, seed):
     assert known.r1_after > known.r1_before - 2 * known.r1_gain_su
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_an_improvement_that_is_there_is_claimed(correct, seed):
     known = correction_verdict(correct(seed, "dynamical", THICK, known=True))
@@ -185,6 +188,18 @@ def test_next_steps_name_the_files_and_keep_scaled_data_from_dials_scale(correct
     text = steps_text(next_steps(scaled, output, verdict))
     assert "Do not run dials.scale" in text and "\n      dials.scale" not in text
     assert "dials.merge a.expt a.refl" in text and "b.mtz" in text
+
+
+def test_shells_without_signal_are_named(correct):
+    result = correct(8, "dynamical", THICK)
+    pair = compare(result)
+    assert "little signal" not in " ".join(correction_sentences(result, pair))
+    statistics = pair.before.statistics
+    *good, last = statistics.by_shell
+    noise = replace(statistics, by_shell=(*good, replace(last, cc_half=0.1)))
+    noisy = replace(pair, before=replace(pair.before, statistics=noise))
+    told = " ".join(correction_sentences(result, noisy))
+    assert f"below 0.3 at {last.d_max:.2f}–{last.d_min:.2f} Å: there is" in told
 
 
 def test_what_changed_most_is_listed_first(correct):

@@ -74,7 +74,9 @@ def test_intervals_are_drawn_where_there_are_any():
     assert bars.y[0] > bars.y[1] > 0 and min(bars.error_y.array) > 0
     assert not hasattr(drawn(explained_plot(one)).data[0], "error_y")
     share = round(100 * many.share)
-    assert f"explains {share} % of the variance" in explained_sentence(many.as_dict())
+    told = explained_sentence(many.as_dict())
+    low, high = (round(100 * end) for end in many.share_interval)
+    assert f"explains {share} % (95 %: {low} to {high} %) of the variance" in told
     assert "one crystal" in explained_sentence(one.as_dict())
     section = simulation_section(many)
     assert section.notes == [explained_sentence(many.as_dict())]

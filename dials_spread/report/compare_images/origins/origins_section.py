@@ -149,8 +149,8 @@ def _explained_table(found: BeamSources) -> str:
     """
     Give what explains the scale factors of images.
 
-    R², slope and correlation are from spread.beam.beam_shares.explained_share; the noise ceiling
-    and the standard deviation from spread.beam.beam_sources.
+    R², slope and correlation are from spread.beam.beam_shares.explained_share, the noise
+    ceiling from reliability there.
     """
     rows = [
         [
@@ -240,7 +240,7 @@ def _removal_table(found: NoisySpots) -> list[str]:
     """
     Give statistics before and after noisy spots are left out.
 
-    From spread.noisy_spots.removal.effect_of_removal.
+    R_meas and CC½ are from rfactor.merging, s from spread.noisy_spots.removal.fit_spread.
     """
     names = {"s": "s", "r_meas": "R_meas", "cc_half": "CC½"}
     rows = []

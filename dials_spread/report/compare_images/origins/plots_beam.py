@@ -67,7 +67,7 @@ EXPLAINED_HELP = """
 How much of the variation from image to image, within crystals and before scaling, each
 measure predicts on crystals that it was not fitted to (on other blocks of images, where
 there is one crystal). 1 is all of it, 0 none, below 0 worse than a constant. The dashed
-line is the noise ceiling: what a perfect measure would reach, as the factors have noise of
+line is the noise ceiling: the highest R² that can be reached, as the factors have noise of
 their own (from two halves of the reflections). A bar of the annulus near that line: fluctuations of the
 beam are the cause, and can be divided out. Near 0: the beam is steady, or its fluctuations
 do not matter beside the crystal's. The scale of dials.scale is fitted to the same spots

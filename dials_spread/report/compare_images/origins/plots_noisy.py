@@ -71,7 +71,7 @@ MIXTURE_HELP = """
 How the spread is distributed over unique reflections. Bars: where the
 spread of each may lie, with all others as prior knowledge. Lines: the mixture of Gaussians on the logarithm of s that
 describes the true values; the number of lines was chosen by BIC, and more than one stays
-only if they are apart and if simulated data of one kind do not give as many. One line is
+only if they are apart and if simulated data of one class do not give as many. One line is
 the usual and good answer: reflections differ, but not in kind. A second line far to the
 right is a group of noisy reflections: look in the JSON file which ones.
 """

@@ -43,7 +43,7 @@ BINS_HELP = {
     "by_intensity": """
 The relative spread s beyond the known errors, for reflections in groups of rising mean
 intensity. Vertical lines are 95 % intervals over crystals. The robust estimate (grey)
-does not follow a few wild observations: where it is much lower, these make the spread.
+does not follow a few outliers: where it is much lower, these make the spread.
 Good: low and flat. Falling to the right: weak reflections spread more than in proportion,
 as where multiple scattering adds intensity from strong ones, or where their sigmas are
 too small. Rising to the right: strong ones suffer, as from saturation or extinction.

@@ -47,7 +47,7 @@ def spread_section(
     if spread.size and spread.size.left_out:
         counts = "; ".join(f"{n:,}: {why}" for why, n in spread.size.left_out.items())
         notes.append(
-            f"Observations that tell nothing of the spread ({counts}) are left out here."
+            f"Left out here are observations without information on s ({counts})."
         )
     return Section(
         name="spread",

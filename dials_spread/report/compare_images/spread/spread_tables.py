@@ -96,8 +96,8 @@ def variogram_table(variogram: Variogram) -> str:
     """
     Give the bins that have pairs, and the curve through them.
 
-    γ is half the mean squared difference of relative intensities beyond counting noise,
-    from spread.variogram.curves; the curve from spread.variogram.variogram.
+    γ of a pair is in spread.variogram.pair_table; γ at 0°, the plateau and the
+    correlation angle are from spread.variogram.curves.fit_curves.
     """
     rows = [
         [

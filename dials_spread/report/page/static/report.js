@@ -159,17 +159,19 @@
   });
 
   const places = Array.from(document.querySelectorAll(".plot"));
-  if ("IntersectionObserver" in window) {
-    const watcher = new IntersectionObserver(function (entries) {
-      for (const entry of entries) {
-        if (!entry.isIntersecting) continue;
-        watcher.unobserve(entry.target);
-        draw(entry.target);
-      }
-    }, { rootMargin: "500px" });
-    places.forEach(function (place) { watcher.observe(place); });
-  } else {
-    places.forEach(draw);
+  const AHEAD = 500; // Pixels beyond the window in which plots are drawn already.
+
+  function drawWhatIsNear() {
+    for (const place of places) {
+      if (place.dataset.drawn) continue;
+      const where = place.getBoundingClientRect();
+      if (where.top < window.innerHeight + AHEAD && where.bottom > -AHEAD) draw(place);
+    }
+  }
+
+  drawWhatIsNear();
+  for (const event of ["scroll", "resize", "hashchange"]) {
+    window.addEventListener(event, drawWhatIsNear, { passive: true });
   }
   window.addEventListener("beforeprint", function () { places.forEach(draw); });
 

@@ -2,7 +2,7 @@
 """
 Make the pictures and the quoted outputs of the documentation anew.
 
-    docs/make_pictures [reports] [tutorial] [--work FOLDER] [--step STEP]
+    docs/make_pictures.py [reports] [tutorial] [--work FOLDER] [--step STEP]
 
 Run it with the Python of an environment in which the commands of dials_spread work,
 after a change of what logs or reports say. It takes about ten minutes, of which nine are
@@ -38,6 +38,9 @@ IMAGES, OUTPUT = DOCS / "images", DOCS / "output"
 MOST_BYTES = 300_000
 
 WIDTH = 1300
+
+TALL = 9000
+"""Of the window: plots are drawn when they come into view."""
 
 ALONE = """
 <style>
@@ -80,16 +83,14 @@ def trimmed(image: Image.Image, margin: int = 12) -> Image.Image:
     )
 
 
-def screenshot(
-    page: Path, name: str, height: int, selector: str | None = None
-) -> None:
+def screenshot(page: Path, name: str, height: int, selector: str | None = None) -> None:
     """
     Draw a report.
 
     Args:
         page: The HTML file.
         name: Of the picture in docs/images.
-        height: Of the window, in pixels.
+        height: Of the picture at most, in pixels.
         selector: A CSS selector of what is to be drawn alone; all by default.
     """
     target = IMAGES / name
@@ -102,14 +103,18 @@ def screenshot(
         subprocess.run(
             [
                 *(chromium(), "--headless=new", "--no-sandbox", "--disable-gpu"),
-                *("--hide-scrollbars", f"--window-size={WIDTH},{height}"),
+                *(
+                    "--hide-scrollbars",
+                    f"--window-size={WIDTH},{TALL if selector else height}",
+                ),
                 *("--virtual-time-budget=20000", f"--screenshot={raw}"),
                 copy.as_uri(),
             ],
             check=True,
             capture_output=True,
         )
-        trimmed(Image.open(raw)).save(target, optimize=True)
+        image = Image.open(raw).crop((0, 0, WIDTH, height))
+        trimmed(image).save(target, optimize=True)
     if shutil.which("pngquant"):
         subprocess.run(
             ["pngquant", "--force", "--skip-if-larger", "--output", target, target],
@@ -121,44 +126,57 @@ def screenshot(
         sys.exit(f"{target} has more than {MOST_BYTES / 1000:.0f} kB")
 
 
-def run(folder: Path, *command: str) -> None:
-    """Run a command of dials_spread in a folder, as a user does."""
+def run(folder: Path, command: str, *files: Path) -> None:
+    """
+    Run a command of dials_spread in a folder, as a user does.
+
+    Args:
+        folder: Where; it is made.
+        command: As typed.
+        files: Linked into the folder before: what the command names.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    print("$", *command, flush=True)
-    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    for file in files:
+        link = folder / file.name
+        link.unlink(missing_ok=True)
+        link.symlink_to(file)
+    print("$", command, flush=True)
+    subprocess.run(command.split(), cwd=folder, check=True, stdout=subprocess.DEVNULL)
 
 
-def quote(name: str, log: Path, typed: str, *parts: tuple[str, str]) -> None:
+def quote(name: str, log: Path, command: str, *parts: tuple[str, str]) -> None:
     """
     Write parts of a log into docs/output.
 
     Args:
         name: Of the file there.
         log: The log.
-        typed: The command, as the page shows it.
+        command: As typed.
         parts: Regular expressions of the first line of each, and of the first line after
             it that does not belong to it any more.
     """
     lines = log.read_text(encoding="utf-8").splitlines()
-    quoted = [f"$ {typed}"]
+    quoted = [f"$ {command}"]
     for first, after in parts:
         found = [i for i, line in enumerate(lines) if re.search(first, line)]
         if not found:
-            sys.exit(f"{log} has no line {first!r} any more: see docs/make_pictures")
+            sys.exit(f"{log} has no line {first!r} any more: see docs/make_pictures.py")
         start = stop = found[0]
         while stop + 1 < len(lines) and not re.search(after, lines[stop + 1]):
             stop += 1
         part = [broken for line in lines[start : stop + 1] for broken in wrapped(line)]
         quoted += ["...", "\n".join(part).strip("\n")]
     OUTPUT.mkdir(exist_ok=True)
-    text = "\n".join([*quoted, "..."]).replace(f"{data_folder()}/", "")
+    text = "\n".join([*quoted, "..."])
     (OUTPUT / name).write_text(text + "\n", encoding="utf-8")
     print(f"output/{name}: {text.count(chr(10)) + 1} lines")
 
 
 def wrapped(line: str) -> list[str]:
-    """Break a line of a log as a terminal of 100 columns does, but between words."""
-    return textwrap.wrap(line, 100, drop_whitespace=False) or [""]
+    """Break a sentence of a log after 100 letters; commands and tables stay."""
+    if line.startswith("  ") or "  " in line.strip():
+        return [line.rstrip()]
+    return textwrap.wrap(line, 100) or [""]
 
 
 def data_folder() -> Path:
@@ -170,41 +188,64 @@ def data_folder() -> Path:
 def make_reports(work: Path) -> None:
     """The three reports on measured data, and what their logs say."""
     data = data_folder()
-    quartz, cif = data / "quartz", data / "structures" / "quartz.cif"
+    integrated, scaled = (
+        [data / "quartz" / f"{name}.{ending}" for ending in ("expt", "refl")]
+        for name in ("integrated", "scaled")
+    )
+    cif = data / "structures" / "quartz.cif"
+
     folder = work / "compare"
-    files = [str(data / "abiraterone" / f"integrated.{e}") for e in ("expt", "refl")]
-    run(folder, "dials.compare_images", *files, "image_width=0")
+    command = "dials.compare_images integrated.expt integrated.refl image_width=0"
+    files = [data / "abiraterone" / path.name for path in integrated]
+    run(folder, command, *files)
     quote(
         "compare_abiraterone.txt",
         folder / "dials.compare_images.log",
-        "dials.compare_images integrated.expt integrated.refl image_width=0",
+        command,
         (r"^How large is the spread\?", r"^\d+ pairs of images"),
         (r"^Images of the same orientation", r"^Do images of the same"),
         (r"^What (to do )?next", r"^Written"),
     )
     report = folder / "dials.compare_images.html"
     screenshot(report, "compare_images_report.png", 1000)
-    screenshot(report, "compare_images_spread.png", 2400, "#spread")
+    screenshot(report, "compare_images_spread.png", 1500, "#spread")
     screenshot(report, "compare_images_pair.png", 1600, "#pair-1")
 
     folder = work / "correct"
-    files = [str(quartz / f"integrated.{e}") for e in ("expt", "refl")]
-    run(folder, "dials.ml_correct", *files, f"reference={cif}")
-    run(folder, "dials.ml_correct", *files)
+    command = "dials.ml_correct integrated.expt integrated.refl"
+    run(folder, command, *integrated)
     quote(
         "correct_quartz.txt",
         folder / "dials.ml_correct.log",
-        "dials.ml_correct integrated.expt integrated.refl",
+        command,
         (r"^Summary", r"^Method:"),
         (r"^What to do next", r"^Never"),
     )
-    report = folder / "dials.ml_correct.html"
-    screenshot(report, "ml_correct_report.png", 1500)
+    screenshot(folder / "dials.ml_correct.html", "ml_correct_report.png", 1500)
+
+    folder = work / "correct_reference"
+    command += " reference=quartz.cif"
+    run(folder, command, *integrated, cif)
+    quote(
+        "correct_quartz_reference.txt",
+        folder / "dials.ml_correct.log",
+        command,
+        (r"^Summary", r"^Data:"),
+    )
 
     folder = work / "simulate"
-    files = [str(quartz / f"scaled.{e}") for e in ("expt", "refl")]
-    run(folder, "dials.simulate_ed", *files, f"structure={cif}")
+    command = "dials.simulate_ed scaled.expt scaled.refl structure=quartz.cif"
+    run(folder, command, *scaled, cif)
     screenshot(folder / "dials.simulate_ed.html", "simulate_ed_report.png", 1500)
+
+
+def make_notebook() -> None:
+    """What the example of the Python interface prints."""
+    script = DOCS / "tutorial" / "notebook.py"
+    printed = subprocess.run(
+        [sys.executable, str(script)], check=True, capture_output=True, text=True
+    ).stdout
+    (OUTPUT / "notebook.txt").write_text(printed, encoding="utf-8")
 
 
 def make_tutorial(work: Path, step: str | None) -> None:
@@ -228,6 +269,7 @@ def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     if "reports" in parts:
         make_reports(chosen.work.resolve())
+        make_notebook()
     if "tutorial" in parts:
         make_tutorial(chosen.work.resolve(), chosen.step)
 
