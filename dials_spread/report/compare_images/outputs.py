@@ -48,7 +48,7 @@ from dials_spread.report.page.labels import counted, image_document
 from dials_spread.report.page.log_text import (
     Step,
     log_part,
-    next_steps,
+    steps_text,
     wrapped,
 )
 from dials_spread.report.page.sections import Section
@@ -235,7 +235,7 @@ def log_results(
             f"{len(document['matches']):,}",
             f"{len(comparison.matches):,}",
         )
-    logger.info(next_steps(told.advice))
+    logger.info(steps_text(told.advice))
 
 
 def build_pictures(comparison: Comparison, folders: Sequence[str], raw: bool) -> list:

@@ -238,6 +238,7 @@ def scatter_plot(
         "line": {"color": GREY, "dash": "dash", "width": 1.2},
         "hoverinfo": "skip",
     }
+    across = {"range": [low, high], "constrain": "domain"}
     bars = {"color": "rgba(60,60,60,0.45)", "thickness": 1, "width": 0}
     dots = {
         "type": "scatter",
@@ -257,16 +258,9 @@ def scatter_plot(
         "Image b against image a",
         f"CC = {digits(cc)}, R = {digits(r_factor)}, "
         f"{counted(len(spots.miller_index), 'reflection')}",
-        xaxis=axis(
-            f"Intensity on image a ({label_a}) [scale of a]",
-            range=[low, high],
-            constrain="domain",
-        ),
+        xaxis=axis(f"Intensity on image a ({label_a}) [scale of a]", **across),
         yaxis=axis(
-            f"Intensity on image b ({label_b}) [scale of a]",
-            range=[low, high],
-            scaleanchor="x",
-            constrain="domain",
+            f"Intensity on image b ({label_b}) [scale of a]", scaleanchor="x", **across
         ),
         showlegend=False,
         height=560,

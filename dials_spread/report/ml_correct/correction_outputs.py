@@ -35,12 +35,11 @@ from dials_spread.report.ml_correct.correction_sentences import (
 from dials_spread.report.ml_correct.correction_tables import facts_of, summary_table
 from dials_spread.report.ml_correct.correction_verdict import (
     CorrectionVerdict,
-    NextStep,
     correction_verdict,
     next_steps,
-    steps_text,
 )
 from dials_spread.report.page.document import Provenance, finite, write_json
+from dials_spread.report.page.log_text import Step, log_part, steps_text, wrapped
 from dials_spread.report.page.sections import Section
 from dials_spread.report.page.tables import TextTable
 from dials_spread.report.page.template import report_page
@@ -212,7 +211,7 @@ class PageParts:
     data: Sequence[str]
     question: str
     changed: str
-    steps: Sequence[NextStep]
+    steps: Sequence[Step]
     sections: Sequence[Section] = field(repr=False)
 
 
@@ -255,12 +254,10 @@ def log_parts(parts: PageParts, tables: Sequence[TextTable]) -> None:
     """
     told = [parts.headline, *parts.reasons]
     told += [f"Warning: {text}" for text in parts.warnings]
-    logger.info("\nSummary:\n\n%s\n", "\n\n".join(told))
-    for table in parts.figures:
-        logger.info("%s\n", table.as_text())
-    logger.info("%s\n\nDetails:", "\n\n".join(parts.summary))
-    for table in tables:
-        logger.info("\n%s", table.as_text())
+    figures = [table.as_text() for table in parts.figures]
+    summary = [*map(wrapped, told), *figures, *map(wrapped, parts.summary)]
+    logger.info("\n%s", log_part("Summary", summary))
+    logger.info(log_part("Tables", [table.as_text() for table in tables]))
 
 
 def write_correction(
@@ -323,10 +320,7 @@ def correction_page(document: dict, parts: PageParts, written: Mapping) -> bytes
         document,
         parts.title,
         verdict=told,
-        next_steps=[
-            f"{step.text} `{step.command}`" if step.command else step.text
-            for step in parts.steps
-        ],
+        next_steps=[step.on_page for step in parts.steps],
         summary=parts.data,
         facts=parts.facts,
         sections=parts.sections,

@@ -14,12 +14,12 @@ Functions:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from dials_spread.correction import CorrectionResult
 from dials_spread.correction.apply.against_reference import ReferenceCheck
+from dials_spread.report.page.log_text import Step
 from dials_spread.rfactor import amplitudes
 from dials_spread.rfactor.r1 import r1_gain
 
@@ -76,20 +76,6 @@ class CorrectionVerdict:
     def as_dict(self) -> dict:
         """Give what goes into a JSON file."""
         return asdict(self)
-
-
-@dataclass(frozen=True)
-class NextStep:
-    """
-    Something to do.
-
-    Attributes:
-        text: What, and why.
-        command: To be typed; empty where there is none.
-    """
-
-    text: str
-    command: str = ""
 
 
 def percent(part: float) -> str:
@@ -205,7 +191,7 @@ _ADVICE = {
 
 def next_steps(
     result: CorrectionResult, output, verdict: CorrectionVerdict
-) -> list[NextStep]:
+) -> list[Step]:
     """
     Say which file goes where.
 
@@ -214,7 +200,7 @@ def next_steps(
         output: Names of files, as the command's ``output`` scope.
         verdict: Of the correction.
     """
-    steps = [NextStep(_ADVICE[verdict.kind])]
+    steps = [Step(_ADVICE[verdict.kind])]
     if output.experiments and output.reflections:
         steps += _table_steps(
             f"{output.experiments} {output.reflections}",
@@ -223,62 +209,52 @@ def next_steps(
     return [*steps, *_merged_steps(output.merged)]
 
 
-def _table_steps(files: str, scaled: bool) -> list[NextStep]:
+def _table_steps(files: str, scaled: bool) -> list[Step]:
     both = files.replace(" ", " and ")
     if scaled:
         return [
-            NextStep(
+            Step(
                 f"{both} hold the corrected scaled intensities. Do not run dials.scale on "
                 "them: it starts again from integrated intensities and would lose the "
                 "correction. For refinement with SHELXL or Olex2:",
                 f"dials.export {files} format=shelx",
             ),
-            NextStep("Merged, as .mtz:", f"dials.merge {files}"),
+            Step("Merged, as .mtz:", f"dials.merge {files}"),
         ]
     return [
-        NextStep(
+        Step(
             f"{both} hold the corrected integrated intensities. The space group is taken "
             "from the input: where it was not final, run dials.symmetry (of several "
             "crystals dials.cosym) on the uncorrected data, and correct those. Scale:",
             f"dials.scale {files}",
         ),
-        NextStep(
+        Step(
             "For solution and refinement with SHELXT, SHELXL or Olex2, use electron "
             "scattering factors:",
             "dials.export scaled.expt scaled.refl format=shelx",
         ),
-        NextStep("Merged, as .mtz:", "dials.merge scaled.expt scaled.refl"),
+        Step("Merged, as .mtz:", "dials.merge scaled.expt scaled.refl"),
     ]
 
 
-def _merged_steps(merged: str | None) -> list[NextStep]:
+def _merged_steps(merged: str | None) -> list[Step]:
     if not merged:
         return [
-            NextStep(
+            Step(
                 "output.merged=corrected.hkl (or .mtz) writes one corrected F² with its "
                 "predicted σ for each reflection, ready for SHELXL."
             )
         ]
     if Path(merged).suffix.lower() == ".hkl":
         return [
-            NextStep(
+            Step(
                 f"{merged} is merged and needs no scaling (HKLF 4, one F² and its "
                 "predicted σ for each reflection): for SHELXT, SHELXL and Olex2."
             )
         ]
     return [
-        NextStep(
+        Step(
             f"{merged} holds merged intensities with predicted σ and needs no scaling: "
             "for programs of CCP4 and Phenix."
         )
     ]
-
-
-def steps_text(steps: Sequence[NextStep]) -> str:
-    """Write next steps for the log."""
-    lines = ["What to do next:"]
-    for step in steps:
-        lines.append(f"- {step.text}")
-        if step.command:
-            lines.append(f"      {step.command}")
-    return "\n".join(lines)

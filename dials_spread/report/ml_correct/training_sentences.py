@@ -15,10 +15,10 @@ from dials_spread.report.ml_correct.correction_sentences import coverage_sentenc
 from dials_spread.report.ml_correct.correction_verdict import (
     NOT_REFINED,
     R1_LABEL,
-    NextStep,
     correction_verdict,
     next_steps,
 )
+from dials_spread.report.page.log_text import Step
 
 SPLIT_BY_CRYSTAL = (
     "The split by crystal flatters: other crystals of a compound have the same |F|, so a "
@@ -98,7 +98,7 @@ def training_sentences(training: TrainingResult) -> list[str]:
     return told
 
 
-def training_steps(training: TrainingResult, output) -> list[NextStep]:
+def training_steps(training: TrainingResult, output) -> list[Step]:
     """
     Say which file goes where.
 
@@ -109,7 +109,7 @@ def training_steps(training: TrainingResult, output) -> list[NextStep]:
     steps, result = [], training.correction
     if training.model is not None and output.model:
         steps.append(
-            NextStep(
+            Step(
                 f"{output.model} is the model that was trained. It is worth using on "
                 "other data where held-out reflections (and compounds) improved:",
                 f"dials.ml_correct other.expt other.refl model={output.model}",
@@ -117,7 +117,7 @@ def training_steps(training: TrainingResult, output) -> list[NextStep]:
         )
     if result is None:
         steps.append(
-            NextStep(
+            Step(
                 f"No corrected tables are written: the data are of "
                 f"{len(training.sources)} compounds. Correct each with model=."
             )
@@ -125,7 +125,7 @@ def training_steps(training: TrainingResult, output) -> list[NextStep]:
         return steps
     if training.model is None:
         steps.append(
-            NextStep(
+            Step(
                 "mode=validate writes neither a model nor corrected tables; mode=train "
                 "does, and mode=apply corrects with the model that comes with the "
                 "package."

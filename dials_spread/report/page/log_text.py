@@ -5,7 +5,7 @@ Functions:
     wrapped: a paragraph
     log_part: paragraphs under a heading
     numbered: steps, where there are several
-    next_steps: what to do next, with command lines that can be copied
+    steps_text: what to do next, with command lines that can be copied
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def numbered(steps: Sequence[str]) -> list[str]:
     return [f"{k}. {step}" for k, step in enumerate(steps, start=1)]
 
 
-def next_steps(steps: Sequence[Step]) -> str:
+def steps_text(steps: Sequence[Step]) -> str:
     """
     Say what to do next, with command lines that can be copied.
 

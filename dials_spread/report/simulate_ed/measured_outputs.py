@@ -14,7 +14,7 @@ from dxtbx.model.experiment_list import ExperimentList
 
 import dials_spread
 from dials_spread.report.page.document import Provenance, finite, write_json
-from dials_spread.report.page.log_text import Step, log_part, next_steps, wrapped
+from dials_spread.report.page.log_text import Step, log_part, steps_text, wrapped
 from dials_spread.report.simulate_ed.simulation_outputs import (
     structure_document,
     write_all,
@@ -148,6 +148,6 @@ def write_measured(
         texts[output.html] = measured_page(document, result, effect, steps)
     logger.info("\n%s", log_part("Summary", map(wrapped, sentences)))
     logger.info(log_part("Tables", [table.as_text() for table in tables]))
-    logger.info(next_steps(steps))
+    logger.info(steps_text(steps))
     write_all(output, experiments, reflections, texts, log)
     return document

@@ -17,7 +17,7 @@ import dials_spread
 from dials_spread.output_files import write_text, write_through
 from dials_spread.report.page.document import Provenance, finite, write_json
 from dials_spread.report.page.labels import counted
-from dials_spread.report.page.log_text import Step, log_part, next_steps, wrapped
+from dials_spread.report.page.log_text import Step, log_part, steps_text, wrapped
 from dials_spread.report.simulate_ed.simulation_page import (
     charges_page,
     charges_sentence,
@@ -225,7 +225,7 @@ def write_simulation(
         texts[output.structure] = write_cif(separate_charges(structure)[0], "random")
     logger.info("\n%s", log_part("Summary", map(wrapped, sentences)))
     logger.info(log_part("Tables", tables))
-    logger.info(next_steps(after_simulation(output, len(experiments))))
+    logger.info(steps_text(after_simulation(output, len(experiments))))
     write_all(output, experiments, reflections, texts, log)
     return document
 

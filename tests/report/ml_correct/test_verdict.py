@@ -25,9 +25,9 @@ from dials_spread.report.ml_correct.correction_tables import (
 from dials_spread.report.ml_correct.correction_verdict import (
     correction_verdict,
     next_steps,
-    steps_text,
 )
 from dials_spread.report.page.document import Provenance
+from dials_spread.report.page.log_text import steps_text
 
 SEEDS = (7, 8, 9, 10)
 THICK = 600.0
@@ -171,7 +171,7 @@ def test_the_summary_comes_first_and_the_log_ends_with_what_to_do(correct):
     figures = summary_table(result, pair, verdict)
     assert figures.rows[0][0] == "⟨I/σ⟩" and len(log_tables(result, pair)) == 5
     text = steps_text(parts.steps)
-    assert text.startswith("What to do next:") and "dials.scale a.expt a.refl" in text
+    assert text.startswith("What to do next\n") and "dials.scale a.expt a.refl" in text
 
 
 def test_next_steps_name_the_files_and_keep_scaled_data_from_dials_scale(correct):

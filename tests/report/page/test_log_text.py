@@ -6,8 +6,8 @@ from dials_spread.report.page.log_text import (
     WIDTH,
     Step,
     log_part,
-    next_steps,
     numbered,
+    steps_text,
     wrapped,
 )
 
@@ -32,6 +32,6 @@ def test_steps_are_numbered_where_there_are_several():
 
 def test_command_lines_stay_in_one_piece():
     command = "dials.scale " + " ".join(f"file_{i}.expt" for i in range(40))
-    told = next_steps([Step("Scale.", command), Step("Go on.")])
+    told = steps_text([Step("Scale.", command), Step("Go on.")])
     assert f"1. Scale.\n\n    {command}\n\n2. Go on." in told
     assert told.startswith("What to do next\n---------------\n")
