@@ -80,7 +80,7 @@ step compare '^(Summary|Where does it|The disagreement|Which images|1[.] )' para
   'dials.compare_images plain.expt plain.refl'
 
 # With it.
-step correct '^(CORRECTED|Before and after|Data:|Expected R1|Merging statistics before)' paragraphs \
+step correct '^(Summary|Before and after|Data:|Expected R1|Merging statistics before)' paragraphs \
   'dials.ml_correct reindexed.expt reindexed.refl output.merged=merged.hkl'
 step scale '^ +Overall' '^Total unique' \
   'dials.scale corrected.expt corrected.refl'
