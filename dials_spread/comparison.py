@@ -99,7 +99,7 @@ def compare_images(
     experiments: Sequence[Experiment],
     tables: Sequence[flex.reflection_table],
     dataset: Sequence[int] | None = None,
-    matching: Matching = Matching(),  # noqa: B008, it is immutable
+    matching: Matching | None = None,
     n_pairs_shown: int = 6,
     pairs_shown: Sequence[Sequence[int]] = (),
     seed: int = 0,
@@ -119,8 +119,7 @@ def compare_images(
         n_pairs_shown: How many of the best pairs are compared spot by spot.
         pairs_shown: More of them: crystal and frame, crystal and frame.
         seed: For the bootstrap.
-        nproc: Threads; all cores by default.
-        progress: Show progress bars on a terminal.
+        nproc, progress: Threads, all cores by default; progress bars on a terminal.
         spread: What is said about the spread; all by default.
         choices: About observations and images, see observations.Choices.
 
@@ -130,6 +129,7 @@ def compare_images(
     Raises:
         ValueError: The crystals differ, or the data or a pair to be shown do not serve.
     """
+    matching = matching or Matching()
     _check_input(experiments, tables)
     observations = build_observations(experiments, tables, dataset, **choices)
     scales, incidence, matches = _match_all(observations, matching, nproc, progress)

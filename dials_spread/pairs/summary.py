@@ -20,7 +20,12 @@ import numpy as np
 from dials_spread.observations import Observations
 from dials_spread.pairs.agreement import PairAgreement
 from dials_spread.pairs.matching import Matches
-from dials_spread.statistics.bootstrap import EMPTY, Groups, group_crystals, interval
+from dials_spread.statistics.bootstrap import (
+    EMPTY,
+    Groups,
+    group_crystals,
+    median_interval,
+)
 from dials_spread.statistics.groups import group_medians
 
 PART = 200
@@ -134,12 +139,10 @@ def median_over_pairs(
 
 def _ends(values: np.ndarray, groups: Groups, correlation: bool) -> tuple[float, float]:
     """The interval of a median, within what the statistic can be."""
-    low, high = interval(1 - values if correlation else values, groups.n)
+    low, high = median_interval(1 - values if correlation else values, groups.n)
     if not np.isfinite(low):
         return EMPTY
-    if correlation:
-        return max(1 - high, -1.0), min(1 - low, 1.0)
-    return max(low, 0.0), high
+    return (max(1 - high, -1.0), 1 - low) if correlation else (low, high)
 
 
 def summarise(

@@ -21,6 +21,7 @@ variance_interval is as wide, and lies as that of a multiple of χ² does (Satte
 Functions:
     group_crystals: which crystals are drawn; Groups.draws: how often
     interval: from the estimates of all draws
+    median_interval: likewise, of a median of numbers that are not negative
     variance_interval: likewise, of a mean square over crystals
     mean_levels: what a draw does to the mean that all is relative to
 """
@@ -153,6 +154,30 @@ def interval(values: np.ndarray, n: int) -> tuple[float, float]:
         return float(values[0] / factor), float(values[0] * factor)
     error = _wide(n) * _standard_error(drawn)
     return float(values[0] - error), float(values[0] + error)
+
+
+def median_interval(values: np.ndarray, n: int) -> tuple[float, float]:
+    """
+    Give the interval of a median of numbers that are not negative.
+
+    As interval, but the upper end is not above that of the linear scale: with few
+    crystals the logarithms of a median have wild errors, and 0.2 would be known as 0.01
+    to 4. Both scales hold the truth equally often (benchmarks/excess_spread.py), and so
+    does the interval of the shorter end of each.
+
+    Args:
+        values: Shape (1 + draws,), as for interval.
+        n: Number of groups.
+
+    Returns:
+        Low and high end of the 95 % interval, as of interval.
+    """
+    low, high = interval(values, n)
+    drawn = _usable(values, n)
+    if drawn is None:
+        return EMPTY
+    above = _wide(n) * _standard_error(drawn)
+    return max(low, 0.0), float(min(high, values[0] + above))
 
 
 def variance_interval(values: np.ndarray, n: int) -> tuple[float, float]:

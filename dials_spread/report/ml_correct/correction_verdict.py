@@ -184,7 +184,7 @@ _ADVICE = {
     ),
     "not tested": (
         "Refine against both, corrected and uncorrected data, and keep what refines "
-        "better. reference=my.cif mode=apply compares with a structure that is known."
+        "better. reference=my.cif compares with a structure that is known."
     ),
 }
 
