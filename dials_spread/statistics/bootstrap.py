@@ -60,7 +60,11 @@ def too_few(n_crystals: int) -> str:
     """Say why there is no interval; empty where there is one."""
     if n_crystals >= FEWEST_CRYSTALS:
         return ""
-    there = "There is one crystal" if n_crystals == 1 else f"There are {n_crystals}"
+    there = (
+        "There is one crystal"
+        if n_crystals == 1
+        else f"There are {n_crystals} crystals"
+    )
     return (
         f"{there}: no interval, which takes {FEWEST_CRYSTALS} crystals or more, because "
         "the observations of one crystal are not independent."

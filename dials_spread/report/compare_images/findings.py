@@ -19,7 +19,12 @@ from dials_spread.significance import Significance
 from dials_spread.spread.analysis import SWITCHED_OFF, SpreadAnalysis
 from dials_spread.spread.size.size import FEWEST_OF_IMAGE, SpreadSize
 from dials_spread.spread.size.worst_images import worst_images
-from dials_spread.spread.sources.components import SOURCES, Component, Components
+from dials_spread.spread.sources.components import (
+    SOURCES,
+    Component,
+    Components,
+    rest_is_apart,
+)
 from dials_spread.spread.sources.normality import Normality
 
 SOURCE_WORDS = {
@@ -31,19 +36,44 @@ SOURCE_WORDS = {
     "unexplained)",
 }
 
+NOT_APART = "depends on the orientation or on anything else: not separable here"
+"""The rest, where no pairs of the same orientation say what it is without it."""
+
+ONE_CRYSTAL = (
+    "grows with the angle between the beam directions (orientation, volume and damage "
+    "change together in one crystal)"
+)
+"""The orientation, of one crystal, whose images are turned and irradiated in turn."""
+
+LISTED_AGAIN = (
+    "How much depends on the orientation cannot be told from one crystal whose "
+    "neighbouring images list the same crossings of the Ewald sphere: these agree "
+    "because they are listed again."
+)
+
 MOST_NAMED = 8
 """Images named in a sentence; all are in the JSON document."""
 
 
-def describe_size(size: SpreadSize) -> str:
+ISA_LABEL = "asymptotic I/σ of a single observation"
+"""ISa; describe_size has the formula, statistics.excess_spread the estimate of s."""
+
+
+def describe_size(
+    size: SpreadSize, scaled: bool = False, taken_off: float = np.nan
+) -> str:
     """
     Say how large the spread is.
 
     ISa, the I/σ that no single observation exceeds, is 1/s: of an error model σ'² = σ² +
-    (bI)² it is 1/b (Diederichs (2010), Acta Cryst. D66, 733).
+    (bI)² it is 1/b (Diederichs (2010), Acta Cryst. D66, 733). The σ of
+    scaled intensities hold the b of dials.scale; unless that is taken off, s is what it
+    lacks, and 1/s is no ISa.
 
     Args:
         size: The size.
+        scaled: Whether σ is that of dials.scale.
+        taken_off: The b of dials.scale that was taken off σ before; nan where none was.
 
     Returns:
         A paragraph.
@@ -64,15 +94,36 @@ def describe_size(size: SpreadSize) -> str:
     text = (
         f"{question} Symmetry-equivalent observations differ by more than their σ "
         f"explain: the relative error not covered by σ is s = "
-        f"{share_with_interval(size.s, low, high)} of the intensity {behind}. s is the b "
-        "of an error model σ'² = σ² + (bI)². A robust estimate, which a few outliers do "
-        f"not move, gives {share_with_interval(float(whole.s_robust[0]))}. The asymptotic "
-        f"I/σ of a single observation is ISa = 1/s = {digits(1 / size.s, 2)}"
+        f"{share_with_interval(size.s, low, high)} of the intensity {behind}. "
+        f"{_meaning(scaled, taken_off)} A robust estimate, which a few outliers do "
+        f"not move, gives {share_with_interval(float(whole.s_robust[0]))}"
     )
-    if np.isfinite(size.scaling_limit):
-        text += f"; dials.scale found {digits(size.scaling_limit)} for the same data"
+    known = np.isfinite(size.scaling_limit)
+    if not scaled or np.isfinite(taken_off):
+        text += f". The {ISA_LABEL} is ISa = 1/s = {digits(1 / size.s, 2)}"
+        if known:
+            text += (
+                f"; dials.scale found {digits(size.scaling_limit)} for the same data"
+            )
+    elif known:
+        text += (
+            f". The {ISA_LABEL} is ISa = {digits(size.scaling_limit)} by dials.scale"
+        )
     if size.reason:
         text += f". {size.reason[:-1]}"
+    return text + "."
+
+
+def _meaning(scaled: bool, taken_off: float) -> str:
+    """Say what s is of an error model."""
+    if scaled and not np.isfinite(taken_off):
+        return (
+            "It comes on top of whatever relative error the error model of dials.scale "
+            "has put into σ."
+        )
+    text = "s is the b of an error model σ'² = σ² + (bI)²"
+    if scaled and taken_off > 0:
+        text += f", after the b of dials.scale ({digits(taken_off, 2)}) was taken off σ"
     return text + "."
 
 
@@ -80,16 +131,20 @@ def _share(part: Component) -> str:
     return share_with_interval(part.share, part.share_low, part.share_high)
 
 
-def describe_sources(components: Components, radiation: str) -> list[str]:
+def describe_sources(
+    components: Components, radiation: str, repeated: bool = False
+) -> list[str]:
     """
     Say where the spread comes from.
 
     Args:
         components: The sources.
         radiation: Of the data.
+        repeated: Whether neighbouring images list the same crossings again.
 
     Returns:
-        Paragraphs.
+        Paragraphs; of one crystal with repeated crossings no shares, which would be of
+        counts listed again.
     """
     parts = {s: getattr(components, s) for s in SOURCES}
     known = {s: p for s, p in parts.items() if np.isfinite(p.share)}
@@ -97,8 +152,16 @@ def describe_sources(components: Components, radiation: str) -> list[str]:
         return [
             "Where does it come from? The spread is too small to be divided into sources."
         ]
+    one = components.n_crystals == 1
+    if one and repeated:
+        return [f"Where does it come from? {LISTED_AGAIN}"]
+    words = dict(SOURCE_WORDS)
+    if not rest_is_apart(components):
+        words["rest"] = NOT_APART
+    if one:
+        words["orientation"] = ONE_CRYSTAL
     order = sorted(known, key=lambda s: -known[s].share)
-    told = "; ".join(f"{_share(known[s])} {SOURCE_WORDS[s]}" for s in order)
+    told = "; ".join(f"{_share(known[s])} {words[s]}" for s in order)
     text = (
         f"Where does it come from? Of the variance of a single observation, {told}. This "
         f"rests on {counted(components.n_crystals, 'crystal')}, "
@@ -135,6 +198,7 @@ def describe_chance(
     normality: Normality | None,
     same: np.ndarray,
     repeated: bool = False,
+    one_crystal: bool = False,
 ) -> str:
     """
     Say whether matched pairs agree better than expected by chance.
@@ -144,6 +208,7 @@ def describe_chance(
         normality: Of the residuals.
         same: Shape (pairs,), bool: pairs of the same orientation.
         repeated: Whether neighbouring images share measurements.
+        one_crystal: Whether all pairs are within one crystal.
 
     Returns:
         A paragraph.
@@ -151,6 +216,13 @@ def describe_chance(
     q = significance.q_value
     tested = np.isfinite(q)
     accepted, near = q <= 0.05, tested & same
+    if one_crystal and repeated:
+        return (
+            "Do images of the same orientation agree better than expected by chance? "
+            "This cannot be told: neighbouring images of the one crystal list the same "
+            "crossings of the Ewald sphere and agree for that reason, so that nothing "
+            "follows from the p-values in the JSON file." + _about_normality(normality)
+        )
     n_better, permutations = significance.n_accepted, significance.permutations
     text = (
         "Do images of the same orientation agree better than expected by chance? Of "
@@ -213,14 +285,18 @@ def spread_findings(observations: Observations, spread: SpreadAnalysis) -> list[
     """
     told = []
     if spread.size:
-        told.append(describe_size(spread.size))
+        told.append(
+            describe_size(spread.size, observations.scaled, spread.s_of_error_model)
+        )
     elif _is_missing(spread, "spread"):
         told.append(
             f"How large is the spread? It could not be measured: "
             f"{spread.reasons['spread']}"
         )
     if spread.components:
-        told += describe_sources(spread.components, observations.radiation)
+        told += describe_sources(
+            spread.components, observations.radiation, observations.often_repeated
+        )
     return told
 
 
@@ -244,7 +320,8 @@ def chance_findings(
     """
     if significance.n_tested:
         repeated = observations.often_repeated
-        return [describe_chance(significance, spread.normality, same, repeated)]
+        one = observations.n_crystals == 1
+        return [describe_chance(significance, spread.normality, same, repeated, one)]
     if significance.reason and significance.reason != SWITCHED_OFF:
         return [
             "Do images of the same orientation agree better than expected by chance? "

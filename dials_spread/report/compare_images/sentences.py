@@ -109,16 +109,24 @@ def describe_matches(comparison: Comparison) -> list[str]:
         ]
     images = np.union1d(matches.image_a, matches.image_b)
     same = comparison.summary_same["n_background"].n_pairs
-    same_text = f"{same:,}" if same else "none"
     have = "has" if len(matches) == 1 else "have"
     return [
         f"{counted(len(matches), 'pair')} of images {have} at least {least} indices in "
-        f"common ({len(images):,} images of {_crystals(comparison, images)}). In "
-        f"{same_text} of them the beam directions in the crystal are within "
-        f"{comparison.matching.same_orientation:g}° of each other: these count as the "
-        f"same orientation. The best pair has {matches.n_common[0]} indices in common, "
+        f"common ({len(images):,} images of {_crystals(comparison, images)}). "
+        + _about_same(same, comparison.matching.same_orientation)
+        + f" The best pair has {matches.n_common[0]} indices in common, "
         f"at {digits(matches.beam_angle[0])}°." + _about_opposites(comparison)
     ]
+
+
+def _about_same(n: int, tolerance: float) -> str:
+    """Say how many pairs are of the same orientation."""
+    beams = f"their beam directions in the crystal within {tolerance:g}° of each other"
+    if not n:
+        return f"None of them has {beams}, so that none is of the same orientation."
+    if n == 1:
+        return f"One of them has {beams} and counts as of the same orientation."
+    return f"{n:,} of them have {beams}: these count as the same orientation."
 
 
 def _about_opposites(comparison: Comparison) -> str:
@@ -155,6 +163,13 @@ def describe_agreement(comparison: Comparison) -> list[str]:
     r, s = summary["r_factor"], summary["excess_spread"]
     if not r.n_pairs:
         return []
+    observations = comparison.observations
+    if observations.n_crystals == 1 and observations.often_repeated:
+        return [
+            f"How well images of the same orientation agree ({counted(r.n_pairs, 'pair')}) "
+            "says nothing here: they list the same crossings of the Ewald sphere, so that "
+            "R and s in the tables compare counts with themselves."
+        ]
     told = [
         f"Images of the same orientation ({counted(r.n_pairs, 'pair')}), medians over "
         f"pairs: correlation of the intensities {_median(summary['cc'])}, R {_median(r)}, "

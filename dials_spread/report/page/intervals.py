@@ -82,16 +82,27 @@ def share_with_interval(value: float, low: float = np.nan, high: float = np.nan)
     Returns:
         Such as ``54 % (95 %: 21 to 78 %)``.
     """
-    text = f"{_round(100 * value)} %"
-    if has_interval(value, low, high):
-        return f"{text} (95 %: {_round(100 * low)} to {_round(100 * high)} %)"
-    return text + _reason(value, low, high)
+    numbers = [100 * value, 100 * low, 100 * high]
+    if not has_interval(value, low, high):
+        return f"{_round(numbers[0])} %" + _reason(value, low, high)
+    told = [_round(v) for v in numbers]
+    decimals = 1
+    while told[1] == told[2] and decimals < MOST_DECIMALS:
+        told = [_round(v, decimals) for v in numbers]
+        decimals += 1
+    return f"{told[0]} % (95 %: {told[1]} to {told[2]} %)"
 
 
-def _round(value: float) -> str:
-    """No digits after the point from ten, one below, none of zero."""
+MOST_DECIMALS = 4
+"""Of per cents whose interval would look as if it had no width."""
+
+
+def _round(value: float, decimals: int | None = None) -> str:
+    """No digits after the point from ten, one below, none of zero; or as many as said."""
     if value == 0:
         return "0"
+    if decimals is not None:
+        return f"{value:.{decimals}f}".replace("-", "−")
     return f"{value:.0f}" if abs(value) >= 9.95 else f"{value:.1f}".replace("-", "−")
 
 

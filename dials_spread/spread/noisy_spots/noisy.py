@@ -238,7 +238,10 @@ def analyse_noisy(
     far = beyond_cut(columns, robust, cut)
     several = np.bincount(columns.unique)[columns.unique] >= FEWEST_FOR_CUT
     d = observations.d_spacing[spreads.unique]
-    why = reason or "There is one cluster: no noisiest one."
+    why = (
+        reason
+        or "no class of noisy reflections was found, so that there is none to leave out."
+    )
     remove_cluster = _effect(columns, in_cluster, judged, True, start, rng, why)
     return NoisySpots(
         spreads=spreads,

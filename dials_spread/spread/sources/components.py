@@ -23,6 +23,8 @@ as zero, and the interval of one that is not shown to differ from zero begins th
 Functions:
     without_factors: residuals with the factors of images taken off
     variance_components: from residuals and pairs
+    rest_is_apart: whether the rest is known not to hold the orientation
+    source_labels: short names of the sources, for tables and plots
 """
 
 from __future__ import annotations
@@ -49,6 +51,19 @@ LOWEST = 0.2
 """Mean of a reflection in a draw, relative to that of all, below which it is not put."""
 
 SOURCES = ("image", "crystal", "orientation", "noise", "rest")
+
+
+SOURCE_LABELS = {
+    "image": "common to an image",
+    "crystal": "common to a crystal",
+    "orientation": "orientation",
+    "noise": "counting noise",
+    "rest": "same orientation, different intensity",
+}
+"""Variances that variance_components estimates; of one data set, see source_labels."""
+
+NOT_APART = "orientation or anything else: not separable here"
+"""Label of the rest where no pairs say what it is at one orientation."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +122,33 @@ class Components:
         """Give the attributes by name."""
         given = dict(vars(self))
         return {**given, **{s: given[s].as_dict() for s in SOURCES}}
+
+
+def rest_is_apart(components: Components) -> bool:
+    """
+    Say whether the rest is what differs at one orientation.
+
+    Without pairs of the same orientation, it is all that image, crystal and counting
+    noise leave.
+
+    Args:
+        components: The sources.
+    """
+    return bool(np.isfinite(components.orientation.variance))
+
+
+def source_labels(components: Components) -> dict[str, str]:
+    """
+    Name the sources of a data set for tables and plots.
+
+    Args:
+        components: The sources.
+
+    Returns:
+        A label for each of SOURCES.
+    """
+    rest = SOURCE_LABELS["rest"] if rest_is_apart(components) else NOT_APART
+    return {**SOURCE_LABELS, "rest": rest}
 
 
 def without_factors(residuals: Residuals, factors: RelativeImageFactors) -> Residuals:

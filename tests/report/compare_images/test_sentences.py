@@ -109,7 +109,7 @@ def test_one_crystal_and_crystals_with_nothing_are_told():
 def test_matches_in_words():
     (told,) = sentences.describe_matches(comparison())
     assert told.startswith("4 pairs of images have at least 5 indices in common (5 im")
-    assert "of 3 crystals). In 2 of them" in told
+    assert "of 3 crystals). 2 of them have their beam" in told
     assert "The best pair has 9 indices in common, at 0.500°. 1 more looks" in told
     (told,) = sentences.describe_matches(comparison(angles=[0.1]))
     assert told.startswith("1 pair of images")

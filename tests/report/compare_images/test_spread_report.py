@@ -9,16 +9,22 @@ import pytest
 
 from dials_spread.report.compare_images.findings import (
     chance_findings,
+    describe_chance,
     describe_size,
+    describe_sources,
     describe_worst,
     spread_findings,
 )
 from dials_spread.report.compare_images.spread.spread_document import spread_documents
 from dials_spread.report.compare_images.spread.spread_section import spread_section
-from dials_spread.report.compare_images.spread.spread_tables import spread_tables
+from dials_spread.report.compare_images.spread.spread_tables import (
+    size_table,
+    spread_tables,
+)
 from dials_spread.report.page.plot_style import plain
 from dials_spread.significance import Significance
 from dials_spread.spread.analysis import SpreadAnalysis
+from dials_spread.spread.sources.components import source_labels
 
 
 def findings(c, spread=None, significance=None):
@@ -118,6 +124,54 @@ def test_no_isa_without_a_spread(electrons):
     assert "ISa" not in told and "by no more than their σ explain" in told
     limited = describe_size(replace(size, scaling_limit=18.9))
     assert "; dials.scale found 18.9 for the same data." in limited
+
+
+def test_scaled_data_have_the_isa_of_dials_scale(electrons):
+    """1/s is no ISa where σ holds the relative term of another error model."""
+    size = replace(electrons.spread.size, scaling_limit=18.9)
+    left_in = describe_size(size, scaled=True)
+    assert "1/s" not in left_in and "s is the b" not in left_in
+    assert "is ISa = 18.9 by dials.scale" in left_in
+    taken_off = describe_size(size, scaled=True, taken_off=0.053)
+    assert f"ISa = 1/s = {1 / size.s:.1f}" in taken_off
+    assert "after the b of dials.scale (0.053) was taken off σ" in taken_off
+
+
+def test_without_pairs_of_one_orientation_the_rest_may_be_the_orientation(electrons):
+    components = electrons.spread.components
+    nothing = replace(
+        components.orientation, variance=np.nan, share=np.nan, reason="too few pairs."
+    )
+    unknown = replace(components, orientation=nothing)
+    told = describe_sources(unknown, "electrons")[0]
+    assert "same orientation" not in told
+    assert "on the orientation or on anything else: not separable here" in told
+    assert "even at the same orientation" in describe_sources(components, "electrons")[0]
+    assert "not separable" in source_labels(unknown)["rest"]
+    spread = replace(electrons.spread, components=unknown)
+    assert source_labels(unknown)["rest"] in "\n".join(spread_tables(spread))
+
+
+def test_crossings_listed_again_are_no_evidence(electrons):
+    """One crystal of overlapping frames: no share, and no number of pairs that agree."""
+    one = replace(electrons.spread.components, n_crystals=1)
+    told = describe_sources(one, "electrons", repeated=True)
+    assert len(told) == 1 and "%" not in told[0] and "listed again" in told[0]
+    apart = describe_sources(one, "electrons")[0]
+    assert "depends on the orientation" not in apart and "one crystal" in apart
+    same = electrons.matches.beam_angle <= 2
+    told = describe_chance(electrons.significance, None, same, True, True)
+    assert "nothing follows from the p-values" in told
+    assert str(electrons.significance.n_tested) not in told
+
+
+def test_one_crystal_has_no_intervals_in_the_table(electrons):
+    size = electrons.spread.size
+    assert "observations taken as independent" in size_table(size)
+    single = replace(size.overall, crystals=np.ones_like(size.overall.crystals))
+    text = size_table(replace(size, overall=single))
+    assert "No intervals: the observations of one crystal" in text
+    assert text != size_table(size)
 
 
 def test_the_worst_images_are_named(electrons):

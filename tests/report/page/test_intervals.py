@@ -41,3 +41,8 @@ def test_what_is_zero_is_not_shown_to_differ_from_zero():
     assert with_interval(0.0, 0.0, 0.3) == "0 (not shown to differ from zero)"
     assert share_with_interval(0.0, 0.0, 0.087) == "0 % (not shown to differ from zero)"
     assert with_interval(nan, nan, nan) == "–"
+
+
+def test_an_interval_does_not_look_as_if_it_had_no_width():
+    told = share_with_interval(0.9912, 0.9903, 0.9921)
+    assert told == "99.1 % (95 %: 99.0 to 99.2 %)"

@@ -150,11 +150,24 @@ def helps(removal: Removal) -> bool:
     )
 
 
+def _verdict(removal: Removal) -> str:
+    """Say whether it helps, or what speaks against it."""
+    if helps(removal):
+        return "helps"
+    p = removal.p_value["cc_half"]
+    if not p <= CHANCE:
+        return "does not raise CC½ more than expected by chance"
+    if removal.difference["cc_half"] > 0:
+        return (
+            f"raises CC½ above that of random choices (p = {digits(p, 2)}), but does not "
+            "raise that of the data"
+        )
+    return "does not raise CC½"
+
+
 def _effect(removal: Removal, what: str) -> str:
     after, control = removal.after, removal.control
-    verdict = (
-        "helps" if helps(removal) else "does not help more than expected by chance"
-    )
+    verdict = _verdict(removal)
     return (
         f"{what} ({counted(removal.n_removed, 'observation')}) {verdict}: CC½ changes "
         f"from {digits(removal.before['cc_half'], 4)} to {digits(after['cc_half'], 4)} "

@@ -12,10 +12,10 @@ from tabulate import tabulate
 
 from dials_spread.report.compare_images.spread.spread_section import PARTS
 from dials_spread.report.page.intervals import interval_cell
-from dials_spread.report.page.labels import counted, digits
+from dials_spread.report.page.labels import NO_VALUE, counted, digits
 from dials_spread.spread.analysis import SWITCHED_OFF, SpreadAnalysis
 from dials_spread.spread.size.size import SizeColumns, SpreadSize
-from dials_spread.spread.sources.components import Components
+from dials_spread.spread.sources.components import Components, source_labels
 from dials_spread.spread.variogram.curves import FEWEST_PAIRS
 from dials_spread.spread.variogram.variogram import Variogram
 
@@ -23,16 +23,6 @@ STYLE = {"tablefmt": "rst", "disable_numparse": True}
 
 MOST_CRYSTALS = 30
 """Crystals listed; all are in the JSON file."""
-
-
-SOURCE_LABELS = {
-    "image": "common to an image",
-    "crystal": "common to a crystal",
-    "orientation": "orientation",
-    "noise": "counting noise",
-    "rest": "same orientation, different intensity",
-}
-"""Variances that spread.sources.components.variance_components estimates."""
 
 CURVE_LABELS = {
     "nugget": "γ at 0°",
@@ -49,8 +39,12 @@ def size_table(size: SpreadSize) -> str:
 
     s is from statistics.excess_spread.most_likely, s robust from robust_spread there, and
     median |I/⟨I⟩ − 1| from spread.size.size.absolute_deviation.
+
+    The interval of a single crystal is from the likelihood of its observations taken as
+    independent, which those of one crystal are not: with one crystal there is none.
     """
     rows = []
+    single = size.overall.crystals[0] == 1
 
     def add(name: str, columns: SizeColumns, label) -> None:
         for i in range(len(columns)):
@@ -59,7 +53,11 @@ def size_table(size: SpreadSize) -> str:
                     name if i == 0 else "",
                     label(columns, i),
                     digits(columns.s[i]),
-                    interval_cell(columns.s[i], columns.s_low[i], columns.s_high[i]),
+                    NO_VALUE
+                    if single
+                    else interval_cell(
+                        columns.s[i], columns.s_low[i], columns.s_high[i]
+                    ),
                     digits(columns.s_robust[i]),
                     digits(columns.deviation[i]),
                     f"{columns.n[i]:,}",
@@ -84,10 +82,15 @@ def size_table(size: SpreadSize) -> str:
         "median |I/⟨I⟩ − 1|",
         "number",
     ]
+    intervals = (
+        "No intervals: the observations of one crystal are not independent."
+        if single
+        else "Intervals over crystals; of a single crystal, from counting alone, its "
+        "observations taken as independent."
+    )
     return (
         "Spread of symmetry equivalents: relative error s not covered by σ "
-        "(σ'² = σ² + (sI)²).\nIntervals over crystals; of a single crystal, from the "
-        "likelihood of its observations.\n\n"
+        f"(σ'² = σ² + (sI)²).\n{intervals}\n\n"
         + tabulate(rows, [*header, "crystals"], **STYLE)
     )
 
@@ -135,7 +138,7 @@ def components_table(components: Components) -> str:
     Variances and shares are from spread.sources.components.variance_components.
     """
     rows = []
-    for source, label in SOURCE_LABELS.items():
+    for source, label in source_labels(components).items():
         p = getattr(components, source)
         rows.append(
             [
