@@ -29,6 +29,7 @@ from dials_spread.observations.images import (
 )
 from dials_spread.observations.intensities import (
     REASONS,
+    applied_corrections,
     choose_intensity,
     find_dropped,
     intensity_and_variance,
@@ -208,6 +209,7 @@ def build_observations(
         space_group=space_group,
         friedel=chosen.friedel,
         choice=choice,
+        corrections=applied_corrections(tables, choice),
         radiation=probe(experiments[0].beam),
         dataset=np.array([0] * len(parts) if dataset is None else dataset),
         dropped=dropped,

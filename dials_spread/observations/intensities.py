@@ -12,6 +12,7 @@ Functions:
     choose_intensity: one of scale, profile, sum for all tables
     intensity_and_variance: the two columns of one table
     amplitudes: of merged or single intensities
+    lacks_lp, applied_corrections: which corrections the columns have for them
     find_dropped: the reason for which each reflection is left out
     centroid_array_index: where in the scan each reflection is
 """
@@ -105,6 +106,36 @@ def choose_intensity(tables: Sequence[flex.reflection_table], choice: str) -> st
 
 def _column(table: flex.reflection_table, name: str) -> np.ndarray:
     return table[name].as_numpy_array().astype(float)
+
+
+def lacks_lp(table: flex.reflection_table) -> bool:
+    """Say whether the Lorentz factor is not in a table: no column lp, or 1 throughout."""
+    return "lp" not in table or bool(np.all(_column(table, "lp") == 1.0))
+
+
+def applied_corrections(
+    tables: Sequence[flex.reflection_table], choice: str
+) -> tuple[str, ...]:
+    """
+    Name the corrections that every table has and that are applied on reading.
+
+    Args:
+        tables: The input tables; empty ones have no say.
+        choice: "scale", "profile" or "sum".
+
+    Returns:
+        Of "lp", "qe" and "partiality", those applied; none to scaled values, which
+        dials.scale has corrected.
+    """
+    tables = [table for table in tables if len(table)]
+    if choice == "scale" or not tables:
+        return ()
+    found = {
+        "lp": not any(lacks_lp(table) for table in tables),
+        "qe": all("qe" in table or "dqe" in table for table in tables),
+        "partiality": choice == "sum" and all("partiality" in t for t in tables),
+    }
+    return tuple(name for name, there in found.items() if there)
 
 
 def _correction(table: flex.reflection_table, choice: str) -> np.ndarray:

@@ -107,11 +107,11 @@ class Observations:
         dataset: Shape (experiments,), the input experiment list of each crystal, of
             those without observations, too.
         dropped: Number of reflections left out, by reason.
-        outside_scan: Number of observations with their centroid beyond the scan's
-            ends; they count for the first or last image.
+        outside_scan: Centroids beyond the scan's ends, put on its first or last image.
         geometry: How each was excited; None until prepare.geometry has added it.
         lorentz_applied_here: Whether the Lorentz factor was missing in the tables and
             has been multiplied in.
+        corrections: Of lp, qe, partiality, what was applied on reading all tables.
     """
 
     crystal: np.ndarray
@@ -135,6 +135,7 @@ class Observations:
     outside_scan: int
     geometry: Geometry | None = None
     lorentz_applied_here: bool = False
+    corrections: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.intensity)

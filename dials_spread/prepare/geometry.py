@@ -35,7 +35,7 @@ from dials.array_family import flex
 from dxtbx.model import Experiment
 
 from dials_spread.observations import Geometry, Observations
-from dials_spread.observations.intensities import centroid_array_index
+from dials_spread.observations.intensities import centroid_array_index, lacks_lp
 from dials_spread.orientation import reciprocal_basis
 from dials_spread.versions import is_still
 
@@ -281,20 +281,13 @@ def lorentz_missing(
         raise ValueError(f"lorentz={lorentz} is none of {', '.join(LORENTZ)}")
     if lorentz != "auto":
         return lorentz == "missing"
-    missing = [_lacks_lp(table) for table in tables if len(table)]
+    missing = [lacks_lp(table) for table in tables if len(table)]
     if any(missing) and not all(missing):
         raise ValueError(
             f"{sum(missing)} of {len(missing)} reflection tables lack the Lorentz "
             "factor (column lp). Correct them apart, or say lorentz=applied or missing"
         )
     return any(missing)
-
-
-def _lacks_lp(table: flex.reflection_table) -> bool:
-    if "lp" not in table:
-        return True
-    lp = table["lp"].as_numpy_array()
-    return bool(np.all(lp == 1.0))
 
 
 def factor_from_zeta(

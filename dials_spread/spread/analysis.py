@@ -92,11 +92,15 @@ class Variograms:
         within: Within crystals; None where that is the main one.
         corrected: As main, with the factors of images taken off; None where these are
             undetermined.
+        n_used: Pairs of observations of one reflection on two images that are used.
+        n_all: All of them; the used ones are a random choice (max_pairs).
     """
 
     main: Variogram
     within: Variogram | None
     corrected: Variogram | None
+    n_used: int
+    n_all: int
 
     def as_dict(self) -> dict:
         """Give the main one by name, and the others beside it."""
@@ -264,11 +268,6 @@ def _variograms(
 
     kind = BETWEEN if sample.groups.n_crystals > 1 else WITHIN
     table = pairs_of(sample.residuals)
-    logger.info(
-        "%s of %s pairs of observations of one reflection on two images are used.",
-        f"{table.n_pairs:,}",
-        f"{table.n_all:,}",
-    )
     corrected = without_factors(sample.residuals, factors)
     enough = len(corrected) > 0.5 * len(sample.residuals)
     return (
@@ -276,6 +275,8 @@ def _variograms(
             main=variogram(table, kind),
             within=variogram(table, WITHIN) if kind == BETWEEN else None,
             corrected=variogram(pairs_of(corrected), kind) if enough else None,
+            n_used=table.n_pairs,
+            n_all=table.n_all,
         ),
         enough,
     )

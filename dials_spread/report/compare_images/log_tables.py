@@ -49,7 +49,8 @@ def input_table(document: dict) -> str:
     header = ["crystal", "dataset", "images", "observations", "scale"]
     return (
         "Crystals (numbered from 0, as the experiments; the dataset is the number of the "
-        "file):\n\n" + tabulate(rows, header, tablefmt="rst", disable_numparse=True)
+        "file;\nthe scale divides the intensities of a crystal):\n\n"
+        + tabulate(rows, header, tablefmt="rst", disable_numparse=True)
     )
 
 
@@ -81,7 +82,8 @@ def matches_table(matches: Sequence[dict], most: int = 25) -> str:
     return (
         "Pairs of images with the most indices in common (an image is dataset / crystal "
         "/ frames; the angle\nis between the beams in the crystal; s is the relative "
-        "error not covered by σ, within the pair and\nto all other images):\n\n"
+        "error not covered by σ, within the pair and\nto all other images; overlap is "
+        "in-common indices over those of the smaller image):\n\n"
         + tabulate(rows, header, tablefmt="rst", disable_numparse=True)
     )
 

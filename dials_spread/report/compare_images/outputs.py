@@ -207,6 +207,7 @@ def log_results(
     comparison: Comparison,
     document: dict,
     told: Summary,
+    note: str = "",
 ) -> None:
     """Write the log: input, summary, tables, and what to do next."""
     logger.info(log_part("Input", map(wrapped, told.input)))
@@ -229,6 +230,8 @@ def log_results(
     for table in tables:
         logger.info("\n%s", table)
     logger.info("\n%s\n", wrapped(FOOTNOTE))
+    if note:
+        logger.info("%s\n", wrapped(note))
     if len(document["matches"]) < len(comparison.matches):
         logger.info(
             "The JSON file holds the best %s of %s pairs (output.max_matches).\n",
@@ -256,17 +259,27 @@ def build_pictures(comparison: Comparison, folders: Sequence[str], raw: bool) ->
         build_picture(comparison.experiments, comparison.observations, spots, folders)
         for spots in comparison.spots
     ]
-    reasons = [p.reason for p in pictures if p.reason]
-    if reasons:
-        logger.info(
-            "%d of %s in the report %s shown by predicted positions, without raw images. "
-            "%s\n",
-            len(reasons),
-            counted(len(pictures), "pair"),
-            "is" if len(reasons) == 1 else "are",
-            reasons[0],
-        )
     return pictures
+
+
+def pictures_note(pictures: Sequence) -> str:
+    """
+    Say which pairs are drawn without their raw images, and why.
+
+    Args:
+        pictures: From build_pictures.
+
+    Returns:
+        Sentences, or nothing.
+    """
+    reasons = [p.reason for p in pictures if p is not None and p.reason]
+    if not reasons:
+        return ""
+    return (
+        f"{len(reasons):,} of {counted(len(pictures), 'pair')} in the report "
+        f"{'is' if len(reasons) == 1 else 'are'} shown by predicted positions, without "
+        f"raw images. {reasons[0]}"
+    )
 
 
 def _matched(
@@ -310,7 +323,7 @@ def write_results(
     pictures = build_pictures(comparison, folders, raw_images)
     contents = (*_matched(comparison), comparison.spots, pictures)
     sections = page_sections(comparison)
-    log_results(comparison, document, told)
+    log_results(comparison, document, told, pictures_note(pictures))
     files = {}
     if filtered is not None:
         files[output.filtered] = filtered.as_msgpack()

@@ -22,8 +22,8 @@ from dials_spread.statistics.bootstrap import FEWEST_CRYSTALS
 
 INTENSITIES = {
     "scale": "scaled intensities (intensity.scale.value / inverse_scale_factor)",
-    "profile": "profile-fitted intensities, with lp and qe applied, unscaled",
-    "sum": "summed intensities, with lp, qe and partiality applied, unscaled",
+    "profile": "profile-fitted intensities",
+    "sum": "summed intensities",
 }
 
 POOR_CC = 0.5
@@ -46,7 +46,7 @@ def describe_input(observations: Observations) -> list[str]:
         f"{len(observations):,} observations of {len(observations.unique_index):,} "
         f"unique reflections on {counted(images, 'image')} of {counted(n, 'crystal')} "
         f"({observations.radiation}, space group {observations.space_group.info()}). Intensity used: "
-        f"{INTENSITIES[observations.choice]}."
+        f"{_intensities(observations)}."
     ]
     without = len(observations.dataset) - n
     if without:
@@ -69,6 +69,22 @@ def describe_input(observations: Observations) -> list[str]:
         )
     sentences.append(_about_friedel(observations))
     return sentences
+
+
+def _intensities(observations: Observations) -> str:
+    """Name the intensities and the corrections that the tables have for them."""
+    text = INTENSITIES[observations.choice]
+    if observations.scaled:
+        return text
+    names = observations.corrections
+    applied = " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+    text += f", with {applied} applied, unscaled" if names else ", unscaled"
+    if "lp" not in names and observations.radiation == "electrons":
+        text += (
+            "; the Lorentz factor seems not to be applied (column lp absent or 1 "
+            "throughout; dials.ml_correct applies it)"
+        )
+    return text
 
 
 def _about_friedel(observations: Observations) -> str:

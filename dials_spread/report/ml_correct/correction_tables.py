@@ -176,7 +176,7 @@ def changes_tables(result: CorrectionResult) -> list[TextTable]:
     """
     titles = {
         "resolution": ("Amplitudes by resolution", "d"),
-        "strength": ("Amplitudes by strength (E before, 1 on average)", "E"),
+        "strength": ("Amplitudes by strength (E before, ⟨E²⟩ = 1)", "E"),
         "crystal": ("Amplitudes of observations by crystal", "crystal"),
     }
     return [

@@ -188,11 +188,13 @@ def _shells(
     return found
 
 
-def crystals_table(summary: SimulationSummary, most: int = 30) -> str:
+def crystals_table(
+    summary: SimulationSummary, most: int = 30, wave: str = "dynamical"
+) -> str:
     """
     Give the crystals as a table for the log, the first ones where there are many.
 
-    R1 is from rfactor.r1.r_factors.
+    R1 is from rfactor.r1.r_factors; a kinematic simulation, wave="kinematic", has none.
     """
     rows = [
         [
@@ -208,12 +210,15 @@ def crystals_table(summary: SimulationSummary, most: int = 30) -> str:
     ]
     header = ["crystal", "images", "observations", "mean thickness [Å]", "scale"]
     header += ["median I/σ", "R1"]
+    caption = (
+        "Crystals (R1 of unmerged dynamical amplitudes, without noise, against kinematic "
+        "Fc):"
+    )
+    if wave == "kinematic":  # R1 is zero
+        rows, header, caption = [r[:-1] for r in rows], header[:-1], "Crystals:"
     table = tabulate(rows, header, tablefmt="rst", disable_numparse=True)
     hidden = len(summary.crystals) - most
-    return (
-        "Crystals (R1 of unmerged dynamical amplitudes, without noise, against kinematic "
-        "Fc):\n\n" + table + (f"\n... and {hidden} more" if hidden > 0 else "")
-    )
+    return f"{caption}\n\n" + table + (f"\n... and {hidden} more" if hidden > 0 else "")
 
 
 def shells_table(summary: SimulationSummary) -> str:

@@ -39,6 +39,8 @@ def observations(group="P212121", crystals=3, without=0, **changes):
         "space_group": sgtbx.space_group_info(group).group(),
         "unit_cell": uctbx.unit_cell((5, 7, 11, 90, 90, 90)),
         "choice": "profile",
+        "scaled": False,
+        "corrections": ("lp", "qe"),
         "friedel": True,
     }
     return Columns(**{**values, **changes})
@@ -88,6 +90,20 @@ def test_input_in_words():
     )
     assert "no reflection that counts" not in told
     assert "one crystal only" not in told
+
+
+def test_only_corrections_that_are_there_are_told():
+    def told(**changes):
+        return sentences.describe_input(observations(**changes))[0]
+
+    assert "profile-fitted intensities, with lp and qe applied, unscaled." in told()
+    every = told(choice="sum", corrections=("lp", "qe", "partiality"))
+    assert "summed intensities, with lp, qe and partiality applied, unscaled." in every
+    without = told(corrections=("qe",))
+    assert "with qe applied" in without
+    assert "the Lorentz factor seems not to be applied" in without
+    assert "Lorentz" not in told(corrections=(), radiation="X-rays")
+    assert "applied" not in told(choice="scale", scaled=True, corrections=())
 
 
 def test_friedel_mates_differ_for_electrons_without_a_centre_only():

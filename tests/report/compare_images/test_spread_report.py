@@ -146,7 +146,9 @@ def test_without_pairs_of_one_orientation_the_rest_may_be_the_orientation(electr
     told = describe_sources(unknown, "electrons")[0]
     assert "same orientation" not in told
     assert "on the orientation or on anything else: not separable here" in told
-    assert "even at the same orientation" in describe_sources(components, "electrons")[0]
+    assert (
+        "even at the same orientation" in describe_sources(components, "electrons")[0]
+    )
     assert "not separable" in source_labels(unknown)["rest"]
     spread = replace(electrons.spread, components=unknown)
     assert source_labels(unknown)["rest"] in "\n".join(spread_tables(spread))

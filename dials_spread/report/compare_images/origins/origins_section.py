@@ -174,8 +174,8 @@ def _explained_table(found: BeamSources) -> str:
     return (
         "Scale factors of images before scaling: standard deviation within crystals "
         f"{digits(found.spread_of_k, 2)},\nnoise ceiling of R² "
-        f"{digits(found.ceiling, 2)}. What explains them:\n\n"
-        + _rst(rows, [*header, "crystals"])
+        f"{digits(found.ceiling, 2)}. What explains them (slope: of ln k against the "
+        "logarithm of\nwhat explains it):\n\n" + _rst(rows, [*header, "crystals"])
     )
 
 

@@ -179,6 +179,11 @@ def spread_tables(spread: SpreadAnalysis) -> list[str]:
         tables.append(size_table(spread.size))
     if spread.variograms:
         tables.append(variogram_table(spread.variograms.main))
+        tables.append(
+            f"The variogram uses {spread.variograms.n_used:,} of "
+            f"{spread.variograms.n_all:,} pairs of observations of one reflection on two "
+            "images."
+        )
     if spread.components:
         tables.append(components_table(spread.components))
     tables += [
