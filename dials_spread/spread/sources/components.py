@@ -60,7 +60,8 @@ SOURCE_LABELS = {
     "noise": "counting noise",
     "rest": "same orientation, different intensity",
 }
-"""Variances that variance_components estimates; of one data set, see source_labels."""
+"""Labels of the variances that variance_components estimates (counting noise: _noise);
+of one data set, see source_labels."""
 
 NOT_APART = "orientation or anything else: not separable here"
 """Label of the rest where no pairs say what it is at one orientation."""

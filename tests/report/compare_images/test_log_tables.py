@@ -15,7 +15,7 @@ def test_tables_of_the_log():
         {"crystal": 0, "dataset": 1, "images": 12, "observations": 3456, "scale": 0.5}
     ]
     document = {"input": {"by_crystal": crystals, "dropped": {"not scaled": 7}}}
-    assert log_tables.input_table(document).splitlines()[5].split() == [
+    assert log_tables.input_table(document).splitlines()[6].split() == [
         *("0", "1", "12", "3,456", "0.500"),
     ]
     assert log_tables.dropped_table(document).splitlines()[5].split() == [

@@ -33,6 +33,9 @@ TITLES = {
     "noisy_spots": ("Are some spots noisier than others?", "Noisy spots"),
 }
 
+CEILING_LABEL = "noise ceiling"
+"""The R² that perfect knowledge would reach: spread.beam.beam_shares.reliability."""
+
 MOST_EXTREMES = 20
 """Rows of the table in the log; the JSON file has more."""
 
@@ -173,7 +176,7 @@ def _explained_table(found: BeamSources) -> str:
     header = ["explained by", "R²", "95 %", "slope", "CC with dials.scale", "images"]
     return (
         "Scale factors of images before scaling: standard deviation within crystals "
-        f"{digits(found.spread_of_k, 2)},\nnoise ceiling of R² "
+        f"{digits(found.spread_of_k, 2)},\n{CEILING_LABEL} of R² "
         f"{digits(found.ceiling, 2)}. What explains them (slope: of ln k against the "
         "logarithm of\nwhat explains it):\n\n" + _rst(rows, [*header, "crystals"])
     )
@@ -213,13 +216,19 @@ def _extremes_table(found: Orientations) -> str:
     Give the observations farthest from the others.
 
     z is from spread.orientations.special.standardised_residuals. What overlapping frames
-    list several times stands in one row.
+    list several times stands in one row, and so do two observations that are each
+    other's only equivalent.
     """
+    seen: set[tuple] = set()
     images: dict[tuple, list[str]] = {}
     rows: dict[tuple, list] = {}
     for e in found.extremes:
         name = hkl_label(np.asarray(e["miller_index"]))
         key = (name, e["crystal"], e["intensity"], e["sigma"], e["mean_of_others"])
+        size = digits(abs(e["z"]))
+        if (digits(e["mean_of_others"]), digits(e["intensity"]), size) in seen:
+            continue
+        seen.add((digits(e["intensity"]), digits(e["mean_of_others"]), size))
         own = images.setdefault(key, [])
         if str(e["image"]) not in own:
             own.append(str(e["image"]))

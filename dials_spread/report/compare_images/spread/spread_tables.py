@@ -24,6 +24,9 @@ STYLE = {"tablefmt": "rst", "disable_numparse": True}
 MOST_CRYSTALS = 30
 """Crystals listed; all are in the JSON file."""
 
+S_LABEL = "relative error s not covered by σ"
+"""s: the function is statistics.excess_spread.most_likely."""
+
 CURVE_LABELS = {
     "nugget": "γ at 0°",
     "sill": "plateau",
@@ -89,7 +92,7 @@ def size_table(size: SpreadSize) -> str:
         "observations taken as independent."
     )
     return (
-        "Spread of symmetry equivalents: relative error s not covered by σ "
+        f"Spread of symmetry equivalents: {S_LABEL} "
         f"(σ'² = σ² + (sI)²).\n{intervals}\n\n"
         + tabulate(rows, [*header, "crystals"], **STYLE)
     )
