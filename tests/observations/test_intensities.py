@@ -16,6 +16,7 @@ from dials.util.filter_reflections import filter_reflection_table
 from dials_spread.observations import build_observations
 from dials_spread.observations.intensities import (
     REASONS,
+    applied_corrections,
     choose_intensity,
     find_dropped,
     intensity_and_variance,
@@ -341,3 +342,16 @@ def test_what_is_asked_for_must_be_there():
             choose_intensity([table], choice)
     with pytest.raises(ValueError, match="No kind of intensity"):
         choose_intensity([table_of([(1, 2, 3)], kinds=())], "auto")
+
+
+def test_corrections_that_every_table_has_are_named():
+    """The Lorentz factor is not applied where lp is absent, or 1 throughout."""
+    full, ones = flex.reflection_table(), flex.reflection_table()
+    for table, lp in ((full, [0.5, 0.7]), (ones, [1.0, 1.0])):
+        table["lp"] = flex.double(lp)
+        table["qe"] = flex.double([0.9, 0.9])
+        table["partiality"] = flex.double([1.0, 0.9])
+    assert applied_corrections([full], "profile") == ("lp", "qe")
+    assert applied_corrections([full], "sum") == ("lp", "qe", "partiality")
+    assert applied_corrections([full, ones], "profile") == ("qe",)
+    assert applied_corrections([full], "scale") == ()

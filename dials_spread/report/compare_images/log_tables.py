@@ -10,7 +10,7 @@ from tabulate import tabulate
 
 from dials_spread.comparison import Comparison
 from dials_spread.report.page.intervals import interval_cell
-from dials_spread.report.page.labels import digits, document_label
+from dials_spread.report.page.labels import NO_VALUE, digits, document_label
 
 MATCH_LABELS = {
     "cc": "CC",
@@ -36,13 +36,17 @@ AGREEMENT_LABELS = {
 
 def input_table(document: dict) -> str:
     """Give the crystals, with the scales from pairs.scales.crystal_scales."""
+    given = document["input"]
+    several = len(given["by_crystal"]) > 1
+    # What shares no reflections with the others keeps a factor of exactly one.
+    unknown = 1.0 if several and given.get("intensity") != "scale" else None
     rows = [
         [
             c["crystal"],
             c["dataset"],
             f"{c['images']:,}",
             f"{c['observations']:,}",
-            digits(c["scale"]),
+            NO_VALUE if c["scale"] == unknown else digits(c["scale"]),
         ]
         for c in document["input"]["by_crystal"]
     ]

@@ -52,3 +52,16 @@ def test_table_of_the_medians():
         *("0.250", "0.200", "–", "0.300", "10", "5"),
     ]
     assert "within 2°" in lines[1]
+
+
+def test_a_scale_that_is_undetermined_is_not_printed_as_one():
+    crystal = {"dataset": 0, "images": 1, "observations": 5}
+    crystals = [crystal | {"crystal": i, "scale": k} for i, k in ((0, 1.0), (1, 1.2))]
+
+    def scales(intensity):
+        document = {"input": {"by_crystal": crystals, "intensity": intensity}}
+        lines = log_tables.input_table(document).splitlines()
+        return [line.split()[-1] for line in lines if line[:1] in "01" and line]
+
+    assert scales("profile") == ["–", "1.20"]
+    assert scales("scale") == ["1", "1.20"]

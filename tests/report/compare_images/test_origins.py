@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from dials_spread.report.compare_images.origins.origins_findings import origin_findings
+from dials_spread.report.compare_images.origins.origins_findings import (
+    _verdict,
+    origin_findings,
+)
 from dials_spread.report.compare_images.origins.origins_section import (
     origin_sections,
     origin_tables,
@@ -99,3 +103,22 @@ def test_what_is_set_aside_is_what_was_found(electrons):
     )
     np.testing.assert_array_equal(cut, found.noisy_observations)
     np.testing.assert_array_equal(both, cut | cluster)
+
+
+@pytest.mark.parametrize(
+    ("p", "difference", "after", "told"),
+    [
+        (0.0099, 0.01, 0.99, "helps"),
+        (0.0099, 0.01, 0.98, "raises CC½ above that of random choices (p = 0.0099)"),
+        (0.4, 0.01, 0.99, "does not raise CC½ more than expected by chance"),
+    ],
+)
+def test_the_verdict_on_leaving_out_agrees_with_p(p, difference, after, told):
+    removal = SimpleNamespace(
+        reason="",
+        before={"cc_half": 0.98},
+        after={"cc_half": after},
+        p_value={"cc_half": p},
+        difference={"cc_half": difference},
+    )
+    assert _verdict(removal).startswith(told)

@@ -54,6 +54,8 @@ def test_a_scale_of_one_crystal_changes_nothing(simulated):
     after = summarise_simulation(experiments, table)
     assert after.merged["r1_dynamical"] == pytest.approx(before.merged["r1_dynamical"])
     assert "thickness" in crystals_table(after)
+    assert "R1" in crystals_table(after)
+    assert "R1" not in crystals_table(after, wave="kinematic")
     assert shells_table(after).count("\n") == len(after.shells) + 5
 
 
