@@ -309,9 +309,7 @@ def write_results(
         filtered: Reflections with noisy spots set aside, for output.filtered.
     """
     document = comparison_as_dict(comparison, provenance, output.max_matches)
-    told = summarise(
-        comparison, reference, provenance.files, provenance.changed
-    )
+    told = summarise(comparison, reference, provenance.files, provenance.changed)
     folders = sorted({os.path.dirname(f) or "." for f in provenance.files})
     pictures = build_pictures(comparison, folders, raw_images)
     contents = (*_matched(comparison), comparison.spots, pictures)

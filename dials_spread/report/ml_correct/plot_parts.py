@@ -8,8 +8,6 @@ Functions:
 
 from __future__ import annotations
 
-import numpy as np
-
 from dials_spread.report.page.plot_style import GREY, INK, axis
 
 
@@ -48,11 +46,35 @@ def diagonal(end: float, start: float = 0.0) -> dict:
     return {"type": "scatter", "mode": "lines", "line": line, "name": "equal", **ends}
 
 
+ROUND_D = (
+    *(0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95),
+    *(1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.8, 2.0, 2.2, 2.5, 2.75, 3.0, 3.5, 4.0),
+    *(5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0, 50.0, 100.0),
+)
+"""d-spacings [Å] at which a tick may stand."""
+
+TICKS = 8
+"""Of an axis of resolution, at most."""
+
+
 def nice_resolutions(d_max: float, d_min: float) -> list[float]:
-    """Choose d-spacings [Å] for the ticks of an axis that is linear in 1/d²."""
-    wanted = np.linspace(1 / d_max**2, 1 / d_min**2, 6)[1:]
-    told = [round(d, 2) for d in 1 / np.sqrt(wanted)]
-    return sorted(set(told), reverse=True)
+    """Choose round d-spacings [Å] for the ticks of an axis that is linear in 1/d²."""
+    inside = sorted((d for d in ROUND_D if d_min <= d <= d_max), reverse=True)
+    if len(inside) < 2:
+        return sorted({round(d_max, 2), round(d_min, 2)}, reverse=True)
+    low, high = 1 / d_max**2, 1 / d_min**2
+    least = (high - low) / TICKS
+    kept: list[float] = []
+    # Rounder numbers first; another only where there is room.
+    for d in sorted(inside, key=_decimals):
+        if all(abs(1 / d**2 - 1 / k**2) >= least for k in kept):
+            kept.append(d)
+    return sorted(kept, reverse=True)
+
+
+def _decimals(d: float) -> int:
+    """Say how round a number is: 0 for 2, 1 for 2.5, 2 for 0.85."""
+    return len(f"{d:g}".partition(".")[2])
 
 
 def resolution_axis(d_max: float, d_min: float) -> dict:
@@ -64,4 +86,4 @@ def resolution_axis(d_max: float, d_min: float) -> dict:
     """
     told = nice_resolutions(d_max, d_min)
     places = [1 / d**2 for d in told]
-    return axis("d [Å]", tickvals=places, ticktext=[f"{d:.2f}" for d in told])
+    return axis("d [Å]", tickvals=places, ticktext=[f"{d:g}" for d in told])

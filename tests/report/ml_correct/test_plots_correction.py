@@ -130,10 +130,20 @@ def test_one_dot_a_crystal(pair):
     assert after["y"] == pytest.approx(pair.after.r_merge_crystal, rel=1e-5)
 
 
-@pytest.mark.parametrize("limits", [(20.0, 0.8), (5.0, 0.53), (3.0, 2.5)])
+@pytest.mark.parametrize("limits", [(20.0, 0.8), (4.27, 0.55), (3.0, 2.5)])
 def test_ticks_of_resolution_are_where_they_say(limits):
     drawn = resolution_axis(*limits)
-    assert 3 <= len(nice_resolutions(*limits)) <= 6
+    assert 3 <= len(nice_resolutions(*limits)) <= 9
     for place, text in zip(drawn["tickvals"], drawn["ticktext"]):
         assert place == pytest.approx(1 / float(text) ** 2, rel=1e-9)
         assert limits[1] - 0.01 <= float(text) <= limits[0]
+    # Nowhere is more than a quarter of the axis without a tick.
+    ends = [limits[0] ** -2, *drawn["tickvals"], limits[1] ** -2]
+    assert np.diff(ends).max() <= 0.25 * (ends[-1] - ends[0])
+
+
+def test_ticks_of_resolution_are_round():
+    assert {1.0, 2.0} <= set(nice_resolutions(20.0, 0.8))
+    assert all(
+        round(20 * d) == pytest.approx(20 * d) for d in nice_resolutions(5, 0.53)
+    )

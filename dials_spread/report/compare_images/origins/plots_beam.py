@@ -53,6 +53,9 @@ COLOURS = {
 MOST_IMAGES = 1500
 """Drawn along the scans; whole crystals, the first ones."""
 
+LOWEST = -0.5
+"""R² down to which is drawn: below, a measure is useless all the same."""
+
 SCANS_HELP = """
 How bright each image is, relative to the mean of its crystal, by several measures. The
 dark line is the factor of the image's own spots (unscaled intensities against those of
@@ -158,7 +161,7 @@ def explained_plot(sources: BeamSources) -> dict:
     results = [sources.explained[n] for n in names]
     data = []
     for place, (name, found) in enumerate(zip(names, results)):
-        drawn = max(found.r_squared, -0.5)
+        drawn = max(found.r_squared, LOWEST)
         data.append(
             {
                 "type": "bar",
@@ -176,7 +179,7 @@ def explained_plot(sources: BeamSources) -> dict:
             }
         )
         if np.isfinite(found.low):
-            data.append(_range_of(place, max(found.low, -0.5), found.high))
+            data.append(_range_of(place, max(found.low, LOWEST), found.high))
     if np.isfinite(sources.ceiling):
         data.append(
             {
@@ -189,13 +192,20 @@ def explained_plot(sources: BeamSources) -> dict:
                 "hoverinfo": "skip",
             }
         )
+    ends = [(e.r_squared, e.low) for e in results]
+    below = sum(any(end < LOWEST for end in pair) for pair in ends)
     top = max([1.0, *(e.high for e in results if np.isfinite(e.high))])
     return new_plot(
         data,
         EXPLAINED_HELP,
         "What explains the differences between images",
+        f"of {counted(below, 'measure')}, bar or interval goes on below the frame"
+        if below
+        else "",
         xaxis=named_axis("Measure of the brightness", [SHORT[n] for n in names]),
-        yaxis=axis("Share explained, cross-validated R²", range=[-0.55, top + 0.05]),
+        yaxis=axis(
+            "Share explained, cross-validated R²", range=[LOWEST - 0.05, top + 0.05]
+        ),
         legend=legend_above(),
         showlegend=bool(np.isfinite(sources.ceiling)),
         height=400,
