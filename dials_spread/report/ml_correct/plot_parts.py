@@ -8,6 +8,8 @@ Functions:
 
 from __future__ import annotations
 
+import numpy as np
+
 from dials_spread.report.page.plot_style import GREY, INK, axis
 
 
@@ -47,28 +49,30 @@ def diagonal(end: float, start: float = 0.0) -> dict:
 
 
 ROUND_D = (
-    *(0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95),
-    *(1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.8, 2.0, 2.2, 2.5, 2.75, 3.0, 3.5, 4.0),
-    *(5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0, 50.0, 100.0),
+    *(round(0.05 * k, 2) for k in range(4, 100)),
+    *(float(k) for k in (*range(5, 20), *range(20, 101, 5))),
 )
 """d-spacings [Å] at which a tick may stand."""
 
-TICKS = 8
-"""Of an axis of resolution, at most."""
+SPACES = 6
+"""Between the ticks of an axis of resolution."""
 
 
 def nice_resolutions(d_max: float, d_min: float) -> list[float]:
-    """Choose round d-spacings [Å] for the ticks of an axis that is linear in 1/d²."""
-    inside = sorted((d for d in ROUND_D if d_min <= d <= d_max), reverse=True)
-    if len(inside) < 2:
-        return sorted({round(d_max, 2), round(d_min, 2)}, reverse=True)
+    """
+    Choose round d-spacings [Å] for the ticks of an axis that is linear in 1/d²: near each
+    of evenly spaced places the roundest number.
+    """
+    inside = [d for d in ROUND_D if d_min <= d <= d_max]
     low, high = 1 / d_max**2, 1 / d_min**2
-    least = (high - low) / TICKS
-    kept: list[float] = []
-    # Rounder numbers first; another only where there is room.
-    for d in sorted(inside, key=_decimals):
-        if all(abs(1 / d**2 - 1 / k**2) >= least for k in kept):
-            kept.append(d)
+    far = 0.5 * (high - low) / SPACES
+    kept = set()
+    for wanted in np.linspace(low, high, SPACES + 1):
+        near = [(abs(1 / d**2 - wanted), d) for d in inside]
+        near = [(_decimals(d), off, d) for off, d in near if off <= far]
+        kept |= {min(near)[2]} if near else set()
+    if len(kept) < 2:
+        kept = {round(d_max, 2), round(d_min, 2)}
     return sorted(kept, reverse=True)
 
 

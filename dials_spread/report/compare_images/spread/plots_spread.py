@@ -268,9 +268,9 @@ def spread_plots(
             if _has_curve(getattr(spread.size, quantity)):
                 plots[f"spread_{quantity}"] = bins_plot(spread.size, quantity)
         names = crystal_names or {}
-        if np.isfinite(spread.size.by_crystal.s).any():
+        if _has_curve(spread.size.by_crystal):
             plots["spread_by_crystal"] = crystals_plot(spread.size, names)
-        if np.isfinite(spread.size.by_image.s).any():
+        if _has_curve(spread.size.by_image):
             plots["spread_by_image"] = images_plot(observations, spread.size, names)
     return plots
 
@@ -304,9 +304,9 @@ def not_drawn(spread: SpreadAnalysis) -> list[str]:
         for quantity in BINS_HELP
         if not _has_curve(getattr(size, quantity))
     ]
-    for what, columns in (("crystal", size.by_crystal), ("image", size.by_image)):
-        if not np.isfinite(columns.s).any():
-            told.append(
-                f"Not drawn by {what}: no {what} has enough observations for an s."
-            )
+    told += [
+        f"Not drawn by {what}: fewer than two {what}s have enough observations for an s."
+        for what, columns in (("crystal", size.by_crystal), ("image", size.by_image))
+        if not _has_curve(columns)
+    ]
     return told
