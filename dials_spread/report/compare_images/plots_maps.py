@@ -176,9 +176,8 @@ def _side(x: float, y: float) -> str:
     """Where a name stands that is to point away from the middle."""
     up = "top" if y > 0 else "bottom"
     along = "right" if x > 0 else "left"
-    # Within 22.5° of an axis of the map it is that side, else a corner.
-    steep = abs(y) > abs(x) * np.tan(np.radians(67.5))
-    flat = abs(y) < abs(x) * np.tan(np.radians(22.5))
+    # A name straight above a slanted edge would lie across it.
+    steep, flat = abs(x) < 0.25 * abs(y), abs(y) < 0.4 * abs(x)
     return f"{'middle' if flat else up} {'center' if steep else along}"
 
 

@@ -63,7 +63,8 @@ def nice_resolutions(d_max: float, d_min: float) -> list[float]:
     Choose round d-spacings [Å] for the ticks of an axis that is linear in 1/d²: near each
     of evenly spaced places the roundest number.
     """
-    inside = [d for d in ROUND_D if d_min <= d <= d_max]
+    # A limit of 1.0998 Å is one of 1.1 Å.
+    inside = [d for d in ROUND_D if 0.998 * d_min <= d <= 1.002 * d_max]
     low, high = 1 / d_max**2, 1 / d_min**2
     far = 0.5 * (high - low) / SPACES
     kept = set()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from dials_spread.report.compare_images.origins.plots_beam import explained_plot
 from dials_spread.report.compare_images.plots_maps import _side
 from dials_spread.report.compare_images.spread.plots_sources import components_plot
 from dials_spread.report.compare_images.spread.plots_spread import (
@@ -17,6 +19,7 @@ from dials_spread.report.compare_images.spread.plots_spread import (
 from dials_spread.report.compare_images.spread.spread_section import spread_section
 from dials_spread.report.page.log_text import Step
 from dials_spread.report.page.template import get_template
+from dials_spread.spread.beam.beam_shares import Explained
 from dials_spread.spread.sources.components import SOURCES
 from dials_spread.spread.sources.factors import CrystalMoments, factor_variances
 
@@ -63,6 +66,17 @@ def test_plots_with_nothing_to_show_are_left_out(electrons):
     assert "Not drawn by resolution" in notes and "Not drawn against the angle" in notes
 
 
+def test_what_goes_on_below_the_frame_is_counted():
+    def explained(r_squared, low):
+        return Explained(r_squared, low, 0.5, 1.0, 10, 4)
+
+    shares = {"annulus": explained(-0.7, np.nan), "disc": explained(0.1, -0.6)}
+    shares["background"] = explained(0.2, 0.1)
+    sources = SimpleNamespace(explained=shares, ceiling=0.9)
+    title = explained_plot(sources)["layout"]["title"]
+    assert title["subtitle"]["text"].startswith("of 2 measures,")
+
+
 def test_one_crystal_has_no_legend(electrons):
     of = electrons.observations
     assert images_plot(of, electrons.spread.size, {})["layout"]["showlegend"]
@@ -87,6 +101,7 @@ def test_a_crystal_drawn_twice_has_no_variance_of_crystals():
         (1, 0, "middle right"),
         (0, -1, "bottom center"),
         (1, 1, "top right"),
+        (-0.32, 1, "top left"),
         (-1, -0.8, "bottom left"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from dials_spread.report.ml_correct.plots_amplitudes import (
     error_plots,
     reference_plot,
 )
+from dials_spread.report.ml_correct.plots_correction import images_r1_plot
 from dials_spread.report.ml_correct.plots_crystals import crystals_merge_plot
 from dials_spread.report.ml_correct.plots_merging import (
     distribution_plot,
@@ -90,7 +92,7 @@ def test_the_curves_of_the_merging_plots_are_the_statistics(pair):
     assert names == ["R_meas before", "R_meas after", "R_pim before", "R_pim after"]
     for trace, shells in zip(drawn["cc_half"]["data"], (before, after)):
         assert trace["y"] == pytest.approx([s.cc_half for s in shells], rel=1e-5)
-    assert drawn["cc_half"]["layout"]["xaxis"]["ticktext"][-1] == "1.10"
+    assert drawn["cc_half"]["layout"]["xaxis"]["ticktext"][-1] == "1.1"
 
 
 def test_the_distribution_stands_beside_what_is_expected(pair):
@@ -147,3 +149,12 @@ def test_ticks_of_resolution_are_round():
     assert all(
         round(20 * d) == pytest.approx(20 * d) for d in nice_resolutions(5, 0.53)
     )
+
+
+def test_the_axis_of_r1_of_images_ends_with_the_data():
+    image = SimpleNamespace(r1=np.array([0.12, 0.47, np.nan, 0.9]), n=[9, 9, 9, 2])
+    image.n = np.array(image.n)
+    one = SimpleNamespace(image=image)
+    plot = images_r1_plot(SimpleNamespace(before=one, after=one))
+    assert plot["layout"]["xaxis"]["range"] == pytest.approx([0, 0.475])
+    assert [sum(t["y"]) for t in plot["data"]] == [2, 2]

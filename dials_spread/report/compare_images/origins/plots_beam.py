@@ -7,6 +7,8 @@ Functions:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from dials_spread.observations import Observations
@@ -23,7 +25,7 @@ from dials_spread.report.page.plot_style import (
     sample,
     sample_note,
 )
-from dials_spread.spread.beam.beam_shares import centred
+from dials_spread.spread.beam.beam_shares import Explained, centred
 from dials_spread.spread.beam.beam_sources import BeamSources
 
 LABELS = {
@@ -192,16 +194,12 @@ def explained_plot(sources: BeamSources) -> dict:
                 "hoverinfo": "skip",
             }
         )
-    ends = [(e.r_squared, e.low) for e in results]
-    below = sum(any(end < LOWEST for end in pair) for pair in ends)
     top = max([1.0, *(e.high for e in results if np.isfinite(e.high))])
     return new_plot(
         data,
         EXPLAINED_HELP,
         "What explains the differences between images",
-        f"of {counted(below, 'measure')}, bar or interval goes on below the frame"
-        if below
-        else "",
+        _note_below(results),
         xaxis=named_axis("Measure of the brightness", [SHORT[n] for n in names]),
         yaxis=axis(
             "Share explained, cross-validated R²", range=[LOWEST - 0.05, top + 0.05]
@@ -210,6 +208,14 @@ def explained_plot(sources: BeamSources) -> dict:
         showlegend=bool(np.isfinite(sources.ceiling)),
         height=400,
     )
+
+
+def _note_below(results: Sequence[Explained]) -> str:
+    """Say of how many measures not all is inside the frame."""
+    below = sum(min(e.r_squared, np.nan_to_num(e.low)) < LOWEST for e in results)
+    if not below:
+        return ""
+    return f"of {counted(below, 'measure')}, bar or interval goes on below the frame"
 
 
 def _range_of(place: float, low: float, high: float) -> dict:
