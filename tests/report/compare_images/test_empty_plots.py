@@ -68,7 +68,7 @@ def test_plots_with_nothing_to_show_are_left_out(electrons):
 
 def test_what_goes_on_below_the_frame_is_counted():
     def explained(r_squared, low):
-        return Explained(r_squared, low, 0.5, 1.0, 10, 4)
+        return Explained(r_squared, low, 0.5, 1.0, 0.3, np.nan, 10, 4, "crystals")
 
     shares = {"annulus": explained(-0.7, np.nan), "disc": explained(0.1, -0.6)}
     shares["background"] = explained(0.2, 0.1)
