@@ -6,6 +6,7 @@ to be written.
 
 Functions:
     start: parse arguments, set up logging
+    changed_parameters: those that are not as by default
     gather: do several things, and tell all that goes wrong with them
     read_reference: the JSON document of an earlier run
 """
@@ -186,6 +187,31 @@ def parameters(phil: libtbx.phil.scope, params) -> dict:
         if value != "None":
             values.append(value)
     return used
+
+
+def changed_parameters(
+    phil: libtbx.phil.scope, params, but: Sequence[str] = ()
+) -> list[str]:
+    """
+    List parameters that differ from their defaults.
+
+    Args:
+        phil: The scope.
+        params: Extracted from it.
+        but: Names, or those of scopes, that are left out.
+
+    Returns:
+        As arguments, name=value.
+    """
+    told = []
+    for definition in phil.fetch_diff(phil.format(params)).all_definitions():
+        path = definition.path
+        if any(path == name or path.startswith(f"{name}.") for name in but):
+            continue
+        value = " ".join(word.value for word in definition.object.words)
+        argument = f"{path}={value}"
+        told.append(f"'{argument}'" if " " in argument else argument)
+    return told
 
 
 def gather(*calls: Callable[[], object]) -> list:

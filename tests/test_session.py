@@ -251,3 +251,12 @@ def test_reference_is_a_document_of_the_command():
         with pytest.raises(ValueError) as error:
             session.read_reference("b.json", "dials.x")
         assert str(error.value) == f"b.json: {told}"
+
+
+def test_changed_parameters_are_arguments_again():
+    from dials_spread.command_line.compare_images import OF_THIS_RUN, phil_scope
+
+    text = "image_width=0\noutput.json=x.json\npair=0,1,2,3\nmatching.top=5"
+    params = phil_scope.fetch(iotbx.phil.parse(text)).extract()
+    told = session.changed_parameters(phil_scope, params, OF_THIS_RUN)
+    assert sorted(told) == ["image_width=0", "matching.top=5"]

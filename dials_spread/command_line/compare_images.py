@@ -149,6 +149,12 @@ phil_scope = iotbx.phil.parse(
     """
 )
 
+OF_THIS_RUN = (
+    *("output", "pair", "nproc"),
+    *("noisy_spots.filter", "noisy_spots.leave_out"),
+)
+"""Parameters that say nothing about a comparison of other files."""
+
 
 @show_mail_handle_errors()
 def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> None:
@@ -177,7 +183,10 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
             progress=True,
             spread=analysis_phil.spread_choices(params, data.files),
         )
-        provenance = Provenance(COMMAND, data.files, session.parameters(phil, params))
+        provenance = Provenance(
+            COMMAND, data.files, session.parameters(phil, params),
+            session.changed_parameters(phil, params, OF_THIS_RUN),
+        )  # fmt: skip
         filtered = origins_phil.filtered_table(params, data, comparison)
         write_results(
             comparison, provenance, params.output, log, reference, params.raw_images,

@@ -14,55 +14,67 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dials_spread.arguments import REFLECTIONS
 from dials_spread.comparison import Comparison
 from dials_spread.observations import Observations
 from dials_spread.report.compare_images.origins.origins_findings import helps
 from dials_spread.report.compare_images.sentences import indexed_differently
 from dials_spread.report.page.intervals import has_interval, share_with_interval
-from dials_spread.report.page.labels import counted
+from dials_spread.report.page.labels import counted, digits, image_label
 from dials_spread.report.page.log_text import Step
 from dials_spread.spread.noisy_spots.removal import Removal
 from dials_spread.spread.size.worst_images import worst_images
 from dials_spread.statistics.bootstrap import FEWEST_CRYSTALS
+from dials_spread.versions import is_still
 
 MOST_EXCLUDED = 10
 """Images that are named for dials.scale."""
 
+STANDS_OUT = 1.5
+"""Times s of all data, from which an image is named: with many observations an image is
+significantly worse long before that matters."""
 
 WORTH_A_STEP = 1e-3
 """Rise of CC½ for which spots are left out."""
-
 
 MOST_LEFT_OUT = 0.05
 """Part of the observations; leaving out more costs completeness and multiplicity."""
 
 
-def what_next(comparison: Comparison, files: Sequence[str] = ()) -> list[Step]:
+def what_next(
+    comparison: Comparison, files: Sequence[str] = (), changed: Sequence[str] = ()
+) -> list[Step]:
     """
-    Say what to do with these data.
+    Say what to do with these data; each step takes what the one before it writes.
 
     Args:
         comparison: The results.
         files: Names of the input files, for command lines.
+        changed: Parameters of this run that differ from their defaults, as name=value.
 
     Returns:
         One step each, in the order in which to take them; one sentence where the results
         call for nothing.
     """
-    names = " ".join(map(_short, files)) or "integrated.expt integrated.refl"
-    steps = _more_data(comparison) + _reindex(comparison, names)
-    steps += _exclude(comparison, names) + _set_aside(comparison, names)
-    corrects = depends_on_orientation(comparison)
-    if comparison.observations.radiation != "electrons":
-        steps += [_look_for_other_causes()] if corrects else []
-        corrects = False
+    given = " ".join(map(_short, files)) or "integrated.expt integrated.refl"
+    scaled = comparison.observations.scaled
+    electrons = comparison.observations.radiation == "electrons"
+    shown = depends_on_orientation(comparison)
+    steps = _more_data(comparison) + _reindex(comparison, given)
+    aside = _set_aside(comparison, given)
+    if aside:
+        given = _with_filtered(files)
+    look, exclude = _look_at_worst(comparison)
+    steps += aside + look
+    if shown and not electrons:
+        steps.append(_look_for_other_causes())
+    corrects = electrons and (shown or _cannot_show(comparison))
     if corrects:
-        steps.append(_correct(comparison, names))
-    if not comparison.observations.scaled:
-        given = "corrected.expt corrected.refl" if corrects else names
-        text = f"Scale, and compare again.{_common_to_images(comparison)}"
-        steps.append(Step(text, f"dials.scale {given}"))
-    if corrects:
+        steps.append(_correct(comparison, given, shown))
+        given = "corrected.expt corrected.refl"
+    if not scaled or corrects or exclude:
+        steps += _scale_and_compare(comparison, given, exclude, changed)
+    if shown and electrons:
         steps.append(
             Step(
                 "In the final refinement, use dynamical theory where you can: scaling "
@@ -74,6 +86,38 @@ def what_next(comparison: Comparison, files: Sequence[str] = ()) -> list[Step]:
         "dials.export)."
     )
     return steps or [Step(nothing)]
+
+
+def _cannot_show(comparison: Comparison) -> bool:
+    """Say whether there are too few crystals to show a dependence on the orientation."""
+    return comparison.observations.n_crystals < FEWEST_CRYSTALS
+
+
+def _with_filtered(files: Sequence[str]) -> str:
+    """Name the experiments as given, with the reflections that were kept."""
+    experiments = [f for f in files if not f.lower().endswith(REFLECTIONS)]
+    names = " ".join(map(_short, experiments)) or "integrated.expt"
+    return f"{names} filtered.refl"
+
+
+def _scale_and_compare(
+    comparison: Comparison, given: str, exclude: str, changed: Sequence[str]
+) -> list[Step]:
+    """Scale, without images where some are spoiled, and see what has become better."""
+    text = f"Scale.{_common_to_images(comparison)}"
+    command = f"dials.scale {given}"
+    if exclude:
+        text += (
+            " Of exclude_images keep only the images that are spoiled; drop it where "
+            "none is."
+        )
+        command += f" exclude_images={exclude}"
+    same = "".join(f" {parameter}" for parameter in changed)
+    again = "Compare again" + (", with the same parameters." if changed else ".")
+    return [
+        Step(text, command),
+        Step(again, f"dials.compare_images scaled.expt scaled.refl{same}"),
+    ]
 
 
 def _short(filename: str) -> str:
@@ -114,8 +158,9 @@ def _more_data(comparison: Comparison) -> list[Step]:
         least = comparison.matching.min_common
         steps.append(
             Step(
-                f"Match more images: lower matching.min_common (now {least}), widen "
-                "image_width, or add crystals."
+                f"Match more images: lower matching.min_common (now {least}), "
+                f"{'' if _all_stills(comparison) else 'widen image_width, '}or add "
+                "crystals."
             )
         )
     n = comparison.observations.n_crystals
@@ -129,31 +174,52 @@ def _more_data(comparison: Comparison) -> list[Step]:
     return steps
 
 
+def _all_stills(comparison: Comparison) -> bool:
+    return all(is_still(experiment) for experiment in comparison.experiments)
+
+
 def _reindex(comparison: Comparison, names: str) -> list[Step]:
     cc = comparison.summary_same["cc"].median
     if not indexed_differently(comparison.observations, cc):
         return []
     text = (
-        "If the crystals were indexed independently, bring them to one way of indexing."
+        "If the crystals were indexed independently, bring them to one way of indexing, "
+        "and use symmetrized.expt and symmetrized.refl below in place of these files."
     )
     return [Step(text, f"dials.cosym {names}")]
 
 
-def _exclude(comparison: Comparison, names: str) -> list[Step]:
-    """Name images for exclude_images of dials.scale."""
+def _look_at_worst(comparison: Comparison) -> tuple[list[Step], str]:
+    """Name the images that stand out, for the eye and for exclude_images."""
     size, observations = comparison.spread.size, comparison.observations
     if size is None:
-        return []
+        return [], ""
     found = worst_images(observations, size)
-    if not len(found.image):
-        return []
-    ranges = exclusions(observations, found.image[:MOST_EXCLUDED])
+    out = found.image[found.s >= STANDS_OUT * size.s]
+    named = out[:MOST_EXCLUDED]
+    if not len(named):
+        return [], ""
+    labels = ", ".join(image_label(observations, int(image)) for image in named)
+    worse = f"{len(found.image):,} of {counted(found.n_tested, 'image')}"
     text = (
-        "Look at the worst images, and leave out what is spoiled, by ice for instance."
+        f"Look at the worst images (crystal / frame): {labels}. {worse} "
+        f"{'has' if len(found.image) == 1 else 'have'} an s significantly above that of "
+        f"all data; {_chosen(len(out), len(named))}. Leave an image out only if it is "
+        "spoiled (ice, shadow, end of scan)."
     )
     if not observations.scaled:
         text += " Some may differ by their scale alone, and are fine after scaling."
-    return [Step(text, f"dials.scale {names} exclude_images={ranges}")]
+    # What has no scan has no image numbers that dials.scale would know.
+    stills = any(is_still(experiment) for experiment in comparison.experiments)
+    return [Step(text)], "" if stills else exclusions(observations, named)
+
+
+def _chosen(n: int, named: int) -> str:
+    """Say by which rule images are named."""
+    rule = f"at least {STANDS_OUT:g} times that of all data"
+    if n > named:
+        return f"in {n:,} it is {rule}, of which the {named} with the largest are named"
+    return f"named {'is' if n == 1 else 'are'} the {n:,} in which it is {rule}"
 
 
 def exclusions(observations: Observations, images: Sequence[int] | np.ndarray) -> str:
@@ -175,25 +241,25 @@ def exclusions(observations: Observations, images: Sequence[int] | np.ndarray) -
 
 
 def _set_aside(comparison: Comparison, names: str) -> list[Step]:
+    """Leave out what was shown to help: the one of two choices that helps more."""
     noisy = comparison.origins.noisy_spots
     if noisy is None:
         return []
-    which = [
-        name
-        for name, removal in (
-            ("cluster", noisy.remove_cluster),
-            ("cut", noisy.remove_cut),
-        )
-        if helps(removal) and _is_worth_it(removal)
-    ]
-    if not which:
-        return []
-    chosen = "both" if len(which) > 1 else which[0]
-    text = (
-        "Leave noisy spots out, which raises CC½ more than leaving out as many at random, "
-        "and go on with filtered.refl."
+    choices = (
+        ("cluster", "of the class of noisy reflections", noisy.remove_cluster),
+        ("cut", "that are single outliers", noisy.remove_cut),
     )
-    choice = f"noisy_spots.filter={chosen} noisy_spots.leave_out=True"
+    useful = [c for c in choices if helps(c[2]) and _is_worth_it(c[2])]
+    if not useful:
+        return []
+    name, what, removal = max(useful, key=lambda c: c[2].difference["cc_half"])
+    before, after = removal.before["cc_half"], removal.after["cc_half"]
+    text = (
+        f"Leave out {counted(removal.n_removed, 'observation')} {what}: CC½ rises from "
+        f"{digits(before, 4)} to {digits(after, 4)}, more than when as many are left out "
+        "at random. Go on with filtered.refl."
+    )
+    choice = f"noisy_spots.filter={name} noisy_spots.leave_out=True"
     command = f"dials.compare_images {names} output.filtered=filtered.refl {choice}"
     return [Step(text, command)]
 
@@ -204,13 +270,19 @@ def _is_worth_it(removal: Removal) -> bool:
     return rise >= WORTH_A_STEP and few
 
 
-def _correct(comparison: Comparison, names: str) -> Step:
+def _correct(comparison: Comparison, names: str, shown: bool) -> Step:
     text = "Correct for multiple scattering, before scaling"
+    if not shown:
+        n = counted(comparison.observations.n_crystals, "crystal")
+        text = (
+            f"Try a correction for multiple scattering, before scaling: {n} cannot show "
+            "whether it is needed, and the report of dials.ml_correct says what it changes"
+        )
     if not comparison.observations.scaled:
         return Step(f"{text}.", f"dials.ml_correct {names}")
     return Step(
-        f"{text}: give dials.ml_correct the integrated files that these were scaled from, "
-        "and scale what it writes."
+        f"{text}. Give dials.ml_correct the integrated files that these were scaled from.",
+        "dials.ml_correct integrated.expt integrated.refl",
     )
 
 

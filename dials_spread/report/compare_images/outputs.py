@@ -167,7 +167,10 @@ class Summary:
 
 
 def summarise(
-    comparison: Comparison, reference: dict | None = None, files: Sequence[str] = ()
+    comparison: Comparison,
+    reference: dict | None = None,
+    files: Sequence[str] = (),
+    changed: Sequence[str] = (),
 ) -> Summary:
     """
     Say what was found in sentences.
@@ -176,6 +179,7 @@ def summarise(
         comparison: The results.
         reference: The document of an earlier run, or None.
         files: Names of the input files.
+        changed: Parameters that differ from their defaults, as name=value.
 
     Returns:
         Sentences.
@@ -199,7 +203,7 @@ def summarise(
         pairs=pairs,
         chance=chance,
         origins=origins,
-        advice=what_next(comparison, files),
+        advice=what_next(comparison, files, changed),
     )
 
 
@@ -318,7 +322,7 @@ def write_results(
         filtered: Reflections with noisy spots set aside, for output.filtered.
     """
     document = comparison_as_dict(comparison, provenance, output.max_matches)
-    told = summarise(comparison, reference, provenance.files)
+    told = summarise(comparison, reference, provenance.files, provenance.changed)
     folders = sorted({os.path.dirname(f) or "." for f in provenance.files})
     pictures = build_pictures(comparison, folders, raw_images)
     contents = (*_matched(comparison), comparison.spots, pictures)

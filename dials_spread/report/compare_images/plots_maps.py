@@ -89,6 +89,8 @@ def _image_traces(observations: Observations, place: np.ndarray) -> list[dict]:
         x, y = place[drawn[own]].T
         marker = {"color": colours[int(number)], "size": 6, "opacity": 0.85}
         named = {"name": f"crystal {number}", "marker": marker, "text": texts[own]}
+        if len(numbers) == 1:
+            named["showlegend"] = False
         traces.append({**trace, **named, "x": x, "y": y})
     return traces
 
@@ -172,9 +174,11 @@ def _zones(
 
 def _side(x: float, y: float) -> str:
     """Where a name stands that is to point away from the middle."""
-    if abs(y) > 0.6 * abs(x):
-        return "top center" if y > 0 else "bottom center"
-    return "middle right" if x > 0 else "middle left"
+    up = "top" if y > 0 else "bottom"
+    along = "right" if x > 0 else "left"
+    # A name straight above a slanted edge would lie across it.
+    steep, flat = abs(x) < 0.25 * abs(y), abs(y) < 0.4 * abs(x)
+    return f"{'middle' if flat else up} {'center' if steep else along}"
 
 
 def _zone_trace(observations: Observations, region: Region) -> dict:

@@ -48,11 +48,38 @@ def diagonal(end: float, start: float = 0.0) -> dict:
     return {"type": "scatter", "mode": "lines", "line": line, "name": "equal", **ends}
 
 
+ROUND_D = (
+    *(round(0.05 * k, 2) for k in range(4, 100)),
+    *(float(k) for k in (*range(5, 20), *range(20, 101, 5))),
+)
+"""d-spacings [Å] at which a tick may stand."""
+
+SPACES = 6
+"""Between the ticks of an axis of resolution."""
+
+
 def nice_resolutions(d_max: float, d_min: float) -> list[float]:
-    """Choose d-spacings [Å] for the ticks of an axis that is linear in 1/d²."""
-    wanted = np.linspace(1 / d_max**2, 1 / d_min**2, 6)[1:]
-    told = [round(d, 2) for d in 1 / np.sqrt(wanted)]
-    return sorted(set(told), reverse=True)
+    """
+    Choose round d-spacings [Å] for the ticks of an axis that is linear in 1/d²: near each
+    of evenly spaced places the roundest number.
+    """
+    # A limit of 1.0998 Å is one of 1.1 Å.
+    inside = [d for d in ROUND_D if 0.998 * d_min <= d <= 1.002 * d_max]
+    low, high = 1 / d_max**2, 1 / d_min**2
+    far = 0.5 * (high - low) / SPACES
+    kept = set()
+    for wanted in np.linspace(low, high, SPACES + 1):
+        near = [(abs(1 / d**2 - wanted), d) for d in inside]
+        near = [(_decimals(d), off, d) for off, d in near if off <= far]
+        kept |= {min(near)[2]} if near else set()
+    if len(kept) < 2:
+        kept = {round(d_max, 2), round(d_min, 2)}
+    return sorted(kept, reverse=True)
+
+
+def _decimals(d: float) -> int:
+    """Say how round a number is: 0 for 2, 1 for 2.5, 2 for 0.85."""
+    return len(f"{d:g}".partition(".")[2])
 
 
 def resolution_axis(d_max: float, d_min: float) -> dict:
@@ -64,4 +91,4 @@ def resolution_axis(d_max: float, d_min: float) -> dict:
     """
     told = nice_resolutions(d_max, d_min)
     places = [1 / d**2 for d in told]
-    return axis("d [Å]", tickvals=places, ticktext=[f"{d:.2f}" for d in told])
+    return axis("d [Å]", tickvals=places, ticktext=[f"{d:g}" for d in told])

@@ -38,6 +38,9 @@ from dials_spread.rfactor.shells import resolution_shells
 N_SHELLS = 8
 """Of the changes."""
 
+BIN = 0.025
+"""Width of the bins of R1 of images."""
+
 FACTORS_HELP = """
 What each observed intensity was multiplied with, against the normalised amplitude E of its
 reflection before (1 is average). Multiple scattering makes weak reflections too strong and
@@ -149,12 +152,14 @@ def images_r1_plot(truth: ReferenceCheck) -> dict:
         truth: Before and after.
     """
     data = []
-    for assessment, colour, name in (
-        (truth.before, GREY, "before"),
-        (truth.after, BLUE, "after"),
-    ):
-        r1 = assessment.image.r1[(assessment.image.n >= 5)]
-        count, edges = np.histogram(r1[np.isfinite(r1)], np.linspace(0, 1, 41))
+    images = truth.before.image, truth.after.image
+    values = [image.r1[(image.n >= 5) & np.isfinite(image.r1)] for image in images]
+    # Bins of 0.025 over what there is; R1 above 1 goes into the last one.
+    last = float(np.clip(np.max(np.concatenate(values), initial=0.1), 0.1, 1))
+    n_bins = int(np.ceil(last / BIN - 1e-9))
+    for r1, colour, name in zip(values, (GREY, BLUE), ("before", "after")):
+        bins = BIN * np.arange(n_bins + 1)
+        count, edges = np.histogram(np.minimum(r1, bins[-1]), bins)
         middle = 0.5 * (edges[1:] + edges[:-1])
         marker = {"color": colour, "opacity": 0.6}
         bars = {"type": "bar", "x": middle, "y": count, "width": np.diff(edges)}
@@ -163,7 +168,7 @@ def images_r1_plot(truth: ReferenceCheck) -> dict:
         data,
         IMAGES_HELP,
         "R1 of images with 5 or more reflections",
-        xaxis=axis(R1_LABEL),
+        xaxis=axis(R1_LABEL, range=[0, BIN * n_bins]),
         yaxis=axis("number of images"),
         barmode="overlay",
         bargap=0,

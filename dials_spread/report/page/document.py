@@ -54,8 +54,10 @@ class Provenance:
         command: Name of the command.
         files: Names of the input files.
         parameters: All phil parameters by their full names.
+        changed: Those that would be repeated in a run on other files, as name=value.
     """
 
     command: str
     files: Sequence[str]
     parameters: dict
+    changed: Sequence[str] = ()

@@ -33,8 +33,8 @@ class Step(NamedTuple):
 
     @property
     def on_page(self) -> str:
-        """The step as pages take it: backticks set the command as code."""
-        return f"{self.text} `{self.command}`" if self.command else self.text
+        """The step as pages take it: on a line of its own, the command is set apart."""
+        return f"{self.text}\n{self.command}" if self.command else self.text
 
 
 def wrapped(text: str) -> str:

@@ -27,6 +27,10 @@ from dials_spread.report.page.sections import Section
 TEMPLATES = Path(__file__).parent / "templates"
 STATIC = Path(__file__).parent / "static"
 
+STACKED = 2.5
+"""Times the length of the steps, from which the plain words are not set beside them: half
+of the page would be empty."""
+
 
 def flat_parameters(parameters, prefix: str = "") -> list[tuple[str, str]]:
     """
@@ -144,6 +148,11 @@ def plotly_facts() -> dict[str, str]:
     return dict(rows)
 
 
+def _length(paragraphs: Sequence[str]) -> int:
+    """Letters, and about a line for each paragraph."""
+    return sum(len(text) + 60 for text in paragraphs)
+
+
 def report_page(
     document: Mapping,
     title: str,
@@ -167,7 +176,8 @@ def report_page(
         title: Of the page.
         verdict: Paragraphs for the top, in plain words; a question at the beginning of
             one is set in bold.
-        next_steps: What the reader does next, step by step.
+        next_steps: What the reader does next, step by step; a command line stands on a
+            line of its own.
         summary: Sentences about the data.
         facts: Names and values beside these.
         sections: In their order.
@@ -186,6 +196,7 @@ def report_page(
         title=title,
         verdict=list(verdict),
         next_steps=list(next_steps),
+        stacked=_length(verdict) > STACKED * _length(next_steps),
         summary=list(summary),
         facts=list(facts),
         sections=parts,

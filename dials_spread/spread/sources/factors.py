@@ -228,9 +228,11 @@ def factor_variances(moments: CrystalMoments, weights: np.ndarray) -> np.ndarray
         they can come out negative where there is none; nan where undetermined.
     """
     n, one, two, product, share, within, freedom = (weights @ m for m in moments)
+    # nan where nothing can be told: an infinity and its negative would have no mean.
     with np.errstate(divide="ignore", invalid="ignore"):
         image = np.where(freedom > 0.5, within / freedom, np.nan)
         spread = n - np.square(weights) @ moments.crystals / n
+        spread = np.where(spread > 0, spread, np.nan)
         between = (product - one * two / n) / spread
         left = np.where(np.isfinite(image), image, 0.0) * share / n
         crystal = np.where(n > 1.5, between - left, np.nan)

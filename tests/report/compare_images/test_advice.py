@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
 from dials.util import exclude_images
+from dxtbx.model import Experiment
 
 from dials_spread.pairs import MedianOverPairs
 from dials_spread.report.compare_images.advice import (
@@ -130,3 +131,97 @@ def test_few_crystals(electrons, n):
     few = replace(electrons.observations, images=images)
     assert "Add crystals" in told(replace(electrons, observations=few))
     assert "Add crystals" not in told(electrons)
+
+
+def commands(comparison, files=("a.expt", "a.refl"), changed=()) -> list[str]:
+    steps = what_next(comparison, files, changed)
+    return [step.command for step in steps if step.command]
+
+
+def with_worst(comparison, s: float):
+    """The comparison with twelve images of this s, shown to be above that of all data."""
+    size = comparison.spread.size
+    by_image = size.by_image
+    new, low = by_image.s.copy(), by_image.s_low.copy()
+    known = np.flatnonzero(np.isfinite(new))
+    new[known], low[known] = size.s, 0.9 * size.s
+    new[known[:12]], low[known[:12]] = s * size.s, 0.99 * s * size.s
+    size = replace(size, by_image=replace(by_image, s=new, s_low=low))
+    return replace(comparison, spread=replace(comparison.spread, size=size))
+
+
+def test_the_steps_are_one_chain(electrons):
+    """What is left out is left out of the scaling that goes into the refinement."""
+    comparison = with_worst(with_orientation(electrons, 0.1), 3.0)
+    origins = replace(comparison.origins, noisy_spots=None)
+    given = commands(replace(comparison, origins=origins), changed=["image_width=0.0"])
+    assert given[0] == "dials.ml_correct a.expt a.refl"
+    assert given[1].startswith(
+        "dials.scale corrected.expt corrected.refl exclude_images="
+    )
+    assert given[1].count(":") == 2 * 10
+    assert given[2] == "dials.compare_images scaled.expt scaled.refl image_width=0.0"
+    assert len(given) == 3
+    text = told(comparison)
+    assert "12 of" in text and "in 12 it is at least 1.5 times" in text
+    assert "only if it is spoiled" in text
+
+
+def test_images_that_do_not_stand_out_are_not_named(electrons):
+    assert "exclude_images" in told(with_worst(electrons, 1.6))
+    assert "worst images" not in told(with_worst(electrons, 1.4))
+
+
+def test_few_crystals_are_told_of_the_correction(electrons):
+    of = electrons.observations.images
+    few = replace(
+        electrons.observations, images=replace(of, crystal=np.minimum(of.crystal, 0))
+    )
+    advice = told(replace(with_orientation(electrons, 0.0), observations=few))
+    assert "Try a correction" in advice and "dials.ml_correct a.expt a.refl" in advice
+
+
+def test_what_was_kept_goes_on(electrons):
+    noisy = electrons.origins.noisy_spots
+    cut = noisy.remove_cut
+    removal = replace(
+        cut,
+        reason="",
+        n_removed=29,
+        n_used=10_000,
+        before={**cut.before, "cc_half": 0.9},
+        after={**cut.after, "cc_half": 0.95},
+        difference={**cut.difference, "cc_half": 0.05},
+        p_value={**cut.p_value, "cc_half": 0.01},
+    )
+    none = replace(noisy.remove_cluster, reason="none")
+    noisy = replace(noisy, remove_cut=removal, remove_cluster=none)
+    comparison = replace(
+        with_orientation(electrons, 0.1),
+        origins=replace(electrons.origins, noisy_spots=noisy),
+    )
+    assert "Leave out 29 observations that are single outliers" in told(comparison)
+    given = commands(comparison)
+    assert "noisy_spots.filter=cut" in given[0]
+    assert given[1] == "dials.ml_correct a.expt filtered.refl"
+
+
+def test_stills_have_no_image_width(electrons):
+    nothing = replace(
+        electrons.matches,
+        **{
+            f.name: getattr(electrons.matches, f.name)[:0]
+            for f in fields(electrons.matches)
+        },
+    )
+    lost = replace(electrons, matches=nothing)
+    assert "widen image_width" in told(lost)
+    stills = []
+    for experiment in electrons.experiments:
+        still = Experiment(
+            beam=experiment.beam,
+            detector=experiment.detector,
+            crystal=experiment.crystal,
+        )
+        stills.append(still)
+    assert "image_width" not in told(replace(lost, experiments=stills))

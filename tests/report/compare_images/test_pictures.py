@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import shutil
 
 import numpy as np
 import pytest
+from markupsafe import escape
 from PIL import Image
 
 from dials.array_family import flex
@@ -23,6 +25,7 @@ from dials_spread.report.compare_images.pictures import (
     resample,
 )
 from dials_spread.report.compare_images.plots_picture import picture_plot
+from dials_spread.report.page.template import figure_parts, get_template
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +164,10 @@ def test_without_raw_images_the_picture_says_why(electrons):
     assert picture.pixels_a is None
     assert "was not found" in picture.reason
     plot = picture_plot(spots, "a", "b", picture)
-    assert picture.reason in plot["layout"]["title"]["text"]
+    assert picture.reason in figure_parts("picture", plot)["note"]
+    grid = get_template("macros.html").module.grid([figure_parts("picture", plot)])
+    caption = re.search(r"<figcaption>(.*?)</figcaption>", grid, re.S).group(1)
+    assert str(escape(picture.reason)) in caption
 
 
 def test_the_mean_of_frames_is_taken(raw_electrons):

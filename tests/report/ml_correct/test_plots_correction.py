@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from dials_spread.report.ml_correct.plots_amplitudes import (
     error_plots,
     reference_plot,
 )
+from dials_spread.report.ml_correct.plots_correction import images_r1_plot
 from dials_spread.report.ml_correct.plots_crystals import crystals_merge_plot
 from dials_spread.report.ml_correct.plots_merging import (
     distribution_plot,
@@ -90,7 +92,7 @@ def test_the_curves_of_the_merging_plots_are_the_statistics(pair):
     assert names == ["R_meas before", "R_meas after", "R_pim before", "R_pim after"]
     for trace, shells in zip(drawn["cc_half"]["data"], (before, after)):
         assert trace["y"] == pytest.approx([s.cc_half for s in shells], rel=1e-5)
-    assert drawn["cc_half"]["layout"]["xaxis"]["ticktext"][-1] == "1.10"
+    assert drawn["cc_half"]["layout"]["xaxis"]["ticktext"][-1] == "1.1"
 
 
 def test_the_distribution_stands_beside_what_is_expected(pair):
@@ -130,10 +132,29 @@ def test_one_dot_a_crystal(pair):
     assert after["y"] == pytest.approx(pair.after.r_merge_crystal, rel=1e-5)
 
 
-@pytest.mark.parametrize("limits", [(20.0, 0.8), (5.0, 0.53), (3.0, 2.5)])
+@pytest.mark.parametrize("limits", [(20.0, 0.8), (4.27, 0.55), (3.0, 2.5)])
 def test_ticks_of_resolution_are_where_they_say(limits):
     drawn = resolution_axis(*limits)
-    assert 3 <= len(nice_resolutions(*limits)) <= 6
+    assert 3 <= len(nice_resolutions(*limits)) <= 9
     for place, text in zip(drawn["tickvals"], drawn["ticktext"]):
         assert place == pytest.approx(1 / float(text) ** 2, rel=1e-9)
         assert limits[1] - 0.01 <= float(text) <= limits[0]
+    # Nowhere is more than a third of the axis without a tick.
+    ends = [limits[0] ** -2, *drawn["tickvals"], limits[1] ** -2]
+    assert np.diff(ends).max() <= (ends[-1] - ends[0]) / 3
+
+
+def test_ticks_of_resolution_are_round():
+    assert {1.0, 2.0} <= set(nice_resolutions(20.0, 0.8))
+    assert all(
+        round(20 * d) == pytest.approx(20 * d) for d in nice_resolutions(5, 0.53)
+    )
+
+
+def test_the_axis_of_r1_of_images_ends_with_the_data():
+    image = SimpleNamespace(r1=np.array([0.12, 0.47, np.nan, 0.9]), n=[9, 9, 9, 2])
+    image.n = np.array(image.n)
+    one = SimpleNamespace(image=image)
+    plot = images_r1_plot(SimpleNamespace(before=one, after=one))
+    assert plot["layout"]["xaxis"]["range"] == pytest.approx([0, 0.475])
+    assert [sum(t["y"]) for t in plot["data"]] == [2, 2]

@@ -71,7 +71,7 @@ def test_the_next_step_follows_from_the_reflections_held_out():
     assert held_out_r1(better) == pytest.approx((0.3, 0.2, 3))
     assert after_measured(better, OUTPUT)[0].text.startswith("Refine the structure")
     assert after_measured(worse, OUTPUT)[0].text.startswith("Check the structure")
-    command = "`dials.compare_images simulated.expt simulated.refl`"
+    command = "\ndials.compare_images simulated.expt simulated.refl"
     for result in (better, worse):
         assert after_measured(result, OUTPUT)[-1].on_page.endswith(command)
     for crystal in better.crystals:

@@ -7,6 +7,8 @@ Functions:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from dials_spread.observations import Observations
@@ -23,7 +25,7 @@ from dials_spread.report.page.plot_style import (
     sample,
     sample_note,
 )
-from dials_spread.spread.beam.beam_shares import centred
+from dials_spread.spread.beam.beam_shares import Explained, centred
 from dials_spread.spread.beam.beam_sources import BeamSources
 
 LABELS = {
@@ -52,6 +54,9 @@ COLOURS = {
 
 MOST_IMAGES = 1500
 """Drawn along the scans; whole crystals, the first ones."""
+
+LOWEST = -0.5
+"""R² down to which is drawn: below, a measure is useless all the same."""
 
 SCANS_HELP = """
 How bright each image is, relative to the mean of its crystal, by several measures. The
@@ -158,7 +163,7 @@ def explained_plot(sources: BeamSources) -> dict:
     results = [sources.explained[n] for n in names]
     data = []
     for place, (name, found) in enumerate(zip(names, results)):
-        drawn = max(found.r_squared, -0.5)
+        drawn = max(found.r_squared, LOWEST)
         data.append(
             {
                 "type": "bar",
@@ -176,7 +181,7 @@ def explained_plot(sources: BeamSources) -> dict:
             }
         )
         if np.isfinite(found.low):
-            data.append(_range_of(place, max(found.low, -0.5), found.high))
+            data.append(_range_of(place, max(found.low, LOWEST), found.high))
     if np.isfinite(sources.ceiling):
         data.append(
             {
@@ -194,12 +199,23 @@ def explained_plot(sources: BeamSources) -> dict:
         data,
         EXPLAINED_HELP,
         "What explains the differences between images",
+        _note_below(results),
         xaxis=named_axis("Measure of the brightness", [SHORT[n] for n in names]),
-        yaxis=axis("Share explained, cross-validated R²", range=[-0.55, top + 0.05]),
+        yaxis=axis(
+            "Share explained, cross-validated R²", range=[LOWEST - 0.05, top + 0.05]
+        ),
         legend=legend_above(),
         showlegend=bool(np.isfinite(sources.ceiling)),
         height=400,
     )
+
+
+def _note_below(results: Sequence[Explained]) -> str:
+    """Say of how many measures not all is inside the frame."""
+    below = sum(min(e.r_squared, np.nan_to_num(e.low)) < LOWEST for e in results)
+    if not below:
+        return ""
+    return f"of {counted(below, 'measure')}, bar or interval goes on below the frame"
 
 
 def _range_of(place: float, low: float, high: float) -> dict:

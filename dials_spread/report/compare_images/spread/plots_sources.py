@@ -65,12 +65,12 @@ def error_bars(middle, low, high) -> dict:
     Returns:
         For error_x or error_y of a trace.
     """
-    up, down = np.nan_to_num(high - middle), np.nan_to_num(middle - low)
+    # Not a number where there is no interval: of length zero, its ends would be drawn.
     return {
         "type": "data",
         "symmetric": False,
-        "array": np.maximum(up, 0),
-        "arrayminus": np.maximum(down, 0),
+        "array": np.maximum(high - middle, 0),
+        "arrayminus": np.maximum(middle - low, 0),
         "thickness": 1.2,
         "width": 3,
     }
@@ -94,6 +94,7 @@ def components_plot(components: Components) -> dict:
         .reshape(-1, 3)
         .T
     )
+    top = np.max(high, initial=100.0, where=np.isfinite(high))
     colours = [RED if s == "orientation" else BLUE for s in known]
     texts = [
         f"{LABELS[s].replace('<br>', ' ')}: {digits(p.share * 100)} %<br>standard deviation of the relative "
@@ -119,9 +120,7 @@ def components_plot(components: Components) -> dict:
         f"{counted(components.n_crystals, 'crystal')}, "
         f"{counted(components.n_pairs, 'pair')} of observations",
         xaxis=named_axis("", [LABELS[s] for s in known]),
-        yaxis=axis(
-            "Share of the variance [%]", range=[0, max(102, 1.02 * np.nanmax(high))]
-        ),
+        yaxis=axis("Share of the variance [%]", range=[0, 1.02 * top]),
     )
 
 

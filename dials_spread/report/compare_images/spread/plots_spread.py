@@ -3,6 +3,7 @@ Plots of the size of the spread, by intensity, resolution, crystal and image.
 
 Functions:
     spread_plots: these and those of the sources, by name
+    not_drawn: those with nothing to show
 """
 
 from __future__ import annotations
@@ -233,7 +234,8 @@ def images_plot(
         shown + (f"; {note}" if note else ""),
         xaxis=axis("Image, in order of crystal and frame [number]"),
         yaxis=axis(EXCESS, rangemode="tozero"),
-        showlegend=few,
+        # One colour needs no legend.
+        showlegend=few and len(numbers) > 1,
         legend={**legend_above(), "itemsizing": "constant"},
     )
 
@@ -259,12 +261,52 @@ def spread_plots(
         plots["components"] = components_plot(spread.components)
     if spread.normality and len(spread.normality.quantiles):
         plots["quantiles"] = quantile_plot(spread.normality)
-    if spread.variograms:
+    if spread.variograms and np.isfinite(spread.variograms.main.gamma).any():
         plots["variogram"] = variogram_plot(spread.variograms)
     if spread.size:
         for quantity in BINS_HELP:
-            plots[f"spread_{quantity}"] = bins_plot(spread.size, quantity)
+            if _has_curve(getattr(spread.size, quantity)):
+                plots[f"spread_{quantity}"] = bins_plot(spread.size, quantity)
         names = crystal_names or {}
-        plots["spread_by_crystal"] = crystals_plot(spread.size, names)
-        plots["spread_by_image"] = images_plot(observations, spread.size, names)
+        if _has_curve(spread.size.by_crystal):
+            plots["spread_by_crystal"] = crystals_plot(spread.size, names)
+        if _has_curve(spread.size.by_image):
+            plots["spread_by_image"] = images_plot(observations, spread.size, names)
     return plots
+
+
+def _has_curve(columns: SizeColumns) -> bool:
+    """Say whether there is more than one point to compare."""
+    return np.count_nonzero(np.isfinite(columns.s)) > 1
+
+
+def not_drawn(spread: SpreadAnalysis) -> list[str]:
+    """
+    Say which plots would have nothing to show.
+
+    Args:
+        spread: The results.
+
+    Returns:
+        Sentences.
+    """
+    told = []
+    if spread.variograms and not np.isfinite(spread.variograms.main.gamma).any():
+        told.append(
+            "Not drawn against the angle between the beams: no group of pairs has an "
+            "estimate."
+        )
+    size = spread.size
+    if size is None:
+        return told
+    told += [
+        f"Not drawn by {quantity[3:]}: fewer than two groups of reflections have an s."
+        for quantity in BINS_HELP
+        if not _has_curve(getattr(size, quantity))
+    ]
+    told += [
+        f"Not drawn by {what}: fewer than two {what}s have enough observations for an s."
+        for what, columns in (("crystal", size.by_crystal), ("image", size.by_image))
+        if not _has_curve(columns)
+    ]
+    return told

@@ -70,8 +70,8 @@ def _trace(variogram: Variogram, opposite: bool, values, name, colour, symbol) -
 def _with_bars(variogram: Variogram, opposite: bool, name, symbol) -> dict:
     at = _chosen(variogram, opposite)
     trace = _trace(variogram, opposite, variogram.gamma, name, BLUE, symbol)
-    up = np.nan_to_num(variogram.gamma_high[at] - variogram.gamma[at])
-    down = np.nan_to_num(variogram.gamma[at] - variogram.gamma_low[at])
+    up = variogram.gamma_high[at] - variogram.gamma[at]
+    down = variogram.gamma[at] - variogram.gamma_low[at]
     bars = {"type": "data", "symmetric": False, "thickness": 1, "width": 2}
     bars.update(array=np.maximum(up, 0), arrayminus=np.maximum(down, 0), color=PALE)
     return {**trace, "error_y": bars}
@@ -100,9 +100,9 @@ def _limits(traces: list[dict]) -> tuple[list[float], int]:
     """The ends of the axis of γ, and how many intervals are longer than that."""
     values = np.concatenate([np.zeros(1), *(t["y"] for t in traces)])
     bars = [t for t in traces if "error_y" in t]
-    up = [t["y"] + t["error_y"]["array"] for t in bars]
+    up = [t["y"] + np.nan_to_num(t["error_y"]["array"]) for t in bars]
     highest = np.concatenate([values, *up])
-    down = [t["y"] - t["error_y"]["arrayminus"] for t in bars]
+    down = [t["y"] - np.nan_to_num(t["error_y"]["arrayminus"]) for t in bars]
     lowest = np.concatenate([values, *down])
     # An interval of few crystals can be so long that no point is told from another.
     top = min(highest.max(), 2 * values.max())

@@ -7,7 +7,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dials_spread.observations import Observations
-from dials_spread.report.compare_images.spread.plots_spread import spread_plots
+from dials_spread.report.compare_images.spread.plots_spread import (
+    not_drawn,
+    spread_plots,
+)
 from dials_spread.report.page.sections import Section
 from dials_spread.spread.analysis import SWITCHED_OFF, SpreadAnalysis
 
@@ -49,6 +52,7 @@ def spread_section(
         notes.append(
             f"Left out here are observations without information on s ({counts})."
         )
+    notes += not_drawn(spread)
     return Section(
         name="spread",
         title="How large is the spread, and where does it come from?",
