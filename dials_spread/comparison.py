@@ -28,6 +28,7 @@ from dials_spread.pairs import (
     summarise,
 )
 from dials_spread.partners import ImageDirections, find_partners
+from dials_spread.prepare.geometry import observation_geometry
 from dials_spread.significance import Significance, assess_matches
 from dials_spread.spread.analysis import SpreadAnalysis, SpreadChoices, analyse_spread
 from dials_spread.spread.origins import OriginAnalysis, analyse_origins
@@ -132,6 +133,10 @@ def compare_images(
     matching = matching or Matching()
     _check_input(experiments, tables)
     observations = build_observations(experiments, tables, dataset, **choices)
+    # Independent observations are told apart by the angle, as the correction does it.
+    observations = observations.with_geometry(
+        observation_geometry(observations, experiments, tables, one_wavelength=False)
+    )
     scales, incidence, matches = _match_all(observations, matching, nproc, progress)
     agreement = compare_pairs(observations, incidence, matches, nproc)
     shown = _choose_pairs(observations, matches, n_pairs_shown, pairs_shown)

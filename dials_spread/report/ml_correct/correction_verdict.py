@@ -32,6 +32,16 @@ EXPECTED_R1 = "Expected R1 against kinematic Fc"
 RELATIVE_CHANGE = "Σ|ΔF|/ΣF"
 """Label of Change.change: correction/apply/changes.py computes it (describe_changes)."""
 
+RATIO = "ΣF after / before"
+"""Label of Change.ratio: correction/apply/changes.py computes it (describe_changes)."""
+
+EXPECTED_ERROR = "expected error / ΣF after"
+"""Label of Change.error: correction/apply/changes.py computes it (describe_changes)."""
+
+FACTOR_OF_I = "factor of I"
+"""Label of BeforeAfter.factor, the median of those of a reflection's observations:
+correction/apply/estimates.py computes them (observation_factors)."""
+
 SMALL_CHANGE = 0.5
 """Change of |F| over its expected error below which no improvement is certain."""
 
@@ -148,7 +158,7 @@ def _with_reference(
     told = (
         f"{R1_LABEL} of {source} {before:.3f} before (merged with {weights}), {after:.3f} after, "
         f"difference {gain:.3f} ± {su:.3f}, {int(truth.after.merged.n[0]):,} reflections"
-    )
+    ).replace(" -", " −")
     reasons: tuple[str, ...] = (NOT_REFINED,)
     if gain > CERTAIN * su:
         kind, headline = "improved", f"IMPROVED: {told}."
@@ -201,6 +211,8 @@ def next_steps(
         verdict: Of the correction.
     """
     steps = [Step(_ADVICE[verdict.kind])]
+    if result.strength == 0:
+        return steps
     if output.experiments and output.reflections:
         steps += _table_steps(
             f"{output.experiments} {output.reflections}",
