@@ -9,6 +9,7 @@ half of the error upwards.
 
 Functions:
     correction_verdict: in one line, with reasons and numbers
+    verdict_of: from a difference of R1 and its standard uncertainty
     next_steps: which file goes where
 """
 
@@ -141,6 +142,26 @@ def _not_corrected(result: CorrectionResult) -> tuple[str, tuple[str, ...]]:
     return f"{told} leaves all intensities as they are.", ()
 
 
+_HEADLINES = {
+    "improved": "IMPROVED",
+    "worse": "WORSE THAN BEFORE",
+    "no certain improvement": "NO CERTAIN IMPROVEMENT",
+}
+
+
+def verdict_of(gain: float, su: float) -> str:
+    """
+    Say whether R1 fell or rose by more than its standard uncertainty allows.
+
+    Args:
+        gain: R1 before less R1 after.
+        su: Its standard uncertainty.
+    """
+    if gain > CERTAIN * su:
+        return "improved"
+    return "worse" if gain < -CERTAIN * su else "no certain improvement"
+
+
 def _with_reference(
     result: CorrectionResult, truth: ReferenceCheck, change: float
 ) -> CorrectionVerdict:
@@ -160,16 +181,12 @@ def _with_reference(
         f"difference {gain:.3f} ± {su:.3f}, {int(truth.after.merged.n[0]):,} reflections"
     ).replace(" -", " −")
     reasons: tuple[str, ...] = (NOT_REFINED,)
-    if gain > CERTAIN * su:
-        kind, headline = "improved", f"IMPROVED: {told}."
-    elif gain < -CERTAIN * su:
-        kind, headline = "worse", f"WORSE THAN BEFORE: {told}."
-    else:
-        kind, headline = "no certain improvement", f"NO CERTAIN IMPROVEMENT: {told}."
+    kind = verdict_of(gain, su)
+    if kind == "no certain improvement":
         reasons += ("The difference is within two standard uncertainties.",)
     return CorrectionVerdict(
         kind=kind,
-        headline=headline,
+        headline=f"{_HEADLINES[kind]}: {told}.",
         reasons=reasons,
         change=change,
         expected_r1=result.estimate.predicted_r1,
