@@ -292,21 +292,19 @@ class Observations:
         """
         Number the crossings of the Ewald sphere.
 
-        By the angle at which a reflection is excited, where the geometry is known: how
-        wide an image is, and whether one between lacks the reflection, says nothing
-        then. Otherwise by runs of neighbouring images.
+        By angle where the geometry is known, else by runs of neighbouring images.
 
         Returns:
             Shape (n,), the crossing of each observation, in the order in which they
             first appear.
         """
         if self.geometry is not None:
-            ends, gap = (self.angle, self.angle), LARGEST_GAP
+            ends = (self.angle, self.angle, LARGEST_GAP)
         else:
             image = np.empty(len(self), dtype=np.int64)
             image[self.entry[::-1]] = self.entry_image[::-1]
-            ends, gap = (self.images.first[image], self.images.last[image]), 1.0
-        return number_crossings(self.crystal, self.miller_index, *ends, gap)
+            ends = (self.images.first[image], self.images.last[image], 1.0)
+        return number_crossings(self.crystal, self.miller_index, *ends)
 
     def without_repeats(self) -> tuple[Observations, np.ndarray]:
         """
@@ -421,8 +419,7 @@ def number_crossings(
     """
     Number the crossings of the Ewald sphere.
 
-    Overlapping virtual frames list a reflection on each of several neighbours, from the
-    same counts. Such images agree because they share a measurement.
+    Overlapping virtual frames list a reflection on several neighbours, of one measurement.
 
     Args:
         crystal: Shape (n,).

@@ -228,7 +228,7 @@ def next_steps(
         verdict: Of the correction.
     """
     steps = [Step(_ADVICE[verdict.kind])]
-    if result.strength == 0:
+    if verdict.kind == "not corrected":
         return steps
     if output.experiments and output.reflections:
         steps += _table_steps(

@@ -64,7 +64,9 @@ def test_every_plot_is_explained_titled_and_json(plots):
 
 
 def test_every_axis_says_its_quantity_and_unit(plots):
-    unit = re.compile(r"\[.+\]|scale|relative|average|unit|number|factor|at most|z = I")
+    unit = re.compile(
+        r"\[.+\]|scale|relative|average|unit|number|factor|at most|z = I|⟨E²⟩ = 1"
+    )
     for name, plot in plots.items():
         for key in ("xaxis", "yaxis"):
             title = plot["layout"][key]["title"]["text"]
