@@ -417,9 +417,7 @@ def number_crossings(
     gap: float,
 ) -> np.ndarray:
     """
-    Number the crossings of the Ewald sphere.
-
-    Overlapping virtual frames list a reflection on several neighbours, of one measurement.
+    Number the crossings of the Ewald sphere; see `Observations.without_repeats`.
 
     Args:
         crystal: Shape (n,).
