@@ -4,7 +4,6 @@ The entry point of the correction: experiments and reflections in, results out.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -43,8 +42,6 @@ from dials_spread.prepare.prepared import Prepared, check_lorentz, prepare
 from dials_spread.reference import Reference
 from dials_spread.rfactor import amplitudes
 from dials_spread.rfactor.wilson_statistics import FOURTH_MOMENT
-
-logger = logging.getLogger("dials.spread.correction")
 
 LARGEST_FOURTH_MOMENT = 1.6
 """⟨E⁴⟩ after over before; beyond, strong reflections run away."""
@@ -321,5 +318,4 @@ def _warnings(before: float, after: float) -> list[str]:
         "amplitudes worse more often than better. Compare with strength=0.5 or "
         "method=weights."
     )
-    logger.warning(told)
     return [told]
