@@ -241,7 +241,7 @@ def test_the_contrast_is_told(results, data_folder, tmp_path):
     told = re.search(
         rf"\(X-rays\), medians .*: R {number} here, {number} there \({number} ×\); "
         rf"s {number} here, {number} there \({number} ×\); CC {number} here",
-        result.log,
+        " ".join(result.log.split()),
     )
     assert told, "no sentence about the contrast"
     r_here, r_there, r_ratio, s_here, s_there, s_ratio, _ = map(float, told.groups())
