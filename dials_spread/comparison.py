@@ -28,6 +28,7 @@ from dials_spread.pairs import (
     summarise,
 )
 from dials_spread.partners import ImageDirections, find_partners
+from dials_spread.prepare.geometry import observation_geometry
 from dials_spread.significance import Significance, assess_matches
 from dials_spread.spread.analysis import SpreadAnalysis, SpreadChoices, analyse_spread
 from dials_spread.spread.origins import OriginAnalysis, analyse_origins
@@ -130,8 +131,7 @@ def compare_images(
         ValueError: The crystals differ, or the data or a pair to be shown do not serve.
     """
     matching = matching or Matching()
-    _check_input(experiments, tables)
-    observations = build_observations(experiments, tables, dataset, **choices)
+    observations = _observe(experiments, tables, dataset, **choices)
     scales, incidence, matches = _match_all(observations, matching, nproc, progress)
     agreement = compare_pairs(observations, incidence, matches, nproc)
     shown = _choose_pairs(observations, matches, n_pairs_shown, pairs_shown)
@@ -203,6 +203,20 @@ class _SpreadParts(NamedTuple):
     significance: Significance
     origins: OriginAnalysis
     simulation: ExplainedSpread | None
+
+
+def _observe(
+    experiments: Sequence[Experiment],
+    tables: Sequence[flex.reflection_table],
+    *dataset,
+    **choices,
+) -> Observations:
+    """Observations with their angles, by which independent ones are told apart."""
+    _check_input(experiments, tables)
+    observations = build_observations(experiments, tables, *dataset, **choices)
+    return observations.with_geometry(
+        observation_geometry(observations, experiments, tables, one_wavelength=False)
+    )
 
 
 def _spread(

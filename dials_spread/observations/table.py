@@ -27,7 +27,7 @@ from dials_spread.orientation import reciprocal_basis
 from dials_spread.statistics.groups import group_means
 
 OFTEN = 1.2
-"""Observations for each passage above which agreement of neighbours says little."""
+"""Observations for each crossing above which agreement of neighbours says little."""
 
 LARGEST_GAP = 2.0
 """Listings of one index in one crystal no further apart are of one crossing [°]."""
@@ -216,12 +216,8 @@ class Observations:
 
     @cached_property
     def n_passages(self) -> int:
-        """Runs of neighbouring images that list the same index in the same crystal."""
-        image = np.empty(len(self), dtype=np.int64)
-        image[self.entry[::-1]] = self.entry_image[::-1]
-        ends = self.images.first[image], self.images.last[image]
-        number = number_crossings(self.crystal, self.miller_index, *ends, gap=1)
-        return int(number.max(initial=-1)) + 1
+        """Number of crossings of the Ewald sphere: "Independent observations"."""
+        return int(self.crossings().max(initial=-1)) + 1
 
     @property
     def often_repeated(self) -> bool:
@@ -295,14 +291,21 @@ class Observations:
 
     def crossings(self) -> np.ndarray:
         """
-        Number the crossings of the Ewald sphere, by the angle.
+        Number the crossings of the Ewald sphere.
+
+        By angle where the geometry is known, else by runs of neighbouring images.
 
         Returns:
             Shape (n,), the crossing of each observation, in the order in which they
             first appear.
         """
-        ends = (self.angle, self.angle)
-        return number_crossings(self.crystal, self.miller_index, *ends, LARGEST_GAP)
+        if self.geometry is not None:
+            ends = (self.angle, self.angle, LARGEST_GAP)
+        else:
+            image = np.empty(len(self), dtype=np.int64)
+            image[self.entry[::-1]] = self.entry_image[::-1]
+            ends = (self.images.first[image], self.images.last[image], 1.0)
+        return number_crossings(self.crystal, self.miller_index, *ends)
 
     def without_repeats(self) -> tuple[Observations, np.ndarray]:
         """
@@ -415,10 +418,7 @@ def number_crossings(
     gap: float,
 ) -> np.ndarray:
     """
-    Number the crossings of the Ewald sphere.
-
-    Overlapping virtual frames list a reflection on each of several neighbours, from the
-    same counts. Such images agree because they share a measurement.
+    Number the crossings of the Ewald sphere; see `Observations.without_repeats`.
 
     Args:
         crystal: Shape (n,).

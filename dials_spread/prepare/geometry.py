@@ -115,6 +115,7 @@ def observation_geometry(
     observations: Observations,
     experiments: Sequence[Experiment],
     tables: Sequence[flex.reflection_table],
+    one_wavelength: bool = True,
 ) -> Geometry:
     """
     Give the geometry of every observation.
@@ -123,12 +124,13 @@ def observation_geometry(
         observations: Made of these experiments and tables.
         experiments: One a crystal.
         tables: The reflections of each, in the same order.
+        one_wavelength: Whether crystals must have been measured with one wavelength.
 
     Returns:
         Geometry of shape (n,).
 
     Raises:
-        ValueError: Crystals were measured with different wavelengths.
+        ValueError: They must, and were measured with different ones.
     """
     n = len(observations)
     beam, rate, angle = np.zeros((n, 3)), np.zeros(n), np.zeros(n)
@@ -145,13 +147,14 @@ def observation_geometry(
         )
         direction = direction @ inverse
         beam[own] = direction / np.linalg.norm(direction, axis=1, keepdims=True)
-    return Geometry(beam, rate, angle, excitation, _common_wavelength(experiments))
+    wavelength = _mean_wavelength(experiments, one_wavelength)
+    return Geometry(beam, rate, angle, excitation, wavelength)
 
 
-def _common_wavelength(experiments: Sequence[Experiment]) -> float:
+def _mean_wavelength(experiments: Sequence[Experiment], only_one: bool) -> float:
     wavelengths = np.array([e.beam.get_wavelength() for e in experiments])
     mean = wavelengths.mean()
-    if np.abs(wavelengths - mean).max() > SAME_WAVELENGTH * mean:
+    if only_one and np.abs(wavelengths - mean).max() > SAME_WAVELENGTH * mean:
         raise ValueError(
             f"Wavelengths from {wavelengths.min():.5f} to {wavelengths.max():.5f} Å: "
             "multiple scattering depends on the voltage. Correct them apart"

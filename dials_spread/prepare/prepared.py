@@ -15,7 +15,6 @@ Functions:
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -35,8 +34,6 @@ from dials_spread.prepare.normalisation import (
 )
 from dials_spread.rfactor.merging import r_meas
 from dials_spread.statistics.groups import group_sums, means_of_others
-
-logger = logging.getLogger("dials.spread.lorentz")
 
 EXPONENTS = (-1.0, 0.0, 1.0)
 """Powers of the rate tried on top of what is in use."""
@@ -298,14 +295,14 @@ class Prepared:
 
 def check_lorentz(measured: Observations) -> tuple[float, dict[float, float]]:
     """
-    See whether equivalents prefer another power of the Lorentz factor; warn if so.
+    See whether equivalents prefer another power of the Lorentz factor.
 
     Args:
         measured: n observations.
 
     Returns:
-        The preferred extra exponent, 0 unless another is clearly better, and R_meas
-        after scaling by exponent.
+        The preferred extra exponent, 0 unless another is clearly better, and R_meas with
+        equal weights, after scaling, by exponent.
     """
 
     def agreement(intensity: np.ndarray, sigma: np.ndarray) -> float:
@@ -327,7 +324,7 @@ def preferred_exponent(
     """
     Find the power of the rate with which equivalents agree best.
 
-    Dynamical error can favour the wrong one, so that it is told and not obeyed.
+    Dynamical error can favour the wrong one: callers tell it and do not obey it.
 
     Args:
         intensity: Shape (n,), with the Lorentz factor as it is to be used.
@@ -350,14 +347,6 @@ def preferred_exponent(
     finite = {e: r for e, r in found.items() if np.isfinite(r)}
     best = min(finite, key=lambda e: finite[e], default=0.0)
     if best and finite[best] < CLEARLY * finite.get(0.0, np.inf):
-        logger.warning(
-            "Equivalent reflections agree better with the rate to the power %+d more "
-            "(R_meas %.3f instead of %.3f): is the Lorentz factor in these "
-            "intensities? See lorentz=",
-            best,
-            finite[best],
-            finite[0.0],
-        )
         return best, found
     return 0.0, found
 

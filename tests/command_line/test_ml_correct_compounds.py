@@ -151,5 +151,8 @@ def test_scaled_data_show_integrated_intensities_too(data_folder):
     alone = told("p")["r1"]["integrated_by_crystal"]["before"]
     assert alone["r1"] == pytest.approx(integrated["r1"], abs=0.01)
     log = Path("dials.ml_correct.log").read_text(encoding="utf-8")
-    told_r1 = re.search(r"after of scaled, (\S+) and (\S+) of integrated", log).groups()
+    joined = " ".join(log.split())
+    told_r1 = re.search(
+        r"after of scaled, (\S+) and (\S+) of integrated", joined
+    ).groups()
     assert float(told_r1[0]) == pytest.approx(alone["r1"][0], abs=0.01)

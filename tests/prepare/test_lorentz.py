@@ -7,6 +7,7 @@ import pytest
 
 from dials.array_family import flex
 
+from dials_spread.correction.apply.correct import lorentz_warning
 from dials_spread.observations import build_observations
 from dials_spread.prepare.geometry import add_geometry, lorentz_missing
 from dials_spread.prepare.prepared import check_lorentz, prepare
@@ -66,15 +67,22 @@ def test_r1_of_measured_sets(read_measured, name, structure, with_factor, withou
         assert r1("applied") == pytest.approx(without, abs=0.02)
 
 
-def test_agreement_warns_of_a_missing_factor(small, caplog):
-    with caplog.at_level(logging.WARNING):
-        best, found = check_lorentz(small)
-    assert best == 0 and not caplog.records
+def test_agreement_tells_of_a_missing_factor(small, caplog):
+    best, found = check_lorentz(small)
+    assert best == 0
     assert found[0.0] < 0.8 * min(found[1.0], found[-1.0])
     without = small.divided(small.rate)
     with caplog.at_level(logging.WARNING):
-        best, _ = check_lorentz(without)
-    assert best == 1 and "is the Lorentz factor in these" in caplog.text
+        best, found = check_lorentz(without)
+    # It is told once, in the summary, and not on the way.
+    assert best == 1 and not caplog.records
+    told = lorentz_warning(without, best, found)
+    assert told.startswith(
+        "Observations agree better with one Lorentz factor more (R_meas with equal "
+        f"weights {found[1.0]:.3f} instead of {found[0.0]:.3f})."
+    )
+    assert "lorentz=missing" in told and "lorentz=applied" in told
+    assert "one Lorentz factor less" in lorentz_warning(without, -1.0, found)
 
 
 def test_stills_cannot_get_the_factor(read_measured):

@@ -3,6 +3,7 @@ What a correction changed, and what the agreement of equivalents says of it.
 
 Functions:
     describe_changes: by resolution, strength and crystal
+    change_shells: the shells of "by resolution"
     describe_agreement: of observations, and of crystals with one another
     fourth_moments: how unlike the amplitudes are, before and after
 """
@@ -17,7 +18,7 @@ from dials_spread.observations import Observations
 from dials_spread.prepare.prepared import Prepared
 from dials_spread.rfactor import amplitudes
 from dials_spread.rfactor.merging import r_meas
-from dials_spread.rfactor.shells import resolution_shells
+from dials_spread.rfactor.shells import Shells, resolution_shells
 from dials_spread.rfactor.wilson_statistics import fourth_moment
 
 STRENGTHS = (0.0, 0.4, 0.8, 1.2, 2.0, np.inf)
@@ -92,6 +93,16 @@ def _change(
     )
 
 
+def change_shells(d_spacing: np.ndarray) -> Shells:
+    """
+    Give the resolution shells by which changes are told, in tables and plots alike.
+
+    Args:
+        d_spacing: Shape (u,) [Å], of all unique reflections.
+    """
+    return resolution_shells(d_spacing, N_SHELLS)
+
+
 def describe_changes(
     prepared: Prepared,
     before: np.ndarray,
@@ -121,7 +132,7 @@ def describe_changes(
 
     changes: dict[str, list[Change]] = {"all": [change("all", slice(None))]}
     changes |= {"resolution": [], "strength": []}
-    shells = resolution_shells(1 / np.sqrt(measured.d_star_sq), N_SHELLS)
+    shells = change_shells(1 / np.sqrt(measured.d_star_sq))
     for k in range(len(shells)):
         own = shells.shell == k
         told = f"{shells.d_max[k]:.2f} to {shells.d_min[k]:.2f} Å"

@@ -4,8 +4,7 @@ The entry point of the correction: experiments and reflections in, results out.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -44,8 +43,6 @@ from dials_spread.reference import Reference
 from dials_spread.rfactor import amplitudes
 from dials_spread.rfactor.wilson_statistics import FOURTH_MOMENT
 
-logger = logging.getLogger("dials.spread.correction")
-
 LARGEST_FOURTH_MOMENT = 1.6
 """⟨E⁴⟩ after over before; beyond, strong reflections run away."""
 
@@ -61,7 +58,7 @@ class Subject:
         lorentz: Shape (n,), the Lorentz factor applied here, with median 1.
         integrated: Before scaling; None where the tables have none.
         lorentz_exponent: Power of it that equivalents would prefer more; 0 is good.
-        lorentz_r_meas: R_meas by that power.
+        lorentz_r_meas: R_meas with equal weights, by that power.
         warnings: Sentences for the user.
     """
 
@@ -157,11 +154,7 @@ def get_subject(
     measured = add_geometry(observations, experiments, tables, lorentz)
     exponent, found = check_lorentz(measured)
     if exponent:
-        warnings.append(
-            "Equivalent reflections agree better with the Lorentz factor to the power "
-            f"{exponent:+g} more (R_meas {found[exponent]:.3f} instead of "
-            f"{found[0.0]:.3f}): is it in these intensities? See lorentz=."
-        )
+        warnings.append(lorentz_warning(measured, exponent, found))
     ratio = measured.sigma / observations.sigma
     ratio = ratio / np.median(ratio)
     return Subject(
@@ -172,6 +165,27 @@ def get_subject(
         lorentz_exponent=exponent,
         lorentz_r_meas=found,
         warnings=tuple(warnings),
+    )
+
+
+def lorentz_warning(
+    measured: Observations, exponent: float, found: Mapping[float, float]
+) -> str:
+    """
+    Say that symmetry equivalents prefer another power of the Lorentz factor.
+
+    Args:
+        measured: With the Lorentz factor, as it was found or applied.
+        exponent: The preferred extra power, not 0.
+        found: R_meas with equal weights by extra power.
+    """
+    factors = "one Lorentz factor" if abs(exponent) == 1 else "a Lorentz factor"
+    so_far = "was multiplied in here" if measured.lorentz_applied_here else "was found"
+    return (
+        f"Observations agree better with {factors} {'more' if exponent > 0 else 'less'} "
+        f"(R_meas with equal weights {found[exponent]:.3f} instead of {found[0.0]:.3f}). "
+        f"The factor {so_far}: is it applied in the input? lorentz=missing or "
+        "lorentz=applied says so. Multiple scattering can favour the wrong choice."
     )
 
 
@@ -304,5 +318,4 @@ def _warnings(before: float, after: float) -> list[str]:
         "amplitudes worse more often than better. Compare with strength=0.5 or "
         "method=weights."
     )
-    logger.warning(told)
     return [told]

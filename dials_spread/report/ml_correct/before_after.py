@@ -66,7 +66,7 @@ class BeforeAfter:
         before, after: The data sets.
         predicted_sigma_F: Shape (u,), predicted standard deviations of F after; None
             where nothing is predicted, or the correction was not applied in full.
-        E: Shape (u,), normalised amplitudes before, 1 on average.
+        E: Shape (u,), normalised amplitudes before, ⟨E²⟩ = 1.
         space_group: Its symbol.
         friedel: Whether Friedel mates are merged.
     """

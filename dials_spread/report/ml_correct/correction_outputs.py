@@ -53,7 +53,7 @@ FILES = {
     "merged": "corrected F² and σ, merged, for structure solution and refinement",
     "model": "the model that was trained, for model=",
     "json": "all numbers, for programs",
-    "html": "this report",
+    "html": "report",
     "log": "what was printed",
 }
 """What each file of the ``output`` scope is for."""

@@ -59,8 +59,11 @@ def correction_sections(result: CorrectionResult, pair: BeforeAfter) -> list[Sec
         pair: The same as two data sets.
     """
     told = sentences_by_topic(result, pair)
-    plots = {"before_after": before_after_plot(pair), "changes": changes_plot(pair)}
-    plots |= {"factors": factors_plot(result)} | error_plots(pair)
+    plots = {
+        "before_after": before_after_plot(pair),
+        "changes": changes_plot(result, pair),
+    }
+    plots |= {"factors": factors_plot(result)} | error_plots(result, pair)
     by_resolution, by_strength, by_crystal = changes_tables(result)
     sections = [
         Section(
@@ -90,14 +93,23 @@ def correction_sections(result: CorrectionResult, pair: BeforeAfter) -> list[Sec
         Section(
             "distribution", "Wilson statistics", "Wilson", told["distribution"], plots
         ),
+        *_most_changed_section(result, pair),
+        *_crystals_section(pair, by_crystal),
+    ]
+
+
+def _most_changed_section(result: CorrectionResult, pair: BeforeAfter) -> list[Section]:
+    """List what changed most, where something was changed."""
+    if result.strength == 0:
+        return []
+    return [
         Section(
             "reflections",
             "Reflections that changed most",
             "Reflections",
             plots={"most_changed": most_changed_plot(pair)},
             tables=(most_changed_table(pair),),
-        ),
-        *_crystals_section(pair, by_crystal),
+        )
     ]
 
 
@@ -157,5 +169,7 @@ def log_tables(result: CorrectionResult, pair: BeforeAfter) -> list[TextTable]:
         result: The correction.
         pair: The same as two data sets.
     """
-    tables = [merging_table(pair), most_changed_table(pair), *changes_tables(result)]
+    tables = [merging_table(pair)]
+    if result.strength > 0:
+        tables += [most_changed_table(pair), *changes_tables(result)]
     return tables + ([] if result.truth is None else reference_tables(result.truth))

@@ -50,6 +50,12 @@ CHI_SQUARE = "Median χ²"
 """Label of EquivalentAgreement.chi_square: correction/apply/changes.py computes it
 (describe_agreement)."""
 
+INDEPENDENT = "Independent observations"
+"""Label of n_passages: observations/table.py counts them (crossings)."""
+
+FALL = 0.01
+"""By which CC½ falls before it is told."""
+
 RANK_CORRELATION = "rank correlation of predicted with true errors"
 """Label of Coverage.rank_correlation: correction/apply/error_law.py computes it
 (coverage)."""
@@ -98,7 +104,7 @@ def sentences_by_topic(
     return {
         "data": [_data(result, pair), _method(result), _lorentz(result)],
         "amplitudes": amplitudes,
-        "merging": [_merging(result, pair), *_little_signal(pair)],
+        "merging": [_merging(result), *_fallen(pair), *_little_signal(pair)],
         "distribution": [_moments(result, pair)],
         "reference": [] if truth is None else reference_sentences(truth),
     }
@@ -106,14 +112,16 @@ def sentences_by_topic(
 
 def correction_sentences(result: CorrectionResult, pair: BeforeAfter) -> list[str]:
     """
-    Say all of it in one list.
+    Say in one list, for the log, what its table of figures does not.
 
     Args:
         result: The correction.
         pair: The same as two data sets.
     """
     topics = sentences_by_topic(result, pair)
-    return [told for some in topics.values() for told in some]
+    return [
+        t for topic, some in topics.items() if topic != "distribution" for t in some
+    ]
 
 
 def _data(result: CorrectionResult, pair: BeforeAfter) -> str:
@@ -131,8 +139,8 @@ def _data(result: CorrectionResult, pair: BeforeAfter) -> str:
     )
     if independent is not None and independent < len(observations):
         text += (
-            f" Independent observations: {independent:,}; what neighbouring images list "
-            "of one crossing of the Ewald sphere counts once."
+            f" {INDEPENDENT} (crossings of the Ewald sphere): {independent:,}; a "
+            "reflection that several neighbouring images list is counted once."
         )
     return text
 
@@ -193,44 +201,57 @@ def _signed(part: float) -> str:
 
 
 def _expected(result: CorrectionResult) -> str:
-    text = (
-        f"{EXPECTED_R1}, at full strength: {result.estimate.predicted_r1:.3f} (not a "
-        "refinement R1)."
-    )
+    text = f"{EXPECTED_R1} is that at full strength (not a refinement R1)."
     known = result.model.card.validation if result.model else {}
-    within = [
-        f"{told[WITHIN]:.2f} ({grade} measured)"
+    within = {
+        grade: f"{told[WITHIN]:.2f}"
         for grade, key in (("well", "plain sets"), ("roughly", "rough sets"))
         if isinstance(told := known.get(f"predicted R1, {key}"), dict)
         and isinstance(told.get(WITHIN), (int, float))
-    ]
+    }
     if within:
+        factors = sorted(set(within.values()))
+        if len(factors) > 1:
+            factors = [f"{x} ({grade} measured)" for grade, x in within.items()]
         text += (
             " Of held-out simulated compounds, two thirds had an R1 within a factor of "
-            f"{' or '.join(within)} of the expected one. Measured data and published "
+            f"{' or '.join(factors)} of the expected one. Measured data and published "
             "structures have further errors: take it for a lower limit there."
         )
     return text
 
 
-def _merging(result: CorrectionResult, pair: BeforeAfter) -> str:
-    before, after = pair.before.statistics.overall, pair.after.statistics.overall
-    named = [
-        f"{LABELS[key]} {digits(getattr(before, key))} and {digits(getattr(after, key))}"
-        for key in ("r_merge", "r_meas", "r_pim", "cc_half", "mean_i_over_sigma")
-    ]
-    text = f"Merging statistics before and after: {', '.join(named)}."
+def _merging(result: CorrectionResult) -> str:
     old, new = result.agreement
-    if old.n_crystals:
-        text += (
-            f" {CC_CRYSTALS} (median of {old.n_crystals}): {digits(old.cc_crystals)} and "
-            f"{digits(new.cc_crystals)}."
-        )
-    text += (
-        f" {CHI_SQUARE} of observations about their mean, 1 where σ is right: "
-        f"{digits(old.chi_square)} and {digits(new.chi_square)}."
+    text = (
+        f"{CHI_SQUARE} of observations about their mean, 1 where σ is right: "
+        f"{digits(old.chi_square)} before and {digits(new.chi_square)} after."
     )
+    if old.n_crystals:
+        text = (
+            f"{CC_CRYSTALS} (median of {old.n_crystals}): {digits(old.cc_crystals)} "
+            f"before and {digits(new.cc_crystals)} after. {text}"
+        )
     return f"{text} {NO_PROOF}"
+
+
+def _fallen(pair: BeforeAfter) -> list[str]:
+    """Say where CC½ became lower."""
+    before, after = pair.before.statistics, pair.after.statistics
+    places = [("overall", before.overall.cc_half, after.overall.cc_half)]
+    places += [
+        (f"{a.d_max:.2f}–{a.d_min:.2f} Å", a.cc_half, b.cc_half)
+        for a, b in zip(before.by_shell, after.by_shell)
+    ]
+    fallen = [(place, a, b) for place, a, b in places if b < a - FALL]
+    if not fallen:
+        return []
+    told = ", ".join(f"{where} {a:.3f} → {b:.3f}" for where, a, b in fallen)
+    return [
+        f"{LABELS['cc_half']} fell: {told.replace('-', '−')}. Symmetry equivalents agree "
+        "less there after the correction. Agreement alone is no proof in either "
+        "direction: compare refinements against corrected and uncorrected data."
+    ]
 
 
 def _little_signal(pair: BeforeAfter) -> list[str]:
@@ -272,9 +293,7 @@ def reference_sentences(truth: ReferenceCheck) -> list[str]:
         f"before ({weighted:.3f} merged with weights 1/σ²), {after:.3f} after "
         f"({_signed(after / before - 1)}), {int(truth.after.merged.n[0]):,} "
         f"reflections. CC of intensities {digits(truth.before.cc)} and "
-        f"{digits(truth.after.cc)}; log-likelihood of a reflection "
-        f"{digits(truth.before.likelihood.per_reflection)} and "
-        f"{digits(truth.after.likelihood.per_reflection)}."
+        f"{digits(truth.after.cc)}."
     ]
     crystals = truth.before.crystal.r1, truth.after.crystal.r1
     known = [(a, b) for a, b in zip(*crystals) if a == a and b == b]
@@ -305,7 +324,7 @@ def coverage_sentence(found: Coverage, which: str) -> str:
         f"{which}: {100 * found.within_one:.0f} % lie within one predicted standard "
         f"deviation of the reference and {100 * found.within_two:.0f} % within two "
         f"(expected of normal errors: 68 and 95 %), {found.n:,} reflections; "
-        f"{RANK_CORRELATION} {found.rank_correlation:.2f}."
+        f"{RANK_CORRELATION} {digits(found.rank_correlation, 2)}."
     )
     if found.within_one < TOO_FEW:
         text += " The predicted errors are too small."

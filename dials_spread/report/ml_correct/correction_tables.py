@@ -22,7 +22,10 @@ from dials_spread.correction.apply.against_reference import ReferenceCheck
 from dials_spread.correction.apply.changes import Change
 from dials_spread.report.ml_correct.before_after import BeforeAfter
 from dials_spread.report.ml_correct.correction_verdict import (
+    EXPECTED_ERROR,
+    FACTOR_OF_I,
     R1_LABEL,
+    RATIO,
     RELATIVE_CHANGE,
     CorrectionVerdict,
 )
@@ -45,7 +48,8 @@ def _decimals(value: float, key: str) -> str:
     """Write a merging statistic with the decimals that are usual."""
     if not np.isfinite(value):
         return digits(value)
-    return f"{value:.1f}" if key == "mean_i_over_sigma" else f"{value:.3f}"
+    told = f"{value:.1f}" if key == "mean_i_over_sigma" else f"{value:.3f}"
+    return told.replace("-", "−")
 
 
 def summary_table(
@@ -138,7 +142,7 @@ def most_changed_table(pair: BeforeAfter, n: int = MOST_REFLECTIONS) -> TextTabl
     known = pair.predicted_sigma_F
     sigma = pair.after.sigma_F if known is None else known
     header = ["h k l", "d [Å]", "|F| before", "σ", "|F| after"]
-    header += ["σ" if known is None else "σ predicted", "observations", "factor of I"]
+    header += ["σ" if known is None else "σ predicted", "observations", FACTOR_OF_I]
     rows = [
         [
             hkl_label(pair.miller_index[k]),
@@ -158,13 +162,13 @@ def most_changed_table(pair: BeforeAfter, n: int = MOST_REFLECTIONS) -> TextTabl
 
 def _changes(title: str, first: str, changes: Sequence[Change]) -> TextTable:
     has_error = any(c.error is not None for c in changes)
-    header = [first, "n", "ΣF after / before", RELATIVE_CHANGE]
+    header = [first, "n", RATIO, RELATIVE_CHANGE]
     rows = [
         [c.group, digits(c.n), digits(c.ratio), digits(c.change)]
         + ([digits(c.error)] if has_error else [])
         for c in changes
     ]
-    return TextTable(title, header + ["expected error / ΣF"] * has_error, rows)
+    return TextTable(title, header + [EXPECTED_ERROR] * has_error, rows)
 
 
 def changes_tables(result: CorrectionResult) -> list[TextTable]:

@@ -9,6 +9,7 @@ half of the error upwards.
 
 Functions:
     correction_verdict: in one line, with reasons and numbers
+    verdict_of: from a difference of R1 and its standard uncertainty
     next_steps: which file goes where
 """
 
@@ -31,6 +32,16 @@ EXPECTED_R1 = "Expected R1 against kinematic Fc"
 
 RELATIVE_CHANGE = "Σ|ΔF|/ΣF"
 """Label of Change.change: correction/apply/changes.py computes it (describe_changes)."""
+
+RATIO = "ΣF after / before"
+"""Label of Change.ratio: correction/apply/changes.py computes it (describe_changes)."""
+
+EXPECTED_ERROR = "expected error / ΣF after"
+"""Label of Change.error: correction/apply/changes.py computes it (describe_changes)."""
+
+FACTOR_OF_I = "factor of I"
+"""Label of BeforeAfter.factor, the median of those of a reflection's observations:
+correction/apply/estimates.py computes them (observation_factors)."""
 
 SMALL_CHANGE = 0.5
 """Change of |F| over its expected error below which no improvement is certain."""
@@ -131,6 +142,26 @@ def _not_corrected(result: CorrectionResult) -> tuple[str, tuple[str, ...]]:
     return f"{told} leaves all intensities as they are.", ()
 
 
+_HEADLINES = {
+    "improved": "IMPROVED",
+    "worse": "WORSE THAN BEFORE",
+    "no certain improvement": "NO CERTAIN IMPROVEMENT",
+}
+
+
+def verdict_of(gain: float, su: float) -> str:
+    """
+    Say whether R1 fell or rose by more than its standard uncertainty allows.
+
+    Args:
+        gain: R1 before less R1 after.
+        su: Its standard uncertainty.
+    """
+    if gain > CERTAIN * su:
+        return "improved"
+    return "worse" if gain < -CERTAIN * su else "no certain improvement"
+
+
 def _with_reference(
     result: CorrectionResult, truth: ReferenceCheck, change: float
 ) -> CorrectionVerdict:
@@ -148,18 +179,14 @@ def _with_reference(
     told = (
         f"{R1_LABEL} of {source} {before:.3f} before (merged with {weights}), {after:.3f} after, "
         f"difference {gain:.3f} ± {su:.3f}, {int(truth.after.merged.n[0]):,} reflections"
-    )
+    ).replace(" -", " −")
     reasons: tuple[str, ...] = (NOT_REFINED,)
-    if gain > CERTAIN * su:
-        kind, headline = "improved", f"IMPROVED: {told}."
-    elif gain < -CERTAIN * su:
-        kind, headline = "worse", f"WORSE THAN BEFORE: {told}."
-    else:
-        kind, headline = "no certain improvement", f"NO CERTAIN IMPROVEMENT: {told}."
+    kind = verdict_of(gain, su)
+    if kind == "no certain improvement":
         reasons += ("The difference is within two standard uncertainties.",)
     return CorrectionVerdict(
         kind=kind,
-        headline=headline,
+        headline=f"{_HEADLINES[kind]}: {told}.",
         reasons=reasons,
         change=change,
         expected_r1=result.estimate.predicted_r1,
@@ -201,6 +228,8 @@ def next_steps(
         verdict: Of the correction.
     """
     steps = [Step(_ADVICE[verdict.kind])]
+    if verdict.kind == "not corrected":
+        return steps
     if output.experiments and output.reflections:
         steps += _table_steps(
             f"{output.experiments} {output.reflections}",

@@ -4,6 +4,7 @@ Parts of the plots of a correction: dots, lines, and an axis of resolution.
 Functions:
     points, line, before_line, diagonal: traces
     resolution_axis: linear in 1/d², with ticks in d
+    shell_middles: where shells stand on it
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from dials_spread.report.page.plot_style import GREY, INK, axis
+from dials_spread.rfactor.shells import Shells
 
 
 def points(x, y, colour: str, name: str, **more) -> dict:
@@ -92,3 +94,8 @@ def resolution_axis(d_max: float, d_min: float) -> dict:
     told = nice_resolutions(d_max, d_min)
     places = [1 / d**2 for d in told]
     return axis("d [Å]", tickvals=places, ticktext=[f"{d:g}" for d in told])
+
+
+def shell_middles(shells: Shells) -> np.ndarray:
+    """Give the middle of each shell in 1/d² [Å⁻²]."""
+    return 0.5 / shells.d_max**2 + 0.5 / shells.d_min**2

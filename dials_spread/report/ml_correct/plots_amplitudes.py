@@ -14,13 +14,19 @@ import numpy as np
 
 from dials_spread.correction import CorrectionResult
 from dials_spread.correction.apply.against_reference import ReferenceCheck
+from dials_spread.correction.apply.changes import change_shells
 from dials_spread.report.ml_correct.before_after import BeforeAfter
 from dials_spread.report.ml_correct.correction_tables import MOST_REFLECTIONS
+from dials_spread.report.ml_correct.correction_verdict import (
+    EXPECTED_ERROR,
+    RELATIVE_CHANGE,
+)
 from dials_spread.report.ml_correct.plot_parts import (
     diagonal,
     line,
     points,
     resolution_axis,
+    shell_middles,
 )
 from dials_spread.report.page.labels import hkl_label
 from dials_spread.report.page.plot_style import (
@@ -34,7 +40,6 @@ from dials_spread.report.page.plot_style import (
     sample,
     sample_note,
 )
-from dials_spread.rfactor.shells import resolution_shells
 
 BEFORE_AFTER_HELP = """
 Merged amplitude of each reflection before the correction (along x, with the error that
@@ -52,14 +57,15 @@ towards strong reflections; single reflections far out deserve a look, as do man
 """
 
 ERROR_RESOLUTION_HELP = """
-The error of amplitudes that the model predicts, relative to the amplitudes (sums over a
-shell), and by how much they were changed. Where the change (grey) is below the predicted
+The mean error of amplitudes that the model predicts (sum over a shell, over the sum of
+amplitudes after), and by how much they were changed (over the sum of those before), as in
+the table by resolution. Where the change (grey) is below the predicted
 error (blue) the correction moved amplitudes by less than it may be wrong.
 """
 
 ERROR_STRENGTH_HELP = """
 The predicted relative error of each amplitude against its normalised amplitude E after the
-correction, 1 on average. Weak reflections are uncertain by a large part of themselves. Good
+correction (⟨E²⟩ = 1). Weak reflections are uncertain by a large part of themselves. Good
 is a cloud that falls to about 0.1 on the right.
 """
 
@@ -179,34 +185,33 @@ def most_changed_plot(pair: BeforeAfter) -> dict:
     )
 
 
-def error_plots(pair: BeforeAfter) -> dict[str, dict]:
+def error_plots(result: CorrectionResult, pair: BeforeAfter) -> dict[str, dict]:
     """
     Draw predicted errors; nothing where none are predicted.
 
     Args:
+        result: The correction.
         pair: The data before and after.
     """
     sigma = pair.predicted_sigma_F
     if sigma is None:
         return {}
     return {
-        "errors_by_resolution": _errors_by_resolution(pair, sigma),
+        "errors_by_resolution": _errors_by_resolution(result, pair),
         "errors_by_strength": _errors_by_strength(pair, sigma),
     }
 
 
-def _errors_by_resolution(pair: BeforeAfter, sigma: np.ndarray) -> dict:
-    shells = resolution_shells(pair.d_spacing, 10)
-    total = np.bincount(shells.shell, pair.after.F, len(shells))
-    moved = np.abs(pair.after.F - pair.before.F)
-    x = 0.5 / shells.d_max**2 + 0.5 / shells.d_min**2
-    with np.errstate(divide="ignore", invalid="ignore"):
-        curves = [
-            np.bincount(shells.shell, y, len(shells)) / total for y in (moved, sigma)
-        ]
+def _errors_by_resolution(result: CorrectionResult, pair: BeforeAfter) -> dict:
+    changes = result.changes["resolution"]
+    x = shell_middles(change_shells(pair.d_spacing))
+    change, error = (
+        np.array([getattr(c, key) for c in changes], dtype=float)
+        for key in ("change", "error")
+    )
     data = [
-        line(x, curves[0], GREY, "change Σ|ΔF|/ΣF"),
-        line(x, curves[1], BLUE, "predicted Σσ(F)/ΣF"),
+        line(x, change, GREY, RELATIVE_CHANGE),
+        line(x, error, BLUE, EXPECTED_ERROR),
     ]
     limits = float(pair.d_spacing.max()), float(pair.d_spacing.min())
     return new_plot(
@@ -214,7 +219,7 @@ def _errors_by_resolution(pair: BeforeAfter, sigma: np.ndarray) -> dict:
         ERROR_RESOLUTION_HELP,
         "Predicted error by resolution",
         xaxis=resolution_axis(*limits),
-        yaxis=axis("relative to |F| after", rangemode="tozero"),
+        yaxis=axis("relative to ΣF of the shell", rangemode="tozero"),
         legend=legend_above(),
     )
 
@@ -228,7 +233,7 @@ def _errors_by_strength(pair: BeforeAfter, sigma: np.ndarray) -> dict:
         [points(E[drawn], relative, BLUE, "reflections", text=_labels(pair, drawn))],
         ERROR_STRENGTH_HELP,
         "Predicted error by strength",
-        xaxis=axis("E after (1 on average)", rangemode="tozero"),
+        xaxis=axis("E after (⟨E²⟩ = 1)", rangemode="tozero"),
         yaxis=axis("σ(F) / F, at most 2", range=[0, 2.05]),
         showlegend=False,
     )

@@ -14,13 +14,19 @@ import numpy as np
 
 from dials_spread.correction import CorrectionResult
 from dials_spread.correction.apply.against_reference import ReferenceCheck
+from dials_spread.correction.apply.changes import change_shells
 from dials_spread.report.ml_correct.before_after import BeforeAfter
-from dials_spread.report.ml_correct.correction_verdict import R1_LABEL, RELATIVE_CHANGE
+from dials_spread.report.ml_correct.correction_verdict import (
+    R1_LABEL,
+    RATIO,
+    RELATIVE_CHANGE,
+)
 from dials_spread.report.ml_correct.plot_parts import (
     before_line,
     line,
     points,
     resolution_axis,
+    shell_middles,
 )
 from dials_spread.report.page.plot_style import (
     BLUE,
@@ -33,17 +39,13 @@ from dials_spread.report.page.plot_style import (
     sample,
     sample_note,
 )
-from dials_spread.rfactor.shells import resolution_shells
-
-N_SHELLS = 8
-"""Of the changes."""
 
 BIN = 0.025
 """Width of the bins of R1 of images."""
 
 FACTORS_HELP = """
 What each observed intensity was multiplied with, against the normalised amplitude E of its
-reflection before (1 is average). Multiple scattering makes weak reflections too strong and
+reflection before (⟨E²⟩ = 1). Multiple scattering makes weak reflections too strong and
 strong ones too weak, so a correction falls below 1 on the left and may rise above it on the
 right. Good is a cloud that stays within a factor of about 3. Scale and Lorentz factor are
 not in it.
@@ -85,33 +87,26 @@ def factors_plot(result: CorrectionResult) -> dict:
         FACTORS_HELP,
         "Correction factors of intensities",
         note,
-        xaxis=axis("E before (1 on average)", rangemode="tozero"),
+        xaxis=axis("E before (⟨E²⟩ = 1)", rangemode="tozero"),
         yaxis=log_axis("correction factor", limits),
         showlegend=False,
     )
 
 
-def changes_plot(pair: BeforeAfter) -> dict:
+def changes_plot(result: CorrectionResult, pair: BeforeAfter) -> dict:
     """
-    Draw the change of amplitudes by resolution.
+    Draw the change of amplitudes by resolution, as the table has it.
 
     Args:
+        result: The correction.
         pair: The data before and after.
     """
-    shells = resolution_shells(pair.d_spacing, N_SHELLS)
-
-    def sums(values: np.ndarray) -> np.ndarray:
-        return np.bincount(shells.shell, values, len(shells))
-
-    before, after = pair.before.F, pair.after.F
-    x = 0.5 / shells.d_max**2 + 0.5 / shells.d_min**2
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = sums(after) / sums(before)
-        change = sums(np.abs(after - before)) / sums(before)
+    changes = result.changes["resolution"]
+    x = shell_middles(change_shells(pair.d_spacing))
     return new_plot(
         [
-            line(x, ratio, BLUE, "ΣF after / before"),
-            line(x, change, RED, RELATIVE_CHANGE),
+            line(x, np.array([c.ratio for c in changes]), BLUE, RATIO),
+            line(x, np.array([c.change for c in changes]), RED, RELATIVE_CHANGE),
         ],
         CHANGES_HELP,
         "Change of |F| by resolution",
@@ -130,7 +125,7 @@ def shells_r1_plot(truth: ReferenceCheck) -> dict:
     """
     shells = truth.before.shells
     told = [f"{a:.2f}–{b:.2f} Å" for a, b in zip(shells.d_max, shells.d_min)]
-    x = 0.5 / shells.d_max**2 + 0.5 / shells.d_min**2
+    x = shell_middles(shells)
     return new_plot(
         [
             before_line(x, truth.before.shell.r1, text=told),

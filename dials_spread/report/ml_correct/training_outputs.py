@@ -161,7 +161,12 @@ def training_parts(
         output: Names of files, as the command's ``output`` scope.
     """
     validation, result = training.validation, training.correction
-    told, warnings, data, changed = training_sentences(training), [], [], ""
+    told, data, changed = training_sentences(training), [], ""
+    warnings = [
+        f"{source.known.source}: {text}"
+        for source in training.sources
+        for text in source.subject.warnings
+    ]
     sections = [
         Section(
             "held_out",

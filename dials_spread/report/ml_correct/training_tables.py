@@ -97,7 +97,14 @@ def _cells(score: Score) -> list[str]:
 
 def beside_table(validation: Validation) -> TextTable:
     """Tabulate what stands beside R1."""
-    header = ["split", "method", "CC", "log-likelihood", "R_meas, equal weights", "n"]
+    header = [
+        "split",
+        "method",
+        "CC",
+        "log-likelihood",
+        "R_meas with equal weights",
+        "n",
+    ]
     rows = [
         [
             f"by {s.split}",

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import dials_spread
 from dials_spread.report.ml_correct.before_after import compare
+from dials_spread.report.ml_correct.correction_sections import log_tables
 from dials_spread.report.ml_correct.correction_sentences import correction_sentences
-from dials_spread.report.ml_correct.correction_tables import merging_table
+from dials_spread.report.ml_correct.correction_tables import summary_table
+from dials_spread.report.ml_correct.correction_verdict import correction_verdict
 
 PACKAGE = Path(dials_spread.__file__).parent
 STATISTICS = "rfactor/merging_statistics.py"
@@ -52,6 +55,15 @@ WAYS = [
         "coverage",
     ),
     ("R1 against kinematic Fc", VERDICT, "rfactor/r1.py", "r_factors"),
+    ("ΣF after / before", VERDICT, "correction/apply/changes.py", "describe_changes"),
+    (
+        "expected error / ΣF after",
+        VERDICT,
+        "correction/apply/changes.py",
+        "describe_changes",
+    ),
+    ("factor of I", VERDICT, "correction/apply/estimates.py", "observation_factors"),
+    ("Independent observations", SENTENCES, "observations/table.py", "crossings"),
 ]
 
 
@@ -59,7 +71,9 @@ WAYS = [
 def test_a_label_leads_to_its_formula(label, first, second, function):
     text = (PACKAGE / first).read_text(encoding="utf-8")
     assert f'"{label}"' in text
-    assert re.search(rf"^def {function}\(", (PACKAGE / second).read_text("utf-8"), re.M)
+    assert re.search(
+        rf"^ *def {function}\(", (PACKAGE / second).read_text("utf-8"), re.M
+    )
     if first != second:
         module = second[:-3].replace("/", ".")
         assert second in text or f"dials_spread.{module} import" in text
@@ -68,9 +82,17 @@ def test_a_label_leads_to_its_formula(label, first, second, function):
 
 def test_the_labels_are_printed(correct):
     result = correct(7, "dynamical", 600.0, known=True)
-    pair = compare(result)
+    pair, verdict = compare(result), correction_verdict(result)
+    figures = [row[0] for row in summary_table(result, pair, verdict).rows]
+    tables = log_tables(result, pair)
     printed = " ".join(
-        [*correction_sentences(result, pair), *merging_table(pair).header]
+        [
+            *figures,
+            *correction_sentences(result, pair),
+            *(label for table in tables for label in table.header),
+        ]
     )
+    repeated = replace(result, estimate=replace(result.estimate, n_passages=1))
+    printed += " ".join(correction_sentences(repeated, pair))
     for label, *_ in WAYS:
         assert label in printed

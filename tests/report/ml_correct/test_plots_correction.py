@@ -11,19 +11,21 @@ import pytest
 
 from dials_spread.report.ml_correct.before_after import compare
 from dials_spread.report.ml_correct.correction_sections import correction_sections
+from dials_spread.report.ml_correct.correction_tables import changes_tables
 from dials_spread.report.ml_correct.plot_parts import nice_resolutions, resolution_axis
 from dials_spread.report.ml_correct.plots_amplitudes import (
     before_after_plot,
     error_plots,
     reference_plot,
 )
-from dials_spread.report.ml_correct.plots_correction import images_r1_plot
+from dials_spread.report.ml_correct.plots_correction import changes_plot, images_r1_plot
 from dials_spread.report.ml_correct.plots_crystals import crystals_merge_plot
 from dials_spread.report.ml_correct.plots_merging import (
     distribution_plot,
     merging_plots,
     wilson_plot,
 )
+from dials_spread.report.page.labels import digits
 
 THICK = 600.0
 BARE = {"R", "R1", "R_merge", "CC½", "⟨I/σ⟩", "N(z)", "R1 against kinematic Fc"}
@@ -63,7 +65,9 @@ def test_every_plot_is_explained_titled_and_json(plots):
 
 
 def test_every_axis_says_its_quantity_and_unit(plots):
-    unit = re.compile(r"\[.+\]|scale|relative|average|unit|number|factor|at most|z = I")
+    unit = re.compile(
+        r"\[.+\]|scale|relative|average|unit|number|factor|at most|z = I|⟨E²⟩ = 1"
+    )
     for name, plot in plots.items():
         for key in ("xaxis", "yaxis"):
             title = plot["layout"][key]["title"]["text"]
@@ -113,8 +117,34 @@ def test_the_wilson_plot_falls(pair):
 
 
 def test_errors_are_drawn_where_some_are_predicted(pair, correct):
-    assert set(error_plots(pair)) == {"errors_by_resolution", "errors_by_strength"}
-    assert not error_plots(compare(correct(7, "dynamical", THICK, strength=0.5)))
+    drawn = error_plots(correct(7, "dynamical", THICK), pair)
+    assert set(drawn) == {"errors_by_resolution", "errors_by_strength"}
+    half = correct(7, "dynamical", THICK, strength=0.5)
+    assert not error_plots(half, compare(half))
+
+
+def test_plots_by_resolution_have_the_numbers_of_the_table(correct):
+    """Each number that is drawn, rounded, stands in the table under the same label."""
+    result = correct(7, "dynamical", THICK)
+    pair = compare(result)
+    table = changes_tables(result)[0]
+    plots = [
+        error_plots(result, pair)["errors_by_resolution"],
+        changes_plot(result, pair),
+    ]
+    curves = [trace for plot in plots for trace in plot["data"]]
+    assert len(curves) == 4
+    for trace in curves:
+        column = table.header.index(trace["name"])
+        told = [row[column] for row in table.rows]
+        assert told == [digits(float(y)) for y in trace["y"]]
+    # And they are what their label says, of the last shell.
+    low = float(re.search(r"to (\S+) Å", table.rows[-1][0]).group(1))
+    high = float(table.rows[-1][0].split()[0])
+    own = (pair.d_spacing < high + 0.005) & (pair.d_spacing > low - 0.005)
+    before, after = pair.before.F[own], pair.after.F[own]
+    change = np.abs(after - before).sum() / before.sum()
+    assert curves[0]["y"][-1] == pytest.approx(change, rel=0.02)
 
 
 def test_fo_is_nearer_to_fc_after(result, pair):
