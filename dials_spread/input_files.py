@@ -81,7 +81,7 @@ def _read(filename: str, reader, problems: list[str]):
         place = ""
         if isinstance(error, json.JSONDecodeError):
             place = f" (line {error.lineno}, character {error.colno})"
-        elif isinstance(error, RuntimeError) and str(error).strip():
+        elif isinstance(error, (RuntimeError, AssertionError)) and str(error).strip():
             # The words of dxtbx, such as what an experiment lacks; not those of Python.
             place = f" ({str(error).strip().splitlines()[0][:80]})"
         problems.append(
