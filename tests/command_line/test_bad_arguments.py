@@ -23,7 +23,9 @@ def test_one_kind_of_file_only(good, refused):
     assert refused(good.expt) == [
         f"no reflections given (.refl); beside {good.expt} there is {good.refl}"
     ]
-    assert refused(good.refl) == ["no experiments given (.expt)"]
+    assert refused(good.refl) == [
+        f"no experiments given (.expt); beside {good.refl} there is {good.expt}"
+    ]
 
 
 def test_arguments_that_are_nothing(good, refused):
