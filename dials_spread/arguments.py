@@ -11,12 +11,14 @@ Functions:
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import os
+import re
 import shlex
 from collections.abc import Sequence
-from difflib import SequenceMatcher
+from difflib import SequenceMatcher, get_close_matches
 from pathlib import Path
 
 import libtbx.phil
@@ -40,6 +42,18 @@ MUCH_LESS = 0.15
 """Names that are so much less similar than the best one are not."""
 
 MOST_SUGGESTED = 3
+
+COMMANDS = ("compare_images", "ml_correct", "simulate_ed")
+"""What a parameter that this command lacks may belong to."""
+
+NEEDED = {
+    "int": "a whole number",
+    "float": "a number",
+    "ints": "whole numbers",
+    "floats": "numbers",
+    "bool": "True or False",
+}
+"""By type of parameter, in the words of a message."""
 
 WHAT_TO_GIVE = "Give .expt and .refl files, phil files, and parameters as name=value"
 
@@ -134,10 +148,28 @@ def suggestions(phil: libtbx.phil.scope, name: str) -> list[str]:
 
 def _unknown(phil: libtbx.phil.scope, name: str) -> str:
     told = f"no parameter is called {name}"
+    others = _commands_with(phil, name)
+    if others:
+        told += f" here, but one of {' and of '.join(others)}"
     near = suggestions(phil, name)
     if near:
         return f"{told}; did you mean {' or '.join(near)}?"
     return f"{told}; -c lists all parameters"
+
+
+def _commands_with(phil: libtbx.phil.scope, name: str) -> list[str]:
+    """Name our other commands that have a parameter."""
+    found = []
+    for command in COMMANDS:
+        # By name, and only where something is wrong: the commands import this module.
+        page = importlib.import_module(f"dials_spread.command_line.{command}")
+        paths = [d.path for d in page.phil_scope.all_definitions()]
+        if page.phil_scope is not phil and name in (
+            *paths,
+            *(path.rpartition(".")[2] for path in paths),
+        ):
+            found.append(f"dials.{command}")
+    return found
 
 
 def _of_parameter(phil: libtbx.phil.scope, argument: str) -> list[str]:
@@ -165,8 +197,8 @@ def _of_values(phil: libtbx.phil.scope, given) -> list[str]:
     try:
         params = phil.fetch(source=given).extract()
     except (Sorry, RuntimeError) as error:
-        told = " ".join(str(error).split())
-        return [told.replace(" (command line argument, line 1)", "")]
+        refused = [_refusal(phil, d) for d in given.all_definitions()]
+        return [line for line in refused if line] or [_in_one_line(error)]
     chosen = {definition.path for definition in given.all_definitions()}
     return [
         f"{definition.path} cannot be {value}"
@@ -175,6 +207,43 @@ def _of_values(phil: libtbx.phil.scope, given) -> list[str]:
         for value in [_value_of(params, definition.path)]
         if not _serves(definition.object, value)
     ]
+
+
+def _in_one_line(error: BaseException) -> str:
+    told = " ".join(str(error).split())
+    return re.sub(r" \((command line argument, |input )line 1\)", "", told)
+
+
+def _refusal(phil: libtbx.phil.scope, given) -> str:
+    """Say why phil refuses the value of one parameter; nothing where it does not."""
+    value = " ".join(str(word) for word in given.object.words)
+    alone = libtbx.phil.parse(f"{given.path} = {value}")
+    try:
+        phil.fetch(source=alone).extract()
+    except (Sorry, RuntimeError) as error:
+        told = _in_one_line(error)
+    else:
+        return ""
+    (declared,) = [d for d in phil.all_definitions() if d.path == given.path][:1]
+    kind = declared.object.type.phil_type
+    if told.startswith("Not a possible choice"):
+        choices = [word.value.lstrip("*") for word in declared.object.words]
+        near = get_close_matches(value, choices, n=1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        return f"{given.path}={value}: choose {_or(choices)}{meant}"
+    if kind in NEEDED and told.startswith(("Error interpreting", "One True or False")):
+        default = declared.object.extract()
+        needed = [NEEDED[kind], *(str(default) for d in (None, Auto) if default is d)]
+        verb = "are" if kind.endswith("s") else "is"
+        return f"{given.path}={value}: {_or(needed)} {verb} needed"
+    return re.sub(
+        r"^Error interpreting \S+ as .*?: \w+Error: ", f"{given.path}: ", told
+    )
+
+
+def _or(names: Sequence[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def _value_of(params, path: str):

@@ -13,9 +13,9 @@ Functions:
 
 from __future__ import annotations
 
+import json
 import logging
 import os
-import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +69,8 @@ def _read(filename: str, reader, problems: list[str]):
     try:
         with path.open("rb") as file:
             if not file.read(1):
-                raise ValueError("empty")
+                problems.append(f"{filename}: cannot be read, the file is empty")
+                return None
         return reader(filename)
     except OSError as error:
         problems.append(f"{filename}: {error.strerror or error}")
@@ -77,12 +78,14 @@ def _read(filename: str, reader, problems: list[str]):
         raise
     except BaseException as error:  # boost and json raise all kinds, even SystemExit
         logger.debug("Reading %s", filename, exc_info=True)
-        reason = (str(error).strip().splitlines() or [""])[0][:80]
-        # The last try to read a table takes it for a pickle, which says nothing useful.
-        told = reason and not isinstance(error, pickle.UnpicklingError)
+        place = ""
+        if isinstance(error, json.JSONDecodeError):
+            place = f" (line {error.lineno}, character {error.colno})"
+        elif isinstance(error, (RuntimeError, AssertionError)) and str(error).strip():
+            # The words of dxtbx, such as what an experiment lacks; not those of Python.
+            place = f" ({str(error).strip().splitlines()[0][:80]})"
         problems.append(
-            f"{filename}: cannot be read, damaged or of another kind"
-            f"{f' ({reason})' if told else ''}"
+            f"{filename}: cannot be read, damaged or not written by DIALS{place}"
         )
         return None
 
@@ -120,13 +123,29 @@ def _lacks(table: flex.reflection_table, filename: str) -> list[str]:
     return problems
 
 
-def read_files(expt: Sequence[str], refl: Sequence[str]) -> Input:
+def _lacks_intensity(
+    table: flex.reflection_table, filename: str, intensity: str
+) -> list[str]:
+    """Say where the intensities that were asked for are not in a table."""
+    kinds = {"scale": "scale", "profile": "prf", "sum": "sum"}
+    own = [name for name in kinds if f"intensity.{kinds[name]}.value" in table]
+    if intensity not in kinds or intensity in own or not own:
+        return []
+    return [
+        f"{filename}: no intensities for intensity={intensity}; it has {', '.join(own)}"
+    ]
+
+
+def read_files(
+    expt: Sequence[str], refl: Sequence[str], intensity: str = "auto"
+) -> Input:
     """
     Read experiments and reflections, and bring them together.
 
     Args:
         expt: Names of experiment files.
         refl: Names of reflection files.
+        intensity: "scale", "profile" or "sum" where these must be in every file.
 
     Returns:
         The experiments, and a table for each.
@@ -136,15 +155,16 @@ def read_files(expt: Sequence[str], refl: Sequence[str]) -> Input:
     """
     problems: list[str] = []
     if not expt:
-        problems.append("no experiments given (.expt)")
+        problems.append(_one_kind_only("experiments", ".expt", refl))
     if not refl:
-        problems.append("no reflections given (.refl)")
+        problems.append(_one_kind_only("reflections", ".refl", expt))
     problems += _given_twice([*expt, *refl])
     lists = [_read(f, _read_experiments, problems) for f in expt]
     tables = [_read(f, _read_reflections, problems) for f in refl]
     for filename, table in zip(refl, tables):
         if table is not None:
             problems += _lacks(table, filename)
+            problems += _lacks_intensity(table, filename, intensity)
     for filename, experiments in zip(expt, lists):
         if experiments is not None:
             problems += _without_crystal(experiments, filename)
@@ -163,6 +183,18 @@ def read_files(expt: Sequence[str], refl: Sequence[str]) -> Input:
         files=[*expt, *refl],
         unmatched=unmatched,
     )
+
+
+def _one_kind_only(what: str, ending: str, others: Sequence[str]) -> str:
+    """Say that files of a kind lack, and which would go with those that are given."""
+    told = f"no {what} given ({ending})"
+    if not others:
+        return told
+    beside = [os.path.splitext(name)[0] + ending for name in others]
+    found = [name for name in beside if os.path.isfile(name)]
+    if found:
+        return f"{told}; beside {', '.join(others)} there is {', '.join(found)}"
+    return f"{told} that belong to {', '.join(others)}"
 
 
 def _mixed(refl: Sequence[str], tables: Sequence) -> list[str]:

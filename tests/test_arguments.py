@@ -73,6 +73,25 @@ def test_every_name_suggests_itself():
         assert suggestions(PHIL, definition.path)[0] == definition.path
 
 
+def test_a_parameter_of_another_command_is_told():
+    from dials_spread.command_line.ml_correct import phil_scope
+
+    told = problems("image_width=0", "min_common=3", phil=phil_scope)
+    assert told[0].startswith(
+        "image_width=0: no parameter is called image_width here, but one of "
+        "dials.compare_images and of dials.simulate_ed; "
+    )
+    assert "min_common here, but one of dials.compare_images; " in told[1]
+
+
+def test_all_values_of_a_file_that_do_not_serve_are_told():
+    Path("bad.phil").write_text("matching {\n  top = x\n}\nspread.analyse = perhaps\n")
+    assert problems("bad.phil") == [
+        "bad.phil: matching.top=x: a whole number is needed",
+        "bad.phil: spread.analyse=perhaps: True or False is needed",
+    ]
+
+
 def test_a_name_that_several_parameters_have():
     assert problems("analyse=False") == [
         "analyse=False: several parameters match analyse: spread.analyse, beam.analyse; "

@@ -141,8 +141,9 @@ def test_values_that_are_none():
 def test_a_wrong_choice_is_told_in_one_line():
     Path("a.expt").write_text("{}")
     (told,) = refusal("a.expt", "mode=three")
-    assert told.startswith("Not a possible choice for mode: three")
-    assert told.endswith("Possible choices are: *one two")
+    assert told == "mode=three: choose one or two"
+    (told,) = refusal("a.expt", "mode=onne")
+    assert told == "mode=onne: choose one or two; did you mean one?"
 
 
 @pytest.mark.parametrize("option", ["-c", "-h"])

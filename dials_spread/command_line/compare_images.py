@@ -166,7 +166,7 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
         _, reference, data = session.gather(
             lambda: check_outputs(params.output, [*files, earlier]),
             lambda: read_earlier(params.compare_with, COMMAND),
-            lambda: read_files(*files),
+            lambda: read_files(*files, params.intensity),
         )
         check_crystals(data.experiments, data.names)
         comparison = compare_images(

@@ -178,7 +178,7 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
             lambda: check_outputs(params.output, [*files, more]),
             lambda: check_merged(params),
             lambda: get_model(params),
-            lambda: read_files(*files),
+            lambda: read_files(*files, params.intensity),
         )
         if params.undo:
             undo_files(data, params, log)

@@ -21,7 +21,11 @@ from dials_spread.reference.lists import ENDINGS, read_list
 from dials_spread.scattering.structure_factors import MIN_D_SPACING, structure_factors
 from dials_spread.structures.cif_files import read_cif
 from dials_spread.structures.structure_checks import check_structure
-from dials_spread.structures.structure_files import BUILT_IN, read_structure
+from dials_spread.structures.structure_files import (
+    BUILT_IN,
+    meant_instead,
+    read_structure,
+)
 
 logger = logging.getLogger("dials.spread.reference")
 
@@ -89,7 +93,7 @@ def read_reference(
     if source not in BUILT_IN:
         if not path.is_file():
             kind = "a folder, not a file" if path.is_dir() else "no such file"
-            raise ValueError(f"reference={source}: {kind}")
+            raise ValueError(f"reference={source}: {kind}{meant_instead(source)}")
         if ending not in (*STRUCTURE_ENDINGS, *ENDINGS):
             told = ", ".join((*STRUCTURE_ENDINGS, *ENDINGS))
             raise ValueError(f"reference={source}: a reference is read from {told}")

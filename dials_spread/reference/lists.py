@@ -94,11 +94,15 @@ def read_list(
         logger.debug("Reading %s", filename, exc_info=True)
         reason = (" ".join(str(error).split()) or type(error).__name__)[:120]
         raise ValueError(f"{filename}: cannot be read ({reason})") from None
-    usable = [a for a in arrays or () if _is_usable(a)]
+    if not arrays:
+        empty = not path.stat().st_size
+        told = "the file is empty" if empty else "neither atoms nor reflections in it"
+        raise ValueError(f"{filename}: {told}")
+    usable = [a for a in arrays if _is_usable(a)]
     if column is not None:
         usable = [a for a in usable if column in _label(a)]
     if not usable:
-        found = ", ".join(_label(a) for a in arrays or ()) or "nothing"
+        found = ", ".join(_label(a) for a in arrays)
         wanted = f" called {column}" if column else ""
         raise ValueError(
             f"{filename}: no amplitudes or intensities{wanted} (there is: {found})"

@@ -3,6 +3,7 @@ Crystal structures from files: CIF, mmCIF, SHELX .ins and .res, PDB, and a few b
 
 Functions:
     read_structure: by the name of a file or of a built-in structure
+    meant_instead: the built-in structure that a misspelt name may mean
     write_cif: a structure into a CIF
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import io
 import logging
 import re
+from difflib import get_close_matches
 from pathlib import Path
 
 import iotbx.cif
@@ -89,6 +91,7 @@ def _check_file(path: Path, source: str) -> None:
         built_in = ", ".join(sorted(BUILT_IN))
         raise ValueError(
             f"structure={source}: {kind}, and no built-in structure ({built_in}, random)"
+            f"{meant_instead(source)}"
         )
     if path.suffix.lower() not in (
         *(".cif", ".mmcif", ".ins", ".res"),
@@ -98,6 +101,12 @@ def _check_file(path: Path, source: str) -> None:
             f"structure={source}: a structure is read from .cif, .mmcif, .ins, .res, "
             ".pdb or .ent files"
         )
+
+
+def meant_instead(source: str) -> str:
+    """Ask for the built-in structure that a misspelt name may mean."""
+    near = get_close_matches(source.lower(), [*BUILT_IN, "random"], n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def standard_type(scatterer: xray.scatterer, source: str) -> str:

@@ -53,7 +53,7 @@ step() {
 }
 
 # Data.
-step simulate '^crystal  ' '^kinematic amplitudes' \
+step simulate '^Summary' '^=====' \
   'dials.simulate_ed structure=paracetamol n_crystals=5 scan_width=60 d_min=0.8 thickness.median=800 noise.mean_counts=300 noise.extra_error=0.05 absorption=0.05 n_pixels=512 output.images=cbf'
 
 # Processing.

@@ -20,8 +20,12 @@ def test_no_files(good, refused):
 
 
 def test_one_kind_of_file_only(good, refused):
-    assert refused(good.expt) == ["no reflections given (.refl)"]
-    assert refused(good.refl) == ["no experiments given (.expt)"]
+    assert refused(good.expt) == [
+        f"no reflections given (.refl); beside {good.expt} there is {good.refl}"
+    ]
+    assert refused(good.refl) == [
+        f"no experiments given (.expt); beside {good.refl} there is {good.expt}"
+    ]
 
 
 def test_arguments_that_are_nothing(good, refused):
@@ -44,15 +48,17 @@ def test_arguments_that_are_nothing(good, refused):
     ("argument", "expected"),
     [
         ("matching.top=0", "matching.top element is less than the minimum"),
-        ("matching.top=abc", "Error interpreting matching.top"),
+        ("matching.top=abc", "matching.top=abc: a whole number is needed"),
         ("matching.top=None", "matching.top cannot be None"),
         ("matching.top=Auto", "matching.top cannot be Auto"),
         ("image_width=-1", "image_width element is less than the minimum"),
         ("image_width=nan", "image_width cannot be nan"),
         ("image_width=inf", "image_width cannot be inf"),
-        ("intensity=wrong", "Not a possible choice for intensity: wrong"),
+        ("intensity=wrong", "intensity=wrong: choose auto, scale, profile or sum"),
         ("intensity=None", "intensity cannot be None"),
         ("friedel=None", "friedel cannot be None"),
+        ("nproc=abc", "nproc=abc: a whole number or Auto is needed"),
+        ("friedel=maybe", "friedel=maybe: True or False is needed"),
         ("nproc=0", "nproc element is less than the minimum"),
         ("pair=0,1,2", "Not enough values for pair"),
         ("pair=0,1,9,2", "pair=0,1,9,2: crystal 9 has no reflections on frame 2"),

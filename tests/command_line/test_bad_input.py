@@ -59,7 +59,22 @@ def test_truncated_files(good, refused, length):
         path.write_bytes(path.read_bytes()[:length])
     told = refused(good.expt, good.refl)
     assert [line.split(":")[0] for line in told] == ["good.expt", "good.refl"]
-    assert all("cannot be read, damaged or of another kind" in line for line in told)
+    why = "the file is empty" if length == 0 else "damaged or not written by DIALS"
+    assert all(f"cannot be read, {why}" in line for line in told)
+
+
+def test_the_place_of_a_fault_is_told_without_the_words_of_python(good, refused):
+    Path("bad.expt").write_text('{"__id__": "ExperimentList",\n"crystal" []}')
+    assert refused("bad.expt", good.refl) == [
+        "bad.expt: cannot be read, damaged or not written by DIALS (line 2, character 11)"
+    ]
+
+
+def test_one_kind_of_files_with_nothing_beside_it(good, refused):
+    Path(good.refl).rename("elsewhere.refl")
+    assert refused(good.expt) == [
+        f"no reflections given (.refl) that belong to {good.expt}"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -203,7 +218,7 @@ def test_mixed_scaled_and_unscaled_tables(good, refused):
 def test_scaled_intensities_of_unscaled_data(good, refused):
     told = refused(good.expt, good.refl, "intensity=scale")
     assert told == [
-        "intensity=scale: 3 of 3 reflection tables have no such intensities"
+        f"{good.refl}: no intensities for intensity=scale; it has profile, sum"
     ]
 
 

@@ -157,7 +157,7 @@ def test_what_is_in_the_table_and_back(quartz, data_folder):
     restored = read("uncorrected.refl")
     assert set(restored.keys()) == set(given.keys())
     assert restored.as_msgpack() == given.as_msgpack()
-    with pytest.raises(Sorry, match="nothing to undo"):
+    with pytest.raises(Sorry, match="integrated.refl: not corrected, there is nothing"):
         run([*quartz, "undo=True", "output.reflections=c.refl"])
 
 

@@ -156,3 +156,12 @@ def test_bad_files_give_one_line(tmp_path, glycine, data_folder):
         with pytest.raises(ValueError) as told:
             read_reference(str(tmp_path / name), symmetry)
         assert name in str(told.value) and "\n" not in str(told.value)
+    (tmp_path / "nothing.cif").write_text("data_a\n")
+    for name, why in (
+        ("empty.cif", "the file is empty"),
+        ("nothing.cif", "neither atoms nor reflections in it"),
+    ):
+        with pytest.raises(ValueError, match=f"{name}: {why}"):
+            read_reference(str(tmp_path / name), symmetry)
+    with pytest.raises(ValueError, match="did you mean paracetamol"):
+        read_reference("paracetmol", symmetry)

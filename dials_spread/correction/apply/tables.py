@@ -385,11 +385,16 @@ def restored_table(data: Input) -> tuple[ExperimentList, flex.reflection_table]:
     Raises:
         ValueError: There is nothing to undo.
     """
-    lacking = sum(correction_state(t) == "none" for t in data.tables if len(t))
-    if lacking:
+    if any(correction_state(t) == "none" for t in data.tables if len(t)):
+        # Tables are of crystals; the user knows files.
+        files = data.files[max(data.dataset) + 1 :]
+        read = {name: flex.reflection_table.from_file(name) for name in files}
         raise ValueError(
-            f"{lacking} of {len(data.tables)} reflection tables are not corrected; "
-            "there is nothing to undo"
+            "\n".join(
+                f"{name}: not corrected, there is nothing to undo"
+                for name, table in read.items()
+                if correction_state(table) == "none"
+            )
         )
     return _whole_or_joined(data, undo_factors, lambda: _undo_all(data.tables))
 
