@@ -71,8 +71,8 @@ def nice_resolutions(d_max: float, d_min: float) -> list[float]:
     far = 0.5 * (high - low) / SPACES
     kept = set()
     for wanted in np.linspace(low, high, SPACES + 1):
-        near = [(abs(1 / d**2 - wanted), d) for d in inside]
-        near = [(_decimals(d), off, d) for off, d in near if off <= far]
+        off = {d: abs(1 / d**2 - wanted) for d in inside}
+        near = [(_decimals(d), off[d], d) for d in inside if off[d] <= far]
         kept |= {min(near)[2]} if near else set()
     if len(kept) < 2:
         kept = {round(d_max, 2), round(d_min, 2)}
