@@ -152,6 +152,7 @@ except ImportError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_model_is_applied_without_scikit_learn(data_folder, tmp_path):
     files = [data_folder / f"quartz/integrated.{ending}" for ending in ("expt", "refl")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

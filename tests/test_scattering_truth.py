@@ -14,6 +14,8 @@ from dials_spread.simulation.datasets import simulate_experiments
 from dials_spread.simulation.noise import NoiseModel
 from dials_spread.simulation.structures import random_structure
 
+pytestmark = pytest.mark.slow
+
 EXTRA_ERROR = 0.1
 
 

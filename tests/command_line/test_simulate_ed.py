@@ -314,6 +314,7 @@ def test_bad_input_is_told_and_nothing_is_written(arguments, told):
     assert {p.name: p.read_text() for p in Path(".").iterdir()} == texts
 
 
+@pytest.mark.slow
 def test_all_problems_at_once_and_exit_status_one(own_folder):
     done = subprocess.run(
         [

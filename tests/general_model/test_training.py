@@ -195,6 +195,7 @@ def test_virtual_faults_have_their_size(trained):
     assert 12 <= sum(spoilt) <= 36  # 24 of 48 expected
 
 
+@pytest.mark.slow
 def test_too_few_compounds_are_told_in_a_line(tmp_path, caplog):
     given = [str(tmp_path / "few"), "--compounds", "5", "--volumes", "0.5", "1"]
     given += ["--engine", "trees", "--output", str(tmp_path / "no.model")]

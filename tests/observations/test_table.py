@@ -108,6 +108,7 @@ def by_index(table: Observations, values: np.ndarray) -> dict[tuple, float]:
     return {tuple(h): v for h, v in zip(table.unique_index.tolist(), values)}
 
 
+@pytest.mark.slow
 @FEW
 @given(tables(), st.randoms(use_true_random=False))
 def test_the_order_of_rows_does_not_matter(table, random):

@@ -337,6 +337,7 @@ def test_many_images_where_the_grid_has_many_cells(group, n):
         np.testing.assert_allclose(found.distance, counted.distance, atol=SAME)
 
 
+@pytest.mark.slow
 def test_images_with_more_than_255_common_indices():
     """Counts must not overflow a byte."""
     cell = (20.0, 21.0, 22.0, 90, 90, 90)

@@ -172,6 +172,7 @@ def test_dials_scale_recovers_scales_and_truth(scaled):
     assert correlation[0, 1] > 0.985  # single observations, 12 % error and counting
 
 
+@pytest.mark.slow
 def test_merged_intensities_follow_the_truth_and_rmerge_the_noise(scaled):
     folder, _, table = scaled
     table = table.select(~table.get_flags(table.flags.bad_for_scaling, all=False))

@@ -50,6 +50,7 @@ def content(tables) -> list[bytes]:
     return [table.as_msgpack() for table in tables]
 
 
+@pytest.mark.slow
 def test_processes_and_threads_give_the_same_bits(sample, tasks, expected):
     several = run_tasks(simulate_crystal, sample, tasks[:6], Resources(3))
     assert content(several) == expected[:6]
@@ -137,6 +138,7 @@ def cluster():
             process.wait()
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_midway_changes_nothing(sample, tasks, expected, cluster):
     address, workers, watcher = cluster
     results = []
@@ -180,6 +182,7 @@ def test_schedulers_that_are_not_there(scheduler, told):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_a_scheduler_without_workers(monkeypatch):
     pytest.importorskip("distributed")
     monkeypatch.setattr("dials_spread.simulation.driver.PATIENCE", 5)

@@ -15,6 +15,8 @@ from dials_spread.simulation.datasets import simulate_experiments
 from dials_spread.simulation.frames import write_frames
 from dials_spread.simulation.structures import random_structure
 
+pytestmark = pytest.mark.slow
+
 
 def run_dials(folder, *command):
     """Run a DIALS program in a folder and insist on success."""

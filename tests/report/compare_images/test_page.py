@@ -235,6 +235,7 @@ def test_the_table_sorts_and_filters(browser, parts, tmp_path):
     assert console == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1300, 420])
 @pytest.mark.parametrize("case", ["electrons", "raw_electrons"])
 def test_nothing_overlaps_at_this_width(case, width, layout_of, request):
@@ -256,6 +257,7 @@ def test_nothing_overlaps_at_this_width(case, width, layout_of, request):
     assert layout["width"] == width and layout["plots"] > 20
 
 
+@pytest.mark.slow
 def test_the_look_at_the_layout_sees_what_is_wrong(parts, layout_of):
     page = make_page(parts)
     low = "<style>.plot .modebar-container { top: 40px !important; }</style></head>"

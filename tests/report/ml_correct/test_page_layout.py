@@ -42,6 +42,7 @@ def test_every_trace_is_in_the_bundle(parts_and_document):
     assert {trace["type"] for plot in plots for trace in plot["data"]} <= known
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1300, 420])
 def test_nothing_overlaps_at_this_width(parts_and_document, width, layout_of):
     parts, document = parts_and_document

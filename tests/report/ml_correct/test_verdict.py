@@ -71,6 +71,7 @@ def test_an_improvement_that_is_there_is_claimed(correct, seed):
     assert "not a refinement R1" in told
 
 
+@pytest.mark.slow
 def test_the_r1_of_a_verdict_are_those_of_the_true_amplitudes(correct):
     """R1 by its definition, on a grid of scales, of what the corrected table gives."""
     result = correct(7, "dynamical", THICK, known=True)

@@ -74,6 +74,7 @@ def test_all_figures_are_saved(parts, tmp_path):
         assert len(re.findall("<(?:path|use|image) ", text)) > 20, path.name
 
 
+@pytest.mark.slow
 def test_undefined_statistics_are_no_obstacle(undefined, tmp_path):
     parts = undefined
     paths = save_figures(

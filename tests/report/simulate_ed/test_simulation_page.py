@@ -79,6 +79,7 @@ def test_the_next_step_follows_from_the_reflections_held_out():
     assert held_out_r1(better) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1300, 420])
 @pytest.mark.parametrize("n_crystals", [1, 12])
 def test_nothing_overlaps_at_this_width(n_crystals, width, layout_of):

@@ -80,6 +80,7 @@ def run_dials(folder, program, *arguments):
     return done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_dials_scale_takes_the_table(read_measured, tmp_path):
     """It takes the flag off, as it does with all flags of earlier scaling."""
     experiments, tables = read_measured("quartz/integrated")
