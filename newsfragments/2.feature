@@ -1,1 +1,0 @@
-``dials.compare_images``: find the images that were taken at the same crystal orientation in different datasets, see how well their spots agree against all other observations, and read it in one HTML page that needs no network.

@@ -1,1 +1,0 @@
-``dials.simulate_ed``: simulate 3D electron-diffraction data of any structure and any number of crystals with multiple scattering and realistic noise, as experiments and reflections that the DIALS programs take as measured ones, with the truth in extra columns.

@@ -1,1 +1,0 @@
-``dials.compare_images`` says how large the spread is beyond the counting errors, what shares image, crystal, orientation and counting noise have in it, how it grows with the angle between beams (the variogram), and whether each matched pair agrees better than expected by chance, each with intervals over crystals; the report begins with all of it in plain words.

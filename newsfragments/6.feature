@@ -1,1 +1,0 @@
-``dials.ml_correct`` comes with a general model, trained on random synthetic crystals alone: it corrects compounds that were not in its training, without a reference, and gives each amplitude an expected error and the data set an expected R1. ``python -m dials_spread.general_model.train`` makes such a model from nothing.
