@@ -276,5 +276,5 @@ def test_without_geometry_the_remedy_is_named():
     hkl = np.array([[1, 0, 0]], dtype=np.int32)
     table = replace(table_of("P 1", hkl, np.random.default_rng(0)), geometry=None)
     with pytest.raises(ValueError, match=r"\(1\) is not known.*add_geometry"):
-        table.crossings()
+        _ = table.beam
     assert len(table.select(np.array([0]))) == 1

@@ -88,5 +88,5 @@ def test_two_crystals_give_no_interval_and_say_why():
     assert weights.tolist() == [[1.0, 1.0]]
     size = measure_size(residuals, np.ones(400), groups, weights, np.ones(1))
     assert np.isnan(size.overall.s_low[0])
-    assert "There are 2: no interval, which takes 3 crystals" in size.reason
+    assert "There are 2 crystals: no interval, which takes 3 crystals" in size.reason
     assert size.s == pytest.approx(0.2, abs=0.03)

@@ -225,6 +225,9 @@ def images_plot(
                 "hovertemplate": "%{text}<extra></extra>",
             }
         )
+    # One colour needs no legend.
+    legend = {**legend_above(), "itemsizing": "constant"}
+    several = {"legend": legend} if few and len(numbers) > 1 else {"showlegend": False}
     shown = counted(len(known), "image")
     shown += "" if few else "; colours alternate from crystal to crystal"
     return new_plot(
@@ -234,9 +237,7 @@ def images_plot(
         shown + (f"; {note}" if note else ""),
         xaxis=axis("Image, in order of crystal and frame [number]"),
         yaxis=axis(EXCESS, rangemode="tozero"),
-        # One colour needs no legend.
-        showlegend=few and len(numbers) > 1,
-        legend={**legend_above(), "itemsizing": "constant"},
+        **several,
     )
 
 
