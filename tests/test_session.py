@@ -146,6 +146,7 @@ def test_a_wrong_choice_is_told_in_one_line():
     assert told == "mode=onne: choose one or two; did you mean one?"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["-c", "-h"])
 def test_help_that_nobody_reads_to_its_end(option):
     """Behind ``| head``: no traceback, neither at once nor when Python ends."""
@@ -164,6 +165,7 @@ session.start("usage", "help\\n" * 99999, iotbx.phil.parse(leaves), [{option!r}]
     assert process.returncode == 0
 
 
+@pytest.mark.slow
 def test_a_run_whose_output_nobody_reads_goes_on():
     """Behind ``| head`` the log is kept, to be written into its file."""
     code = """

@@ -132,6 +132,7 @@ def test_the_order_of_rows_does_not_matter(table, random):
     np.testing.assert_allclose(again.merged(), joined.merged())
 
 
+@pytest.mark.slow
 @FEW
 @given(tables(), st.data())
 def test_a_selection_keeps_each_observation_as_it_was(table, data):

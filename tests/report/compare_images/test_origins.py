@@ -39,6 +39,7 @@ def comparison(request):
     return request.getfixturevalue(request.param)
 
 
+@pytest.mark.slow
 def test_every_plot_has_a_help_and_can_be_drawn(comparison, tmp_path):
     sections = origin_sections(comparison.observations, comparison.origins)
     assert [s.name for s in sections] == ["beam", "orientations", "noisy_spots"]

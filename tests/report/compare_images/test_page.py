@@ -181,6 +181,7 @@ def open_page(browser, page, folder):
     return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
 
+@pytest.mark.slow
 def test_a_browser_draws_every_plot_from_disk(browser, parts, tmp_path):
     page = make_page(parts)
     extra = '<script>document.title = document.querySelectorAll("tr.shown").length;</script>'
@@ -195,6 +196,7 @@ def test_a_browser_draws_every_plot_from_disk(browser, parts, tmp_path):
     assert re.search(r'id="shown">\d+ of \d+ rows', dom)
 
 
+@pytest.mark.slow
 def test_a_browser_shows_the_raw_pictures(browser, raw_electrons, parts, tmp_path):
     c = raw_electrons
     picture = build_picture(c.experiments, c.observations, c.spots[0])
@@ -213,6 +215,7 @@ def test_a_browser_shows_the_raw_pictures(browser, raw_electrons, parts, tmp_pat
     assert len(re.findall(r'<image [^>]*href="data:image/png', dom)) == 3
 
 
+@pytest.mark.slow
 def test_the_table_sorts_and_filters(browser, parts, tmp_path):
     script = """
     <script>

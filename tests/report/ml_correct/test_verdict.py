@@ -107,6 +107,7 @@ def test_strength_0_claims_nothing(correct):
     assert "a.refl" not in steps_text(parts.steps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wave, known, strength",
     [("dynamical", True, 1.0), ("dynamical", False, 0.5), ("kinematic", False, 1.0)],

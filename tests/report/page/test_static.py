@@ -61,6 +61,7 @@ def test_other_formats_are_refused(three_spots, tmp_path):
         write_figure(spots_plot(three_spots, "a", "b"), tmp_path / "spots.gif")
 
 
+@pytest.mark.slow
 def test_all_figures_are_saved(parts, tmp_path):
     paths = save_figures(
         *(tmp_path / "figures", "svg", parts.observations, parts.operators),

@@ -69,6 +69,7 @@ def test_kinematic_intensities_common_to_a_reflection_change_nothing():
     assert results[0] == pytest.approx(0, abs=0.01)
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_truth():
     """In 40 seeded draws, at least nine of ten."""
     truth = 1 - 0.04 / (0.04 + (0.3 * 0.985) ** 2)
