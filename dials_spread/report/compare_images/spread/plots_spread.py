@@ -227,7 +227,10 @@ def images_plot(
         )
     # One colour needs no legend.
     legend = {**legend_above(), "itemsizing": "constant"}
-    several = {"legend": legend} if few and len(numbers) > 1 else {"showlegend": False}
+    several = few and len(numbers) > 1
+    colours_told: dict[str, object] = (
+        {"legend": legend} if several else {"showlegend": False}
+    )
     shown = counted(len(known), "image")
     shown += "" if few else "; colours alternate from crystal to crystal"
     return new_plot(
@@ -237,7 +240,7 @@ def images_plot(
         shown + (f"; {note}" if note else ""),
         xaxis=axis("Image, in order of crystal and frame [number]"),
         yaxis=axis(EXCESS, rangemode="tozero"),
-        **several,
+        **colours_told,
     )
 
 
