@@ -225,12 +225,6 @@ def images_plot(
                 "hovertemplate": "%{text}<extra></extra>",
             }
         )
-    # One colour needs no legend.
-    legend = {**legend_above(), "itemsizing": "constant"}
-    several = few and len(numbers) > 1
-    colours_told: dict[str, object] = (
-        {"legend": legend} if several else {"showlegend": False}
-    )
     shown = counted(len(known), "image")
     shown += "" if few else "; colours alternate from crystal to crystal"
     return new_plot(
@@ -240,8 +234,15 @@ def images_plot(
         shown + (f"; {note}" if note else ""),
         xaxis=axis("Image, in order of crystal and frame [number]"),
         yaxis=axis(EXCESS, rangemode="tozero"),
-        **colours_told,
+        **_legend_of_colours(few and len(numbers) > 1),
     )
+
+
+def _legend_of_colours(several: bool) -> dict:
+    """One colour needs no legend."""
+    if not several:
+        return {"showlegend": False}
+    return {"legend": {**legend_above(), "itemsizing": "constant"}}
 
 
 def spread_plots(
