@@ -2,12 +2,17 @@
 The parameters of dials.compare_placement.
 
 Functions:
+    check_choices: before anything is run
     passed_on: parameters of another program that were given for it
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import libtbx.phil
+
+from dials_spread.structures.structure_files import BUILT_IN
 
 PHIL = """
 structure = None
@@ -113,6 +118,34 @@ NOT_PASSED = {
     "correct": ("output", "undo", "mode", "reference", "train", "test", "shap"),
 }
 """What the branches set themselves, or have no use for."""
+
+
+def check_choices(params) -> None:
+    """
+    Refuse what could only fail after the programs have run.
+
+    Args:
+        params: The extracted parameters.
+
+    Raises:
+        ValueError: All that is wrong, one line each.
+    """
+    problems = []
+    for name in ("structure", "model"):
+        value = getattr(params, name)
+        if value and value not in BUILT_IN and not Path(value).is_file():
+            problems.append(f"{name}={value}: no such file")
+    if params.composition and params.structure:
+        problems.append(
+            "composition= is for a structure that is solved; give one of the two"
+        )
+    folder = Path(params.folder)
+    if folder.exists() and not folder.is_dir():
+        problems.append(f"folder={folder} is no folder")
+    elif not folder.absolute().parent.is_dir():
+        problems.append(f"folder={folder}: no such folder to make it in")
+    if problems:
+        raise ValueError("\n".join(problems))
 
 
 def passed_on(phil: libtbx.phil.scope, params, program: str) -> list[str]:
