@@ -39,25 +39,36 @@ class SphereAmplitudes:
         unit_cell: The cell.
         space_group: The space group of the data.
         d_min: Resolution that is used [Å].
-        n_unique: Number of unique reflections in the space group.
         miller_index: Shape (n, 3), int.
         F: Shape (n,), √max(I, 0).
         E: Shape (n,), normalised: the mean of E² / ε is 1 at each resolution.
         missing: Shape (m, 3), int, what was not measured within d_min, without systematic
             absences and F(000); one of each Friedel pair.
+        unique: Shape (u,), int, rows that are one of all symmetry equivalents each.
     """
 
     unit_cell: uctbx.unit_cell
     space_group: sgtbx.space_group
     d_min: float
-    n_unique: int
     miller_index: np.ndarray
     F: np.ndarray
     E: np.ndarray
     missing: np.ndarray
+    unique: np.ndarray
 
     def __len__(self) -> int:
         return len(self.F)
+
+    @property
+    def n_unique(self) -> int:
+        """Number of unique reflections in the space group."""
+        return len(self.unique)
+
+    @property
+    def s(self) -> np.ndarray:
+        """sin θ / λ [1/Å], shape (n,)."""
+        d_star_sq = self.unit_cell.d_star_sq(as_flex(self.miller_index))
+        return np.sqrt(d_star_sq.as_numpy_array()) / 2
 
 
 def sphere_amplitudes(
@@ -99,18 +110,18 @@ def sphere_amplitudes(
         unit_cell=array.unit_cell(),
         space_group=array.space_group(),
         d_min=float(d_min),
-        n_unique=n,
         miller_index=index,
         F=F,
         E=E,
         missing=_missing(array, d_min),
+        unique=_unique_rows(index, array),
     )
 
 
 def _checked(f_sq: miller.array) -> miller.array:
     """Finite intensities without systematic absences, Friedel mates averaged."""
     data = f_sq.data().as_numpy_array()
-    array = f_sq.select(flex.bool(np.isfinite(data) & (f_sq_index(f_sq) != 0).any(1)))
+    array = f_sq.select(flex.bool(np.isfinite(data) & (indices_of(f_sq) != 0).any(1)))
     array = array.customized_copy(sigmas=None).eliminate_sys_absent()
     array = array.map_to_asu()
     if array.anomalous_flag():
@@ -128,9 +139,22 @@ def _not_merged(array: miller.array) -> str:
     return f"intensities are not merged: {array.size()} of {unique} unique reflections"
 
 
-def f_sq_index(array: miller.set) -> np.ndarray:
+def indices_of(array: miller.set) -> np.ndarray:
     """Miller indices, shape (n, 3), int."""
     return array.indices().as_vec3_double().as_numpy_array().round().astype(int)
+
+
+def as_flex(index: np.ndarray) -> flex.miller_index:
+    """Miller indices for cctbx."""
+    h, k, l = (flex.int(np.ascontiguousarray(c, dtype=np.int32)) for c in index.T)
+    return flex.miller_index(h, k, l)
+
+
+def _unique_rows(index: np.ndarray, array: miller.array) -> np.ndarray:
+    """Rows that are one of all equivalents each."""
+    points = miller.set(array.crystal_symmetry(), as_flex(index), anomalous_flag=False)
+    reduced = indices_of(points.map_to_asu())
+    return np.unique(reduced, axis=0, return_index=True)[1]
 
 
 def usable_resolution(f_sq: miller.array) -> float:
@@ -183,7 +207,7 @@ def _expanded(array: miller.array, values: np.ndarray) -> tuple[np.ndarray, np.n
     """Indices and values in P1."""
     own = array.customized_copy(data=flex.double(np.ascontiguousarray(values)))
     in_p1 = own.set_observation_type(None).expand_to_p1()
-    return f_sq_index(in_p1), in_p1.data().as_numpy_array()
+    return indices_of(in_p1), in_p1.data().as_numpy_array()
 
 
 def _missing(array: miller.array, d_min: float) -> np.ndarray:
@@ -191,4 +215,4 @@ def _missing(array: miller.array, d_min: float) -> np.ndarray:
     lacking = array.complete_set(d_min=d_min).lone_set(other=array)
     if not lacking.size():
         return np.empty((0, 3), dtype=int)
-    return f_sq_index(lacking.expand_to_p1())
+    return indices_of(lacking.expand_to_p1())

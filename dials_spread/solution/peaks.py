@@ -14,6 +14,8 @@ from scipy import fft
 
 from cctbx import uctbx
 
+from dials_spread.solution.amplitudes import as_flex
+
 SAMPLES = 3.5
 """So many grid points across the resolution; parabolas find what is between them."""
 
@@ -60,10 +62,12 @@ def highest_peaks(
         Fractional sites, shape (p, 3), p ≤ n, and heights in standard deviations of the
         map, shape (p,), highest first.
     """
-    d_min = unit_cell.min_max_d_star_sq(_flex_index(index))[1] ** -0.5
+    d_min = unit_cell.min_max_d_star_sq(as_flex(index))[1] ** -0.5
     edges = np.array(unit_cell.parameters()[:3])
     shape = tuple(
-        fft.next_fast_len(max(int(np.ceil(SAMPLES * edge / d_min)), 2 * h + 1), real=True)
+        fft.next_fast_len(
+            max(int(np.ceil(SAMPLES * edge / d_min)), 2 * h + 1), real=True
+        )
         for edge, h in zip(edges, np.abs(index).max(axis=0).tolist())
     )
     rho = _map(index, F, shape)
@@ -83,12 +87,6 @@ def highest_peaks(
         if not kept or apart(unit_cell, site[kept], site[i]).min() > NEAREST:
             kept.append(i)
     return site[kept], height[kept]
-
-
-def _flex_index(index: np.ndarray):
-    from cctbx.array_family import flex
-
-    return flex.miller_index([tuple(map(int, h)) for h in index])
 
 
 def _map(index: np.ndarray, F: np.ndarray, shape: tuple) -> np.ndarray:
@@ -112,13 +110,17 @@ def _between_points(rho: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.nda
         below = rho[tuple(((at - step) % shape).T)].astype(float)
         above = rho[tuple(((at + step) % shape).T)].astype(float)
         bend = 2 * top - below - above
-        move = np.where(bend > 0, (above - below) / (2 * np.where(bend > 0, bend, 1)), 0)
+        move = np.where(
+            bend > 0, (above - below) / (2 * np.where(bend > 0, bend, 1)), 0
+        )
         site[:, axis] += np.clip(move, -0.5, 0.5)
         height += np.where(bend > 0, (above - below) * move / 4, 0)
     return (site / shape) % 1.0, height
 
 
-def apart(unit_cell: uctbx.unit_cell, sites: np.ndarray, site: np.ndarray) -> np.ndarray:
+def apart(
+    unit_cell: uctbx.unit_cell, sites: np.ndarray, site: np.ndarray
+) -> np.ndarray:
     """
     Distances in a crystal without symmetry.
 

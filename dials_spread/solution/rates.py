@@ -120,9 +120,7 @@ def wilson_interval(n_solved: int, n: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
-def compare_solutions(
-    solutions: Solutions, structure: xray.structure
-) -> SolutionRates:
+def compare_solutions(solutions: Solutions, structure: xray.structure) -> SolutionRates:
     """
     Judge each start by the known structure.
 
@@ -167,9 +165,7 @@ def in_cell_of(
     """
     cell, own = amplitudes.unit_cell, structure.unit_cell()
     if not cell.is_similar_to(own, 0.05, 5.0):
-        told = [
-            ", ".join(f"{x:.2f}" for x in one.parameters()) for one in (own, cell)
-        ]
+        told = [", ".join(f"{x:.2f}" for x in one.parameters()) for one in (own, cell)]
         raise ValueError(
             f"the cell of the structure ({told[0]}) is not that of the data ({told[1]})"
         )

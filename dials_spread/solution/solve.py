@@ -23,6 +23,7 @@ import numpy as np
 from cctbx import miller
 
 from dials_spread.solution.amplitudes import SphereAmplitudes, sphere_amplitudes
+from dials_spread.solution.composition import VOLUME_PER_ATOM
 from dials_spread.solution.flipping import flip, make_grid
 from dials_spread.solution.peaks import highest_peaks
 from dials_spread.solution.shifts import (
@@ -47,9 +48,6 @@ CHANCE_STARTS, CHANCE_DEVIATIONS = 20, 4.0
 
 SAME_MAP = 0.6
 """Two maps that correlate so well are one solution."""
-
-VOLUME_PER_ATOM = 18.0
-"""Of atoms other than hydrogen in molecular crystals, roughly [Å³]."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +176,9 @@ def solve(
             there is no start or cycle.
     """
     if n_starts < 1 or n_cycles < 1:
-        raise ValueError(f"n_starts={n_starts} and n_cycles={n_cycles} must be 1 or more")
+        raise ValueError(
+            f"n_starts={n_starts} and n_cycles={n_cycles} must be 1 or more"
+        )
     amplitudes = sphere_amplitudes(f_sq, d_min)
     grid = make_grid(amplitudes)
     equivalents = Equivalents(amplitudes.miller_index, amplitudes.space_group)
