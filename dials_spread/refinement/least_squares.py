@@ -275,9 +275,7 @@ def _weights_now(fit: Fit) -> np.ndarray:
     return shelxl_weights(fo_sq, sigma, fit.fc_sq, *fit.weights)
 
 
-def _cycles(
-    fit: Fit, problem: Problem, max_cycles: int
-) -> tuple[float, float | None]:
+def _cycles(fit: Fit, problem: Problem, max_cycles: int) -> tuple[float, float | None]:
     """Some cycles; the first and the last largest shift over uncertainty."""
     first, last = np.inf, None
     for number in range(CYCLES_WITH_WEIGHTS):
