@@ -79,6 +79,7 @@ class Fit:
         converged: Whether the last shifts were small.
         reason: Why not; empty otherwise.
         at_floor: Numbers of atoms whose U is held at its floor.
+        set_back: Numbers of atoms whose U ran away once.
         covariance: Of the parameters of all atoms, in their order: site, then U; None
             where the normal matrix is singular.
     """
@@ -94,6 +95,7 @@ class Fit:
     converged: bool = False
     reason: str = ""
     at_floor: set[int] = field(default_factory=set)
+    set_back: set[int] = field(default_factory=set)
     covariance: np.ndarray | None = None
 
 
@@ -147,6 +149,7 @@ class Problem:
             parameters,
             weighting_scheme=least_squares.sigma_weighting(),
             may_parallelise=False,
+            initial_scale_factor=1.0,
         )
         self.damping = DAMPING
         self.equations.build_up()
@@ -340,7 +343,8 @@ def _set_back(fit: Fit, groups: list[RidingGroup]) -> bool:
                 scatterer.u_iso = FLOOR
                 fit.at_floor.add(i)
                 changed = True
-        elif low < RUNAWAY[0] or high > RUNAWAY[1]:
+        elif (low < RUNAWAY[0] or high > RUNAWAY[1]) and i not in fit.set_back:
+            fit.set_back.add(i)
             u_iso = float(
                 np.clip(scatterer.u_iso_or_equiv(fit.model.unit_cell()), 0.01, 0.1)
             )

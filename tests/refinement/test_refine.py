@@ -24,7 +24,7 @@ def rng(seed=1):
         ("quartz", 0.7, True),
         ("glycine", 0.8, True),
         pytest.param("paracetamol", 0.9, False, marks=pytest.mark.slow),
-        pytest.param("abiraterone", 1.0, False, marks=pytest.mark.slow),
+        pytest.param("abiraterone", 1.2, False, marks=pytest.mark.slow),
     ],
 )
 def test_exact_intensities_give_the_structure_back(
@@ -96,13 +96,14 @@ def test_the_start_does_not_matter(glycine, intensities):
 
 
 @pytest.mark.slow
-def test_uncertainties_are_those_seen(glycine, intensities):
+def test_uncertainties_are_those_seen(truth, intensities):
     """Standard uncertainties against the scatter of 30 sets of noise."""
+    glycine = truth("glycine", False)
     settings = RefinementSettings(start_shift=0.0, weights=(0.0, 0.0), max_cycles=20)
     ends = [
         refine(
             glycine,
-            intensities(glycine, 0.9, counting=0.05, rng=rng(seed)),
+            intensities(glycine, 1.0, counting=0.05, rng=rng(seed)),
             settings=settings,
             rng=rng(),
         )
@@ -143,17 +144,17 @@ def test_displacements_follow_from_the_number_of_reflections(glycine, intensitie
 
 
 def test_too_few_reflections(glycine, intensities):
-    f_sq = intensities(glycine, 2.3)
+    f_sq = intensities(glycine, 3.0)
     said = rf"{f_sq.size()} reflections do not determine 21 parameters \(isotropic"
     with pytest.raises(ValueError, match=said):
         refine(glycine, f_sq, rng=rng())
 
 
 def test_an_atom_at_a_wrong_place_stands_out(glycine, intensities):
-    """One atom 0.5 Å away and not refined: a peak where it belongs."""
+    """An oxygen atom 0.5 Å away and not refined: a peak where it belongs."""
     f_sq = intensities(glycine, 0.8)
     wrong = glycine.deep_copy_scatterers()
-    cell, atom = wrong.unit_cell(), wrong.scatterers()[1]
+    cell, atom = wrong.unit_cell(), wrong.scatterers()[-1]
     right = atom.site
     atom.site = cell.fractionalize(
         tuple(np.add(cell.orthogonalize(right), (0.5, 0, 0)))
@@ -168,7 +169,7 @@ def test_an_atom_at_a_wrong_place_stands_out(glycine, intensities):
     assert found.highest_peak.in_sigma > 8
     # Refined, it goes back.
     again = refine(wrong, f_sq, settings=RefinementSettings(start_shift=0.0), rng=rng())
-    assert again.shifts["C1"] == pytest.approx(0.5, abs=0.01)
+    assert again.shifts["O2"] == pytest.approx(0.5, abs=0.01)
     assert again.r1_all < 0.001
 
 
@@ -215,7 +216,7 @@ def test_strong_reflections_can_be_given(glycine, intensities):
 def test_displacements_that_vanish_are_flagged(glycine, intensities):
     """Intensities that rise with resolution as if U were negative."""
     exact = intensities(glycine, 0.9)
-    rise = flex.exp(2 * 8 * np.pi**2 * 0.06 * exact.d_star_sq().data() / 4)
+    rise = flex.exp(2 * 8 * np.pi**2 * 0.03 * exact.d_star_sq().data() / 4)
     sharp = exact.customized_copy(
         data=exact.data() * rise, sigmas=exact.sigmas() * rise
     )
@@ -245,7 +246,7 @@ def test_hydrogen_can_stay(glycine, intensities):
     assert found.r1_all < 0.001
     hydrogen = [s.scattering_type == "H" for s in glycine.scatterers()]
     sites = (np.array(s.sites_cart())[hydrogen] for s in (found.structure, glycine))
-    assert np.array_equal(*sites)
+    assert np.abs(np.subtract(*sites)).max() < 1e-9
 
 
 def test_a_dict_can_be_written(glycine, intensities):
