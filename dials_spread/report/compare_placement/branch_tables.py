@@ -48,7 +48,8 @@ def branch_table(
         rows: Name of each figure, and how it is written of a branch that has ended.
 
     Returns:
-        A table; branches that failed have a column of dashes.
+        A table; branches that failed have a column of dashes, and figures that no branch
+        has are left out.
     """
     branches = result.branches.values()
     header = [
@@ -58,7 +59,8 @@ def branch_table(
         [label, *(NO_VALUE if b.failed else cell(b) for b in branches)]
         for label, cell in rows
     ]
-    return TextTable(title, ["", *header], cells)
+    told = [row for row in cells if any(text != NO_VALUE for text in row[1:])]
+    return TextTable(title, ["", *header], told)
 
 
 def merging_tables(result: PlacementComparison) -> list[TextTable]:

@@ -35,6 +35,7 @@ from dials_spread.report.compare_placement.structure_tables import (
     has_solution,
     refinement_notes,
     refinement_tables,
+    shelx_tables,
     solution_table,
 )
 from dials_spread.report.page.sections import Section
@@ -117,7 +118,7 @@ def _refinement(result: PlacementComparison, start_shift: float | None) -> Secti
         "Refinement",
         refinement_notes(result),
         plots,
-        refinement_tables(result, start_shift),
+        [*refinement_tables(result, start_shift), *shelx_tables(result)],
     )
 
 
@@ -135,6 +136,7 @@ def log_tables(
         *failed_tables(result),
         difference_table(result),
         *refinement_tables(result, start_shift),
+        *shelx_tables(result),
         *solution_table(result),
         scaling_table(result),
         *different_reflections_table(result),
