@@ -13,12 +13,17 @@ from pathlib import Path
 
 NONE, LORENTZ, BEFORE, AFTER, OWN = "none", "lorentz", "before", "after", "own"
 
+MERGED = "merged"
+"""Amplitudes as the correction itself merges them: shown beside the branches, as these
+cannot be resampled."""
+
 TITLES = {
     NONE: "no correction",
     LORENTZ: "Lorentz factor alone",
     BEFORE: "corrected before scaling",
     AFTER: "corrected after scaling",
     OWN: "own model, before scaling",
+    MERGED: "merged by the correction",
 }
 """How branches are called in sentences and tables."""
 

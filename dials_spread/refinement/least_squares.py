@@ -37,13 +37,13 @@ FIRST_WEIGHTS = (0.2, 0.0)
 
 # Cycles between two renewals of the weights at most; fewer where shifts fell to this part
 # of the first ones. After so many renewals a and b stay.
-CYCLES_WITH_WEIGHTS = 3
-ENOUGH = 0.4
+CYCLES_WITH_WEIGHTS = 2
+ENOUGH = 0.5
 RENEWALS = 8
 
-# The first renewals take the new weights as they are. Weights are steady where they change
-# by less than this (root mean square, relative).
-UNRELAXED = 2
+# New weights are taken as they are where they change by less than this part of the last
+# change (root mean square, relative), and are steady where that is less than 0.02.
+CALMER = 0.6
 STEADY = 0.02
 
 # Largest shift over its standard uncertainty at which a refinement has converged.
@@ -224,7 +224,7 @@ def minimise(
     """
     fit = Fit(model.deep_copy_scatterers(), f_sq, weights=weights or FIRST_WEIGHTS)
     _first_scale(fit)
-    renewals = 0
+    renewals, moved = 0, np.inf
     while fit.n_cycles < max_cycles:
         try:
             problem = Problem(fit, groups)
@@ -239,7 +239,7 @@ def minimise(
             break
         if weights is None and renewals < RENEWALS:
             fit.weights = _seek_weights(fit)
-        moved = _renew_weights(fit, relaxed=renewals >= UNRELAXED)
+        moved = _renew_weights(fit, moved)
         renewals += 1
         if first < CONVERGED and moved < STEADY and not reset:
             fit.converged = True
@@ -316,7 +316,7 @@ def _seek_weights(fit: Fit) -> tuple[float, float]:
     )
 
 
-def _renew_weights(fit: Fit, relaxed: bool) -> float:
+def _renew_weights(fit: Fit, last_change: float) -> float:
     """
     Renew the weights; give by how much they change, relatively.
 
@@ -325,7 +325,8 @@ def _renew_weights(fit: Fit, relaxed: bool) -> float:
     """
     new = _weights_now(fit)
     change = float(np.sqrt(np.mean(np.log(new / fit.weight) ** 2)))
-    fit.weight = np.sqrt(new * fit.weight) if relaxed else new
+    calmer = change < CALMER * last_change
+    fit.weight = new if calmer else np.sqrt(new * fit.weight)
     return change
 
 
