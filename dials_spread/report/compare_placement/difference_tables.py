@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from dials_spread.placement.branches import AFTER, BEFORE, NONE
-from dials_spread.placement.comparison import PlacementComparison
 from dials_spread.placement.differences import Difference
+from dials_spread.placement.results import PlacementComparison
 from dials_spread.report.compare_placement.branch_tables import decimals
 from dials_spread.report.page.intervals import interval_cell
 from dials_spread.report.page.labels import hkl_label

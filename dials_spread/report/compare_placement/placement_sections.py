@@ -8,7 +8,7 @@ Functions:
 
 from __future__ import annotations
 
-from dials_spread.placement.comparison import PlacementComparison
+from dials_spread.placement.results import PlacementComparison
 from dials_spread.report.compare_placement.branch_tables import (
     failed_tables,
     merging_tables,

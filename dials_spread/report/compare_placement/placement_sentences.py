@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dials_spread.placement.branches import AFTER, BEFORE, LORENTZ, NONE, OWN
-from dials_spread.placement.comparison import PlacementComparison
+from dials_spread.placement.branches import AFTER, BEFORE, LORENTZ, MERGED, NONE, OWN
+from dials_spread.placement.results import PlacementComparison
 from dials_spread.report.compare_placement.branch_tables import decimals, failed_step
 from dials_spread.report.compare_placement.difference_tables import (
     Change,
@@ -277,6 +277,12 @@ def data_sentences(result: PlacementComparison) -> list[str]:
             "matrix on F² (smtbx, as in olex2.refine), electron form factors, riding "
             "hydrogen, the same start for all branches. Shifts are of atoms other than "
             "hydrogen, without what is common to all along polar axes."
+        )
+    if MERGED in result.finished:
+        told.append(
+            f"{title(result, MERGED)} are the amplitudes that dials.ml_correct gives with "
+            "output.merged= before scaling. They have no observations that could be "
+            "resampled, so they have no intervals and no part in the verdict."
         )
     return [*told, *result.left_out.values()]
 

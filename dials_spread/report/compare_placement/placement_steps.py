@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dials_spread.placement.branches import AFTER, BEFORE, LORENTZ, NONE, OWN
-from dials_spread.placement.comparison import PlacementComparison
+from dials_spread.placement.results import PlacementComparison
 from dials_spread.report.compare_placement.difference_tables import outcome
 from dials_spread.report.compare_placement.placement_sentences import compared
 from dials_spread.report.page.log_text import Step

@@ -13,8 +13,8 @@ import math
 
 import numpy as np
 
-from dials_spread.placement.branches import AFTER, BEFORE, LORENTZ, NONE, OWN
-from dials_spread.placement.comparison import PlacementComparison
+from dials_spread.placement.branches import AFTER, BEFORE, LORENTZ, MERGED, NONE, OWN
+from dials_spread.placement.results import PlacementComparison
 from dials_spread.report.compare_placement.difference_tables import (
     Change,
     all_differences,
@@ -37,6 +37,7 @@ branch_colours = {
     BEFORE: BLUE,
     AFTER: RED,
     OWN: CRYSTAL_COLOURS[2],
+    MERGED: CRYSTAL_COLOURS[3],
 }
 
 TITLES = {

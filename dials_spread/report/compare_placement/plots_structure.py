@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from dials_spread.placement.comparison import PlacementComparison
+from dials_spread.placement.results import PlacementComparison
 from dials_spread.refinement.result import Refinement
 from dials_spread.report.compare_placement.plots_differences import (
     branch_colours,

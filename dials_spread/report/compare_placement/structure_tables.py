@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dials_spread.placement.comparison import BranchResult, PlacementComparison
+from dials_spread.placement.results import BranchResult, PlacementComparison
 from dials_spread.placement.structure_tests import COMMON_WEIGHTS, StructureTests
 from dials_spread.refinement.result import Refinement
 from dials_spread.report.compare_placement.branch_tables import (
