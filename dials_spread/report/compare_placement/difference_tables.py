@@ -30,7 +30,7 @@ FIGURES = {
 """What differences are of."""
 
 
-class Change(NamedTuple):
+class BranchChange(NamedTuple):
     """
     A figure of one branch less that of another.
 
@@ -49,7 +49,7 @@ class Change(NamedTuple):
         return bool(self.low > 0 or self.high < 0)
 
 
-def change(found: Sequence[Difference], branch: str, other: str) -> Change | None:
+def change(found: Sequence[Difference], branch: str, other: str) -> BranchChange | None:
     """
     Give the figure of a branch less that of another; None where it was not compared.
 
@@ -59,9 +59,9 @@ def change(found: Sequence[Difference], branch: str, other: str) -> Change | Non
     """
     for d in found:
         if (d.better, d.worse) == (other, branch):
-            return Change(d.value, d.low, d.high)
+            return BranchChange(d.value, d.low, d.high)
         if (d.better, d.worse) == (branch, other):
-            return Change(-d.value, -d.high, -d.low)
+            return BranchChange(-d.value, -d.high, -d.low)
     return None
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from dials_spread.placement.branches import AFTER, BEFORE, LORENTZ, NONE, OWN
 from dials_spread.placement.comparison import PlacementComparison
 from dials_spread.report.compare_placement.branch_tables import decimals, failed_step
-from dials_spread.report.compare_placement.difference_tables import Change, change
+from dials_spread.report.compare_placement.difference_tables import BranchChange, change
 from dials_spread.report.compare_placement.structure_tables import has_refinement
 from dials_spread.report.page.intervals import with_interval
 from dials_spread.report.page.labels import counted
@@ -76,7 +76,7 @@ def reasons(result: PlacementComparison, samples: str) -> list[str]:
     return told
 
 
-def _written(found: Change, n: int, unit: str = "") -> str:
+def _written(found: BranchChange, n: int, unit: str = "") -> str:
     """Write the size of a change with its interval, the end nearer to zero first."""
     value, low, high = found
     if value < 0:
@@ -111,7 +111,7 @@ def _refined(result: PlacementComparison) -> list[str]:
     return told
 
 
-def _r1_answer(result: PlacementComparison, r1: Change, than: str) -> str:
+def _r1_answer(result: PlacementComparison, r1: BranchChange, than: str) -> str:
     lower = r1.value < 0
     size = _written(r1, 3)
     word = "lower" if lower else "higher"
@@ -127,7 +127,7 @@ def _r1_answer(result: PlacementComparison, r1: Change, than: str) -> str:
     return f"{start} {word} by {size} with {than}."
 
 
-def _shift_answer(shift: Change, than: str) -> str:
+def _shift_answer(shift: BranchChange, than: str) -> str:
     size = _written(shift, 4, " Å")
     nearer = shift.value < 0
     if not np.isfinite(shift.low):
