@@ -32,7 +32,7 @@ CORRECTED = ("corrected.expt", "corrected.refl")
 
 
 @dataclass(frozen=True)
-class Step:
+class ProgramRun:
     """
     One run of a program.
 
@@ -73,7 +73,7 @@ def plan(
     scale: Sequence[str] = (),
     correct: Sequence[str] = (),
     own_model: Path | None = None,
-) -> tuple[list[Branch], list[Step]]:
+) -> tuple[list[Branch], list[ProgramRun]]:
     """
     Give the branches, and the steps in an order in which they can be run.
 
@@ -91,9 +91,9 @@ def plan(
     merged = "output.merged=merged.mtz"
 
     def step(name, program, arguments, needs, files, *branches):
-        return Step(name, program, tuple(arguments), needs, files, branches)
+        return ProgramRun(name, program, tuple(arguments), needs, files, branches)
 
-    def corrected_first(name: str, *more: str) -> list[Step]:
+    def corrected_first(name: str, *more: str) -> list[ProgramRun]:
         return [
             step(f"{name}/correct", "dials.ml_correct", (*correcting, *more), "",
                  CORRECTED, name),

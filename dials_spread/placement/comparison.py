@@ -11,6 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -34,6 +35,8 @@ from dials_spread.placement.common_set import (
     resampling_groups,
 )
 from dials_spread.placement.differences import (
+    Difference,
+    GroupSums,
     differences,
     draw_weights,
     group_sums_of,
@@ -58,9 +61,9 @@ from dials_spread.placement.results import (
     PlacementChoices,
     PlacementComparison,
 )
-from dials_spread.placement.side_by_side import TestResults, run_tests
+from dials_spread.placement.side_by_side import BranchTests, run_tests
 from dials_spread.placement.solved_here import solve_structure
-from dials_spread.placement.verdict import judge
+from dials_spread.placement.verdict import PlacementVerdict, judge
 from dials_spread.rfactor import amplitudes
 from dials_spread.rfactor.merging import Merged
 from dials_spread.rfactor.merging_statistics import (
@@ -71,6 +74,9 @@ from dials_spread.rfactor.merging_statistics import (
 from dials_spread.shelx.programs import PROGRAMS, find_program, missing_programs
 
 logger = logging.getLogger("dials.spread.placement")
+
+PROGRAMS_RUN = "dials.scale and dials.ml_correct"
+"""Name of the part that the time of all is compared with."""
 
 
 def compare_placements(
@@ -90,10 +96,14 @@ def compare_placements(
         ValueError: Nothing can be compared.
     """
     seconds: dict[str, float] = {}
+
+    def timed(part: str, start: float) -> float:
+        seconds[part] = time.monotonic() - start
+        return time.monotonic()
+
     start = time.monotonic()
     branches, results, left_out = _run_branches(inputs, choices, tell)
-    seconds["dials.scale and dials.ml_correct"] = time.monotonic() - start
-    start = time.monotonic()
+    start = timed(PROGRAMS_RUN, start)
     data, failed = _read(branches, results)
     common = common_set(data)
     rng = np.random.default_rng(choices.seed)
@@ -102,46 +112,56 @@ def compare_placements(
     groups = resampling_groups(common, rng)
     sums = group_sums_of(common, groups)
     weights = draw_weights(groups.n, rng, choices.draws)
-    d_star_sq = 1 / common.d_spacing**2
-    drawn = resampled_r1(sums, weights, known.f_calc, d_star_sq, common.in_all)
-    found = differences(drawn, groups.n)
-    verdict = judge({k: float(v[0]) for k, v in drawn.items()}, found, choices.smallest)
-    seconds["reading and merging"] = time.monotonic() - start
-    start = time.monotonic()
+    found, verdict = _judged(common, known, sums, weights, choices.smallest)
+    start = timed("reading and merging", start)
     merged = {**common.merged, **_merged_output(results, common)}
-    shelx = choices.shelx and any(find_program(name) for name in PROGRAMS)
-    found_by_tests = run_tests(
-        common, known, merged, sums, weights, choices.tests,
-        choices.folder / "shelx" if shelx else None, choices.nproc, tell,
-    )  # fmt: skip
-    seconds["refinement, solution and spread"] = time.monotonic() - start
+    folder, why_not = _shelx_folder(choices)
+    tests = run_tests(
+        common, known, merged, sums, weights, choices.tests, folder, choices.nproc, tell
+    )
+    timed("refinement, solution and spread", start)
     if MERGED in merged:
         branches = [*branches, Branch(MERGED, TITLES[MERGED], (f"{BEFORE}/correct",))]
-    made = {
-        branch.name: _result(
-            branch, results, failed.get(branch.name, ""), common, merged, known,
-            found_by_tests,
-        )
-        for branch in branches
-    }  # fmt: skip
     return PlacementComparison(
-        branches=made,
+        branches={
+            b.name: _result(b, results, failed, common, merged, known, tests)
+            for b in branches
+        },
         left_out=left_out,
         common=common,
         known=known,
         groups=groups,
         differences=found,
-        refined_differences=found_by_tests.refined,
+        refined_differences=tests.refined,
         verdict=verdict,
         most_different=_before_and_after(common, known),
         seconds=seconds,
-        without_shelx="" if shelx else _without_shelx(choices.shelx),
+        without_shelx=why_not,
     )
 
 
-def _without_shelx(wanted: bool) -> str:
-    """Say why SHELX was not run."""
-    return (missing_programs() or "") if wanted else "SHELX was not asked for."
+def _judged(
+    common: CommonSet,
+    known: KnownStructure,
+    sums: Mapping[str, GroupSums],
+    weights: np.ndarray,
+    smallest: float,
+) -> tuple[list[Difference], PlacementVerdict]:
+    """Compare R1 against the structure of all branches, and judge."""
+    d_star_sq = 1 / common.d_spacing**2
+    drawn = resampled_r1(sums, weights, known.f_calc, d_star_sq, common.in_all)
+    found = differences(drawn, weights.shape[1])
+    r1 = {name: float(values[0]) for name, values in drawn.items()}
+    return found, judge(r1, found, smallest)
+
+
+def _shelx_folder(choices: PlacementChoices) -> tuple[Path | None, str]:
+    """Say where SHELX is run, or why it is not."""
+    if not choices.shelx:
+        return None, "SHELX was not asked for."
+    if not any(find_program(name) for name in PROGRAMS):
+        return None, missing_programs() or ""
+    return choices.folder / "shelx", ""
 
 
 def _merged_output(
@@ -236,17 +256,17 @@ def _structure(
 def _result(
     branch: Branch,
     results: Mapping[str, StepResult],
-    failed: str,
+    failed: Mapping[str, str],
     common: CommonSet,
     merged: Mapping[str, Merged],
     known: KnownStructure,
-    found: TestResults,
+    found: BranchTests,
 ) -> BranchResult:
     """Put together all about one branch."""
     steps = tuple(results[name] for name in branch.steps)
     name = branch.name
     if name not in merged:
-        return BranchResult(branch, steps, failed)
+        return BranchResult(branch, steps, failed.get(name, ""))
     d_star_sq = 1 / common.d_spacing**2
     f_o = amplitudes(merged[name].intensity)
     shared = np.where(common.in_all, f_o, np.nan)
@@ -288,4 +308,4 @@ def _before_and_after(
     pair = [name for name in (BEFORE, AFTER, NONE) if name in common.data][:2]
     if len(pair) < 2:
         return []
-    return most_different(common, *pair, known.f_calc)
+    return most_different(common, pair[0], pair[1], known.f_calc)

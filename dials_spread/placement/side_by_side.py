@@ -8,7 +8,7 @@ Functions:
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ import numpy as np
 from cctbx import miller
 from cctbx.array_family import flex
 
+from dials_spread.placement.branches import TITLES
 from dials_spread.placement.common_set import CommonSet
 from dials_spread.placement.differences import Difference, GroupSums, differences
 from dials_spread.placement.known_structure import KnownStructure, intensity_array
@@ -40,7 +41,7 @@ FIGURES = ("refined_r1", "mean_shift")
 
 
 @dataclass(frozen=True)
-class TestResults:
+class BranchTests:
     """
     What was found, by branch.
 
@@ -67,7 +68,7 @@ def run_tests(
     shelx_folder: Path | None,
     nproc: int,
     tell: Callable[[str], None],
-) -> TestResults:
+) -> BranchTests:
     """
     Refine, solve and measure the spread.
 
@@ -86,44 +87,32 @@ def run_tests(
     context = multiprocessing.get_context("spawn")
     structure = known.structure
     with ProcessPoolExecutor(nproc, mp_context=context) as pool:
+        shared = {name: _shared(common, known, one) for name, one in merged.items()}
         tests = {
-            name: pool.submit(
-                describe_structure, structure, *_shared(common, known, one), choices
-            )
-            for name, one in merged.items()
+            name: pool.submit(describe_structure, structure, *some, choices)
+            for name, some in shared.items()
         }
         drawn = {
-            name: [
-                pool.submit(refined_draws, structure, *part)
-                for part in _parts(common, known, name, own, weights, choices)
-            ]
-            for name, own in sums.items()
+            name: [pool.submit(refined_draws, structure, *part) for part in parts]
+            for name, parts in _resampled(common, known, sums, weights, choices)
         }
         spreads = {
             name: pool.submit(spread_of_branch, own.files, choices.seed)
             for name, own in common.data.items()
         }
-        shelx = {}
-        if shelx_folder is not None:
-            wavelength = _wavelength(common)
-            shelx = {
-                name: pool.submit(
-                    run_shelx, structure, _shared(common, known, one)[0], wavelength,
-                    shelx_folder / name,
-                )
-                for name, one in merged.items()
-            }  # fmt: skip
-        found = {}
-        for name, future in tests.items():
-            found[name] = future.result()
-            tell(f"Refinement and solution: {name}")
-        values = {
-            name: np.concatenate([part.result() for part in some])
-            for name, some in drawn.items()
-            if some
+        shelx = {
+            name: pool.submit(
+                run_shelx, structure, f_sq, _wavelength(common), shelx_folder / name
+            )
+            for name, (f_sq, _) in shared.items()
+            if shelx_folder is not None
         }
-        return TestResults(
-            tests=found,
+        for name, future in tests.items():
+            future.result()
+            tell(f"Refinement and solution: {TITLES[name]}")
+        values = {name: [p.result() for p in some] for name, some in drawn.items()}
+        return BranchTests(
+            tests={name: future.result() for name, future in tests.items()},
             spreads={name: future.result() for name, future in spreads.items()},
             shelx={name: future.result() for name, future in shelx.items()},
             refined=_differences(values, weights.shape[1]),
@@ -145,36 +134,40 @@ def _shared(
     return array.select(kept), common.strong[place][shared]
 
 
-def _parts(
+def _resampled(
     common: CommonSet,
     known: KnownStructure,
-    name: str,
-    sums: GroupSums,
+    sums: Mapping[str, GroupSums],
     weights: np.ndarray,
     choices: StructureChoices,
-) -> list[tuple]:
-    """Resampled intensities of a branch, as refined_draws takes them."""
-    if not (choices.refine and choices.draws):
-        return []
+) -> Iterator[tuple[str, list[tuple]]]:
+    """Give resampled intensities of each branch, in parts, as refined_draws takes them."""
+    wanted = choices.refine and choices.draws
     chosen = weights[: 1 + choices.draws]
-    array, place = intensity_array(known, common, common.merged[name])
-    shared = common.in_all[place]
-    kept = place[shared]
-    own = GroupSums(sums.weighted[:, kept], sums.weight[:, kept])
-    points = array.select(flex.bool(np.ascontiguousarray(shared))).set()
-    sigma, strong = common.merged[name].sigma[kept], common.strong[kept]
     common_weights = choices.weights or COMMON_WEIGHTS
-    return [
-        (points, own.merged(some), sigma, strong, common_weights)
-        for some in np.array_split(chosen, min(PARTS, len(chosen)))
-    ]
+    for name, own in sums.items() if wanted else ():
+        array, place = intensity_array(known, common, common.merged[name])
+        shared = common.in_all[place]
+        kept = place[shared]
+        part = GroupSums(own.weighted[:, kept], own.weight[:, kept])
+        points = array.select(flex.bool(np.ascontiguousarray(shared))).set()
+        sigma, strong = common.merged[name].sigma[kept], common.strong[kept]
+        yield (
+            name,
+            [
+                (points, part.merged(some), sigma, strong, common_weights)
+                for some in np.array_split(chosen, min(PARTS, len(chosen)))
+            ],
+        )
 
 
 def _differences(
-    drawn: Mapping[str, np.ndarray], n_groups: int
+    drawn: Mapping[str, list[np.ndarray]], n_groups: int
 ) -> dict[str, list[Difference]]:
+    """Differences of each figure, from the parts of each branch."""
+    joined = {name: np.concatenate(some) for name, some in drawn.items() if some}
     found = {}
-    for k, figure in enumerate(FIGURES if drawn else ()):
-        values = {name: v[:, k] for name, v in drawn.items() if np.isfinite(v[0, k])}
+    for k, figure in enumerate(FIGURES if joined else ()):
+        values = {name: v[:, k] for name, v in joined.items() if np.isfinite(v[0, k])}
         found[figure] = differences(values, n_groups, figure)
     return found

@@ -34,7 +34,7 @@ OWN_WEIGHTS = {"refined_r1": "r1_strong", "mean_shift": "mean_shift"}
 """The same of refinements with the weights of each branch: attributes of Refinement."""
 
 
-class Change(NamedTuple):
+class BranchChange(NamedTuple):
     """
     A figure of one branch less that of another.
 
@@ -53,7 +53,7 @@ class Change(NamedTuple):
         return bool(self.low > 0 or self.high < 0)
 
 
-def change(found: Sequence[Difference], branch: str, other: str) -> Change | None:
+def change(found: Sequence[Difference], branch: str, other: str) -> BranchChange | None:
     """
     Give the figure of a branch less that of another; None where it was not compared.
 
@@ -63,9 +63,9 @@ def change(found: Sequence[Difference], branch: str, other: str) -> Change | Non
     """
     for d in found:
         if (d.better, d.worse) == (other, branch):
-            return Change(d.value, d.low, d.high)
+            return BranchChange(d.value, d.low, d.high)
         if (d.better, d.worse) == (branch, other):
-            return Change(-d.value, -d.high, -d.low)
+            return BranchChange(-d.value, -d.high, -d.low)
     return None
 
 

@@ -19,7 +19,7 @@ from dials_spread.placement.branches import AFTER, BEFORE, LORENTZ, MERGED, NONE
 from dials_spread.placement.results import PlacementComparison
 from dials_spread.report.compare_placement.branch_tables import decimals, failed_step
 from dials_spread.report.compare_placement.difference_tables import (
-    Change,
+    BranchChange,
     change,
     outcome,
     own_weights,
@@ -81,7 +81,7 @@ def reasons(result: PlacementComparison, samples: str) -> list[str]:
     return told
 
 
-def _written(found: Change, n: int, unit: str = "") -> str:
+def _written(found: BranchChange, n: int, unit: str = "") -> str:
     """Write the size of a change with its interval, the end nearer to zero first."""
     value, low, high = found
     if value < 0:

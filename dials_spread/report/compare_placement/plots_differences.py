@@ -16,7 +16,7 @@ import numpy as np
 from dials_spread.placement.branches import AFTER, BEFORE, LORENTZ, MERGED, NONE, OWN
 from dials_spread.placement.results import PlacementComparison
 from dials_spread.report.compare_placement.difference_tables import (
-    Change,
+    BranchChange,
     all_differences,
     change,
 )
@@ -96,7 +96,7 @@ def difference_plots(result: PlacementComparison) -> dict[str, dict]:
         if len(names) < 2:
             continue
         base = NONE if NONE in names else names[0]
-        changes = {base: Change(0.0, math.nan, math.nan)}
+        changes = {base: BranchChange(0.0, math.nan, math.nan)}
         for name in names:
             moved = change(found, name, base)
             if moved is not None:
@@ -106,7 +106,10 @@ def difference_plots(result: PlacementComparison) -> dict[str, dict]:
 
 
 def _plot(
-    result: PlacementComparison, figure: str, base: str, changes: dict[str, Change]
+    result: PlacementComparison,
+    figure: str,
+    base: str,
+    changes: dict[str, BranchChange],
 ) -> dict:
     titles = {name: result.branches[name].branch.title for name in changes}
     better = "nearer" if figure == "mean_shift" else "better"
@@ -139,7 +142,7 @@ def _plot(
     )
 
 
-def _range(changes: dict[str, Change]) -> dict:
+def _range(changes: dict[str, BranchChange]) -> dict:
     """Give an axis that holds zero and all intervals, with ticks that do not touch."""
     values = np.array([0.0, *(v for one in changes.values() for v in one)])
     values = values[np.isfinite(values)]
@@ -147,7 +150,7 @@ def _range(changes: dict[str, Change]) -> dict:
     return {"range": [values.min() - space, values.max() + space], "nticks": 6}
 
 
-def _dot(place: int, one: Change, colour: str, title: str, decimals: int) -> dict:
+def _dot(place: int, one: BranchChange, colour: str, title: str, decimals: int) -> dict:
     trace = {
         "type": "scatter",
         "mode": "markers",
