@@ -124,9 +124,9 @@ def all_differences(result: PlacementComparison) -> dict[str, list[Difference]]:
     return {"r1": result.differences, **result.refined_differences}
 
 
-def difference_table(result: PlacementComparison) -> TextTable:
+def difference_table(result: PlacementComparison) -> list[TextTable]:
     """
-    Tabulate all pairs of branches.
+    Tabulate all pairs of branches; nothing without two.
 
     Args:
         result: The comparison.
@@ -150,7 +150,7 @@ def difference_table(result: PlacementComparison) -> TextTable:
                 ]
             )
     header = ["figure", "lower", "higher", "difference", "95 %", "more than chance"]
-    return TextTable("Differences between branches", header, rows)
+    return [TextTable("Differences between branches", header, rows)] if rows else []
 
 
 def _sign(d: Difference) -> str:

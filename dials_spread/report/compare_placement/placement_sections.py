@@ -62,14 +62,15 @@ def placement_sections(
         result: The comparison.
         start_shift: By which atoms were moved before refinement [Å]; None if unknown.
     """
+    differences = Section(
+        "differences",
+        "How the branches differ",
+        "Differences",
+        plots=difference_plots(result),
+        tables=difference_table(result),
+    )
     sections = [
-        Section(
-            "differences",
-            "How the branches differ",
-            "Differences",
-            plots=difference_plots(result),
-            tables=[difference_table(result)],
-        ),
+        *([differences] if result.differences else []),
         Section(
             "amplitudes",
             "Merged intensities of the branches",
@@ -134,7 +135,7 @@ def log_tables(
     """
     return [
         *failed_tables(result),
-        difference_table(result),
+        *difference_table(result),
         *refinement_tables(result, start_shift),
         *shelx_tables(result),
         *solution_table(result),

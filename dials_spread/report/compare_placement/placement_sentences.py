@@ -72,6 +72,8 @@ def reasons(result: PlacementComparison, samples: str) -> list[str]:
         result: The comparison.
         samples: Such as "300 bootstrap samples".
     """
+    if not result.differences:
+        return [*result.verdict.reasons]
     told = [*result.verdict.reasons, *_refined(result), _certainty(result, samples)]
     if result.verdict.kind == "correct" and not result.known.solved_from:
         told.append(
@@ -239,7 +241,7 @@ def _independence(result: PlacementComparison) -> list[str]:
             ", so it is not independent of the data: R1 and shifts favour that branch. "
             "Give structure= to compare with another one."
         ]
-    if result.verdict.kind == "correct":
+    if result.verdict.kind in ("correct", "not known"):
         return []
     return [
         f"{_refined_on_these(result)}, and this verdict with them. Compare with a "

@@ -24,7 +24,11 @@ ADVICE = {
         "A correction is not shown to improve or to harm these data: there is nothing to "
         "be gained by another step, go on with {best}."
     ),
-    "not known": "Only {best} came to an end; nothing can be compared.",
+    "not known": (
+        "Only {best} came to an end, so nothing can be compared. Mend what the last lines "
+        "of the programs name (tables of this report), and repeat the command: what was "
+        "complete is used again. The files here are of {best}."
+    ),
 }
 
 WORSE = {

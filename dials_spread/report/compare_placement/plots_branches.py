@@ -12,7 +12,7 @@ import numpy as np
 
 from dials_spread.placement.branches import NONE
 from dials_spread.placement.results import BranchResult, PlacementComparison
-from dials_spread.report.compare_placement.plots_differences import branch_colours
+from dials_spread.report.compare_placement.plots_differences import BRANCH_COLOURS
 from dials_spread.report.page.labels import hkl_label
 from dials_spread.report.page.plot_parts import (
     amplitude_limits,
@@ -65,7 +65,7 @@ def shells_plot(result: PlacementComparison) -> dict:
             line(
                 x,
                 [row["r1"] for row in rows],
-                branch_colours.get(name, INK),
+                BRANCH_COLOURS.get(name, INK),
                 branch.branch.title,
                 text=[
                     f"{row['d_max']:.2f}–{row['d_min']:.2f} Å, {row['n']} reflections"
@@ -111,7 +111,7 @@ def amplitudes_plot(result: PlacementComparison) -> dict:
         points(
             np.maximum(f_calc[drawn], low),
             np.maximum(f, low),
-            branch_colours.get(name, INK),
+            BRANCH_COLOURS.get(name, INK),
             result.branches[name].branch.title,
             text=told,
             hovertemplate="%{text}: Fo %{y:.3g}, Fc %{x:.3g}",

@@ -96,7 +96,7 @@ def test_last_lines_of_what_failed(compared_quartz):
 
 
 def test_differences_are_those_of_the_figures(compared_quartz):
-    table = difference_table(compared_quartz)
+    (table,) = difference_table(compared_quartz)
     titles = {b.branch.title: b for b in compared_quartz.branches.values()}
     kinematic = [r for r in table.rows if r[0] == "R1 against kinematic Fc"]
     n = len(compared_quartz.common.data)
@@ -176,4 +176,4 @@ def test_nothing_refined_nothing_solved(compared_quartz):
     assert refinement_tables(bare, None) == solution_table(bare) == []
     titles = [table.title for table in log_tables(bare, None)]
     assert not any("efinement" in t or "olution" in t for t in titles)
-    assert np.isfinite([float(r[3]) for r in difference_table(bare).rows]).all()
+    assert np.isfinite([float(r[3]) for r in difference_table(bare)[0].rows]).all()
