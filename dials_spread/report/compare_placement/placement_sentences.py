@@ -310,6 +310,6 @@ def facts(result: PlacementComparison) -> list[tuple[str, str]]:
         ("unit cell [Å, °]", cell),
         ("crystals", f"{observations.n_crystals:,}"),
         ("unique reflections of any branch", f"{len(common.unique_index):,}"),
-        ("of all branches", f"{int(common.in_all.sum()):,}"),
+        ("those that all branches have", f"{int(common.in_all.sum()):,}"),
         ("resolution [Å]", f"{common.d_spacing.max():.2f} – {common.d_spacing.min():.2f}"),
     ]  # fmt: skip
