@@ -11,7 +11,7 @@ from cctbx.array_family import flex
 
 from dials_spread.refinement.agreement import outlier_flags
 from dials_spread.refinement.difference_map import nearest
-from dials_spread.refinement.refine import RefinementSettings, refine
+from dials_spread.refinement.refining import RefinementSettings, refine
 from dials_spread.structures.structure_files import read_structure
 
 
