@@ -115,6 +115,8 @@ def refine(
             observations than parameters, or an atom has no electron form factor.
     """
     data = refinable(structure, f_sq, strong, held_out)
+    if hydrogen_atoms(structure).all():
+        raise ValueError("The structure has no atom other than hydrogen to refine.")
     fitted = data.fitted()
     reference = electron_model(structure, data.f_sq.d_min())
     bring_to_parents(reference)
