@@ -7,6 +7,7 @@ Modules:
         and frames
     compare_images: find images of the same orientation across crystals and compare
         their spots
+    compare_placement: correct before scaling, after it, or not at all
     ml_correct: correct electron-diffraction intensities for multiple scattering
     simulate_ed: simulate 3D electron-diffraction data of many crystals, with multiple
         scattering

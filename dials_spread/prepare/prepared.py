@@ -9,6 +9,7 @@ every input, in a fraction of a second.
 
 Functions:
     prepare: all of it
+    with_sigma: the same with other σ
     fit_scales: crystals on one scale
     check_lorentz: whether equivalents prefer another power of the Lorentz factor
 """
@@ -16,7 +17,7 @@ Functions:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numba as nb
 import numpy as np
@@ -399,4 +400,21 @@ def prepare(measured: Observations, nproc: int | None = None) -> Prepared:
         others=others,
         coupling=couplings(measured, lattice, interaction, E_h, nproc),
         r_meas=r_meas(intensity, unique, n_unique)[0],
+    )
+
+
+def with_sigma(prepared: Prepared, sigma: np.ndarray) -> Prepared:
+    """
+    Give the same data with other σ; scales and means stay as they are.
+
+    Args:
+        prepared: n observations of u unique reflections.
+        sigma: Shape (n,), positive, of the observations before scaling.
+    """
+    measured = prepared.measured.with_intensity(prepared.measured.intensity, sigma)
+    scaled = measured.divided(prepared.scales.scale)
+    total = group_sums(scaled.variance, measured.unique, measured.n_unique)
+    merged_sigma = np.sqrt(total) / prepared.n
+    return replace(
+        prepared, measured=measured, scaled=scaled, merged_sigma=merged_sigma
     )

@@ -204,7 +204,7 @@ def _learning_data(
     # disable=None: silent where standard error is no terminal.
     pairs = tqdm([*zip(sources, matches)], desc="Features of compounds", disable=None)
     for source, found in pairs:
-        prepared, numbers = source.subject.prepared, source.crystals
+        prepared, numbers = source.subject.counted, source.crystals
         numbers = None if numbers is None else np.asarray(numbers)
         made.append(
             describe_compound(
@@ -232,7 +232,7 @@ def _correct(
         reference=sources[0].reference,
         seed=seed,
         nproc=nproc,
-        ready=estimate_less_bias(subject.prepared, validation.bias, *sigma),
+        ready=estimate_less_bias(subject.counted, validation.bias, *sigma),
     )
 
 
