@@ -6,7 +6,7 @@ the Fourier transform gives phases; amplitudes become those measured; back to a 
 
 - Amplitudes are normalised (E), as for point atoms.
 - δ = 1.2 × the standard deviation of the map of the cycle.
-- The weakest 20 % of reflections keep their calculated moduli and turn by π/2
+- The weakest 30 % of reflections keep their calculated moduli and turn by π/2
   (Oszlányi & Sütő (2005), Acta Cryst. A61, 147).
 - Reflections that were not measured, within the limit of resolution and some way beyond,
   float: calculated modulus and phase, the modulus no larger than 1. Rotation data of one
@@ -38,7 +38,7 @@ from dials_spread.solution.amplitudes import SphereAmplitudes
 THRESHOLD = 1.2
 """δ in standard deviations of the map."""
 
-WEAK_FRACTION = 0.2
+WEAK_FRACTION = 0.3
 FLOATING_LIMIT = 1.0
 """Largest |E| of a reflection that was not measured."""
 
