@@ -88,8 +88,8 @@ class Fit:
     f_sq: miller.array
     scale: float = 1.0
     weights: tuple[float, float] = FIRST_WEIGHTS
-    weight: np.ndarray | None = None
-    fc_sq: np.ndarray | None = None
+    weight: np.ndarray = field(default_factory=lambda: np.empty(0))
+    fc_sq: np.ndarray = field(default_factory=lambda: np.empty(0))
     n_parameters: int = 0
     n_cycles: int = 0
     converged: bool = False
@@ -177,8 +177,11 @@ class Problem:
                 continue
             ratio = self._shift_over_su(np.array(equations.step()), curvature, before)
             equations.step_forward()
-            equations.build_up()
-            after = equations.objective()
+            try:
+                equations.build_up()
+                after = equations.objective()
+            except RuntimeError:  # displacements beyond what cctbx computes
+                after = np.inf
             # At the minimum the sum cannot be lowered beyond rounding.
             if np.isfinite(after) and after <= before * (1 + 1e-12):
                 self.damping = max(self.damping / MORE_DAMPING, DAMPING)
