@@ -158,6 +158,8 @@ def _shift_answer(result: PlacementComparison, branch: str, other: str) -> str:
         "lower": "Yes",
         "higher": "No, they are farther away",
     }[how]
+    if result.known.solved_from:
+        start = "Not known, as the reference was solved from these data"
     word = "smaller" if found.value < 0 else "larger"
     more = ""
     if how == "depends on weights":
@@ -171,7 +173,7 @@ def _shift_answer(result: PlacementComparison, branch: str, other: str) -> str:
         f"Did positions come nearer to the reference? {start}: with weights common to all "
         f"branches the mean distance of atoms from it is {word} by "
         f"{_written(found, 4, ' Å')} {_than(result, branch, other)}{uncertain}{more}."
-        + ("" if how == "lower" else " R1 alone is no verdict on a structure.")
+        + ("" if start == "Yes" else " R1 alone is no verdict on a structure.")
     )
 
 
