@@ -53,7 +53,7 @@ AXES = {
     "mean_shift": "mean shift less that of “{base}” [Å]",
 }
 
-MOST_TICKS = 4
+MOST_TICKS = 5
 
 TICK_ROOM = 0.06
 """Part of an axis at its ends that has no ticks but zero."""
