@@ -10,7 +10,8 @@ Functions:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -129,50 +130,41 @@ def describe_structure(
     found: dict = {}
     problems: dict[str, str] = {}
     selection = flex.bool(np.ascontiguousarray(strong))
+    own = _settings(choices, 0.0)
+    moved = _settings(choices, choices.start_shift)
+    common = replace(own, weights=COMMON_WEIGHTS)
 
-    def settings(shift: float, weights) -> RefinementSettings:
-        return RefinementSettings(
-            start_shift=shift, max_cycles=choices.max_cycles, weights=weights
+    def refined(how: RefinementSettings):
+        return lambda rng: refine(
+            structure, f_sq, strong=selection, settings=how, rng=rng
         )
 
-    def keep(name: str, make) -> None:
+    def tried(test):
+        return lambda rng: test(
+            structure, f_sq, strong=selection, settings=own, rng=rng
+        )
+
+    parts: dict[str, Callable[[np.random.Generator], object]] = {}
+    if choices.refine:
+        parts["moved"], parts["given"] = refined(moved), refined(own)
+        parts["common_weights"] = refined(common)
+        parts["held_out"], parts["hydrogen"] = tried(held_out_r1), tried(hydrogen_peaks)
+        parts["drawn"] = lambda rng: _resampled(found.get("common_weights"), draws)
+    if choices.solve:
+        parts["solution"] = lambda rng: _solve(structure, f_sq, choices)
+    for name, make in parts.items():
         # The same random numbers for all branches: the same starts.
         try:
             found[name] = make(np.random.default_rng(choices.seed))
         except ValueError as error:
             problems[name] = str(error)
-
-    if choices.refine:
-        own = settings(0.0, choices.weights)
-        for name, how in (
-            ("moved", settings(choices.start_shift, choices.weights)),
-            ("given", own),
-            ("common_weights", settings(0.0, COMMON_WEIGHTS)),
-        ):
-            keep(
-                name,
-                lambda rng, how=how: refine(
-                    structure, f_sq, strong=selection, settings=how, rng=rng
-                ),
-            )
-        keep(
-            "held_out",
-            lambda rng: held_out_r1(
-                structure, f_sq, strong=selection, settings=own, rng=rng
-            ),
-        )
-        keep(
-            "hydrogen",
-            lambda rng: hydrogen_peaks(
-                structure, f_sq, strong=selection, settings=own, rng=rng
-            ),
-        )
-        refined = found.get("common_weights")
-        if draws is not None and refined is not None and refined.converged:
-            keep("drawn", lambda rng: _resampled(refined, draws))
-    if choices.solve:
-        keep("solution", lambda rng: _solve(structure, f_sq, choices))
     return StructureTests(**found, problems=problems)
+
+
+def _settings(choices: StructureChoices, shift: float) -> RefinementSettings:
+    return RefinementSettings(
+        start_shift=shift, max_cycles=choices.max_cycles, weights=choices.weights
+    )
 
 
 def _solve(
@@ -182,7 +174,11 @@ def _solve(
     return compare_solutions(solutions, structure)
 
 
-def _resampled(common_weights: Refinement, draws: Draws) -> np.ndarray:
-    """Give refined R1 and mean shift of each draw, shape (draws, 2)."""
+def _resampled(
+    common_weights: Refinement | None, draws: Draws | None
+) -> np.ndarray | None:
+    """Give refined R1 and mean shift of each draw, shape (draws, 2); None without."""
+    if draws is None or common_weights is None or not common_weights.converged:
+        return None
     found = refine_resampled(common_weights, *draws)
     return np.column_stack([found.r1_strong, found.mean_shift])
