@@ -99,8 +99,9 @@ def _refined(result: PlacementComparison) -> list[str]:
     told = [_r1_answer(result, *pair), _shift_answer(result, *pair)]
     found = [text for text in told if text]
     return found or [
-        "Do refined structures agree? They were not compared, and R1 alone is no verdict "
-        "on a structure."
+        f"Do refined structures agree? {title(result, pair[0])} and "
+        f"{title(result, pair[1])} could not be compared refined, and R1 alone is no "
+        "verdict on a structure."
     ]
 
 
@@ -218,8 +219,8 @@ def warnings(result: PlacementComparison) -> list[str]:
     open_ = _unfinished(result)
     if open_:
         told.append(
-            "Refinements with the weights that these comparisons use did not converge "
-            f"for {open_}: refined R1 and shifts are less certain than their intervals."
+            f"The refinement with common weights did not converge for {open_}, so refined "
+            "R1 and shifts of these are not compared."
         )
     return told
 

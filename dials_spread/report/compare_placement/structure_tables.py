@@ -38,6 +38,7 @@ PARTS = {
     **{name: f"refinement {how}" for name, how in STARTS.items()},
     "held_out": "held-out R1",
     "hydrogen": "search for hydrogen",
+    "drawn": "resampled refinement",
     "solution": "solution from scratch",
 }
 """What `StructureTests.problems` may name."""
