@@ -7,6 +7,7 @@ Modules:
         and frames
     compare_images: find images of the same orientation across crystals and compare
         their spots
+    multiplex_corrected: xia2.multiplex with the correction for multiple scattering in it
     ml_correct: correct electron-diffraction intensities for multiple scattering
     simulate_ed: simulate 3D electron-diffraction data of many crystals, with multiple
         scattering

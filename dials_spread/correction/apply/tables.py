@@ -19,6 +19,8 @@ Functions:
     restored_table: all reflections, as they were before
     apply_factors: correct one table
     undo_factors: give back what was there before, bit for bit
+    forget_overwritten: take out what is left of a correction that was scaled away
+    with_corrected_part: put corrected rows back among the others
     correction_state: whether a table is corrected
 """
 
@@ -306,6 +308,63 @@ def _restore(table: flex.reflection_table, kind: str) -> None:
             np.count_nonzero(~untouched),
             kind,
         )
+
+
+def forget_overwritten(table: flex.reflection_table) -> flex.reflection_table:
+    """
+    Take out what is left of a correction that a later program has overwritten.
+
+    Args:
+        table: Any reflection table; stays as it is.
+
+    Returns:
+        The table, without the columns of a correction whose intensities were computed
+        anew since; any other table as it is.
+    """
+    if correction_state(table) != "overwritten":
+        return table
+    found = _copy(table)
+    kinds = corrected_kinds(table)
+    names = [_kept(kind, what) for kind in kinds for what in ("value", "variance")]
+    for name in (*names, FACTOR, UNCERTAINTY, *(f"{OFFSET}.{kind}" for kind in kinds)):
+        if name in found:
+            del found[name]
+    return found
+
+
+def with_corrected_part(
+    table: flex.reflection_table,
+    inside: cctbx_flex.bool,
+    part: flex.reflection_table,
+) -> flex.reflection_table:
+    """
+    Put corrected rows back among those that were not to be corrected.
+
+    Args:
+        table: n reflections, uncorrected; stays as it is.
+        inside: Shape (n,), which of them were corrected.
+        part: Those, corrected, in the same order.
+
+    Returns:
+        All n reflections; the others have the factor 1.
+    """
+    whole = _copy(table)
+    kinds = corrected_kinds(part)
+    for kind in kinds:
+        for what in ("value", "variance"):
+            whole[_kept(kind, what)] = table[_name(kind, what)]
+    whole[FACTOR] = cctbx_flex.double(len(table), 1.0)
+    for name in (UNCERTAINTY, *(f"{OFFSET}.{kind}" for kind in kinds)):
+        if name in part:
+            whole[name] = cctbx_flex.double(len(table), 0.0)
+    changed = [_name(kind, what) for kind in kinds for what in ("value", "variance")]
+    changed += [_kept(kind, what) for kind in kinds for what in ("value", "variance")]
+    changed += [n for n in part.keys() if n.startswith(FACTOR)]
+    for name in changed:
+        column = whole[name]
+        column.set_selected(inside.iselection(), part[name])
+        whole[name] = column
+    return whole
 
 
 def corrected_table(
