@@ -159,8 +159,7 @@ def absolute_arguments(args: Sequence[str]) -> list[str]:
         if os.path.isfile(argument) and argument.lower().endswith(PHIL_FILES):
             content = iotbx.phil.parse(file_name=argument, process_includes=True)
             for definition in content.all_definitions():
-                value = _whole_path(_value(definition))
-                found.append(f"{definition.path}={value}")
+                found.append(f"{definition.path}={_whole_path(_value(definition))}")
         elif os.path.exists(argument):
             found.append(str(Path(os.path.abspath(argument))))
         elif equals:

@@ -116,7 +116,11 @@ def tell(step: Step) -> None:
         logger.info("%s\n", figures_of(step).as_text())
 
 
-class CorrectsIntegrated:
+# The classes of xia2 come in when it is there (extended_classes).
+_OfXia2: Any = object
+
+
+class CorrectsIntegrated(_OfXia2):
     """To be put before MultiCrystalScale: checks, corrects before scaling, reports."""
 
     corrections: Corrections
@@ -163,7 +167,7 @@ class CorrectsIntegrated:
         return found
 
 
-class CorrectsScaled:
+class CorrectsScaled(_OfXia2):
     """To be put before Scale: corrects after scaling."""
 
     corrections: Corrections

@@ -25,12 +25,12 @@ from cctbx.array_family import flex as cctbx_flex
 from dials.array_family import flex
 from dxtbx.model import ExperimentList
 
-from dials_spread.correction.apply.estimates import choose_model
-from dials_spread.correction.apply.tables import (
-    check_uncorrected,
+from dials_spread.correction.apply.corrected_rows import (
     forget_overwritten,
     with_corrected_part,
 )
+from dials_spread.correction.apply.estimates import choose_model
+from dials_spread.correction.apply.tables import check_uncorrected
 from dials_spread.multiplex.arguments import Plan
 from dials_spread.versions import probe
 

@@ -19,8 +19,6 @@ Functions:
     restored_table: all reflections, as they were before
     apply_factors: correct one table
     undo_factors: give back what was there before, bit for bit
-    forget_overwritten: take out what is left of a correction that was scaled away
-    with_corrected_part: put corrected rows back among the others
     correction_state: whether a table is corrected
 """
 
@@ -82,11 +80,13 @@ class Correction(Protocol):
     def uncertainty(self) -> np.ndarray | None: ...  # noqa: D102
 
 
-def _name(kind: str, what: str) -> str:
+def intensity_name(kind: str, what: str) -> str:
+    """Name the column of "prf", "sum" or "scale", its "value" or "variance"."""
     return f"intensity.{kind}.{what}"
 
 
-def _kept(kind: str, what: str) -> str:
+def original_name(kind: str, what: str) -> str:
+    """Name the column in which that is kept as it was before a correction."""
     return f"intensity.{kind}.original.{what}"
 
 
@@ -103,11 +103,13 @@ def _offset_of_rows(
     (choice,) = [c for c, own in COLUMN.items() if own == kind]
     variance = intensity_and_variance(table, choice)[1]
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = offset * np.sqrt(_array(table, _name(kind, "variance")) / variance)
+        found = offset * np.sqrt(
+            _array(table, intensity_name(kind, "variance")) / variance
+        )
     return np.where(np.isfinite(found) & (variance > 0), found, 0.0)
 
 
-def _copy(table: flex.reflection_table) -> flex.reflection_table:
+def copied(table: flex.reflection_table) -> flex.reflection_table:
     """Copy a table; selecting keeps the experiment identifiers in every release."""
     return table.select(cctbx_flex.bool(len(table), True))
 
@@ -119,7 +121,7 @@ def _array(table: flex.reflection_table, name: str) -> np.ndarray:
 def corrected_kinds(table: flex.reflection_table) -> list[str]:
     """List the intensities that have an original kept: "prf", "sum", "scale"."""
     kinds = (*INTEGRATED, *SCALED)
-    return [kind for kind in kinds if _kept(kind, "value") in table]
+    return [kind for kind in kinds if original_name(kind, "value") in table]
 
 
 def _untouched(table: flex.reflection_table, kind: str) -> np.ndarray:
@@ -128,8 +130,8 @@ def _untouched(table: flex.reflection_table, kind: str) -> np.ndarray:
     untouched = np.ones(len(table), dtype=bool)
     added = _added(table, kind)
     for what, c, o in (("value", factor, added), ("variance", factor * factor, 0.0)):
-        expected = _array(table, _kept(kind, what)) * c + o
-        found = _array(table, _name(kind, what))
+        expected = _array(table, original_name(kind, what)) * c + o
+        found = _array(table, intensity_name(kind, what))
         untouched &= (found == expected) | (np.isnan(found) & np.isnan(expected))
     return untouched
 
@@ -141,7 +143,7 @@ def _is_intact(table: flex.reflection_table, kind: str) -> bool:
     dials.scale joins the parts of reflections that were integrated in two, which leaves
     other values in some rows; an intensity computed anew differs in nearly all.
     """
-    telling = _array(table, _kept(kind, "value")) != 0
+    telling = _array(table, original_name(kind, "value")) != 0
     return not telling.any() or bool(_untouched(table, kind)[telling].mean() > 0.5)
 
 
@@ -223,12 +225,14 @@ def apply_factors(
             f"finite; the first is {factor[bad][0]}"
         )
     kinds = [
-        k for k in (SCALED if scaled else INTEGRATED) if _name(k, "value") in table
+        k
+        for k in (SCALED if scaled else INTEGRATED)
+        if intensity_name(k, "value") in table
     ]
     if not kinds:
         wanted = "intensity.scale" if scaled else "intensity.prf or intensity.sum"
         raise ValueError(f"The reflections have no {wanted} to be corrected")
-    corrected = _copy(table)
+    corrected = copied(table)
     for kind in kinds:
         added = np.zeros(len(table))
         if offset is not None:
@@ -237,8 +241,8 @@ def apply_factors(
         for what, c, o in (
             ("value", factor, added), ("variance", factor * factor, 0.0)
         ):  # fmt: skip
-            name = _name(kind, what)
-            corrected[_kept(kind, what)] = table[name]
+            name = intensity_name(kind, what)
+            corrected[original_name(kind, what)] = table[name]
             corrected[name] = cctbx_flex.double(_array(table, name) * c + o)
     corrected[FACTOR] = cctbx_flex.double(factor)
     if uncertainty is not None:
@@ -267,7 +271,7 @@ def undo_factors(table: flex.reflection_table) -> flex.reflection_table:
         raise ValueError(
             "These reflections are not corrected; there is nothing to undo"
         )
-    restored = _copy(table)
+    restored = copied(table)
     kinds = corrected_kinds(table)
     for kind in kinds:
         if _is_intact(table, kind):
@@ -279,8 +283,8 @@ def undo_factors(table: flex.reflection_table) -> flex.reflection_table:
                 kind,
             )
         for what in ("value", "variance"):
-            del restored[_kept(kind, what)]
-    if "scale" not in kinds and _name("scale", "value") in table:
+            del restored[original_name(kind, what)]
+    if "scale" not in kinds and intensity_name("scale", "value") in table:
         logger.warning(
             "The scaled intensities were made from corrected ones. Run dials.scale "
             "again on what is written."
@@ -296,9 +300,9 @@ def _restore(table: flex.reflection_table, kind: str) -> None:
     untouched = _untouched(table, kind)
     factor, added = _array(table, FACTOR), _added(table, kind)
     for what, c, o in (("value", factor, added), ("variance", factor * factor, 0.0)):
-        original = _array(table, _kept(kind, what))
-        divided = (_array(table, _name(kind, what)) - o) / c
-        table[_name(kind, what)] = cctbx_flex.double(
+        original = _array(table, original_name(kind, what))
+        divided = (_array(table, intensity_name(kind, what)) - o) / c
+        table[intensity_name(kind, what)] = cctbx_flex.double(
             np.where(untouched, original, divided)
         )
     if not untouched.all():
@@ -308,63 +312,6 @@ def _restore(table: flex.reflection_table, kind: str) -> None:
             np.count_nonzero(~untouched),
             kind,
         )
-
-
-def forget_overwritten(table: flex.reflection_table) -> flex.reflection_table:
-    """
-    Take out what is left of a correction that a later program has overwritten.
-
-    Args:
-        table: Any reflection table; stays as it is.
-
-    Returns:
-        The table, without the columns of a correction whose intensities were computed
-        anew since; any other table as it is.
-    """
-    if correction_state(table) != "overwritten":
-        return table
-    found = _copy(table)
-    kinds = corrected_kinds(table)
-    names = [_kept(kind, what) for kind in kinds for what in ("value", "variance")]
-    for name in (*names, FACTOR, UNCERTAINTY, *(f"{OFFSET}.{kind}" for kind in kinds)):
-        if name in found:
-            del found[name]
-    return found
-
-
-def with_corrected_part(
-    table: flex.reflection_table,
-    inside: cctbx_flex.bool,
-    part: flex.reflection_table,
-) -> flex.reflection_table:
-    """
-    Put corrected rows back among those that were not to be corrected.
-
-    Args:
-        table: n reflections, uncorrected; stays as it is.
-        inside: Shape (n,), which of them were corrected.
-        part: Those, corrected, in the same order.
-
-    Returns:
-        All n reflections; the others have the factor 1.
-    """
-    whole = _copy(table)
-    kinds = corrected_kinds(part)
-    for kind in kinds:
-        for what in ("value", "variance"):
-            whole[_kept(kind, what)] = table[_name(kind, what)]
-    whole[FACTOR] = cctbx_flex.double(len(table), 1.0)
-    for name in (UNCERTAINTY, *(f"{OFFSET}.{kind}" for kind in kinds)):
-        if name in part:
-            whole[name] = cctbx_flex.double(len(table), 0.0)
-    changed = [_name(kind, what) for kind in kinds for what in ("value", "variance")]
-    changed += [_kept(kind, what) for kind in kinds for what in ("value", "variance")]
-    changed += [n for n in part.keys() if n.startswith(FACTOR)]
-    for name in changed:
-        column = whole[name]
-        column.set_selected(inside.iselection(), part[name])
-        whole[name] = column
-    return whole
 
 
 def corrected_table(
