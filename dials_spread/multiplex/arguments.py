@@ -52,7 +52,7 @@ FILES = ("model", "reference")
 
 
 @dataclass(frozen=True)
-class Plan:
+class CorrectionPlan:
     """
     What was chosen.
 
@@ -100,7 +100,7 @@ def with_correction(scope: libtbx.phil.scope) -> libtbx.phil.scope:
     return joined
 
 
-def make_plan(correct) -> Plan:
+def make_plan(correct) -> CorrectionPlan:
     """
     Say what was chosen.
 
@@ -122,7 +122,7 @@ def make_plan(correct) -> Plan:
         name = definition.path.partition(".")[2]
         if name not in ("placement", "nproc"):
             arguments.append(f"{name}={_value(definition)}")
-    return Plan(
+    return CorrectionPlan(
         placement=correct.placement,
         arguments=tuple(arguments),
         force=correct.force,
@@ -171,7 +171,7 @@ def absolute_arguments(args: Sequence[str]) -> list[str]:
 
 def read_plan(
     scope: libtbx.phil.scope, args: Sequence[str], usage: str, help_text: str
-) -> Plan:
+) -> CorrectionPlan:
     """
     Read what was chosen from the command line; -h and -c print and leave.
 

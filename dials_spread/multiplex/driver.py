@@ -26,10 +26,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dials_spread.multiplex.arguments import Plan, with_correction
+from dials_spread.multiplex.arguments import CorrectionPlan, with_correction
 from dials_spread.multiplex.releases import Xia2, substituted
 from dials_spread.multiplex.section import add_section, figures_of, section_html
-from dials_spread.multiplex.step import Step, correct, radiation_problem
+from dials_spread.multiplex.step import CorrectionStep, correct, problem_of_data
 
 # xia2 shows and keeps what its own loggers say; those of DIALS it silences.
 logger = logging.getLogger("xia2.multiplex_corrected")
@@ -53,8 +53,8 @@ class Corrections:
     """
 
     xia2: Xia2
-    plan: Plan
-    steps: list[Step] = field(default_factory=list)
+    plan: CorrectionPlan
+    steps: list[CorrectionStep] = field(default_factory=list)
     scalings: int = 0
 
     def is_due(self, placement: str) -> bool:
@@ -102,7 +102,7 @@ class Corrections:
         return f"{number}_corrected.refl"
 
 
-def tell(step: Step) -> None:
+def tell(step: CorrectionStep) -> None:
     """Log what a correction gave."""
     logger.info(
         "\nCorrection for multiple scattering, %s scaling: %s (dials.ml_correct, %.0f s)",
@@ -126,7 +126,7 @@ class CorrectsIntegrated(_OfXia2):
     corrections: Corrections
 
     def __init__(self, experiments, reflections, params):
-        problem = radiation_problem(experiments, reflections, self.corrections.plan)
+        problem = problem_of_data(experiments, reflections, self.corrections.plan)
         if problem:
             raise ValueError(problem)
         super().__init__(experiments, reflections, params)
@@ -211,7 +211,9 @@ def extended_classes(
     )
 
 
-def run_multiplex(xia2: Xia2, plan: Plan, args: Sequence[str]) -> list[Step]:
+def run_multiplex(
+    xia2: Xia2, plan: CorrectionPlan, args: Sequence[str]
+) -> list[CorrectionStep]:
     """
     Run xia2.multiplex in the current folder, corrections included.
 

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dials_spread.multiplex.releases import CITATION
-from dials_spread.multiplex.step import Step
+from dials_spread.multiplex.step import CorrectionStep
 from dials_spread.output_files import write_text
 from dials_spread.report.page.labels import digits
 from dials_spread.report.page.tables import TextTable
@@ -44,7 +44,7 @@ SUMMARY_TAB = re.compile(r'<div id="home"[^>]*>')
 """Where the first tab of the report begins."""
 
 
-def figures_of(step: Step) -> TextTable:
+def figures_of(step: CorrectionStep) -> TextTable:
     """
     Tabulate merging statistics before and after a correction.
 
@@ -67,7 +67,7 @@ def _written(value: float | None, name: str) -> str:
     return digits(value)
 
 
-def section_html(steps: Sequence[Step], links: Mapping[Path, str]) -> str:
+def section_html(steps: Sequence[CorrectionStep], links: Mapping[Path, str]) -> str:
     """
     Write the section.
 

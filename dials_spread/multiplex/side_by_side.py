@@ -134,8 +134,15 @@ def comparison(
 
 def _cautions(runs: Mapping[str, Mapping[str, Mapping]]) -> list[str]:
     """Say what the statistics cannot tell."""
-    limits = [s[next(iter(s))]["d_min"] for s in runs.values() if s]
+    first = [some[next(iter(some))] for some in runs.values() if some]
+    limits = [some["d_min"] for some in first]
     told = []
+    if len(first) > 1:
+        figures = [
+            f"{LABELS[NAMES[name]]} {' and '.join(digits(s.get(name)) for s in first)}"
+            for name in ("r_meas", "cc_one_half", "i_over_sigma_mean")
+        ]
+        told.append(f"{' and '.join(runs)}: {', '.join(figures)}.")
     if limits and max(limits) - min(limits) > SAME_LIMIT:
         told.append(
             "The resolution limits differ, so these are not the same reflections: give "

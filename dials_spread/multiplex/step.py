@@ -6,7 +6,7 @@ memory, and with the number that xia2 gives to its files.
 
 Functions:
     correct: tables in, corrected tables out, with what the program said
-    radiation_problem: why data are not corrected at all, before anything is done
+    problem_of_data: why data will not be corrected, before anything is done
 """
 
 from __future__ import annotations
@@ -31,15 +31,22 @@ from dials_spread.correction.apply.corrected_rows import (
 )
 from dials_spread.correction.apply.estimates import choose_model
 from dials_spread.correction.apply.tables import check_uncorrected
-from dials_spread.multiplex.arguments import Plan
+from dials_spread.multiplex.arguments import CorrectionPlan
 from dials_spread.versions import probe
 
 PROGRAM = "dials.ml_correct"
 MODULE = "dials_spread.command_line.ml_correct"
 
+FILES_OF_STEP = {
+    **{"experiments": "uncorrected.expt", "reflections": "uncorrected.refl"},
+    **{"corrected": "corrected.refl", "log": f"{PROGRAM}.log"},
+    **{"json": f"{PROGRAM}.json", "html": f"{PROGRAM}.html"},
+}
+"""What one run reads and writes; xia2's number comes before each name."""
+
 
 @dataclass(frozen=True)
-class Step:
+class CorrectionStep:
     """
     What one run of dials.ml_correct gave.
 
@@ -48,7 +55,6 @@ class Step:
         placement: "before" or "after" scaling.
         seconds: Time it took.
         refused: Why nothing was corrected; empty where it was.
-        log: Path of the log; None where there is none.
         html: Path of the report; None where there is none.
         text: The log.
         document: The JSON document; empty where nothing was corrected.
@@ -58,7 +64,6 @@ class Step:
     placement: str
     seconds: float
     refused: str = ""
-    log: Path | None = None
     html: Path | None = None
     text: str = field(default="", repr=False)
     document: Mapping = field(default_factory=dict, repr=False)
@@ -74,8 +79,8 @@ class Step:
         return [verdict["headline"], *verdict["reasons"], *told]
 
 
-def radiation_problem(
-    experiments: ExperimentList, table: flex.reflection_table, plan: Plan
+def problem_of_data(
+    experiments: ExperimentList, table: flex.reflection_table, plan: CorrectionPlan
 ) -> str:
     """
     Say why data are not corrected at all; to be asked before anything is done.
@@ -109,14 +114,14 @@ def radiation_problem(
 def correct(
     experiments: ExperimentList,
     table: flex.reflection_table,
-    plan: Plan,
+    plan: CorrectionPlan,
     *,
     dataset: str,
     placement: str,
     number: int = 1,
     d_min: float | None = None,
     nproc: int = 1,
-) -> tuple[flex.reflection_table, Step]:
+) -> tuple[flex.reflection_table, CorrectionStep]:
     """
     Run dials.ml_correct in the current folder.
 
@@ -139,41 +144,34 @@ def correct(
     inside = cctbx_flex.bool(len(table), True)
     if d_min:
         inside = _spacings(experiments, table) >= d_min
-    names = {
-        **{"experiments": "uncorrected.expt", "reflections": "uncorrected.refl"},
-        **{"corrected": "corrected.refl", "log": f"{PROGRAM}.log"},
-        **{"json": f"{PROGRAM}.json", "html": f"{PROGRAM}.html"},
-    }
-    files = {k: Path.cwd() / f"{number}_{name}" for k, name in names.items()}
+    files = {k: Path.cwd() / f"{number}_{name}" for k, name in FILES_OF_STEP.items()}
     experiments.as_file(str(files["experiments"]))
     table.select(inside).as_file(str(files["reflections"]))
     start = time.monotonic()
-    found = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            MODULE,
-            *_arguments(table, plan, placement, files, nproc),
-        ],
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-    )
+    found = _run(_arguments(table, plan, placement, files, nproc))
     seconds = time.monotonic() - start
     if found.returncode:
         refused = _reason(found.stderr or found.stdout)
-        return table, Step(dataset, placement, seconds, refused)
+        return table, CorrectionStep(dataset, placement, seconds, refused)
     part = flex.reflection_table.from_file(str(files["corrected"]))
     corrected = with_corrected_part(table, inside, part)
     corrected.as_file(str(files["corrected"]))
-    return corrected, Step(
+    return corrected, CorrectionStep(
         dataset,
         placement,
         seconds,
-        log=files["log"],
         html=files["html"],
         text=files["log"].read_text(encoding="utf-8"),
         document=json.loads(files["json"].read_text(encoding="utf-8")),
+    )
+
+
+def _run(arguments: Sequence[str]) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", MODULE, *arguments],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
     )
 
 
@@ -189,7 +187,7 @@ def _spacings(
 
 def _arguments(
     table: flex.reflection_table,
-    plan: Plan,
+    plan: CorrectionPlan,
     placement: str,
     files: Mapping[str, Path],
     nproc: int,

@@ -238,9 +238,8 @@ def apply_factors(
         if offset is not None:
             added = _offset_of_rows(table, kind, offset)
             corrected[f"{OFFSET}.{kind}"] = cctbx_flex.double(added)
-        for what, c, o in (
-            ("value", factor, added), ("variance", factor * factor, 0.0)
-        ):  # fmt: skip
+        parts = (("value", factor, added), ("variance", factor * factor, 0.0))
+        for what, c, o in parts:
             name = intensity_name(kind, what)
             corrected[original_name(kind, what)] = table[name]
             corrected[name] = cctbx_flex.double(_array(table, name) * c + o)
