@@ -134,7 +134,9 @@ def make_plan(correct) -> CorrectionPlan:
 
 
 def _value(definition) -> str:
-    return " ".join(word.value for word in definition.object.words)
+    words = [word.value for word in definition.object.words]
+    chosen = [word[1:] for word in words if word.startswith("*")]
+    return " ".join(chosen or words)
 
 
 def _whole_path(name: str | None) -> str | None:
