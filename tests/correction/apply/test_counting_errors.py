@@ -18,11 +18,12 @@ def with_error_model(table, b: float):
 
 
 def counted_from(table) -> np.ndarray:
-    """By hand: profile-fitted variance times (lp / qe)², over the squared scale."""
-    columns = ("intensity.prf.variance", "lp", "qe", "inverse_scale_factor")
-    variance, lp, qe, scale = (table[c].as_numpy_array() for c in columns)
+    """By hand: profile-fitted variance times lp², over the squared scale."""
+    columns = ("intensity.prf.variance", "lp", "inverse_scale_factor")
+    variance, lp, scale = (table[c].as_numpy_array() for c in columns)
+    assert "qe" not in table
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.sqrt(variance) * lp / qe / scale
+        return np.sqrt(variance) * lp / scale
 
 
 def test_counting_errors_are_those_of_integration(read_measured):

@@ -1,0 +1,147 @@
+"""
+The structure that branches are compared with, brought onto their reflections.
+
+Functions:
+    find_structure: read a structure and match it
+    intensity_array: merged intensities of a branch in the setting of the structure
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cctbx import crystal, miller, xray
+from cctbx.array_family import flex
+
+from dials_spread.observations.table import as_flex
+from dials_spread.placement.common_set import CommonSet
+from dials_spread.reference import Reference, ReferenceMatch, match_reference
+from dials_spread.reference.files import read_reference
+from dials_spread.reindexing import Reindexing, reindexed, reindexing_choices
+from dials_spread.rfactor.merging import Merged
+
+
+@dataclass(frozen=True)
+class KnownStructure:
+    """
+    A structure and its amplitudes.
+
+    Attributes:
+        reference: The file.
+        match: How it was brought onto the data, with the R1 of each setting.
+        choice: From indices of the data to those of the structure.
+        f_calc: Shape (u,) [Å], kinematic amplitudes of electrons.
+        solved_from: The branch that it was solved from here; empty where it was given.
+    """
+
+    reference: Reference
+    match: ReferenceMatch
+    choice: Reindexing
+    f_calc: np.ndarray
+    solved_from: str = ""
+
+    @property
+    def structure(self) -> xray.structure:
+        """The atoms."""
+        structure = self.reference.structure
+        assert structure is not None  # find_structure refuses lists
+        return structure
+
+
+def check_structure_file(source: str, symmetry: crystal.symmetry) -> Reference:
+    """
+    Read a structure.
+
+    Args:
+        source: CIF, SHELX .ins or .res, PDB, or the name of a built-in structure.
+        symmetry: Cell and space group of the data.
+
+    Raises:
+        ValueError: It cannot be read, or holds no atoms.
+    """
+    reference = read_reference(source, symmetry)
+    if reference.structure is None:
+        raise ValueError(
+            f"structure={source} has no atoms: a structure is refined here, so a list of "
+            "amplitudes does not serve"
+        )
+    return reference
+
+
+def find_structure(
+    reference: Reference,
+    common: CommonSet,
+    rng: np.random.Generator,
+    solved_from: str = "",
+) -> KnownStructure:
+    """
+    Bring a structure onto the data.
+
+    Args:
+        reference: From check_structure_file.
+        common: All branches.
+        rng: For the control by chance.
+        solved_from: Name of the branch where it was solved here.
+
+    Raises:
+        ValueError: It is of another compound.
+    """
+    observations = next(iter(common.data.values())).observations
+    # The mean over branches: which setting is right is no question of the correction.
+    levels = [m.intensity / np.nanmean(m.intensity) for m in common.merged.values()]
+    counted = np.isfinite(levels).sum(axis=0)
+    mean = np.where(
+        counted > 0, np.nansum(levels, axis=0) / np.maximum(counted, 1), np.nan
+    )
+    merged = Merged(mean, np.ones(len(mean)), counted)
+    match = match_reference(
+        reference,
+        merged,
+        common.unique_index,
+        observations.unit_cell,
+        observations.space_group,
+        rng,
+    )
+    measured = crystal.symmetry(
+        unit_cell=observations.unit_cell, space_group=observations.space_group
+    )
+    choices = reindexing_choices(measured, reference.symmetry)
+    choice = next(c for c in choices if c.symbol == match.settings[0].operator)
+    return KnownStructure(reference, match, choice, match.f_calc, solved_from)
+
+
+def intensity_array(
+    known: KnownStructure, common: CommonSet, merged: Merged
+) -> tuple[miller.array, np.ndarray]:
+    """
+    Give merged intensities in the setting of the structure.
+
+    Args:
+        known: The structure.
+        common: All branches.
+        merged: Of one of them.
+
+    Returns:
+        Intensities with σ, each reflection once; and shape (reflections,), the number of
+        each in the common list. Systematic absences of the structure are left out, and
+        of reflections that are equivalent in it alone the first is taken.
+    """
+    there = np.flatnonzero((merged.n > 0) & np.isfinite(known.f_calc))
+    hkl = reindexed(common.unique_index[there], known.choice)
+    points = miller.set(
+        known.structure.crystal_symmetry(), as_flex(hkl), anomalous_flag=False
+    )
+    array = miller.array(
+        points,
+        flex.double(np.ascontiguousarray(merged.intensity[there])),
+        flex.double(np.ascontiguousarray(merged.sigma[there])),
+    ).set_observation_type_xray_intensity()
+    array = array.map_to_asu()
+    present = ~array.sys_absent_flags().data().as_numpy_array()
+    _, first = np.unique(np.array(list(array.indices())), axis=0, return_index=True)
+    kept = np.zeros(len(there), dtype=bool)
+    kept[first] = True
+    kept &= present
+    return array.select(flex.bool(np.ascontiguousarray(kept))), there[kept]

@@ -1,0 +1,223 @@
+"""
+Which branch to take, said in a sentence, from resampled differences.
+
+Rules. A difference counts where its 95 % interval leaves no doubt about the sign and it
+is not smaller than what matters. The best branch is named where it is better than no
+correction in this sense; where another correcting branch is not worse in this sense, both
+are named. Where no correction is so much better than all others, the sentence says so.
+Else it says that no difference is shown, and how large one could still be.
+
+Functions:
+    judge: the verdict
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dials_spread.placement.branches import AFTER, BEFORE, LORENTZ, NONE, OWN, TITLES
+from dials_spread.placement.differences import Difference
+
+SMALLEST = 0.01
+"""A smaller difference of R1 decides nothing about a structure."""
+
+CORRECTED = (BEFORE, AFTER, OWN)
+IMPERATIVES = {
+    BEFORE: "correct before scaling",
+    AFTER: "correct after scaling",
+    OWN: "correct with the own model, before scaling",
+    LORENTZ: "apply the Lorentz factor, nothing else",
+    NONE: "do not correct",
+}
+
+
+@dataclass(frozen=True)
+class PlacementVerdict:
+    """
+    What the comparison says.
+
+    Attributes:
+        kind: "correct", "do not correct", "no difference" or "not known".
+        best: The branch whose files are to be taken.
+        equal: Other branches that are as good, as far as can be told.
+        headline: One sentence.
+        reasons: Sentences that go with it.
+    """
+
+    kind: str
+    best: str
+    equal: tuple[str, ...]
+    headline: str
+    reasons: tuple[str, ...]
+
+    def as_dict(self) -> dict:
+        """Give what goes into a JSON file."""
+        return {
+            "kind": self.kind,
+            "best": self.best,
+            "equal": list(self.equal),
+            "headline": self.headline,
+            "reasons": list(self.reasons),
+        }
+
+
+def _between(found: Sequence[Difference], lower: str, higher: str) -> Difference:
+    """Give the difference "higher" less "lower", whatever its sign."""
+    for d in found:
+        if (d.better, d.worse) == (lower, higher):
+            return d
+        if (d.better, d.worse) == (higher, lower):
+            return Difference(lower, higher, d.figure, -d.value, -d.high, -d.low)
+    raise KeyError(f"no difference of {lower} and {higher}")
+
+
+def told(d: Difference) -> str:
+    """Write a difference with its interval: 0.052 (0.031 to 0.074)."""
+    if not np.isfinite(d.low):
+        return f"{d.value:.3f}"
+    return f"{d.value:.3f} ({d.low:.3f} to {d.high:.3f})"
+
+
+def _matters(d: Difference, smallest: float) -> bool:
+    return d.certain and d.value >= smallest
+
+
+def judge(
+    r1: Mapping[str, float],
+    found: Sequence[Difference],
+    smallest: float = SMALLEST,
+) -> PlacementVerdict:
+    """
+    Judge by R1 against a structure, on common reflections.
+
+    Args:
+        r1: By branch.
+        found: Differences between all pairs.
+        smallest: Least difference that matters.
+    """
+    if NONE not in r1 or len(r1) < 2:
+        return _unknown(r1)
+    ranked = sorted(r1, key=lambda name: r1[name])
+    plain = [name for name in (NONE, LORENTZ) if name in r1]
+    # What needs no model of scattering is the yardstick: the better of the two.
+    base = min(plain, key=lambda name: r1[name])
+    corrected = [name for name in ranked if name in CORRECTED]
+    winners = [c for c in corrected if _matters(_between(found, c, base), smallest)]
+    if winners:
+        return _correct(winners[0], base, r1, found, smallest)
+    harmed = [c for c in corrected if _matters(_between(found, base, c), smallest)]
+    if base == LORENTZ and _matters(_between(found, LORENTZ, NONE), smallest):
+        return _lorentz(r1, found, corrected, smallest)
+    if corrected and len(harmed) == len(corrected):
+        return _leave(base, r1, found, corrected)
+    return _no_difference(base, r1, found, corrected, smallest)
+
+
+def _unknown(r1: Mapping[str, float]) -> PlacementVerdict:
+    there = ", ".join(TITLES[name] for name in r1) or "none"
+    return PlacementVerdict(
+        "not known", next(iter(r1), NONE), (),
+        f"Not known: only one way of treating the data came to an end ({there}).", (),
+    )  # fmt: skip
+
+
+def _than(name: str) -> str:
+    return {
+        NONE: "without correction",
+        LORENTZ: "with the Lorentz factor alone",
+        BEFORE: "corrected before scaling",
+        AFTER: "corrected after scaling",
+        OWN: "with the own model",
+    }[name]
+
+
+def _compared(
+    best: str, others: Sequence[str], found: Sequence[Difference], word: str
+) -> str:
+    parts = [f"by {told(_between(found, best, o))} than {_than(o)}" for o in others]
+    return f"R1 {word} " + ", ".join(parts)
+
+
+def _correct(
+    best: str,
+    base: str,
+    r1: Mapping[str, float],
+    found: Sequence[Difference],
+    smallest: float,
+) -> PlacementVerdict:
+    rivals = [name for name in CORRECTED if name in r1 and name != best]
+    equal = tuple(o for o in rivals if not _matters(_between(found, best, o), smallest))
+    worse = [o for o in rivals if o not in equal]
+    order = [base, *worse]
+    if LORENTZ in r1 and base == NONE:
+        order.append(LORENTZ)
+    if NONE in r1 and base == LORENTZ:
+        order.append(NONE)
+    text = IMPERATIVES[best]
+    headline = f"{text[0].upper()}{text[1:]}: {_compared(best, order, found, 'lower')}."
+    reasons = []
+    if equal:
+        named = " and ".join(
+            f"{_than(o)} (R1 higher by {told(_between(found, best, o))})" for o in equal
+        )
+        reasons.append(f"No difference that matters is shown to the data {named}.")
+    return PlacementVerdict("correct", best, equal, headline, tuple(reasons))
+
+
+def _lorentz(
+    r1: Mapping[str, float],
+    found: Sequence[Difference],
+    corrected: Sequence[str],
+    smallest: float,
+) -> PlacementVerdict:
+    gain = _between(found, LORENTZ, NONE)
+    headline = (
+        f"Apply the Lorentz factor, nothing else: R1 lower by {told(gain)} than without "
+        "it; the correction adds no improvement that is shown."
+    )
+    equal = tuple(
+        c for c in corrected if not _matters(_between(found, LORENTZ, c), smallest)
+    )
+    return PlacementVerdict("do not correct", LORENTZ, equal, headline, ())
+
+
+def _leave(
+    base: str,
+    r1: Mapping[str, float],
+    found: Sequence[Difference],
+    corrected: Sequence[str],
+) -> PlacementVerdict:
+    headline = f"Do not correct: {_compared(base, corrected, found, 'lower')}."
+    return PlacementVerdict("do not correct", base, (), headline, ())
+
+
+def _no_difference(
+    base: str,
+    r1: Mapping[str, float],
+    found: Sequence[Difference],
+    corrected: Sequence[str],
+    smallest: float,
+) -> PlacementVerdict:
+    parts = []
+    for name in corrected:
+        d = _between(found, name, base)
+        word = "lower" if d.value >= 0 else "higher"
+        shown = d if d.value >= 0 else _between(found, base, name)
+        parts.append(f"{word} by {told(shown)} {_than(name)}")
+    rest = "; ".join(parts)
+    headline = (
+        f"No difference that matters is shown: R1 is {rest} than {_than(base)}."
+        if parts
+        else "No branch with a correction came to an end."
+    )
+    reasons = [
+        f"A difference counts from {smallest:g} in R1, where its 95 % interval does not "
+        "contain zero. Take the data without correction: nothing is gained by another "
+        "step."
+    ]
+    return PlacementVerdict(
+        "no difference", base, tuple(corrected), headline, tuple(reasons)
+    )
