@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 import iotbx.phil
@@ -120,3 +123,12 @@ def test_the_command_line_is_read_without_the_data(tmp_path):
 def test_parameters_that_do_not_exist_are_refused(wrong):
     with pytest.raises(ValueError):
         read_plan(OF_XIA2, [wrong], "usage", "help")
+
+
+def test_the_page_shows_what_is_taken():
+    text = (Path(__file__).parents[2] / "docs" / "xia2.rst").read_text("utf-8")
+    shown = {*re.findall(r"\bcorrect\.[a-z_]+=\w[\w.]*", text)}
+    assert len(shown) >= 8
+    interpreter = correct_scope().command_line_argument_interpreter()
+    for argument in shown:
+        correct_scope().fetch(source=interpreter.process(argument)).extract()

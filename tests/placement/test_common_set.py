@@ -52,7 +52,9 @@ def test_merged_as_dials_merge_does(quartz, tmp_path):
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     arrays = mtz.object(str(tmp_path / "merged.mtz")).as_miller_arrays()
     array = next(a for a in arrays if a.info().labels[0] == "IMEAN").map_to_asu()
-    known = {h: (i, s) for h, i, s in zip(array.indices(), array.data(), array.sigmas())}
+    known = {
+        h: (i, s) for h, i, s in zip(array.indices(), array.data(), array.sigmas())
+    }
     branch = read_branch(*quartz)
     common = common_set({"none": branch})
     merged = common.merged["none"]
@@ -125,9 +127,7 @@ def test_crystals_are_drawn_where_there_are_three(data_folder, tmp_path):
     experiments.as_file(str(tmp_path / "a.expt"))
     table.as_file(str(tmp_path / "a.refl"))
     data = read_branch(tmp_path / "a.expt", tmp_path / "a.refl")
-    groups = resampling_groups(
-        common_set({"none": data}), np.random.default_rng(0)
-    )
+    groups = resampling_groups(common_set({"none": data}), np.random.default_rng(0))
     assert (groups.kind, groups.n) == ("crystals", len(experiments))
     names = sorted(data.identifiers)
     expected = [names.index(data.identifiers[c]) for c in data.observations.crystal]
