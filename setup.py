@@ -87,7 +87,8 @@ setup(
         "dask": ["distributed"],
         # Checks against abTEM; on Debian, in an environment of its own with
         # abtem==1.0.9, numpy<2 and numba>=0.59,<0.62 (docs/studies/simulation_convergence.rst).
-        "abtem": ["abtem", "ase"],
+        # Bloch waves of abTEM 1.0.9 fail with pandas 3 (findings/abtem_pandas3.sh).
+        "abtem": ["abtem", "ase", "pandas<3"],
         # Training of the network of the general model; using it needs numpy alone.
         "network": ["torch"],
         # SHAP values of dials.ml_correct.
@@ -97,6 +98,7 @@ setup(
     entry_points={
         "console_scripts": [
             "dials.compare_images=dials_spread.command_line.compare_images:run",
+            "dials.compare_placement=dials_spread.command_line.compare_placement:run",
             "dials.ml_correct=dials_spread.command_line.ml_correct:run",
             "dials.simulate_ed=dials_spread.command_line.simulate_ed:run",
             "xia2.multiplex_corrected="

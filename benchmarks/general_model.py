@@ -112,7 +112,7 @@ def r1(F_o: np.ndarray, case: Case) -> float:
 
 
 def model_amplitudes(prepared: Prepared, model: GeneralModel) -> np.ndarray:
-    """Corrected amplitudes; a passage listed several times counts once."""
+    """Corrected amplitudes; a crossing listed several times counts once."""
     return correct_prepared(model, prepared)[0].F
 
 

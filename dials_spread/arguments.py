@@ -43,7 +43,7 @@ MUCH_LESS = 0.15
 
 MOST_SUGGESTED = 3
 
-COMMANDS = ("compare_images", "ml_correct", "simulate_ed")
+COMMANDS = ("compare_images", "compare_placement", "ml_correct", "simulate_ed")
 """What a parameter that this command lacks may belong to."""
 
 NEEDED = {

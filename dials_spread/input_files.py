@@ -9,6 +9,7 @@ keep their ids.
 Functions:
     read_files: from names of files
     pair_up: one table for each experiment
+    has_no_images: whether an experiment was simulated without raw images
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,10 @@ from dxtbx.model import Experiment, ExperimentList
 from dxtbx.model.experiment_list import ExperimentListFactory
 
 logger = logging.getLogger("dials.spread.input_files")
+
+NO_IMAGES = "simulated_{:04d}_without_images_#####.cbf"
+"""Where raw images of a simulated crystal would be that has none. Every DIALS program
+keeps the name, so that nobody need look for images that never were."""
 
 POSITIONS = ("xyzcal.px", "xyzcal.mm", "xyzobs.px.value")
 """One of these columns tells which image a reflection is on."""
@@ -55,6 +61,15 @@ class Input:
     def names(self) -> list[str]:
         """The experiment file of each experiment."""
         return [self.files[k] for k in self.dataset]
+
+
+def has_no_images(experiment: Experiment) -> bool:
+    """Whether an experiment was simulated without raw images; not whether they are lost."""
+    imageset = experiment.imageset
+    if imageset is None or not hasattr(imageset, "get_template"):
+        return False
+    pattern = re.escape(NO_IMAGES).replace(re.escape("{:04d}"), r"\d{4,}")
+    return re.fullmatch(pattern, Path(imageset.get_template()).name) is not None
 
 
 def _read(filename: str, reader, problems: list[str]):

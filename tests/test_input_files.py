@@ -10,7 +10,7 @@ from dials.array_family import flex
 from dxtbx.model import BeamFactory, Crystal, Detector, Experiment, ExperimentList
 from scitbx import matrix
 
-from dials_spread.input_files import pair_up, read_files
+from dials_spread.input_files import has_no_images, pair_up, read_files
 from dials_spread.observations.crystals import check_crystals
 
 
@@ -147,3 +147,22 @@ def test_wedges_without_identifiers_in_any_order(data_folder):
     again = read_files(expt, refl[::-1])
     assert [len(t) for t in again.tables] == sizes
     assert np.min(sizes) > 0
+
+
+def test_data_simulated_without_raw_images_are_known_after_a_round_trip(tmp_path):
+    """Their images never were; those written beside the table, and moved, are missing."""
+    from dials_spread.simulation.datasets import simulate_experiments
+    from dials_spread.simulation.frames import name_frames
+    from dials_spread.simulation.structures import random_structure
+
+    rng = np.random.default_rng(0)
+    experiments, _ = simulate_experiments(
+        random_structure(rng), rng, n_crystals=2, d_min=2.0, scan_width=2.0
+    )
+    assert all(map(has_no_images, experiments))
+    experiments.as_file(tmp_path / "simulated.expt")
+    read = ExperimentList.from_file(tmp_path / "simulated.expt", check_format=False)
+    assert all(map(has_no_images, read))
+    name_frames(read, tmp_path / "images", "cbf")
+    assert not any(map(has_no_images, read))
+    assert not has_no_images(experiment())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cctbx import crystal, sgtbx
 from cctbx.array_family import flex
@@ -83,3 +85,46 @@ def test_symmetry_that_is_not_there_is_seen():
     assert all(c.symmetric for c in reindexing_choices(triclinic, high))
     assert not any(c.symmetric for c in reindexing_choices(high, low))
     assert not any(c.symmetric for c in reindexing_choices(low, triclinic))
+
+
+@st.composite
+def bases(draw):
+    """A triclinic cell of three axes that cannot be taken for one another; a new basis."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    lengths = np.array([6.0, 8.0, 10.5]) * rng.uniform(0.97, 1.03, 3)
+    angles = rng.uniform(93, 105, 3)
+    here = crystal.symmetry((*lengths, *angles), "P 1")
+    matrix = np.eye(3, dtype=int)
+    for _ in range(3):
+        i, j = rng.choice(3, 2, replace=False)
+        step = np.eye(3, dtype=int)
+        step[i, j] = rng.choice([-1, 1])
+        matrix = matrix @ step[rng.permutation(3)]
+    if round(np.linalg.det(matrix)) < 0:
+        matrix = -matrix
+    rows = [
+        "+".join(f"{n}*{axis}" for n, axis in zip(row, "abc") if n) for row in matrix
+    ]
+    change = sgtbx.change_of_basis_op(",".join(rows).replace("+-", "-"))
+    return here, change, rng.integers(-6, 7, (20, 3))
+
+
+@settings(max_examples=30, deadline=None)
+@given(bases())
+def test_any_other_basis_of_a_lattice_is_found(data):
+    """Indices keep their d; there and back they are as before, up to Friedel mates."""
+    here, change, hkl = data
+    there = here.change_basis(change)
+    (forward,) = reindexing_choices(here, there)
+    (back,) = reindexing_choices(there, here)
+    moved = reindexed(hkl, forward)
+    counted = hkl[hkl.any(axis=1)].tolist()
+    np.testing.assert_allclose(
+        [there.unit_cell().d(tuple(h)) for h in moved[moved.any(axis=1)].tolist()],
+        [here.unit_cell().d(tuple(h)) for h in counted],
+        rtol=1e-6,
+    )
+    again = reindexed(moved, back)
+    assert (again == hkl).all() or (again == -hkl).all()
+    expected = np.array([change.apply(tuple(h)) for h in hkl.tolist()])
+    assert (moved == expected).all() or (moved == -expected).all()

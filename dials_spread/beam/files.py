@@ -17,9 +17,18 @@ from pathlib import Path
 from dxtbx.imageset import ImageSetFactory
 from dxtbx.model import Experiment
 
+from dials_spread.input_files import has_no_images
+
 
 class NoFrames(Exception):
     """Raw frames cannot be read; the message says why, in a sentence."""
+
+
+class NeverRecorded(NoFrames):
+    """There never were raw frames, of which nobody need be told."""
+
+
+NEVER_RECORDED = "The data were simulated without raw images."
 
 
 def _look_beside(path: str, folders: Sequence[str | Path]) -> str:
@@ -49,10 +58,13 @@ def find_frame_files(
 
     Raises:
         NoFrames: No imageset, or a file is missing.
+        NeverRecorded: The data were simulated without raw images.
     """
     imageset = experiment.imageset
     if imageset is None:
         raise NoFrames("The experiment does not say where its raw images are.")
+    if has_no_images(experiment):
+        raise NeverRecorded(NEVER_RECORDED)
     if not hasattr(imageset, "get_template"):
         paths = [_look_beside(imageset.paths()[0], folders)]
         single = imageset.reader().is_single_file_reader()

@@ -7,8 +7,9 @@ Modules:
         and frames
     compare_images: find images of the same orientation across crystals and compare
         their spots
-    multiplex_corrected: xia2.multiplex with the correction for multiple scattering in it
+    compare_placement: correct before scaling, after it, or not at all
     ml_correct: correct electron-diffraction intensities for multiple scattering
+    multiplex_corrected: xia2.multiplex with the correction for multiple scattering in it
     simulate_ed: simulate 3D electron-diffraction data of many crystals, with multiple
         scattering
 """

@@ -65,11 +65,11 @@ from dials_spread.observations.crystals import check_crystals
 from dials_spread.output_files import check_outputs
 from dials_spread.report.ml_correct.correction_outputs import (
     table_files,
-    write_all,
     write_correction,
 )
 from dials_spread.report.ml_correct.training_outputs import write_training
 from dials_spread.report.page.document import Provenance
+from dials_spread.report.page.report_files import write_all
 
 COMMAND = "dials.ml_correct"
 

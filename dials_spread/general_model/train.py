@@ -192,6 +192,14 @@ def figures_of(assessed: Sequence[Assessed]) -> dict:
     return {**told, **_summaries("rough sets out of fold", rough)}
 
 
+def readable(figures: dict) -> dict:
+    """Name figures for the log; a card's own keys, which files have, stay as they are."""
+    return {
+        key.replace("out of fold", "of held-out compounds"): figures[key]
+        for key in figures
+    }
+
+
 def _summaries(title: str, outcomes: Sequence[Outcome]) -> dict:
     """Give R1 before and the figures of all methods, if there is any set."""
     if not outcomes:
@@ -291,7 +299,7 @@ def run(chosen: argparse.Namespace) -> None:
     prepare_sets(work, chosen.volumes, resources)
     with _timed("Fits"):
         general, _, figures = train(work, resources)
-    logger.info(json.dumps(figures, indent=1))
+    logger.info(json.dumps(readable(figures), indent=1))
     how = {k: v for k, v in vars(chosen).items() if k in TOLD}
     card = make_card(read_sets(work), figures, how)
     checksum = write_model(pack(general, card), chosen.output)

@@ -7,12 +7,14 @@ Functions:
     correct_scope: the scope ``correct``
     with_correction: the parameters of xia2.multiplex and these
     read_plan, make_plan: what was chosen
+    in_words_of_xia2: a message of dials.ml_correct with the names that options have here
     absolute_arguments: arguments that mean the same in another folder
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,6 +133,21 @@ def make_plan(correct) -> CorrectionPlan:
         intensity=correct.intensity,
         nproc=None if correct.nproc is Auto else correct.nproc,
     )
+
+
+def in_words_of_xia2(text: str) -> str:
+    """
+    Give options in a message of dials.ml_correct the names that they have here.
+
+    Args:
+        text: Such as "force=True corrects them all the same".
+    """
+    names = "|".join(
+        part.name
+        for part in iotbx.phil.parse(PHIL).objects
+        if part.name not in NOT_PASSED
+    )
+    return re.sub(rf"(?<![\w.])({names})=", r"correct.\1=", text)
 
 
 def _value(definition) -> str:

@@ -36,8 +36,8 @@ CITATIONS = (
 
 NOTE = (
     "The statistics are of dials.ml_correct, of the data as the step got them: integrated "
-    "intensities with scales of its own before scaling, scaled ones after it. Those of "
-    "xia2.multiplex, below and in the other tabs, are of the corrected data."
+    "intensities with scales of its own before scaling, scaled ones after it, and with the "
+    "Lorentz factor where it was missing. Those of xia2.multiplex, below and in the other tabs, are of the corrected data."
 )
 
 SUMMARY_TAB = re.compile(r'<div id="home"[^>]*>')

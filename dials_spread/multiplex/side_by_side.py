@@ -92,7 +92,9 @@ def statistics_of(folder: Path) -> dict[str, dict]:
     # Older releases write it into the folder, newer ones into Processing.
     found = sorted(folder.rglob("xia2.multiplex.json"), key=lambda p: len(p.parts))
     if not found:
-        raise ValueError(f"{folder}: no xia2.multiplex.json")
+        raise ValueError(
+            f"{folder}: no xia2.multiplex.json; xia2.multiplex.log there says why"
+        )
     document = json.loads(found[0].read_text(encoding="utf-8"))
     statistics = {}
     for dataset, entry in document["datasets"].items():

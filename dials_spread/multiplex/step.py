@@ -31,7 +31,7 @@ from dials_spread.correction.apply.corrected_rows import (
 )
 from dials_spread.correction.apply.estimates import choose_model
 from dials_spread.correction.apply.tables import check_uncorrected
-from dials_spread.multiplex.arguments import CorrectionPlan
+from dials_spread.multiplex.arguments import CorrectionPlan, in_words_of_xia2
 from dials_spread.versions import probe
 
 PROGRAM = "dials.ml_correct"
@@ -75,8 +75,8 @@ class CorrectionStep:
             return [f"Not corrected: {self.refused}"]
         verdict = self.document["verdict"]
         warnings = self.document["correction"]["warnings"]
-        told = [f"Warning: {warning}" for warning in warnings]
-        return [verdict["headline"], *verdict["reasons"], *told]
+        told = [*verdict["reasons"], *(f"Warning: {warning}" for warning in warnings)]
+        return [verdict["headline"], *map(in_words_of_xia2, told)]
 
 
 def problem_of_data(
@@ -107,7 +107,7 @@ def problem_of_data(
         choose_model(plan.method, plan.model)
         check_uncorrected(table)
     except (ValueError, OSError) as error:
-        return str(error)
+        return in_words_of_xia2(str(error))
     return ""
 
 
@@ -151,7 +151,7 @@ def correct(
     found = _run(_arguments(table, plan, placement, files, nproc))
     seconds = time.monotonic() - start
     if found.returncode:
-        refused = _reason(found.stderr or found.stdout)
+        refused = in_words_of_xia2(_reason(found.stderr or found.stdout))
         return table, CorrectionStep(dataset, placement, seconds, refused)
     part = flex.reflection_table.from_file(str(files["corrected"]))
     corrected = with_corrected_part(table, inside, part)

@@ -13,12 +13,17 @@ from pathlib import Path
 
 NONE, LORENTZ, BEFORE, AFTER, OWN = "none", "lorentz", "before", "after", "own"
 
+MERGED = "merged"
+"""Amplitudes as the correction itself merges them: shown beside the branches, as these
+cannot be resampled."""
+
 TITLES = {
     NONE: "no correction",
     LORENTZ: "Lorentz factor alone",
     BEFORE: "corrected before scaling",
     AFTER: "corrected after scaling",
     OWN: "own model, before scaling",
+    MERGED: "merged by the correction",
 }
 """How branches are called in sentences and tables."""
 
@@ -27,7 +32,7 @@ CORRECTED = ("corrected.expt", "corrected.refl")
 
 
 @dataclass(frozen=True)
-class Step:
+class ProgramRun:
     """
     One run of a program.
 
@@ -68,7 +73,7 @@ def plan(
     scale: Sequence[str] = (),
     correct: Sequence[str] = (),
     own_model: Path | None = None,
-) -> tuple[list[Branch], list[Step]]:
+) -> tuple[list[Branch], list[ProgramRun]]:
     """
     Give the branches, and the steps in an order in which they can be run.
 
@@ -86,9 +91,9 @@ def plan(
     merged = "output.merged=merged.mtz"
 
     def step(name, program, arguments, needs, files, *branches):
-        return Step(name, program, tuple(arguments), needs, files, branches)
+        return ProgramRun(name, program, tuple(arguments), needs, files, branches)
 
-    def corrected_first(name: str, *more: str) -> list[Step]:
+    def corrected_first(name: str, *more: str) -> list[ProgramRun]:
         return [
             step(f"{name}/correct", "dials.ml_correct", (*correcting, *more), "",
                  CORRECTED, name),

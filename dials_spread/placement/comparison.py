@@ -9,23 +9,27 @@ from __future__ import annotations
 
 import json
 import logging
-import multiprocessing
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from cctbx import crystal
-from cctbx.array_family import flex as cctbx_flex
 
-from dials_spread.placement.branches import AFTER, BEFORE, LORENTZ, NONE, Branch, plan
+from dials_spread.placement.branches import (
+    AFTER,
+    BEFORE,
+    LORENTZ,
+    MERGED,
+    NONE,
+    TITLES,
+    Branch,
+    plan,
+)
 from dials_spread.placement.common_set import (
     BranchData,
     CommonSet,
-    ResamplingGroups,
     common_set,
     read_branch,
     resampling_groups,
@@ -33,7 +37,6 @@ from dials_spread.placement.common_set import (
 from dials_spread.placement.differences import (
     Difference,
     GroupSums,
-    ScaledR1,
     differences,
     draw_weights,
     group_sums_of,
@@ -45,156 +48,35 @@ from dials_spread.placement.known_structure import (
     KnownStructure,
     check_structure_file,
     find_structure,
-    intensity_array,
 )
+from dials_spread.placement.merged_output import read_merged
 from dials_spread.placement.programs import StepResult, run_steps
 from dials_spread.placement.reasons import (
     DifferentReflection,
-    ScalingSummary,
     most_different,
     scaling_summary,
 )
-from dials_spread.placement.spread_of_branch import SpreadOfBranch, spread_of_branch
-from dials_spread.placement.structure_tests import (
-    COMMON_WEIGHTS,
-    StructureChoices,
-    StructureTests,
-    describe_structure,
-    refined_draws,
+from dials_spread.placement.results import (
+    BranchResult,
+    PlacementChoices,
+    PlacementComparison,
 )
-from dials_spread.placement.verdict import SMALLEST, PlacementVerdict, judge
+from dials_spread.placement.side_by_side import BranchTests, run_tests
+from dials_spread.placement.solved_here import solve_structure
+from dials_spread.placement.verdict import PlacementVerdict, judge
 from dials_spread.rfactor import amplitudes
+from dials_spread.rfactor.merging import Merged
 from dials_spread.rfactor.merging_statistics import (
     MergingStatistics,
     merging_statistics,
     possible_reflections,
 )
+from dials_spread.shelx.programs import PROGRAMS, find_program, missing_programs
 
 logger = logging.getLogger("dials.spread.placement")
 
-
-@dataclass(frozen=True)
-class PlacementChoices:
-    """
-    What a user may choose.
-
-    Attributes:
-        structure: File, or name of a built-in structure; None to solve it here.
-        composition: Of a structure that is solved here.
-        model: A model trained by the user; None for no branch of its own.
-        scale, correct: Parameters passed on to the programs.
-        folder: For the branches.
-        draws: Bootstrap samples.
-        smallest: Least difference of R1 that counts.
-        tests: About refinement and solution.
-        seed: For random numbers.
-        nproc: Programs at once.
-    """
-
-    structure: str | None = None
-    composition: str | None = None
-    model: Path | None = None
-    scale: Sequence[str] = ()
-    correct: Sequence[str] = ()
-    folder: Path = Path("compare_placement")
-    draws: int = 300
-    smallest: float = SMALLEST
-    tests: StructureChoices = field(default_factory=StructureChoices)
-    seed: int = 0
-    nproc: int = 1
-
-
-@dataclass(frozen=True)
-class BranchResult:
-    """
-    All about one branch.
-
-    Attributes:
-        branch: What it is.
-        steps: Its programs.
-        failed: Last lines of a program that failed; empty for success.
-        data: What it ended with; None where it failed.
-        merging: Merging statistics.
-        scaling: What dials.scale made of it.
-        spread: s, and how much of it depends on the orientation.
-        r1: Against the structure, of all its reflections.
-        r1_common, r1_strong: Of those that all branches have, and strong ones of these.
-        shells: R1 of common reflections by resolution.
-        tests: Refinement and solution; None where there is no structure.
-    """
-
-    branch: Branch
-    steps: tuple[StepResult, ...]
-    failed: str
-    data: BranchData | None = None
-    merging: MergingStatistics | None = None
-    scaling: ScalingSummary | None = None
-    spread: SpreadOfBranch | None = None
-    r1: ScaledR1 | None = None
-    r1_common: ScaledR1 | None = None
-    r1_strong: ScaledR1 | None = None
-    shells: tuple[dict, ...] = ()
-    tests: StructureTests | None = None
-
-    def as_dict(self) -> dict:
-        """Give what goes into a JSON file."""
-        parts = (
-            "merging",
-            "scaling",
-            "spread",
-            "r1",
-            "r1_common",
-            "r1_strong",
-            "tests",
-        )
-        found = {name: getattr(self, name) for name in parts}
-        return {
-            "title": self.branch.title,
-            "steps": [step.as_dict() for step in self.steps],
-            "failed": self.failed or None,
-            "r1_by_shell": [dict(row) for row in self.shells],
-            **{name: part and part.as_dict() for name, part in found.items()},
-        }
-
-
-@dataclass(frozen=True)
-class PlacementComparison:
-    """
-    The result.
-
-    Attributes:
-        branches: By name, in the order in which they are shown.
-        left_out: Branches that would be equal to another, with the reason.
-        common: All branches that came to an end.
-        known: The structure.
-        groups: What was resampled.
-        differences: Of R1 against the structure as it is.
-        refined_differences: Of refined R1 and of mean shifts, by figure.
-        verdict: Which branch to take.
-        most_different: Reflections on which before and after differ most.
-        seconds: Of the parts, by name.
-    """
-
-    branches: dict[str, BranchResult]
-    left_out: dict[str, str]
-    common: CommonSet
-    known: KnownStructure
-    groups: ResamplingGroups
-    differences: list[Difference]
-    refined_differences: dict[str, list[Difference]]
-    verdict: PlacementVerdict
-    most_different: list[DifferentReflection]
-    seconds: dict[str, float]
-
-    @property
-    def finished(self) -> dict[str, BranchResult]:
-        """Branches that came to an end."""
-        return {k: b for k, b in self.branches.items() if not b.failed}
-
-    @property
-    def scans(self) -> bool:
-        """Whether parts of scans were resampled, as there were too few crystals."""
-        return self.groups.kind != "crystals"
+PROGRAMS_RUN = "dials.scale and dials.ml_correct"
+"""Name of the part that the time of all is compared with."""
 
 
 def compare_placements(
@@ -214,10 +96,14 @@ def compare_placements(
         ValueError: Nothing can be compared.
     """
     seconds: dict[str, float] = {}
+
+    def timed(part: str, start: float) -> float:
+        seconds[part] = time.monotonic() - start
+        return time.monotonic()
+
     start = time.monotonic()
     branches, results, left_out = _run_branches(inputs, choices, tell)
-    seconds["dials.scale and dials.ml_correct"] = time.monotonic() - start
-    start = time.monotonic()
+    start = timed(PROGRAMS_RUN, start)
     data, failed = _read(branches, results)
     common = common_set(data)
     rng = np.random.default_rng(choices.seed)
@@ -226,34 +112,67 @@ def compare_placements(
     groups = resampling_groups(common, rng)
     sums = group_sums_of(common, groups)
     weights = draw_weights(groups.n, rng, choices.draws)
-    d_star_sq = 1 / common.d_spacing**2
-    drawn = resampled_r1(sums, weights, known.f_calc, d_star_sq, common.in_all)
-    found = differences(drawn, groups.n)
-    verdict = judge({k: float(v[0]) for k, v in drawn.items()}, found, choices.smallest)
-    seconds["reading and merging"] = time.monotonic() - start
-    start = time.monotonic()
-    tests, spreads, refined = _side_by_side(
-        common, known, groups, sums, weights, choices, tell
+    found, verdict = _judged(common, known, sums, weights, choices.smallest)
+    start = timed("reading and merging", start)
+    merged = {**common.merged, **_merged_output(results, common)}
+    folder, why_not = _shelx_folder(choices)
+    tests = run_tests(
+        common, known, merged, sums, weights, choices.tests, folder, choices.nproc, tell
     )
-    seconds["refinement, solution and spread"] = time.monotonic() - start
-    made = {
-        branch.name: _result(
-            branch, results, failed.get(branch.name, ""), common, known, tests, spreads
-        )
-        for branch in branches
-    }
+    timed("refinement, solution and spread", start)
+    if MERGED in merged:
+        branches = [*branches, Branch(MERGED, TITLES[MERGED], (f"{BEFORE}/correct",))]
     return PlacementComparison(
-        branches=made,
+        branches={
+            b.name: _result(b, results, failed, common, merged, known, tests)
+            for b in branches
+        },
         left_out=left_out,
         common=common,
         known=known,
         groups=groups,
         differences=found,
-        refined_differences=refined,
+        refined_differences=tests.refined,
         verdict=verdict,
         most_different=_before_and_after(common, known),
         seconds=seconds,
+        without_shelx=why_not,
     )
+
+
+def _judged(
+    common: CommonSet,
+    known: KnownStructure,
+    sums: Mapping[str, GroupSums],
+    weights: np.ndarray,
+    smallest: float,
+) -> tuple[list[Difference], PlacementVerdict]:
+    """Compare R1 against the structure of all branches, and judge."""
+    d_star_sq = 1 / common.d_spacing**2
+    drawn = resampled_r1(sums, weights, known.f_calc, d_star_sq, common.in_all)
+    found = differences(drawn, weights.shape[1])
+    r1 = {name: float(values[0]) for name, values in drawn.items()}
+    return found, judge(r1, found, smallest)
+
+
+def _shelx_folder(choices: PlacementChoices) -> tuple[Path | None, str]:
+    """Say where SHELX is run, or why it is not."""
+    if not choices.shelx:
+        return None, "SHELX was not asked for."
+    if not any(find_program(name) for name in PROGRAMS):
+        return None, missing_programs() or ""
+    return choices.folder / "shelx", ""
+
+
+def _merged_output(
+    results: Mapping[str, StepResult], common: CommonSet
+) -> dict[str, Merged]:
+    """Read the merged amplitudes that the correction itself gives, where there are any."""
+    correct = results.get(f"{BEFORE}/correct")
+    if correct is None or correct.failed:
+        return {}
+    file = correct.folder / "merged.mtz"
+    return {MERGED: read_merged(file, common)} if file.is_file() else {}
 
 
 def _run_branches(
@@ -321,8 +240,6 @@ def _structure(
     common: CommonSet, choices: PlacementChoices, rng: np.random.Generator
 ) -> KnownStructure:
     """Read the structure, or solve it from the data."""
-    from dials_spread.placement.solved_here import solve_structure
-
     observations = next(iter(common.data.values())).observations
     symmetry = crystal.symmetry(
         unit_cell=observations.unit_cell, space_group=observations.space_group
@@ -336,122 +253,41 @@ def _structure(
     return find_structure(reference, common, rng, solved_from=branch)
 
 
-def _side_by_side(
-    common: CommonSet,
-    known: KnownStructure,
-    groups: ResamplingGroups,
-    sums: Mapping[str, GroupSums],
-    weights: np.ndarray,
-    choices: PlacementChoices,
-    tell: Callable[[str], None],
-) -> tuple[
-    dict[str, StructureTests], dict[str, SpreadOfBranch], dict[str, list[Difference]]
-]:
-    """Refine, solve and measure the spread of all branches, on all cores."""
-    names = list(common.data)
-    # Fork would copy locks of threads that run: the workers begin afresh.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(choices.nproc, mp_context=context) as pool:
-        tests = {
-            name: pool.submit(
-                describe_structure, known.structure, *_of_branch(common, known, name),
-                choices.tests,
-            )
-            for name in names
-        }  # fmt: skip
-        drawn = {}
-        if choices.tests.refine and choices.tests.draws:
-            chosen = weights[: 1 + choices.tests.draws]
-            drawn = {
-                name: pool.submit(
-                    refined_draws, known.structure,
-                    *_drawn(common, known, name, sums[name], chosen),
-                    choices.tests.weights or COMMON_WEIGHTS,
-                )
-                for name in names
-            }  # fmt: skip
-        spreads = {
-            name: pool.submit(spread_of_branch, common.data[name].files, choices.seed)
-            for name in names
-        }
-        found = {}
-        for name, future in tests.items():
-            found[name] = future.result()
-            tell(f"Refined and solved: {name}")
-        refined = _refined_differences(
-            {name: future.result() for name, future in drawn.items()}, groups.n
-        )
-        return found, {k: f.result() for k, f in spreads.items()}, refined
-
-
-def _of_branch(common: CommonSet, known: KnownStructure, name: str) -> tuple:
-    """Intensities of a branch on the common reflections, and which are strong."""
-    array, place = intensity_array(known, common, common.merged[name])
-    shared = common.in_all[place]
-    array = array.select(cctbx_flex.bool(np.ascontiguousarray(shared)))
-    return array, common.strong[place][shared]
-
-
-def _drawn(
-    common: CommonSet,
-    known: KnownStructure,
-    name: str,
-    sums: GroupSums,
-    weights: np.ndarray,
-) -> tuple:
-    """Resampled intensities of a branch, as refined_draws takes them."""
-    array, place = intensity_array(known, common, common.merged[name])
-    shared = common.in_all[place]
-    kept = place[shared]
-    merged = GroupSums(sums.weighted[:, kept], sums.weight[:, kept]).merged(weights)
-    points = array.select(cctbx_flex.bool(np.ascontiguousarray(shared))).set()
-    return points, merged, common.merged[name].sigma[kept], common.strong[kept]
-
-
-def _refined_differences(
-    drawn: Mapping[str, np.ndarray], n_groups: int
-) -> dict[str, list[Difference]]:
-    """Differences of refined R1 and of mean shifts."""
-    figures = ("refined_r1", "mean_shift")
-    found = {}
-    for k, figure in enumerate(figures if drawn else ()):
-        values = {name: v[:, k] for name, v in drawn.items() if np.isfinite(v[0, k])}
-        found[figure] = differences(values, n_groups, figure)
-    return found
-
-
 def _result(
     branch: Branch,
     results: Mapping[str, StepResult],
-    failed: str,
+    failed: Mapping[str, str],
     common: CommonSet,
+    merged: Mapping[str, Merged],
     known: KnownStructure,
-    tests: Mapping[str, StructureTests],
-    spreads: Mapping[str, SpreadOfBranch],
+    found: BranchTests,
 ) -> BranchResult:
     """Put together all about one branch."""
     steps = tuple(results[name] for name in branch.steps)
     name = branch.name
-    if name not in common.data:
-        return BranchResult(branch, steps, failed)
+    if name not in merged:
+        return BranchResult(branch, steps, failed.get(name, ""))
     d_star_sq = 1 / common.d_spacing**2
-    f_o = amplitudes(common.merged[name].intensity)
+    f_o = amplitudes(merged[name].intensity)
     shared = np.where(common.in_all, f_o, np.nan)
     strong = np.where(common.strong, f_o, np.nan)
     on_common = scaled_r1(shared, known.f_calc, d_star_sq)
+    data = common.data.get(name)
     return BranchResult(
         branch=branch,
         steps=steps,
         failed="",
-        data=common.data[name],
-        merging=_merging(common.data[name]),
-        scaling=scaling_summary(common, name),
-        spread=spreads.get(name),
+        data=data,
+        merged=merged[name],
+        merging=None if data is None else _merging(data),
+        scaling=None if data is None else scaling_summary(common, name),
+        spread=found.spreads.get(name),
         r1=scaled_r1(f_o, known.f_calc, d_star_sq),
         r1_common=on_common,
         r1_strong=scaled_r1(strong, known.f_calc, d_star_sq),
         shells=tuple(r1_by_shell(shared, known.f_calc, d_star_sq, on_common)),
-        tests=tests.get(name),
+        tests=found.tests.get(name),
+        shelx=found.shelx.get(name),
     )
 
 
@@ -472,4 +308,4 @@ def _before_and_after(
     pair = [name for name in (BEFORE, AFTER, NONE) if name in common.data][:2]
     if len(pair) < 2:
         return []
-    return most_different(common, *pair, known.f_calc)
+    return most_different(common, pair[0], pair[1], known.f_calc)

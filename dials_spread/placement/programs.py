@@ -28,7 +28,7 @@ from dials.util.version import dials_version
 
 import dials_spread
 from dials_spread.output_files import write_text
-from dials_spread.placement.branches import Step
+from dials_spread.placement.branches import ProgramRun
 
 logger = logging.getLogger("dials.spread.placement")
 
@@ -53,7 +53,7 @@ class StepResult:
         skipped: It was not needed.
     """
 
-    step: Step
+    step: ProgramRun
     folder: Path
     seconds: float
     reused: bool
@@ -88,7 +88,7 @@ def digest(files: Sequence[Path | str]) -> str:
 
 
 def run_steps(
-    steps: Sequence[Step],
+    steps: Sequence[ProgramRun],
     inputs: Sequence[str],
     folder: Path,
     nproc: int,
@@ -113,7 +113,7 @@ def run_steps(
     """
     done: dict[str, StepResult] = {}
     waiting = [*steps]
-    running: dict[Future[StepResult], Step] = {}
+    running: dict[Future[StepResult], ProgramRun] = {}
     given = [Path(name).resolve() for name in inputs]
     with ThreadPoolExecutor(max(nproc, 1)) as pool:
         while waiting or running:
@@ -139,12 +139,12 @@ def run_steps(
 
 
 def _not_run(
-    step: Step, folder: Path, failed: str = "", skipped: bool = False
+    step: ProgramRun, folder: Path, failed: str = "", skipped: bool = False
 ) -> StepResult:
     return StepResult(step, folder / step.name, 0.0, False, failed, skipped)
 
 
-def _made_from(step: Step, files: Sequence[Path]) -> dict:
+def _made_from(step: ProgramRun, files: Sequence[Path]) -> dict:
     """Tell all that the result depends on."""
     named = [a.split("=", 1)[1] for a in step.arguments if "=" in a]
     more = [Path(name) for name in named if Path(name).is_file()]
@@ -164,7 +164,7 @@ def _code_digest() -> str:
     return digest(sorted(root.rglob("*.py")) + sorted(root.rglob("*.safetensors")))
 
 
-def _run(step: Step, files: Sequence[Path], folder: Path) -> StepResult:
+def _run(step: ProgramRun, files: Sequence[Path], folder: Path) -> StepResult:
     """Run one program, or take what an earlier run left."""
     made_from, kept = _made_from(step, files), folder / KEPT
     if kept.is_file():

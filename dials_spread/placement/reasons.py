@@ -133,9 +133,10 @@ def most_different(
     order = np.argsort(-apart, kind="stable")[: min(n, int(used.sum()))]
     return [
         DifferentReflection(
-            tuple(int(x) for x in common.unique_index[i]),
+            (int(h), int(k), int(l)),
             float(common.d_spacing[i]),
             (float(f[0][i]), float(f[1][i]), float(f_calc[i])),
         )
         for i in order
+        for h, k, l in [common.unique_index[i]]
     ]

@@ -15,7 +15,14 @@ from cctbx import crystal, miller
 from cctbx.array_family import flex
 
 from dials_spread.observations.table import as_flex
-from dials_spread.placement.branches import AFTER, BEFORE, LORENTZ, NONE, OWN
+from dials_spread.placement.branches import (
+    AFTER,
+    BEFORE,
+    LORENTZ,
+    NONE,
+    OWN,
+    TITLES,
+)
 from dials_spread.placement.common_set import CommonSet
 from dials_spread.reference import Reference
 from dials_spread.solution import assign_atoms, solve
@@ -63,12 +70,15 @@ def solve_structure(
         ).set_observation_type_xray_intensity()
         try:
             solutions = solve(f_sq, n_starts=starts, seed=seed)
-            found = assign_atoms(solutions, f_sq, composition)
+            found = assign_atoms(solutions, composition)
         except ValueError as error:
-            problems.append(f"{branch}: {error}")
+            problems.append(f"{TITLES[branch]}: {error}")
             continue
-        logger.info("%s: %s", branch, found.told)
-        source = f"solved here from “{branch}”"
+        logger.info("%s: %s", TITLES[branch], found.sentence())
+        if not found.solved:
+            problems.append(f"{TITLES[branch]}: {found.sentence()}")
+            continue
+        source = f"solved here ({TITLES[branch]})"
         structure = found.structure
         return (
             Reference(source, structure.crystal_symmetry(), structure, None, source),
@@ -76,6 +86,6 @@ def solve_structure(
         )
     raise ValueError(
         "Without structure= the structure has to be solved here, and no branch solves: "
-        + "; ".join(problems)
+        + "; ".join(text.rstrip(".") for text in problems)
         + ". Give structure=, or more solution.starts"
     )

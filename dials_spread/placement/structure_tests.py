@@ -18,15 +18,10 @@ import numpy as np
 from cctbx import miller, xray
 from cctbx.array_family import flex
 
-from dials_spread.refinement import (
-    HeldOutR1,
-    HydrogenPeaks,
-    Refinement,
-    RefinementSettings,
-    held_out_r1,
-    hydrogen_peaks,
-    refine,
-)
+from dials_spread.refinement.held_out import HeldOutR1, held_out_r1
+from dials_spread.refinement.hydrogen_peaks import HydrogenPeaks, hydrogen_peaks
+from dials_spread.refinement.refine import RefinementSettings, refine
+from dials_spread.refinement.result import Refinement
 from dials_spread.solution import SolutionRates, compare_solutions, solve
 
 COMMON_WEIGHTS = (0.15, 0.0)

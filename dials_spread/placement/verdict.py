@@ -157,13 +157,16 @@ def _correct(
     if NONE in r1 and base == LORENTZ:
         order.append(NONE)
     text = IMPERATIVES[best]
+    if {best, *equal} >= {BEFORE, AFTER}:
+        text = "correct, before or after scaling"
     headline = f"{text[0].upper()}{text[1:]}: {_compared(best, order, found, 'lower')}."
     reasons = []
-    if equal:
-        named = " and ".join(
-            f"{_than(o)} (R1 higher by {told(_between(found, best, o))})" for o in equal
+    for other in equal:
+        reasons.append(
+            f"R1 is that of the data {_than(best)}, and higher by "
+            f"{told(_between(found, best, other))} {_than(other)}: no difference that "
+            "matters."
         )
-        reasons.append(f"No difference that matters is shown to the data {named}.")
     return PlacementVerdict("correct", best, equal, headline, tuple(reasons))
 
 

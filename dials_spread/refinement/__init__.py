@@ -17,3 +17,18 @@ Modules:
 """
 
 from __future__ import annotations
+
+from dials_spread.refinement.held_out import HeldOutR1, held_out_r1
+from dials_spread.refinement.hydrogen_peaks import HydrogenPeaks, hydrogen_peaks
+from dials_spread.refinement.refine import RefinementSettings, refine
+from dials_spread.refinement.result import Refinement
+
+__all__ = [
+    "HeldOutR1",
+    "HydrogenPeaks",
+    "Refinement",
+    "RefinementSettings",
+    "held_out_r1",
+    "hydrogen_peaks",
+    "refine",
+]

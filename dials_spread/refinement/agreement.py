@@ -6,6 +6,7 @@ Functions:
     wr2: wR2 = √(Σ w (Fo² - Fc²)² / Σ w (Fo²)²)
     goodness_of_fit: √(Σ w (Fo² - Fc²)² / (n - p))
     find_outliers: reflections that deviate most
+    outlier_flags: to refine without them
 
 R1, wR2 and the goodness of fit are defined as by Sheldrick (2015), Acta Cryst. C71, 3,
 with the scale of the refinement; `rfactor` seeks the scale that makes R1 least instead.
@@ -106,3 +107,18 @@ def find_outliers(
         for i in order
     )
     return rows, found
+
+
+def outlier_flags(outliers: tuple[Outlier, ...], f_sq: miller.array) -> np.ndarray:
+    """
+    Say which reflections are outliers, so that a refinement may hold them out.
+
+    Args:
+        outliers: Of a refinement against these intensities.
+        f_sq: The intensities, n of them.
+
+    Returns:
+        Shape (n,).
+    """
+    found = {outlier.hkl for outlier in outliers}
+    return np.array([tuple(hkl) in found for hkl in f_sq.indices()], dtype=bool)

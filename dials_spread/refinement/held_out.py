@@ -20,7 +20,7 @@ from cctbx import miller, xray
 from cctbx.array_family import flex
 
 from dials_spread.refinement.refine import DEFAULTS, RefinementSettings, refine
-from dials_spread.refinement.result import as_plain
+from dials_spread.refinement.result import Refinement, as_plain
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,7 @@ def held_out_r1(
     strong: flex.bool | np.ndarray | None = None,
     fraction: float = 0.05,
     n_sets: int = 5,
+    start: Refinement | None = None,
     settings: RefinementSettings = DEFAULTS,
     rng: np.random.Generator,
 ) -> HeldOutR1:
@@ -87,13 +88,14 @@ def held_out_r1(
     Refine several times, each time without a part of the reflections.
 
     Args:
-        structure: Where to start, see `refine`. A refined structure that is not moved
-            starts where the reflections held out have had a say, but least squares
-            converges to a minimum without them.
+        structure: The reference, see `refine`.
         f_sq: Merged intensities with sigmas, n of them.
         strong: Shape (n,); None or the reflections that are scored among those held out.
         fraction: How large a part is held out each time.
         n_sets: How many times.
+        start: A refinement against all reflections: each set then starts at its end, with
+            its weights, and needs few cycles. What the reflections held out said in it
+            is forgotten where the refinement converges.
         settings: Of the refinements. Weights and displacements are those of the first
             set in all.
         rng: Random numbers, of the starts.
@@ -101,6 +103,14 @@ def held_out_r1(
     Returns:
         R1 of each set, and mean and spread.
     """
+    if start is not None:
+        structure = start.structure
+        settings = replace(
+            settings,
+            start_shift=0.0,
+            weights=start.weights,
+            anisotropic=start.anisotropic,
+        )
     values, counts, fitted, converged = [], [], [], []
     for number in range(n_sets):
         held = held_out_set(f_sq, fraction=fraction, number=number)

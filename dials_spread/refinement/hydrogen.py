@@ -18,7 +18,8 @@ Functions:
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import permutations
 
 import numpy as np
 
@@ -166,12 +167,18 @@ def riding(reference: xray.structure) -> list[RidingGroup]:
         group = RidingGroup(
             parent=pivot,
             hydrogen=own,
-            geometry=GEOMETRIES.get(key),
+            geometry=None,
             length=float(np.mean([cell.distance(sites[pivot], sites[h]) for h in own])),
             u_ratio=1.5 if key in FREE_TO_TURN else 1.2,
         )
-        if group.geometry and not _is_obeyed(group, reference, table):
-            group = RidingGroup(pivot, own, None, group.length, group.u_ratio)
+        if key in GEOMETRIES:
+            # smtbx puts the hydrogen atoms of a group in an order of its own.
+            trials = [
+                replace(group, geometry=GEOMETRIES[key], hydrogen=order)
+                for order in permutations(own)
+            ]
+            obeyed = (trial for trial in trials if _is_obeyed(trial, reference, table))
+            group = next(obeyed, group)
         groups.append(group)
     return groups
 

@@ -35,12 +35,19 @@ from dials_spread.refinement.weights import shelxl_weights, suggest_weights
 # a and b of the first weights, before the model says anything about them.
 FIRST_WEIGHTS = (0.2, 0.0)
 
-# Cycles between two renewals of the weights, and renewals after which a and b stay.
-CYCLES_WITH_WEIGHTS = 6
+# Cycles between two renewals of the weights at most; fewer where shifts fell to this part
+# of the first ones. After so many renewals a and b stay.
+CYCLES_WITH_WEIGHTS = 2
+ENOUGH = 0.5
 RENEWALS = 8
 
+# New weights are taken as they are where they change by less than this part of the last
+# change (root mean square, relative), and are steady where that is less than 0.02.
+CALMER = 0.6
+STEADY = 0.02
+
 # Largest shift over its standard uncertainty at which a refinement has converged.
-CONVERGED = 0.02
+CONVERGED = 0.05
 
 DAMPING, MORE_DAMPING, MOST_DAMPING = 7e-4, 10.0, 1e7
 
@@ -72,6 +79,7 @@ class Fit:
         converged: Whether the last shifts were small.
         reason: Why not; empty otherwise.
         at_floor: Numbers of atoms whose U is held at its floor.
+        set_back: Numbers of atoms whose U ran away once.
         covariance: Of the parameters of all atoms, in their order: site, then U; None
             where the normal matrix is singular.
     """
@@ -87,6 +95,7 @@ class Fit:
     converged: bool = False
     reason: str = ""
     at_floor: set[int] = field(default_factory=set)
+    set_back: set[int] = field(default_factory=set)
     covariance: np.ndarray | None = None
 
 
@@ -140,6 +149,7 @@ class Problem:
             parameters,
             weighting_scheme=least_squares.sigma_weighting(),
             may_parallelise=False,
+            initial_scale_factor=1.0,
         )
         self.damping = DAMPING
         self.equations.build_up()
@@ -214,30 +224,30 @@ def minimise(
     """
     fit = Fit(model.deep_copy_scatterers(), f_sq, weights=weights or FIRST_WEIGHTS)
     _first_scale(fit)
-    renewals = 0
-    while True:
+    renewals, moved = 0, np.inf
+    while fit.n_cycles < max_cycles:
         try:
             problem = Problem(fit, groups)
             first, last = _cycles(fit, problem, max_cycles)
-        except (RuntimeError, ArithmeticError, FloatingPointError) as error:
+        except (RuntimeError, ArithmeticError) as error:
             fit.reason = f"stopped: {' '.join(str(error).split())[:100]}"
-            return fit
+            break
         _take(fit, problem)
         reset = _set_back(fit, groups)
         if last is None:
             fit.reason = "no step lowers the sum of squares"
-        steady = first is not None and first < CONVERGED and not reset
-        exhausted = fit.n_cycles >= max_cycles
-        moved = 0.0
-        if weights is None and renewals < RENEWALS and not exhausted:
-            moved = _seek_weights(fit)
+            break
+        if weights is None and renewals < RENEWALS:
+            fit.weights = _seek_weights(fit)
+        moved = _renew_weights(fit, moved)
         renewals += 1
-        fit.weight = _weights_now(fit)
-        if (steady and moved < 0.02) or exhausted or last is None:
-            fit.converged = steady
+        if first < CONVERGED and moved < STEADY and not reset:
+            fit.converged = True
             break
     if not fit.converged and not fit.reason:
-        fit.reason = f"no convergence in {fit.n_cycles} cycles"
+        fit.reason = (
+            f"no convergence in {fit.n_cycles} cycles" if max_cycles else "not refined"
+        )
     _finish(fit, groups)
     return fit
 
@@ -268,18 +278,17 @@ def _weights_now(fit: Fit) -> np.ndarray:
     return shelxl_weights(fo_sq, sigma, fit.fc_sq, *fit.weights)
 
 
-def _cycles(
-    fit: Fit, problem: Problem, max_cycles: int
-) -> tuple[float | None, float | None]:
+def _cycles(fit: Fit, problem: Problem, max_cycles: int) -> tuple[float, float | None]:
     """Some cycles; the first and the last largest shift over uncertainty."""
-    first = last = None
+    first, last = np.inf, None
     for number in range(CYCLES_WITH_WEIGHTS):
-        if fit.n_cycles >= max_cycles and number:
+        if fit.n_cycles >= max_cycles:
             break
         fit.n_cycles += 1
         last = problem.cycle()
-        first = last if number == 0 else first
-        if last is None or last < CONVERGED / 4:
+        first = last if number == 0 and last is not None else first
+        # With weights that will change, converging far is of no use.
+        if last is None or last < max(CONVERGED / 2, ENOUGH * first):
             break
     return first, last
 
@@ -294,13 +303,31 @@ def _take(fit: Fit, problem: Problem) -> None:
     fit.n_parameters = problem.n_parameters
 
 
-def _seek_weights(fit: Fit) -> float:
-    """Find a and b anew; how much they changed, relatively."""
+def _seek_weights(fit: Fit) -> tuple[float, float]:
+    """a and b that suit the model as it is."""
     fo_sq, sigma = (np.array(x) for x in (fit.f_sq.data(), fit.f_sq.sigmas()))
-    d_star_sq = np.array(fit.f_sq.d_star_sq().data())
-    old = _weights_now(fit)
-    fit.weights = suggest_weights(fo_sq, sigma, fit.fc_sq, d_star_sq, fit.n_parameters)
-    return float(np.median(np.abs(np.log(_weights_now(fit) / old))))
+    return suggest_weights(
+        fo_sq,
+        sigma,
+        fit.fc_sq,
+        np.array(fit.f_sq.d_star_sq().data()),
+        fit.n_parameters,
+        current=fit.weights,
+    )
+
+
+def _renew_weights(fit: Fit, last_change: float) -> float:
+    """
+    Renew the weights; give by how much they change, relatively.
+
+    Where Fc² of a reflection is too high, its new weight is too low and lets Fc² fall too
+    far, and so on to and fro; the mean of the old and the new weight ends that.
+    """
+    new = _weights_now(fit)
+    change = float(np.sqrt(np.mean(np.log(new / fit.weight) ** 2)))
+    calmer = change < CALMER * last_change
+    fit.weight = new if calmer else np.sqrt(new * fit.weight)
+    return change
 
 
 def _set_back(fit: Fit, groups: list[RidingGroup]) -> bool:
@@ -317,7 +344,8 @@ def _set_back(fit: Fit, groups: list[RidingGroup]) -> bool:
                 scatterer.u_iso = FLOOR
                 fit.at_floor.add(i)
                 changed = True
-        elif low < RUNAWAY[0] or high > RUNAWAY[1]:
+        elif (low < RUNAWAY[0] or high > RUNAWAY[1]) and i not in fit.set_back:
+            fit.set_back.add(i)
             u_iso = float(
                 np.clip(scatterer.u_iso_or_equiv(fit.model.unit_cell()), 0.01, 0.1)
             )
@@ -330,6 +358,7 @@ def _set_back(fit: Fit, groups: list[RidingGroup]) -> bool:
 
 def _finish(fit: Fit, groups: list[RidingGroup]) -> None:
     """Final Fc², scale and covariances with the final weights; no more shifts."""
+    fit.weight = _weights_now(fit)
     try:
         problem = Problem(fit, groups)
         _take(fit, problem)

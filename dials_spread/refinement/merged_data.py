@@ -73,6 +73,8 @@ def refinable(
             f"the structure {own.info()}."
         )
     n = f_sq.size()
+    if not n:
+        raise ValueError("There are no intensities to refine against.")
     data = miller.array(
         miller.set(structure.crystal_symmetry(), f_sq.indices(), anomalous_flag=False),
         f_sq.data().as_double(),

@@ -12,7 +12,10 @@ Functions:
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
+from scipy import optimize
 
 from cctbx import adptbx, xray
 from cctbx.array_family import flex
@@ -24,10 +27,10 @@ from dials_spread.scattering.form_factors import (
     type_name,
 )
 
-# An ion's form factor is fitted by Gaussians of these widths b [Å²] between s of 0.01/Å
-# and of the data: f exp(-b s²). Ten are as many as cctbx takes.
-WIDTHS = np.geomspace(0.05, 20000.0, 10)
-FITTED_FROM = 0.01
+# An ion's form factor is fitted by ten Gaussians, as many as cctbx takes. Their widths
+# [Å²] begin with these multiples of 1/s² at the largest and the smallest s of the data.
+N_GAUSSIANS = 10
+NARROWEST, WIDEST = 0.6, 4.0
 
 # U of atoms for which the structure has none [Å²].
 USUAL_U = 0.03
@@ -46,7 +49,7 @@ def electron_model(structure: xray.structure, d_min: float) -> xray.structure:
 
     Returns:
         A copy without dispersion. Its amplitudes are those of
-        `scattering.structure_factors`, to 0.01 % of the form factor of an ion.
+        `scattering.structure_factors`, to 0.1 % of the form factor of an ion at worst.
 
     Raises:
         ValueError: There are no atoms, or one has no form factor.
@@ -63,26 +66,41 @@ def electron_model(structure: xray.structure, d_min: float) -> xray.structure:
         pairs.add(pair)
     # The registry is rebuilt for the new types only if the structure is new.
     model = xray.structure(model, scatterers=model.scatterers())
+    # No reflection has a smaller s than the shortest axis of the reciprocal cell.
+    shortest = min(structure.unit_cell().reciprocal_parameters()[:3])
+    limits = round(0.49 * shortest, 4), round(0.51 / d_min, 4)
     model.scattering_type_registry(
-        custom_dict={type_name(*pair): _gaussian(*pair, d_min) for pair in pairs}
+        custom_dict={type_name(*pair): _gaussian(*pair, *limits) for pair in pairs}
     )
     return model
 
 
-def _gaussian(element: str, charge: float, d_min: float) -> xray_scattering.gaussian:
+@lru_cache(maxsize=64)
+def _gaussian(
+    element: str, charge: float, s_min: float, s_max: float
+) -> xray_scattering.gaussian:
     """The electron form factor of an atom or an ion as a sum of Gaussians."""
     if charge == 0:
         neutral = e_scattering.ito_vol_c_2011_table_4_3_2_2_entry_as_gaussian(element)
         return xray_scattering.gaussian(
             neutral.array_of_a(), neutral.array_of_b(), neutral.c(), True
         )
-    s = np.geomspace(FITTED_FROM, 0.5 / d_min, 400)
+    s = np.geomspace(s_min, s_max, 200)
     f = electron_form_factor(element, charge, s)
-    basis = np.exp(-np.square(s)[:, None] * WIDTHS)
-    # Relative errors count: at small s an ion scatters a hundred times as strongly.
-    size = np.abs(f) + 0.01 * np.abs(f).max()
-    a = np.linalg.lstsq(basis / size[:, None], f / size, rcond=1e-12)[0]
-    return xray_scattering.gaussian(flex.double(a), flex.double(WIDTHS))
+    # Relative errors count, as f goes to infinity with 1/s².
+    size = np.abs(f) + 0.03
+
+    def fitted(log_widths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Heights for given widths, and the relative misfit."""
+        shapes = np.exp(-np.square(s)[:, None] * np.exp(log_widths)) / size[:, None]
+        heights = np.linalg.lstsq(shapes, f / size, rcond=1e-13)[0]
+        return heights, shapes @ heights - f / size
+
+    start = np.geomspace(NARROWEST / s_max**2, WIDEST / s_min**2, N_GAUSSIANS)
+    found = optimize.least_squares(lambda x: fitted(x)[1], np.log(start), max_nfev=60)
+    return xray_scattering.gaussian(
+        fitted(found.x)[0].tolist(), np.exp(found.x).tolist()
+    )
 
 
 def hydrogen_atoms(structure: xray.structure) -> np.ndarray:

@@ -261,9 +261,10 @@ def _warnings(
         )
         said.append(f"hydrogen without an atom to ride on stays where it is: {some}")
     if data.left_out:
+        several = "s" if data.left_out > 1 else ""
         said.append(
-            f"{data.left_out} reflections left out: systematic absences, F(000), or "
-            "without a positive σ"
+            f"{data.left_out} reflection{several} left out: systematic absences, F(000), "
+            "or without a positive σ"
         )
     for text in said:
         logger.debug("Refinement: %s", text)

@@ -22,8 +22,12 @@ import numpy as np
 # Ranges of Fc² and of resolution.
 N_RANGES = 10
 
-# a is sought up to this. SHELXL stops at 0.2, which electron data exceed.
-LARGEST_A = 1.0
+# Unevenness that is lower by no more than this part is not worth other weights.
+HARDLY_BETTER = 0.005
+
+# a is sought up to this, as in SHELXL. With more, weights would be nearly 1/P²: they depend
+# on the model rather than on the data, and refinements do not come to rest.
+LARGEST_A = 0.2
 
 
 def shelxl_weights(
@@ -62,6 +66,7 @@ def suggest_weights(
     fc_sq: np.ndarray,
     d_star_sq: np.ndarray,
     n_parameters: int,
+    current: tuple[float, float] | None = None,
 ) -> tuple[float, float]:
     """
     Find a and b that make the goodness of fit flat.
@@ -72,6 +77,8 @@ def suggest_weights(
         fc_sq: Shape (n,).
         d_star_sq: Shape (n,), 1/d² [1/Å²].
         n_parameters: How many were refined.
+        current: a and b that stay where others are hardly better, so that a refinement
+            which renews its weights comes to rest.
 
     Returns:
         a and b that minimise Σ (goodness of fit - 1)² over ten ranges of Fc² and ten of
@@ -106,4 +113,8 @@ def suggest_weights(
         factors = finer ** np.arange(-4.0, 5.0)
         grid_a = np.minimum(np.append(a[best] * factors, 0.0), LARGEST_A)
         grid_b = np.append(b[best] * factors, 0.0)
-    return float(a[best]), float(b[best])
+    found = np.array([[a[best], b[best]], current or (a[best], b[best])])
+    best, kept = unevenness(*found.T)
+    if current is not None and kept <= best * (1 + HARDLY_BETTER) + 1e-12:
+        return current
+    return float(found[0, 0]), float(found[0, 1])

@@ -37,7 +37,7 @@ from dials_spread.simulation.frame_background import (
 from dials_spread.simulation.frame_spots import (
     add_spots,
     beam_factors,
-    spot_passages,
+    spot_crossings,
     spot_sigma,
 )
 from dials_spread.simulation.image_files import HIGHEST, FrameGeometry, frame_geometry
@@ -138,13 +138,13 @@ def expected_frames(
         raise ValueError("Without a profile model spots have no size.")
     geometry = frame_geometry(experiment)
     x, y, _ = (p.as_numpy_array() for p in reflections["xyzcal.px"].parts())
-    passages = spot_passages(experiment, reflections)
+    crossings = spot_crossings(experiment, reflections)
     counts = reflections["truth.expected"].as_numpy_array()
     dead = model.dead_time / geometry.exposure_time
     sigma = float(np.hypot(spot_sigma(experiment), model.point_spread))
     between = still_counts(geometry, model)
     for number, factor in enumerate(beam_factors(experiment, reflections)):
-        i, _, fractions, rates = passages.on(number)
+        i, _, fractions, rates = crossings.on(number)
         expected, loss = factor * between, 0.0
         if dead:
             loss = expected * dead

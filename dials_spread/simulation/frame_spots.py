@@ -39,7 +39,7 @@ class FrameSpots(NamedTuple):
         )
 
 
-def spot_passages(
+def spot_crossings(
     experiment: Experiment, reflections: flex.reflection_table
 ) -> FrameSpots:
     """

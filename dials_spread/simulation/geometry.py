@@ -15,6 +15,8 @@ from dials.algorithms.profile_model.gaussian_rs import Model as GaussianRSModel
 from dxtbx.imageset import ImageSetFactory
 from dxtbx.model.experiment_list import Experiment, ExperimentList
 
+from dials_spread.input_files import NO_IMAGES
+
 # 200 kV, relativistic.
 DEFAULT_WAVELENGTH = 0.02508
 
@@ -276,7 +278,7 @@ def _absent_images(index: int, beam, detector, goniometer, scan):
     """An image sequence that names files but never opens them."""
     first, last = scan.get_image_range()
     return ImageSetFactory.make_sequence(
-        f"simulated_{index + 1:04d}_#####.cbf",
+        NO_IMAGES.format(index + 1),
         list(range(first, last + 1)),
         beam=beam,
         detector=detector,

@@ -2,12 +2,12 @@
 How thick measured crystals are, by simulating multiple scattering in each of them.
 
 Modules:
+    crossings: what each row of a table recorded, and the scan of a measured experiment
     curves: intensities of a crystal against its thickness, and the shapes it can have
     fit: the shape that agrees best, how well it is known, what it predicts
     measured: all of it, for all crystals
     one_crystal: one measured crystal
     parameters: the parameters of a simulation at measured experiments, for the command
-    passages: what each row of a table recorded, and the scan of a measured experiment
     preparation: one measured crystal before its thickness is known
     results: what was found
     search: which thicknesses are looked for

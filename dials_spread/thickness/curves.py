@@ -3,7 +3,7 @@ Intensities of a crystal against its thickness, and the shapes that it can have.
 
 The rocking integrals of every reflection are simulated once, on a grid of thicknesses.
 All else follows from them: a wedge averages over thicknesses, and in a plate each
-reflection has the path through it at the moment of its own passage, which is short
+reflection has the path through it at the moment of its own crossing, which is short
 against the rotation. So no shape needs a simulation of its own.
 """
 
@@ -17,7 +17,7 @@ from dials_spread.scattering.beams import BeamSelection, rotation_step
 from dials_spread.scattering.potential import CrystalPotential
 from dials_spread.scattering.rocking import rocking_integrals
 from dials_spread.scattering.scans import RotationScan
-from dials_spread.thickness.passages import EwaldCrossings
+from dials_spread.thickness.crossings import EwaldCrossings
 
 # A plate tilted further than this from the beam [rad] is no plate to the model.
 MOST_TILT = np.deg2rad(75)
@@ -70,7 +70,7 @@ class ThicknessCurves:
 
     Attributes:
         grid: Shape (t,) [Å].
-        phi: Shape (p,), rotation at the passage of each reflection [rad].
+        phi: Shape (p,), rotation at the crossing of each reflection [rad].
         dynamical: Shape (p, t), integrals with multiple scattering.
         kinematic: Shape (p, t), of single scattering for |F|² = 1 Å².
     """
@@ -139,7 +139,7 @@ class ThicknessCurves:
 def thickness_curves(
     potential: CrystalPotential,
     scan: RotationScan,
-    passages: EwaldCrossings,
+    crossings: EwaldCrossings,
     grid: np.ndarray,
     selection: BeamSelection,
     nproc: int | None = None,
@@ -150,7 +150,7 @@ def thickness_curves(
     Args:
         potential: From `simulation.dynamical.potential_for`.
         scan: From `measured_scan`.
-        passages: From `find_passages`.
+        crossings: From `find_crossings`.
         grid: Thicknesses [Å], increasing.
         selection: Beams that take part.
         nproc: Threads; all cores by default.
@@ -159,13 +159,13 @@ def thickness_curves(
         potential.table,
         potential.beams,
         scan,
-        passages.miller_index,
-        passages.phi,
+        crossings.miller_index,
+        crossings.phi,
         grid,
         selection,
         rotation_step(potential.d_min, float(grid[-1]), selection.step_factor),
         nproc=nproc,
     )
     return ThicknessCurves(
-        grid, passages.phi, dynamical * potential.F_squared, kinematic
+        grid, crossings.phi, dynamical * potential.F_squared, kinematic
     )

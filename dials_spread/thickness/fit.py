@@ -143,7 +143,7 @@ class ShapeFit:
 
 def fit_shape(
     curves: ThicknessCurves,
-    passage: np.ndarray,
+    crossing: np.ndarray,
     f_o: np.ndarray,
     f_kinematic: np.ndarray,
     unique: np.ndarray,
@@ -155,7 +155,7 @@ def fit_shape(
 
     Args:
         curves: Of the crystal.
-        passage: Shape (n,), the passage of each observation, all of them met.
+        crossing: Shape (n,), the crossing of each observation, all of them met.
         f_o: Shape (n,), observed amplitudes √max(I, 0).
         f_kinematic: Shape (n,), |F|.
         unique: Shape (n,), number of the unique reflection.
@@ -173,7 +173,7 @@ def fit_shape(
     number = np.ravel(number)
     halves = _halves(rng, number)
     weights = np.concatenate([np.ones((1, len(f_o))), halves])
-    f_c = [np.sqrt(curves.intensities(shape)[passage]) for shape in shapes]
+    f_c = [np.sqrt(curves.intensities(shape)[crossing]) for shape in shapes]
     usable = [i for i, f in enumerate(f_c) if np.isfinite(f).all()]
     table = np.full((len(shapes), len(weights)), np.inf)
     for i in usable:

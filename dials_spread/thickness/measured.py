@@ -31,10 +31,10 @@ from dials_spread.prepare.geometry import add_geometry
 from dials_spread.scattering.beams import BeamSelection
 from dials_spread.scattering.dynamical import potential_for
 from dials_spread.spread.sources.explained import explained_spread
+from dials_spread.thickness.crossings import measured_scan
 from dials_spread.thickness.curves import Shape, ThicknessCurves
 from dials_spread.thickness.fit import FEWEST
 from dials_spread.thickness.one_crystal import describe, fit_crystal
-from dials_spread.thickness.passages import measured_scan
 from dials_spread.thickness.preparation import PreparedCrystal, Task, prepare
 from dials_spread.thickness.results import (
     CrystalSimulation,

@@ -52,7 +52,7 @@ def fit_crystal(
         found = _fit(task, prepared, curves, rng)
         if found is None:
             break
-        path = found.shape.path(prepared.passages.phi) * (1 + found.shape.within)
+        path = found.shape.path(prepared.crossings.phi) * (1 + found.shape.within)
         longest = float(np.nanmax(path))
         if longest < NEAR_THE_END * grid[-1]:
             return curves, found
@@ -172,7 +172,7 @@ def _beside(
 
 def _other_hand(task: Task, prepared: PreparedCrystal, shape: Shape) -> np.ndarray:
     """Amplitudes of the inverted structure, which multiple scattering tells apart."""
-    path = shape.path(prepared.passages.phi)
+    path = shape.path(prepared.crossings.phi)
     low, high = np.nanmin(path), np.nanmax(path)
     grid = fine_grid(low * (1 - shape.within), high * (1 + shape.within))
     return np.sqrt(simulate(task, prepared, grid, True).intensities(shape))
@@ -203,10 +203,10 @@ def _columns(
     prepared: PreparedCrystal, shape: Shape, dynamical: np.ndarray, variance: np.ndarray
 ) -> _AddedColumns:
     """What is added to the table, without any nan."""
-    of_row = prepared.passages.of_row
+    of_row = prepared.crossings.of_row
     known = of_row >= 0
     simulated = known & np.isfinite(np.append(dynamical, np.nan)[of_row])
-    path = shape.path(prepared.passages.phi)
+    path = shape.path(prepared.crossings.phi)
 
     def column(values: np.ndarray, rows: np.ndarray, otherwise: float) -> np.ndarray:
         result = np.full(len(of_row), otherwise)

@@ -25,8 +25,8 @@ from dials_spread.scattering.beams import BeamSelection
 from dials_spread.scattering.potential import CrystalPotential
 from dials_spread.scattering.scans import RotationScan
 from dials_spread.scattering.structure_factors import structure_factors
+from dials_spread.thickness.crossings import EwaldCrossings, find_crossings
 from dials_spread.thickness.curves import ThicknessCurves, thickness_curves
-from dials_spread.thickness.passages import EwaldCrossings, find_passages
 from dials_spread.thickness.search import ThicknessSearch
 from dials_spread.thickness.settings import laid_on, whole_indices
 
@@ -70,7 +70,7 @@ class PreparedCrystal:
     Attributes:
         number: Of the experiment.
         scan: In the indices of the structure.
-        passages: Likewise.
+        crossings: Likewise.
         potential: At its wavelength.
         kinematic: Shape (p,), |F|² [Å²].
         lorentz: Shape (rows,), the factor that the intensities lack.
@@ -78,7 +78,7 @@ class PreparedCrystal:
 
     number: int
     scan: RotationScan
-    passages: EwaldCrossings
+    crossings: EwaldCrossings
     potential: CrystalPotential
     kinematic: np.ndarray
     lorentz: np.ndarray
@@ -100,14 +100,14 @@ def prepare(
         experiment, table: The crystal and its rows.
         scan: From `measured_scan`.
     """
-    passages = find_passages(experiment, table, scan, task.d_min)
-    hkl, exists = whole_indices(passages.miller_index, task.choice)
-    passages = replace(passages, miller_index=hkl).select(exists)
-    F = structure_factors(task.structure, passages.miller_index)
+    crossings = find_crossings(experiment, table, scan, task.d_min)
+    hkl, exists = whole_indices(crossings.miller_index, task.choice)
+    crossings = replace(crossings, miller_index=hkl).select(exists)
+    F = structure_factors(task.structure, crossings.miller_index)
     return PreparedCrystal(
         number=number,
         scan=laid_on(scan, task.choice),
-        passages=passages,
+        crossings=crossings,
         potential=task.potentials[experiment.beam.get_wavelength()],
         kinematic=np.abs(F) ** 2,
         lorentz=_missing_lorentz(task, number, len(table)),
@@ -130,7 +130,7 @@ def simulate(
     if inverted:
         potential = replace(potential, table=np.conj(potential.table))
     return thickness_curves(
-        potential, prepared.scan, prepared.passages, grid, task.selection, task.nproc
+        potential, prepared.scan, prepared.crossings, grid, task.selection, task.nproc
     )
 
 
@@ -144,11 +144,11 @@ def comparable(
     list one measurement several times.
 
     Returns:
-        Numbers of the observations, and the passage of each, both of shape (n,).
+        Numbers of the observations, and the crossing of each, both of shape (n,).
     """
     measured, observations = task.measured, task.observations
     own = np.flatnonzero(measured.crystal == prepared.number)
-    of_own = prepared.passages.of_row[observations.row[own]]
+    of_own = prepared.crossings.of_row[observations.row[own]]
     d_star = np.sqrt(measured.d_star_sq[measured.unique[own]])
     keep = (of_own >= 0) & (measured.rate[own] >= MIN_RATE * d_star)
     keep[keep] &= curves.met[of_own[keep]]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dials_spread.beam import BeamRegion, measure_beam
-from dials_spread.beam.files import open_frames
+from dials_spread.beam.files import NEVER_RECORDED, open_frames
 from dials_spread.observations import build_observations
 
 FRAMES = 10
@@ -200,3 +200,16 @@ def test_the_measured_sweep_of_four_panels(read_measured, data_folder):
         background[early & resolution] * d[early & resolution] ** -2
     ) / np.mean(background[late & resolution] * d[late & resolution] ** -2)
     assert ours == pytest.approx(theirs, rel=0.15)
+
+
+def test_data_simulated_without_frames_lack_none():
+    from dials_spread.simulation.datasets import simulate_experiments
+    from dials_spread.simulation.structures import random_structure
+
+    rng = np.random.default_rng(2)
+    experiments, table = simulate_experiments(
+        random_structure(rng), rng, n_crystals=1, d_min=2.0, scan_width=4.0
+    )
+    observations = build_observations([*experiments], [table], image_width=0)
+    beam = measure_beam([*experiments], [table], observations.images, BeamRegion())
+    assert beam.reason == NEVER_RECORDED and beam.frames_read == 0

@@ -15,6 +15,7 @@ from dials_spread.multiplex.arguments import (
     NOT_PASSED,
     absolute_arguments,
     correct_scope,
+    in_words_of_xia2,
     make_plan,
     read_plan,
     with_correction,
@@ -70,6 +71,13 @@ def test_no_option_of_xia2_is_lost_or_changed():
     ).extract()
     assert (params.resolution.d_min, params.correct.strength) == (0.9, 0.5)
     assert params.output.log == "xia2.multiplex.log"
+
+
+def test_messages_name_the_options_that_are_taken():
+    told = "lorentz=missing says so; force=True corrects, undo=True and d_min=1 not"
+    expected = "correct.lorentz=missing says so; correct.force=True corrects, undo=True"
+    assert in_words_of_xia2(told) == f"{expected} and d_min=1 not"
+    assert in_words_of_xia2(f"see correct.force=True {expected}").count("correct.") == 3
 
 
 def test_defaults_need_no_arguments():

@@ -33,14 +33,14 @@ def test_crossings_by_hand():
     assert crossings([], np.zeros((0, 3), dtype=int)) == []
 
 
-@pytest.mark.parametrize("name, passages", [("glycine", 1249), ("quartz", 1542)])
-def test_virtual_frames_are_recognised(data_folder, name, passages):
+@pytest.mark.parametrize("name, crossings", [("glycine", 1249), ("quartz", 1542)])
+def test_virtual_frames_are_recognised(data_folder, name, crossings):
     """Glycine's overlap; dials.integrate lists nearly every crossing of quartz once."""
     files = [str(data_folder / name / f"integrated.{e}") for e in ("expt", "refl")]
     experiments = ExperimentListFactory.from_json_file(files[0], check_format=False)
     table = flex.reflection_table.from_file(files[1])
     observations = build_observations([*experiments], [table])
-    assert observations.n_passages == passages
+    assert observations.n_passages == crossings
     assert observations.often_repeated == (name == "glycine")
     told = " ".join(describe_input(observations))
     assert ("1,249 are independent" in told) == (name == "glycine")

@@ -31,7 +31,7 @@ def with_angle(measured: Observations, angle: np.ndarray) -> Observations:
     return measured.with_geometry(replace(measured.geometry, angle=angle))
 
 
-def test_passages_by_hand(small):
+def test_crossings_by_hand(small):
     few = small.select(np.zeros(6, dtype=int))
     few = replace(few, crystal=np.array([0, 0, 0, 1, 0, 0]))
     few = with_angle(few, np.array([10.0, 30.0, 11.5, 10.0, 13.0, 30.0]))
@@ -39,19 +39,19 @@ def test_passages_by_hand(small):
     np.testing.assert_array_equal(few.crossings(), [0, 1, 0, 2, 0, 1])
     other = replace(few, miller_index=few.miller_index + np.arange(6)[:, None])
     np.testing.assert_array_equal(other.crossings(), np.arange(6))
-    joined, passage = few.with_intensity(np.arange(6.0), few.sigma).without_repeats()
+    joined, crossing = few.with_intensity(np.arange(6.0), few.sigma).without_repeats()
     np.testing.assert_allclose(joined.intensity, [2.0, 3.0, 3.0])
-    np.testing.assert_array_equal(passage, [0, 1, 0, 2, 0, 1])
+    np.testing.assert_array_equal(crossing, [0, 1, 0, 2, 0, 1])
     np.testing.assert_allclose(np.linalg.norm(joined.beam, axis=1), 1)
 
 
 def test_what_is_listed_once_stays_as_it_is(small):
-    joined, passage = small.without_repeats()
+    joined, crossing = small.without_repeats()
     near = len(small) - len(joined)
-    # Two passages of one reflection close to the rotation axis may be taken for one.
+    # Two crossings of one reflection close to the rotation axis may be taken for one.
     assert near <= 0.02 * len(small)
-    assert len(passage) == len(small) and passage.max() == len(joined) - 1
-    apart = small.select(np.unique(passage, return_index=True)[1])
+    assert len(crossing) == len(small) and crossing.max() == len(joined) - 1
+    apart = small.select(np.unique(crossing, return_index=True)[1])
     again, _ = apart.without_repeats()
     assert again is apart
 
@@ -61,9 +61,9 @@ def test_repeats_do_not_pass_for_agreement(small):
     model = unpack(read_model(SHIPPED))
     once, _ = small.without_repeats()
     often, rows = listed_again(once, 4, np.random.default_rng(3))
-    joined, passage = often.without_repeats()
-    assert len(joined) == len(once) and len(passage) == 4 * len(once)
-    assert all(len(set(rows[passage == p])) == 1 for p in range(0, len(joined), 97))
+    joined, crossing = often.without_repeats()
+    assert len(joined) == len(once) and len(crossing) == 4 * len(once)
+    assert all(len(set(rows[crossing == p])) == 1 for p in range(0, len(joined), 97))
     expected, found, naive = (
         model.correct(features_of(prepare(m))) for m in (once, joined, often)
     )

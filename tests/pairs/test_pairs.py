@@ -6,6 +6,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
 from cctbx import sgtbx
@@ -432,3 +434,61 @@ def test_x_rays_agree_far_better_than_electrons(abiraterone, read_measured):
     assert medians[0]["cc_rank"] > medians[1]["cc_rank"] + 0.1
     assert medians[0]["r_factor"] < 0.3 * medians[1]["r_factor"]
     assert medians[0]["excess_spread"] < 0.3 * medians[1]["excess_spread"]
+
+
+@st.composite
+def some_images(draw):
+    """Images that share some of a dozen reflections, and two pairs of them."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    truth = rng.exponential(100, 12) + 5
+    images = []
+    for _ in range(4):
+        columns = rng.choice(12, rng.integers(6, 13), replace=False)
+        values = truth[columns] * rng.normal(1, 0.3, len(columns))
+        sigma = np.sqrt(truth[columns]) + 1
+        images.append({int(c): (v, s) for c, v, s in zip(columns, values, sigma)})
+    common = [len({*images[a]} & {*images[b]}) for a, b in ((0, 1), (2, 3))]
+    return images, ((0, 1, common[0]), (2, 3, common[1]))
+
+
+def same_but_for_the_scale(found, expected):
+    """The pairs of found in the order of expected; s has a grid, of two thousandths."""
+    for name, value in vars(expected).items():
+        if name != "scale":
+            np.testing.assert_allclose(
+                getattr(found, name), value, rtol=1e-5, atol=1e-9, err_msg=name
+            )
+
+
+@settings(max_examples=25, deadline=None)
+@given(some_images(), st.sampled_from([SCALED, UNSCALED]))
+def test_neither_order_of_images_nor_of_pairs_matters(data, observations):
+    images, (one, two) = data
+    found = compare(observations, images, one, two)
+    back = compare(observations, images, two, one)
+    for name, value in vars(found).items():
+        np.testing.assert_allclose(getattr(back, name)[::-1], value, rtol=1e-9)
+    swapped = [(b, a, n) for a, b, n in (one, two)]
+    exchanged = compare(observations, images, *swapped)
+    same_but_for_the_scale(exchanged, found)
+    np.testing.assert_allclose(exchanged.scale * found.scale, 1)
+
+
+@settings(max_examples=25, deadline=None)
+@given(some_images(), st.sampled_from([0.01, 30.0]))
+def test_an_image_of_another_exposure_agrees_as_well(data, factor):
+    """Unscaled data: only k tells; a common factor of all changes nothing at all."""
+    images, pairs = data
+    found = compare(UNSCALED, images, *pairs)
+    times = [{c: (factor * i, factor * s) for c, (i, s) in x.items()} for x in images]
+    for name, value in vars(compare(UNSCALED, times, *pairs)).items():
+        np.testing.assert_allclose(
+            value, getattr(found, name), rtol=1e-5, atol=1e-9, err_msg=name
+        )
+    # Of one image alone; the other pair is compared with it too.
+    again = compare(UNSCALED, [images[0], times[1], *images[2:]], pairs[0])
+    np.testing.assert_allclose(again.scale, found.scale[:1] / factor)
+    for name in ("cc", "cc_rank", "r_factor", "chi_square", "background_spread"):
+        np.testing.assert_allclose(
+            getattr(again, name), getattr(found, name)[:1], rtol=1e-5, atol=1e-9
+        )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dials_spread.pairs.summary import PART, _medians_of_draws, median_over_pairs
 
@@ -81,3 +83,33 @@ def test_intervals_hold_the_truth(case, n_crystals):
         found = median_over_pairs(*make_pairs(rng, n_crystals, *CASES[case]), rng)
         inside += found.low <= 1 <= found.high
     assert inside >= INSIDE * SEEDS
+
+
+@st.composite
+def statistics_of_pairs(draw):
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    n, n_crystals = draw(st.integers(1, 300)), draw(st.integers(3, 8))
+    a, b = rng.integers(0, n_crystals, (2, n))
+    x = np.where(rng.random(n) < 0.1, np.nan, rng.lognormal(-1, 0.8, n))
+    return x, a, b, rng
+
+
+def told(x, a, b, correlation=False):
+    found = median_over_pairs(x, a, b, np.random.default_rng(7), correlation)
+    return np.array([*found.as_dict().values()], dtype=float)
+
+
+@settings(max_examples=40, deadline=None)
+@given(statistics_of_pairs(), st.floats(1e-3, 1e3))
+def test_neither_side_order_nor_unit_of_pairs_matters(data, unit):
+    x, a, b, rng = data
+    found = told(x, a, b)
+    order, swapped = rng.permutation(len(x)), rng.random(len(x)) < 0.5
+    one, two = np.where(swapped, b, a), np.where(swapped, a, b)
+    np.testing.assert_allclose(told(x[order], one[order], two[order]), found)
+    again = told(unit * x, a, b)
+    np.testing.assert_allclose(again, found * [unit, unit, unit, 1, 1], atol=1e-12)
+    finite = x[np.isfinite(x)]
+    if len(finite):
+        assert found[0] == pytest.approx(np.median(finite))
+        assert not found[1] > found[0] and not found[2] < found[0]

@@ -99,7 +99,7 @@ def test_one_crystal_is_cut_into_parts_of_its_scan(both):
     part = groups.of["none"][own.entry]
     np.testing.assert_array_equal(part, (frame - first) * 12 // (last - first + 1))
     # In both branches alike.
-    rows = {r: g for r, g in zip(own.row, groups.of["none"])}
+    rows = dict(zip(own.row, groups.of["none"]))
     assert len(set(groups.of["before"])) == len(set(rows.values())) == 12
 
 

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from dials_spread.placement.branches import Step
+from dials_spread.placement.branches import ProgramRun
 from dials_spread.placement.programs import run_steps
 
 
@@ -30,7 +30,7 @@ def program(tmp_path, monkeypatch):
 
 
 def step(name, needs="", *arguments, program="copy_files"):
-    return Step(name, program, arguments, needs, ("out.expt", "out.refl"), ("x",))
+    return ProgramRun(name, program, arguments, needs, ("out.expt", "out.refl"), ("x",))
 
 
 def runs(folder) -> int:

@@ -35,7 +35,13 @@ def test_before_is_better_than_all():
 def test_two_placements_are_equal():
     found = verdict(none=0.25, before=0.135, after=0.13)
     assert (found.kind, found.best, found.equal) == ("correct", "after", ("before",))
-    assert "corrected before scaling (R1 higher by 0.005" in found.reasons[0]
+    assert found.headline.startswith(
+        "Correct, before or after scaling: R1 lower by 0.120 (0.115 to 0.125) than"
+    )
+    assert found.reasons == (
+        "R1 is that of the data corrected after scaling, and higher by 0.005 (0.000 to "
+        "0.010) corrected before scaling: no difference that matters.",
+    )
 
 
 def test_certain_but_small_is_no_difference():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cctbx import crystal, miller
 from cctbx.array_family import flex
@@ -152,3 +154,64 @@ def test_no_observation_or_no_sigma_is_an_error():
         merging_statistics(
             intensity, sigma - [1, 0, 0, 0, 0, 0], unique, unique, unique
         )
+
+
+@st.composite
+def data_sets(draw):
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    n_unique = draw(st.integers(2, 30))
+    n = rng.integers(1, 6, n_unique)
+    unique = np.repeat(np.arange(n_unique), n)
+    level = rng.exponential(100, n_unique)[unique] + 5
+    sigma = np.sqrt(level) * rng.uniform(0.5, 2, len(unique))
+    intensity = level + sigma * rng.standard_normal(len(unique))
+    return intensity, sigma, unique, rng.uniform(0.8, 5, n_unique), rng
+
+
+def table_of(statistics):
+    """A row a shell, the first for all."""
+    rows = [statistics.overall, *statistics.by_shell]
+    return np.array([[*row.as_dict().values()] for row in rows], dtype=float)
+
+
+@settings(max_examples=40, deadline=None)
+@given(data_sets(), st.floats(1e-3, 1e3), st.integers(1, 6))
+def test_order_numbering_and_unit_do_not_matter(data, unit, n_shells):
+    intensity, sigma, unique, d, rng = data
+    found = table_of(merging_statistics(intensity, sigma, unique, d, d, n_shells))
+    order, new = rng.permutation(len(unique)), rng.permutation(len(d))
+    spacings = np.empty_like(d)
+    spacings[new] = d
+    columns = (unit * intensity[order], unit * sigma[order], new[unique][order])
+    again = table_of(merging_statistics(*columns, spacings, d, n_shells))
+    np.testing.assert_allclose(again, found, rtol=1e-7, atol=1e-9)
+
+
+@settings(max_examples=40, deadline=None)
+@given(data_sets(), st.integers(1, 6))
+def test_shells_add_up_and_r_factors_have_their_order(data, n_shells):
+    intensity, sigma, unique, d, _ = data
+    found = merging_statistics(intensity, sigma, unique, d, d, n_shells)
+    for name in ("n_observations", "n_unique", "n_repeated"):
+        total = sum(getattr(shell, name) for shell in found.by_shell)
+        assert total == getattr(found.overall, name)
+    for one in (found.overall, *found.by_shell):
+        assert one.completeness == 1
+        if one.n_repeated:
+            # √(1/(n - 1)) ≤ 1 < √(n/(n - 1)).
+            assert one.r_pim <= one.r_merge + 1e-12 < one.r_meas + 2e-12
+
+
+@settings(max_examples=30, deadline=None)
+@given(data_sets())
+def test_observations_that_agree_have_r_zero(data):
+    """And CC½ is 1 then, of as many reflections as it takes."""
+    _, sigma, unique, d, rng = data
+    exact = rng.uniform(10, 1000, len(d))[unique]
+    found = merging_statistics(exact, sigma, unique, d, d).overall
+    if found.n_repeated:
+        np.testing.assert_allclose(
+            [found.r_merge, found.r_meas, found.r_pim], 0, atol=1e-12
+        )
+    if found.n_repeated > 1:
+        assert found.cc_half == pytest.approx(1)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import optimize
 
 from dials_spread.rfactor import r1
+from dials_spread.rfactor.r1 import amplitudes, r_factor, r_factors
 from dials_spread.rfactor.shells import resolution_shells, shuffled_within
 
 
@@ -125,3 +128,53 @@ def test_shuffling_keeps_the_values_of_each_shell():
         np.testing.assert_array_equal(np.sort(drawn[own]), np.sort(values[own]))
         assert abs(np.corrcoef(drawn[own], values[own])[0, 1]) < 0.25
     assert (drawn != values).mean() > 0.9
+
+
+PROPERTY = settings(max_examples=60, deadline=None)
+
+
+@st.composite
+def intensities(draw):
+    """Intensities, some negative, σ, amplitudes of which some are not known, groups."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    n, n_groups = draw(st.integers(1, 40)), draw(st.integers(1, 4))
+    f_c = rng.rayleigh(3, n)
+    sigma = rng.uniform(0.2, 3, n)
+    intensity = f_c**2 * rng.normal(1, 0.4, n) + sigma * rng.standard_normal(n)
+    f_c[rng.random(n) < 0.1] = np.nan
+    return intensity, sigma, f_c, rng.integers(0, n_groups, n), n_groups, rng
+
+
+def numbers(found):
+    return np.stack([found.r1, found.n, found.r1_strong, found.n_strong, found.scale])
+
+
+@PROPERTY
+@given(intensities(), st.floats(1e-3, 1e3), st.floats(1e-3, 1e3))
+def test_r1_depends_on_neither_order_nor_scales(data, unit, other):
+    intensity, sigma, f_c, group, n_groups, rng = data
+    found = numbers(r_factors(intensity, sigma, f_c, group, n_groups))
+    order, new = rng.permutation(len(group)), rng.permutation(n_groups)
+    columns = (column[order] for column in (intensity, sigma, f_c, new[group]))
+    mixed = numbers(r_factors(*columns, n_groups))[:, new]
+    np.testing.assert_allclose(mixed, found, rtol=1e-9, atol=1e-12)
+    scaled = numbers(
+        r_factors(unit * intensity, unit * sigma, other * f_c, group, n_groups)
+    )
+    np.testing.assert_allclose(scaled[:4], found[:4], rtol=1e-9, atol=1e-12)
+    expected = found[4] * other / np.sqrt(unit)
+    np.testing.assert_allclose(scaled[4], expected, rtol=1e-9)
+
+
+@PROPERTY
+@given(intensities(), st.floats(0.2, 5))
+def test_no_other_scale_gives_a_smaller_r1(data, factor):
+    intensity, _, f_c, *_ = data
+    f_o = amplitudes(intensity)
+    r1, scale, n = r_factor(f_o, f_c)
+    kept = np.isfinite(f_c)
+    assert n == kept.sum()
+    if n and np.isfinite(scale):
+        other = np.abs(factor * scale * f_o[kept] - f_c[kept]).sum()
+        assert r1 <= other / f_c[kept].sum() + 1e-9
+        assert r1 <= 1 + 1e-9

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from cctbx import crystal, xray
+from cctbx import crystal, sgtbx, xray
 
 from dials_spread.scattering.structure_factors import structure_factors
 from dials_spread.simulation.structures import random_structure
@@ -63,3 +65,59 @@ def test_beyond_the_form_factors():
     structure = random_structure(np.random.default_rng(2))
     with pytest.raises(ValueError, match="d = 0.146 Å"):
         structure_factors(structure, [(50, 0, 0), (0, 0, 1)])
+
+
+GROUPS = ("P 1", "P -1", "P 1 21/c 1", "P 21 21 21", "P 41", "P 31 2 1", "R 3 :H")
+GROUPS += ("I 41/a :2", "P 21 3", "F d -3 m :2")
+
+
+@st.composite
+def structures(draw):
+    """A few atoms at general places of a cell that the group allows, and indices."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    info = sgtbx.space_group_info(draw(st.sampled_from(GROUPS)))
+    structure = xray.structure(
+        crystal_symmetry=crystal.symmetry(
+            unit_cell=info.any_compatible_unit_cell(volume=600), space_group_info=info
+        )
+    )
+    for k, element in enumerate(("C", "O", "Si")[: rng.integers(1, 4)]):
+        structure.add_scatterer(
+            xray.scatterer(
+                f"{element}{k}", site=rng.random(3), u=0.02, scattering_type=element
+            )
+        )
+    return structure, rng.integers(-5, 6, (12, 3)), rng
+
+
+@settings(max_examples=30, deadline=None)
+@given(structures())
+def test_symmetry_equivalents_have_equal_amplitudes(data):
+    """And phases that a translation t turns by 2π h·t; Friedel mates the opposite."""
+    structure, hkl, _ = data
+    group = structure.space_group()
+    F = structure_factors(structure, hkl)
+    np.testing.assert_allclose(structure_factors(structure, -hkl), F.conj(), atol=1e-8)
+    for operator in group.all_ops():
+        r = np.reshape(operator.r().as_double(), (3, 3))
+        t = np.array(operator.t().as_double())
+        # F(h) = F(h R) exp(2πi h·t) with h a row vector.
+        turned = structure_factors(structure, np.rint(hkl @ r).astype(int))
+        np.testing.assert_allclose(turned * np.exp(2j * np.pi * hkl @ t), F, atol=1e-8)
+
+
+@settings(max_examples=30, deadline=None)
+@given(structures(), st.sampled_from(["b,c,a", "-a,-b,a+c", "a+b,b,c", "a,-c,b"]))
+def test_another_basis_and_another_origin_keep_amplitudes(data, basis):
+    structure, hkl, rng = data
+    change = sgtbx.change_of_basis_op(basis)
+    there = structure.expand_to_p1().change_basis(change)
+    # cctbx changes indices itself here: h' = h C⁻¹.
+    moved = [change.apply(tuple(int(x) for x in h)) for h in hkl]
+    F, moved = structure_factors(structure, hkl), np.array(moved)
+    found = structure_factors(there, moved)
+    np.testing.assert_allclose(found, F, atol=1e-8)
+    shift = rng.random(3)
+    there.set_sites_frac(there.sites_frac() + tuple(shift))
+    found = structure_factors(there, moved)
+    np.testing.assert_allclose(found, F * np.exp(2j * np.pi * moved @ shift), atol=1e-8)

@@ -21,7 +21,7 @@ from dials_spread.simulation.frame_contents import (
     expected_frames,
     still_counts,
 )
-from dials_spread.simulation.frame_spots import add_spots, spot_passages, spot_sigma
+from dials_spread.simulation.frame_spots import add_spots, spot_crossings, spot_sigma
 from dials_spread.simulation.frames import check_room, name_frames, write_frames
 from dials_spread.simulation.image_files import frame_geometry
 from dials_spread.simulation.noise import NoiseModel
@@ -57,7 +57,7 @@ def crystal():
 
 def test_spots_divide_over_frames_as_dials_computes_partialities(crystal):
     experiments, reflections = crystal
-    rows, frames, parts, rates = spot_passages(experiments[0], reflections)
+    rows, frames, parts, rates = spot_crossings(experiments[0], reflections)
     assert (rates >= 0).all()
     assert frames.min() >= 0 and frames.max() < 12
     assert (parts >= 0).all()
@@ -220,7 +220,7 @@ def test_spots_lose_to_dead_time_what_the_table_says():
             for frame in expected_frames(experiments[0], alone, model)
         )
         told = column(alone, "truth.recorded")[0]
-        # The table integrates the rate over the passage, the frames take its mean.
+        # The table integrates the rate over the crossing, the frames take its mean.
         assert counted / expected[row] == pytest.approx(told, abs=0.01)
 
 

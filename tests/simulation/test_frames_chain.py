@@ -68,7 +68,7 @@ def processed(truth, tmp_path_factory):
 
 
 def matched(true, found):
-    """Rows of both tables that are one passage of one reflection."""
+    """Rows of both tables that are one crossing of one reflection."""
     (experiment, reflections), (other, table) = true, found
     A, B = (np.array(e.crystal.get_A()).reshape(3, 3) for e in (experiment, other))
     # Indexing is free to choose among equivalent bases.

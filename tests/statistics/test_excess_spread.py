@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import optimize
 
 from dials_spread.statistics.excess_spread import (
@@ -180,3 +182,55 @@ def test_likelihood_intervals_hold_the_truth():
     )
     low, high = likelihood_interval(table)
     assert 0.9 <= np.mean((low <= 0.2) & (high >= 0.2)) <= 0.99
+
+
+@st.composite
+def cells(draw):
+    """Deviations of some cells, from levels that are more or less certain."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    n, n_cells = draw(st.integers(1, 60)), draw(st.integers(1, 4))
+    s = draw(st.sampled_from([0.0, 0.1, 0.5, 2.0]))
+    known, unknown = rng.uniform(0.5, 5, n), rng.exponential(30, n) + 0.1
+    square = rng.normal(0, np.sqrt(known + s**2 * unknown)) ** 2
+    noise, n_all = rng.uniform(0, 0.5, n), rng.integers(2, 30, n).astype(float)
+    data = Deviations(square, known, unknown, noise, n_all)
+    return data, rng.integers(0, n_cells, n), n_cells, rng
+
+
+def both_spreads(data, cell, n_cells):
+    return np.stack(
+        [excess_spreads(data, cell, n_cells), robust_spread(data, cell, n_cells)]
+    )
+
+
+@settings(max_examples=50, deadline=None)
+@given(cells(), st.floats(1e-3, 1e3))
+def test_order_unit_and_repetition_do_not_matter(drawn, unit):
+    data, cell, n_cells, rng = drawn
+    found = both_spreads(data, cell, n_cells)
+    order, new = rng.permutation(len(cell)), rng.permutation(n_cells)
+    mixed = Deviations(*(column[order] for column in data))
+    again = both_spreads(mixed, new[cell][order], n_cells)[:, new]
+    np.testing.assert_allclose(again, found, rtol=1e-5, atol=1e-9)
+    scaled = Deviations(*(unit * column for column in data[:3]), *data[3:])
+    again = both_spreads(scaled, cell, n_cells)
+    np.testing.assert_allclose(again, found, rtol=1e-5, atol=1e-9)
+    twice = Deviations(*(np.tile(column, 2) for column in data))
+    again = both_spreads(twice, np.tile(cell, 2), n_cells)
+    np.testing.assert_allclose(again, found, rtol=1e-5, atol=1e-9)
+
+
+@settings(max_examples=30, deadline=None)
+@given(cells())
+def test_s_is_relative(drawn):
+    """Of intensities three times as strong with the same deviations, s is a third."""
+    data, cell, n_cells, _ = drawn
+    # An estimated level is as uncertain as s makes it, so that this needs an exact one.
+    data = exact_level(*data[:3])
+    strong = data._replace(unknown=9 * data.unknown)
+    found, third = (robust_spread(d, cell, n_cells) for d in (data, strong))
+    np.testing.assert_allclose(third, found / 3)
+    # The likelihood has a grid, of which zero and the ends have no third.
+    found, third = (excess_spreads(d, cell, n_cells) for d in (data, strong))
+    inside = (found > 0.02) & (found < 5)
+    np.testing.assert_allclose(third[inside], found[inside] / 3, rtol=0.01)

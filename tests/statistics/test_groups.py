@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
 from dials_spread.statistics.groups import (
@@ -132,3 +134,85 @@ def test_weighted_median_by_hand():
     assert group_medians(x, np.zeros(4, int), 1, weights)[0] == 2
     weights[[0, 3]] = 3.0, 0.0
     assert group_medians(x, np.zeros(4, int), 1, weights)[0] == 2.5
+
+
+PROPERTY = settings(max_examples=50, deadline=None)
+
+
+@st.composite
+def grouped(draw):
+    """Numbers with equal ones among them, groups of which some are empty, weights."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    n, n_groups = draw(st.integers(0, 40)), draw(st.integers(1, 8))
+    # Multiples of 1/4 are exact: sums do not depend on the order.
+    x = np.round(4 * rng.normal(0, 3, n)) / 4
+    weights = rng.integers(0, 4, n).astype(float)
+    return x, rng.integers(0, n_groups, n), n_groups, weights, rng
+
+
+def of_groups(x, group, n_groups, weights):
+    """All numbers of one kind: a column a group."""
+    return np.vstack(
+        [
+            group_sums(x, group, n_groups),
+            group_means(x, group, n_groups, weights),
+            group_spreads(x, group, n_groups),
+            group_medians(x, group, n_groups),
+            group_medians(x, group, n_groups, weights),
+            group_quantiles(x, group, n_groups, LEVELS),
+        ]
+    )
+
+
+@PROPERTY
+@given(grouped())
+def test_the_order_of_elements_and_the_names_of_groups_do_not_matter(data):
+    x, group, n_groups, weights, rng = data
+    found = of_groups(x, group, n_groups, weights)
+    order = rng.permutation(len(x))
+    mixed = of_groups(x[order], group[order], n_groups, weights[order])
+    np.testing.assert_allclose(mixed, found, rtol=1e-12, atol=1e-12)
+    new = rng.permutation(n_groups)
+    renamed = of_groups(x, new[group], n_groups, weights)
+    np.testing.assert_allclose(renamed[:, new], found, rtol=1e-12, atol=1e-12)
+    ranks = group_ranks(x, group, n_groups)
+    np.testing.assert_array_equal(
+        group_ranks(x[order], group[order], n_groups), ranks[order]
+    )
+
+
+@PROPERTY
+@given(grouped())
+def test_every_group_by_numpy_whatever_it_holds(data):
+    x, group, n_groups, weights, _ = data
+    found = of_groups(x, group, n_groups, weights)
+    for g in range(n_groups):
+        own, w = x[group == g], weights[group == g].astype(int)
+        with_weights = np.repeat(own, w)
+        expected = [
+            own.sum(),
+            with_weights.mean() if len(with_weights) else np.nan,
+            own.std(ddof=1) if len(own) > 1 else np.nan,
+            np.median(own) if len(own) else np.nan,
+            np.median(with_weights) if len(with_weights) else np.nan,
+            *(np.quantile(own, LEVELS) if len(own) else [np.nan] * len(LEVELS)),
+        ]
+        np.testing.assert_allclose(found[:, g], expected, rtol=1e-12, atol=1e-12)
+
+
+@PROPERTY
+@given(grouped(), st.sampled_from([-3.0, -0.5, 0.25, 8.0]), st.integers(-5, 5))
+def test_medians_and_correlations_follow_another_unit(data, factor, shift):
+    """Turned upside down, the upper of two in the middle is the lower one."""
+    x, group, n_groups, weights, rng = data
+    for w in (None, weights):
+        np.testing.assert_allclose(
+            group_medians(factor * x + shift, group, n_groups, w),
+            factor * group_medians(x, group, n_groups, w) + shift,
+        )
+    y = x + np.round(4 * rng.normal(0, 3, len(x))) / 4
+    np.testing.assert_allclose(
+        group_correlations(factor * x + shift, y, group, n_groups),
+        np.sign(factor) * group_correlations(x, y, group, n_groups),
+        atol=1e-9,
+    )

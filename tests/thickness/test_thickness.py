@@ -27,9 +27,9 @@ from dials_spread.simulation.datasets import simulate_experiments
 from dials_spread.simulation.noise import NoiseModel
 from dials_spread.simulation.structures import random_structure
 from dials_spread.thickness import ThicknessSearch, simulate_measured
+from dials_spread.thickness.crossings import find_crossings, measured_scan
 from dials_spread.thickness.curves import Shape, thickness_curves
 from dials_spread.thickness.fit import candidate_shapes, weighted_r1
-from dials_spread.thickness.passages import find_passages, measured_scan
 from dials_spread.thickness.search import thickness_grid
 from dials_spread.thickness.settings import choose_setting, laid_on, score_settings
 
@@ -181,14 +181,14 @@ def test_crystals_with_few_observations_get_the_usual_thickness():
 def curves(plain):
     structure, experiments, (table,) = plain
     scan = measured_scan(experiments[0])
-    passages = find_passages(experiments[0], table, scan)
+    crossings = find_crossings(experiments[0], table, scan)
     potential = potential_for(structure, experiments[0].beam.get_wavelength(), D_MIN)
     grid = thickness_grid(20.0, 900.0)
     return (
         potential,
         scan,
-        passages,
-        thickness_curves(potential, scan, passages, grid, SELECTION, nproc=2),
+        crossings,
+        thickness_curves(potential, scan, crossings, grid, SELECTION, nproc=2),
     )
 
 
@@ -202,7 +202,7 @@ def curves(plain):
     ids=lambda shape: shape.law,
 )
 def test_shapes_from_curves_are_those_of_a_simulation_of_their_own(curves, shape):
-    potential, scan, passages, curve = curves
+    potential, scan, crossings, curve = curves
     layers = np.array([[shape.thickness]])
     if shape.within:
         layers = ThicknessModel(within=shape.within, n_within=40).distribution(
@@ -211,8 +211,8 @@ def test_shapes_from_curves_are_those_of_a_simulation_of_their_own(curves, shape
     direct = crystal_intensities(
         potential,
         scan,
-        passages.miller_index,
-        passages.phi,
+        crossings.miller_index,
+        crossings.phi,
         layers,
         SELECTION,
         slab=shape.slab_angle is not None,
@@ -222,14 +222,14 @@ def test_shapes_from_curves_are_those_of_a_simulation_of_their_own(curves, shape
     interpolated = curve.intensities(shape)
     known = np.isfinite(direct)
     assert known.mean() > 0.97
-    # The path of a plate changes during a passage, which the curves leave out.
+    # The path of a plate changes during a crossing, which the curves leave out.
     r1 = r_factor(np.sqrt(direct[known]), np.sqrt(interpolated[known]))[0]
     assert r1 < 0.005
 
 
 def test_a_plate_is_told_from_other_shapes(curves):
     """Intensities of a plate prefer its law and angle, on reflections held out."""
-    _, scan, passages, curve = curves
+    _, scan, crossings, curve = curves
     truth = Shape(250.0, slab_angle=np.deg2rad(-37.5))
     shapes = candidate_shapes(curve.grid, scan.limits, ("uniform", "slab"))
     f_o = np.sqrt(curve.intensities(truth))

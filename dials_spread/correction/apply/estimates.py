@@ -125,7 +125,7 @@ class CorrectedAmplitudes:
         sigma_F: Shape (u,), its standard deviation: two thirds of the errors are within;
             None likewise.
         predicted_r1: R1 to be expected; None likewise.
-        n_passages: Observations when those are joined that list one passage through the
+        n_passages: Observations when those are joined that list one crossing of the
             Ewald sphere several times; None where that was not looked at.
     """
 

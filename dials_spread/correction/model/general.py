@@ -166,7 +166,7 @@ def correct_prepared(
     general: GeneralModel, prepared: Prepared, nproc: int | None = None
 ) -> tuple[Corrected, int]:
     """
-    Correct data of which a passage may be listed several times.
+    Correct data of which a crossing may be listed several times.
 
     Args:
         general: The model.
@@ -175,9 +175,9 @@ def correct_prepared(
 
     Returns:
         Amplitudes on the scale of `prepared`, the bias of each of its n observations;
-        and the number of passages.
+        and the number of crossings.
     """
-    joined, passage = prepared.measured.without_repeats()
+    joined, crossing = prepared.measured.without_repeats()
     own = prepared if joined is prepared.measured else prepare(joined, nproc)
     found = general.correct(features_of(own, nproc))
     scale = amplitudes(prepared.merged).sum() / amplitudes(own.merged).sum()
@@ -185,7 +185,7 @@ def correct_prepared(
         found,
         F=scale * found.F,
         error_F=scale * found.error_F,
-        bias=found.bias[passage],
+        bias=found.bias[crossing],
     )
     return on_scale, len(joined)
 

@@ -159,7 +159,7 @@ def fit_observation_models(
 
     Args:
         sets: Compounds.
-        targets: True amplitudes of each, shape (u,); nan where not known.
+        targets: Kinematic amplitudes Fc of each, shape (u,); nan where not known.
         make_regressor: Gives an unfitted regressor from a loss and a seed.
         rng: Source of seeds.
 

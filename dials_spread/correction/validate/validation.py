@@ -162,7 +162,7 @@ def _scores_of_split(
 
     def unseen(what: str, table: np.ndarray, y: np.ndarray, **settings):
         make = partial(new_regressor, seed, **settings)
-        told = f"Unseen {split}s, {what}"
+        told = f"Held-out {split}s, {what}"
         return _unseen(table, y, groups, folds, make, told)
 
     def less(bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

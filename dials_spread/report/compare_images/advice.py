@@ -18,7 +18,10 @@ from dials_spread.arguments import REFLECTIONS
 from dials_spread.comparison import Comparison
 from dials_spread.observations import Observations
 from dials_spread.report.compare_images.origins.origins_findings import helps
-from dials_spread.report.compare_images.sentences import indexed_differently
+from dials_spread.report.compare_images.sentences import (
+    indexed_differently,
+    wider_images,
+)
 from dials_spread.report.page.intervals import has_interval, share_with_interval
 from dials_spread.report.page.labels import counted, digits, image_label
 from dials_spread.report.page.log_text import Step
@@ -159,8 +162,7 @@ def _more_data(comparison: Comparison) -> list[Step]:
         steps.append(
             Step(
                 f"Match more images: lower matching.min_common (now {least}), "
-                f"{'' if _all_stills(comparison) else 'widen image_width, '}or add "
-                "crystals."
+                f"{wider_images(comparison)}or add crystals."
             )
         )
     n = comparison.observations.n_crystals
@@ -172,10 +174,6 @@ def _more_data(comparison: Comparison) -> list[Step]:
             )
         )
     return steps
-
-
-def _all_stills(comparison: Comparison) -> bool:
-    return all(is_still(experiment) for experiment in comparison.experiments)
 
 
 def _reindex(comparison: Comparison, names: str) -> list[Step]:

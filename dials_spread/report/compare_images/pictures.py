@@ -25,6 +25,7 @@ from PIL import Image
 from dxtbx.model import Detector, Experiment
 
 from dials_spread import orientation
+from dials_spread.beam.files import NeverRecorded
 from dials_spread.observations import Observations
 from dials_spread.pairs import SpotComparison
 from dials_spread.report.compare_images.frames import NoFrames, pixel_at, read_frames
@@ -214,7 +215,7 @@ def build_picture(
     observations: Observations,
     spots: SpotComparison,
     folders: Sequence[str | Path] = (),
-) -> Picture:
+) -> Picture | None:
     """
     Lay two raw images over one another.
 
@@ -228,7 +229,7 @@ def build_picture(
 
     Returns:
         The picture; without pixels, but with the reason, where raw images cannot be
-        read.
+        read; None where there never were any.
     """
     limit = picture_limit(spots)
     images = observations.images
@@ -241,6 +242,8 @@ def build_picture(
 
     try:
         a, b = pixels(spots.image_a, np.eye(2)), pixels(spots.image_b, spots.turn)
+    except NeverRecorded:
+        return None
     except NoFrames as error:
         return Picture(None, None, limit, str(error))
     return Picture(a, b, limit)

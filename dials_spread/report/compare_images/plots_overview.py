@@ -41,7 +41,7 @@ DISTRIBUTION_HELP = {
     "n_common": """
 How many reflections the images of a pair have in common, over all pairs. CC, R and s of
 a pair rest on that many: below about ten they say little. If most pairs share few, join
-more frames (a larger image_width) or add crystals.
+more frames of a scan (a larger image_width; stills have none to join) or add crystals.
 """,
     "cc": """
 Pearson's correlation between the intensities of two images, over all pairs. Good: most

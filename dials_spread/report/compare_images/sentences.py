@@ -4,6 +4,7 @@ What was given, how images were matched and how well they agree, in sentences.
 Functions:
     describe_input, describe_matches, describe_agreement: of this run
     describe_contrast: against an earlier run
+    wider_images: advice that is no use for stills
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from dials_spread.pairs import MedianOverPairs
 from dials_spread.report.page.intervals import has_interval, with_interval
 from dials_spread.report.page.labels import counted, digits
 from dials_spread.statistics.bootstrap import FEWEST_CRYSTALS
+from dials_spread.versions import is_still
 
 INTENSITIES = {
     "scale": "scaled intensities (intensity.scale.value / inverse_scale_factor)",
@@ -121,7 +123,7 @@ def describe_matches(comparison: Comparison) -> list[str]:
     if not len(matches):
         return [
             f"No two images have {least} indices in common: nothing to compare. Lower "
-            "matching.min_common, widen image_width, or add crystals."
+            f"matching.min_common, {wider_images(comparison)}or add crystals."
         ]
     images = np.union1d(matches.image_a, matches.image_b)
     same = comparison.summary_same["n_background"].n_pairs
@@ -133,6 +135,12 @@ def describe_matches(comparison: Comparison) -> list[str]:
         + f" The best pair has {matches.n_common[0]} indices in common, "
         f"at {digits(matches.beam_angle[0])}°." + _about_opposites(comparison)
     ]
+
+
+def wider_images(comparison: Comparison) -> str:
+    """Advise to join more frames, in part of a list; nothing where all are stills."""
+    stills = all(is_still(experiment) for experiment in comparison.experiments)
+    return "" if stills else "widen image_width, "
 
 
 def _about_same(n: int, tolerance: float) -> str:

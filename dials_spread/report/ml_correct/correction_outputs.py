@@ -6,22 +6,13 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from dials.array_family import flex
-from dials.util.version import dials_version
 from dxtbx.model import ExperimentList
 
-import dials_spread
 from dials_spread.correction import CorrectionResult
-from dials_spread.correction.apply.corrected_files import write_together
 from dials_spread.correction.apply.merged_files import merged_file
 from dials_spread.correction.features.registry import MODEL_1, REFLECTION_ALL
-from dials_spread.observations import Observations
-from dials_spread.output_files import write_text
-from dials_spread.reference import Reference, ReferenceMatch
 from dials_spread.report.ml_correct.before_after import BeforeAfter, compare
 from dials_spread.report.ml_correct.correction_sections import (
     correction_sections,
@@ -38,11 +29,18 @@ from dials_spread.report.ml_correct.correction_verdict import (
     correction_verdict,
     next_steps,
 )
-from dials_spread.report.page.document import Provenance, finite, write_json
-from dials_spread.report.page.log_text import Step, log_part, steps_text, wrapped
-from dials_spread.report.page.sections import Section
-from dials_spread.report.page.tables import TextTable
-from dials_spread.report.page.template import report_page
+from dials_spread.report.page.document import (
+    Provenance,
+    base_document,
+    finite,
+    reference_document,
+)
+from dials_spread.report.page.report_files import (
+    PageParts,
+    add_reports,
+    end_run,
+    log_parts,
+)
 from dials_spread.rfactor.wilson_statistics import mixed_moment
 
 logger = logging.getLogger("dials.spread.correction_outputs")
@@ -57,45 +55,6 @@ FILES = {
     "log": "what was printed",
 }
 """What each file of the ``output`` scope is for."""
-
-
-def base_document(provenance: Provenance, observations: Observations) -> dict:
-    """
-    Begin the JSON document.
-
-    Args:
-        provenance: Command, files and parameters.
-        observations: Of all crystals.
-    """
-    return {
-        **version_document(provenance),
-        "input": {"files": list(provenance.files), **input_document(observations)},
-        "intensity": observations.choice,
-        "parameters": provenance.parameters,
-    }
-
-
-def version_document(provenance: Provenance) -> dict:
-    """Name the command and the versions."""
-    return {
-        "command": provenance.command,
-        "version": dials_spread.__version__,
-        "dials_version": dials_version(),
-    }
-
-
-def input_document(observations: Observations) -> dict:
-    """Describe the observations of one compound."""
-    return {
-        "crystals": observations.n_crystals,
-        "images": len(observations.images),
-        "observations": len(observations),
-        "unique": len(observations.unique_index),
-        "dropped": observations.dropped,
-        "space_group": str(observations.space_group.info()),
-        "unit_cell": list(observations.unit_cell.parameters()),
-        "radiation": observations.radiation,
-    }
 
 
 def correction_document(
@@ -158,11 +117,6 @@ def correction_document(
     )
 
 
-def reference_document(reference: Reference, found: ReferenceMatch) -> dict:
-    """Describe a reference and its settings."""
-    return {**reference.as_dict(), **found.as_dict()}
-
-
 def feature_document(result: CorrectionResult) -> list[dict]:
     """Name the features that were used, with unit, meaning and reason."""
     if result.model is not None:
@@ -179,40 +133,6 @@ def model_document(result: CorrectionResult) -> dict | None:
     card = result.model.card.as_dict()
     card.pop("features")
     return {**card, "sha256": result.model.checksum}
-
-
-@dataclass(frozen=True)
-class PageParts:
-    """
-    What the page and the log are made of, in the order of the page.
-
-    Attributes:
-        title: Of the page.
-        headline: The verdict in one line.
-        reasons: Sentences below it.
-        warnings: What must be read before anything is done.
-        figures: Tables of the figures that matter.
-        facts: The same as names and values, for the page.
-        summary: Sentences of the log.
-        data: Those of them that are about data and method, for the page.
-        question: That the verdict answers.
-        changed: How much was changed, for the page; empty where nothing was.
-        steps: What to do next.
-        sections: Plots and tables.
-    """
-
-    title: str
-    headline: str
-    reasons: Sequence[str]
-    warnings: Sequence[str]
-    figures: Sequence[TextTable]
-    facts: Sequence[tuple[str, str]]
-    summary: Sequence[str]
-    data: Sequence[str]
-    question: str
-    changed: str
-    steps: Sequence[Step]
-    sections: Sequence[Section] = field(repr=False)
 
 
 def correction_parts(
@@ -241,23 +161,8 @@ def correction_parts(
         changed=size_sentence(result) if result.strength > 0 else "",
         steps=next_steps(result, output, verdict),
         sections=correction_sections(result, pair),
+        files=FILES,
     )
-
-
-def log_parts(parts: PageParts, tables: Sequence[TextTable]) -> None:
-    """
-    Write the log: verdict, figures and summary first, then details.
-
-    Args:
-        parts: Of the page.
-        tables: The details.
-    """
-    told = [parts.headline, *parts.reasons]
-    told += [f"Warning: {text}" for text in parts.warnings]
-    figures = [table.as_text() for table in parts.figures]
-    summary = [*map(wrapped, told), *figures, *map(wrapped, parts.summary)]
-    logger.info("\n%s", log_part("Summary", summary))
-    logger.info(log_part("Tables", [table.as_text() for table in tables]))
 
 
 def write_correction(
@@ -290,59 +195,6 @@ def write_correction(
     add_reports(contents, document, parts, output)
     end_run(contents, parts, output, log)
     return document
-
-
-def end_run(
-    contents: Mapping[str, bytes], parts: PageParts, output, log: io.StringIO
-) -> None:
-    """Write all files; the log ends with what each is for and what to do next."""
-    told = meanings([*contents], output)
-    write_all(contents, output.log, log, steps_text(parts.steps), told)
-
-
-def add_reports(
-    contents: dict[str, bytes], document: dict, parts: PageParts, output
-) -> None:
-    """Add the JSON document and the page to the files that will be written."""
-    if output.json:
-        contents[output.json] = write_json(document).encode("utf-8")
-    if output.html:
-        written = meanings([*contents, output.html, *_log_name(output)], output)
-        contents[output.html] = correction_page(document, parts, written)
-
-
-def correction_page(document: dict, parts: PageParts, written: Mapping) -> bytes:
-    """Write the report; files are told with what each is for."""
-    told = [f"{parts.question} {parts.headline}", *parts.reasons]
-    told += [f"What was changed? {parts.changed}"] if parts.changed else []
-    told += [f"Is anything wrong? {text}" for text in parts.warnings]
-    page = report_page(
-        document,
-        parts.title,
-        verdict=told,
-        next_steps=[step.on_page for step in parts.steps],
-        summary=parts.data,
-        facts=parts.facts,
-        sections=parts.sections,
-        written=list(written.items()),
-    )
-    return page.encode("utf-8")
-
-
-def _log_name(output) -> list[str]:
-    return [output.log] if output.log else []
-
-
-def meanings(names: Sequence[str], output) -> dict[str, str]:
-    """
-    Say what each file is for.
-
-    Args:
-        names: Of files.
-        output: Names of files, as the command's ``output`` scope.
-    """
-    known = {getattr(output, key, None): told for key, told in FILES.items()}
-    return {name: known.get(name, "") for name in names}
 
 
 def correction_files(
@@ -381,31 +233,3 @@ def table_files(
     if output.reflections:
         contents[output.reflections] = table.as_msgpack()
     return contents
-
-
-def write_all(
-    contents: Mapping[str, bytes],
-    log_name: str | None,
-    log: io.StringIO,
-    last: str = "",
-    told: Mapping[str, str] = MappingProxyType({}),
-) -> None:
-    """
-    Write all files or none, then the log.
-
-    Args:
-        contents: By name.
-        log_name: Of the log; None for none.
-        log: What has been logged.
-        last: Lines with which the log ends.
-        told: What files are for, by name.
-    """
-    write_together(contents)
-    logger.info("")
-    for filename in contents:
-        meaning = told.get(filename)
-        logger.info("Written: %s%s", filename, f" ({meaning})" if meaning else "")
-    if last:
-        logger.info("\n%s", last)
-    if log_name:
-        write_text(log_name, log.getvalue())

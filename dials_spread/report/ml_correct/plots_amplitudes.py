@@ -21,14 +21,15 @@ from dials_spread.report.ml_correct.correction_verdict import (
     EXPECTED_ERROR,
     RELATIVE_CHANGE,
 )
-from dials_spread.report.ml_correct.plot_parts import (
+from dials_spread.report.page.labels import hkl_label
+from dials_spread.report.page.plot_parts import (
+    amplitude_limits,
     diagonal,
     line,
     points,
     resolution_axis,
     shell_middles,
 )
-from dials_spread.report.page.labels import hkl_label
 from dials_spread.report.page.plot_style import (
     BLUE,
     GREY,
@@ -78,9 +79,6 @@ on the left shows multiple scattering; the blue one should follow the line there
 MOST_WITH_ERRORS = 1500
 """Error bars that a browser draws without delay."""
 
-LARGEST_RANGE = 1000.0
-"""Of a logarithmic axis."""
-
 _BOLD = {"marker": {"opacity": 0.95, "size": 6}}
 
 AMPLITUDE = "|F|, arbitrary scale"
@@ -118,7 +116,7 @@ def before_after_plot(pair: BeforeAfter) -> dict:
     predicted = pair.predicted_sigma_F
     sigma = pair.after.sigma_F if predicted is None else predicted
     drawn, most = sample(len(pair.d_spacing), MOST_WITH_ERRORS), _changed(pair)
-    low, high = _limits(pair.before.F, pair.after.F)
+    low, high = amplitude_limits(pair.before.F, pair.after.F)
     x, y = (np.maximum(F, low) for F in (pair.before.F, pair.after.F))
     data = [
         points(
@@ -146,15 +144,6 @@ def before_after_plot(pair: BeforeAfter) -> dict:
         meta={"square": True},
         legend=legend_above(),
     )
-
-
-def _limits(*amplitudes: np.ndarray) -> tuple[float, float]:
-    """Give the ends of a logarithmic axis, which a few weak ones do not decide."""
-    values = np.concatenate([F[np.isfinite(F) & (F > 0)] for F in amplitudes])
-    if not len(values):
-        return 0.1, 1.0
-    high = float(values.max())
-    return max(float(np.quantile(values, 0.01)), high / LARGEST_RANGE), high
 
 
 def most_changed_plot(pair: BeforeAfter) -> dict:
@@ -257,7 +246,7 @@ def reference_plot(
     before = result.F_before[drawn] * weighted.scale[0]
     after = result.F[drawn] * truth.after.merged.scale[0]
     r1 = float(weighted.r1[0]), truth.r1[1]
-    low, high = _limits(f_calc, before, after)
+    low, high = amplitude_limits(f_calc, before, after)
     x, before, after = (np.maximum(F, low) for F in (f_calc, before, after))
     return new_plot(
         [

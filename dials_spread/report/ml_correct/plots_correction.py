@@ -21,7 +21,7 @@ from dials_spread.report.ml_correct.correction_verdict import (
     RATIO,
     RELATIVE_CHANGE,
 )
-from dials_spread.report.ml_correct.plot_parts import (
+from dials_spread.report.page.plot_parts import (
     before_line,
     line,
     points,

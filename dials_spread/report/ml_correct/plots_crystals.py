@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dials_spread.report.ml_correct.before_after import BeforeAfter
-from dials_spread.report.ml_correct.plot_parts import diagonal, points
+from dials_spread.report.page.plot_parts import diagonal, points
 from dials_spread.report.page.plot_style import (
     BLUE,
     GREY,

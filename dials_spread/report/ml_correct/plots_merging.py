@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 
 from dials_spread.report.ml_correct.before_after import BeforeAfter, Side
-from dials_spread.report.ml_correct.plot_parts import (
+from dials_spread.report.page.plot_parts import (
     before_line,
     line,
     resolution_axis,

@@ -17,9 +17,9 @@ from dials_spread.correction.validate.train_on_data import TrainingResult
 from dials_spread.correction.validate.unseen_errors import UnseenErrors
 from dials_spread.correction.validate.validation import Validation
 from dials_spread.report.ml_correct.correction_verdict import R1_LABEL
-from dials_spread.report.ml_correct.plot_parts import diagonal, points
 from dials_spread.report.ml_correct.plots_crystals import CrystalDots, crystals_r1_plot
 from dials_spread.report.ml_correct.training_tables import METHODS, MOST_FEATURES, SHORT
+from dials_spread.report.page.plot_parts import diagonal, points
 from dials_spread.report.page.plot_style import (
     BLUE,
     GREY,

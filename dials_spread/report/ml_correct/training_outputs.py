@@ -14,15 +14,9 @@ from dials_spread.correction.model.model_file import model_bytes
 from dials_spread.correction.validate.train_on_data import TrainingResult
 from dials_spread.report.ml_correct.before_after import BeforeAfter, compare
 from dials_spread.report.ml_correct.correction_outputs import (
-    PageParts,
-    add_reports,
+    FILES,
     correction_document,
     correction_files,
-    end_run,
-    input_document,
-    log_parts,
-    reference_document,
-    version_document,
 )
 from dials_spread.report.ml_correct.correction_sections import (
     correction_sections,
@@ -43,7 +37,19 @@ from dials_spread.report.ml_correct.training_sentences import (
     verdict,
 )
 from dials_spread.report.ml_correct.training_tables import scores_table, training_tables
-from dials_spread.report.page.document import Provenance, finite
+from dials_spread.report.page.document import (
+    Provenance,
+    finite,
+    input_document,
+    reference_document,
+    version_document,
+)
+from dials_spread.report.page.report_files import (
+    PageParts,
+    add_reports,
+    end_run,
+    log_parts,
+)
 from dials_spread.report.page.sections import Section
 
 logger = logging.getLogger("dials.spread.training_outputs")
@@ -198,4 +204,5 @@ def training_parts(
         changed=changed,
         steps=training_steps(training, output),
         sections=sections,
+        files=FILES,
     )

@@ -8,7 +8,9 @@ Modules:
     labels: how images, indices and numbers are written for readers
     log_text: how the text of logs is laid out: parts with a heading, wrapped
         paragraphs, numbered steps
+    plot_parts: parts of plots: dots, lines, and axes of resolution and of amplitudes
     plot_style: what all plots have in common
+    report_files: from the parts of a report to the log and the files of a command
     sections: the sections of a page
     static: the plots as figures for papers, drawn with matplotlib from the same
         dictionaries

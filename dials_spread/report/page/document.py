@@ -3,6 +3,10 @@ The JSON document: what a program that reads the results relies on.
 
 Numbers are finite or null, never NaN; keys are those that all commands share, then the
 results.
+
+Functions:
+    finite, write_json: results as JSON
+    base_document, version_document, input_document, reference_document: its beginning
 """
 
 from __future__ import annotations
@@ -13,6 +17,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from dials.util.version import dials_version
+
+import dials_spread
+from dials_spread.observations import Observations
+from dials_spread.reference import Reference, ReferenceMatch
 
 
 def finite(value):
@@ -61,3 +71,47 @@ class Provenance:
     files: Sequence[str]
     parameters: dict
     changed: Sequence[str] = ()
+
+
+def base_document(provenance: Provenance, observations: Observations) -> dict:
+    """
+    Begin the JSON document.
+
+    Args:
+        provenance: Command, files and parameters.
+        observations: Of all crystals.
+    """
+    return {
+        **version_document(provenance),
+        "input": {"files": list(provenance.files), **input_document(observations)},
+        "intensity": observations.choice,
+        "parameters": provenance.parameters,
+    }
+
+
+def version_document(provenance: Provenance) -> dict:
+    """Name the command and the versions."""
+    return {
+        "command": provenance.command,
+        "version": dials_spread.__version__,
+        "dials_version": dials_version(),
+    }
+
+
+def input_document(observations: Observations) -> dict:
+    """Describe the observations of one compound."""
+    return {
+        "crystals": observations.n_crystals,
+        "images": len(observations.images),
+        "observations": len(observations),
+        "unique": len(observations.unique_index),
+        "dropped": observations.dropped,
+        "space_group": str(observations.space_group.info()),
+        "unit_cell": list(observations.unit_cell.parameters()),
+        "radiation": observations.radiation,
+    }
+
+
+def reference_document(reference: Reference, found: ReferenceMatch) -> dict:
+    """Describe a reference and its settings."""
+    return {**reference.as_dict(), **found.as_dict()}

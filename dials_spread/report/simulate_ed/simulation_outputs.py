@@ -210,7 +210,7 @@ def write_simulation(
         provenance, structure_document(name, structure), summary
     )
     sentences = summary_sentences(summary, wave)
-    tables = [crystals_table(summary, wave=wave), shells_table(summary)]
+    tables = [crystals_table(summary, wave=wave), shells_table(summary, wave)]
     texts = {}
     if effect is not None:
         document["charges"] = finite(effect.as_dict())

@@ -8,7 +8,7 @@ neutral atoms.
 from __future__ import annotations
 
 from dials_spread.report.page.explained import explained_sentence
-from dials_spread.report.page.labels import counted, digits
+from dials_spread.report.page.labels import counted, digits, hkl_label
 from dials_spread.report.page.log_text import Step
 from dials_spread.report.page.sections import Section
 from dials_spread.report.page.tables import TextTable
@@ -82,7 +82,7 @@ def charges_table(effect: ChargeEffect, most: int = 20) -> TextTable:
     """The reflections that charges change most."""
     rows = [
         [
-            " ".join(map(str, row["miller_index"])),
+            hkl_label(row["miller_index"]),
             digits(row["d"]),
             digits(row["neutral"]),
             digits(row["charged"]),

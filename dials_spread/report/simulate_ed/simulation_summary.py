@@ -221,11 +221,12 @@ def crystals_table(
     return f"{caption}\n\n" + table + (f"\n... and {hidden} more" if hidden > 0 else "")
 
 
-def shells_table(summary: SimulationSummary) -> str:
+def shells_table(summary: SimulationSummary, wave: str = "dynamical") -> str:
     """
     Give the resolution shells as a table for the log.
 
-    R1 is from rfactor.r1.r_factor.
+    R1 is from rfactor.r1.r_factor; that without noise is zero of a kinematic simulation,
+    wave="kinematic", and left out.
     """
     rows = [
         [
@@ -240,6 +241,9 @@ def shells_table(summary: SimulationSummary) -> str:
     ]
     header = ["d [Å]", "observations", "unique", "median I/σ"]
     header += ["R1 without noise", "R1 as recorded"]
+    if wave == "kinematic":
+        rows = [r[:-2] + r[-1:] for r in rows]
+        header.remove("R1 without noise")
     return (
         "Resolution shells (R1 of merged amplitudes against kinematic Fc):\n\n"
         + tabulate(rows, header, tablefmt="rst", disable_numparse=True)

@@ -16,6 +16,7 @@ from dials_spread.report.compare_images.advice import (
     exclusions,
     what_next,
 )
+from dials_spread.report.compare_images.sentences import describe_matches
 
 
 def told(comparison, files=("a.expt", "a.refl")) -> str:
@@ -225,3 +226,7 @@ def test_stills_have_no_image_width(electrons):
         )
         stills.append(still)
     assert "image_width" not in told(replace(lost, experiments=stills))
+    (scans,) = describe_matches(lost)
+    assert "Lower matching.min_common, widen image_width, or add crystals." in scans
+    (of_stills,) = describe_matches(replace(lost, experiments=stills))
+    assert of_stills.endswith("Lower matching.min_common, or add crystals.")

@@ -71,6 +71,7 @@ def comparison(angles=(0.5, 1.9, 30.0, 178.5), same=None, **changes):
         beam_angle=np.array(angles),
     )
     return SimpleNamespace(
+        experiments=[],
         observations=observations(**changes),
         matches=matches,
         matching=SimpleNamespace(min_common=5, same_orientation=2.0),

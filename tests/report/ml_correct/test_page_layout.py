@@ -9,11 +9,11 @@ import pytest
 from dials_spread.report.ml_correct.before_after import compare
 from dials_spread.report.ml_correct.correction_outputs import (
     correction_document,
-    correction_page,
     correction_parts,
 )
 from dials_spread.report.ml_correct.correction_verdict import correction_verdict
 from dials_spread.report.page.document import Provenance
+from dials_spread.report.page.report_files import parts_page
 from dials_spread.report.page.template import plotly_facts
 
 OUTPUT = SimpleNamespace(
@@ -47,7 +47,7 @@ def test_every_trace_is_in_the_bundle(parts_and_document):
 def test_nothing_overlaps_at_this_width(parts_and_document, width, layout_of):
     parts, document = parts_and_document
     written = {"corrected.expt": "experiments", "corrected.hkl": "for SHELXL"}
-    page = correction_page(document, parts, written).decode("utf-8")
+    page = parts_page(document, parts, written).decode("utf-8")
     layout = layout_of(page, width)
     assert layout["faults"] == []
     assert layout["width"] == width

@@ -12,7 +12,6 @@ import pytest
 from dials_spread.report.ml_correct.before_after import compare
 from dials_spread.report.ml_correct.correction_sections import correction_sections
 from dials_spread.report.ml_correct.correction_tables import changes_tables
-from dials_spread.report.ml_correct.plot_parts import nice_resolutions, resolution_axis
 from dials_spread.report.ml_correct.plots_amplitudes import (
     before_after_plot,
     error_plots,
@@ -26,6 +25,7 @@ from dials_spread.report.ml_correct.plots_merging import (
     wilson_plot,
 )
 from dials_spread.report.page.labels import digits
+from dials_spread.report.page.plot_parts import nice_resolutions, resolution_axis
 
 THICK = 600.0
 BARE = {"R", "R1", "R_merge", "CC½", "⟨I/σ⟩", "N(z)", "R1 against kinematic Fc"}

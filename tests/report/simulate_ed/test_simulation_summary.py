@@ -57,6 +57,11 @@ def test_a_scale_of_one_crystal_changes_nothing(simulated):
     assert "R1" in crystals_table(after)
     assert "R1" not in crystals_table(after, wave="kinematic")
     assert shells_table(after).count("\n") == len(after.shells) + 5
+    assert "R1 without noise" in shells_table(after)
+    kinematic = shells_table(after, wave="kinematic")
+    assert "R1 without noise" not in kinematic and "R1 as recorded" in kinematic
+    last = [line.split()[-1:] for line in shells_table(after).splitlines()]
+    assert last == [line.split()[-1:] for line in kinematic.splitlines()]
 
 
 def test_equivalents_share_a_number(simulated):

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from tabulate import tabulate
 
+from dials_spread.beam.files import NEVER_RECORDED
 from dials_spread.observations import Observations
 from dials_spread.report.compare_images.origins.plots_beam import LABELS, beam_plots
 from dials_spread.report.compare_images.origins.plots_noisy import noisy_plots
@@ -86,7 +87,7 @@ def _beam_notes(found: BeamSources) -> list[str]:
         missing = sum(found.beam.frames_missing.values())
         if missing:
             notes.append(f"{missing:,} raw images could not be read.")
-    reasons = dict(found.reasons)
+    reasons = {n: why for n, why in found.reasons.items() if why != NEVER_RECORDED}
     if reasons.get("annulus") and reasons.get("annulus") == reasons.get("disc"):
         notes.append(reasons.pop("annulus"))
         del reasons["disc"]

@@ -1,10 +1,11 @@
 """
-Parts of the plots of a correction: dots, lines, and an axis of resolution.
+Parts of plots: dots, lines, and axes of resolution and of amplitudes.
 
 Functions:
     points, line, before_line, diagonal: traces
     resolution_axis: linear in 1/d², with ticks in d
     shell_middles: where shells stand on it
+    amplitude_limits: the ends of a logarithmic axis of amplitudes
 """
 
 from __future__ import annotations
@@ -99,3 +100,16 @@ def resolution_axis(d_max: float, d_min: float) -> dict:
 def shell_middles(shells: Shells) -> np.ndarray:
     """Give the middle of each shell in 1/d² [Å⁻²]."""
     return 0.5 / shells.d_max**2 + 0.5 / shells.d_min**2
+
+
+LARGEST_RANGE = 1000.0
+"""Of a logarithmic axis of amplitudes."""
+
+
+def amplitude_limits(*amplitudes: np.ndarray) -> tuple[float, float]:
+    """Give the ends of a logarithmic axis, which a few weak ones do not decide."""
+    values = np.concatenate([F[np.isfinite(F) & (F > 0)] for F in amplitudes])
+    if not len(values):
+        return 0.1, 1.0
+    high = float(values.max())
+    return max(float(np.quantile(values, 0.01)), high / LARGEST_RANGE), high

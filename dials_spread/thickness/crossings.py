@@ -1,12 +1,12 @@
 """
 Measured experiments as the simulation takes them.
 
-A reflection passes the Ewald sphere, and all rows that record one passage share their
+A reflection passes the Ewald sphere, and all rows that record one crossing share their
 simulated intensity: a virtual frame lists what its neighbour lists too.
 
 Functions:
     measured_scan: orientation, beam and rotation, all of which may vary along the scan
-    find_passages: which reflection passed, when, and which rows recorded it
+    find_crossings: which reflection passed, when, and which rows recorded it
 """
 
 from __future__ import annotations
@@ -85,12 +85,12 @@ def _rotation_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 @dataclass(frozen=True)
 class EwaldCrossings:
     """
-    Passages of reflections through the Ewald sphere in one crystal.
+    Crossings of the Ewald sphere by reflections in one crystal.
 
     Attributes:
         miller_index: Shape (p, 3).
-        phi: Shape (p,), the angle recorded nearest to the passage [rad].
-        of_row: Shape (n,), the passage of each row of the table; -1 for rows without
+        phi: Shape (p,), the angle recorded nearest to the crossing [rad].
+        of_row: Shape (n,), the crossing of each row of the table; -1 for rows without
             an index or beyond the resolution limit.
     """
 
@@ -102,21 +102,21 @@ class EwaldCrossings:
         return len(self.phi)
 
     def select(self, keep: np.ndarray) -> EwaldCrossings:
-        """Those of some passages, shape (p,) bool; rows of the others get none."""
+        """Those of some crossings, shape (p,) bool; rows of the others get none."""
         number = np.append(np.where(keep, np.cumsum(keep) - 1, -1), -1)
         return EwaldCrossings(
             self.miller_index[keep], self.phi[keep], number[self.of_row]
         )
 
 
-def find_passages(
+def find_crossings(
     experiment: Experiment,
     table: flex.reflection_table,
     scan: RotationScan,
     d_min: float = 0.0,
 ) -> EwaldCrossings:
     """
-    Sort the rows of a table by the passage that they recorded.
+    Sort the rows of a table by the crossing that they recorded.
 
     Args:
         experiment: The crystal.
@@ -125,7 +125,7 @@ def find_passages(
         d_min: Resolution limit [Å].
 
     Returns:
-        The passages. Rows of one index on one side of the Ewald sphere are one passage,
+        The crossings. Rows of one index on one side of the Ewald sphere are one crossing,
         as long as a scan covers less than a full turn.
     """
     hkl = table["miller_index"].as_vec3_double().as_numpy_array().reshape(-1, 3)

@@ -1,0 +1,52 @@
+"""
+The best branch as files for SHELXL, SHELXT, Olex2 and Jana.
+
+Functions:
+    best_files: contents by name
+"""
+
+from __future__ import annotations
+
+from dials_spread.placement.branches import TITLES
+from dials_spread.placement.comparison import PlacementComparison
+from dials_spread.placement.known_structure import intensity_array
+from dials_spread.shelx.instructions import instructions
+from dials_spread.shelx.intensities_hkl import write_hkl
+
+
+def best_files(result: PlacementComparison, output) -> dict[str, bytes]:
+    """
+    Give the files for the best branch, with all of its reflections.
+
+    Args:
+        result: The comparison.
+        output: Names of files, as the command's ``output`` scope.
+
+    Returns:
+        Contents by name: .ins with the atoms of the structure (refined where that ended
+        well) and .hkl in its setting.
+    """
+    best = result.verdict.best
+    if best not in result.finished:
+        return {}
+    merged = result.common.merged[best]
+    f_sq, _ = intensity_array(result.known, result.common, merged)
+    tests = result.branches[best].tests
+    refined = None if tests is None else tests.given
+    structure, weights = result.known.structure, (0.1,)
+    if refined is not None and refined.converged:
+        structure, weights = refined.structure, refined.weights[:1]
+    data = result.common.data[best]
+    contents = {}
+    if output.ins:
+        text = instructions(
+            structure.crystal_symmetry(),
+            data.experiments[0].beam.get_wavelength(),
+            title=f"{TITLES[best]}",
+            structure=structure,
+            weights=weights,
+        )
+        contents[output.ins] = text.encode("ascii", "replace")
+    if output.hkl:
+        contents[output.hkl] = write_hkl(f_sq).text.encode("ascii")
+    return contents

@@ -1,0 +1,281 @@
+"""
+What a comparison of placements says, in sentences.
+
+Functions:
+    reasons: what goes with the verdict, as questions and answers
+    warnings: what must be read before anything is done
+    data_sentences: how the figures are defined
+    facts: data and structure, as names and values
+    compared: the two branches that the sentences are about
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from dials_spread.placement.branches import AFTER, BEFORE, LORENTZ, NONE, OWN
+from dials_spread.placement.comparison import PlacementComparison
+from dials_spread.report.compare_placement.branch_tables import decimals, failed_step
+from dials_spread.report.compare_placement.difference_tables import BranchChange, change
+from dials_spread.report.compare_placement.structure_tables import has_refinement
+from dials_spread.report.page.intervals import with_interval
+from dials_spread.report.page.labels import counted
+
+CORRECTED = (BEFORE, AFTER, OWN)
+PLAIN = (NONE, LORENTZ)
+
+
+def title(result: PlacementComparison, name: str) -> str:
+    """Give the name of a branch as sentences have it."""
+    return f"“{result.branches[name].branch.title}”"
+
+
+def _best_of(result: PlacementComparison, names: tuple[str, ...]) -> str | None:
+    """Give the branch of lowest R1 on common reflections; None without one."""
+    r1 = {
+        name: b.r1_common.r1
+        for name, b in result.finished.items()
+        if name in names and b.r1_common is not None and np.isfinite(b.r1_common.r1)
+    }
+    return min(r1, key=lambda name: r1[name]) if r1 else None
+
+
+def compared(result: PlacementComparison) -> tuple[str, str] | None:
+    """
+    Name the corrected branch and the uncorrected one that sentences are about.
+
+    Args:
+        result: The comparison.
+
+    Returns:
+        The best branch of the verdict, or the best corrected one where that is not
+        corrected; and the better of those without correction. None without both.
+    """
+    best = result.verdict.best
+    corrected = best if best in CORRECTED else _best_of(result, CORRECTED)
+    plain = _best_of(result, PLAIN)
+    return (corrected, plain) if corrected and plain else None
+
+
+def reasons(result: PlacementComparison, samples: str) -> list[str]:
+    """
+    Give what goes with the verdict.
+
+    Args:
+        result: The comparison.
+        samples: Such as "300 bootstrap samples".
+    """
+    told = [*result.verdict.reasons, *_refined(result), _certainty(result, samples)]
+    if result.verdict.kind == "correct" and not result.known.solved_from:
+        told.append(
+            f"Is the reference independent? {_refined_on_these(result)}; the true gain "
+            "would then rather be larger."
+        )
+    return told
+
+
+def _written(found: BranchChange, n: int, unit: str = "") -> str:
+    """Write the size of a change with its interval, the end nearer to zero first."""
+    value, low, high = found
+    if value < 0:
+        value, low, high = -value, -high, -low
+    return with_interval(value, low, high, lambda x: decimals(x, n) + unit)
+
+
+def _refined(result: PlacementComparison) -> list[str]:
+    """Say whether refined R1 and the positions of atoms agree with the verdict."""
+    pair = compared(result)
+    if pair is None:
+        return []
+    if not result.refined_differences:
+        return [
+            "Do refined structures agree? They were not compared, and R1 alone is no "
+            "verdict on the structure."
+        ]
+    than = f"{title(result, pair[0])} than with {title(result, pair[1])}"
+    told = []
+    r1 = change(result.refined_differences.get("refined_r1", []), *pair)
+    if r1 is not None:
+        told.append(f"Does refined R1 agree? {_r1_answer(result, r1, than)}")
+    shift = change(result.refined_differences.get("mean_shift", []), *pair)
+    if shift is not None:
+        told.append(
+            f"Did positions come nearer to the reference? {_shift_answer(shift, than)}"
+        )
+    if not told:
+        return [
+            f"Do refined structures agree? Not known: no refined figures of {than}."
+        ]
+    return told
+
+
+def _r1_answer(result: PlacementComparison, r1: BranchChange, than: str) -> str:
+    lower = r1.value < 0
+    size = _written(r1, 3)
+    word = "lower" if lower else "higher"
+    wanted = result.verdict.kind == "correct"
+    if not np.isfinite(r1.low):
+        start = "Not known, there is no interval: it is"
+    elif not r1.certain:
+        start = "No difference is shown: it is"
+    elif wanted == lower:
+        start = "Yes: it is"
+    else:
+        start = "No: it is"
+    return f"{start} {word} by {size} with {than}."
+
+
+def _shift_answer(shift: BranchChange, than: str) -> str:
+    size = _written(shift, 4, " Å")
+    nearer = shift.value < 0
+    if not np.isfinite(shift.low):
+        start = "Not known, there is no interval:"
+    elif not shift.certain:
+        start = "That is not shown:"
+    else:
+        start = "Yes:" if nearer else "No, they are farther away:"
+    word = "smaller" if nearer else "larger"
+    return (
+        f"{start} the mean distance of atoms from it is {word} by {size} with {than}."
+        + (
+            ""
+            if nearer and shift.certain
+            else " R1 alone is no verdict on a structure."
+        )
+    )
+
+
+def _certainty(result: PlacementComparison, samples: str) -> str:
+    groups = result.groups
+    n_crystals = len(next(iter(result.common.data.values())).identifiers)
+    if not result.scans:
+        of = counted(n_crystals, "crystal")
+        if groups.n < n_crystals:
+            of += f" in {groups.n} groups"
+        return (
+            f"How certain is that? Intervals are of 95 %, from {samples} of {of}: another "
+            "choice of such crystals should give a difference within them."
+        )
+    return (
+        f"How certain is that? Intervals are of 95 %, from {samples} of {groups.n} parts "
+        f"of scans, as there {'is' if n_crystals == 1 else 'are'} only "
+        f"{counted(n_crystals, 'crystal')}. Other crystals may differ by more than these "
+        "intervals say."
+    )
+
+
+def warnings(result: PlacementComparison) -> list[str]:
+    """
+    Say what must be read before anything is done.
+
+    Args:
+        result: The comparison.
+    """
+    told = []
+    for name, branch in result.branches.items():
+        if branch.failed:
+            where = failed_step(branch)
+            how = f": {where} failed" if where else " cannot be read"
+            last = branch.failed.splitlines()[-1].strip()
+            told.append(
+                f"{title(result, name)} did not come to an end{how} (“{last}”). The "
+                "comparison is of the others; all last lines are in a table below."
+            )
+    told += result.known.match.warnings
+    told += _independence(result)
+    open_ = _unfinished(result)
+    if open_:
+        told.append(
+            "Refinements with the weights that these comparisons use did not converge "
+            f"for {open_}: refined R1 and shifts are less certain than their intervals."
+        )
+    return told
+
+
+def _unfinished(result: PlacementComparison) -> str:
+    """Name the branches whose refinement behind the differences did not converge."""
+    return ", ".join(
+        title(result, name)
+        for name, b in result.finished.items()
+        if b.tests is not None
+        and b.tests.common_weights is not None
+        and not b.tests.common_weights.converged
+    )
+
+
+def _independence(result: PlacementComparison) -> list[str]:
+    """Say what the structure owes to the data."""
+    if result.known.solved_from:
+        return [
+            f"The structure was solved here from {title(result, result.known.solved_from)}"
+            ", so it is not independent of the data: R1 and shifts favour that branch. "
+            "Give structure= to compare with another one."
+        ]
+    if result.verdict.kind == "correct":
+        return []
+    return [
+        f"{_refined_on_these(result)}, and this verdict with them. Compare with a "
+        "structure from other data if so."
+    ]
+
+
+def _refined_on_these(result: PlacementComparison) -> str:
+    """Begin to say what a reference that owes its coordinates to the data would do."""
+    name = Path(result.known.reference.source).name
+    return (
+        f"If {name} was refined against these very data without correction, R1 against "
+        "it and shifts from it favour no correction"
+    )
+
+
+def data_sentences(result: PlacementComparison) -> list[str]:
+    """
+    Say how the figures are defined, and what was left out.
+
+    Args:
+        result: The comparison.
+    """
+    told = [
+        "Branches reject different outliers and so keep different observations: they are "
+        "compared on the reflections that all of them have. Strong ones have I > 2σ in "
+        "the mean over branches, one choice for all, as large σ of a branch would "
+        "otherwise flatter it.",
+        "R1 against kinematic Fc is Σ|k exp(−B/4d²) Fo − Fc| / ΣFc: scale k and overall B "
+        "are fitted, the structure stays as it is, and its own errors are in it.",
+    ]
+    if has_refinement(result):
+        told.append(
+            "Refined R1 is Σ||Fo| − |Fc|| / Σ|Fo| after least squares, as in SHELXL: full "
+            "matrix on F² (smtbx, as in olex2.refine), electron form factors, riding "
+            "hydrogen, the same start for all branches. Shifts are of atoms other than "
+            "hydrogen, without what is common to all along polar axes."
+        )
+    return [*told, *result.left_out.values()]
+
+
+def facts(result: PlacementComparison) -> list[tuple[str, str]]:
+    """
+    Give data and structure as names and values.
+
+    Args:
+        result: The comparison.
+    """
+    common, known = result.common, result.known
+    observations = next(iter(common.data.values())).observations
+    cell = ", ".join(f"{x:.2f}" for x in observations.unit_cell.parameters())
+    name = Path(known.reference.source).name
+    if known.solved_from:
+        name = f"solved here from {title(result, known.solved_from)}"
+    return [
+        ("structure", name),
+        ("its atoms", f"{known.structure.scatterers().size():,}"),
+        ("indices of data → structure", known.choice.symbol),
+        ("space group of the data", str(observations.space_group.info())),
+        ("unit cell [Å, °]", cell),
+        ("crystals", f"{observations.n_crystals:,}"),
+        ("unique reflections of any branch", f"{len(common.unique_index):,}"),
+        ("of all branches", f"{int(common.in_all.sum()):,}"),
+        ("resolution [Å]", f"{common.d_spacing.max():.2f} – {common.d_spacing.min():.2f}"),
+    ]  # fmt: skip

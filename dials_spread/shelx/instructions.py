@@ -1,0 +1,206 @@
+"""
+Complete .ins files for SHELXT, SHELXL and Olex2.
+
+Functions:
+    instructions: the text of a file
+    atom_lines: atoms as SHELXL reads them
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Mapping, Sequence
+
+from cctbx import adptbx, crystal, xray
+from iotbx.shelx.write_ins import LATT_SYMM
+
+from dials_spread.scattering.form_factors import parse_type
+from dials_spread.shelx.form_factors_sfac import sfac
+
+LONGEST_LABEL = 4
+LONGEST_TITLE = 72
+
+
+def instructions(
+    symmetry: crystal.symmetry,
+    wavelength: float,
+    contents: Mapping[str, float] | None = None,
+    Z: float | None = None,
+    *,
+    title: str = "structure",
+    cell_error: Sequence[float] | None = None,
+    structure: xray.structure | None = None,
+    temperature: float | None = None,
+    n_cycles: int = 10,
+    weights: Sequence[float] = (0.1,),
+    program: str = "shelxl",
+) -> str:
+    """
+    Write the text of an .ins file.
+
+    Args:
+        symmetry: Cell and space group, a centre of symmetry at the origin if there is one.
+        wavelength: [Å].
+        contents: Atoms by element in a formula unit; by default those of the structure.
+        Z: Formula units in the cell; by default general positions, and without contents 1
+            for what the structure puts into the cell.
+        title: One line.
+        cell_error: Standard uncertainties of a, b, c [Å], α, β, γ [°]; by default a
+            thousandth of the axes, and of free angles 0.01°.
+        structure: Atoms, in the same setting; without it the file is for a solution.
+        temperature: [°C]; left out if not known.
+        n_cycles: Of least squares.
+        weights: Numbers of WGHT.
+        program: "shelxl" (and Olex2) gets electron form factors. "shelxt" has form factors
+            of its own and reads the elements alone.
+
+    Raises:
+        ValueError: An element is not in contents, the space group has no setting in SHELX,
+            or the program is not known.
+    """
+    if program not in ("shelxl", "shelxt"):
+        raise ValueError(f"program={program!r} is neither shelxl nor shelxt")
+    counts, Z = _in_cell(symmetry, contents, Z, structure)
+    cell = symmetry.unit_cell().parameters()
+    error = _cell_error(symmetry) if cell_error is None else cell_error
+    numbers = " ".join(f"{x:.4f}" for x in cell)
+    uncertainties = " ".join(f"{x:.4f}" for x in error)
+    lines = [
+        " ".join(f"TITL {title}".split())[:LONGEST_TITLE],
+        f"CELL {wavelength:.5f} {numbers}",
+        f"ZERR {Z:g} {uncertainties}",
+        *_symmetry_lines(symmetry),
+    ]
+    if program == "shelxt":
+        lines += [f"SFAC {' '.join(counts)}"]
+    else:
+        for element in counts:
+            lines += sfac(element)
+    lines += ["UNIT " + " ".join(f"{n:g}" for n in counts.values())]
+    if program == "shelxl":
+        lines += _refinement_lines(temperature, n_cycles, weights)
+        if structure is not None:
+            lines += atom_lines(structure, list(counts))
+    return "\n".join([*lines, "HKLF 4", "END"]) + "\n"
+
+
+def _in_cell(symmetry, contents, Z, structure) -> tuple[dict[str, float], float]:
+    """Atoms in the cell by element, and Z."""
+    present: dict[str, float] = {}
+    if structure is not None:
+        for scatterer in structure.scatterers():
+            element = parse_type(scatterer.scattering_type)[0]
+            share = scatterer.multiplicity() * scatterer.occupancy
+            present[element] = present.get(element, 0.0) + share
+    if contents is None:
+        if structure is None:
+            raise ValueError("neither contents nor a structure: no elements for SFAC")
+        return {key: round(n, 2) for key, n in present.items()}, Z or 1
+    lacking = sorted(set(present) - set(contents))
+    if lacking:
+        raise ValueError(
+            f"the structure has {', '.join(lacking)}, which the contents "
+            f"({', '.join(contents)}) do not name"
+        )
+    Z = symmetry.space_group().order_z() if Z is None else Z
+    return {key: round(n * Z, 2) for key, n in contents.items()}, Z
+
+
+def _cell_error(symmetry: crystal.symmetry) -> list[float]:
+    cell = symmetry.unit_cell().parameters()
+    free = symmetry.space_group().average_unit_cell(symmetry.unit_cell()).parameters()
+    angles = [
+        0.0 if x in (90.0, 120.0) else 0.01 for x in (round(y, 4) for y in free[3:])
+    ]
+    return [x / 1000 for x in cell[:3]] + angles
+
+
+def _symmetry_lines(symmetry: crystal.symmetry) -> list[str]:
+    """LATT and SYMM."""
+    group = symmetry.space_group()
+    if group.is_centric() and not group.is_origin_centric():
+        raise ValueError(
+            f"{symmetry.space_group_info()} has its centre of symmetry away from the "
+            "origin, which SHELX does not read: choose the other origin"
+        )
+    text = io.StringIO()
+    try:
+        LATT_SYMM(text, group)
+    except RuntimeError as error:
+        raise ValueError(f"{symmetry.space_group_info()}: {error}") from None
+    return text.getvalue().splitlines()
+
+
+def _refinement_lines(temperature, n_cycles, weights) -> list[str]:
+    return [
+        *([] if temperature is None else [f"TEMP {temperature:g}"]),
+        f"L.S. {n_cycles}",
+        "BOND $H",
+        "ACTA",
+        "LIST 4",
+        "FMAP 2",
+        "PLAN 20",
+        "WGHT " + " ".join(f"{x:g}" for x in weights),
+        "FVAR 1",
+    ]
+
+
+def atom_lines(structure: xray.structure, elements: Sequence[str]) -> list[str]:
+    """
+    Give the atoms as SHELXL reads them.
+
+    Site, 10 + occupancy × multiplicity / number of general positions (fixed), and U or
+    U11 U22 U33 U23 U13 U12. Hydrogen stands where it is in the structure, without AFIX:
+    put HFIX or AFIX in for hydrogen that rides.
+
+    Args:
+        structure: The atoms.
+        elements: In the order of SFAC.
+    """
+    cell, order = structure.unit_cell(), structure.space_group().order_z()
+    lines, labels = [], set()
+    for scatterer in structure.scatterers():
+        element = parse_type(scatterer.scattering_type)[0]
+        label = _label(scatterer.label, element, labels)
+        share = 10 + scatterer.occupancy * scatterer.multiplicity() / order
+        start = f"{label:4s} {elements.index(element) + 1:2d} " + " ".join(
+            f"{x:.6f}" for x in scatterer.site
+        )
+        start += f" {share:.5f}"
+        if scatterer.flags.use_u_aniso():
+            u = adptbx.u_star_as_u_cif(cell, scatterer.u_star)
+            u11, u22, u33, u12, u13, u23 = (f"{x:.5f}" for x in u)
+            lines += [f"{start} {u11} {u22} =", f"  {u33} {u23} {u13} {u12}"]
+        else:
+            lines.append(f"{start} {scatterer.u_iso:.5f}")
+    return lines
+
+
+def _label(given: str, element: str, taken: set[str]) -> str:
+    """A label of four characters that begins with the element and is not taken."""
+    label = re.sub(r"[^A-Za-z0-9]", "", given).upper()[:LONGEST_LABEL]
+    begins = re.match(rf"{element.upper()}(?![A-Z])", label)
+    number = 0
+    while not begins or label in taken or not re.search(r"\d", label):
+        number += 1
+        label = f"{element.upper()}{_short(number, LONGEST_LABEL - len(element))}"
+        begins = True
+    taken.add(label)
+    return label
+
+
+def _short(number: int, width: int) -> str:
+    """A number of so many characters, to base 36 where it would be longer."""
+    if number < 10**width:
+        return str(number)
+    digits, rest = "", number - 10**width
+    for _ in range(width - 1):
+        rest, digit = divmod(rest, 36)
+        digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"[digit] + digits
+    if rest > 8:
+        raise ValueError(
+            f"{math.floor(10**width + 9 * 36 ** (width - 1))} atoms at most"
+        )
+    return str(rest + 1) + digits
