@@ -1,13 +1,13 @@
 """
 All that is taken from xia2, and what differs between its releases.
 
-Written for 3.13 and for the current one (main of July 2026, after 3.29.0):
+Tried with 3.13.0; compared with the source of 3.12 to 3.29 and of main (July 2026), in which
+the methods that are extended (driver) have the same names and are called in the same order:
 
-- What runs everything is `MultiCrystalScale.__init__` until 3.16 and `run` later. The
-  methods that are extended (driver) are in both, with the same names.
+- What runs everything is `MultiCrystalScale.__init__` until 3.24 and `run` since 3.26.
 - xia2.cli.multiplex takes `MultiCrystalScale` from its module, or holds it itself.
-- Newer releases work in the folder Processing and sort files in the end: what a step
-  writes is announced to their file handler.
+- Main works in the folder Processing and sorts files in the end: what a step writes is
+  announced to its file handler.
 
 Functions:
     find_xia2: the parts, where xia2 is installed
@@ -42,7 +42,8 @@ CITATION = {
 
 NOT_INSTALLED = (
     "xia2 is not installed in this environment ({}); xia2.multiplex_corrected runs "
-    "xia2.multiplex. Install xia2 beside DIALS, or use dials.ml_correct on its own"
+    "xia2.multiplex. Install it beside DIALS (conda install -c conda-forge xia2), or use "
+    "dials.ml_correct on its own"
 )
 
 
@@ -57,7 +58,7 @@ class Xia2:
         citations: What collects citations.
         bits: The module that numbers log files.
         timing: The module that records times.
-        handler: What sorts files in the end; None in older releases.
+        handler: What sorts files in the end; None in releases without it.
         version: Of xia2.
     """
 
