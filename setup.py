@@ -68,6 +68,7 @@ setup(
             "report/page/static/*",
             "correction/model/models/*",
             "structures/data/*.cif",
+            "phil/*/*.phil",
         ]
     },
     zip_safe=False,

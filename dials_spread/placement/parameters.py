@@ -43,10 +43,6 @@ resampling {
     .type = int(value_min=0, value_max=100000)
     .help = "Bootstrap samples of crystals (of parts of scans where there are fewer than"
             "three crystals) behind the intervals of differences."
-  refinements = 20
-    .type = int(value_min=0, value_max=10000)
-    .help = "Bootstrap samples for which the structure is refined in each branch, for the"
-            "intervals of refined R1 and of shifts. 0 leaves these out."
 }
 refinement {
   enable = True

@@ -7,20 +7,22 @@ Modules:
     difference_map: peaks of the Fo - Fc map
     held_out: R1 of reflections that the fit never saw
     hydrogen: how hydrogen rides on its parent
-    hydrogen_peaks: the hydrogen sites in a map of a model without them
+    hydrogen_search: the hydrogen sites in a map of a model without them
     least_squares: full matrix on F²
     merged_data: intensities as a refinement takes them
     model: the model that is refined, with electron form factors
-    refine: settings, and the refinement itself
+    refining: settings, and the refinement itself
+    resampled: what resampled intensities would give
     result: what it gives
     weights: weights of the SHELXL form
 """
 
 from __future__ import annotations
 
-from dials_spread.refinement.held_out import HeldOutR1, held_out_r1
-from dials_spread.refinement.hydrogen_peaks import HydrogenPeaks, hydrogen_peaks
-from dials_spread.refinement.refine import RefinementSettings, refine
+from dials_spread.refinement.held_out import HeldOutR1, held_out_r1, held_out_set
+from dials_spread.refinement.hydrogen_search import HydrogenPeaks, hydrogen_peaks
+from dials_spread.refinement.refining import RefinementSettings, refine
+from dials_spread.refinement.resampled import Resampled, refine_resampled
 from dials_spread.refinement.result import Refinement
 
 __all__ = [
@@ -28,7 +30,10 @@ __all__ = [
     "HydrogenPeaks",
     "Refinement",
     "RefinementSettings",
+    "Resampled",
     "held_out_r1",
+    "held_out_set",
     "hydrogen_peaks",
     "refine",
+    "refine_resampled",
 ]

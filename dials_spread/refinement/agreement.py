@@ -98,7 +98,7 @@ def find_outliers(
     hkl = f_sq.indices()
     rows = tuple(
         Outlier(
-            hkl=tuple(int(x) for x in hkl[int(i)]),
+            hkl=hkl[int(i)],
             fo_sq=float(fo_sq[i]),
             fc_sq=float(fc_sq[i]),
             sigma=float(sigma[i]),

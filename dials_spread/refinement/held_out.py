@@ -19,7 +19,7 @@ import numpy as np
 from cctbx import miller, xray
 from cctbx.array_family import flex
 
-from dials_spread.refinement.refine import DEFAULTS, RefinementSettings, refine
+from dials_spread.refinement.refining import DEFAULTS, RefinementSettings, refine
 from dials_spread.refinement.result import Refinement, as_plain
 
 

@@ -88,8 +88,8 @@ class Fit:
     f_sq: miller.array
     scale: float = 1.0
     weights: tuple[float, float] = FIRST_WEIGHTS
-    weight: np.ndarray | None = None
-    fc_sq: np.ndarray | None = None
+    weight: np.ndarray = field(default_factory=lambda: np.empty(0))
+    fc_sq: np.ndarray = field(default_factory=lambda: np.empty(0))
     n_parameters: int = 0
     n_cycles: int = 0
     converged: bool = False

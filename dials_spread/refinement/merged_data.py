@@ -95,8 +95,8 @@ def refinable(
     kept &= np.any(np.array(list(data.indices())).reshape(-1, 3) != 0, axis=1)
     if not np.any(kept & ~chosen[1]) or not np.any(I[kept] > 0):
         raise ValueError(
-            f"Of {n} reflections none is left to refine against: none has a positive σ "
-            "and is no systematic absence."
+            f"Of {n} reflections none is left to refine against: all are systematic "
+            "absences, without a positive σ, or negative."
         )
     return MergedData(
         f_sq=data.select(flex.bool([bool(x) for x in kept])),

@@ -14,6 +14,10 @@ from cctbx import xray
 
 from dials_spread.refinement.agreement import Outlier
 from dials_spread.refinement.difference_map import Peak
+from dials_spread.refinement.hydrogen import RidingGroup
+
+# Fields that no dict holds.
+NOT_LISTED = ("structure", "reference", "groups")
 
 # So many outliers are listed in a dict.
 LISTED = 50
@@ -26,6 +30,8 @@ class Refinement:
 
     Attributes:
         structure: The refined structure, with electron form factors.
+        reference: The reference, likewise.
+        groups: How hydrogen rides.
         anisotropic: Whether displacements of atoms other than hydrogen are.
         n_parameters: Refined, with the scale and without origins that float.
         n_observations: Reflections fitted.
@@ -64,6 +70,8 @@ class Refinement:
     """
 
     structure: xray.structure
+    reference: xray.structure
+    groups: tuple[RidingGroup, ...]
     anisotropic: bool
     n_parameters: int
     n_observations: int
@@ -108,10 +116,10 @@ class Refinement:
 
     def as_dict(self) -> dict:
         """Give all but the structure; what is not finite becomes None."""
-        plain = {
+        plain: dict = {
             field.name: as_plain(getattr(self, field.name))
             for field in fields(self)
-            if field.name != "structure"
+            if field.name not in NOT_LISTED
         }
         plain["outliers"] = plain["outliers"][:LISTED]
         plain["n_outliers"] = self.n_outliers
@@ -119,7 +127,7 @@ class Refinement:
         return plain
 
 
-def as_plain(value: object) -> object:
+def as_plain(value):
     """
     Give a result as JSON can hold it.
 

@@ -41,7 +41,7 @@ def instructions(
     Write the text of an .ins file.
 
     Args:
-        symmetry: Cell and space group, a centre of symmetry at the origin if there is one.
+        symmetry: Cell and space group, its centre of symmetry, if any, at the origin.
         wavelength: [Å].
         contents: Atoms by element in a formula unit; by default those of the structure.
         Z: Formula units in the cell; by default general positions, and without contents 1
@@ -63,14 +63,11 @@ def instructions(
     if program not in ("shelxl", "shelxt"):
         raise ValueError(f"program={program!r} is neither shelxl nor shelxt")
     counts, Z = _in_cell(symmetry, contents, Z, structure)
-    cell = symmetry.unit_cell().parameters()
     error = _cell_error(symmetry) if cell_error is None else cell_error
-    numbers = " ".join(f"{x:.4f}" for x in cell)
-    uncertainties = " ".join(f"{x:.4f}" for x in error)
     lines = [
         " ".join(f"TITL {title}".split())[:LONGEST_TITLE],
-        f"CELL {wavelength:.5f} {numbers}",
-        f"ZERR {Z:g} {uncertainties}",
+        f"CELL {wavelength:.5f} {_numbers(symmetry.unit_cell().parameters())}",
+        f"ZERR {Z:g} {_numbers(error)}",
         *_symmetry_lines(symmetry),
     ]
     if program == "shelxt":
@@ -84,6 +81,10 @@ def instructions(
         if structure is not None:
             lines += atom_lines(structure, list(counts))
     return "\n".join([*lines, "HKLF 4", "END"]) + "\n"
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return " ".join(f"{x:.4f}" for x in values)
 
 
 def _in_cell(symmetry, contents, Z, structure) -> tuple[dict[str, float], float]:
@@ -160,7 +161,8 @@ def atom_lines(structure: xray.structure, elements: Sequence[str]) -> list[str]:
         elements: In the order of SFAC.
     """
     cell, order = structure.unit_cell(), structure.space_group().order_z()
-    lines, labels = [], set()
+    lines: list[str] = []
+    labels: set[str] = set()
     for scatterer in structure.scatterers():
         element = parse_type(scatterer.scattering_type)[0]
         label = _label(scatterer.label, element, labels)
@@ -181,7 +183,7 @@ def atom_lines(structure: xray.structure, elements: Sequence[str]) -> list[str]:
 def _label(given: str, element: str, taken: set[str]) -> str:
     """A label of four characters that begins with the element and is not taken."""
     label = re.sub(r"[^A-Za-z0-9]", "", given).upper()[:LONGEST_LABEL]
-    begins = re.match(rf"{element.upper()}(?![A-Z])", label)
+    begins = bool(re.match(rf"{element.upper()}(?![A-Z])", label))
     number = 0
     while not begins or label in taken or not re.search(r"\d", label):
         number += 1

@@ -198,7 +198,8 @@ def asymmetric_peaks(
     peaks, _ = highest_peaks(
         cell, amplitudes.miller_index, F, int(np.ceil(1.5 * n)) + 4
     )
-    sites, multiplicity, taken = [], [], []
+    sites: list[tuple] = []
+    multiplicity: list[int] = []
     for peak in peaks:
         if sum(multiplicity) >= n - 0.5:
             break
@@ -206,10 +207,9 @@ def asymmetric_peaks(
         copies = sgtbx.sym_equiv_sites(own)
         if any(
             sgtbx.min_sym_equiv_distance_info(copies, other).dist() < NEAREST
-            for other in taken
+            for other in sites
         ):
             continue
-        taken.append(own.exact_site())
         sites.append(own.exact_site())
         multiplicity.append(own.multiplicity())
     return np.array(sites).reshape(-1, 3), np.array(multiplicity, dtype=int)

@@ -8,7 +8,7 @@ import pytest
 from cctbx import sgtbx
 
 from dials_spread.refinement.held_out import held_out_r1, held_out_set
-from dials_spread.refinement.refine import RefinementSettings, refine
+from dials_spread.refinement.refining import RefinementSettings, refine
 
 
 def test_sets_are_disjoint_and_of_the_size_wanted(glycine, intensities):

@@ -215,3 +215,16 @@ def test_observations_that_agree_have_r_zero(data):
         )
     if found.n_repeated > 1:
         assert found.cc_half == pytest.approx(1)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 6), st.integers(2, 20))
+def test_r_factors_of_one_multiplicity_differ_by_known_factors(seed, n, n_unique):
+    rng = np.random.default_rng(seed)
+    unique = rng.permutation(np.repeat(np.arange(n_unique), n))
+    intensity, sigma = rng.uniform(10, 100, len(unique)), np.ones(len(unique))
+    d = rng.uniform(0.8, 5, n_unique)
+    found = merging_statistics(intensity, sigma, unique, d, d).overall
+    assert found.multiplicity == n
+    assert found.r_pim == pytest.approx(found.r_merge / np.sqrt(n - 1))
+    assert found.r_meas == pytest.approx(found.r_merge * np.sqrt(n / (n - 1)))

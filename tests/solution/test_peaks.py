@@ -47,7 +47,9 @@ def test_peaks_agree_with_the_search_of_cctbx(kinematic):
     search = maptbx.peak_search_parameters(
         min_distance_sym_equiv=0.7, min_cross_distance=0.7, max_clusters=20
     )
-    fft_map = f_calc.fft_map(resolution_factor=0.2)
+    fft_map = f_calc.fft_map(
+        resolution_factor=0.2, symmetry_flags=maptbx.use_space_group_symmetry
+    )
     theirs = fft_map.peak_search(search, verify_symmetry=False).all().sites()
     distance = apart(
         in_p1.unit_cell(), mine[None], np.array(list(theirs))[:, None]

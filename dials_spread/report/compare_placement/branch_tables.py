@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dials_spread.placement.comparison import BranchResult, PlacementComparison
+from dials_spread.placement.results import BranchResult, PlacementComparison
 from dials_spread.report.page.intervals import interval_cell
 from dials_spread.report.page.labels import NO_VALUE, digits
 from dials_spread.report.page.tables import TextTable
@@ -48,17 +48,18 @@ def branch_table(
         rows: Name of each figure, and how it is written of a branch that has ended.
 
     Returns:
-        A table; branches that failed have a column of dashes.
+        A table. Branches that failed have a column of dashes; figures that no branch
+        has, and branches that have none of these figures, are left out.
     """
-    branches = result.branches.values()
-    header = [
-        f"{b.branch.title} (failed)" if b.failed else b.branch.title for b in branches
-    ]
-    cells = [
-        [label, *(NO_VALUE if b.failed else cell(b) for b in branches)]
-        for label, cell in rows
-    ]
-    return TextTable(title, ["", *header], cells)
+    columns = {}
+    for b in result.branches.values():
+        own = [NO_VALUE if b.failed else cell(b) for _, cell in rows]
+        title_ = f"{b.branch.title} (failed)" if b.failed else b.branch.title
+        if b.failed or any(text != NO_VALUE for text in own):
+            columns[title_] = own
+    cells = [[label, *own] for (label, _), *own in zip(rows, *columns.values())]
+    told = [row for row in cells if any(text != NO_VALUE for text in row[1:])]
+    return TextTable(title, ["", *columns], told)
 
 
 def merging_tables(result: PlacementComparison) -> list[TextTable]:

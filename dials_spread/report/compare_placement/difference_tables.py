@@ -5,6 +5,7 @@ Functions:
     difference_table: all pairs with intervals
     different_reflections_table: reflections on which two branches differ most
     change: how one branch differs from another
+    outcome, own_weights: what can be said of refined figures
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from dials_spread.placement.branches import AFTER, BEFORE, NONE
-from dials_spread.placement.comparison import PlacementComparison
 from dials_spread.placement.differences import Difference
+from dials_spread.placement.results import PlacementComparison
 from dials_spread.report.compare_placement.branch_tables import decimals
 from dials_spread.report.page.intervals import interval_cell
 from dials_spread.report.page.labels import hkl_label
@@ -24,10 +25,13 @@ from dials_spread.report.page.tables import TextTable
 
 FIGURES = {
     "r1": "R1 against kinematic Fc",
-    "refined_r1": "refined R1",
-    "mean_shift": "mean distance of atoms from the reference [Å]",
+    "refined_r1": "refined R1, common weights",
+    "mean_shift": "mean shift, common weights [Å]",
 }
 """What differences are of."""
+
+OWN_WEIGHTS = {"refined_r1": "r1_strong", "mean_shift": "mean_shift"}
+"""The same of refinements with the weights of each branch: attributes of Refinement."""
 
 
 class BranchChange(NamedTuple):
@@ -65,14 +69,64 @@ def change(found: Sequence[Difference], branch: str, other: str) -> BranchChange
     return None
 
 
+def own_weights(
+    result: PlacementComparison, figure: str, branch: str, other: str
+) -> tuple[float, float] | None:
+    """
+    Give a refined figure of two branches, each refined with weights of its own.
+
+    Args:
+        result: The comparison.
+        figure: "refined_r1" or "mean_shift".
+        branch, other: Names.
+
+    Returns:
+        From the coordinates as given; None unless both were refined.
+    """
+    values = []
+    for name in (branch, other):
+        tests = result.branches[name].tests
+        if tests is None or tests.given is None:
+            return None
+        values.append(float(getattr(tests.given, OWN_WEIGHTS[figure])))
+    return values[0], values[1]
+
+
+def outcome(result: PlacementComparison, figure: str, branch: str, other: str) -> str:
+    """
+    Say what can be said of a refined figure of two branches.
+
+    Args:
+        result: The comparison.
+        figure: "refined_r1" or "mean_shift".
+        branch, other: Names.
+
+    Returns:
+        "lower" or "higher" of the first where the interval leaves no doubt and weights of
+        each branch give the same sign; else "depends on weights", "not shown", "no
+        interval", or nothing where they were not compared.
+    """
+    found = change(result.refined_differences.get(figure, []), branch, other)
+    if found is None:
+        return ""
+    if not np.isfinite(found.low):
+        return "no interval"
+    if not found.certain:
+        return "not shown"
+    own = own_weights(result, figure, branch, other)
+    if own is not None and (own[0] - own[1]) * found.value < 0:
+        return "depends on weights"
+    return "lower" if found.value < 0 else "higher"
+
+
 def all_differences(result: PlacementComparison) -> dict[str, list[Difference]]:
     """Give differences by figure, R1 against the structure as it is first."""
     return {"r1": result.differences, **result.refined_differences}
 
 
-def difference_table(result: PlacementComparison) -> TextTable:
+def difference_table(result: PlacementComparison) -> list[TextTable]:
     """
-    Tabulate all pairs of branches.
+    Tabulate all pairs of branches; nothing without two.
 
     Args:
         result: The comparison.
@@ -96,7 +150,7 @@ def difference_table(result: PlacementComparison) -> TextTable:
                 ]
             )
     header = ["figure", "lower", "higher", "difference", "95 %", "more than chance"]
-    return TextTable("Differences between branches", header, rows)
+    return [TextTable("Differences between branches", header, rows)] if rows else []
 
 
 def _sign(d: Difference) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dials_spread.placement.comparison import PlacementComparison
+from dials_spread.placement.results import PlacementComparison
 from dials_spread.report.compare_placement.difference_tables import compared_pair
 from dials_spread.report.page.document import (
     Provenance,

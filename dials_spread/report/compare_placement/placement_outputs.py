@@ -12,7 +12,7 @@ import io
 import logging
 from collections.abc import Mapping, Sequence
 
-from dials_spread.placement.comparison import PlacementComparison
+from dials_spread.placement.results import PlacementComparison
 from dials_spread.report.compare_placement.branch_tables import merging_tables
 from dials_spread.report.compare_placement.placement_document import placement_document
 from dials_spread.report.compare_placement.placement_sections import (

@@ -8,7 +8,7 @@ Functions:
 
 from __future__ import annotations
 
-from dials_spread.placement.comparison import PlacementComparison
+from dials_spread.placement.results import PlacementComparison
 from dials_spread.report.compare_placement.branch_tables import (
     failed_tables,
     merging_tables,
@@ -35,6 +35,7 @@ from dials_spread.report.compare_placement.structure_tables import (
     has_solution,
     refinement_notes,
     refinement_tables,
+    shelx_tables,
     solution_table,
 )
 from dials_spread.report.page.sections import Section
@@ -61,14 +62,15 @@ def placement_sections(
         result: The comparison.
         start_shift: By which atoms were moved before refinement [Å]; None if unknown.
     """
+    differences = Section(
+        "differences",
+        "How the branches differ",
+        "Differences",
+        plots=difference_plots(result),
+        tables=difference_table(result),
+    )
     sections = [
-        Section(
-            "differences",
-            "How the branches differ",
-            "Differences",
-            plots=difference_plots(result),
-            tables=[difference_table(result)],
-        ),
+        *([differences] if result.differences else []),
         Section(
             "amplitudes",
             "Merged intensities of the branches",
@@ -117,7 +119,7 @@ def _refinement(result: PlacementComparison, start_shift: float | None) -> Secti
         "Refinement",
         refinement_notes(result),
         plots,
-        refinement_tables(result, start_shift),
+        [*refinement_tables(result, start_shift), *shelx_tables(result)],
     )
 
 
@@ -133,8 +135,9 @@ def log_tables(
     """
     return [
         *failed_tables(result),
-        difference_table(result),
+        *difference_table(result),
         *refinement_tables(result, start_shift),
+        *shelx_tables(result),
         *solution_table(result),
         scaling_table(result),
         *different_reflections_table(result),

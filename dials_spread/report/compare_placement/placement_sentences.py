@@ -15,10 +15,15 @@ from pathlib import Path
 
 import numpy as np
 
-from dials_spread.placement.branches import AFTER, BEFORE, LORENTZ, NONE, OWN
-from dials_spread.placement.comparison import PlacementComparison
+from dials_spread.placement.branches import AFTER, BEFORE, LORENTZ, MERGED, NONE, OWN
+from dials_spread.placement.results import PlacementComparison
 from dials_spread.report.compare_placement.branch_tables import decimals, failed_step
-from dials_spread.report.compare_placement.difference_tables import BranchChange, change
+from dials_spread.report.compare_placement.difference_tables import (
+    BranchChange,
+    change,
+    outcome,
+    own_weights,
+)
 from dials_spread.report.compare_placement.structure_tables import has_refinement
 from dials_spread.report.page.intervals import with_interval
 from dials_spread.report.page.labels import counted
@@ -67,6 +72,8 @@ def reasons(result: PlacementComparison, samples: str) -> list[str]:
         result: The comparison.
         samples: Such as "300 bootstrap samples".
     """
+    if not result.differences:
+        return [*result.verdict.reasons]
     told = [*result.verdict.reasons, *_refined(result), _certainty(result, samples)]
     if result.verdict.kind == "correct" and not result.known.solved_from:
         told.append(
@@ -89,61 +96,82 @@ def _refined(result: PlacementComparison) -> list[str]:
     pair = compared(result)
     if pair is None:
         return []
-    if not result.refined_differences:
-        return [
-            "Do refined structures agree? They were not compared, and R1 alone is no "
-            "verdict on the structure."
-        ]
-    than = f"{title(result, pair[0])} than with {title(result, pair[1])}"
-    told = []
-    r1 = change(result.refined_differences.get("refined_r1", []), *pair)
-    if r1 is not None:
-        told.append(f"Does refined R1 agree? {_r1_answer(result, r1, than)}")
-    shift = change(result.refined_differences.get("mean_shift", []), *pair)
-    if shift is not None:
-        told.append(
-            f"Did positions come nearer to the reference? {_shift_answer(shift, than)}"
-        )
-    if not told:
-        return [
-            f"Do refined structures agree? Not known: no refined figures of {than}."
-        ]
-    return told
+    told = [_r1_answer(result, *pair), _shift_answer(result, *pair)]
+    found = [text for text in told if text]
+    return found or [
+        "Do refined structures agree? They were not compared, and R1 alone is no verdict "
+        "on a structure."
+    ]
 
 
-def _r1_answer(result: PlacementComparison, r1: BranchChange, than: str) -> str:
-    lower = r1.value < 0
-    size = _written(r1, 3)
-    word = "lower" if lower else "higher"
-    wanted = result.verdict.kind == "correct"
-    if not np.isfinite(r1.low):
-        start = "Not known, there is no interval: it is"
-    elif not r1.certain:
-        start = "No difference is shown: it is"
-    elif wanted == lower:
-        start = "Yes: it is"
-    else:
-        start = "No: it is"
-    return f"{start} {word} by {size} with {than}."
+def _than(result: PlacementComparison, branch: str, other: str) -> str:
+    return f"with {title(result, branch)} than with {title(result, other)}"
 
 
-def _shift_answer(shift: BranchChange, than: str) -> str:
-    size = _written(shift, 4, " Å")
-    nearer = shift.value < 0
-    if not np.isfinite(shift.low):
-        start = "Not known, there is no interval:"
-    elif not shift.certain:
-        start = "That is not shown:"
-    else:
-        start = "Yes:" if nearer else "No, they are farther away:"
-    word = "smaller" if nearer else "larger"
+def _by_weights(
+    result: PlacementComparison, figure: str, branch: str, other: str, n: int
+) -> str:
+    """Say that weights of each branch give another sign."""
+    own = own_weights(result, figure, branch, other)
+    assert own is not None  # outcome() says "depends on weights" of these alone
+    first, second = (decimals(x, n) for x in own)
     return (
-        f"{start} the mean distance of atoms from it is {word} by {size} with {than}."
-        + (
-            ""
-            if nearer and shift.certain
-            else " R1 alone is no verdict on a structure."
-        )
+        f", but the other way round with weights refined for each branch ({first} against "
+        f"{second})"
+    )
+
+
+def _r1_answer(result: PlacementComparison, branch: str, other: str) -> str:
+    """Say whether refined R1 agrees; nothing where it was not compared."""
+    figure = "refined_r1"
+    found = change(result.refined_differences.get(figure, []), branch, other)
+    if found is None:
+        return ""
+    how = outcome(result, figure, branch, other)
+    agrees = (found.value < 0) == (result.verdict.kind == "correct")
+    start = {
+        "no interval": "Not known, there is no interval",
+        "not shown": "No difference is shown",
+        "depends on weights": "That depends on the weights",
+    }.get(how, "Yes" if agrees else "No")
+    word = "lower" if found.value < 0 else "higher"
+    more = ""
+    if how == "depends on weights":
+        more = _by_weights(result, figure, branch, other, 3)
+    return (
+        f"Does refined R1 agree? {start}: with weights common to all branches it is {word} "
+        f"by {_written(found, 3)} {_than(result, branch, other)}{more}."
+    )
+
+
+def _shift_answer(result: PlacementComparison, branch: str, other: str) -> str:
+    """Say whether atoms came nearer; nothing where that was not compared."""
+    figure = "mean_shift"
+    found = change(result.refined_differences.get(figure, []), branch, other)
+    if found is None:
+        return ""
+    how = outcome(result, figure, branch, other)
+    start = {
+        "no interval": "Not known, there is no interval",
+        "not shown": "That is not shown",
+        "depends on weights": "That is not shown, it depends on the weights",
+        "lower": "Yes",
+        "higher": "No, they are farther away",
+    }[how]
+    word = "smaller" if found.value < 0 else "larger"
+    more = ""
+    if how == "depends on weights":
+        more = _by_weights(result, figure, branch, other, 4)
+    tests = result.branches[branch].tests
+    su = tests.given.mean_su if tests and tests.given else np.nan
+    uncertain = (
+        f" (mean su of a coordinate {decimals(su, 4)} Å)" if np.isfinite(su) else ""
+    )
+    return (
+        f"Did positions come nearer to the reference? {start}: with weights common to all "
+        f"branches the mean distance of atoms from it is {word} by "
+        f"{_written(found, 4, ' Å')} {_than(result, branch, other)}{uncertain}{more}."
+        + ("" if how == "lower" else " R1 alone is no verdict on a structure.")
     )
 
 
@@ -213,7 +241,7 @@ def _independence(result: PlacementComparison) -> list[str]:
             ", so it is not independent of the data: R1 and shifts favour that branch. "
             "Give structure= to compare with another one."
         ]
-    if result.verdict.kind == "correct":
+    if result.verdict.kind in ("correct", "not known"):
         return []
     return [
         f"{_refined_on_these(result)}, and this verdict with them. Compare with a "
@@ -251,6 +279,12 @@ def data_sentences(result: PlacementComparison) -> list[str]:
             "matrix on F² (smtbx, as in olex2.refine), electron form factors, riding "
             "hydrogen, the same start for all branches. Shifts are of atoms other than "
             "hydrogen, without what is common to all along polar axes."
+        )
+    if MERGED in result.finished:
+        told.append(
+            f"{title(result, MERGED)} are the amplitudes that dials.ml_correct gives with "
+            "output.merged= before scaling. They have no observations that could be "
+            "resampled, so they have no intervals and no part in the verdict."
         )
     return [*told, *result.left_out.values()]
 

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dials_spread.placement.branches import AFTER, BEFORE, LORENTZ, NONE, OWN
-from dials_spread.placement.comparison import PlacementComparison
-from dials_spread.report.compare_placement.difference_tables import change
+from dials_spread.placement.results import PlacementComparison
+from dials_spread.report.compare_placement.difference_tables import outcome
 from dials_spread.report.compare_placement.placement_sentences import compared
 from dials_spread.report.page.log_text import Step
 
@@ -24,7 +24,11 @@ ADVICE = {
         "A correction is not shown to improve or to harm these data: there is nothing to "
         "be gained by another step, go on with {best}."
     ),
-    "not known": "Only {best} came to an end; nothing can be compared.",
+    "not known": (
+        "Only {best} came to an end, so nothing can be compared. Mend what the last lines "
+        "of the programs name (tables of this report), and repeat the command: what was "
+        "complete is used again. The files here are of {best}."
+    ),
 }
 
 WORSE = {
@@ -103,11 +107,11 @@ def _against(result: PlacementComparison) -> str:
     pair = compared(result)
     if result.verdict.kind != "correct" or pair is None:
         return ""
-    worse = []
-    for figure, told in WORSE.items():
-        found = change(result.refined_differences.get(figure, []), *pair)
-        if found is not None and found.low > 0:
-            worse.append(told)
+    worse = [
+        told
+        for figure, told in WORSE.items()
+        if outcome(result, figure, *pair) == "higher"
+    ]
     if not worse:
         return ""
     other = result.branches[pair[1]]

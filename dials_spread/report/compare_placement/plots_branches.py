@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from dials_spread.placement.branches import NONE
-from dials_spread.placement.comparison import BranchResult, PlacementComparison
-from dials_spread.report.compare_placement.plots_differences import branch_colours
+from dials_spread.placement.results import BranchResult, PlacementComparison
+from dials_spread.report.compare_placement.plots_differences import BRANCH_COLOURS
 from dials_spread.report.page.labels import hkl_label
 from dials_spread.report.page.plot_parts import (
     amplitude_limits,
@@ -65,7 +65,7 @@ def shells_plot(result: PlacementComparison) -> dict:
             line(
                 x,
                 [row["r1"] for row in rows],
-                branch_colours.get(name, INK),
+                BRANCH_COLOURS.get(name, INK),
                 branch.branch.title,
                 text=[
                     f"{row['d_max']:.2f}–{row['d_min']:.2f} Å, {row['n']} reflections"
@@ -102,7 +102,7 @@ def amplitudes_plot(result: PlacementComparison) -> dict:
         for k in drawn
     ]
     f_o = {
-        name: _on_scale(result, name, branch)[drawn]
+        name: _on_scale(result, branch)[drawn]
         for name, branch in result.finished.items()
     }
     low, high = amplitude_limits(f_calc[drawn], *f_o.values())
@@ -111,7 +111,7 @@ def amplitudes_plot(result: PlacementComparison) -> dict:
         points(
             np.maximum(f_calc[drawn], low),
             np.maximum(f, low),
-            branch_colours.get(name, INK),
+            BRANCH_COLOURS.get(name, INK),
             result.branches[name].branch.title,
             text=told,
             hovertemplate="%{text}: Fo %{y:.3g}, Fc %{x:.3g}",
@@ -131,12 +131,10 @@ def amplitudes_plot(result: PlacementComparison) -> dict:
     )
 
 
-def _on_scale(
-    result: PlacementComparison, name: str, branch: BranchResult
-) -> np.ndarray:
-    """Give Fo of a branch on the scale of Fc, with its overall B."""
-    common, found = result.common, branch.r1_common
-    f_o = amplitudes(common.merged[name].intensity)
-    if found is None:
-        return f_o
-    return found.scale * f_o * np.exp(-0.25 * found.B / common.d_spacing**2)
+def _on_scale(result: PlacementComparison, branch: BranchResult) -> np.ndarray:
+    """Give Fo of a branch on the scale of Fc, with its overall B; nan without it."""
+    d, found = result.common.d_spacing, branch.r1_common
+    if branch.merged is None or found is None:
+        return np.full(len(d), np.nan)
+    f_o = amplitudes(branch.merged.intensity)
+    return found.scale * f_o * np.exp(-0.25 * found.B / d**2)

@@ -3,7 +3,7 @@ Plots of differences from no correction, with their intervals.
 
 Functions:
     difference_plots: one for each figure that was resampled
-    branch_colours: the colour of each branch, in all plots
+    BRANCH_COLOURS: in all plots
     broken_title: the name of a branch in two lines
 """
 
@@ -13,8 +13,8 @@ import math
 
 import numpy as np
 
-from dials_spread.placement.branches import AFTER, BEFORE, LORENTZ, NONE, OWN
-from dials_spread.placement.comparison import PlacementComparison
+from dials_spread.placement.branches import AFTER, BEFORE, LORENTZ, MERGED, NONE, OWN
+from dials_spread.placement.results import PlacementComparison
 from dials_spread.report.compare_placement.difference_tables import (
     BranchChange,
     all_differences,
@@ -31,12 +31,13 @@ from dials_spread.report.page.plot_style import (
     new_plot,
 )
 
-branch_colours = {
+BRANCH_COLOURS = {
     NONE: GREY,
     LORENTZ: CRYSTAL_COLOURS[4],
     BEFORE: BLUE,
     AFTER: RED,
     OWN: CRYSTAL_COLOURS[2],
+    MERGED: CRYSTAL_COLOURS[3],
 }
 
 TITLES = {
@@ -114,7 +115,7 @@ def _plot(
     better = "nearer" if figure == "mean_shift" else "better"
     decimals = 4 if figure == "mean_shift" else 3
     data = [
-        _dot(place, one, branch_colours.get(name, INK), titles[name], decimals)
+        _dot(place, one, BRANCH_COLOURS.get(name, INK), titles[name], decimals)
         for place, (name, one) in enumerate(changes.items())
     ]
     named = named_axis("", [broken_title(t) for t in titles.values()])

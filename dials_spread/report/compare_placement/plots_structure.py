@@ -13,10 +13,10 @@ import math
 
 import numpy as np
 
-from dials_spread.placement.comparison import PlacementComparison
-from dials_spread.refinement import Refinement
+from dials_spread.placement.results import PlacementComparison
+from dials_spread.refinement.result import Refinement
 from dials_spread.report.compare_placement.plots_differences import (
-    branch_colours,
+    BRANCH_COLOURS,
     broken_title,
 )
 from dials_spread.report.page.plot_style import (
@@ -95,7 +95,7 @@ def shifts_plot(result: PlacementComparison) -> dict:
                 "x": [place[label] + off for label in one.shifts],
                 "y": list(one.shifts.values()),
                 "text": list(one.shifts),
-                "marker": {"color": branch_colours.get(name, INK), "size": 7},
+                "marker": {"color": BRANCH_COLOURS.get(name, INK), "size": 7},
                 "hovertemplate": "%{text}: %{y:.3f} Å",
             }
         )
@@ -144,7 +144,7 @@ def peaks_plot(result: PlacementComparison) -> dict:
                     for p in peaks
                 ],
                 "textposition": "none",
-                "marker": {"color": [branch_colours.get(name, INK) for name in found]},
+                "marker": {"color": [BRANCH_COLOURS.get(name, INK) for name in found]},
                 "hovertemplate": "%{y:.1f} V, %{text}<extra></extra>",
             }
         )
@@ -199,11 +199,11 @@ def _rates(found: dict[str, SolutionRates], titles: dict[str, str]) -> dict:
                     "symmetric": False,
                     "array": [100 * (high - one.rate)],
                     "arrayminus": [100 * (one.rate - low)],
-                    "color": branch_colours.get(name, INK),
+                    "color": BRANCH_COLOURS.get(name, INK),
                     "thickness": 2,
                     "width": 6,
                 },
-                "marker": {"color": branch_colours.get(name, INK), "size": 11},
+                "marker": {"color": BRANCH_COLOURS.get(name, INK), "size": 11},
                 "hovertemplate": f"{one.n_solved} of {len(one)}: {100 * low:.0f} to "
                 f"{100 * high:.0f} %<extra></extra>",
             }
@@ -231,8 +231,8 @@ def _correlations(found: dict[str, SolutionRates], titles: dict[str, str]) -> di
                 "name": titles[name],
                 "x": np.arange(1, len(ordered) + 1),
                 "y": ordered,
-                "line": {"color": branch_colours.get(name, INK), "width": 1},
-                "marker": {"color": branch_colours.get(name, INK), "size": 6},
+                "line": {"color": BRANCH_COLOURS.get(name, INK), "width": 1},
+                "marker": {"color": BRANCH_COLOURS.get(name, INK), "size": 6},
             }
         )
     return new_plot(

@@ -4,6 +4,7 @@ What the structure tests say, in tables: refinement, hydrogen, solution from scr
 Functions:
     refinement_tables: from moved and from given coordinates, and further tests
     solution_table: charge flipping from random starts
+    shelx_tables: SHELXL and SHELXT, where they were run
     refinement_notes: what did not converge, and what is missing
 """
 
@@ -13,9 +14,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dials_spread.placement.comparison import BranchResult, PlacementComparison
+from dials_spread.placement.results import BranchResult, PlacementComparison
 from dials_spread.placement.structure_tests import COMMON_WEIGHTS, StructureTests
-from dials_spread.refinement import Refinement
+from dials_spread.refinement.result import Refinement
 from dials_spread.report.compare_placement.branch_tables import (
     Cell,
     branch_table,
@@ -23,6 +24,7 @@ from dials_spread.report.compare_placement.branch_tables import (
 )
 from dials_spread.report.page.labels import NO_VALUE, digits
 from dials_spread.report.page.tables import TextTable
+from dials_spread.shelx import ShelxlResult, ShelxtResult
 from dials_spread.solution import SolutionRates
 
 STARTS = {
@@ -154,10 +156,11 @@ def _further_table(result: PlacementComparison) -> TextTable:
         one = None if b.tests is None else b.tests.held_out
         if one is None:
             return NO_VALUE
-        n = f"{one.n_converged} of {len(one.values)} converged"
+        n = f" ({one.n_converged} of {len(one.values)} sets converged)"
         if not np.isfinite(one.mean):
-            return f"{NO_VALUE} ({n})"
-        return f"{one.mean:.3f} ± {decimals(one.spread, 3)} ({n})"
+            return f"{NO_VALUE}{n}"
+        told = f"{one.mean:.3f} ± {decimals(one.spread, 3)}"
+        return told if one.n_converged == len(one.values) else f"{told}{n}"
 
     def hydrogen(b: BranchResult) -> str:
         one = None if b.tests is None else b.tests.hydrogen
@@ -241,6 +244,72 @@ def has_solution(result: PlacementComparison) -> bool:
     return any(b.tests and b.tests.solution for b in result.finished.values())
 
 
+def _number(value: float | None, n: int) -> str:
+    """Write what SHELX printed; a dash where it did not."""
+    return NO_VALUE if value is None else decimals(value, n)
+
+
+def _with_count(value: float | None, n: int | None) -> str:
+    return _number(value, 3) + ("" if n is None else f" of {n:,}")
+
+
+SHELXL: list[tuple[str, Callable[[ShelxlResult], str]]] = [
+    ("R1, Fo > 4σ", lambda r: _with_count(r.r1, r.n_strong)),
+    ("R1, all reflections", lambda r: _with_count(r.r1_all, r.n_all)),
+    ("wR2", lambda r: _number(r.wr2, 3)),
+    ("goodness of fit", lambda r: _number(r.goodness_of_fit, 2)),
+    (
+        "parameters / restraints",
+        lambda r: f"{_number(r.n_parameters, 0)} / {_number(r.n_restraints, 0)}",
+    ),
+    (
+        "highest peak / deepest hole",
+        lambda r: f"{_number(r.highest_peak, 2)} / {_number(r.deepest_hole, 2)}",
+    ),
+    ("largest shift / su", lambda r: _number(r.max_shift, 3)),
+    ("failed", lambda r: r.error or NO_VALUE),
+]
+
+SHELXT: list[tuple[str, Callable[[ShelxtResult], str]]] = [
+    ("space group", lambda r: r.space_group or NO_VALUE),
+    ("R1", lambda r: _number(r.r1, 3)),
+    ("R_weak", lambda r: _number(r.r_weak, 3)),
+    ("α", lambda r: _number(r.alpha, 3)),
+    ("formula", lambda r: r.formula or NO_VALUE),
+    ("failed", lambda r: r.error or NO_VALUE),
+]
+
+
+def shelx_tables(result: PlacementComparison) -> list[TextTable]:
+    """
+    Tabulate what SHELXL and SHELXT say; nothing where they were not run.
+
+    Args:
+        result: The comparison.
+    """
+    kinds = (
+        ("shelxl", "SHELXL, from the coordinates as given", SHELXL),
+        ("shelxt", "SHELXT, its best solution", SHELXT),
+    )
+    tables = []
+    for name, title, figures in kinds:
+        ran = [b.shelx and getattr(b.shelx, name) for b in result.finished.values()]
+        if any(ran):
+            rows = [(label, _shelx(name, write)) for label, write in figures]
+            tables.append(branch_table(result, title, rows))
+    return tables
+
+
+def _shelx(name: str, write: Callable) -> Cell:
+    """Write a figure of one of the programs."""
+
+    def cell(b: BranchResult) -> str:
+        one = b.shelx and getattr(b.shelx, name)
+        return NO_VALUE if one is None else write(one)
+
+    return cell
+
+
 def refinement_notes(result: PlacementComparison) -> list[str]:
     """
     Say what did not converge, what is missing, and what a reader must know.
@@ -253,10 +322,11 @@ def refinement_notes(result: PlacementComparison) -> list[str]:
     for b in tested:
         for text in _remarks(b.tests):
             told.setdefault(text, []).append(f"“{b.branch.title}”")
-    return [
+    notes = [
         f"{text} ({'all branches' if len(where) == len(tested) else ', '.join(where)})."
         for text, where in told.items()
     ]
+    return [*notes, result.without_shelx] if result.without_shelx else notes
 
 
 def _remarks(tests: StructureTests) -> list[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dials_spread.refinement.hydrogen_peaks import hydrogen_peaks
-from dials_spread.refinement.refine import RefinementSettings
+from dials_spread.refinement.hydrogen_search import hydrogen_peaks
+from dials_spread.refinement.refining import RefinementSettings
 from dials_spread.structures.structure_files import read_structure
 
 SETTINGS = RefinementSettings(start_shift=0.0)

@@ -17,7 +17,7 @@ from cctbx.array_family import flex
 from dials_spread.refinement.against_reference import floating_shift
 from dials_spread.refinement.difference_map import nearest
 from dials_spread.refinement.model import hydrogen_atoms
-from dials_spread.refinement.refine import DEFAULTS, RefinementSettings, refine
+from dials_spread.refinement.refining import DEFAULTS, RefinementSettings, refine
 from dials_spread.refinement.result import as_plain
 
 # A peak so near to a hydrogen site is that atom [Å].

@@ -43,7 +43,7 @@ from dials_spread.refinement.model import (
 )
 from dials_spread.refinement.result import Refinement
 
-logger = logging.getLogger("dials.spread.refine")
+logger = logging.getLogger("dials.spread.refining")
 
 # An atom that goes farther than this [Å] from its reference has gone to another place.
 ASTRAY = 0.7
@@ -115,6 +115,8 @@ def refine(
             observations than parameters, or an atom has no electron form factor.
     """
     data = refinable(structure, f_sq, strong, held_out)
+    if hydrogen_atoms(structure).all():
+        raise ValueError("The structure has no atom other than hydrogen to refine.")
     fitted = data.fitted()
     reference = electron_model(structure, data.f_sq.d_min())
     bring_to_parents(reference)
@@ -128,7 +130,7 @@ def refine(
             parent[hydrogen_atoms(start)] = -1
         move_atoms(start, parent, settings.start_shift, rng)
     fit = minimise(start, fitted, groups, settings.weights, settings.max_cycles)
-    return _result(fit, data, reference, anisotropic, settings)
+    return _result(fit, data, reference, groups, anisotropic, settings)
 
 
 def choose_displacements(
@@ -169,6 +171,7 @@ def _result(
     fit: Fit,
     data: MergedData,
     reference: xray.structure,
+    groups: list[RidingGroup],
     anisotropic: bool,
     settings: RefinementSettings,
 ) -> Refinement:
@@ -187,6 +190,8 @@ def _result(
     su = position_uncertainties(fit)[free if free.any() else heavy]
     return Refinement(
         structure=fit.model,
+        reference=reference,
+        groups=tuple(groups),
         anisotropic=anisotropic,
         n_parameters=fit.n_parameters,
         n_observations=len(fo_sq),

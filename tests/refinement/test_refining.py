@@ -11,7 +11,7 @@ from cctbx.array_family import flex
 
 from dials_spread.refinement.agreement import outlier_flags
 from dials_spread.refinement.difference_map import nearest
-from dials_spread.refinement.refine import RefinementSettings, refine
+from dials_spread.refinement.refining import RefinementSettings, refine
 from dials_spread.structures.structure_files import read_structure
 
 
@@ -273,6 +273,11 @@ def test_data_that_do_not_fit(glycine, intensities):
     with pytest.raises(ValueError, match="none is left"):
         nothing = f_sq.customized_copy(sigmas=f_sq.sigmas() * 0)
         refine(glycine, nothing, rng=rng())
+    with pytest.raises(ValueError, match="without a positive σ, or negative"):
+        refine(glycine, f_sq.customized_copy(data=-f_sq.data()), rng=rng())
+    hydrogen = flex.bool([s.scattering_type == "H" for s in glycine.scatterers()])
+    with pytest.raises(ValueError, match="no atom other than hydrogen"):
+        refine(glycine.select(hydrogen), f_sq, rng=rng())
     with pytest.raises(ValueError, match="no intensities"):
         refine(glycine, f_sq.select(flex.bool(f_sq.size(), False)), rng=rng())
 
