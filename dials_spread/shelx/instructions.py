@@ -47,8 +47,8 @@ def instructions(
         Z: Formula units in the cell; by default general positions, and without contents 1
             for what the structure puts into the cell.
         title: One line.
-        cell_error: Standard uncertainties of a, b, c [Å], α, β, γ [°]; by default a
-            thousandth of the axes, and of free angles 0.01°.
+        cell_error: Standard uncertainties of a, b, c [Å], α, β, γ [°]; by default, and
+            where one is not finite, a thousandth of the axes, and of free angles 0.01°.
         structure: Atoms, in the same setting; without it the file is for a solution.
         temperature: [°C]; left out if not known.
         n_cycles: Of least squares.
@@ -63,7 +63,8 @@ def instructions(
     if program not in ("shelxl", "shelxt"):
         raise ValueError(f"program={program!r} is neither shelxl nor shelxt")
     counts, Z = _in_cell(symmetry, contents, Z, structure)
-    error = _cell_error(symmetry) if cell_error is None else cell_error
+    known = cell_error is not None and all(math.isfinite(x) for x in cell_error)
+    error = cell_error if known else _cell_error(symmetry)
     lines = [
         " ".join(f"TITL {title}".split())[:LONGEST_TITLE],
         f"CELL {wavelength:.5f} {_numbers(symmetry.unit_cell().parameters())}",

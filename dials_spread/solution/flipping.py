@@ -6,11 +6,12 @@ the Fourier transform gives phases; amplitudes become those measured; back to a 
 
 - Amplitudes are normalised (E), as for point atoms.
 - δ = 1.2 × the standard deviation of the map of the cycle.
-- The weakest 20 % of reflections keep their calculated moduli and turn by π/2
+- The weakest 30 % of reflections keep their calculated moduli and turn by π/2
   (Oszlányi & Sütő (2005), Acta Cryst. A61, 147).
-- Reflections within the limit that were not measured float: calculated modulus and phase,
-  the modulus no larger than 1. Rotation data of one crystal lack a wedge of them, and with
-  noughts in their place measured glycine and natrolite did not solve.
+- Reflections that were not measured, within the limit of resolution and some way beyond,
+  float: calculated modulus and phase, the modulus no larger than 1. Rotation data of one
+  crystal lack a wedge of them, and with noughts in their place measured glycine,
+  natrolite and carbamazepine did not solve.
 - At the end `POLISHING` cycles with all moduli as measured and a smaller δ.
 
 F(000) is what the map makes it.
@@ -37,7 +38,7 @@ from dials_spread.solution.amplitudes import SphereAmplitudes
 THRESHOLD = 1.2
 """δ in standard deviations of the map."""
 
-WEAK_FRACTION = 0.2
+WEAK_FRACTION = 0.3
 FLOATING_LIMIT = 1.0
 """Largest |E| of a reflection that was not measured."""
 
@@ -57,7 +58,7 @@ class FlippingGrid:
         sign: Shape (k,), 1, or -1 where it is the Friedel mate that stands there.
         E: Shape (k,), float32.
         weak: Shape (k,), whether it is among the weakest.
-        missing: Shape (m,), flat position of what was not measured.
+        floating: Shape (m,), flat position of what was not measured.
         first: Shape (n,), position in place of each reflection.
     """
 
@@ -67,7 +68,7 @@ class FlippingGrid:
     sign: np.ndarray
     E: np.ndarray
     weak: np.ndarray
-    missing: np.ndarray
+    floating: np.ndarray
     first: np.ndarray
 
 
@@ -91,9 +92,9 @@ class Flipped:
 
 
 def make_grid(amplitudes: SphereAmplitudes) -> FlippingGrid:
-    """Place reflections and those missing in the half transform of a real map."""
-    index, missing = amplitudes.miller_index, amplitudes.missing
-    everything = np.concatenate([index, missing])
+    """Place reflections, and those that float, in the half transform of a real map."""
+    index, floating = amplitudes.miller_index, amplitudes.floating
+    everything = np.concatenate([index, floating])
     shape = tuple(
         fft.next_fast_len(int(2 * h + 1), real=True)
         for h in np.abs(everything).max(axis=0)
@@ -112,7 +113,7 @@ def make_grid(amplitudes: SphereAmplitudes) -> FlippingGrid:
         sign=sign,
         E=E,
         weak=weak[row],
-        missing=_in_half(missing, shape)[0],
+        floating=_in_half(floating, shape)[0],
         first=first,
     )
 
@@ -163,7 +164,7 @@ def _replace_moduli(transform, kept, grid_arrays, turn_weak, limit, phase):
 
     kept is nought but at the places written here.
     """
-    place, E, weak, sign, missing = grid_arrays
+    place, E, weak, sign, floating = grid_arrays
     sum_G = 0.0
     sum_E = 0.0
     for j in range(place.size):
@@ -177,10 +178,10 @@ def _replace_moduli(transform, kept, grid_arrays, turn_weak, limit, phase):
             kept[place[j]] = g * np.complex64(1j * sign[j])
         else:
             kept[place[j]] = u * E[j]
-    for j in range(missing.size):
-        g = transform[missing[j]]
+    for j in range(floating.size):
+        g = transform[floating[j]]
         modulus = abs(g)
-        kept[missing[j]] = g * np.float32(limit / modulus) if modulus > limit else g
+        kept[floating[j]] = g * np.float32(limit / modulus) if modulus > limit else g
     kept[0] = transform[0]
     scale = sum_E / sum_G if sum_G > 0 else 0.0
     misfit = 0.0
@@ -209,7 +210,7 @@ def flip(
     """
     half = (grid.shape[0], grid.shape[1], grid.shape[2] // 2 + 1)
     kept = np.zeros(half, dtype=np.complex64)
-    arrays = (grid.place, grid.E, grid.weak, grid.sign, grid.missing)
+    arrays = (grid.place, grid.E, grid.weak, grid.sign, grid.floating)
     phase = np.empty(len(grid.place), dtype=np.complex64)
     # Moduli are those of a map with the scale of numpy's inverse transform.
     limit = np.float32(FLOATING_LIMIT)

@@ -132,7 +132,7 @@ class Solutions:
         return {
             "d_min": self.amplitudes.d_min,
             "n_reflections": self.amplitudes.n_unique,
-            "n_missing": len(self.amplitudes.missing),
+            "n_floating": len(self.amplitudes.floating),
             "n_starts": len(self.starts),
             "n_cycles": self.n_cycles,
             "n_solved": self.n_solved,

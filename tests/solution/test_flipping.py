@@ -72,7 +72,7 @@ def test_floating_reflections_carry_measured_glycine(merged, data_folder):
 
     structure = read_structure(str(data_folder / "structures" / "glycine.cif"))
     amplitudes = sphere_amplitudes(merged("glycine"), d_min=0.8)
-    nothing = dataclasses.replace(amplitudes, missing=np.empty((0, 3), int))
+    nothing = dataclasses.replace(amplitudes, floating=np.empty((0, 3), int))
     true = structure_factors(structure, amplitudes.miller_index)
     reached = []
     for data in (amplitudes, nothing):
