@@ -4,6 +4,7 @@ Whether dials.compare_placement says what is true, and what it costs.
     python benchmarks/placement.py --verdicts 20 [--kinematic 20] [--nproc 2] [--work FOLDER]
     python benchmarks/placement.py --full-runs abiraterone [--data FOLDER]
     python benchmarks/placement.py --time abiraterone [--data FOLDER]
+    python benchmarks/placement.py --why [--work FOLDER]
 
 --verdicts: simulated paracetamol and two random compounds, thin, normal and thick, with
 and without errors of the images' scale, with the real programs and default options. Each
@@ -18,6 +19,11 @@ correct" where the second set says that the correction does harm.
 
 --full-runs: each crystal in turn is left out, by weights of merged observations and by
 running the programs anew without it: R1 of the branches both ways.
+
+--why: simulated paracetamol, thin, normal and thick. Of each branch, how much of the scale
+factors of dials.scale within crystals is neither scale nor beam of the simulation, and how
+it goes with what scattering did to the strong reflections of the image; error model;
+rejected observations, and how far multiple scattering had moved these and the others.
 
 --time: all of the command on measured data, against the programs that it runs.
 """
@@ -303,15 +309,16 @@ def _seen(sums, weights) -> np.ndarray:
     return (weights @ sums.weight) > 0
 
 
-def _branches(inputs: list[str], folder: Path) -> dict:
+def _branches(inputs: list[str], folder: Path, lorentz: bool = True) -> dict:
     os.environ.update(environment())
     _, steps = plan()
+    steps = [s for s in steps if lorentz or LORENTZ not in s.branches]
     results = run_steps(steps, inputs, folder, 2, lambda r: None)
     last = {
         NONE: "none/scale", LORENTZ: "lorentz/scale", BEFORE: "before/scale",
         AFTER: "after/correct",
     }  # fmt: skip
-    return {k: read_branch(*results[v].files) for k, v in last.items()}
+    return {k: read_branch(*results[v].files) for k, v in last.items() if v in results}
 
 
 def _known(name: str, common, rng):
@@ -320,6 +327,83 @@ def _known(name: str, common, rng):
     own = next(iter(common.data.values())).observations
     symmetry = crystal.symmetry(unit_cell=own.unit_cell, space_group=own.space_group)
     return find_structure(check_structure_file(name, symmetry), common, rng)
+
+
+def why(work: Path) -> None:
+    """What dials.scale makes of multiple scattering, with known truth."""
+    print("thickness, branch: sd of ln(scale factor) less the true one within crystals; its "
+          "correlation with mean ln(dynamical/kinematic) by image; a, b; rejected; median "
+          "|ln(dynamical/kinematic)| of rejected, of kept; R1")  # fmt: skip
+    for name, thickness in THICKNESS.items():
+        case = {
+            "structure": "paracetamol", "thickness": thickness, "image_error": 0.0,
+            "wave": "dynamical",
+        }  # fmt: skip
+        folder = work / f"why_{name}"
+        structure = simulate(case, 5, folder)
+        inputs = [str(folder / f"simulated.{e}") for e in ("expt", "refl")]
+        data = _branches(inputs, folder / "placement", lorentz=False)
+        common, rng = common_set(data), np.random.default_rng(0)
+        known = _known(structure, common, rng)
+        for branch, own in data.items():
+            f_o = np.where(
+                common.in_all, amplitudes(common.merged[branch].intensity), np.nan
+            )
+            r1 = scaled_r1(f_o, known.f_calc, 1 / common.d_spacing**2).r1
+            print(
+                f"  {name:8s} {branch:8s} {_against_truth(own)}  R1 {r1:.3f}",
+                flush=True,
+            )
+
+
+def _against_truth(own) -> str:
+    """Scale factors and rejected observations of one branch against the truth."""
+    from dials.array_family import flex
+
+    table = flex.reflection_table.concat([t.copy() for t in own.tables])
+    crystal = np.repeat(np.arange(len(own.tables)), [len(t) for t in own.tables])
+
+    def column(name: str) -> np.ndarray:
+        return table[name].as_numpy_array()
+
+    kinematic, dynamical = (
+        column("intensity.kinematic.value"),
+        column("intensity.dynamical.value"),
+    )
+    scale = column("inverse_scale_factor")
+    rejected = table.get_flags(table.flags.outlier_in_scaling).as_numpy_array()
+    used = (scale > 0) & table.get_flags(table.flags.scaled).as_numpy_array()
+    strong = kinematic > 0.2 * np.median(kinematic[kinematic > 0])
+    moved = np.full(len(scale), np.nan)
+    both = (kinematic > 0) & (dynamical > 0)
+    moved[both] = np.log(dynamical[both] / kinematic[both])
+    off = np.full(len(scale), np.nan)
+    off[used] = np.log(scale[used]) - np.log(
+        column("truth.scale")[used] * column("truth.image_factor")[used]
+    )
+    image = (
+        crystal * 10000 + np.floor(table["xyzcal.px"].as_numpy_array()[:, 2])
+    ).astype(int)
+    a, b = [], []
+    for k in np.unique(image):
+        mine = (image == k) & used & strong & both
+        if mine.sum() >= 5:
+            weight = kinematic[mine]
+            a.append((crystal[mine][0], np.average(off[mine], weights=weight)))
+            b.append(np.average(moved[mine], weights=weight))
+    a, b = np.array(a), np.array(b)
+    for c in np.unique(a[:, 0]):
+        mine = a[:, 0] == c
+        a[mine, 1] -= a[mine, 1].mean()
+        b[mine] -= b[mine].mean()
+    kept = used & ~rejected & strong & both
+    out = rejected & strong & both
+    model = own.error_model or (np.nan, np.nan)
+    return (
+        f"sd {np.std(a[:, 1]):.3f}  correlation {np.corrcoef(a[:, 1], b)[0, 1]:+.2f}  "
+        f"a {model[0]:.2f} b {model[1]:.3f}  rejected {rejected.sum()} of {len(scale)}  "
+        f"moved {np.median(np.abs(moved[out])):.2f}, {np.median(np.abs(moved[kept])):.2f}"
+    )
 
 
 def timing(name: str, data: Path, work: Path) -> None:
@@ -346,6 +430,7 @@ def main() -> None:
     parser.add_argument("--kinematic", type=int, default=0)
     parser.add_argument("--full-runs", default="")
     parser.add_argument("--time", default="")
+    parser.add_argument("--why", action="store_true")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--work", type=Path, default=None)
     parser.add_argument("--nproc", type=int, default=2)
@@ -359,6 +444,8 @@ def main() -> None:
             verdicts(args.kinematic, "kinematic", work, args.nproc)
         if args.full_runs:
             full_runs(args.full_runs, args.data, work / f"full_{args.full_runs}")
+        if args.why:
+            why(work)
         if args.time:
             timing(args.time, args.data, work / f"time_{args.time}")
 

@@ -186,7 +186,7 @@ def data_folder() -> Path:
 
 
 def make_reports(work: Path) -> None:
-    """The three reports on measured data, and what their logs say."""
+    """The reports on measured data, and what their logs say."""
     data = data_folder()
     integrated, scaled = (
         [data / "quartz" / f"{name}.{ending}" for ending in ("expt", "refl")]
@@ -232,6 +232,24 @@ def make_reports(work: Path) -> None:
         command,
         (r"^Summary", r"^Data:"),
     )
+
+    folder = work / "placement"
+    command = (
+        "dials.compare_placement integrated.expt integrated.refl structure=quartz.cif"
+    )
+    run(folder, command, *integrated, cif)
+    quote(
+        "placement_quartz.txt",
+        folder / "dials.compare_placement.log",
+        command,
+        (r"^Summary", r"^Merging statistics"),
+        (r"^R1 against kinematic Fc$", r"^Branches reject"),
+        (r"^Refinement from coordinates moved", r"^isotropic U at"),
+        (r"^Solution from scratch", r"^What dials.scale made"),
+        (r"^What to do next", r"^Never"),
+    )
+    report = folder / "dials.compare_placement.html"
+    screenshot(report, "compare_placement_report.png", 1500)
 
     folder = work / "simulate"
     command = "dials.simulate_ed scaled.expt scaled.refl structure=quartz.cif"

@@ -67,7 +67,6 @@ def structure_choices(params) -> StructureChoices:
         weights=None if weights is None else (weights[0], weights[1]),
         solve=params.solution.enable,
         starts=params.solution.starts,
-        draws=params.resampling.refinements,
         seed=params.seed,
     )
 

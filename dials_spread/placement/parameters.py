@@ -43,10 +43,6 @@ resampling {
     .type = int(value_min=0, value_max=100000)
     .help = "Bootstrap samples of crystals (of parts of scans where there are fewer than"
             "three crystals) behind the intervals of differences."
-  refinements = 20
-    .type = int(value_min=0, value_max=10000)
-    .help = "Bootstrap samples for which the structure is refined in each branch, for the"
-            "intervals of refined R1 and of shifts. 0 leaves these out."
 }
 refinement {
   enable = True
@@ -179,6 +175,9 @@ def passed_on(phil: libtbx.phil.scope, params, program: str) -> list[str]:
 def _value(definition: libtbx.phil.definition) -> str:
     """Write a value as it is given on a command line; of choices, those chosen."""
     words = [word.value for word in definition.words]
-    if definition.type is not None and definition.type.phil_type == "choice":
+    kind = None if definition.type is None else definition.type.phil_type
+    if kind == "choice":
         return "+".join(word[1:] for word in words if word.startswith("*")) or "None"
-    return " ".join(words)
+    told = " ".join(words)
+    # The programs run in folders of their own.
+    return str(Path(told).resolve()) if kind == "path" and Path(told).exists() else told

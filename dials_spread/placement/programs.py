@@ -112,6 +112,8 @@ def run_steps(
         failed with it.
     """
     done: dict[str, StepResult] = {}
+    # Programs run in folders of their own: names must not depend on where that is.
+    folder = folder.resolve()
     waiting = [*steps]
     running: dict[Future[StepResult], ProgramRun] = {}
     given = [Path(name).resolve() for name in inputs]

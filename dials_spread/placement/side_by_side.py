@@ -25,16 +25,15 @@ from dials_spread.placement.known_structure import KnownStructure, intensity_arr
 from dials_spread.placement.shelx_runs import ShelxRuns, run_shelx
 from dials_spread.placement.spread_of_branch import SpreadOfBranch, spread_of_branch
 from dials_spread.placement.structure_tests import (
-    COMMON_WEIGHTS,
+    Draws,
     StructureChoices,
     StructureTests,
     describe_structure,
-    refined_draws,
 )
 from dials_spread.rfactor.merging import Merged
 
-PARTS = 4
-"""Into so many tasks the refinements of resampled data of one branch are divided."""
+REFINED_DRAWS = 100
+"""Bootstrap samples for the intervals of refined figures."""
 
 FIGURES = ("refined_r1", "mean_shift")
 """Of refinements against resampled data."""
@@ -88,13 +87,12 @@ def run_tests(
     structure = known.structure
     with ProcessPoolExecutor(nproc, mp_context=context) as pool:
         shared = {name: _shared(common, known, one) for name, one in merged.items()}
+        drawn = dict(_draws(common, known, sums, weights)) if choices.refine else {}
         tests = {
-            name: pool.submit(describe_structure, structure, *some, choices)
+            name: pool.submit(
+                describe_structure, structure, *some, choices, drawn.get(name)
+            )
             for name, some in shared.items()
-        }
-        drawn = {
-            name: [pool.submit(refined_draws, structure, *part) for part in parts]
-            for name, parts in _resampled(common, known, sums, weights, choices)
         }
         spreads = {
             name: pool.submit(spread_of_branch, own.files, choices.seed)
@@ -107,15 +105,15 @@ def run_tests(
             for name, (f_sq, _) in shared.items()
             if shelx_folder is not None
         }
+        found = {}
         for name, future in tests.items():
-            future.result()
+            found[name] = future.result()
             tell(f"Refinement and solution: {TITLES[name]}")
-        values = {name: [p.result() for p in some] for name, some in drawn.items()}
         return BranchTests(
-            tests={name: future.result() for name, future in tests.items()},
+            tests=found,
             spreads={name: future.result() for name, future in spreads.items()},
             shelx={name: future.result() for name, future in shelx.items()},
-            refined=_differences(values, weights.shape[1]),
+            refined=_differences(found, weights.shape[1]),
         )
 
 
@@ -134,40 +132,38 @@ def _shared(
     return array.select(kept), common.strong[place][shared]
 
 
-def _resampled(
+def _draws(
     common: CommonSet,
     known: KnownStructure,
     sums: Mapping[str, GroupSums],
     weights: np.ndarray,
-    choices: StructureChoices,
-) -> Iterator[tuple[str, list[tuple]]]:
-    """Give resampled intensities of each branch, in parts, as refined_draws takes them."""
-    wanted = choices.refine and choices.draws
-    chosen = weights[: 1 + choices.draws]
-    common_weights = choices.weights or COMMON_WEIGHTS
-    for name, own in sums.items() if wanted else ():
+) -> Iterator[tuple[str, Draws]]:
+    """Give resampled intensities of each branch, on the common reflections."""
+    for name, own in sums.items():
         array, place = intensity_array(known, common, common.merged[name])
         shared = common.in_all[place]
         kept = place[shared]
         part = GroupSums(own.weighted[:, kept], own.weight[:, kept])
         points = array.select(flex.bool(np.ascontiguousarray(shared))).set()
-        sigma, strong = common.merged[name].sigma[kept], common.strong[kept]
         yield (
             name,
-            [
-                (points, part.merged(some), sigma, strong, common_weights)
-                for some in np.array_split(chosen, min(PARTS, len(chosen)))
-            ],
+            Draws(
+                points,
+                part.merged(weights[: 1 + REFINED_DRAWS]),
+                common.merged[name].sigma[kept],
+                common.strong[kept],
+            ),
         )
 
 
 def _differences(
-    drawn: Mapping[str, list[np.ndarray]], n_groups: int
+    found: Mapping[str, StructureTests], n_groups: int
 ) -> dict[str, list[Difference]]:
-    """Differences of each figure, from the parts of each branch."""
-    joined = {name: np.concatenate(some) for name, some in drawn.items() if some}
-    found = {}
-    for k, figure in enumerate(FIGURES if joined else ()):
-        values = {name: v[:, k] for name, v in joined.items() if np.isfinite(v[0, k])}
-        found[figure] = differences(values, n_groups, figure)
-    return found
+    """Differences of refined R1 and of mean shifts, where branches were resampled."""
+    drawn = {name: one.drawn for name, one in found.items()}
+    known = {name: values for name, values in drawn.items() if values is not None}
+    return {
+        figure: differences({n: v[:, k] for n, v in known.items()}, n_groups, figure)
+        for k, figure in enumerate(FIGURES)
+        if len(known) > 1
+    }

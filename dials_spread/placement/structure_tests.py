@@ -6,29 +6,33 @@ R1 is taken over the same strong ones.
 
 Functions:
     describe_structure: what one branch gives
-    refined_draws: refinements against resampled data
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from cctbx import miller, xray
 from cctbx.array_family import flex
 
-from dials_spread.refinement.held_out import HeldOutR1, held_out_r1
-from dials_spread.refinement.hydrogen_peaks import HydrogenPeaks, hydrogen_peaks
-from dials_spread.refinement.refine import RefinementSettings, refine
-from dials_spread.refinement.result import Refinement
+from dials_spread.refinement import (
+    HeldOutR1,
+    HydrogenPeaks,
+    Refinement,
+    RefinementSettings,
+    held_out_r1,
+    hydrogen_peaks,
+    refine,
+    refine_resampled,
+)
 from dials_spread.solution import SolutionRates, compare_solutions, solve
 
 COMMON_WEIGHTS = (0.15, 0.0)
 """a and b of WGHT, the same for all: 1/σ² alone would rank the σ, not the intensities."""
-
-DRAWN_CYCLES = 12
-"""Cycles for resampled data, which start from the reference and stay near it."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,6 @@ class StructureChoices:
         weights: a and b of WGHT; None to refine them.
         solve: Whether to solve from scratch.
         starts: Random starts of it.
-        draws: Refinements against resampled data.
         seed: For random numbers.
     """
 
@@ -53,8 +56,24 @@ class StructureChoices:
     weights: tuple[float, float] | None = None
     solve: bool = True
     starts: int = 50
-    draws: int = 20
     seed: int = 0
+
+
+class Draws(NamedTuple):
+    """
+    Resampled intensities of one branch, as refine_resampled takes them.
+
+    Attributes:
+        points: n reflections in the setting of the structure.
+        intensity: Shape (draws, n), nan where a draw has none.
+        sigma: Shape (n,).
+        strong: Shape (n,), bool.
+    """
+
+    points: miller.set
+    intensity: np.ndarray
+    sigma: np.ndarray
+    strong: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -70,6 +89,8 @@ class StructureTests:
         hydrogen: Hydrogen found in a map without it; None where there is none.
         solution: Solved from scratch; None where that was not possible.
         problems: Why a part is missing, by its name.
+        drawn: Shape (draws, 2), R1 of strong reflections and mean shift [Å] of resampled
+            data, with the common weights; None where these were not refined.
     """
 
     moved: Refinement | None = None
@@ -79,6 +100,7 @@ class StructureTests:
     hydrogen: HydrogenPeaks | None = None
     solution: SolutionRates | None = None
     problems: dict[str, str] = field(default_factory=dict)
+    drawn: np.ndarray | None = None
 
     def as_dict(self) -> dict:
         """Give what goes into a JSON file."""
@@ -93,6 +115,7 @@ def describe_structure(
     f_sq: miller.array,
     strong: np.ndarray,
     choices: StructureChoices,
+    draws: Draws | None = None,
 ) -> StructureTests:
     """
     Refine and solve with the data of one branch.
@@ -102,51 +125,46 @@ def describe_structure(
         f_sq: Merged intensities with σ, in its setting.
         strong: Shape (reflections,), bool: those of R1 for strong ones.
         choices: What is done.
+        draws: Resampled intensities, for intervals; None for none.
     """
     found: dict = {}
     problems: dict[str, str] = {}
     selection = flex.bool(np.ascontiguousarray(strong))
+    own = _settings(choices, 0.0)
+    moved = _settings(choices, choices.start_shift)
+    common = replace(own, weights=COMMON_WEIGHTS)
 
-    def settings(shift: float, weights) -> RefinementSettings:
-        return RefinementSettings(
-            start_shift=shift, max_cycles=choices.max_cycles, weights=weights
+    def refined(how: RefinementSettings):
+        return lambda rng: refine(
+            structure, f_sq, strong=selection, settings=how, rng=rng
         )
 
-    def keep(name: str, make) -> None:
+    def tried(test):
+        return lambda rng: test(
+            structure, f_sq, strong=selection, settings=own, rng=rng
+        )
+
+    parts: dict[str, Callable[[np.random.Generator], object]] = {}
+    if choices.refine:
+        parts["moved"], parts["given"] = refined(moved), refined(own)
+        parts["common_weights"] = refined(common)
+        parts["held_out"], parts["hydrogen"] = tried(held_out_r1), tried(hydrogen_peaks)
+        parts["drawn"] = lambda rng: _resampled(found.get("common_weights"), draws)
+    if choices.solve:
+        parts["solution"] = lambda rng: _solve(structure, f_sq, choices)
+    for name, make in parts.items():
         # The same random numbers for all branches: the same starts.
         try:
             found[name] = make(np.random.default_rng(choices.seed))
         except ValueError as error:
             problems[name] = str(error)
-
-    if choices.refine:
-        own = settings(0.0, choices.weights)
-        for name, how in (
-            ("moved", settings(choices.start_shift, choices.weights)),
-            ("given", own),
-            ("common_weights", settings(0.0, COMMON_WEIGHTS)),
-        ):
-            keep(
-                name,
-                lambda rng, how=how: refine(
-                    structure, f_sq, strong=selection, settings=how, rng=rng
-                ),
-            )
-        keep(
-            "held_out",
-            lambda rng: held_out_r1(
-                structure, f_sq, strong=selection, settings=own, rng=rng
-            ),
-        )
-        keep(
-            "hydrogen",
-            lambda rng: hydrogen_peaks(
-                structure, f_sq, strong=selection, settings=own, rng=rng
-            ),
-        )
-    if choices.solve:
-        keep("solution", lambda rng: _solve(structure, f_sq, choices))
     return StructureTests(**found, problems=problems)
+
+
+def _settings(choices: StructureChoices, shift: float) -> RefinementSettings:
+    return RefinementSettings(
+        start_shift=shift, max_cycles=choices.max_cycles, weights=choices.weights
+    )
 
 
 def _solve(
@@ -156,49 +174,11 @@ def _solve(
     return compare_solutions(solutions, structure)
 
 
-def refined_draws(
-    structure: xray.structure,
-    points: miller.set,
-    intensity: np.ndarray,
-    sigma: np.ndarray,
-    strong: np.ndarray,
-    weights: tuple[float, float],
-) -> np.ndarray:
-    """
-    Refine against resampled data.
-
-    Args:
-        structure: The start, and the reference for shifts.
-        points: n reflections in its setting.
-        intensity: Shape (draws, n), nan where a draw has none.
-        sigma: Shape (n,).
-        strong: Shape (n,), bool.
-        weights: a and b of WGHT.
-
-    Returns:
-        Shape (draws, 2): R1 of strong reflections, and the mean shift from the reference
-        [Å]; nan where a refinement did not end well.
-    """
-    how = RefinementSettings(start_shift=0.0, max_cycles=DRAWN_CYCLES, weights=weights)
-    found = np.full((len(intensity), 2), np.nan)
-    for row, values in zip(found, intensity):
-        there = np.isfinite(values)
-        kept = flex.bool(np.ascontiguousarray(there))
-        f_sq = miller.array(
-            points.select(kept),
-            flex.double(np.ascontiguousarray(values[there])),
-            flex.double(np.ascontiguousarray(sigma[there])),
-        ).set_observation_type_xray_intensity()
-        selection = flex.bool(np.ascontiguousarray(strong[there]))
-        try:
-            one = refine(
-                structure,
-                f_sq,
-                strong=selection,
-                settings=how,
-                rng=np.random.default_rng(0),
-            )
-        except ValueError:
-            continue
-        row[:] = one.r1_strong, one.mean_shift
-    return found
+def _resampled(
+    common_weights: Refinement | None, draws: Draws | None
+) -> np.ndarray | None:
+    """Give refined R1 and mean shift of each draw, shape (draws, 2); None without."""
+    if draws is None or common_weights is None or not common_weights.converged:
+        return None
+    found = refine_resampled(common_weights, *draws)
+    return np.column_stack([found.r1_strong, found.mean_shift])

@@ -177,8 +177,11 @@ class Problem:
                 continue
             ratio = self._shift_over_su(np.array(equations.step()), curvature, before)
             equations.step_forward()
-            equations.build_up()
-            after = equations.objective()
+            try:
+                equations.build_up()
+                after = equations.objective()
+            except RuntimeError:  # displacements beyond what cctbx computes
+                after = np.inf
             # At the minimum the sum cannot be lowered beyond rounding.
             if np.isfinite(after) and after <= before * (1 + 1e-12):
                 self.damping = max(self.damping / MORE_DAMPING, DAMPING)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -117,3 +118,12 @@ def test_side_by_side(program):
     found = run_steps(steps, given(program), program / "out", 2, lambda r: None)
     assert not any(r.failed for r in found.values())
     assert threading.active_count() < 10
+
+
+def test_names_do_not_depend_on_the_folder(program, monkeypatch):
+    given(program)
+    monkeypatch.chdir(program)
+    steps = [step("first"), step("second", "first")]
+    found = run_steps(steps, ["a.expt", "a.refl"], Path("out"), 1, lambda r: None)
+    assert not any(r.failed for r in found.values())
+    assert (program / "out" / "second" / "out.expt").is_file()

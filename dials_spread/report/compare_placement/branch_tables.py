@@ -12,6 +12,7 @@ Functions:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -184,7 +185,9 @@ def scaling_table(result: PlacementComparison) -> TextTable:
 def failed_step(branch: BranchResult) -> str:
     """Name the step of a branch that failed; empty where its result cannot be read."""
     failed = [s for s in branch.steps if s.failed]
-    return f"{failed[0].step.program} in {failed[0].folder}" if failed else ""
+    if not failed:
+        return ""
+    return f"{failed[0].step.program} in {os.path.relpath(failed[0].folder)}"
 
 
 def failed_tables(result: PlacementComparison) -> list[TextTable]:

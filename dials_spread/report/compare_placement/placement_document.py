@@ -43,11 +43,13 @@ def placement_document(
             "branches": {
                 name: {
                     **branch.as_dict(),
+                    "shelx": branch.shelx and branch.shelx.as_dict(),
                     "files": branch.data and [str(f) for f in branch.data.files],
                 }
                 for name, branch in result.branches.items()
             },
             "left_out": result.left_out,
+            "without_shelx": result.without_shelx or None,
             "common": {
                 "unique": len(common.unique_index),
                 "in_all": int(common.in_all.sum()),

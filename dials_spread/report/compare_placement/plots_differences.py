@@ -137,6 +137,8 @@ def _plot(
             }
         ],
         showlegend=False,
+        # A tick may stand at the right end of the frame.
+        margin={"l": 65, "r": 36, "t": 16, "b": 50},
         height=130 + 52 * max(len(changes), 4),
         meta={"wide": figure == "r1"},
     )

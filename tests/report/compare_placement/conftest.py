@@ -16,7 +16,6 @@ PARAMETERS = {
     "structure": "quartz",
     "refinement.start_shift": "0.1",
     "resampling.draws": "60",
-    "resampling.refinements": "3",
 }
 
 

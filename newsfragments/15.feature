@@ -1,0 +1,1 @@
+``dials.compare_placement`` treats integrated data in several ways (not corrected, corrected before or after ``dials.scale``, the Lorentz factor alone, an own model), refines and solves the structure with each, and says with intervals over crystals which is better.
