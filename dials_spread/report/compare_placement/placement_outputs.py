@@ -57,14 +57,8 @@ def start_shift(provenance: Provenance) -> float | None:
 
 def bootstrap_samples(provenance: Provenance) -> str:
     """Name the bootstrap samples behind the intervals."""
-    draws, refined = (
-        provenance.parameters.get(f"resampling.{name}")
-        for name in ("draws", "refinements")
-    )
-    if draws is None:
-        return "bootstrap samples"
-    some = f" ({refined} for what is refined)" if refined else ""
-    return f"{draws} bootstrap samples{some}"
+    draws = provenance.parameters.get("resampling.draws")
+    return "bootstrap samples" if draws is None else f"{draws} bootstrap samples"
 
 
 def placement_parts(

@@ -99,8 +99,9 @@ def _refined(result: PlacementComparison) -> list[str]:
     told = [_r1_answer(result, *pair), _shift_answer(result, *pair)]
     found = [text for text in told if text]
     return found or [
-        "Do refined structures agree? They were not compared, and R1 alone is no verdict "
-        "on a structure."
+        f"Do refined structures agree? {title(result, pair[0])} and "
+        f"{title(result, pair[1])} could not be compared refined, and R1 alone is no "
+        "verdict on a structure."
     ]
 
 
@@ -158,6 +159,8 @@ def _shift_answer(result: PlacementComparison, branch: str, other: str) -> str:
         "lower": "Yes",
         "higher": "No, they are farther away",
     }[how]
+    if result.known.solved_from:
+        start = "Not known, as the reference was solved from these data"
     word = "smaller" if found.value < 0 else "larger"
     more = ""
     if how == "depends on weights":
@@ -171,7 +174,7 @@ def _shift_answer(result: PlacementComparison, branch: str, other: str) -> str:
         f"Did positions come nearer to the reference? {start}: with weights common to all "
         f"branches the mean distance of atoms from it is {word} by "
         f"{_written(found, 4, ' Å')} {_than(result, branch, other)}{uncertain}{more}."
-        + ("" if how == "lower" else " R1 alone is no verdict on a structure.")
+        + ("" if start == "Yes" else " R1 alone is no verdict on a structure.")
     )
 
 
@@ -216,8 +219,8 @@ def warnings(result: PlacementComparison) -> list[str]:
     open_ = _unfinished(result)
     if open_:
         told.append(
-            "Refinements with the weights that these comparisons use did not converge "
-            f"for {open_}: refined R1 and shifts are less certain than their intervals."
+            f"The refinement with common weights did not converge for {open_}, so refined "
+            "R1 and shifts of these are not compared."
         )
     return told
 
@@ -310,6 +313,6 @@ def facts(result: PlacementComparison) -> list[tuple[str, str]]:
         ("unit cell [Å, °]", cell),
         ("crystals", f"{observations.n_crystals:,}"),
         ("unique reflections of any branch", f"{len(common.unique_index):,}"),
-        ("of all branches", f"{int(common.in_all.sum()):,}"),
+        ("those that all branches have", f"{int(common.in_all.sum()):,}"),
         ("resolution [Å]", f"{common.d_spacing.max():.2f} – {common.d_spacing.min():.2f}"),
     ]  # fmt: skip

@@ -105,7 +105,8 @@ def _equal(result: PlacementComparison) -> str:
 def _against(result: PlacementComparison) -> str:
     """Say so where refined figures speak against the verdict."""
     pair = compared(result)
-    if result.verdict.kind != "correct" or pair is None:
+    own = bool(result.known.solved_from)
+    if result.verdict.kind != "correct" or pair is None or own:
         return ""
     worse = [
         told

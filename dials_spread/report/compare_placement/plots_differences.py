@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from dials_spread.placement.branches import AFTER, BEFORE, LORENTZ, MERGED, NONE, OWN
 from dials_spread.placement.results import PlacementComparison
@@ -51,6 +52,11 @@ AXES = {
     "refined_r1": "refined R1 less that of “{base}”",
     "mean_shift": "mean shift less that of “{base}” [Å]",
 }
+
+MOST_TICKS = 5
+
+TICK_ROOM = 0.06
+"""Part of an axis at its ends that has no ticks but zero."""
 
 DIFFERENCE_HELP = """
 How each branch differs from that on the dashed line, with 95 % intervals over what was
@@ -137,19 +143,27 @@ def _plot(
             }
         ],
         showlegend=False,
-        # A tick may stand at the right end of the frame.
-        margin={"l": 65, "r": 36, "t": 16, "b": 50},
         height=130 + 52 * max(len(changes), 4),
         meta={"wide": figure == "r1"},
     )
 
 
 def _range(changes: dict[str, BranchChange]) -> dict:
-    """Give an axis that holds zero and all intervals, with ticks that do not touch."""
+    """Give an axis that holds zero and all intervals, and ticks that are not cut off."""
     values = np.array([0.0, *(v for one in changes.values() for v in one)])
     values = values[np.isfinite(values)]
     space = 0.08 * (np.ptp(values) or 0.01)
-    return {"range": [values.min() - space, values.max() + space], "nticks": 6}
+    low, high = values.min() - space, values.max() + space
+    ticks = MaxNLocator(MOST_TICKS, steps=[1, 2, 5, 10]).tick_values(low, high)
+    # The text of one at an end of the frame would need more room than a phone has.
+    inside = np.abs(2 * ticks - low - high) < (1 - 2 * TICK_ROOM) * (high - low)
+    ticks = [float(f"{t:.6g}") for t in ticks[inside | (np.abs(ticks) < 1e-9)]]
+    return {
+        "range": [low, high],
+        "tickmode": "array",
+        "tickvals": ticks,
+        "ticktext": [f"{t:g}".replace("-", "−") for t in ticks],
+    }
 
 
 def _dot(place: int, one: BranchChange, colour: str, title: str, decimals: int) -> dict:

@@ -38,6 +38,7 @@ PARTS = {
     **{name: f"refinement {how}" for name, how in STARTS.items()},
     "held_out": "held-out R1",
     "hydrogen": "search for hydrogen",
+    "drawn": "resampled refinement",
     "solution": "solution from scratch",
 }
 """What `StructureTests.problems` may name."""
@@ -317,11 +318,13 @@ def refinement_notes(result: PlacementComparison) -> list[str]:
     Args:
         result: The comparison.
     """
-    tested = [b for b in result.finished.values() if b.tests is not None]
+    tested = {
+        b.branch.title: b.tests for b in result.finished.values() if b.tests is not None
+    }
     told: dict[str, list[str]] = {}
-    for b in tested:
-        for text in _remarks(b.tests):
-            told.setdefault(text, []).append(f"“{b.branch.title}”")
+    for title, tests in tested.items():
+        for text in _remarks(tests):
+            told.setdefault(text, []).append(f"“{title}”")
     notes = [
         f"{text} ({'all branches' if len(where) == len(tested) else ', '.join(where)})."
         for text, where in told.items()

@@ -30,7 +30,7 @@ def compared_quartz(data_folder, tmp_path_factory):
         model=broken,
         folder=folder / "branches",
         draws=60,
-        tests=StructureChoices(max_cycles=20, starts=4, draws=3),
+        tests=StructureChoices(max_cycles=30, starts=4),
         shelx=False,
         nproc=2,
     )

@@ -117,6 +117,11 @@ def test_independence_of_the_structure(compared_quartz, solved_here):
     own = [t for t in warnings(solved_here) if "not independent" in t]
     assert len(own) == 1 and "“corrected before scaling”" in own[0]
     assert not any("favour no correction" in t for t in reasons(solved_here, SAMPLES))
+    for low, high in ((0.002, 0.004), (-0.004, -0.002)):
+        answer = positions(with_shift(solved_here, low, high)).partition("? ")[2]
+        assert answer.startswith(
+            "Not known, as the reference was solved from these data"
+        )
 
 
 def verdict_of(result, r1):
