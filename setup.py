@@ -102,6 +102,8 @@ setup(
             "dials.compare_placement=dials_spread.command_line.compare_placement:run",
             "dials.ml_correct=dials_spread.command_line.ml_correct:run",
             "dials.simulate_ed=dials_spread.command_line.simulate_ed:run",
+            "xia2.multiplex_corrected="
+            "dials_spread.command_line.multiplex_corrected:run",
         ],
     },
 )

@@ -9,6 +9,7 @@ Modules:
         their spots
     compare_placement: correct before scaling, after it, or not at all
     ml_correct: correct electron-diffraction intensities for multiple scattering
+    multiplex_corrected: xia2.multiplex with the correction for multiple scattering in it
     simulate_ed: simulate 3D electron-diffraction data of many crystals, with multiple
         scattering
 """

@@ -46,6 +46,7 @@ from dials_spread.observations.crystals import check_crystals
 from dials_spread.output_files import check_outputs
 from dials_spread.placement.best_files import best_files
 from dials_spread.placement.comparison import PlacementChoices, compare_placements
+from dials_spread.placement.known_structure import check_fits
 from dials_spread.placement.parameters import PHIL, check_choices, passed_on
 from dials_spread.placement.structure_tests import StructureChoices
 from dials_spread.report.compare_placement.placement_outputs import write_placement
@@ -89,10 +90,12 @@ def placement_choices(phil: iotbx.phil.scope, params) -> PlacementChoices:
     )
 
 
-def check_input(files) -> None:
-    """Refuse data that no branch could take."""
+def check_input(files, structure: str | None) -> None:
+    """Refuse data that no branch could take, or that are not of the structure."""
     found = read_files(*files)
     check_crystals(found.experiments, found.names)
+    if structure is not None:
+        check_fits(structure, found.experiments)
 
 
 @show_mail_handle_errors()
@@ -106,7 +109,7 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
             lambda: check_outputs(params.output, [*files, more]),
             lambda: check_choices(params),
             lambda: placement_choices(phil, params),
-            lambda: check_input(files),
+            lambda: check_input(files, params.structure),
         )
         provenance = Provenance(
             COMMAND, [*files[0], *files[1], *more], session.parameters(phil, params)

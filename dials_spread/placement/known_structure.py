@@ -2,19 +2,24 @@
 The structure that branches are compared with, brought onto their reflections.
 
 Functions:
+    check_structure_file: whether it can be read
+    check_fits: whether its cell is that of the crystals
     find_structure: read a structure and match it
     intensity_array: merged intensities of a branch in the setting of the structure
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from cctbx import crystal, miller, xray
 from cctbx.array_family import flex
+from dxtbx.model import Experiment
 
+from dials_spread.observations.builder import reference_cell
 from dials_spread.observations.table import as_flex
 from dials_spread.placement.common_set import CommonSet
 from dials_spread.reference import Reference, ReferenceMatch, match_reference
@@ -61,13 +66,39 @@ def check_structure_file(source: str, symmetry: crystal.symmetry) -> Reference:
     Raises:
         ValueError: It cannot be read, or holds no atoms.
     """
-    reference = read_reference(source, symmetry)
+    try:
+        reference = read_reference(source, symmetry)
+    except ValueError as error:
+        told = str(error).replace(f"reference={source}", f"structure={source}")
+        raise ValueError(told) from None
     if reference.structure is None:
         raise ValueError(
             f"structure={source} has no atoms: a structure is refined here, so a list of "
             "amplitudes does not serve"
         )
     return reference
+
+
+def check_fits(source: str, experiments: Sequence[Experiment]) -> None:
+    """
+    Refuse a structure whose cell is not that of the crystals, before anything is run.
+
+    Args:
+        source: As for check_structure_file.
+        experiments: One a crystal, of one space group.
+
+    Raises:
+        ValueError: It cannot be read, or the cells do not fit.
+    """
+    symmetry = crystal.symmetry(
+        unit_cell=reference_cell(experiments),
+        space_group=experiments[0].crystal.get_space_group(),
+    )
+    reference = check_structure_file(source, symmetry)
+    try:
+        reindexing_choices(symmetry, reference.symmetry)
+    except ValueError as error:
+        raise ValueError(f"{source} is of another compound: {error}") from None
 
 
 def find_structure(

@@ -12,8 +12,6 @@ from pathlib import Path
 
 import libtbx.phil
 
-from dials_spread.structures.structure_files import BUILT_IN
-
 PHIL = """
 structure = None
   .type = path
@@ -127,10 +125,8 @@ def check_choices(params) -> None:
         ValueError: All that is wrong, one line each.
     """
     problems = []
-    for name in ("structure", "model"):
-        value = getattr(params, name)
-        if value and value not in BUILT_IN and not Path(value).is_file():
-            problems.append(f"{name}={value}: no such file")
+    if params.model and not Path(params.model).is_file():
+        problems.append(f"model={params.model}: no such file")
     if params.composition and params.structure:
         problems.append(
             "composition= is for a structure that is solved; give one of the two"

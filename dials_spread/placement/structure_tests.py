@@ -148,7 +148,13 @@ def describe_structure(
     if choices.refine:
         parts["moved"], parts["given"] = refined(moved), refined(own)
         parts["common_weights"] = refined(common)
-        parts["held_out"], parts["hydrogen"] = tried(held_out_r1), tried(hydrogen_peaks)
+        parts["held_out"] = lambda rng: held_out_r1(
+            structure, f_sq, strong=selection, settings=own, rng=rng,
+            start=found.get("given"),
+        )  # fmt: skip
+        parts["hydrogen"] = lambda rng: hydrogen_peaks(
+            structure, f_sq, strong=selection, settings=own, rng=rng
+        )
         parts["drawn"] = lambda rng: _resampled(found.get("common_weights"), draws)
     if choices.solve:
         parts["solution"] = lambda rng: _solve(structure, f_sq, choices)

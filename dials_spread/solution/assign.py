@@ -107,7 +107,8 @@ class AssignedStructure:
         if not self.solved:
             return f"Not solved, by its own criterion: {start}."
         kinds = (
-            "elements by peak height and composition, so C, N and O may be exchanged"
+            "elements by peak height and composition: neighbours in the periodic table "
+            "may be exchanged"
             if self.by_composition
             else "all atoms carbon, as no composition is given"
         )

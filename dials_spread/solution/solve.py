@@ -34,8 +34,8 @@ from dials_spread.solution.shifts import (
 )
 from dials_spread.threads import run_blocks
 
-N_CYCLES = 400
-"""Cycles of a start. Kinematic paracetamol takes 50 to 100, measured data up to 400."""
+N_CYCLES = 300
+"""Cycles of a start. Kinematic paracetamol takes 50 to 100, measured data up to 300."""
 
 AGREES = 0.5
 """Agreement with the space group from which a start is solved."""

@@ -64,7 +64,6 @@ def test_choices_that_can_only_fail_are_refused_first(tmp_path, monkeypatch):
         check_choices(params)
     lines = str(told.value).splitlines()
     assert lines == [
-        "structure=no.cif: no such file",
         "model=no.model: no such file",
         "composition= is for a structure that is solved; give one of the two",
         "folder=file is no folder",

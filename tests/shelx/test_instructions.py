@@ -114,6 +114,14 @@ def test_the_other_origin_of_fddd_is_refused():
         instructions(symmetry, 0.0251, {"C": 1})
 
 
+def test_uncertainties_that_are_not_known():
+    symmetry = crystal.symmetry((5, 6, 7, 90, 100, 90), "P 1 21/n 1")
+    # One crystal has no standard deviation.
+    for unknown in (None, [float("nan")] * 6):
+        text = instructions(symmetry, 0.0251, {"C": 1}, 4, cell_error=unknown)
+        assert "\nZERR 4 0.0050 0.0060 0.0070 0.0000 0.0100 0.0000\n" in text
+
+
 def test_an_element_that_contents_lack():
     structure = built_in("quartz")
     with pytest.raises(ValueError, match=r"has O, which the contents \(Si\)"):

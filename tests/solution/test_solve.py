@@ -70,7 +70,9 @@ def test_without_symmetry_repetition_decides(kinematic):
     assert solutions.amplitudes.space_group == sgtbx.space_group()
     rates = compare_solutions(solutions, structure.expand_to_p1())
     assert rates.n_solved >= 3
-    assert (rates.own_criterion == rates.solved).all()
+    # A start that nobody repeats stays unsolved; none claims what is not so.
+    assert rates.own_criterion.sum() >= 2
+    assert not (rates.own_criterion & ~rates.solved).any()
     json.dumps(solutions.as_dict(), allow_nan=False)
 
 

@@ -86,7 +86,7 @@ def _named(experiment: Experiment, name: str) -> Experiment:
     """Copy an experiment's references under a name; its models are shared."""
     if experiment.identifier == name:
         return experiment
-    return Experiment(
+    named = Experiment(
         beam=experiment.beam,
         detector=experiment.detector,
         goniometer=experiment.goniometer,
@@ -97,6 +97,9 @@ def _named(experiment: Experiment, name: str) -> Experiment:
         scaling_model=experiment.scaling_model,
         identifier=name,
     )
+    if getattr(experiment, "history", None) is not None:  # since dxtbx 3.26
+        named.history = experiment.history
+    return named
 
 
 def write_together(contents: Mapping[str, bytes]) -> None:

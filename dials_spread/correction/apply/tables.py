@@ -80,11 +80,13 @@ class Correction(Protocol):
     def uncertainty(self) -> np.ndarray | None: ...  # noqa: D102
 
 
-def _name(kind: str, what: str) -> str:
+def intensity_name(kind: str, what: str) -> str:
+    """Name the column of "prf", "sum" or "scale", its "value" or "variance"."""
     return f"intensity.{kind}.{what}"
 
 
-def _kept(kind: str, what: str) -> str:
+def original_name(kind: str, what: str) -> str:
+    """Name the column in which that is kept as it was before a correction."""
     return f"intensity.{kind}.original.{what}"
 
 
@@ -101,11 +103,13 @@ def _offset_of_rows(
     (choice,) = [c for c, own in COLUMN.items() if own == kind]
     variance = intensity_and_variance(table, choice)[1]
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = offset * np.sqrt(_array(table, _name(kind, "variance")) / variance)
+        found = offset * np.sqrt(
+            _array(table, intensity_name(kind, "variance")) / variance
+        )
     return np.where(np.isfinite(found) & (variance > 0), found, 0.0)
 
 
-def _copy(table: flex.reflection_table) -> flex.reflection_table:
+def copied(table: flex.reflection_table) -> flex.reflection_table:
     """Copy a table; selecting keeps the experiment identifiers in every release."""
     return table.select(cctbx_flex.bool(len(table), True))
 
@@ -117,7 +121,7 @@ def _array(table: flex.reflection_table, name: str) -> np.ndarray:
 def corrected_kinds(table: flex.reflection_table) -> list[str]:
     """List the intensities that have an original kept: "prf", "sum", "scale"."""
     kinds = (*INTEGRATED, *SCALED)
-    return [kind for kind in kinds if _kept(kind, "value") in table]
+    return [kind for kind in kinds if original_name(kind, "value") in table]
 
 
 def _untouched(table: flex.reflection_table, kind: str) -> np.ndarray:
@@ -126,8 +130,8 @@ def _untouched(table: flex.reflection_table, kind: str) -> np.ndarray:
     untouched = np.ones(len(table), dtype=bool)
     added = _added(table, kind)
     for what, c, o in (("value", factor, added), ("variance", factor * factor, 0.0)):
-        expected = _array(table, _kept(kind, what)) * c + o
-        found = _array(table, _name(kind, what))
+        expected = _array(table, original_name(kind, what)) * c + o
+        found = _array(table, intensity_name(kind, what))
         untouched &= (found == expected) | (np.isnan(found) & np.isnan(expected))
     return untouched
 
@@ -139,7 +143,7 @@ def _is_intact(table: flex.reflection_table, kind: str) -> bool:
     dials.scale joins the parts of reflections that were integrated in two, which leaves
     other values in some rows; an intensity computed anew differs in nearly all.
     """
-    telling = _array(table, _kept(kind, "value")) != 0
+    telling = _array(table, original_name(kind, "value")) != 0
     return not telling.any() or bool(_untouched(table, kind)[telling].mean() > 0.5)
 
 
@@ -221,22 +225,23 @@ def apply_factors(
             f"finite; the first is {factor[bad][0]}"
         )
     kinds = [
-        k for k in (SCALED if scaled else INTEGRATED) if _name(k, "value") in table
+        k
+        for k in (SCALED if scaled else INTEGRATED)
+        if intensity_name(k, "value") in table
     ]
     if not kinds:
         wanted = "intensity.scale" if scaled else "intensity.prf or intensity.sum"
         raise ValueError(f"The reflections have no {wanted} to be corrected")
-    corrected = _copy(table)
+    corrected = copied(table)
     for kind in kinds:
         added = np.zeros(len(table))
         if offset is not None:
             added = _offset_of_rows(table, kind, offset)
             corrected[f"{OFFSET}.{kind}"] = cctbx_flex.double(added)
-        for what, c, o in (
-            ("value", factor, added), ("variance", factor * factor, 0.0)
-        ):  # fmt: skip
-            name = _name(kind, what)
-            corrected[_kept(kind, what)] = table[name]
+        parts = (("value", factor, added), ("variance", factor * factor, 0.0))
+        for what, c, o in parts:
+            name = intensity_name(kind, what)
+            corrected[original_name(kind, what)] = table[name]
             corrected[name] = cctbx_flex.double(_array(table, name) * c + o)
     corrected[FACTOR] = cctbx_flex.double(factor)
     if uncertainty is not None:
@@ -265,7 +270,7 @@ def undo_factors(table: flex.reflection_table) -> flex.reflection_table:
         raise ValueError(
             "These reflections are not corrected; there is nothing to undo"
         )
-    restored = _copy(table)
+    restored = copied(table)
     kinds = corrected_kinds(table)
     for kind in kinds:
         if _is_intact(table, kind):
@@ -277,8 +282,8 @@ def undo_factors(table: flex.reflection_table) -> flex.reflection_table:
                 kind,
             )
         for what in ("value", "variance"):
-            del restored[_kept(kind, what)]
-    if "scale" not in kinds and _name("scale", "value") in table:
+            del restored[original_name(kind, what)]
+    if "scale" not in kinds and intensity_name("scale", "value") in table:
         logger.warning(
             "The scaled intensities were made from corrected ones. Run dials.scale "
             "again on what is written."
@@ -294,9 +299,9 @@ def _restore(table: flex.reflection_table, kind: str) -> None:
     untouched = _untouched(table, kind)
     factor, added = _array(table, FACTOR), _added(table, kind)
     for what, c, o in (("value", factor, added), ("variance", factor * factor, 0.0)):
-        original = _array(table, _kept(kind, what))
-        divided = (_array(table, _name(kind, what)) - o) / c
-        table[_name(kind, what)] = cctbx_flex.double(
+        original = _array(table, original_name(kind, what))
+        divided = (_array(table, intensity_name(kind, what)) - o) / c
+        table[intensity_name(kind, what)] = cctbx_flex.double(
             np.where(untouched, original, divided)
         )
     if not untouched.all():

@@ -11,6 +11,7 @@ import pytest
 
 from cctbx.array_family import flex as cctbx_flex
 from dials.array_family import flex
+from dxtbx import model
 from dxtbx.model.experiment_list import ExperimentList, ExperimentListFactory
 
 from dials_spread.correction.apply.corrected_files import (
@@ -205,3 +206,18 @@ def test_files_that_are_links_and_devices(tmp_path):
     write_together({str(tmp_path / "link"): b"new", "/dev/null": b"nothing"})
     assert (tmp_path / "real").read_bytes() == b"new"
     assert (tmp_path / "link").is_symlink()
+
+
+def test_experiments_of_the_same_name_keep_their_history():
+    if not hasattr(model, "History"):
+        pytest.skip("experiments have a history since dxtbx 3.26")
+    experiments = [model.Experiment(identifier="one") for _ in range(2)]
+    for experiment in experiments:
+        experiment.history = model.History(["2026-01-01T00:00:00Z|dials.import|v3.30"])
+    tables = [flex.reflection_table() for _ in experiments]
+    for table in tables:
+        table["id"] = cctbx_flex.int([0])
+    joined, _ = join(experiments, tables)
+    assert [e.identifier for e in joined] == ["one", "one_1"]
+    for experiment in joined:
+        assert experiment.history.get_history()[0].endswith("|dials.import|v3.30")

@@ -1,0 +1,89 @@
+"""
+Tables of which some rows are corrected, and tables whose correction was scaled away.
+
+A pipeline that corrects in the middle needs both: it corrects no row beyond its resolution
+limit but keeps these rows, and after a new run of dials.scale it corrects anew.
+
+Functions:
+    forget_overwritten: take out what is left of a correction that was scaled away
+    with_corrected_part: put corrected rows back among the others
+"""
+
+from __future__ import annotations
+
+from cctbx.array_family import flex as cctbx_flex
+from dials.array_family import flex
+
+from dials_spread.correction.apply.tables import (
+    FACTOR,
+    OFFSET,
+    UNCERTAINTY,
+    copied,
+    corrected_kinds,
+    correction_state,
+    intensity_name,
+    original_name,
+)
+
+
+def forget_overwritten(table: flex.reflection_table) -> flex.reflection_table:
+    """
+    Take out what is left of a correction that a later program has overwritten.
+
+    Args:
+        table: Any reflection table; stays as it is.
+
+    Returns:
+        The table, without the columns of a correction whose intensities were computed
+        anew since; any other table as it is.
+    """
+    if correction_state(table) != "overwritten":
+        return table
+    found = copied(table)
+    kinds = corrected_kinds(table)
+    names = [
+        original_name(kind, what) for kind in kinds for what in ("value", "variance")
+    ]
+    for name in (*names, FACTOR, UNCERTAINTY, *(f"{OFFSET}.{kind}" for kind in kinds)):
+        if name in found:
+            del found[name]
+    return found
+
+
+def with_corrected_part(
+    table: flex.reflection_table,
+    inside: cctbx_flex.bool,
+    part: flex.reflection_table,
+) -> flex.reflection_table:
+    """
+    Put corrected rows back among those that were not to be corrected.
+
+    Args:
+        table: n reflections, uncorrected; stays as it is.
+        inside: Shape (n,), which of them were corrected.
+        part: Those, corrected, in the same order.
+
+    Returns:
+        All n reflections; the others have the factor 1.
+    """
+    whole = copied(table)
+    kinds = corrected_kinds(part)
+    for kind in kinds:
+        for what in ("value", "variance"):
+            whole[original_name(kind, what)] = table[intensity_name(kind, what)]
+    whole[FACTOR] = cctbx_flex.double(len(table), 1.0)
+    for name in (UNCERTAINTY, *(f"{OFFSET}.{kind}" for kind in kinds)):
+        if name in part:
+            whole[name] = cctbx_flex.double(len(table), 0.0)
+    changed = [
+        intensity_name(kind, what) for kind in kinds for what in ("value", "variance")
+    ]
+    changed += [
+        original_name(kind, what) for kind in kinds for what in ("value", "variance")
+    ]
+    changed += [n for n in part.keys() if n.startswith(FACTOR)]
+    for name in changed:
+        column = whole[name]
+        column.set_selected(inside.iselection(), part[name])
+        whole[name] = column
+    return whole
