@@ -91,6 +91,27 @@ def test_results_are_used_again(quartz, data_folder, monkeypatch):
 
 
 @pytest.mark.slow
+def test_without_a_structure_it_is_solved_first(
+    quartz, data_folder, monkeypatch, capsys
+):
+    """Quartz: silicon and oxygen; R1 against what was solved follows the published one."""
+    folder, first = quartz
+    monkeypatch.chdir(folder)
+    compare_placement.run(
+        [*files_of(data_folder, "quartz"), "composition=Si 1 O 2",
+         "output.json=solved.json", *QUICK]
+    )  # fmt: skip
+    told = capsys.readouterr().out
+    assert "not independent" in told
+    document = json.loads(Path("solved.json").read_text())
+    assert document["verdict"]["kind"] == "correct"
+    for name in ("none", "before", "after"):
+        found = document["branches"][name]["r1_common"]["r1"]
+        known = first["branches"][name]["r1_common"]["r1"]
+        assert found == pytest.approx(known, abs=0.06)
+
+
+@pytest.mark.slow
 def test_a_program_that_fails_in_one_branch(data_folder, tmp_path, monkeypatch, capsys):
     """The others finish; its last lines are shown; no exit status but 0."""
     folder = tmp_path / "bin"
