@@ -78,7 +78,7 @@ def told(d: Difference) -> str:
     """Write a difference with its interval: 0.052 (0.031 to 0.074)."""
     if not np.isfinite(d.low):
         return f"{d.value:.3f}"
-    return f"{d.value:.3f} ({d.low:.3f} to {d.high:.3f})"
+    return f"{d.value:.3f} ({d.low:.3f} to {d.high:.3f})".replace("-", "−")
 
 
 def _matters(d: Difference, smallest: float) -> bool:

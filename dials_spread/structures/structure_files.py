@@ -25,6 +25,7 @@ from iotbx.cif.model import block as CifBlock
 from libtbx.utils import Sorry
 
 from dials_spread.structures.cif_files import read_cif
+from dials_spread.structures.shelx_files import with_one_sfac
 
 logger = logging.getLogger("dials.spread.structure_files")
 
@@ -200,11 +201,11 @@ def _number(text: str) -> float:
 
 
 def _read_shelx(path: Path) -> xray.structure:
-    with path.open("rb") as file:
-        if b"CELL" not in file.read().upper():
-            raise ValueError(f"{path}: no CELL, so no SHELX file")
+    text = path.read_bytes().decode("utf-8", "replace")
+    if "CELL" not in text.upper():
+        raise ValueError(f"{path}: no CELL, so no SHELX file")
     return xray.structure.from_shelx(
-        filename=str(path),
+        file=io.StringIO(with_one_sfac(text, str(path))),
         set_grad_flags=False,
         min_distance_sym_equiv=SPECIAL_POSITION,
         strictly_shelxl=False,

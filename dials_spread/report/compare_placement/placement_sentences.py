@@ -242,7 +242,7 @@ def _independence(result: PlacementComparison) -> list[str]:
         return [
             f"The structure was solved here from {title(result, result.known.solved_from)}"
             ", so it is not independent of the data: R1 and shifts favour that branch. "
-            "Give structure= to compare with another one."
+            f"{result.known.how_sure} Give structure= to compare with another one."
         ]
     if result.verdict.kind in ("correct", "not known"):
         return []
