@@ -14,11 +14,11 @@
 # and d_max, and the limits in as_cif_block(), are right. No docstring describes the keys.
 #
 # What it means: dials.merge (DIALS 3.12) and xia2.multiplex (3.29) put this dictionary
-# unchanged into their JSON as "merging_stats". Who reads there 1/sqrt(d_star_sq_max) as the resolution of the
-# data gets the low-resolution limit (12 A instead of 1 A below), a plausible number that
-# no program complains about; and shells from d_star_sq_min to d_star_sq_max have negative
-# widths. Remedy for users: take the smaller of the two keys as the minimum, whatever its
-# name, which stays right should the names be mended.
+# unchanged into their JSON as "merging_stats". Who reads there 1/sqrt(d_star_sq_max) as
+# the resolution of the data gets the low-resolution limit (12 A instead of 1 A below), a
+# plausible number that no program complains about; and shells from d_star_sq_min to
+# d_star_sq_max have negative widths. Remedy for users: take the smaller of the two as the
+# minimum, whatever its name, which stays right should the names be mended.
 #
 # Seen on 2026-11-28:
 #
