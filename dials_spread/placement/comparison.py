@@ -63,7 +63,11 @@ from dials_spread.placement.results import (
 )
 from dials_spread.placement.side_by_side import BranchTests, run_tests
 from dials_spread.placement.solved_here import solve_structure
-from dials_spread.placement.verdict import PlacementVerdict, judge
+from dials_spread.placement.verdict import (
+    PlacementVerdict,
+    judge,
+    structure_does_not_fit,
+)
 from dials_spread.rfactor import amplitudes
 from dials_spread.rfactor.merging import Merged
 from dials_spread.rfactor.merging_statistics import (
@@ -152,6 +156,8 @@ def _judged(
     drawn = resampled_r1(sums, weights, known.f_calc, d_star_sq, common.in_all)
     found = differences(drawn, weights.shape[1])
     r1 = {name: float(values[0]) for name, values in drawn.items()}
+    if not known.match.believed:
+        return found, structure_does_not_fit(r1)
     return found, judge(r1, found, smallest)
 
 

@@ -9,6 +9,7 @@ Else it says that no difference is shown, and how large one could still be.
 
 Functions:
     judge: the verdict
+    structure_does_not_fit: the verdict where there can be none
 """
 
 from __future__ import annotations
@@ -121,6 +122,15 @@ def _unknown(r1: Mapping[str, float]) -> PlacementVerdict:
     return PlacementVerdict(
         "not known", next(iter(r1), NONE), (),
         f"Not known: only one way of treating the data came to an end ({there}).", (),
+    )  # fmt: skip
+
+
+def structure_does_not_fit(r1: Mapping[str, float]) -> PlacementVerdict:
+    """Give the verdict where the structure says nothing of the data."""
+    return PlacementVerdict(
+        "not known", NONE if NONE in r1 else next(iter(r1)), (),
+        "Not known: R1 against this structure is hardly better than expected by chance, "
+        "so that differences of R1 say nothing.", (),
     )  # fmt: skip
 
 

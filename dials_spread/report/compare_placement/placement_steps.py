@@ -31,6 +31,12 @@ ADVICE = {
     ),
 }
 
+WRONG_STRUCTURE = (
+    "Repeat the command with another structure=, what the programs wrote is used again; or "
+    "without, the structure is solved here then. {ins} has the atoms of the structure that "
+    "was given: it is of no use. The files below are of {best}."
+)
+
 WORSE = {
     "refined_r1": "refined R1 is higher",
     "mean_shift": "atoms are farther from the reference",
@@ -68,7 +74,9 @@ def next_steps(
     """
     verdict = result.verdict
     best = result.branches[verdict.best]
-    advice = ADVICE[verdict.kind].format(best=f"“{best.branch.title}”")
+    believed = result.known.match.believed or len(result.finished) < 2
+    advice = ADVICE[verdict.kind] if believed else WRONG_STRUCTURE
+    advice = advice.format(best=f"“{best.branch.title}”", ins=output.ins)
     told = [advice, _equal(result), _against(result)]
     steps = [Step(" ".join(text for text in told if text))]
     steps += _refine_steps(output, set(written))
