@@ -77,9 +77,13 @@ def _between(found: Sequence[Difference], lower: str, higher: str) -> Difference
 
 def told(d: Difference) -> str:
     """Write a difference with its interval: 0.052 (0.031 to 0.074)."""
-    if not np.isfinite(d.low):
-        return f"{d.value:.3f}"
-    return f"{d.value:.3f} ({d.low:.3f} to {d.high:.3f})"
+    value, low, high = (_number(x) for x in (d.value, d.low, d.high))
+    return f"{value} ({low} to {high})" if np.isfinite(d.low) else value
+
+
+def _number(x: float) -> str:
+    """Three decimals with a true minus, and no minus before zero."""
+    return f"{round(x, 3) + 0.0:.3f}".replace("-", "−")
 
 
 def _matters(d: Difference, smallest: float) -> bool:

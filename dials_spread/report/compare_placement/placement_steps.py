@@ -33,8 +33,8 @@ ADVICE = {
 
 WRONG_STRUCTURE = (
     "Repeat the command with another structure=, what the programs wrote is used again; or "
-    "without, the structure is solved here then. {ins} has the atoms of the structure that "
-    "was given: it is of no use. The files below are of {best}."
+    "without, the structure is solved here then. No .ins is written with the atoms of this "
+    "one. The files below are of {best}."
 )
 
 WORSE = {
@@ -76,7 +76,7 @@ def next_steps(
     best = result.branches[verdict.best]
     believed = result.known.match.believed or len(result.finished) < 2
     advice = ADVICE[verdict.kind] if believed else WRONG_STRUCTURE
-    advice = advice.format(best=f"“{best.branch.title}”", ins=output.ins)
+    advice = advice.format(best=f"“{best.branch.title}”")
     told = [advice, _equal(result), _against(result)]
     steps = [Step(" ".join(text for text in told if text))]
     steps += _refine_steps(output, set(written))
