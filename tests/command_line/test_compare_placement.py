@@ -183,3 +183,16 @@ def test_corrected_data_are_refused_before_anything_runs(
     table.as_file("corrected.refl")
     (line,) = refused(expt, "corrected.refl", "structure=quartz")
     assert line.startswith("These reflections are corrected already")
+
+
+@pytest.mark.slow
+def test_dials_scale_fails_in_all_branches(data_folder, tmp_path, monkeypatch):
+    """scale.model=KB meets negative intensities of glycine, which DIALS 3.12 refuses."""
+    monkeypatch.chdir(tmp_path)
+    arguments = ["structure=glycine", "scale.model=KB", *QUICK]
+    with pytest.raises(Sorry) as told:
+        compare_placement.run([*files_of(data_folder, "glycine"), *arguments])
+    (line,) = str(told.value).splitlines()
+    assert line.startswith("No branch came to an end. dials.scale failed first (")
+    printed = line.split("printed is in ")[1]
+    assert "Traceback" in Path(printed).read_text()

@@ -21,7 +21,7 @@ ADVICE = {
     "correct": "Go on with {best}.",
     "do not correct": "Do not correct these data: go on with {best}.",
     "no difference": (
-        "A correction is not shown to improve or to harm these data: there is nothing to "
+        "A correction is not shown to change R1 by as much as matters: there is nothing to "
         "be gained by another step, go on with {best}."
     ),
     "not known": (

@@ -154,7 +154,7 @@ def verdict_of(result, r1):
         (
             {"none": 0.15, "before": 0.149, "after": 0.151},
             "no difference",
-            "A correction is not shown to improve or to harm these data",
+            "A correction is not shown to change R1 by as much as matters",
         ),
     ],
 )
