@@ -266,10 +266,10 @@ def _structure(
     if choices.structure is not None:
         reference = check_structure_file(choices.structure, symmetry)
         return find_structure(reference, common, rng)
-    reference, branch = solve_structure(
+    reference, branch, sure = solve_structure(
         common, symmetry, choices.composition, choices.tests.starts, choices.seed
     )
-    return find_structure(reference, common, rng, solved_from=branch)
+    return find_structure(reference, common, rng, branch, sure)
 
 
 def _result(

@@ -39,6 +39,7 @@ class KnownStructure:
         choice: From indices of the data to those of the structure.
         f_calc: Shape (u,) [Å], kinematic amplitudes of electrons.
         solved_from: The branch that it was solved from here; empty where it was given.
+        how_sure: Of a structure that was solved here, in a sentence.
     """
 
     reference: Reference
@@ -46,6 +47,7 @@ class KnownStructure:
     choice: Reindexing
     f_calc: np.ndarray
     solved_from: str = ""
+    how_sure: str = ""
 
     @property
     def structure(self) -> xray.structure:
@@ -106,6 +108,7 @@ def find_structure(
     common: CommonSet,
     rng: np.random.Generator,
     solved_from: str = "",
+    how_sure: str = "",
 ) -> KnownStructure:
     """
     Bring a structure onto the data.
@@ -115,6 +118,7 @@ def find_structure(
         common: All branches.
         rng: For the control by chance.
         solved_from: Name of the branch where it was solved here.
+        how_sure: That, in a sentence.
 
     Raises:
         ValueError: It is of another compound.
@@ -140,7 +144,7 @@ def find_structure(
     )
     choices = reindexing_choices(measured, reference.symmetry)
     choice = next(c for c in choices if c.symbol == match.settings[0].operator)
-    return KnownStructure(reference, match, choice, match.f_calc, solved_from)
+    return KnownStructure(reference, match, choice, match.f_calc, solved_from, how_sure)
 
 
 def intensity_array(

@@ -39,7 +39,7 @@ def solve_structure(
     composition: str | None,
     starts: int,
     seed: int,
-) -> tuple[Reference, str]:
+) -> tuple[Reference, str, str]:
     """
     Solve the structure from the data.
 
@@ -51,7 +51,7 @@ def solve_structure(
         seed: For these.
 
     Returns:
-        The structure, and the branch that gave it.
+        The structure, the branch that gave it, and how sure that is, in a sentence.
 
     Raises:
         ValueError: No branch solves.
@@ -83,6 +83,7 @@ def solve_structure(
         return (
             Reference(source, structure.crystal_symmetry(), structure, None, source),
             branch,
+            found.sentence(),
         )
     raise ValueError(
         "Without structure= the structure has to be solved here, and no branch solves: "

@@ -177,9 +177,8 @@ def _correct(
     reasons = []
     for other in equal:
         reasons.append(
-            f"R1 is that of the data {_than(best)}, and higher by "
-            f"{told(_between(found, best, other))} {_than(other)}: no difference that "
-            "matters."
+            f"R1 is lowest {_than(best)}; {_than(other)} it is higher by "
+            f"{told(_between(found, best, other))}: no difference that matters."
         )
     return PlacementVerdict("correct", best, equal, headline, tuple(reasons))
 

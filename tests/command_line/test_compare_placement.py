@@ -58,7 +58,7 @@ def test_quartz_is_better_corrected(quartz):
             tests["given"]["r1_strong"], abs=0.005
         )
     assert "lorentz" not in document["branches"]
-    assert document["groups"]["kind"] == "parts of scans"
+    assert document["resampled"]["kind"] == "parts of scans"
 
 
 @pytest.mark.slow
@@ -90,6 +90,28 @@ def test_results_are_used_again(quartz, data_folder, monkeypatch):
     assert steps and all(s["reused"] for s in steps)
     for name, branch in again["branches"].items():
         assert branch["r1_common"] == first["branches"][name]["r1_common"]
+
+
+@pytest.mark.slow
+def test_without_a_structure_it_is_solved_first(
+    quartz, data_folder, monkeypatch, capsys
+):
+    """Quartz: silicon and oxygen; R1 against what was solved follows the published one."""
+    folder, first = quartz
+    monkeypatch.chdir(folder)
+    compare_placement.run(
+        [*files_of(data_folder, "quartz"), "composition=Si 1 O 2",
+         "output.json=solved.json", *QUICK]
+    )  # fmt: skip
+    told = " ".join(capsys.readouterr().out.split())
+    assert "it is not independent of the data" in told
+    assert "Solved: " in told
+    document = json.loads(Path("solved.json").read_text())
+    assert document["verdict"]["kind"] == "correct"
+    for name in ("none", "before", "after"):
+        found = document["branches"][name]["r1_common"]["r1"]
+        known = first["branches"][name]["r1_common"]["r1"]
+        assert found == pytest.approx(known, abs=0.06)
 
 
 @pytest.mark.slow

@@ -39,8 +39,8 @@ def test_two_placements_are_equal():
         "Correct, before or after scaling: R1 lower by 0.120 (0.115 to 0.125) than"
     )
     assert found.reasons == (
-        "R1 is that of the data corrected after scaling, and higher by 0.005 (0.000 to "
-        "0.010) corrected before scaling: no difference that matters.",
+        "R1 is lowest corrected after scaling; corrected before scaling it is higher by "
+        "0.005 (0.000 to 0.010): no difference that matters.",
     )
 
 

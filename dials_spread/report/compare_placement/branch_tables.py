@@ -135,12 +135,23 @@ def _spread_rows() -> list[tuple[str, Cell]]:
 
 
 def _r1_rows(result: PlacementComparison) -> list[tuple[str, Cell]]:
-    def r1(key: str) -> Cell:
+    first = next(iter(result.finished.values()))
+
+    def row(key: str, what: str) -> tuple[str, Cell]:
+        shared = getattr(first, key)
+        n = shared.n if shared else 0
+
         def cell(b: BranchResult) -> str:
             found = getattr(b, key)
-            return NO_VALUE if found is None else decimals(found.r1, 3)
+            if found is None:
+                return NO_VALUE
+            told = decimals(found.r1, 3)
+            return told if found.n == n else f"{told} (of {found.n:,})"
 
-        return cell
+        return f"R1, {n:,} {what}", cell
+
+    def r1(b: BranchResult) -> str:
+        return NO_VALUE if b.r1 is None else decimals(b.r1.r1, 3)
 
     def n(b: BranchResult) -> str:
         return NO_VALUE if b.r1 is None else digits(b.r1.n)
@@ -148,17 +159,11 @@ def _r1_rows(result: PlacementComparison) -> list[tuple[str, Cell]]:
     def B(b: BranchResult) -> str:
         return NO_VALUE if b.r1_common is None else decimals(b.r1_common.B, 2)
 
-    first = next(iter(result.finished.values()), None)
-    common = first.r1_common if first else None
-    strong = first.r1_strong if first else None
     return [
         ("reflections of the branch that have Fc", n),
-        ("R1, all of these", r1("r1")),
-        (f"R1, {common.n if common else 0:,} common reflections", r1("r1_common")),
-        (
-            f"R1, {strong.n if strong else 0:,} common strong reflections",
-            r1("r1_strong"),
-        ),
+        ("R1, all of these", r1),
+        row("r1_common", "common reflections"),
+        row("r1_strong", "common strong reflections"),
         ("overall B applied to Fo [Å²]", B),
     ]
 

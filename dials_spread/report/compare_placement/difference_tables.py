@@ -34,6 +34,9 @@ OWN_WEIGHTS = {"refined_r1": "r1_strong", "mean_shift": "mean_shift"}
 """The same of refinements with the weights of each branch: attributes of Refinement."""
 
 
+MOST_DECIMALS = 6
+
+
 class BranchChange(NamedTuple):
     """
     A figure of one branch less that of another.
@@ -136,15 +139,18 @@ def difference_table(result: PlacementComparison) -> list[TextTable]:
     for figure, found in all_differences(result).items():
         n = 4 if figure == "mean_shift" else 3
         for d in found:
+            n_shown = n
+            while d.certain and 2 * d.low < 10.0**-n_shown and n_shown < MOST_DECIMALS:
+                n_shown += 1  # an end that is not zero is not written as zero
             between = interval_cell(
-                d.value, d.low, d.high, write=lambda x, _, n=n: decimals(x, n)
+                d.value, d.low, d.high, write=lambda x, _, n=n_shown: decimals(x, n)
             )
             rows.append(
                 [
                     FIGURES[figure],
                     titles[d.better],
                     titles[d.worse],
-                    decimals(d.value, n),
+                    decimals(d.value, n_shown),
                     between,
                     _sign(d),
                 ]

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from dials_spread.placement.results import PlacementComparison
+from dials_spread.placement.side_by_side import REFINED_DRAWS
 from dials_spread.report.compare_placement.branch_tables import merging_tables
 from dials_spread.report.compare_placement.placement_document import placement_document
 from dials_spread.report.compare_placement.placement_sections import (
@@ -58,7 +59,11 @@ def start_shift(provenance: Provenance) -> float | None:
 def bootstrap_samples(provenance: Provenance) -> str:
     """Name the bootstrap samples behind the intervals."""
     draws = provenance.parameters.get("resampling.draws")
-    return "bootstrap samples" if draws is None else f"{draws} bootstrap samples"
+    if draws is None:
+        return "bootstrap samples"
+    few = int(draws) > REFINED_DRAWS
+    fewer = f" ({REFINED_DRAWS} for refined figures)" if few else ""
+    return f"{int(draws)} bootstrap samples{fewer}"
 
 
 def placement_parts(

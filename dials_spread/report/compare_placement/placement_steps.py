@@ -77,8 +77,8 @@ def next_steps(
     believed = result.known.match.believed or len(result.finished) < 2
     advice = ADVICE[verdict.kind] if believed else WRONG_STRUCTURE
     advice = advice.format(best=f"“{best.branch.title}”")
-    told = [advice, _equal(result), _against(result)]
-    steps = [Step(" ".join(text for text in told if text))]
+    told = [advice, _equal(result)]
+    steps = [Step(" ".join(text for text in told if text)), *_against(result)]
     steps += _refine_steps(output, set(written))
     if best.data is not None:
         files = " ".join(os.path.relpath(name) for name in best.data.files)
@@ -110,29 +110,28 @@ def _equal(result: PlacementComparison) -> str:
     return f"As far as can be told {titles} would do as well; take what is less work."
 
 
-def _against(result: PlacementComparison) -> str:
+def _against(result: PlacementComparison) -> list[Step]:
     """Say so where refined figures speak against the verdict."""
     pair = compared(result)
     own = bool(result.known.solved_from)
     if result.verdict.kind != "correct" or pair is None or own:
-        return ""
+        return []
     worse = [
         told
         for figure, told in WORSE.items()
         if outcome(result, figure, *pair) == "higher"
     ]
-    if not worse:
-        return ""
     other = result.branches[pair[1]]
-    files = (
-        f" (its files: {' '.join(os.path.relpath(f) for f in other.data.files)})"
-        if other.data
-        else ""
-    )
-    return (
+    if not worse or other.data is None:
+        return []
+    files = " ".join(os.path.relpath(name) for name in other.data.files)
+    text = (
         f"But {' and '.join(worse)} than with “{other.branch.title}”: refine against both "
-        f"and look at the geometry of the molecule before you choose{files}."
+        "and look at the geometry of the molecule before you choose. That branch for "
+        "SHELXL or Olex2:"
     )
+    names = "shelx.hklout=other.hkl shelx.ins=other.ins"
+    return [Step(text, f"dials.export {files} format=shelx {names}")]
 
 
 def _refine_steps(output, written: set[str]) -> list[Step]:

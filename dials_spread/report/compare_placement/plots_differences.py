@@ -154,7 +154,7 @@ def _range(changes: dict[str, BranchChange]) -> dict:
     values = values[np.isfinite(values)]
     space = 0.08 * (np.ptp(values) or 0.01)
     low, high = values.min() - space, values.max() + space
-    ticks = MaxNLocator(MOST_TICKS, steps=[1, 2, 5, 10]).tick_values(low, high)
+    ticks = MaxNLocator(MOST_TICKS, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
     # The text of one at an end of the frame would need more room than a phone has.
     inside = np.abs(2 * ticks - low - high) < (1 - 2 * TICK_ROOM) * (high - low)
     ticks = [float(f"{t:.6g}") for t in ticks[inside | (np.abs(ticks) < 1e-9)]]

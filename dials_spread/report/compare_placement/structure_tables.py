@@ -73,7 +73,7 @@ def _peak(one: Refinement, which: str) -> str:
     if peak is None:
         return NO_VALUE
     height, sigmas = decimals(peak.height, 1), decimals(peak.in_sigma, 1)
-    return f"{height} V ({sigmas} σ), {peak.distance:.1f} Å from {peak.atom}"
+    return f"{height} ({sigmas} σ)"
 
 
 def _weights(one: Refinement) -> str:
@@ -107,8 +107,8 @@ FIGURES: list[tuple[str, Callable[[Refinement], str]]] = [
     ),
     ("atoms with non-positive displacements", lambda r: _count(r.nonpositive)),
     ("isotropic U at its floor", lambda r: _count(r.at_floor)),
-    ("highest peak of Fo − Fc", lambda r: _peak(r, "highest_peak")),
-    ("deepest hole of Fo − Fc", lambda r: _peak(r, "lowest_peak")),
+    ("highest peak of Fo − Fc [V]", lambda r: _peak(r, "highest_peak")),
+    ("deepest hole of Fo − Fc [V]", lambda r: _peak(r, "lowest_peak")),
     ("outliers, |Fo² − Fc²|√w > 10", lambda r: digits(r.n_outliers)),
     ("R1, all but these", lambda r: decimals(r.r1_without_outliers, 3)),
 ]

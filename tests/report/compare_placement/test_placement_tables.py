@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dials_spread.placement.differences import Difference
 from dials_spread.placement.shelx_runs import ShelxRuns
 from dials_spread.report.compare_placement.branch_tables import (
     branch_table,
@@ -65,6 +66,8 @@ def test_numbers_are_those_of_the_results(compared_quartz):
     for b in compared_quartz.finished.values():
         name = b.branch.title
         told = row(r1, f"R1, {n:,} common reflections")[name]
+        told, _, of = told.partition(" (of ")
+        assert of == ("" if b.r1_common.n == n else f"{b.r1_common.n:,})")
         assert float(told) == pytest.approx(b.r1_common.r1, abs=6e-4)
         told = row(refined, "R1, strong reflections")[name]
         assert float(told) == pytest.approx(b.tests.moved.r1_strong, abs=6e-4)
@@ -101,13 +104,23 @@ def test_differences_are_those_of_the_figures(compared_quartz):
     kinematic = [r for r in table.rows if r[0] == "R1 against kinematic Fc"]
     n = len(compared_quartz.common.data)
     assert len(kinematic) == n * (n - 1) // 2
+    known = {(d.better, d.worse): d for d in compared_quartz.differences}
     for _, lower, higher, value, between, sure in kinematic:
-        a, b = (titles[t].r1_common.r1 for t in (lower, higher))
-        assert a <= b and float(value) == pytest.approx(b - a, abs=2e-3)
-        low = between.split(" – ")[0]
-        assert (sure == "yes") == (not low.startswith("−") and float(low) > 0) or (
-            low in ("0.000", "−0.000")
-        )
+        a, b = titles[lower], titles[higher]
+        assert a.r1_common.r1 <= b.r1_common.r1
+        told = b.r1_common.r1 - a.r1_common.r1
+        assert float(value) == pytest.approx(told, abs=2e-3)
+        d = known[a.branch.name, b.branch.name]
+        ends = [float(x.replace("−", "-")) for x in between.split(" – ")]
+        assert ends == pytest.approx([d.low, d.high], abs=6e-4)
+        assert (sure == "yes") == (d.low > 0) and (ends[0] > 0) == (d.low > 0)
+
+
+def test_no_end_that_is_certain_is_written_as_zero(compared_quartz):
+    one = Difference("before", "none", "mean_shift", 0.002, 0.00002, 0.004)
+    result = replace(compared_quartz, refined_differences={"mean_shift": [one]})
+    (table,) = difference_table(result)
+    assert table.rows[-1][3:] == ["0.00200", "0.00002 – 0.00400", "yes"]
 
 
 def test_change_has_a_sign(compared_quartz):
