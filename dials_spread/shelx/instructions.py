@@ -81,8 +81,7 @@ def instructions(
     if program == "shelxt":
         lines += [f"SFAC {' '.join(counts)}"]
     else:
-        for element in counts:
-            lines += sfac(element)
+        lines += [line for element in counts for line in sfac(element)]
     lines += ["UNIT " + " ".join(f"{n:g}" for n in counts.values())]
     if program == "shelxl":
         lines += _refinement_lines(temperature, n_cycles, weights)
