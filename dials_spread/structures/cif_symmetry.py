@@ -131,7 +131,9 @@ def _groups(items: Items, where: str) -> list[sgtbx.space_group]:
     named = _named(symbol, code) if isinstance(symbol, str) else []
     if not named and isinstance(numbered, str) and numbered.isdigit():
         if 1 <= int(numbered) <= 230:
-            named = _named(str(sgtbx.space_group_info(number=int(numbered))), code)
+            named = _named(
+                sgtbx.space_group_symbols(int(numbered)).hermann_mauguin(), code
+            )
     if operations is not None:
         group = _expanded(operations, where)
         if named and all(g.order_z() != group.order_z() for g in named):

@@ -174,8 +174,8 @@ def _read_shelx(path: Path) -> xray.structure:
     for scatterer, label in zip(structure.scatterers(), prepared.labels):
         scatterer.label = label
     read = cell_content(structure)
-    if prepared.unit and differing(read, prepared.unit):
-        logger.info(
+    if read and prepared.unit and differing(read, prepared.unit):
+        logger.warning(
             "%s: the atoms make %s in the unit cell, UNIT says %s.",
             *(path, as_formula(read), as_formula(prepared.unit)),
         )
