@@ -50,7 +50,7 @@ _ISOTROPIC = (
 
 
 def structure_of_block(
-    block: CifBlock, where: str, min_distance: float
+    block: CifBlock, where: str, min_distance: float, as_written: float
 ) -> xray.structure:
     """
     Build the structure of a block.
@@ -59,6 +59,8 @@ def structure_of_block(
         block: With fractional coordinates.
         where: File and block, for messages.
         min_distance: Atoms nearer to their own mates [Å] are on a special position.
+        as_written: The same where SHELXL kept atoms beside one, which it marks by a
+            disorder group with a negative number.
 
     Returns:
         The structure.
@@ -71,6 +73,8 @@ def structure_of_block(
     found = symmetries(items, where)
     rows = _rows(items, where)
     shapes = _tensors(items, where)
+    if any(row["beside"] for row in rows):
+        min_distance = as_written
     structures = [
         _built(symmetry, rows, shapes, where, min_distance) for symmetry in found
     ]
@@ -181,6 +185,7 @@ def _atom(told: dict[str, str], where: str) -> dict:
         "occupancy": value("occupancy") if "occupancy" in told else 1.0,
         "u": u,
         "type": kind,
+        "beside": told.get("disorder_group", "").startswith("-"),
     }
 
 

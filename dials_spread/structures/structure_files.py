@@ -18,6 +18,8 @@ from pathlib import Path
 import iotbx.pdb
 from cctbx import xray
 from cctbx.eltbx import xray_scattering
+from iotbx.cif.model import cif as Cif
+from iotbx.pdb.mmcif import cif_input
 from libtbx.utils import Sorry
 
 from dials_spread.structures.cell_content import (
@@ -27,6 +29,7 @@ from dials_spread.structures.cell_content import (
 )
 from dials_spread.structures.cif_files import read_cif
 from dials_spread.structures.cif_structures import structure_of_block
+from dials_spread.structures.mmcif_files import filled_mmcif
 from dials_spread.structures.shelx_files import prepared_shelx
 
 logger = logging.getLogger("dials.spread.structure_files")
@@ -142,8 +145,11 @@ def standard_type(scatterer: xray.scatterer, source: str) -> str:
 def _read_cif(path: Path, name: str | None) -> xray.structure:
     """Read the only structure of a CIF, or the one named."""
     model = read_cif(path)
-    if any("_atom_site.Cartn_x" in model[key] for key in model):
-        return _read_pdb(path)
+    large = [key for key in model if "_atom_site.Cartn_x" in model[key]]
+    if large:
+        key = name if name in large else large[0]
+        block = filled_mmcif(model[key], f"{path}: data_{key}")
+        return _of_hierarchy(cif_input(cif_object=Cif({key: block})), path)
     found = [
         key
         for key in model
@@ -160,7 +166,9 @@ def _read_cif(path: Path, name: str | None) -> xray.structure:
     if not found:
         raise ValueError(f"{path}: no atoms with fractional coordinates")
     name = name or found[0]
-    return structure_of_block(model[name], f"{path}: data_{name}", SPECIAL_POSITION)
+    return structure_of_block(
+        model[name], f"{path}: data_{name}", SPECIAL_POSITION, AS_WRITTEN
+    )
 
 
 def _read_shelx(path: Path) -> xray.structure:
@@ -183,8 +191,11 @@ def _read_shelx(path: Path) -> xray.structure:
 
 
 def _read_pdb(path: Path) -> xray.structure:
-    """Read the first model of a PDB or mmCIF file."""
-    hierarchy = iotbx.pdb.input(file_name=str(path))
+    return _of_hierarchy(iotbx.pdb.input(file_name=str(path)), path)
+
+
+def _of_hierarchy(hierarchy, path: Path) -> xray.structure:
+    """Give the first model of a PDB or mmCIF file."""
     symmetry = hierarchy.crystal_symmetry()
     if symmetry is None or symmetry.unit_cell() is None:
         raise ValueError(f"{path}: no unit cell (CRYST1)")

@@ -135,6 +135,13 @@ SAME = {
         ),
         [PLAIN[0], ("O", 0.3, 0.2, 0.3, 1, 0.05)],
     ),
+    "beside a centre": (
+        with_atoms(
+            "C1 C 0.505 0.505 0.5 0.03 0.5 -1\nO1 O 0.3 0.2 0.3 0.05 0.5 .\n",
+            [*NAMES, "disorder_group"],
+        ),
+        [("C", 0.505, 0.505, 0.5, 0.5, 0.03), PLAIN[1]],
+    ),
     "charge of zero": (with_atoms(ATOMS.replace("C1 C ", "C1 C0+ ")), PLAIN),
     "unknown wavelength": (
         with_atoms(more="_diffrn_radiation_wavelength .\n_cell_measurement_temperature ?\n"),
