@@ -11,7 +11,7 @@ Functions:
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping
 
 from cctbx import xray
@@ -25,7 +25,7 @@ _ISOTOPES = {"D": "H", "T": "H"}
 
 def cell_content(structure: xray.structure) -> dict[str, float]:
     """Atoms of each element in the cell; isotopes of hydrogen are hydrogen."""
-    counted: Counter = Counter()
+    counted: dict[str, float] = defaultdict(float)
     for atom in structure.scatterers():
         element = re.sub(r"[^A-Za-z].*", "", atom.scattering_type.strip())
         element = element.capitalize()[:2]
@@ -42,7 +42,7 @@ def formula_content(formula: str, units: float = 1.0) -> dict[str, float]:
         formula: As in a CIF: "C2 H5 N O2".
         units: Formula units in the cell.
     """
-    counted: Counter = Counter()
+    counted: dict[str, float] = defaultdict(float)
     for word in formula.split():
         for element, number in _PART.findall(word):
             element = _ISOTOPES.get(element, element)

@@ -38,6 +38,7 @@ _MODULATED = (
     *("_space_group_ssg_", "_space_group_symop_ssg_", "_cell_wave_vector_"),
     *("_atom_site_displace_", "_atom_site_occ_fourier", "_atom_site_occ_special"),
     *("_atom_site_u_fourier", "_atom_site_fourier_wave", "_cell_subsystem"),
+    *("_atom_site_rot_", "_atom_sites_displace_", "_atom_sites_modulation_"),
 )
 _TENSOR = ("11", "22", "33", "12", "13", "23")
 _ISOTROPIC = (
@@ -192,7 +193,8 @@ def _atom(told: dict[str, str], where: str) -> dict:
 def _tensors(items: Items, where: str) -> dict[str, tuple[str, tuple[float, ...]]]:
     """Anisotropic displacements by label: U, B or beta, and its six numbers."""
     labels = _column(items, "_atom_site_aniso_label") or []
-    found, partly = {}, []
+    found: dict[str, tuple[str, tuple[float, ...]]] = {}
+    partly: list[str] = []
     for kind in ("u", "b", "beta"):
         columns = [
             _column(items, f"_atom_site_aniso_{kind}_{ij}", len(labels))
@@ -218,7 +220,8 @@ def _tensors(items: Items, where: str) -> dict[str, tuple[str, tuple[float, ...]
 
 def _typical(rows: list[dict], shapes: dict, cell) -> tuple[float, float]:
     """Median U [Å²] of what is known: of heavier atoms, and of hydrogen."""
-    heavy, light = [], []
+    heavy: list[float] = []
+    light: list[float] = []
     for row in rows:
         u = row["u"]
         if u is None and row["label"] in shapes:

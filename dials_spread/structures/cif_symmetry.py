@@ -23,7 +23,7 @@ logger = logging.getLogger("dials.spread.structures")
 
 Items = dict[str, "str | list[str]"]
 
-_NUMBER = re.compile(r"^([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?:\(\d+\))?$")
+_NUMBER = re.compile(r"^([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?:\([^)]*\))?$")
 # "R -3 m :H", "F d -3 m S" and "R 3 c HR" of databases; digits only after a colon.
 _SUFFIX = re.compile(r"^(.*?\S)\s*(?::\s*([12HRSZ])|\s([HRSZ])S?)$", re.IGNORECASE)
 _ORIGINS = {"S": "1", "Z": "2"}
@@ -77,11 +77,15 @@ def symmetries(items: Items, where: str) -> list[crystal.symmetry]:
     """
     groups = _groups(items, where)
     lengths = [items.get(f"_cell_length_{x}") for x in "abc"]
-    if not all(isinstance(x, str) and known(x) for x in lengths):
+    edges = [
+        number(x, f"{where}: _cell_length")
+        for x in lengths
+        if isinstance(x, str) and known(x)
+    ]
+    if len(edges) < 3:
         raise ValueError(f"{where}: no unit cell (_cell_length_a, _b and _c)")
     angles = [items.get(f"_cell_angle_{x}") for x in ("alpha", "beta", "gamma")]
     told = [x if isinstance(x, str) and known(x) else None for x in angles]
-    lengths = [number(x, f"{where}: _cell_length") for x in lengths]
     fitting = []
     for group in groups:
         # An angle that is not given is 90°, or what the hexagonal axes ask for.
@@ -92,14 +96,14 @@ def symmetries(items: Items, where: str) -> list[crystal.symmetry]:
                 for x, default in zip(told, defaults)
             ]
             try:
-                cell = uctbx.unit_cell((*lengths, *given))
+                cell = uctbx.unit_cell((*edges, *given))
             except RuntimeError:
                 raise ValueError(f"{where}: there is no such unit cell") from None
             if group.is_compatible_unit_cell(cell):
                 fitting.append(crystal.symmetry(unit_cell=cell, space_group=group))
                 break
     if not fitting:
-        cell = ", ".join(f"{x:g}" for x in (*lengths, *given))
+        cell = ", ".join(f"{x:g}" for x in (*edges, *given))
         raise ValueError(
             f"{where}: the unit cell ({cell}) is not one of space group "
             f"{groups[0].info()}; correct either"
@@ -176,17 +180,18 @@ def _named(symbol: str, code: str) -> list[sgtbx.space_group]:
     if found := _SUFFIX.match(plain):
         plain, choice = found[1], (found[2] or found[3]).upper()
         choice = _ORIGINS.get(choice, choice)
-    setting = re.match(r"^([12]?)(.*)$", code.strip().lower())
+    code = code.strip().lower()
+    origin, setting = (code[:1], code[1:]) if code[:1] in ("1", "2") else ("", code)
     if not choice:
-        choice = setting[1] or {"h": "H", "r": "R"}.get(setting[2], "")
+        choice = origin or {"h": "H", "r": "R"}.get(setting, "")
     try:
         standard = sgtbx.space_group_symbols(plain)
     except (RuntimeError, ValueError):
         return []
-    if setting[2] not in ("", "h", "r"):
+    if setting not in ("", "h", "r"):
         for other in sgtbx.space_group_symbol_iterator():
             same = other.number() == standard.number()
-            if same and other.qualifier().lower() == setting[2]:
+            if same and other.qualifier().lower() == setting:
                 if choice in ("", other.extension().strip("\0")):
                     return [sgtbx.space_group(other.hall())]
     choices = {"1": "21", "2": "21", "H": "HR", "R": "HR"}.get(standard.extension(), "")

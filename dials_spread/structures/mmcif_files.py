@@ -60,9 +60,9 @@ def filled_mmcif(block: CifBlock, where: str) -> CifBlock:
     for name in ("type_symbol", "Cartn_x", "Cartn_y", "Cartn_z"):
         if not all(map(known, columns.get(ATOM + name, ["?"]))):
             raise ValueError(f"{where}: {ATOM}{name} is not told of all atoms")
-    for name, default in DEFAULTS.items():
+    for name, usual in DEFAULTS.items():
         if ATOM + name not in columns and ATOM + EITHER.get(name, name) not in columns:
-            columns[ATOM + name] = [default] * size
+            columns[ATOM + name] = [usual] * size
     if not {f"{ATOM}label_atom_id", f"{ATOM}auth_atom_id"} & {*columns}:
         columns[f"{ATOM}label_atom_id"] = columns[f"{ATOM}type_symbol"]
     columns.setdefault(f"{ATOM}id", [str(k + 1) for k in range(size)])

@@ -55,7 +55,7 @@ class AtomState:
     elements: list[str]
     variables: list[float]
     general: bool = False
-    _shift: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 1.0)
+    _shift: tuple[float, ...] = (0.0, 0.0, 0.0, 1.0)
     _part_sof: float | None = None
     _afix_sof: float | None = None
     _afix_u: float | None = None

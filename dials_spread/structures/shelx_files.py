@@ -32,13 +32,13 @@ INSTRUCTIONS = frozenset(
     "FVAR GRID HFIX HKLF HOPE HTAB ISOR L.S. LATT LAUE LIST LONE MERG MOLE MORE MOVE MPLA "
     "NCSY NEUT OMIT PART PATT PHAN PHAS PLAN PRIG RESI RIGU RTAB SADI SAME SFAC SHEL SIMU "
     "SIZE SPEC STIR SUMP SWAT SYMM TEMP TEXP TIME TREF TWIN TWST UNIT WGHT WIGL WPDB XNPD "
-    "ZERR".split()
+    "ZERR FIND MIND NTRY PATS SEED TEST".split()
 )
 """All that SHELXL, and the programs for structure solution before it, take for one."""
 
 
 @dataclass
-class Prepared:
+class PreparedShelx:
     """
     A SHELX file for the parser.
 
@@ -94,7 +94,7 @@ def joined_lines(text: str) -> list[tuple[int, str]]:
     return lines
 
 
-def prepared_shelx(text: str, source: str) -> Prepared:
+def prepared_shelx(text: str, source: str) -> PreparedShelx:
     """
     Prepare a SHELX file.
 
@@ -111,7 +111,8 @@ def prepared_shelx(text: str, source: str) -> Prepared:
     told = _instructions(text, source)
     header = _header(told, source)
     state = AtomState(header.elements, [float(x) for x in header.variables])
-    lines, labels = [], []
+    lines: list[str] = []
+    labels: list[str] = []
     for k, key, words in told:
         where = f"{source}, line {k}"
         if key is None:
@@ -141,7 +142,7 @@ def prepared_shelx(text: str, source: str) -> Prepared:
         "FVAR " + " ".join(header.variables or ["1.0"]),
     ]
     whole = "\n".join([*head, *lines, "HKLF 4", "END", ""])
-    return Prepared(whole, labels, state.general, unit)
+    return PreparedShelx(whole, labels, state.general, unit)
 
 
 def _name(k: int) -> str:
