@@ -45,7 +45,7 @@ correct
 
 NOT_PASSED = {
     # The step corrects, under names of xia2; it neither trains nor takes back.
-    *("output", "undo", "mode", "features", "train", "test", "shap"),
+    *("output", "undo", "mode", "features", "train", "test", "shap", "composition"),
 }
 """Parameters of dials.ml_correct that a run inside xia2.multiplex has no use for."""
 

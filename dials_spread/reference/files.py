@@ -3,6 +3,7 @@ A reference from a file: a structure, whose amplitudes are computed, or a list o
 
 Functions:
     read_reference: by the name of a file
+    holds_block: whether a CIF has a data block
     reference_amplitudes: |F| of given indices, in the reference's own setting
 """
 
@@ -107,6 +108,14 @@ def read_reference(
         )
     array, label = read_list(source, symmetry, hklf, column, block)
     return Reference(source, array.crystal_symmetry(), None, array, label)
+
+
+def holds_block(source: str, block: str) -> bool:
+    """Say whether a file is a CIF with a data block of that name."""
+    path = Path(source)
+    if path.suffix.lower() not in (".cif", ".mmcif", ".fcf") or not path.is_file():
+        return False
+    return block in read_cif(path)
 
 
 def _is_structure(path: Path, block: str | None = None) -> bool:

@@ -235,6 +235,7 @@ def correct_intensities(
     seed: int = 0,
     nproc: int | None = None,
     ready: CorrectedAmplitudes | None = None,
+    block: str | None = None,
 ) -> CorrectionResult:
     """
     Correct intensities for multiple scattering.
@@ -248,11 +249,14 @@ def correct_intensities(
         seed: For the control of the reference.
         nproc: Threads; all cores by default.
         ready: Amplitudes that were estimated elsewhere.
+        block: The data block of a reference CIF that holds several.
 
     Raises:
         ValueError: The model or the reference cannot be used.
     """
     prepared = subject.prepared
+    if isinstance(reference, str):
+        reference = find_reference(subject.observations, reference, column, block)
     found = ready or estimate(subject.counted, model, nproc)
     before = prepared.scaled
     factors = observation_factors(
@@ -277,7 +281,7 @@ def correct_intensities(
         changes=describe_changes(prepared, F_before, F, after, error_F),
         agreement=(describe_agreement(before), describe_agreement(after)),
         fourth_moments=moments,
-        truth=_compare(subject, factors, found, reference, column, seed),
+        truth=_compare(subject, factors, found, reference, seed),
         warnings=(*subject.warnings, *_warnings(*moments)),
     )
     return replace(result, uncertainty=_uncertainty(result))
@@ -328,14 +332,11 @@ def _compare(
     subject: Subject,
     factors: Factors,
     found: CorrectedAmplitudes,
-    reference: str | Reference | None,
-    column: str | None,
+    reference: Reference | None,
     seed: int,
 ) -> ReferenceCheck | None:
     if reference is None:
         return None
-    if isinstance(reference, str):
-        reference = find_reference(subject.observations, reference, column)
     return compare_with_truth(
         subject.observations,
         subject.prepared,

@@ -56,6 +56,12 @@ reference = None
           "correction. mode=train and mode=validate fit to it; they take several, one"
           "for each compound, and find by cell and symmetry which data sets belong to"
           "which."
+cif_block = None
+  .type = str
+  .multiple = True
+  .help = "Name of the data block that is taken from a reference CIF with several"
+          "structures or lists. May be given several times: each of several references"
+          "takes the one that it holds."
 reference_column = None
   .type = str
   .help = "Label of the column that is taken from a reference file with structure"
@@ -163,6 +169,10 @@ def check_parameters(params) -> None:
     """
     problems = []
     mode, n = params.mode, len(params.reference)
+    if len(params.cif_block) > max(n, 1) or (params.cif_block and not n):
+        problems.append(
+            f"cif_block is given {len(params.cif_block)} times for {n} references"
+        )
     if mode == "apply" or params.undo:
         if n > 1:
             problems.append(
