@@ -45,7 +45,7 @@ correct
 
 NOT_PASSED = {
     # The step corrects, under names of xia2; it neither trains nor takes back.
-    *("output", "undo", "mode", "features", "train", "test", "shap", "composition"),
+    *("output", "undo", "mode", "features", "train", "test", "shap"),
 }
 """Parameters of dials.ml_correct that a run inside xia2.multiplex has no use for."""
 

@@ -246,7 +246,9 @@ def transformed(array: miller.array, told: Instructions) -> miller.array:
     logger.info(
         "Indices are transformed by HKLF of %s%s.",
         told.source,
-        f"; {lost} of {len(whole)} are no whole numbers then and left out" if lost else "",
+        f"; {lost} of {len(whole)} are no whole numbers then and left out"
+        if lost
+        else "",
     )
     kept = array.select(flex.bool(np.ascontiguousarray(whole)))
     return kept.customized_copy(indices=as_flex(np.rint(hkl[whole]).astype(int)))

@@ -136,9 +136,7 @@ def _of_cif(
     """The arrays of the only data block with reflections, or of the one named."""
     model = read_cif(path)
     with_lists = [
-        key
-        for key in model
-        if any(f"_refln{dot}index_h" in model[key] for dot in "._")
+        key for key in model if any(f"_refln{dot}index_h" in model[key] for dot in "._")
     ]
     if block is not None and block not in with_lists:
         raise ValueError(

@@ -122,7 +122,13 @@ output {
     .type = path
     .help = "Name of a file for the corrected and merged intensities of unique"
             "reflections with their standard deviations, for structure solution and"
-            "refinement: SHELX .hkl or .mtz, by the ending. None writes no such file."
+            "refinement: SHELX .hkl or .mtz, by the ending. Beside an .hkl an .ins file"
+            "is written where the composition is known. None writes no such file."
+  composition = None
+    .type = str
+    .help = "Content of one formula unit, such as 'C 8 H 9 N O 2', for SFAC and UNIT of"
+            "the .ins file beside output.merged=*.hkl. By default that of a structure"
+            "given as reference."
   model = trained.model
     .type = path
     .help = "Name of the model file that mode=train writes."
