@@ -31,6 +31,9 @@ ENDINGS = (".mtz", ".hkl", ".fcf", ".cif", ".mmcif")
 """Files that may hold a reflection list."""
 
 _CALCULATED = re.compile(r"calc|^FC$|^FC_|F-?model|^IC$|^FC[A-Z]*$", re.IGNORECASE)
+_WHOLE_NUMBERS = re.compile(r"_refln.F_squared_(calc|meas)|_refln.intensity")
+"""Columns that hold intensities even where all of them are whole numbers."""
+
 _NO_TRUTH = re.compile(
     r"free|flag|status|phi|phase|fom|sigma|2FOFC|FOFC|FWT|^DEL|wt$|batch", re.IGNORECASE
 )
@@ -147,10 +150,19 @@ def _of_cif(
         raise ValueError(
             f"{path}: several lists, choose one with cif_block=: {', '.join(with_lists)}"
         )
-    arrays = _any_file(str(path), symmetry)
-    if block is None or len(with_lists) < 2:
-        return arrays
-    return [a for a in arrays if block in (a.info().labels or [])]
+    found = []
+    for array in _any_file(str(path), symmetry):
+        labels = list(array.info().labels or [])
+        # Of several blocks the first label is the name of the block.
+        own = labels.pop(0) if labels and labels[0] in model else None
+        if own in (None, block or own):
+            whole = array.is_integer_array() and _WHOLE_NUMBERS.search(",".join(labels))
+            info = array.info().customized_copy(labels=labels)
+            if whole:
+                array = array.customized_copy(data=array.data().as_double())
+                array.set_observation_type_xray_intensity()
+            found.append(array.set_info(info))
+    return found
 
 
 def _label(array: miller.array) -> str:
