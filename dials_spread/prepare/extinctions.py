@@ -47,7 +47,8 @@ class Rule:
             must have.
         order: Of that rotation.
         in_class: Of indices of shape (n, 3), whether they belong.
-        extinct: Likewise.
+        part: Likewise, 0 for those that stay; of those that would be extinct a number
+            above 0, by which weaker rules of the same class would tell them apart.
     """
 
     name: str
@@ -56,7 +57,7 @@ class Rule:
     rotation: tuple[int, int, int]
     order: int
     in_class: Callable[[np.ndarray], np.ndarray]
-    extinct: Callable[[np.ndarray], np.ndarray]
+    part: Callable[[np.ndarray], np.ndarray]
 
 
 def _planes() -> list[Rule]:
@@ -74,7 +75,7 @@ def _planes() -> list[Rule]:
                     f"{_article(letter)} {letter} glide plane perpendicular to {'abc'[k]}",
                     axis, 2,
                     lambda h, k=k: h[:, k] == 0,
-                    lambda h, sums=sums: h[:, list(sums)].sum(axis=1) % 2 == 1,
+                    lambda h, sums=sums: h[:, list(sums)].sum(axis=1) % 2,
                 )
             )  # fmt: skip
     for zone, axis, sign in (("hhl", (1, -1, 0), 1), ("h-hl", (1, 1, 0), -1)):
@@ -82,7 +83,7 @@ def _planes() -> list[Rule]:
             Rule(
                 zone, "l odd", f"a c glide plane perpendicular to [{_told(axis)}]", axis, 2,
                 lambda h, sign=sign: h[:, 0] == sign * h[:, 1],
-                lambda h: h[:, 2] % 2 == 1,
+                lambda h: h[:, 2] % 2,
             )
         )  # fmt: skip
     return rules
@@ -105,7 +106,7 @@ def _axes() -> list[Rule]:
                     f"a {symbol} axis along {'abc'[k]}",
                     tuple(int(n == k) for n in range(3)), order,
                     lambda h, others=others: (h[:, others] == 0).all(axis=1),
-                    lambda h, k=k, step=step: h[:, k] % step != 0,
+                    lambda h, k=k, step=step: np.minimum(h[:, k] % step, -h[:, k] % step),
                 )
             )  # fmt: skip
     return rules
@@ -165,38 +166,40 @@ def missing_elements(
         fits = orders == rule.order or (rule.name in ZONES and orders % 2 == 0)
         if rule.name in taken or not fits:
             continue
-        extinct, rest = _divided(rule, equivalents)
-        if named[extinct].all():
-            continue
-        sentence = _judged(rule, I[extinct], I[rest], space_group)
-        if sentence:
-            told.append(sentence)
+        part, rest = _divided(rule, equivalents)
+        part[named] = 0
+        extinct = part > 0
+        if _near_zero(I[extinct], part[extinct], I[rest]):
+            told.append(_sentence(rule, I[extinct], I[rest], space_group))
             named |= extinct
             taken.add(rule.name)
     return told
 
 
 def _divided(rule: Rule, equivalents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which reflections would be extinct, and which others are in the class."""
+    """The part of each reflection, 0 outside the class too, and which ones stay."""
     inside = np.array([rule.in_class(h) for h in equivalents])
-    gone = np.array([rule.extinct(h) for h in equivalents]) & inside
-    return gone.any(axis=0), inside.any(axis=0) & ~gone.any(axis=0)
+    part = np.array([rule.part(h) for h in equivalents])
+    part = np.where(inside, part, 0).max(axis=0)
+    return part, inside.any(axis=0) & (part == 0)
 
 
-def _judged(
-    rule: Rule, extinct: np.ndarray, rest: np.ndarray, space_group: sgtbx.space_group
-) -> str | None:
-    """A sentence where the first are near zero and the others are not."""
+def _near_zero(extinct: np.ndarray, part: np.ndarray, rest: np.ndarray) -> bool:
+    """Say whether the first are near zero, each part of them, and the others are not."""
     if min(len(extinct), len(rest)) < FEWEST or not rest.mean() > 0:
-        return None
-    ratio = extinct.mean() / rest.mean()
-    if ratio > NEAR_ZERO:
-        return None
-    p = mannwhitneyu(extinct, rest, alternative="less").pvalue
-    if p > CHANCE:
-        return None
+        return False
+    for some in (extinct, *(extinct[part == n] for n in np.unique(part))):
+        if some.mean() > NEAR_ZERO * rest.mean():
+            return False
+    return bool(mannwhitneyu(extinct, rest, alternative="less").pvalue < CHANCE)
+
+
+def _sentence(
+    rule: Rule, extinct: np.ndarray, rest: np.ndarray, space_group: sgtbx.space_group
+) -> str:
+    ratio = max(extinct.mean() / rest.mean(), 0)
     return (
-        f"Reflections {rule.name} with {rule.rule} are near zero ({len(extinct)} of them, mean "
-        f"intensity {max(ratio, 0):.1%} of that of the other {len(rest)} {rule.name}): is "
+        f"Reflections {rule.name} with {rule.rule} are near zero ({len(extinct)} of them, "
+        f"mean intensity {ratio:.1%} of that of the other {len(rest)} {rule.name}): is "
         f"there {rule.element}, which {space_group.info()} lacks?"
     )

@@ -222,7 +222,9 @@ _refln_F_squared_calc
 @pytest.mark.parametrize("block, first", [("one", 16.0), ("two", 81.0)])
 def test_a_block_with_a_list_is_chosen(tmp_path, ending, block, first):
     path = tmp_path / f"x.{ending}"
-    path.write_text(LIST.format(name="one", first=16) + LIST.format(name="two", first=81))
+    path.write_text(
+        LIST.format(name="one", first=16) + LIST.format(name="two", first=81)
+    )
     found = read_reference(str(path), SYMMETRY, block=block)
     F = amplitudes_of(found, [(1, 0, 0), (0, 2, 0)])
     np.testing.assert_allclose(F, [first**0.5, 5.0])
@@ -241,7 +243,9 @@ def test_a_block_with_a_structure_is_chosen(tmp_path, glycine, f_calc):
     found = read_reference(str(path), SYMMETRY, block="right")
     F = reference_amplitudes(found, hkl)
     np.testing.assert_allclose(F, f_calc.data(), rtol=1e-3, atol=1e-3)
-    other = reference_amplitudes(read_reference(str(path), SYMMETRY, block="wrong"), hkl)
+    other = reference_amplitudes(
+        read_reference(str(path), SYMMETRY, block="wrong"), hkl
+    )
     assert np.abs(other - F).max() > 0.1
     with pytest.raises(ValueError, match="choose one with cif_block=: wrong, right"):
         read_reference(str(path), SYMMETRY)
