@@ -175,10 +175,12 @@ def check_parameters(params) -> None:
     """
     problems = []
     mode, n = params.mode, len(params.reference)
-    if len(params.cif_block) > max(n, 1) or (params.cif_block and not n):
-        problems.append(
-            f"cif_block is given {len(params.cif_block)} times for {n} references"
-        )
+    n_blocks = len(params.cif_block)
+    if n_blocks and not n:
+        problems.append("cif_block= chooses in a reference; give reference=my.cif too")
+    elif n_blocks > n:
+        references = "1 reference" if n == 1 else f"{n} references"
+        problems.append(f"cif_block= is given {n_blocks} times for {references}")
     if mode == "apply" or params.undo:
         if n > 1:
             problems.append(
