@@ -70,16 +70,12 @@ def instructions(
     counts, Z = _in_cell(symmetry, contents, Z, structure)
     known = cell_error is not None and all(math.isfinite(x) for x in cell_error)
     error = list(cell_error) if known else _cell_error(symmetry)
-    remarks = []
-    if program == "shelxl":  # uncertainties and riding are no matter of a solution
-        remarks += [] if known else [GUESSED_ERROR]
-        remarks += [FREE_HYDROGEN] if structure is not None and "H" in counts else []
     lines = [
         " ".join(f"TITL {title}".split())[:LONGEST_TITLE],
         f"CELL {wavelength:.5f} {_numbers(symmetry.unit_cell().parameters())}",
         f"ZERR {Z:g} {_numbers(error)}",
         *_symmetry_lines(symmetry),
-        *remarks,
+        *_remarks(program, known, structure is not None and "H" in counts),
     ]
     if program == "shelxt":
         lines += [f"SFAC {' '.join(counts)}"]
@@ -92,6 +88,12 @@ def instructions(
         if structure is not None:
             lines += atom_lines(structure, list(counts))
     return "\n".join([*lines, "HKLF 4", "END"]) + "\n"
+
+
+def _remarks(program: str, known_error: bool, hydrogen: bool) -> list[str]:
+    if program == "shelxt":  # uncertainties and riding are no matter of a solution
+        return []
+    return [*([] if known_error else [GUESSED_ERROR]), *([FREE_HYDROGEN] * hydrogen)]
 
 
 def _numbers(values: Sequence[float]) -> str:

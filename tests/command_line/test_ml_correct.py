@@ -450,7 +450,7 @@ C1 C 0.1 0.2 0.3 0.03
     [
         ([], "several structures, choose one with cif_block=: wrong, right"),
         (["cif_block=wrong"], "two.cif is of another compound"),
-        (["cif_block=none"], "no structure is called none; there are: wrong, right"),
+        (["cif_block=x"], "no structure is called x; there are: wrong, right"),
         (["cif_block=wrong", "cif_block=right"], "is given 2 times for 1 reference"),
     ],
 )
