@@ -75,13 +75,13 @@ def instructions(
         f"CELL {wavelength:.5f} {_numbers(symmetry.unit_cell().parameters())}",
         f"ZERR {Z:g} {_numbers(error)}",
         *_symmetry_lines(symmetry),
-        *_remarks(program, known, structure is not None and "H" in counts),
     ]
+    if program == "shelxl":
+        lines += _remarks(known, structure is not None and "H" in counts)
     if program == "shelxt":
         lines += [f"SFAC {' '.join(counts)}"]
     else:
-        for element in counts:
-            lines += sfac(element)
+        lines += [line for element in counts for line in sfac(element)]
     lines += ["UNIT " + " ".join(f"{n:g}" for n in counts.values())]
     if program == "shelxl":
         lines += _refinement_lines(temperature, n_cycles, weights)
@@ -90,10 +90,10 @@ def instructions(
     return "\n".join([*lines, "HKLF 4", "END"]) + "\n"
 
 
-def _remarks(program: str, known_error: bool, hydrogen: bool) -> list[str]:
-    if program == "shelxt":  # uncertainties and riding are no matter of a solution
-        return []
-    return [*([] if known_error else [GUESSED_ERROR]), *([FREE_HYDROGEN] * hydrogen)]
+def _remarks(known_error: bool, hydrogen: bool) -> list[str]:
+    """What a user has to see to; neither matters to a solution."""
+    told = [] if known_error else [GUESSED_ERROR]
+    return [*told, FREE_HYDROGEN] if hydrogen else told
 
 
 def _numbers(values: Sequence[float]) -> str:
