@@ -119,6 +119,7 @@ def correct_files(data, model, params, provenance, log) -> None:
         strength=params.strength,
         reference=next(iter(params.reference), None),
         column=params.reference_column,
+        block=next(iter(params.cif_block), None),
         seed=params.seed,
         nproc=threads(params),
     )
@@ -132,7 +133,7 @@ def learn_files(data, params, provenance, log) -> None:
         check_crystals(data.experiments, data.names)
     sources = find_sources(
         data.experiments, data.tables, data.dataset, params.reference,
-        params.reference_column, **how_to_prepare(data, params),
+        params.reference_column, params.cif_block, **how_to_prepare(data, params),
     )  # fmt: skip
     training = train_on(
         sources,
@@ -169,6 +170,7 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
     if params.undo:
         name_restored(params.output)
     params.reference = [name for name in params.reference if name]
+    params.cif_block = [name for name in params.cif_block if name]
     params.mode = choose_mode(params)
     if params.mode != "train":
         params.output.model = None  # none is written

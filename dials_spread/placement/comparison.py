@@ -279,7 +279,7 @@ def _structure(
         unit_cell=observations.unit_cell, space_group=observations.space_group
     )
     if choices.structure is not None:
-        reference = check_structure_file(choices.structure, symmetry)
+        reference = check_structure_file(choices.structure, symmetry, choices.block)
         return find_structure(reference, common, rng)
     reference, branch, sure = solve_structure(
         common, symmetry, choices.composition, choices.tests.starts, choices.seed

@@ -56,6 +56,12 @@ reference = None
           "correction. mode=train and mode=validate fit to it; they take several, one"
           "for each compound, and find by cell and symmetry which data sets belong to"
           "which."
+cif_block = None
+  .type = str
+  .multiple = True
+  .help = "Name of the data block that is taken from a reference CIF with several"
+          "structures or lists. May be given several times: each of several references"
+          "takes the one that it holds."
 reference_column = None
   .type = str
   .help = "Label of the column that is taken from a reference file with structure"
@@ -116,7 +122,13 @@ output {
     .type = path
     .help = "Name of a file for the corrected and merged intensities of unique"
             "reflections with their standard deviations, for structure solution and"
-            "refinement: SHELX .hkl or .mtz, by the ending. None writes no such file."
+            "refinement: SHELX .hkl or .mtz, by the ending. Beside an .hkl an .ins file"
+            "is written where the composition is known. None writes no such file."
+  composition = None
+    .type = str
+    .help = "Content of one formula unit, such as 'C 8 H 9 N O 2', for SFAC and UNIT of"
+            "the .ins file beside output.merged=*.hkl. By default that of a structure"
+            "given as reference."
   model = trained.model
     .type = path
     .help = "Name of the model file that mode=train writes."
@@ -163,6 +175,12 @@ def check_parameters(params) -> None:
     """
     problems = []
     mode, n = params.mode, len(params.reference)
+    n_blocks = len(params.cif_block)
+    if n_blocks and not n:
+        problems.append("cif_block= chooses in a reference; give reference=my.cif too")
+    elif n_blocks > n:
+        references = "1 reference" if n == 1 else f"{n} references"
+        problems.append(f"cif_block= is given {n_blocks} times for {references}")
     if mode == "apply" or params.undo:
         if n > 1:
             problems.append(
