@@ -4,6 +4,7 @@ All of dials.compare_images but its arguments and its files.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,6 +16,10 @@ from dxtbx.model import Experiment
 
 from dials_spread.incidence import Incidence, build_incidence
 from dials_spread.observations import Observations, build_observations
+from dials_spread.observations.correction_state import (
+    corrected_crystals,
+    mixture_warning,
+)
 from dials_spread.observations.crystals import check_crystals
 from dials_spread.pairs import (
     Matches,
@@ -34,6 +39,8 @@ from dials_spread.spread.analysis import SpreadAnalysis, SpreadChoices, analyse_
 from dials_spread.spread.origins import OriginAnalysis, analyse_origins
 from dials_spread.spread.sources.explained import ExplainedSpread
 from dials_spread.spread.sources.simulated import explain_observations
+
+logger = logging.getLogger("dials.spread.comparison")
 
 
 @dataclass(frozen=True)
@@ -214,6 +221,9 @@ def _observe(
     """Observations with their angles, by which independent ones are told apart."""
     _check_input(experiments, tables)
     observations = build_observations(experiments, tables, *dataset, **choices)
+    told = mixture_warning(corrected_crystals(tables, observations.choice))
+    if told:
+        logger.warning("%s Where their images differ, that may be why.", told)
     return observations.with_geometry(
         observation_geometry(observations, experiments, tables, one_wavelength=False)
     )
