@@ -110,24 +110,28 @@ def check_crystals_uncorrected(tables: Sequence[flex.reflection_table]) -> None:
         found = [k for k, own in enumerate(states) if (own == state).any()]
         if not found:
             continue
-        who = "These reflections"
+        who, several = "These reflections", True
         if len(found) < len(tables):
             who = f"{len(found)} of {len(tables)} crystals"
-        _refuse(tables[found[0]], np.array([state]), who)
+            several = len(found) != 1
+        _refuse(tables[found[0]], np.array([state]), who, several)
 
 
-def _refuse(table: flex.reflection_table, states: np.ndarray, who: str) -> None:
+def _refuse(
+    table: flex.reflection_table, states: np.ndarray, who: str, several: bool = True
+) -> None:
     """Say why rows in such states cannot be corrected."""
     if STATES.index("corrected") in states:
         kinds = " and ".join(f"intensity.{k}" for k in corrected_kinds(table))
         raise ValueError(
-            f"{who} are corrected already ({kinds}); correcting them twice "
-            "would be wrong. undo=True gives the originals back"
+            f"{who} {'are' if several else 'is'} corrected already ({kinds}); correcting "
+            f"{'them' if several else 'it'} twice would be wrong. undo=True gives the "
+            "originals back"
         )
     if STATES.index("overwritten") in states:
         raise ValueError(
-            f"{who} were corrected after scaling and then scaled again, "
-            "which started from the integrated values: the correction is lost. Take "
+            f"{who} {'were' if several else 'was'} corrected after scaling and then "
+            "scaled again, which started from the integrated values: the correction is lost. Take "
             "its columns out with undo=True, then correct again"
         )
 

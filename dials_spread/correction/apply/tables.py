@@ -161,7 +161,7 @@ def _add_lorentz(
         left = np.ones(len(table), dtype=bool)
         left[measured.row[measured.crystal == number]] = False
         d_star = np.sqrt(measured.unit_cell.d_star_sq(table["miller_index"]))
-        zeta = table["zeta"].as_numpycolumn()
+        zeta = table["zeta"].as_numpy_array()
         found = factor_from_zeta(zeta, d_star, float(np.median(measured.rate)))
         factor[left] = found[left]
 
@@ -245,7 +245,7 @@ def values_of_file(
     Returns:
         One for each row of the file.
     """
-    ids = table["id"].as_numpycolumn()
+    ids = table["id"].as_numpy_array()
     result = np.full(len(table), float(other))
     for part, own in zip(tables, values):
         if len(part):
