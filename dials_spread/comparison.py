@@ -4,7 +4,6 @@ All of dials.compare_images but its arguments and its files.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -39,8 +38,6 @@ from dials_spread.spread.analysis import SpreadAnalysis, SpreadChoices, analyse_
 from dials_spread.spread.origins import OriginAnalysis, analyse_origins
 from dials_spread.spread.sources.explained import ExplainedSpread
 from dials_spread.spread.sources.simulated import explain_observations
-
-logger = logging.getLogger("dials.spread.comparison")
 
 
 @dataclass(frozen=True)
@@ -84,6 +81,8 @@ class Comparison:
         origins: Beam, special orientations and noisy spots behind the spread.
         simulation: How much of the spread simulated intensities explain, where the
             tables have them.
+        mixture: A sentence where crystals corrected by dials.ml_correct are compared
+            with others; else empty.
     """
 
     experiments: Sequence[Experiment]
@@ -101,6 +100,7 @@ class Comparison:
     significance: Significance
     origins: OriginAnalysis
     simulation: ExplainedSpread | None
+    mixture: str = ""
 
 
 def compare_images(
@@ -161,6 +161,7 @@ def compare_images(
         significance=found.significance,
         origins=found.origins,
         simulation=found.simulation,
+        mixture=mixture_warning(corrected_crystals(tables, observations.choice)),
     )
 
 
@@ -221,9 +222,6 @@ def _observe(
     """Observations with their angles, by which independent ones are told apart."""
     _check_input(experiments, tables)
     observations = build_observations(experiments, tables, *dataset, **choices)
-    told = mixture_warning(corrected_crystals(tables, observations.choice))
-    if told:
-        logger.warning("%s Where their images differ, that may be why.", told)
     return observations.with_geometry(
         observation_geometry(observations, experiments, tables, one_wavelength=False)
     )
