@@ -70,28 +70,30 @@ def instructions(
     counts, Z = _in_cell(symmetry, contents, Z, structure)
     known = cell_error is not None and all(math.isfinite(x) for x in cell_error)
     error = list(cell_error) if known else _cell_error(symmetry)
-    remarks = []
-    if program == "shelxl":  # uncertainties and riding are no matter of a solution
-        remarks += [] if known else [GUESSED_ERROR]
-        remarks += [FREE_HYDROGEN] if structure is not None and "H" in counts else []
     lines = [
         " ".join(f"TITL {title}".split())[:LONGEST_TITLE],
         f"CELL {wavelength:.5f} {_numbers(symmetry.unit_cell().parameters())}",
         f"ZERR {Z:g} {_numbers(error)}",
         *_symmetry_lines(symmetry),
-        *remarks,
     ]
+    if program == "shelxl":
+        lines += _remarks(known, structure is not None and "H" in counts)
     if program == "shelxt":
         lines += [f"SFAC {' '.join(counts)}"]
     else:
-        for element in counts:
-            lines += sfac(element)
+        lines += [line for element in counts for line in sfac(element)]
     lines += ["UNIT " + " ".join(f"{n:g}" for n in counts.values())]
     if program == "shelxl":
         lines += _refinement_lines(temperature, n_cycles, weights)
         if structure is not None:
             lines += atom_lines(structure, list(counts))
     return "\n".join([*lines, "HKLF 4", "END"]) + "\n"
+
+
+def _remarks(known_error: bool, hydrogen: bool) -> list[str]:
+    """What a user has to see to; neither matters to a solution."""
+    told = [] if known_error else [GUESSED_ERROR]
+    return [*told, FREE_HYDROGEN] if hydrogen else told
 
 
 def _numbers(values: Sequence[float]) -> str:
