@@ -178,7 +178,7 @@ def corrected_crystals(
     Returns:
         Shape (n,).
     """
-    kinds = KINDS if choice in (None, "scale") else (COLUMN[choice],)
+    kinds = KINDS if choice is None or choice == "scale" else (COLUMN[choice],)
     return np.array(
         [any(intact_rows(table, k).any() for k in kinds) for table in tables], bool
     )
