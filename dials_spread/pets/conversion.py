@@ -36,8 +36,13 @@ from dials_spread.pets.frame_orientations import (
     split_runs,
 )
 from dials_spread.pets.reflections import Lines, build_table
-from dials_spread.pets.rocking_curves import BEYOND, Verdict, excitation
-from dials_spread.pets.rocking_curves import judge, relative_error
+from dials_spread.pets.rocking_curves import (
+    BEYOND,
+    Verdict,
+    excitation,
+    judge,
+    relative_error,
+)
 
 logger = logging.getLogger("dials.spread.pets")
 

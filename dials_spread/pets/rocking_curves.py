@@ -46,6 +46,7 @@ class Verdict:
     Attributes:
         kind: "one intensity": each reflection has the same on all its frames;
             "precession", "rotation"; or "unknown": too few curves, or unclear.
+        partial: Whether a frame has its own part of an intensity.
         n_curves: Number of rocking curves looked at.
         curve: Shape (9,), mean of them by excitation error (EDGES), 1 on average; NaN
             in empty bins, and empty where no curve was looked at.
@@ -53,14 +54,10 @@ class Verdict:
     """
 
     kind: str
+    partial: bool
     n_curves: int
     curve: np.ndarray
     error: np.ndarray
-
-    @property
-    def partial(self) -> bool:
-        """Whether a frame has its own part of an intensity."""
-        return self.kind != "one intensity"
 
 
 def excitation(
@@ -145,14 +142,16 @@ def judge(
     several = count >= 2
     equal = high - low <= SAME * np.maximum(np.abs(high), np.abs(low))
     if several.any() and equal[several].mean() > 0.9:
-        return Verdict("one intensity", 0, nothing, nothing)
+        return Verdict("one intensity", False, 0, nothing, nothing)
     total = np.bincount(group, intensity)
     noise = np.sqrt(np.bincount(group, sigma**2))
     wide = np.bincount(group, np.abs(relative) < EDGES[-1]) >= LEAST_LISTINGS
     chosen = wide & (total > STRONG * noise)
     chosen &= np.bincount(group, across) >= NEARLY_ACROSS * count
     if chosen.sum() < LEAST_CURVES:
-        return Verdict("unknown", int(chosen.sum()), nothing, nothing)
+        return Verdict(
+            "unknown", bool(several.any()), int(chosen.sum()), nothing, nothing
+        )
     own = chosen[group]
     shape = intensity[own] * count[group[own]] / total[group[own]]
     return _from_curve(shape, relative[own], int(chosen.sum()))
@@ -178,4 +177,4 @@ def _from_curve(shape: np.ndarray, relative: np.ndarray, n_curves: int) -> Verdi
         ]
         lower = [mean[k] <= mean[middle] + 2 * error[middle] for k in ends]
         kind = "precession" if all(higher) else "rotation" if all(lower) else kind
-    return Verdict(kind, n_curves, mean, error)
+    return Verdict(kind, True, n_curves, mean, error)
