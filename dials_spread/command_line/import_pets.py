@@ -8,8 +8,8 @@ the orientation of the crystal, which varies along it. Each frame is the second 
 images. Where the tilt turns back, or is far from even, the crystal has several
 experiments.
 
-Intensities and σ are those of the file. The Lorentz factor is not in them:
-dials.ml_correct sees that there is no column lp, and applies it. The file names no space
+Intensities and σ are those of the file. The Lorentz factor is not in them: there is no
+column lp, so that dials.ml_correct applies it. The file names no space
 group: give space_group=. Detector, pixel positions and shoeboxes are nominal: the file
 has none. -c lists all parameters with what they mean.
 
@@ -33,7 +33,7 @@ from libtbx import Auto
 from dials_spread import session
 from dials_spread.arguments import PHIL_FILES
 from dials_spread.output_files import check_outputs, write_text, write_through
-from dials_spread.pets.conversion import Choices, convert
+from dials_spread.pets.conversion import ImportChoices, convert
 
 COMMAND = "dials.import_pets"
 
@@ -97,7 +97,7 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
     if not files:
         raise Sorry("no files given. Give .cif_pets files; -h shows examples")
     limit = params.max_relative_excitation_error
-    choices = Choices(
+    choices = ImportChoices(
         space_group=params.space_group,
         cell=params.cell,
         wavelength=params.wavelength,

@@ -251,7 +251,7 @@ def _frames(block: CifBlock, name: str, assumed: list[str]) -> Frames:
     def column(key: str, default: float | None, told: str) -> np.ndarray:
         found = _column(block, FRAME + key)
         bad = n if found is None else int((~np.isfinite(found)).sum())
-        if not bad:
+        if found is not None and not bad:
             return found
         if default is None:
             raise ValueError(
@@ -262,9 +262,9 @@ def _frames(block: CifBlock, name: str, assumed: list[str]) -> Frames:
         values = np.full(n, np.nan) if found is None else found
         return np.where(np.isfinite(values), values, default)
 
-    axes = [_column(block, FRAME + key) for key in "uvw"]
+    axes = [a for key in "uvw" if (a := _column(block, FRAME + key)) is not None]
     uvw = None
-    if all(a is not None for a in axes):
+    if len(axes) == 3:
         uvw = np.stack(axes, axis=1)
         if not (np.all(np.isfinite(uvw)) and np.all(np.abs(uvw).max(axis=1) > 0)):
             raise ValueError(f"{name}: {FRAME}u, _v, _w of a frame are no direction")
@@ -289,10 +289,10 @@ def _listed(block: CifBlock, name: str, number: np.ndarray) -> Listed:
         )
     keys = [f"_refln_{key}" for key in ("index_h", "index_k", "index_l")]
     keys += ["_refln_intensity_meas", "_refln_intensity_sigma", "_refln_zone_axis_id"]
-    columns = [_column(block, key) for key in keys]
-    missing = [key for key, c in zip(keys, columns) if c is None]
+    missing = [key for key in keys if key not in block]
     if missing:
         raise ValueError(f"{name}: the list of reflections lacks {', '.join(missing)}")
+    columns = [c for key in keys if (c := _column(block, key)) is not None]
     values = np.stack(columns, axis=1)
     hkl, intensity, sigma, frame = (
         *(values[:, :3], values[:, 3]),

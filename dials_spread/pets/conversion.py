@@ -29,7 +29,7 @@ from dials_spread.pets.experiments import (
     rotation_axis,
 )
 from dials_spread.pets.frame_orientations import (
-    Run,
+    TiltRun,
     base_orientation,
     frame_settings,
     onto_zone_axes,
@@ -60,7 +60,7 @@ TOLD_CELL = 0.002
 
 
 @dataclass(frozen=True)
-class Choices:
+class ImportChoices:
     """
     What the user chose.
 
@@ -81,7 +81,7 @@ class Choices:
 
 
 def convert(
-    files: Sequence[str], choices: Choices
+    files: Sequence[str], choices: ImportChoices
 ) -> tuple[ExperimentList, flex.reflection_table]:
     """
     Read files, and make experiments and one table of them.
@@ -121,7 +121,7 @@ def convert(
 
 
 def add(
-    pets: PetsFile, choices: Choices, experiments: ExperimentList, tables: list
+    pets: PetsFile, choices: ImportChoices, experiments: ExperimentList, tables: list
 ) -> None:
     """
     Append the experiments and tables of one data block.
@@ -161,32 +161,43 @@ def add(
     relative = relative_error(error, length if precession else rate, semi)
     kept = _kept(relative, verdict, choices, pets.name)
     largest = 2 * np.arcsin(min(0.7, pets.wavelength * length.max() / 2))
-    stem = re.sub(r"\W+", "_", Path(pets.name).stem)
     for number, run in enumerate(runs):
         rows = np.flatnonzero(kept & (run_of[listed.frame] == number))
         if not len(rows):
             logger.info("  No reflection on frames of run %d: left out", number + 1)
             continue
-        turned = into_laboratory(settings[run.frames], run)
-        where = np.zeros(len(frames.number), dtype=int)
-        where[run.frames] = np.arange(len(run.frames))
-        at = where[listed.frame[rows]]
         experiment = build_experiment(
-            *(run, turned, basis, group, pets.wavelength),
-            *(float(largest), stem, len(experiments)),
+            *(run, into_laboratory(settings[run.frames], run), basis, group),
+            *(pets.wavelength, float(largest)),
+            *(re.sub(r"\W+", "_", Path(pets.name).stem), len(experiments)),
         )
-        lines = Lines(
-            hkl=listed.hkl[rows],
-            intensity=listed.intensity[rows],
-            sigma=listed.sigma[rows],
-            number=frames.number[listed.frame[rows]],
-            z=moment_of(run.places)[at],
-            setting=turned[at],
-            relative=relative[rows],
-            scale=frames.scale[listed.frame[rows]],
-        )
+        lines = _lines(pets, run, settings, rows, relative)
         tables.append(build_table(lines, experiment, len(experiments)))
         experiments.append(experiment)
+
+
+def _lines(
+    pets: PetsFile,
+    run: TiltRun,
+    settings: np.ndarray,
+    rows: np.ndarray,
+    relative: np.ndarray,
+) -> Lines:
+    """Give the lines of a run."""
+    frames, listed = pets.frames, pets.listed
+    where = np.zeros(len(frames.number), dtype=int)
+    where[run.frames] = np.arange(len(run.frames))
+    frame = listed.frame[rows]
+    return Lines(
+        hkl=listed.hkl[rows],
+        intensity=listed.intensity[rows],
+        sigma=listed.sigma[rows],
+        number=frames.number[frame],
+        z=moment_of(run.places)[where[frame]],
+        setting=into_laboratory(settings[frame], run),
+        relative=relative[rows],
+        scale=frames.scale[frame],
+    )
 
 
 def _tell_what_was_read(pets: PetsFile) -> None:
@@ -209,7 +220,7 @@ def _tell_what_was_read(pets: PetsFile) -> None:
         )
 
 
-def _symmetry(pets: PetsFile, choices: Choices):
+def _symmetry(pets: PetsFile, choices: ImportChoices):
     """Give space group and the cell, averaged by the symmetry."""
     symbol = choices.space_group or pets.space_group
     if symbol is None:
@@ -292,7 +303,7 @@ def _settings(pets: PetsFile, basis: np.ndarray) -> np.ndarray:
     return onto_zone_axes(frame_settings(base, *angles), frames.uvw)[0]
 
 
-def _tell_runs(runs: list[Run], number: np.ndarray, alpha: np.ndarray) -> None:
+def _tell_runs(runs: list[TiltRun], number: np.ndarray, alpha: np.ndarray) -> None:
     if len(runs) > 1:
         logger.warning(
             "  The tilt turns back, or is far from even steps: %d runs, each an "
@@ -311,7 +322,7 @@ def _tell_runs(runs: list[Run], number: np.ndarray, alpha: np.ndarray) -> None:
         )
 
 
-def _of_frames(runs: list[Run], n: int) -> tuple[np.ndarray, np.ndarray]:
+def _of_frames(runs: list[TiltRun], n: int) -> tuple[np.ndarray, np.ndarray]:
     """Give for each frame the number of its run, and the axis in the frame of PETS2."""
     run_of, axis = np.zeros(n, dtype=int), np.zeros((n, 3))
     for k, run in enumerate(runs):
@@ -322,7 +333,7 @@ def _of_frames(runs: list[Run], n: int) -> tuple[np.ndarray, np.ndarray]:
     return run_of, axis
 
 
-def _semi_angles(semi: np.ndarray, runs: list[Run]) -> np.ndarray:
+def _semi_angles(semi: np.ndarray, runs: list[TiltRun]) -> np.ndarray:
     """Fill in half a step where the file does not tell."""
     found = semi.copy()
     for run in runs:
@@ -386,7 +397,7 @@ def _bars(curve: np.ndarray) -> str:
 
 
 def _kept(
-    relative: np.ndarray, verdict: Verdict, choices: Choices, name: str
+    relative: np.ndarray, verdict: Verdict, choices: ImportChoices, name: str
 ) -> np.ndarray:
     """Say which listings are kept, and how many lie beyond the range of their frame."""
     beyond = int((np.abs(relative) > BEYOND).sum())

@@ -31,7 +31,7 @@ from dxtbx.model import (
 )
 from scitbx import matrix
 
-from dials_spread.pets.frame_orientations import Run, base_orientation
+from dials_spread.pets.frame_orientations import TiltRun, base_orientation
 from dials_spread.simulation.geometry import electron_beam
 
 IMAGES_PER_FRAME = 3
@@ -49,12 +49,12 @@ NO_FILE = "{}_{:04d}_converted_without_images_#####.cbf"
 """Where images would be; the file from PETS2 has none."""
 
 
-def rotation_axis(run: Run) -> np.ndarray:
+def rotation_axis(run: TiltRun) -> np.ndarray:
     """Give the axis about which the crystal turns by positive angles, along ±x."""
     return np.array([np.sign(run.step), 0.0, 0.0])
 
 
-def into_laboratory(settings: np.ndarray, run: Run) -> np.ndarray:
+def into_laboratory(settings: np.ndarray, run: TiltRun) -> np.ndarray:
     """
     Turn setting matrices about the beam until the tilt axis of a run is along x.
 
@@ -74,7 +74,7 @@ def moment_of(places: np.ndarray) -> np.ndarray:
 
 
 def build_experiment(
-    run: Run,
+    run: TiltRun,
     settings: np.ndarray,
     basis: np.ndarray,
     space_group,
@@ -124,7 +124,7 @@ def build_experiment(
     )
 
 
-def _scan(run: Run):
+def _scan(run: TiltRun):
     n_images = IMAGES_PER_FRAME * (int(run.places[-1]) + 1)
     step = abs(run.step)
     start = np.sign(run.step) * run.start - step / 2
@@ -151,7 +151,7 @@ def _detector(largest_angle: float):
     )
 
 
-def _crystal(run: Run, settings, basis, space_group, scan, axis) -> Crystal:
+def _crystal(run: TiltRun, settings, basis, space_group, scan, axis) -> Crystal:
     """Give the crystal at the edges of all images; between frames it is interpolated."""
     z = moment_of(run.places)
     start, width = scan.get_oscillation(deg=False)

@@ -25,7 +25,7 @@ EMPTY = 20
 
 
 @dataclass(frozen=True)
-class Run:
+class TiltRun:
     """
     Frames that follow each other in about even steps, with places left free in gaps.
 
@@ -114,7 +114,7 @@ def split_runs(
     omega: np.ndarray,
     tolerance: float = LARGEST_DEVIATION,
     lone_step: float = 1.0,
-) -> list[Run]:
+) -> list[TiltRun]:
     """
     Split frames, in their order, into runs of about even steps.
 
@@ -154,12 +154,12 @@ def _even(
     omega: np.ndarray,
     tolerance: float,
     lone_step: float,
-) -> list[Run]:
+) -> list[TiltRun]:
     """Make one run of frames of increasing or decreasing tilt, or several."""
     axis = float(np.median(omega[frames]))
     if len(frames) == 1:
         tilt = float(alpha[frames[0]])
-        return [Run(frames, np.zeros(1, dtype=int), tilt, lone_step, 0.0, axis)]
+        return [TiltRun(frames, np.zeros(1, dtype=int), tilt, lone_step, 0.0, axis)]
     steps = np.diff(alpha[frames])
     jumps = np.maximum(np.round(steps / np.median(steps)), 1).astype(int)
     places = np.concatenate([[0], np.cumsum(jumps)])
@@ -170,7 +170,7 @@ def _even(
         deviation = np.abs(start + step * places - alpha[frames])
         if deviation.max() <= tolerance:
             return [
-                Run(
+                TiltRun(
                     *(frames, places, float(start), float(step)),
                     *(float(deviation.max()), axis),
                 )

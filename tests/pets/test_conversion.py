@@ -11,7 +11,7 @@ from dials.array_family import flex
 from dials.command_line.frame_orientations import extract_experiment_data
 
 from dials_spread.orientation import setting_matrix
-from dials_spread.pets.conversion import Choices, convert
+from dials_spread.pets.conversion import ImportChoices, convert
 
 UNEVEN = np.cumsum([0.7, 0.65, 0.9, 0.72, 0.55, 0.85, 0.7, 0.7, 0.95, 0.6, 0.7])
 
@@ -51,7 +51,7 @@ def told(caplog):
         caplog.clear()
         logging.getLogger("dials").propagate = True
         with caplog.at_level(logging.INFO, logger="dials.spread"):
-            found = convert(files or ("made.cif_pets",), Choices(**choices))
+            found = convert(files or ("made.cif_pets",), ImportChoices(**choices))
         return (*found, caplog.text)
 
     return run
