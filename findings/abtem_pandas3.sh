@@ -13,8 +13,8 @@
 #
 # so that no Bloch-wave calculation comes to an end. The cause is Copy-on-Write and no
 # other change of pandas 3: pandas 2.3.3 computes the same crystal without it, and fails
-# in the same way with it. Remedy for users: pip install 'pandas<3'. In abTEM,
-# to_numpy(copy=True) would do.
+# in the same way with it. Remedy for users: pip install 'pandas<3', or abTEM 1.0.11, which
+# computes this crystal with pandas 3.1.1 (1.0.10 fails as 1.0.9 does).
 #
 # Seen on 2026-11-28:
 #

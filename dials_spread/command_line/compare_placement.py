@@ -46,6 +46,7 @@ from dials_spread.observations.crystals import check_crystals
 from dials_spread.output_files import check_outputs
 from dials_spread.placement.best_files import best_files
 from dials_spread.placement.comparison import PlacementChoices, compare_placements
+from dials_spread.placement.input_data import check_comparable
 from dials_spread.placement.known_structure import check_fits
 from dials_spread.placement.parameters import PHIL, check_choices, passed_on
 from dials_spread.placement.structure_tests import StructureChoices
@@ -91,9 +92,10 @@ def placement_choices(phil: iotbx.phil.scope, params) -> PlacementChoices:
 
 
 def check_input(files, structure: str | None) -> None:
-    """Refuse data that no branch could take, or that are not of the structure."""
+    """Refuse data that branches could not take, or that are not of the structure."""
     found = read_files(*files)
     check_crystals(found.experiments, found.names)
+    check_comparable(found.experiments, found.tables)
     if structure is not None:
         check_fits(structure, found.experiments)
 
@@ -120,6 +122,10 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
         )
     except (ValueError, OSError) as error:
         raise Sorry(str(error)) from None
+    except KeyboardInterrupt:
+        raise Sorry(
+            f"interrupted; programs that had ended are used again from {params.folder}"
+        ) from None
 
 
 if __name__ == "__main__":

@@ -38,7 +38,8 @@ def best_files(result: PlacementComparison, output) -> dict[str, bytes]:
         structure, weights = refined.structure, refined.weights[:1]
     data = result.common.data[best]
     contents = {}
-    if output.ins:
+    # Atoms of another compound are no start for a refinement.
+    if output.ins and result.known.match.believed:
         text = instructions(
             structure.crystal_symmetry(),
             data.experiments[0].beam.get_wavelength(),

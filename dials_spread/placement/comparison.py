@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -63,7 +64,11 @@ from dials_spread.placement.results import (
 )
 from dials_spread.placement.side_by_side import BranchTests, run_tests
 from dials_spread.placement.solved_here import solve_structure
-from dials_spread.placement.verdict import PlacementVerdict, judge
+from dials_spread.placement.verdict import (
+    PlacementVerdict,
+    judge,
+    structure_does_not_fit,
+)
 from dials_spread.rfactor import amplitudes
 from dials_spread.rfactor.merging import Merged
 from dials_spread.rfactor.merging_statistics import (
@@ -152,6 +157,8 @@ def _judged(
     drawn = resampled_r1(sums, weights, known.f_calc, d_star_sq, common.in_all)
     found = differences(drawn, weights.shape[1])
     r1 = {name: float(values[0]) for name, values in drawn.items()}
+    if not known.match.believed:
+        return found, structure_does_not_fit(r1)
     return found, judge(r1, found, smallest)
 
 
@@ -228,12 +235,24 @@ def _read(
         except ValueError as error:
             failed[branch.name] = str(error)
     if not data:
-        told = next(iter(failed.values()), "nothing was run")
-        raise ValueError(f"No branch came to an end. {' '.join(told.split())}")
+        raise ValueError(f"No branch came to an end. {_why_none(results, failed)}")
     groups = {str(d.observations.space_group.info()) for d in data.values()}
     if len(groups) > 1:
         raise ValueError(f"Branches differ in space group: {', '.join(sorted(groups))}")
     return data, failed
+
+
+def _why_none(results: Mapping[str, StepResult], failed: Mapping[str, str]) -> str:
+    """Name the first program that failed, its last line, and where the others are."""
+    for one in results.values():
+        # What a step that was not run failed with is that of the step before it.
+        printed = one.folder / "printed.txt"
+        if one.failed and printed.is_file():
+            return (
+                f"{one.step.program} failed first ({one.failed.splitlines()[-1]}); all "
+                f"that it printed is in {os.path.relpath(printed)}"
+            )
+    return " ".join(next(iter(failed.values()), "nothing was run").split())
 
 
 def _structure(

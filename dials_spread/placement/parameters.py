@@ -38,7 +38,7 @@ smallest_difference = 0.01
           "about a structure, however certain they are."
 resampling {
   draws = 300
-    .type = int(value_min=0, value_max=100000)
+    .type = int(value_min=20, value_max=100000)
     .help = "Bootstrap samples of crystals (of parts of scans where there are fewer than"
             "three crystals) behind the intervals of differences."
 }

@@ -19,8 +19,9 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,7 +118,8 @@ def run_steps(
     waiting = [*steps]
     running: dict[Future[StepResult], ProgramRun] = {}
     given = [Path(name).resolve() for name in inputs]
-    with ThreadPoolExecutor(max(nproc, 1)) as pool:
+    started: set[subprocess.Popen] = set()
+    with ThreadPoolExecutor(max(nproc, 1)) as pool, _ended_with_us(pool, started):
         while waiting or running:
             for step in [s for s in waiting if not s.needs or s.needs in done]:
                 waiting.remove(step)
@@ -130,7 +132,9 @@ def run_steps(
                     tell(done[step.name])
                     continue
                 files = given if before is None else [*before.files]
-                running[pool.submit(_run, step, files, folder / step.name)] = step
+                running[pool.submit(_run, step, files, folder / step.name, started)] = (
+                    step
+                )
             if not running:
                 continue
             finished, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -138,6 +142,20 @@ def run_steps(
                 done[running.pop(future).name] = future.result()
                 tell(future.result())
     return done
+
+
+@contextmanager
+def _ended_with_us(
+    pool: ThreadPoolExecutor, started: set[subprocess.Popen]
+) -> Iterator[None]:
+    """Where we are interrupted, start no further program and end those that run."""
+    try:
+        yield
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for program in [*started]:
+            program.terminate()
+        raise
 
 
 def _not_run(
@@ -166,7 +184,12 @@ def _code_digest() -> str:
     return digest(sorted(root.rglob("*.py")) + sorted(root.rglob("*.safetensors")))
 
 
-def _run(step: ProgramRun, files: Sequence[Path], folder: Path) -> StepResult:
+def _run(
+    step: ProgramRun,
+    files: Sequence[Path],
+    folder: Path,
+    started: set[subprocess.Popen],
+) -> StepResult:
     """Run one program, or take what an earlier run left."""
     made_from, kept = _made_from(step, files), folder / KEPT
     if kept.is_file():
@@ -179,7 +202,7 @@ def _run(step: ProgramRun, files: Sequence[Path], folder: Path) -> StepResult:
     folder.mkdir(parents=True)
     start = time.monotonic()
     command = [step.program, *map(str, files), *step.arguments]
-    problem = _call(command, folder)
+    problem = _call(command, folder, started)
     if not problem and not all((folder / name).is_file() for name in step.files):
         problem = f"{step.program} wrote no {' or '.join(step.files)}"
     seconds = time.monotonic() - start
@@ -189,18 +212,20 @@ def _run(step: ProgramRun, files: Sequence[Path], folder: Path) -> StepResult:
     return StepResult(step, folder, seconds, False, problem)
 
 
-def _call(command: Sequence[str], folder: Path) -> str:
+def _call(command: Sequence[str], folder: Path, started: set[subprocess.Popen]) -> str:
     """Run a command with its output in a file; give its last lines where it fails."""
     # The programs of this environment lie beside its Python, active or not.
     beside = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     printed = folder / "printed.txt"
     with printed.open("w", encoding="utf-8") as output:
         try:
-            code = subprocess.run(
+            program = subprocess.Popen(
                 command, cwd=folder, stdout=output, stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL, env={**os.environ, "PATH": beside},
-                check=False,
-            ).returncode  # fmt: skip
+            )  # fmt: skip
+            started.add(program)
+            code = program.wait()
+            started.discard(program)
         except OSError as error:
             return f"{command[0]} cannot be run: {error.strerror}"
     if not code:

@@ -9,6 +9,7 @@ Else it says that no difference is shown, and how large one could still be.
 
 Functions:
     judge: the verdict
+    structure_does_not_fit: the verdict where there can be none
 """
 
 from __future__ import annotations
@@ -76,9 +77,13 @@ def _between(found: Sequence[Difference], lower: str, higher: str) -> Difference
 
 def told(d: Difference) -> str:
     """Write a difference with its interval: 0.052 (0.031 to 0.074)."""
-    if not np.isfinite(d.low):
-        return f"{d.value:.3f}"
-    return f"{d.value:.3f} ({d.low:.3f} to {d.high:.3f})".replace("-", "−")
+    value, low, high = (_number(x) for x in (d.value, d.low, d.high))
+    return f"{value} ({low} to {high})" if np.isfinite(d.low) else value
+
+
+def _number(x: float) -> str:
+    """Three decimals with a true minus, and no minus before zero."""
+    return f"{round(x, 3) + 0.0:.3f}".replace("-", "−")
 
 
 def _matters(d: Difference, smallest: float) -> bool:
@@ -121,6 +126,15 @@ def _unknown(r1: Mapping[str, float]) -> PlacementVerdict:
     return PlacementVerdict(
         "not known", next(iter(r1), NONE), (),
         f"Not known: only one way of treating the data came to an end ({there}).", (),
+    )  # fmt: skip
+
+
+def structure_does_not_fit(r1: Mapping[str, float]) -> PlacementVerdict:
+    """Give the verdict where the structure says nothing of the data."""
+    return PlacementVerdict(
+        "not known", NONE if NONE in r1 else next(iter(r1)), (),
+        "Not known: R1 against this structure is hardly better than expected by chance, "
+        "so that differences of R1 say nothing.", (),
     )  # fmt: skip
 
 

@@ -22,6 +22,11 @@ from dials_spread.shelx.form_factors_sfac import sfac
 LONGEST_LABEL = 4
 LONGEST_TITLE = 72
 
+GUESSED_ERROR = "REM uncertainties in ZERR are not measured: put in your own"
+FREE_HYDROGEN = (
+    "REM hydrogen is refined freely: put in HFIX or AFIX for riding hydrogen"
+)
+
 
 def instructions(
     symmetry: crystal.symmetry,
@@ -63,14 +68,18 @@ def instructions(
     if program not in ("shelxl", "shelxt"):
         raise ValueError(f"program={program!r} is neither shelxl nor shelxt")
     counts, Z = _in_cell(symmetry, contents, Z, structure)
-    error = _cell_error(symmetry)
-    if cell_error is not None and all(math.isfinite(x) for x in cell_error):
-        error = list(cell_error)
+    known = cell_error is not None and all(math.isfinite(x) for x in cell_error)
+    error = list(cell_error) if known else _cell_error(symmetry)
+    remarks = []
+    if program == "shelxl":  # uncertainties and riding are no matter of a solution
+        remarks += [] if known else [GUESSED_ERROR]
+        remarks += [FREE_HYDROGEN] if structure is not None and "H" in counts else []
     lines = [
         " ".join(f"TITL {title}".split())[:LONGEST_TITLE],
         f"CELL {wavelength:.5f} {_numbers(symmetry.unit_cell().parameters())}",
         f"ZERR {Z:g} {_numbers(error)}",
         *_symmetry_lines(symmetry),
+        *remarks,
     ]
     if program == "shelxt":
         lines += [f"SFAC {' '.join(counts)}"]

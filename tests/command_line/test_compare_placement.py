@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from dials.array_family import flex
 from dials.util import Sorry
 
 from dials_spread.command_line import compare_placement
+from dials_spread.correction.apply.tables import FACTOR, original_name
 
 QUICK = ["solution.starts=4", "resampling.draws=40", "output.html=None"]
 
@@ -176,3 +178,43 @@ def test_a_list_of_amplitudes_is_no_structure(data_folder, tmp_path, monkeypatch
     Path("x.hkl").write_text("   1   0   0   10.00    1.00   1\n")
     (line,) = refused(*files_of(data_folder, "quartz"), "structure=x.hkl")
     assert line.startswith("structure=x.hkl has no atoms")
+
+
+def test_other_radiation_is_refused_before_anything_runs(
+    data_folder, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    sweep = [
+        str(data_folder / "l_cysteine" / f"20_integrated.{e}") for e in ("expt", "refl")
+    ]
+    for files in (sweep, files_of(data_folder, "cunir_stills")):
+        (line,) = refused(*files)
+        assert line.startswith("The data are of X-rays (wavelength ")
+
+
+def test_corrected_data_are_refused_before_anything_runs(
+    data_folder, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    expt, refl = files_of(data_folder, "quartz")
+    table = flex.reflection_table.from_file(refl)
+    # As dials.ml_correct leaves it: the value before, and by what it was multiplied.
+    table[FACTOR] = flex.double(len(table), 1.0)
+    for what in ("value", "variance"):
+        table[original_name("prf", what)] = table[f"intensity.prf.{what}"]
+    table.as_file("corrected.refl")
+    (line,) = refused(expt, "corrected.refl", "structure=quartz")
+    assert line.startswith("These reflections are corrected already")
+
+
+@pytest.mark.slow
+def test_dials_scale_fails_in_all_branches(data_folder, tmp_path, monkeypatch):
+    """scale.model=KB meets negative intensities of glycine, which DIALS 3.12 refuses."""
+    monkeypatch.chdir(tmp_path)
+    arguments = ["structure=glycine", "scale.model=KB", *QUICK]
+    with pytest.raises(Sorry) as told:
+        compare_placement.run([*files_of(data_folder, "glycine"), *arguments])
+    (line,) = str(told.value).splitlines()
+    assert line.startswith("No branch came to an end. dials.scale failed first (")
+    printed = line.split("printed is in ")[1]
+    assert "Traceback" in Path(printed).read_text()

@@ -71,3 +71,8 @@ def test_choices_that_can_only_fail_are_refused_first(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="no such folder to make it in"):
         check_choices(extracted("folder=no/such"))
     check_choices(extracted("structure=quartz"))
+
+
+def test_intervals_need_bootstrap_samples():
+    with pytest.raises(RuntimeError, match="less than the minimum"):
+        extracted("resampling.draws=0")

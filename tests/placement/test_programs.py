@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import stat
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -127,3 +130,24 @@ def test_names_do_not_depend_on_the_folder(program, monkeypatch):
     found = run_steps(steps, ["a.expt", "a.refl"], Path("out"), 1, lambda r: None)
     assert not any(r.failed for r in found.values())
     assert (program / "out" / "second" / "out.expt").is_file()
+
+
+def test_an_interrupt_ends_what_runs_and_starts_nothing_more(program):
+    """As Ctrl-C does, while one program runs and another waits for a free core."""
+    slow = program / "bin" / "slow"
+    slow.write_text('#!/bin/sh\necho ran >> "$COUNT"\nexec sleep 60\n')
+    slow.chmod(slow.stat().st_mode | stat.S_IXUSR)
+    steps = [step("first", program="slow"), step("second", program="slow")]
+
+    def interrupt():
+        while not runs(program):
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run_steps(steps, given(program), program / "out", 1, lambda result: None)
+    assert time.monotonic() - start < 20
+    assert runs(program) == 1
+    assert not list((program / "out").rglob("made_from.json"))

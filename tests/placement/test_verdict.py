@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dials_spread.placement.differences import Difference
-from dials_spread.placement.verdict import judge
+from dials_spread.placement.verdict import judge, structure_does_not_fit, told
 
 
 def all_pairs(r1: dict[str, float], half: float = 0.005) -> list[Difference]:
@@ -87,3 +87,18 @@ def test_without_intervals_nothing_is_claimed():
         [Difference("before", "none", "r1", 0.15, nan, nan)],
     )
     assert found.kind == "no difference"
+
+
+def test_a_structure_that_does_not_fit_says_nothing():
+    found = structure_does_not_fit({"before": 0.735, "none": 0.719})
+    assert (found.kind, found.best, found.equal) == ("not known", "none", ())
+    assert "hardly better than expected by chance" in found.headline
+
+
+def test_signs_of_an_interval():
+    assert told(Difference("a", "b", "r1", 0.002, -0.0024, 0.006)) == (
+        "0.002 (−0.002 to 0.006)"
+    )
+    assert told(Difference("a", "b", "r1", 0.003, -0.0002, 0.005)) == (
+        "0.003 (0.000 to 0.005)"
+    )

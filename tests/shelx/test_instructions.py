@@ -122,6 +122,21 @@ def test_uncertainties_that_are_not_known():
         assert "\nZERR 4 0.0050 0.0060 0.0070 0.0000 0.0100 0.0000\n" in text
 
 
+def test_what_a_user_has_to_see_to_is_said():
+    structure = built_in("paracetamol")
+    symmetry = structure.crystal_symmetry()
+    text = instructions(symmetry, 0.0251, structure=structure)
+    assert "REM uncertainties in ZERR are not measured" in text
+    assert "REM hydrogen is refined freely" in text
+    known = instructions(
+        symmetry, 0.0251, structure=structure, cell_error=[0.01] * 3 + [0.0] * 3
+    )
+    assert "REM uncertainties" not in known
+    assert "REM hydrogen" not in instructions(
+        symmetry, 0.0251, structure=built_in("quartz")
+    )
+
+
 def test_an_element_that_contents_lack():
     structure = built_in("quartz")
     with pytest.raises(ValueError, match=r"has O, which the contents \(Si\)"):

@@ -239,11 +239,13 @@ def _unfinished(result: PlacementComparison) -> str:
 def _independence(result: PlacementComparison) -> list[str]:
     """Say what the structure owes to the data."""
     if result.known.solved_from:
-        return [
+        parts = [
             f"The structure was solved here from {title(result, result.known.solved_from)}"
-            ", so it is not independent of the data: R1 and shifts favour that branch. "
-            f"{result.known.how_sure} Give structure= to compare with another one."
+            ", so it is not independent of the data: R1 and shifts favour that branch.",
+            result.known.how_sure,
+            "Give structure= to compare with another one.",
         ]
+        return [" ".join(part for part in parts if part)]
     if result.verdict.kind in ("correct", "not known"):
         return []
     return [

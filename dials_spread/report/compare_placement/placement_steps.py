@@ -21,7 +21,7 @@ ADVICE = {
     "correct": "Go on with {best}.",
     "do not correct": "Do not correct these data: go on with {best}.",
     "no difference": (
-        "A correction is not shown to improve or to harm these data: there is nothing to "
+        "A correction is not shown to change R1 by as much as matters: there is nothing to "
         "be gained by another step, go on with {best}."
     ),
     "not known": (
@@ -30,6 +30,12 @@ ADVICE = {
         "complete is used again. The files here are of {best}."
     ),
 }
+
+WRONG_STRUCTURE = (
+    "Repeat the command with another structure=, what the programs wrote is used again; or "
+    "without, the structure is solved here then. No .ins is written with the atoms of this "
+    "one. The files below are of {best}."
+)
 
 WORSE = {
     "refined_r1": "refined R1 is higher",
@@ -68,8 +74,9 @@ def next_steps(
     """
     verdict = result.verdict
     best = result.branches[verdict.best]
-    advice = ADVICE[verdict.kind].format(best=f"“{best.branch.title}”")
-    told = [advice, _equal(result)]
+    believed = result.known.match.believed or len(result.finished) < 2
+    advice = ADVICE[verdict.kind] if believed else WRONG_STRUCTURE
+    told = [advice.format(best=f"“{best.branch.title}”"), _equal(result)]
     steps = [Step(" ".join(text for text in told if text)), *_against(result)]
     steps += _refine_steps(output, set(written))
     if best.data is not None:

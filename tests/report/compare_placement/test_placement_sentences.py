@@ -8,8 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from dials_spread.placement.best_files import best_files
 from dials_spread.placement.differences import Difference
-from dials_spread.placement.verdict import judge
+from dials_spread.placement.verdict import judge, structure_does_not_fit
 from dials_spread.report.compare_placement.difference_tables import outcome
 from dials_spread.report.compare_placement.placement_sentences import (
     compared,
@@ -155,7 +156,7 @@ def verdict_of(result, r1):
         (
             {"none": 0.15, "before": 0.149, "after": 0.151},
             "no difference",
-            "A correction is not shown to improve or to harm these data",
+            "A correction is not shown to change R1 by as much as matters",
         ),
     ],
 )
@@ -190,3 +191,18 @@ def test_sentences_are_finished(compared_quartz, solved_here):
         for text in [*reasons(result, SAMPLES), *warnings(result)]:
             assert text.endswith("."), text
             assert not re.search(r"nan|None|  ", text), text
+
+
+def test_a_structure_that_does_not_fit_is_not_gone_on_with(compared_quartz, output):
+    """R1 0.734, and 0.775(17) with shuffled amplitudes: its atoms are not written."""
+    match = compared_quartz.known.match
+    best = replace(match.settings[0], r1=0.734)
+    match = replace(match, settings=(best,), chance_r1=0.775, chance_sd=0.017)
+    known = replace(compared_quartz.known, match=match)
+    verdict = structure_does_not_fit({"none": 0.719, "before": 0.735})
+    wrong = replace(compared_quartz, known=known, verdict=verdict)
+    files = best_files(wrong, output)
+    assert list(files) == ["best.hkl"]
+    first, second, *_ = next_steps(wrong, output, files)
+    assert first.text.startswith("Repeat the command with another structure=")
+    assert "best.hkl" in second.text and second.command != "shelxl best"
