@@ -63,10 +63,10 @@ max_deviation = 1.0
 output {
   experiments = imported.expt
     .type = path
-    .help = "The experiments, one a crystal or more."
+    .help = "The experiments, one a crystal or more. None writes none."
   reflections = imported.refl
     .type = path
-    .help = "The reflections of all experiments."
+    .help = "The reflections of all experiments. None writes none."
   log = dials.import_pets.log
     .type = path
     .help = "The log of the run. None writes none."
@@ -118,8 +118,10 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
             "the steps above.\n\n%d experiments, %d reflections: %s, %s",
             *(len(experiments), len(table), out.experiments, out.reflections),
         )
-        write_through(out.experiments, experiments.as_file)
-        write_through(out.reflections, table.as_file)
+        if out.experiments:
+            write_through(out.experiments, experiments.as_file)
+        if out.reflections:
+            write_through(out.reflections, table.as_file)
         if out.log:
             write_text(out.log, log.getvalue())
     except (ValueError, OSError) as error:

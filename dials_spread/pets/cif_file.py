@@ -14,7 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+import iotbx.cif
 from iotbx.cif.model import block as CifBlock
+from iotbx.cif.model import cif as Cif
 
 from dials_spread.structures.cif_files import read_cif
 
@@ -137,10 +139,14 @@ def read_pets(filename: str, wavelength: float | None = None) -> list[PetsFile]:
     if not path.is_file():
         found = "a folder, not a file" if path.is_dir() else "no such file"
         raise ValueError(f"{filename}: {found}")
+    if not path.stat().st_size:
+        raise ValueError(f"{filename}: the file is empty")
     try:
-        blocks = read_cif(path).blocks
+        blocks = _read_in_any_encoding(path).blocks
     except OSError as error:
         raise ValueError(f"{filename}: {error.strerror or error}") from None
+    except UnicodeError:
+        raise ValueError(f"{filename}: {_complaint(ValueError())}") from None
     except ValueError:
         raise
     except Exception as error:  # what the parser raises depends on what it meets
@@ -156,6 +162,15 @@ def read_pets(filename: str, wavelength: float | None = None) -> list[PetsFile]:
         _read_block(b, filename if one else f"{filename}, data_{k}", wavelength)
         for k, b in with_frames.items()
     ]
+
+
+def _read_in_any_encoding(path: Path) -> Cif:
+    """Read a CIF; signs beyond ASCII, such as Å of Windows, stand in comments only."""
+    try:
+        return read_cif(path)
+    except UnicodeError:
+        text = path.read_bytes().decode("ascii", errors="replace")
+        return iotbx.cif.reader(input_string=text.replace("\ufffd", "?")).model()
 
 
 def _complaint(error: Exception) -> str:

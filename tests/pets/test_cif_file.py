@@ -105,3 +105,28 @@ def test_lines_that_do_not_serve_are_counted(make, tmp_path, capsys):
     ):
         assert told in log
     assert f"{len(made.lines) - 4} reflections on them" in log
+
+
+def test_signs_of_windows_in_the_text_do_not_matter(make, tmp_path, capsys):
+    made = make(ALPHA)
+    content = made.text(header="continuous rotation, 1 \u00c5").encode("latin-1")
+    (tmp_path / "made.cif_pets").write_bytes(content.replace(b"\n", b"\r\n"))
+    run(["made.cif_pets"])
+    capsys.readouterr()
+    log = (tmp_path / "dials.import_pets.log").read_text()
+    assert f"{len(made.lines)} reflections on them" in log
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        (bytes(range(128, 256)) * 20, "not a CIF"),
+        (b"HKL", "not a CIF"),
+    ],
+)
+def test_what_is_no_cif_at_all(tmp_path, monkeypatch, capsys, content, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.cif_pets").write_bytes(content)
+    assert words in refused(capsys, "x.cif_pets")
+    assert len(list(tmp_path.iterdir())) == 1
