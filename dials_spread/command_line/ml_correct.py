@@ -85,8 +85,7 @@ phil_scope = iotbx.phil.parse(PHIL)
 
 def undo_files(data, params, log) -> None:
     """Restore the original intensities; neither JSON nor report are written."""
-    contents = table_files(restored_table(data), params.output)
-    write_all(contents, params.output.log, log)
+    write_all(table_files(restored_table(data), params.output), params.output.log, log)
 
 
 def how_to_prepare(data, params) -> dict:
@@ -114,8 +113,7 @@ def correct_files(data, model, params, provenance, log) -> None:
     subject = get_subject(
         part.experiments, part.tables, part.dataset, **how_to_prepare(data, params)
     )
-    if told:
-        subject = replace(subject, warnings=(told, *subject.warnings))
+    subject = replace(subject, warnings=(*told, *subject.warnings))
     result = correct_intensities(
         subject,
         model,

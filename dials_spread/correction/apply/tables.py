@@ -69,7 +69,7 @@ class Correction(Protocol):
     def uncertainty(self) -> np.ndarray | None: ...  # noqa: D102
 
 
-def uncorrected_part(data: Input) -> tuple[Input, list[int], str]:
+def uncorrected_part(data: Input) -> tuple[Input, list[int], tuple[str, ...]]:
     """
     Leave out the crystals that are corrected already.
 
@@ -77,14 +77,14 @@ def uncorrected_part(data: Input) -> tuple[Input, list[int], str]:
         data: What was read.
 
     Returns:
-        What can be corrected, the numbers of its crystals, and a sentence about the
-        others. All of it, with an empty sentence, where all crystals are alike.
+        What can be corrected, the numbers of its crystals, and warnings about the
+        others. All of it, with no warning, where all crystals are alike.
     """
     corrected = corrected_crystals(data.tables)
     numbers = [int(k) for k in np.flatnonzero(~corrected)]
     told = mixture_warning(corrected)
     if not told:
-        return data, [*range(len(data.tables))], ""
+        return data, [*range(len(data.tables))], ()
     part = replace(
         data,
         experiments=[data.experiments[k] for k in numbers],
@@ -95,7 +95,7 @@ def uncorrected_part(data: Input) -> tuple[Input, list[int], str]:
         " Those that are stay as they are, and the correction of the others rests on "
         "these alone; undo=True gives the originals back, to correct all together."
     )
-    return part, numbers, told
+    return part, numbers, (told,)
 
 
 def corrected_table(

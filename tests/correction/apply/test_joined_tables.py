@@ -224,7 +224,7 @@ def test_the_part_that_can_be_corrected(folder):
     one = files(str(folder / "with" / "combined"))
     two = [files(str(folder / "with" / "corrected")), files(str(folder / "copy"))]
     for data in (read_files(one[:1], one[1:]), read_files(*map(list, zip(*two)))):
-        part, numbers, told = uncorrected_part(data)
+        part, numbers, (told,) = uncorrected_part(data)
         assert numbers == [1] and "1 of 2 is corrected" in told
         assert [e.identifier for e in part.experiments] == ["copy"]
         assert list(corrected_crystals(data.tables)) == [True, False]
