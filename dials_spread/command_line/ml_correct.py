@@ -25,9 +25,7 @@ the same and writes no model.
 
 Examples::
 
-  dials.ml_correct integrated.expt integrated.refl
-
-  dials.ml_correct scaled.expt scaled.refl strength=0.5
+  dials.ml_correct integrated.expt integrated.refl strength=0.5
 
   dials.ml_correct integrated.expt integrated.refl reference=my.cif
 
