@@ -37,9 +37,9 @@ def best_files(result: PlacementComparison, output) -> dict[str, bytes]:
     f_sq, _ = intensity_array(result.known, result.common, merged)
     tests = result.branches[best].tests
     refined = None if tests is None else tests.given
-    structure, weights = result.known.structure, (0.1,)
+    structure, weights = result.known.structure, (0.1, 0.0)
     if refined is not None and refined.converged:
-        structure, weights = refined.structure, refined.weights[:1]
+        structure, weights = refined.structure, refined.weights
     data = result.common.data[best]
     contents = {}
     # Atoms of another compound are no start for a refinement.

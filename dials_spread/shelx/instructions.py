@@ -68,8 +68,9 @@ def instructions(
     if program not in ("shelxl", "shelxt"):
         raise ValueError(f"program={program!r} is neither shelxl nor shelxt")
     counts, Z = _in_cell(symmetry, contents, Z, structure)
-    known = cell_error is not None and all(math.isfinite(x) for x in cell_error)
-    error = list(cell_error) if known else _cell_error(symmetry)
+    known, error = False, _cell_error(symmetry)
+    if cell_error is not None and all(math.isfinite(x) for x in cell_error):
+        known, error = True, list(cell_error)
     lines = [
         " ".join(f"TITL {title}".split())[:LONGEST_TITLE],
         f"CELL {wavelength:.5f} {_numbers(symmetry.unit_cell().parameters())}",
