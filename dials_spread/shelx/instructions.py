@@ -58,8 +58,7 @@ def instructions(
         temperature: [°C]; left out if not known.
         n_cycles: Of least squares.
         weights: Numbers of WGHT.
-        program: "shelxl" (and Olex2) gets electron form factors. "shelxt" has form factors
-            of its own and reads the elements alone.
+        program: "shelxl" (and Olex2) gets electron form factors, "shelxt" elements alone.
 
     Raises:
         ValueError: An element is not in contents, the space group has no setting in SHELX,

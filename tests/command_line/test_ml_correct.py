@@ -18,7 +18,7 @@ from scitbx import matrix
 
 from dials_spread.command_line.ml_correct import run
 from dials_spread.correction.apply.correct import get_subject
-from dials_spread.correction.apply.tables import corrected_table, correction_state
+from dials_spread.correction.apply.tables import corrected_table
 from dials_spread.correction.features.all_features import features_of
 from dials_spread.correction.model.card import Card
 from dials_spread.correction.model.general import TreeModel, pack
@@ -32,6 +32,7 @@ from dials_spread.correction.model.tree_model import (
 )
 from dials_spread.correction.validate.learning import new_regressor
 from dials_spread.general_model.gather import true_amplitudes
+from dials_spread.observations.correction_state import correction_state
 from dials_spread.scattering.thickness_model import ThicknessModel
 from dials_spread.simulation.datasets import simulate_experiments
 from dials_spread.structures.structure_files import read_structure, write_cif

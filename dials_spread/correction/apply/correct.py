@@ -32,8 +32,8 @@ from dials_spread.correction.apply.estimates import (
     estimate,
     observation_factors,
 )
+from dials_spread.correction.apply.one_table import check_crystals_uncorrected
 from dials_spread.correction.apply.suitability import check_suitable
-from dials_spread.correction.apply.tables import check_uncorrected
 from dials_spread.correction.model.model_file import Model
 from dials_spread.observations import Observations, build_observations
 from dials_spread.observations.builder import Integrated, intensities_before_scaling
@@ -157,8 +157,7 @@ def get_subject(
         ValueError: The crystals differ, or the data should not be corrected.
     """
     check_crystals(experiments)
-    for table in tables:
-        check_uncorrected(table)
+    check_crystals_uncorrected(tables)
     observations = build_observations(
         experiments, tables, dataset, without_experiment, **choices
     )

@@ -3,10 +3,13 @@ The parameters of dials.ml_correct.
 
 Functions:
     choose_mode: what is to be done where that was left open
+    name_tables: what tables are called where that was left open
     check_parameters: whether parameters contradict each other
 """
 
 from __future__ import annotations
+
+from libtbx import Auto
 
 PHIL = """
 mode = *auto apply train validate
@@ -46,7 +49,8 @@ undo = False
   .type = bool
   .help = "Restore the original intensities of corrected files. They are written to"
           "uncorrected.expt and uncorrected.refl unless output.experiments and"
-          "output.reflections are given."
+          "output.reflections are given. Crystals that were never corrected stay as"
+          "they are."
 reference = None
   .type = path
   .multiple = True
@@ -110,14 +114,15 @@ nproc = Auto
   .type = int(value_min=1)
   .help = "Number of threads. Auto uses all cores."
 output {
-  experiments = corrected.expt
+  experiments = Auto
     .type = path
     .help = "Name of the file for the experiments that belong to the corrected"
-            "reflections."
-  reflections = corrected.refl
+            "reflections. Auto means corrected.expt, and uncorrected.expt with undo=True."
+  reflections = Auto
     .type = path
     .help = "Name of the file for the corrected reflections. The correction factor of"
-            "each is in the column ml_correction."
+            "each is in the column ml_correction. Auto means corrected.refl, and"
+            "uncorrected.refl with undo=True."
   merged = None
     .type = path
     .help = "Name of a file for the corrected and merged intensities of unique"
@@ -161,6 +166,20 @@ def choose_mode(params) -> str:
         "apply", "train" or "validate".
     """
     return "apply" if params.mode == "auto" else params.mode
+
+
+def name_tables(output, undo: bool) -> None:
+    """
+    Name the files of experiments and reflections where the user did not.
+
+    Args:
+        output: The extracted ``output`` scope; names are written into it.
+        undo: Restored files are written, not corrected ones.
+    """
+    stem = "uncorrected" if undo else "corrected"
+    for name, ending in (("experiments", "expt"), ("reflections", "refl")):
+        if getattr(output, name) is Auto:
+            setattr(output, name, f"{stem}.{ending}")
 
 
 def check_parameters(params) -> None:
