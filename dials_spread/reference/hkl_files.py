@@ -175,13 +175,14 @@ def _symmetry(cards: list[list[str]], path: Path) -> crystal.symmetry | None:
     )
 
 
-def check_kind(path: Path, code: int) -> None:
+def check_kind(path: Path, code: int, said: bool = True) -> None:
     """
     Refuse what is no list of single reflections.
 
     Args:
         path: The .hkl file.
         code: n of HKLF.
+        said: Whether that was said, or only taken as usual.
 
     Raises:
         ValueError: It is of another kind than HKLF 3 and 4, or holds the numbers of twin
@@ -195,7 +196,7 @@ def check_kind(path: Path, code: int) -> None:
         )
     negative, number = _domains(path)
     # In HKLF 3 and 4 a batch number of -1 marks the reflections of R-free.
-    if negative < -1 or (negative == -1 and number > 1):
+    if negative < -1 or (negative == -1 and number > 1 and not said):
         raise ValueError(
             f"{path}: {REFUSED[5]} (HKLF 5: batch number {negative}); give a list of F² "
             "of the untwinned crystal (HKLF 4) or of calculated amplitudes (.fcf)"

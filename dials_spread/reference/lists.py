@@ -111,7 +111,7 @@ def _of_hkl(
     """The array of a SHELX file, as the instructions beside it say."""
     told = read_instructions(path)
     code = hklf or told.code or 4
-    check_kind(path, code)
+    check_kind(path, code, said=bool(hklf or told.code))
     # Cell and space group of the .ins: the data may be in another setting.
     own = told.symmetry or symmetry
     # In the file's own indices, so without its symmetry; nothing is merged yet.

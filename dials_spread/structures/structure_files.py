@@ -154,14 +154,10 @@ def _read_cif(path: Path, name: str | None) -> xray.structure:
     """Read the only structure of a CIF, or the one named."""
     model = read_cif(path)
     large = [key for key in model if "_atom_site.Cartn_x" in model[key]]
-    if large:
-        key = name if name in large else large[0]
-        block = filled_mmcif(model[key], f"{path}: data_{key}")
-        return _of_hierarchy(cif_input(cif_object=Cif({key: block})), path)
     found = [
         key
         for key in model
-        if any(f"_atom_site{dot}fract_x" in model[key] for dot in "._")
+        if key in large or any(f"_atom_site{dot}fract_x" in model[key] for dot in "._")
     ]
     if name is not None and name not in found:
         raise ValueError(
@@ -174,6 +170,9 @@ def _read_cif(path: Path, name: str | None) -> xray.structure:
     if not found:
         raise ValueError(f"{path}: no atoms with fractional coordinates")
     name = name or found[0]
+    if name in large:
+        block = filled_mmcif(model[name], f"{path}: data_{name}")
+        return _of_hierarchy(cif_input(cif_object=Cif({name: block})), path)
     return structure_of_block(
         model[name], f"{path}: data_{name}", SPECIAL_POSITION, AS_WRITTEN
     )

@@ -113,6 +113,15 @@ def test_free_reflections_and_batches_are_no_twin(tmp_path, batches):
     assert found.amplitudes.size() == 4
 
 
+def test_instructions_tell_free_reflections_among_batches_from_a_twin(tmp_path):
+    text = rows(ROWS, [2, -1, 2, 1])
+    found = read_reference(list_of(tmp_path, f"{HEAD}HKLF 4\nEND\n", text), SYMMETRY)
+    assert found.amplitudes.size() == 4
+    text = rows(ROWS, [-2, 1, -2, 1])
+    with pytest.raises(ValueError, match="a twin"):
+        read_reference(list_of(tmp_path, f"{HEAD}HKLF 4\nEND\n", text), SYMMETRY)
+
+
 def test_what_follows_the_end_of_the_list_is_not_read(tmp_path):
     text = rows([*ROWS, ((0, 0, 0), 0.0), ((1, 1, 1), 4.0)], [1, 1, 1, 1, 0, -2])
     assert read_reference(list_of(tmp_path, text=text), SYMMETRY).amplitudes.size() == 4

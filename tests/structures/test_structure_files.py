@@ -293,3 +293,44 @@ def test_a_written_cif_has_core_names_and_gives_the_amplitudes_again(
         np.testing.assert_allclose(site.fract.tolist(), atom.site, atol=1e-6)
         assert site.occ == pytest.approx(atom.occupancy)
         assert site.element.name == re.match("[A-Z][a-z]?", atom.scattering_type)[0]
+
+
+def test_a_block_of_an_mmcif_with_two_structures_is_chosen(tmp_path):
+    """Cells and sites of P1, so that orthogonal coordinates are a, b, c times those."""
+    text = "".join(
+        f"""data_{name}
+_cell.length_a 5
+_cell.length_b 6
+_cell.length_c 7
+_cell.angle_alpha 90
+_cell.angle_beta 90
+_cell.angle_gamma 90
+_symmetry.space_group_name_H-M 'P 1'
+loop_
+_atom_site.group_PDB
+_atom_site.id
+_atom_site.type_symbol
+_atom_site.label_atom_id
+_atom_site.label_comp_id
+_atom_site.label_asym_id
+_atom_site.label_seq_id
+_atom_site.Cartn_x
+_atom_site.Cartn_y
+_atom_site.Cartn_z
+_atom_site.occupancy
+_atom_site.B_iso_or_equiv
+HETATM 1 C C1 UNL A 1 {x} 3.0 0.7 1.0 2.0
+"""
+        for name, x in (("one", 1.0), ("two", 2.0))
+    )
+    path = tmp_path / "two.cif"
+    path.write_text(text)
+    for name, x in (("one", 0.2), ("two", 0.4)):
+        (atom,) = read_structure(str(path), name).scatterers()
+        np.testing.assert_allclose(atom.site, (x, 0.5, 0.1), atol=1e-4)
+    with pytest.raises(ValueError, match="choose one with cif_block=: one, two"):
+        read_structure(str(path))
+    with pytest.raises(
+        ValueError, match="no structure is called x; there are: one, two"
+    ):
+        read_structure(str(path), "x")
