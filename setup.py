@@ -100,6 +100,7 @@ setup(
         "console_scripts": [
             "dials.compare_images=dials_spread.command_line.compare_images:run",
             "dials.compare_placement=dials_spread.command_line.compare_placement:run",
+            "dials.import_pets=dials_spread.command_line.import_pets:run",
             "dials.ml_correct=dials_spread.command_line.ml_correct:run",
             "dials.simulate_ed=dials_spread.command_line.simulate_ed:run",
             "xia2.multiplex_corrected="

@@ -43,7 +43,10 @@ MUCH_LESS = 0.15
 
 MOST_SUGGESTED = 3
 
-COMMANDS = ("compare_images", "compare_placement", "ml_correct", "simulate_ed")
+COMMANDS = (
+    *("compare_images", "compare_placement", "import_pets", "ml_correct"),
+    "simulate_ed",
+)
 """What a parameter that this command lacks may belong to."""
 
 NEEDED = {

@@ -31,7 +31,10 @@ COMMAND = re.compile(r"^\s*(?:\$ )?(dials\.\w+ .*)$")
 
 INLINE = re.compile(r"``(dials\.\w+ [^`]*)``")
 
-OURS = ("compare_images", "compare_placement", "ml_correct", "simulate_ed")
+OURS = (
+    *("compare_images", "compare_placement", "import_pets", "ml_correct"),
+    "simulate_ed",
+)
 
 FORMULAS = sorted((ROOT / "docs" / "methods").glob("*.rst"))
 

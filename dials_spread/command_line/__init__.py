@@ -8,6 +8,7 @@ Modules:
     compare_images: find images of the same orientation across crystals and compare
         their spots
     compare_placement: correct before scaling, after it, or not at all
+    import_pets: make .expt and .refl of the .cif_pets files of PETS2
     ml_correct: correct electron-diffraction intensities for multiple scattering
     multiplex_corrected: xia2.multiplex with the correction for multiple scattering in it
     simulate_ed: simulate 3D electron-diffraction data of many crystals, with multiple

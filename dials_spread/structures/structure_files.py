@@ -44,6 +44,14 @@ BUILT_IN = {
 }
 """Names of the structures that come with the program, and their files."""
 
+CELL_NAMES = tuple(
+    f"_cell_{name}"
+    for name in (
+        *("length_a", "length_b", "length_c"),
+        *("angle_alpha", "angle_beta", "angle_gamma"),
+    )
+)
+
 # Atoms nearer to their own symmetry mates [Å] are on a special position. The default of
 # cctbx, 0.5 Å, would move disordered atoms beside one onto it and so lose half of them.
 SPECIAL_POSITION = 0.2
@@ -220,13 +228,17 @@ def _of_hierarchy(hierarchy, path: Path) -> xray.structure:
 
 def write_cif(structure: xray.structure, name: str) -> str:
     """
-    Give a structure as the text of a CIF.
+    Give a structure as the text of a CIF, with the names of the core dictionary.
 
     Args:
         structure: The structure.
         name: Of its data block.
     """
-    text = io.StringIO()
-    structure.as_cif_simple(out=text, data_name=name)
+    block = structure.as_cif_block(format="coreCIF")
+    # Three decimals are not enough to give the amplitudes again.
+    for key, value in zip(CELL_NAMES, structure.unit_cell().parameters()):
+        block[key] = f"{value:.5f}"
+    model = iotbx.cif.model.cif()
+    model[re.sub(r"\s+", "_", name)] = block
     # X-ray form factors follow, which are of no use here.
-    return text.getvalue().split("loop_\n  _atom_type.symbol")[0].rstrip() + "\n"
+    return str(model).split("loop_\n  _atom_type_symbol")[0].rstrip() + "\n"

@@ -6,9 +6,14 @@ import re
 
 import pytest
 
-from dials_spread.command_line import compare_images, ml_correct, simulate_ed
+from dials_spread.command_line import (
+    compare_images,
+    import_pets,
+    ml_correct,
+    simulate_ed,
+)
 
-COMMANDS = (compare_images, ml_correct, simulate_ed)
+COMMANDS = (compare_images, import_pets, ml_correct, simulate_ed)
 UNITS = re.compile(
     r"angstrom|degree|second|pixel|kV|logarithm|[Nn]umber|How many|how many|[Ff]raction|[Ff]actor|"
     r"[Rr]elative|[Ss]eed|counts|[Ee]lectrons|No unit|from 0 to 1|standard deviations|u, v"
