@@ -22,6 +22,7 @@ from dials_spread.structures.cif_symmetry import known, number
 logger = logging.getLogger("dials.spread.structures")
 
 ATOM = "_atom_site."
+TENSOR = "_atom_site_anisotrop."
 
 # Where only one structure without chains, residues and models is meant.
 DEFAULTS = {
@@ -78,10 +79,44 @@ def filled_mmcif(block: CifBlock, where: str) -> CifBlock:
             )
         rest = iter(numbers)
         columns[ATOM + name] = [repr(next(rest) if known(x) else default) for x in told]
+    _replace(block, columns)
+    _complete_tensors(block, where)
+    return block
+
+
+def _replace(block: CifBlock, columns: dict[str, list[str]]) -> None:
     for key in columns:
         if key in block:
             del block[key]
     block.add_loop(
         CifLoop(data={key: flex.std_string(value) for key, value in columns.items()})
     )
-    return block
+
+
+def _complete_tensors(block: CifBlock, where: str) -> None:
+    """Leave only displacement tensors of which all is known, as plain numbers."""
+    columns = {
+        key: [value] if isinstance(value := block[key], str) else [*value]
+        for key in block
+        if key.startswith(TENSOR)
+    }
+    needed = [key for key in columns if key[len(TENSOR) :][:2] in ("U[", "B[")]
+    needed = [key for key in needed if not key.endswith("_esd")]
+    if not needed:
+        return
+    whole = [all(map(known, row)) for row in zip(*(columns[key] for key in needed))]
+    for key, told in columns.items():
+        kept = [x for x, complete in zip(told, whole) if complete]
+        if key in needed:
+            kept = [repr(number(x, f"{where}: {key}")) for x in kept]
+        columns[key] = kept
+    if not all(whole):
+        logger.warning(
+            "%s: anisotropic displacements with unknown components are not used: %d.",
+            *(where, whole.count(False)),
+        )
+    if any(whole):
+        _replace(block, columns)
+    else:
+        for key in columns:
+            del block[key]

@@ -188,6 +188,15 @@ def _read_shelx(path: Path) -> xray.structure:
     )
     for scatterer, label in zip(structure.scatterers(), prepared.labels):
         scatterer.label = label
+    order = structure.space_group().order_z()
+    for atom in structure.scatterers():
+        if atom.occupancy > 1.05 and atom.multiplicity() < order:
+            share = atom.multiplicity() / order
+            raise ValueError(
+                f"{path}: atom {atom.label} is on a special position, where the "
+                f"occupancy of a SHELX file is that of the atom times {share:.4g}: give "
+                f"{10 + share:.5g} for a whole one"
+            )
     read = cell_content(structure)
     if read and prepared.unit and differing(read, prepared.unit):
         logger.warning(

@@ -43,9 +43,30 @@ def atoms(occupancies=(1, 0.5, 1), B=(2.0, 3.0, 4.0)) -> list[tuple]:
 ROWS = "C 0.7 1.6 2.7 1 2.0\nO 2.1 1.6 2.7 0.5 3.0\nN 2.8 3.2 0.9 1 4.0"
 LONG = "\n".join(
     f"HETATM {k} {e} {e}1 . LIG A 1 1 {rest} 1"
-    for k, (e, rest) in enumerate((row[0], row[2:]) for row in ROWS.split("\n"))
+    for k, (e, rest) in enumerate(((row[0], row[2:]) for row in ROWS.split("\n")), 1)
 )
+
+
+def tensors(*rows: str) -> str:
+    names = ["id", *(f"U[{ij[0]}][{ij[1]}]" for ij in "11 22 33 12 13 23".split())]
+    head = "".join(f"_atom_site_anisotrop.{name}\n" for name in names)
+    return "loop_\n" + head + "\n".join(rows) + "\n"
+
+
+SHAPED = atoms()
+SHAPED[1] = (*SHAPED[1][:5], (0.03, 0.04, 0.05, 0.003, 0.002, 0.001))
+SHAPE = "2 0.03(1) 0.04 0.05 0.003 0.002 0.001"
+
 SAME = {
+    "tensors": (written(FULL, LONG) + tensors(SHAPE), SHAPED),
+    "an unknown component": (
+        written(FULL, LONG) + tensors(SHAPE, "1 0.1 0.1 0.1 0 0 ?"),
+        SHAPED,
+    ),
+    "nothing but unknown components": (
+        written(FULL, LONG) + tensors("1 ? ? ? ? ? ?"),
+        atoms(),
+    ),
     "all columns": (written(FULL, LONG), atoms()),
     "few columns": (written(SHORT, ROWS), atoms()),
     "an unknown occupancy": (

@@ -313,6 +313,7 @@ def test_labels_carry_their_residue(tmp_path, read_amplitudes):
         (shelx().replace("100 90\n", "100\n"), "line 2: CELL needs"),
         (shelx().replace("CELL", "REM"), "no CELL"),
         (shelx().replace("SFAC", "REM"), "no SFAC"),
+        (shelx("C1 1 0.5 0.5 0.5 11 0.03\n"), r"C1 is on .* 0.5: give 10.5"),
         (shelx("MOVE one\n"), "line 9: MOVE: one is no number"),
     ],
 )  # fmt: skip
