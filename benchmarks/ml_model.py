@@ -23,7 +23,7 @@ from dials.array_family import flex
 from dxtbx.model.experiment_list import ExperimentListFactory
 
 from dials_spread.correction.apply.corrected_files import join, write_corrected
-from dials_spread.correction.apply.tables import apply_factors
+from dials_spread.correction.apply.one_table import apply_factors
 from dials_spread.correction.model.card import Card
 from dials_spread.correction.model.estimator import CorrectionRegressor
 from dials_spread.correction.model.model_file import Model, read_model, write_model

@@ -15,6 +15,10 @@ from dxtbx.model import Experiment
 
 from dials_spread.incidence import Incidence, build_incidence
 from dials_spread.observations import Observations, build_observations
+from dials_spread.observations.correction_state import (
+    corrected_crystals,
+    mixture_warning,
+)
 from dials_spread.observations.crystals import check_crystals
 from dials_spread.pairs import (
     Matches,
@@ -77,6 +81,8 @@ class Comparison:
         origins: Beam, special orientations and noisy spots behind the spread.
         simulation: How much of the spread simulated intensities explain, where the
             tables have them.
+        mixture: A sentence where crystals corrected by dials.ml_correct are compared
+            with others; else empty.
     """
 
     experiments: Sequence[Experiment]
@@ -94,6 +100,7 @@ class Comparison:
     significance: Significance
     origins: OriginAnalysis
     simulation: ExplainedSpread | None
+    mixture: str = ""
 
 
 def compare_images(
@@ -154,6 +161,7 @@ def compare_images(
         significance=found.significance,
         origins=found.origins,
         simulation=found.simulation,
+        mixture=mixture_warning(corrected_crystals(tables, observations.choice)),
     )
 
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Callable
 
-NO_FILES = ("figure_format", "images")
+NO_FILES = ("figure_format", "images", "composition")
 """Choices among the names of files."""
 
 FOLDERS = ("figures", "image_folder")

@@ -77,6 +77,7 @@ def placement_choices(phil: iotbx.phil.scope, params) -> PlacementChoices:
     """Give all that is chosen."""
     return PlacementChoices(
         structure=params.structure,
+        block=params.cif_block,
         composition=params.composition,
         model=None if params.model is None else Path(params.model).resolve(),
         scale=passed_on(phil, params, "scale"),
@@ -91,13 +92,13 @@ def placement_choices(phil: iotbx.phil.scope, params) -> PlacementChoices:
     )
 
 
-def check_input(files, structure: str | None) -> None:
+def check_input(files, structure: str | None, block: str | None) -> None:
     """Refuse data that branches could not take, or that are not of the structure."""
     found = read_files(*files)
     check_crystals(found.experiments, found.names)
     check_comparable(found.experiments, found.tables)
     if structure is not None:
-        check_fits(structure, found.experiments)
+        check_fits(structure, found.experiments, block)
 
 
 @show_mail_handle_errors()
@@ -111,7 +112,7 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
             lambda: check_outputs(params.output, [*files, more]),
             lambda: check_choices(params),
             lambda: placement_choices(phil, params),
-            lambda: check_input(files, params.structure),
+            lambda: check_input(files, params.structure, params.cif_block),
         )
         provenance = Provenance(
             COMMAND, [*files[0], *files[1], *more], session.parameters(phil, params)

@@ -25,9 +25,7 @@ the same and writes no model.
 
 Examples::
 
-  dials.ml_correct integrated.expt integrated.refl
-
-  dials.ml_correct scaled.expt scaled.refl strength=0.5
+  dials.ml_correct integrated.expt integrated.refl strength=0.5
 
   dials.ml_correct integrated.expt integrated.refl reference=my.cif
 
@@ -42,6 +40,8 @@ Examples::
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import iotbx.phil
 from dials.util import Sorry, show_mail_handle_errors
 from libtbx import Auto
@@ -55,8 +55,13 @@ from dials_spread.correction.apply.parameters import (
     PHIL,
     check_parameters,
     choose_mode,
+    name_tables,
 )
-from dials_spread.correction.apply.tables import corrected_table, restored_table
+from dials_spread.correction.apply.tables import (
+    corrected_table,
+    restored_table,
+    uncorrected_part,
+)
 from dials_spread.correction.validate.compounds import find_sources
 from dials_spread.correction.validate.importance import check_shap
 from dials_spread.correction.validate.train_on_data import train_on
@@ -74,13 +79,6 @@ from dials_spread.report.page.report_files import write_all
 COMMAND = "dials.ml_correct"
 
 phil_scope = iotbx.phil.parse(PHIL)
-
-
-def name_restored(output) -> None:
-    """Name restored files otherwise, where the user did not: corrected ones are read."""
-    for name, ending in (("experiments", "expt"), ("reflections", "refl")):
-        if getattr(output, name) == f"corrected.{ending}":
-            setattr(output, name, f"uncorrected.{ending}")
 
 
 def undo_files(data, params, log) -> None:
@@ -110,19 +108,23 @@ def threads(params) -> int | None:
 def correct_files(data, model, params, provenance, log) -> None:
     """Correct what was read, and write it."""
     check_crystals(data.experiments, data.names)
+    part, crystals, told = uncorrected_part(data)
     subject = get_subject(
-        data.experiments, data.tables, data.dataset, **how_to_prepare(data, params)
+        part.experiments, part.tables, part.dataset, **how_to_prepare(data, params)
     )
+    if told:
+        subject = replace(subject, warnings=(told, *subject.warnings))
     result = correct_intensities(
         subject,
         model,
         strength=params.strength,
         reference=next(iter(params.reference), None),
         column=params.reference_column,
+        block=next(iter(params.cif_block), None),
         seed=params.seed,
         nproc=threads(params),
     )
-    corrected = corrected_table(data, result)
+    corrected = corrected_table(data, result, crystals)
     write_correction(result, corrected, provenance, params.output, log)
 
 
@@ -132,7 +134,7 @@ def learn_files(data, params, provenance, log) -> None:
         check_crystals(data.experiments, data.names)
     sources = find_sources(
         data.experiments, data.tables, data.dataset, params.reference,
-        params.reference_column, **how_to_prepare(data, params),
+        params.reference_column, params.cif_block, **how_to_prepare(data, params),
     )  # fmt: skip
     training = train_on(
         sources,
@@ -166,9 +168,9 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
     """Run dials.ml_correct from the command line."""
     usage = "dials.ml_correct [options] integrated.expt integrated.refl [...]"
     params, files, log = session.start(usage, __doc__, phil, args)
-    if params.undo:
-        name_restored(params.output)
+    name_tables(params.output, params.undo)
     params.reference = [name for name in params.reference if name]
+    params.cif_block = [name for name in params.cif_block if name]
     params.mode = choose_mode(params)
     if params.mode != "train":
         params.output.model = None  # none is written

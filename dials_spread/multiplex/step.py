@@ -30,7 +30,7 @@ from dials_spread.correction.apply.corrected_rows import (
     with_corrected_part,
 )
 from dials_spread.correction.apply.estimates import choose_model
-from dials_spread.correction.apply.tables import check_uncorrected
+from dials_spread.correction.apply.one_table import check_uncorrected
 from dials_spread.multiplex.arguments import CorrectionPlan, in_words_of_xia2
 from dials_spread.versions import probe
 

@@ -3,6 +3,7 @@ Reflection tables in, one table of observations out.
 
 Modules:
     builder: the entry point, build_observations
+    correction_state: which rows of a table dials.ml_correct has corrected
     crystals: whether crystals can be compared at all
     images: which observation is on which image
     intensities: which intensity is used, which reflections are left out, where they are

@@ -7,11 +7,15 @@ Functions:
 
 from __future__ import annotations
 
+import logging
+
 from dials_spread.placement.branches import TITLES
 from dials_spread.placement.comparison import PlacementComparison
 from dials_spread.placement.known_structure import intensity_array
 from dials_spread.shelx.instructions import instructions
 from dials_spread.shelx.intensities_hkl import write_hkl
+
+logger = logging.getLogger("dials.spread.best_files")
 
 
 def best_files(result: PlacementComparison, output) -> dict[str, bytes]:
@@ -33,9 +37,9 @@ def best_files(result: PlacementComparison, output) -> dict[str, bytes]:
     f_sq, _ = intensity_array(result.known, result.common, merged)
     tests = result.branches[best].tests
     refined = None if tests is None else tests.given
-    structure, weights = result.known.structure, (0.1,)
+    structure, weights = result.known.structure, (0.1, 0.0)
     if refined is not None and refined.converged:
-        structure, weights = refined.structure, refined.weights[:1]
+        structure, weights = refined.structure, refined.weights
     data = result.common.data[best]
     contents = {}
     # Atoms of another compound are no start for a refinement.
@@ -49,5 +53,11 @@ def best_files(result: PlacementComparison, output) -> dict[str, bytes]:
         )
         contents[output.ins] = text.encode("ascii", "replace")
     if output.hkl:
-        contents[output.hkl] = write_hkl(f_sq).text.encode("ascii")
+        made = write_hkl(f_sq)
+        logger.info(
+            "\n%s: F² and σ are multiplied by %g to fill F8.2 (HKLF 4).",
+            output.hkl,
+            made.factor,
+        )
+        contents[output.hkl] = made.text.encode("ascii")
     return contents

@@ -67,6 +67,7 @@ from dials_spread.placement.solved_here import solve_structure
 from dials_spread.placement.verdict import (
     PlacementVerdict,
     judge,
+    qualified,
     structure_does_not_fit,
 )
 from dials_spread.rfactor import amplitudes
@@ -138,7 +139,7 @@ def compare_placements(
         groups=groups,
         differences=found,
         refined_differences=tests.refined,
-        verdict=verdict,
+        verdict=_after_refinement(verdict, common, known, tests),
         most_different=_before_and_after(common, known),
         seconds=seconds,
         without_shelx=why_not,
@@ -160,6 +161,20 @@ def _judged(
     if not known.match.believed:
         return found, structure_does_not_fit(r1)
     return found, judge(r1, found, smallest)
+
+
+def _after_refinement(
+    verdict: PlacementVerdict,
+    common: CommonSet,
+    known: KnownStructure,
+    tests: BranchTests,
+) -> PlacementVerdict:
+    """Say in the headline where refined R1 speaks against it."""
+    d_star_sq, r1 = 1 / common.d_spacing**2, {}
+    for name, merged in common.merged.items():
+        shared = np.where(common.in_all, amplitudes(merged.intensity), np.nan)
+        r1[name] = scaled_r1(shared, known.f_calc, d_star_sq).r1
+    return qualified(verdict, r1, tests.refined.get("refined_r1", []))
 
 
 def _shelx_folder(choices: PlacementChoices) -> tuple[Path | None, str]:
@@ -264,7 +279,7 @@ def _structure(
         unit_cell=observations.unit_cell, space_group=observations.space_group
     )
     if choices.structure is not None:
-        reference = check_structure_file(choices.structure, symmetry)
+        reference = check_structure_file(choices.structure, symmetry, choices.block)
         return find_structure(reference, common, rng)
     reference, branch, sure = solve_structure(
         common, symmetry, choices.composition, choices.tests.starts, choices.seed

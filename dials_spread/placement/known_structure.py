@@ -57,19 +57,22 @@ class KnownStructure:
         return structure
 
 
-def check_structure_file(source: str, symmetry: crystal.symmetry) -> Reference:
+def check_structure_file(
+    source: str, symmetry: crystal.symmetry, block: str | None = None
+) -> Reference:
     """
     Read a structure.
 
     Args:
         source: CIF, SHELX .ins or .res, PDB, or the name of a built-in structure.
         symmetry: Cell and space group of the data.
+        block: The data block of a CIF that holds several structures.
 
     Raises:
         ValueError: It cannot be read, or holds no atoms.
     """
     try:
-        reference = read_reference(source, symmetry)
+        reference = read_reference(source, symmetry, block=block)
     except ValueError as error:
         told = str(error).replace(f"reference={source}", f"structure={source}")
         raise ValueError(told) from None
@@ -81,13 +84,16 @@ def check_structure_file(source: str, symmetry: crystal.symmetry) -> Reference:
     return reference
 
 
-def check_fits(source: str, experiments: Sequence[Experiment]) -> None:
+def check_fits(
+    source: str, experiments: Sequence[Experiment], block: str | None = None
+) -> None:
     """
     Refuse a structure whose cell is not that of the crystals, before anything is run.
 
     Args:
         source: As for check_structure_file.
         experiments: One a crystal, of one space group.
+        block: The data block of a CIF that holds several structures.
 
     Raises:
         ValueError: It cannot be read, or the cells do not fit.
@@ -96,7 +102,7 @@ def check_fits(source: str, experiments: Sequence[Experiment]) -> None:
         unit_cell=reference_cell(experiments),
         space_group=experiments[0].crystal.get_space_group(),
     )
-    reference = check_structure_file(source, symmetry)
+    reference = check_structure_file(source, symmetry, block)
     try:
         reindexing_choices(symmetry, reference.symmetry)
     except ValueError as error:

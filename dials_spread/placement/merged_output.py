@@ -22,7 +22,7 @@ def read_merged(file: Path, common: CommonSet) -> Merged:
     Read merged intensities.
 
     Args:
-        file: MTZ with I and SIGI.
+        file: MTZ with IMEAN and SIGIMEAN.
         common: All branches.
 
     Returns:

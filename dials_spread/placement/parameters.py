@@ -19,6 +19,9 @@ structure = None
           ".res, PDB, or the name of a built-in structure (abiraterone, glycine,"
           "paracetamol, quartz). Without one the structure is solved here from the data"
           "first."
+cif_block = None
+  .type = str
+  .help = "Name of the data block that is taken from a CIF with several structures."
 composition = None
   .type = str
   .help = "Content of one formula unit, such as 'C 8 H 9 N O 2', by which the peaks of a"
@@ -109,7 +112,9 @@ output {
 
 NOT_PASSED = {
     "scale": ("output",),
-    "correct": ("output", "undo", "mode", "reference", "train", "test", "shap"),
+    "correct": (
+        *("output", "undo", "mode", "reference", "cif_block", "train", "test", "shap"),
+    ),
 }
 """What the branches set themselves, or have no use for."""
 

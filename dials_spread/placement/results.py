@@ -33,6 +33,7 @@ class PlacementChoices:
 
     Attributes:
         structure: File, or name of a built-in structure; None to solve it here.
+        block: The data block of a CIF that holds several structures.
         composition: Of a structure that is solved here.
         model: A model trained by the user; None for no branch of its own.
         scale, correct: Parameters passed on to the programs.
@@ -46,6 +47,7 @@ class PlacementChoices:
     """
 
     structure: str | None = None
+    block: str | None = None
     composition: str | None = None
     model: Path | None = None
     scale: Sequence[str] = ()

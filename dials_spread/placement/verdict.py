@@ -9,13 +9,14 @@ Else it says that no difference is shown, and how large one could still be.
 
 Functions:
     judge: the verdict
+    qualified: where refinement speaks against it
     structure_does_not_fit: the verdict where there can be none
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -119,6 +120,39 @@ def judge(
     if corrected and len(harmed) == len(corrected):
         return _leave(base, r1, found, corrected)
     return _no_difference(base, r1, found, corrected, smallest)
+
+
+def qualified(
+    verdict: PlacementVerdict, r1: Mapping[str, float], refined: Sequence[Difference]
+) -> PlacementVerdict:
+    """
+    Say in the headline where refined R1 speaks against it: R1 alone is no verdict.
+
+    Args:
+        verdict: By R1 against the structure as it is.
+        r1: By branch, of that.
+        refined: Differences of refined R1, between all pairs that were refined.
+
+    Returns:
+        The verdict itself, but for "correct" where the best branch refines certainly
+        worse than the better one without correction.
+    """
+    plain = [name for name in (NONE, LORENTZ) if name in r1]
+    named = {name for d in refined for name in (d.better, d.worse)}
+    if verdict.kind != "correct" or not plain:
+        return verdict
+    base = min(plain, key=lambda name: r1[name])
+    if not {verdict.best, base} <= named:
+        return verdict
+    worse = _between(refined, base, verdict.best)
+    if not worse.certain:
+        return verdict
+    headline = (
+        f"Not certain, the figures contradict each other: R1 against Fc is lower "
+        f"{_than(verdict.best)}, R1 after refinement higher, by {told(worse)}. "
+        f"By R1 against Fc alone: {verdict.headline[0].lower()}{verdict.headline[1:]}"
+    )
+    return replace(verdict, headline=headline)
 
 
 def _unknown(r1: Mapping[str, float]) -> PlacementVerdict:

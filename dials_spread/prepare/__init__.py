@@ -4,6 +4,7 @@ normalised amplitudes, and how beams couple.
 
 Modules:
     coupling: how strongly other excited beams feed a reflection
+    extinctions: reflections near zero that a screw axis or glide plane would extinguish
     geometry: where the beam ran in the crystal when a reflection was excited, and the
         Lorentz factor, applied once
     lattice: amplitudes and potentials at all points of the reciprocal lattice

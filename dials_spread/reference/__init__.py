@@ -3,6 +3,7 @@ Reference amplitudes, and whether they are of this compound.
 
 Modules:
     files: structures and reflection lists, read from files
+    hkl_files: what an .hkl file holds, by the .ins or .res file beside it
     lists: reflection lists: MTZ, SHELX .hkl, .fcf, CIF
     matching: indices matched through symmetry and settings, R1 of each, and of chance
 """

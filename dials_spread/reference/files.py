@@ -3,6 +3,7 @@ A reference from a file: a structure, whose amplitudes are computed, or a list o
 
 Functions:
     read_reference: by the name of a file
+    holds_block: whether a CIF has a data block
     reference_amplitudes: |F| of given indices, in the reference's own setting
 """
 
@@ -70,6 +71,7 @@ def read_reference(
     symmetry: crystal.symmetry,
     hklf: int | None = None,
     column: str | None = None,
+    block: str | None = None,
 ) -> Reference:
     """
     Read a structure or a reflection list.
@@ -81,6 +83,7 @@ def read_reference(
         symmetry: Cell and space group of the measured crystals, for lists without.
         hklf: 3 or 4, what a SHELX .hkl file holds.
         column: Label of the column of a list.
+        block: The data block of a CIF that holds several structures or lists.
 
     Returns:
         The reference.
@@ -97,17 +100,25 @@ def read_reference(
         if ending not in (*STRUCTURE_ENDINGS, *ENDINGS):
             told = ", ".join((*STRUCTURE_ENDINGS, *ENDINGS))
             raise ValueError(f"reference={source}: a reference is read from {told}")
-    if source in BUILT_IN or (column is None and _is_structure(path)):
-        structure = read_structure(source)
+    if source in BUILT_IN or (column is None and _is_structure(path, block)):
+        structure = read_structure(source, block)
         check_structure(structure, MIN_D_SPACING)
         return Reference(
             source, structure.crystal_symmetry(), structure, None, "structure"
         )
-    array, label = read_list(source, symmetry, hklf, column)
+    array, label = read_list(source, symmetry, hklf, column, block)
     return Reference(source, array.crystal_symmetry(), None, array, label)
 
 
-def _is_structure(path: Path) -> bool:
+def holds_block(source: str, block: str) -> bool:
+    """Say whether a file is a CIF with a data block of that name."""
+    path = Path(source)
+    if path.suffix.lower() not in (".cif", ".mmcif", ".fcf") or not path.is_file():
+        return False
+    return block in read_cif(path)
+
+
+def _is_structure(path: Path, block: str | None = None) -> bool:
     if path.suffix.lower() in STRUCTURE_ENDINGS:
         return True
     if path.suffix.lower() not in (".cif", ".mmcif"):
@@ -120,6 +131,8 @@ def _is_structure(path: Path) -> bool:
         logger.debug("Reading %s", path, exc_info=True)
         return False
     wanted = ("_atom_site_fract_x", "_atom_site.fract_x", "_atom_site.Cartn_x")
+    if block is not None and block in model:
+        return any(name in model[block] for name in wanted)
     return any(name in model[key] for key in model for name in wanted)
 
 

@@ -7,7 +7,6 @@ it is taken as it is, and R1 shows what that costs.
 
 Functions:
     read_list: the array to be used, by the name of a file
-    hklf_code: whether a SHELX .hkl file holds F or F²
 """
 
 from __future__ import annotations
@@ -19,6 +18,11 @@ from pathlib import Path
 from cctbx import crystal, miller
 from libtbx.utils import Sorry
 
+from dials_spread.reference.hkl_files import (
+    check_kind,
+    read_instructions,
+    transformed,
+)
 from dials_spread.structures.cif_files import read_cif
 
 logger = logging.getLogger("dials.spread.reference")
@@ -27,30 +31,12 @@ ENDINGS = (".mtz", ".hkl", ".fcf", ".cif", ".mmcif")
 """Files that may hold a reflection list."""
 
 _CALCULATED = re.compile(r"calc|^FC$|^FC_|F-?model|^IC$|^FC[A-Z]*$", re.IGNORECASE)
+_WHOLE_NUMBERS = re.compile(r"_refln.F_squared_(calc|meas)|_refln.intensity")
+"""Columns that hold intensities even where all of them are whole numbers."""
+
 _NO_TRUTH = re.compile(
     r"free|flag|status|phi|phase|fom|sigma|2FOFC|FOFC|FWT|^DEL|wt$|batch", re.IGNORECASE
 )
-
-
-def hklf_code(path: Path) -> int:
-    """
-    Say whether a SHELX .hkl file holds F (HKLF 3) or F² (HKLF 4).
-
-    Args:
-        path: The file; the .ins or .res file beside it, if there is one, has the
-            instruction.
-
-    Returns:
-        3 or 4; 4, which is usual, where nothing tells.
-    """
-    for ending in (".ins", ".res"):
-        beside = path.with_suffix(ending)
-        if beside.is_file():
-            text = beside.read_text(encoding="utf-8", errors="replace")
-            found = re.search(r"^HKLF\s+(\d)", text, re.MULTILINE | re.IGNORECASE)
-            if found and found[1] in "34":
-                return int(found[1])
-    return 4
 
 
 def read_list(
@@ -58,6 +44,7 @@ def read_list(
     symmetry: crystal.symmetry,
     hklf: int | None = None,
     column: str | None = None,
+    block: str | None = None,
 ) -> tuple[miller.array, str]:
     """
     Read the amplitudes of a reflection list.
@@ -69,6 +56,7 @@ def read_list(
         hklf: 3 or 4: what a SHELX .hkl file holds; told by its .ins or .res file by
             default.
         column: Label of the column, or part of it; chosen by default.
+        block: The data block of a CIF that holds several lists.
 
     Returns:
         Amplitudes of unique reflections, Friedel mates merged, and the label of what was
@@ -77,17 +65,14 @@ def read_list(
     Raises:
         ValueError: The file cannot be read, or has nothing to be taken.
     """
-    # Loading it takes longer than most of what is done without a list.
-    from iotbx.reflection_file_reader import any_reflection_file
-
     path = Path(filename)
-    name = filename
-    if path.suffix.lower() == ".hkl":
-        name = f"{filename}=hklf{hklf or hklf_code(path)}"
     try:
-        if path.suffix.lower() in (".cif", ".mmcif", ".fcf"):
-            read_cif(path)
-        arrays = any_reflection_file(name).as_miller_arrays(crystal_symmetry=symmetry)
+        if path.suffix.lower() == ".hkl":
+            arrays = _of_hkl(path, symmetry, hklf)
+        elif path.suffix.lower() in (".cif", ".mmcif", ".fcf"):
+            arrays = _of_cif(path, symmetry, block)
+        else:
+            arrays = _any_file(filename, symmetry)
     except (ValueError, OSError):
         raise
     except (Exception, Sorry) as error:  # each reader of cctbx has its own kinds
@@ -110,6 +95,74 @@ def read_list(
     chosen = max(usable, key=_preference)
     logger.info("%s: %s is taken.", filename, _label(chosen))
     return _unique_amplitudes(chosen, filename), _label(chosen)
+
+
+def _any_file(name: str, symmetry: crystal.symmetry) -> list[miller.array]:
+    """All arrays of a file, by its kind."""
+    # Loading it takes longer than most of what is done without a list.
+    from iotbx.reflection_file_reader import any_reflection_file
+
+    return any_reflection_file(name).as_miller_arrays(crystal_symmetry=symmetry)
+
+
+def _of_hkl(
+    path: Path, symmetry: crystal.symmetry, hklf: int | None
+) -> list[miller.array]:
+    """The array of a SHELX file, as the instructions beside it say."""
+    told = read_instructions(path)
+    code = hklf or told.code or 4
+    check_kind(path, code)
+    # Cell and space group of the .ins: the data may be in another setting.
+    own = told.symmetry or symmetry
+    # In the file's own indices, so without its symmetry; nothing is merged yet.
+    arrays = _any_file(f"{path}=hklf{code}", own)[:1]
+    if told.source:
+        logger.info("%s: read as %s says (HKLF %d).", path, told.source, code)
+    if told.twin:
+        logger.warning(
+            "%s: %s has TWIN: the intensities are of a twin, and are taken as they are.",
+            path,
+            told.source,
+        )
+    changed = [transformed(a, told).set_info(a.info()) for a in arrays]
+    return [
+        a.set_observation_type_xray_amplitude()
+        if code == 3
+        else a.set_observation_type_xray_intensity()
+        for a in changed
+    ]
+
+
+def _of_cif(
+    path: Path, symmetry: crystal.symmetry, block: str | None
+) -> list[miller.array]:
+    """The arrays of the only data block with reflections, or of the one named."""
+    model = read_cif(path)
+    with_lists = [
+        key for key in model if any(f"_refln{dot}index_h" in model[key] for dot in "._")
+    ]
+    if block is not None and block not in with_lists:
+        raise ValueError(
+            f"{path}: no list of reflections in a block called {block}; there are: "
+            f"{', '.join(with_lists) or 'none'}"
+        )
+    if block is None and len(with_lists) > 1:
+        raise ValueError(
+            f"{path}: several lists, choose one with cif_block=: {', '.join(with_lists)}"
+        )
+    found = []
+    for array in _any_file(str(path), symmetry):
+        labels = list(array.info().labels or [])
+        # Of several blocks the first label is the name of the block.
+        own = labels.pop(0) if labels and labels[0] in model else None
+        if own in (None, block or own):
+            whole = array.is_integer_array() and _WHOLE_NUMBERS.search(",".join(labels))
+            info = array.info().customized_copy(labels=labels)
+            if whole:
+                array = array.customized_copy(data=array.data().as_double())
+                array.set_observation_type_xray_intensity()
+            found.append(array.set_info(info))
+    return found
 
 
 def _label(array: miller.array) -> str:
@@ -150,6 +203,11 @@ def _unique_amplitudes(array: miller.array, filename: str) -> miller.array:
     array = array.select(finite).as_non_anomalous_array().map_to_asu()
     if not array.size():
         raise ValueError(f"{filename}: no reflections are left that can be present")
+    if array.is_xray_intensity_array() and not (array.data() > 0).count(True):
+        raise ValueError(
+            f"{filename}: none of {array.size()} intensities is positive; were all "
+            "multiplied by -1?"
+        )
     merged = array.merge_equivalents().array()
     if array.is_xray_intensity_array():
         data = merged.data().deep_copy()

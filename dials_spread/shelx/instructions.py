@@ -58,8 +58,7 @@ def instructions(
         temperature: [°C]; left out if not known.
         n_cycles: Of least squares.
         weights: Numbers of WGHT.
-        program: "shelxl" (and Olex2) gets electron form factors. "shelxt" has form factors
-            of its own and reads the elements alone.
+        program: "shelxl" (and Olex2) gets electron form factors, "shelxt" elements alone.
 
     Raises:
         ValueError: An element is not in contents, the space group has no setting in SHELX,
@@ -68,30 +67,33 @@ def instructions(
     if program not in ("shelxl", "shelxt"):
         raise ValueError(f"program={program!r} is neither shelxl nor shelxt")
     counts, Z = _in_cell(symmetry, contents, Z, structure)
-    known = cell_error is not None and all(math.isfinite(x) for x in cell_error)
-    error = list(cell_error) if known else _cell_error(symmetry)
-    remarks = []
-    if program == "shelxl":  # uncertainties and riding are no matter of a solution
-        remarks += [] if known else [GUESSED_ERROR]
-        remarks += [FREE_HYDROGEN] if structure is not None and "H" in counts else []
+    known, error = False, _cell_error(symmetry)
+    if cell_error is not None and all(math.isfinite(x) for x in cell_error):
+        known, error = True, list(cell_error)
     lines = [
         " ".join(f"TITL {title}".split())[:LONGEST_TITLE],
         f"CELL {wavelength:.5f} {_numbers(symmetry.unit_cell().parameters())}",
         f"ZERR {Z:g} {_numbers(error)}",
         *_symmetry_lines(symmetry),
-        *remarks,
     ]
+    if program == "shelxl":
+        lines += _remarks(known, structure is not None and "H" in counts)
     if program == "shelxt":
         lines += [f"SFAC {' '.join(counts)}"]
     else:
-        for element in counts:
-            lines += sfac(element)
+        lines += [line for element in counts for line in sfac(element)]
     lines += ["UNIT " + " ".join(f"{n:g}" for n in counts.values())]
     if program == "shelxl":
         lines += _refinement_lines(temperature, n_cycles, weights)
         if structure is not None:
             lines += atom_lines(structure, list(counts))
     return "\n".join([*lines, "HKLF 4", "END"]) + "\n"
+
+
+def _remarks(known_error: bool, hydrogen: bool) -> list[str]:
+    """What a user has to see to; neither matters to a solution."""
+    told = [] if known_error else [GUESSED_ERROR]
+    return [*told, FREE_HYDROGEN] if hydrogen else told
 
 
 def _numbers(values: Sequence[float]) -> str:

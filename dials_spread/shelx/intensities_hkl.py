@@ -1,6 +1,9 @@
 """
 Intensities as SHELX reads them: HKLF 4, that is 3I4, 2F8.2, I4.
 
+A decimal point in the field overrules the two decimals of F8.2, so that values below 0.1
+are written with five.
+
 Classes:
     HklFile: the text, and the factor that intensities were multiplied by
 
@@ -20,7 +23,10 @@ LARGEST = 99_999.0
 """What F8.2 can hold, with a blank in front at least."""
 
 MOST_NEGATIVE = 9_999.0
-SMALLEST_SIGMA = 0.01
+SMALL = 0.1
+"""Below, two decimals leave less than two digits, and five are written."""
+
+SMALLEST_SIGMA = 0.00001
 LARGEST_INDEX = 999
 
 
@@ -33,7 +39,7 @@ class HklFile:
         text: Its content.
         factor: Intensities and σ were multiplied by this.
         n: Number of reflections.
-        n_floored: How many σ would have been 0.00 and are 0.01.
+        n_floored: How many σ would have been 0.00000 and are 0.00001.
     """
 
     text: str
@@ -76,13 +82,18 @@ def write_hkl(f_sq: miller.array) -> HklFile:
     floored = sigma < SMALLEST_SIGMA
     sigma = np.where(floored, SMALLEST_SIGMA, sigma)
     lines = [
-        f"{h:4d}{k:4d}{l:4d}{x:8.2f}{e:8.2f}{1:4d}"
+        f"{h:4d}{k:4d}{l:4d}{_field(x)}{_field(e)}{1:4d}"
         for (h, k, l), x, e in zip(index.tolist(), I.tolist(), sigma.tolist())
     ]
     lines.append(f"{0:4d}{0:4d}{0:4d}{0:8.2f}{0:8.2f}{0:4d}")
     return HklFile(
         "\n".join(lines) + "\n", factor, len(I), int(np.count_nonzero(floored))
     )
+
+
+def _field(x: float) -> str:
+    """A number in eight columns."""
+    return f"{x:8.5f}" if 0 < abs(x) < SMALL else f"{x:8.2f}"
 
 
 def _factor(I: np.ndarray, sigma: np.ndarray) -> float:

@@ -15,17 +15,22 @@ import re
 from difflib import get_close_matches
 from pathlib import Path
 
-import iotbx.cif
 import iotbx.pdb
-from cctbx import crystal, xray
-from cctbx.array_family import flex
+from cctbx import xray
 from cctbx.eltbx import xray_scattering
-from iotbx.cif.builders import CifBuilderError
-from iotbx.cif.model import block as CifBlock
+from iotbx.cif.model import cif as Cif
+from iotbx.pdb.mmcif import cif_input
 from libtbx.utils import Sorry
 
+from dials_spread.structures.cell_content import (
+    as_formula,
+    cell_content,
+    differing,
+)
 from dials_spread.structures.cif_files import read_cif
-from dials_spread.structures.shelx_files import with_one_sfac
+from dials_spread.structures.cif_structures import structure_of_block
+from dials_spread.structures.mmcif_files import filled_mmcif
+from dials_spread.structures.shelx_files import prepared_shelx
 
 logger = logging.getLogger("dials.spread.structure_files")
 
@@ -39,9 +44,21 @@ BUILT_IN = {
 }
 """Names of the structures that come with the program, and their files."""
 
+CELL_NAMES = tuple(
+    f"_cell_{name}"
+    for name in (
+        *("length_a", "length_b", "length_c"),
+        *("angle_alpha", "angle_beta", "angle_gamma"),
+    )
+)
+
 # Atoms nearer to their own symmetry mates [Å] are on a special position. The default of
 # cctbx, 0.5 Å, would move disordered atoms beside one onto it and so lose half of them.
 SPECIAL_POSITION = 0.2
+
+# The same where atoms beside a special position are to stay there [Å]; what is on one is
+# written with five digits.
+AS_WRITTEN = 0.02
 
 # Types that cctbx reads but that are elements with another name in X-ray tables.
 RENAMED = {"D": "H", "T": "H", "Cval": "C", "Sival": "Si"}
@@ -136,8 +153,11 @@ def standard_type(scatterer: xray.scatterer, source: str) -> str:
 def _read_cif(path: Path, name: str | None) -> xray.structure:
     """Read the only structure of a CIF, or the one named."""
     model = read_cif(path)
-    if any("_atom_site.Cartn_x" in model[key] for key in model):
-        return _read_pdb(path)
+    large = [key for key in model if "_atom_site.Cartn_x" in model[key]]
+    if large:
+        key = name if name in large else large[0]
+        block = filled_mmcif(model[key], f"{path}: data_{key}")
+        return _of_hierarchy(cif_input(cif_object=Cif({key: block})), path)
     found = [
         key
         for key in model
@@ -153,68 +173,37 @@ def _read_cif(path: Path, name: str | None) -> xray.structure:
         )
     if not found:
         raise ValueError(f"{path}: no atoms with fractional coordinates")
-    block = model[name or found[0]]
-    _make_loops(block)
-    try:
-        structure = iotbx.cif.builders.crystal_structure_builder(block).structure
-    except CifBuilderError as error:
-        raise ValueError(f"{path}: {error}") from None
-    return _with_sites_as_given(structure, block)
-
-
-def _make_loops(block: CifBlock) -> None:
-    """Put what is told of a single atom without a loop into one, as cctbx wants it."""
-    for prefix in ("_atom_site_aniso_", "_atom_site_"):
-        alone = {
-            key: flex.std_string([block[key]])
-            for key in [*block]
-            if key.startswith(prefix) and isinstance(block[key], str)
-        }
-        for key in alone:
-            del block[key]
-        if alone:
-            block.add_loop(iotbx.cif.model.loop(data=alone))
-
-
-def _with_sites_as_given(structure: xray.structure, block: CifBlock) -> xray.structure:
-    """Build a structure again from coordinates that were not yet moved anywhere."""
-    columns = [
-        block.get(f"_atom_site_fract_{x}", block.get(f"_atom_site.fract_{x}"))
-        for x in "xyz"
-    ]
-    if any(isinstance(column, (str, type(None))) for column in columns):
-        return structure  # a single atom, not in a loop
-    given = zip(*([_number(text) for text in column] for column in columns))
-    scatterers = structure.scatterers().deep_copy()
-    scatterers.set_sites(flex.vec3_double([tuple(site) for site in given]))
-    return xray.structure(
-        special_position_settings=crystal.special_position_settings(
-            structure.crystal_symmetry(), min_distance_sym_equiv=SPECIAL_POSITION
-        ),
-        scatterers=scatterers,
+    name = name or found[0]
+    return structure_of_block(
+        model[name], f"{path}: data_{name}", SPECIAL_POSITION, AS_WRITTEN
     )
-
-
-def _number(text: str) -> float:
-    """A number of a CIF, without its standard uncertainty."""
-    return float(text.split("(")[0])
 
 
 def _read_shelx(path: Path) -> xray.structure:
-    text = path.read_bytes().decode("utf-8", "replace")
-    if "CELL" not in text.upper():
-        raise ValueError(f"{path}: no CELL, so no SHELX file")
-    return xray.structure.from_shelx(
-        file=io.StringIO(with_one_sfac(text, str(path))),
+    prepared = prepared_shelx(path.read_bytes().decode("utf-8", "replace"), str(path))
+    structure = xray.structure.from_shelx(
+        file=io.StringIO(prepared.text),
         set_grad_flags=False,
-        min_distance_sym_equiv=SPECIAL_POSITION,
+        min_distance_sym_equiv=AS_WRITTEN if prepared.general else SPECIAL_POSITION,
         strictly_shelxl=False,
     )
+    for scatterer, label in zip(structure.scatterers(), prepared.labels):
+        scatterer.label = label
+    read = cell_content(structure)
+    if read and prepared.unit and differing(read, prepared.unit):
+        logger.warning(
+            "%s: the atoms make %s in the unit cell, UNIT says %s.",
+            *(path, as_formula(read), as_formula(prepared.unit)),
+        )
+    return structure
 
 
 def _read_pdb(path: Path) -> xray.structure:
-    """Read the first model of a PDB or mmCIF file."""
-    hierarchy = iotbx.pdb.input(file_name=str(path))
+    return _of_hierarchy(iotbx.pdb.input(file_name=str(path)), path)
+
+
+def _of_hierarchy(hierarchy, path: Path) -> xray.structure:
+    """Give the first model of a PDB or mmCIF file."""
     symmetry = hierarchy.crystal_symmetry()
     if symmetry is None or symmetry.unit_cell() is None:
         raise ValueError(f"{path}: no unit cell (CRYST1)")
@@ -230,13 +219,17 @@ def _read_pdb(path: Path) -> xray.structure:
 
 def write_cif(structure: xray.structure, name: str) -> str:
     """
-    Give a structure as the text of a CIF.
+    Give a structure as the text of a CIF, with the names of the core dictionary.
 
     Args:
         structure: The structure.
         name: Of its data block.
     """
-    text = io.StringIO()
-    structure.as_cif_simple(out=text, data_name=name)
+    block = structure.as_cif_block(format="coreCIF")
+    # Three decimals are not enough to give the amplitudes again.
+    for key, value in zip(CELL_NAMES, structure.unit_cell().parameters()):
+        block[key] = f"{value:.5f}"
+    model = iotbx.cif.model.cif()
+    model[re.sub(r"\s+", "_", name)] = block
     # X-ray form factors follow, which are of no use here.
-    return text.getvalue().split("loop_\n  _atom_type.symbol")[0].rstrip() + "\n"
+    return str(model).split("loop_\n  _atom_type_symbol")[0].rstrip() + "\n"

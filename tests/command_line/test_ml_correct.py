@@ -18,7 +18,7 @@ from scitbx import matrix
 
 from dials_spread.command_line.ml_correct import run
 from dials_spread.correction.apply.correct import get_subject
-from dials_spread.correction.apply.tables import corrected_table, correction_state
+from dials_spread.correction.apply.tables import corrected_table
 from dials_spread.correction.features.all_features import features_of
 from dials_spread.correction.model.card import Card
 from dials_spread.correction.model.general import TreeModel, pack
@@ -32,9 +32,10 @@ from dials_spread.correction.model.tree_model import (
 )
 from dials_spread.correction.validate.learning import new_regressor
 from dials_spread.general_model.gather import true_amplitudes
+from dials_spread.observations.correction_state import correction_state
 from dials_spread.scattering.thickness_model import ThicknessModel
 from dials_spread.simulation.datasets import simulate_experiments
-from dials_spread.structures.structure_files import read_structure
+from dials_spread.structures.structure_files import read_structure, write_cif
 
 FILES = {"corrected.expt", "corrected.refl"}
 FILES |= {f"dials.ml_correct.{ending}" for ending in ("log", "json", "html")}
@@ -424,3 +425,55 @@ def test_training_that_makes_no_sense(quartz):
     assert "or neither" in refusal(*wrong, "train.crystals=0:1")
     ranges = ("train.crystals=0:1", "test.crystals=0:1")
     assert "in common" in refusal(*wrong, *ranges)
+
+
+TWO = """data_wrong
+_cell_length_a 7
+_cell_length_b 8
+_cell_length_c 9
+_cell_angle_alpha 90
+_cell_angle_beta 100
+_cell_angle_gamma 90
+_space_group_name_H-M_alt 'P 1 21/c 1'
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+_atom_site_U_iso_or_equiv
+C1 C 0.1 0.2 0.3 0.03
+"""
+
+
+@pytest.mark.parametrize(
+    "more, why",
+    [
+        ([], "several structures, choose one with cif_block=: wrong, right"),
+        (["cif_block=wrong"], "two.cif is of another compound"),
+        (["cif_block=x"], "no structure is called x; there are: wrong, right"),
+        (["cif_block=wrong", "cif_block=right"], "is given 2 times for 1 reference"),
+    ],
+)
+def test_a_block_that_does_not_serve_is_refused(quartz, more, why):
+    Path("two.cif").write_text(TWO + write_cif(read_structure("quartz"), "right"))
+    with pytest.raises(Sorry, match=why) as told:
+        run([*quartz, "reference=two.cif", "nproc=1", *more])
+    assert "\n" not in str(told.value)
+    assert {p.name for p in Path(".").iterdir()} == {"two.cif"}
+
+
+def test_a_block_without_a_reference_is_refused(quartz):
+    with pytest.raises(Sorry, match="give reference=my.cif too"):
+        run([*quartz, "cif_block=x"])
+
+
+def test_one_of_two_structures_is_the_reference(quartz):
+    Path("two.cif").write_text(TWO + write_cif(read_structure("quartz"), "right"))
+    given = [*quartz, "method=weights", "nproc=1", "output.html=None"]
+    found = []
+    for more in (["reference=two.cif", "cif_block=right"], ["reference=quartz"]):
+        run([*given, *more])
+        found.append(json.loads(Path("dials.ml_correct.json").read_text())["r1"])
+    before = [f["before"]["merged"]["r1"] for f in found]
+    assert before[0] == pytest.approx(before[1], abs=1e-4)

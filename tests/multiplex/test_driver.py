@@ -14,10 +14,10 @@ import pytest
 
 from cctbx.array_family import flex as cctbx_flex
 
-from dials_spread.correction.apply.tables import correction_state
 from dials_spread.multiplex.arguments import CorrectionPlan
 from dials_spread.multiplex.driver import Corrections, extended_classes
 from dials_spread.multiplex.releases import Xia2, substituted
+from dials_spread.observations.correction_state import correction_state
 
 
 class Citations:

@@ -12,9 +12,10 @@ from cctbx.array_family import flex as cctbx_flex
 
 from dials_spread.correction.apply.correct import correct_intensities, get_subject
 from dials_spread.correction.apply.estimates import choose_model
-from dials_spread.correction.apply.tables import correction_state, undo_factors
+from dials_spread.correction.apply.one_table import undo_factors
 from dials_spread.multiplex.arguments import CorrectionPlan
 from dials_spread.multiplex.step import correct, problem_of_data
+from dials_spread.observations.correction_state import correction_state
 
 LIMIT = 1.4
 

@@ -16,8 +16,8 @@ import pytest
 from dials.array_family import flex
 from dxtbx.model.experiment_list import ExperimentListFactory
 
-from dials_spread.correction.apply.tables import correction_state
 from dials_spread.multiplex.side_by_side import statistics_of
+from dials_spread.observations.correction_state import correction_state
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("xia2")]
 

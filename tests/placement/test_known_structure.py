@@ -16,7 +16,7 @@ from dials_spread.placement.known_structure import (
 from dials_spread.reference import Reference
 from dials_spread.rfactor.r1 import r_factor
 from dials_spread.scattering.structure_factors import structure_factors
-from dials_spread.structures.structure_files import write_cif
+from dials_spread.structures.structure_files import read_structure, write_cif
 
 
 def reference_of(structure) -> Reference:
@@ -64,3 +64,23 @@ def test_a_list_has_no_atoms(tmp_path, simulated):
     )
     with pytest.raises(ValueError, match="has no atoms"):
         check_structure_file(str(file), data)
+
+
+def test_one_of_several_structures_is_chosen(
+    simulated, small_structure, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    experiments, _ = simulated
+    both = write_cif(small_structure, "x") + write_cif(read_structure("quartz"), "q")
+    (tmp_path / "two.cif").write_text(both)
+    check_fits("two.cif", experiments, "x")
+    symmetry = small_structure.crystal_symmetry()
+    found = check_structure_file("two.cif", symmetry, "x").structure
+    assert found.scatterers().size() == small_structure.scatterers().size()
+    for block, why in (
+        ("q", "two.cif is of another compound"),
+        ("y", "no structure is called y; there are: x, q"),
+        (None, "several structures, choose one with cif_block=: x, q"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            check_fits("two.cif", experiments, block)

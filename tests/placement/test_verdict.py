@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from dials_spread.placement.differences import Difference
-from dials_spread.placement.verdict import judge, structure_does_not_fit, told
+from dials_spread.placement.verdict import (
+    judge,
+    qualified,
+    structure_does_not_fit,
+    told,
+)
 
 
 def all_pairs(r1: dict[str, float], half: float = 0.005) -> list[Difference]:
@@ -102,3 +107,21 @@ def test_signs_of_an_interval():
     assert told(Difference("a", "b", "r1", 0.003, -0.0002, 0.005)) == (
         "0.003 (0.000 to 0.005)"
     )
+
+
+def test_refinement_that_contradicts_is_in_the_headline():
+    r1 = {"none": 0.08, "before": 0.06, "after": 0.061}
+    said = judge(r1, all_pairs(r1))
+    refined = {"none": 0.05, "before": 0.065, "after": 0.07}
+    found = qualified(said, r1, all_pairs(refined))
+    assert found.headline.startswith(
+        "Not certain, the figures contradict each other: R1 against Fc is lower corrected "
+        "before scaling, R1 after refinement higher, by 0.015 (0.010 to 0.020). By R1 "
+        "against Fc alone: correct, before or after scaling: R1 lower by 0.020"
+    )
+    assert (found.kind, found.best) == (said.kind, said.best)
+    # Agreement, doubt, or no refinement leave it as it is.
+    agree = {"none": 0.08, "before": 0.065, "after": 0.07}
+    assert qualified(said, r1, all_pairs(agree)) is said
+    assert qualified(said, r1, all_pairs(refined, half=0.05)) is said
+    assert qualified(said, r1, []) is said

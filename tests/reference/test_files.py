@@ -14,7 +14,7 @@ from cctbx.array_family import flex
 from iotbx.shelx import hklf
 
 from dials_spread.reference import read_reference, reference_amplitudes
-from dials_spread.reference.lists import hklf_code
+from dials_spread.reference.hkl_files import read_instructions
 from dials_spread.structures.structure_files import write_cif
 
 INS = """TITL glycine
@@ -96,7 +96,7 @@ def test_hkl_of_amplitudes_and_intensities(tmp_path, glycine, f_calc, code, told
     given = code
     if told_by == "ins":
         (tmp_path / "g.ins").write_text(as_ins(glycine, code))
-        assert hklf_code(tmp_path / "g.hkl") == code
+        assert read_instructions(tmp_path / "g.hkl").code == code
         given = None
     found = read_reference(str(tmp_path / "g.hkl"), glycine.crystal_symmetry(), given)
     F = reference_amplitudes(found, indices(f_calc))

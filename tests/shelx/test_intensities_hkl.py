@@ -73,7 +73,21 @@ def test_fixed_columns_hold_the_values():
 def test_tiny_errors_are_floored_and_counted():
     made = write_hkl(array_of([1e6, 1.0], [1.0, 1e-6]))
     assert made.n_floored == 1
-    assert " 0.01" in made.text.splitlines()[1]
+    assert made.text.splitlines()[1][20:28] == " 0.00001"
+
+
+@pytest.mark.parametrize("power", [-6, -3, 0, 4, 9])
+def test_no_intensity_becomes_nought(power):
+    """Five orders of magnitude in one list, both signs; read back to one part in 50."""
+    I = np.array([3.0, 0.2, -0.2, 3e-4, -3e-4, 2.5e-5, 3.1e-5, 0.0]) * 10.0**power
+    made = write_hkl(
+        array_of(I.tolist(), (np.abs(I) / 7 + 1e-6 * 10.0**power).tolist())
+    )
+    assert made.n_floored == 0
+    again = read_back(made.text)
+    assert np.array(again.data()) / made.factor == pytest.approx(I, rel=0.02, abs=0)
+    fields = [float(line[12:20]) for line in made.text.splitlines()[:-1]]
+    assert np.array(fields) / made.factor == pytest.approx(I, rel=0.02, abs=0)
 
 
 def test_what_is_not_finite_is_left_out():

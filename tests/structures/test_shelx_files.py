@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from dials_spread.structures.shelx_files import joined_lines, with_one_sfac
+from dials_spread.structures.shelx_files import joined_lines
 from dials_spread.structures.structure_files import read_structure
 
 LONG = "{} 0.136 0.373 0.548 3.281 1.227 13.046 =\n  0.597 41.02 0 0 0 0 0.75 12.011"
@@ -52,16 +52,11 @@ def test_elements_by_number_whatever_the_lines(tmp_path, sfac):
 
 def test_remarks_and_titles_do_not_go_on():
     assert joined_lines("TITL a =\nREM b =\nC1 1 =\n 0.1 ! x\nEND") == [
-        "TITL a =",
-        "REM b =",
-        "C1 1 0.1",
-        "END",
+        (1, "TITL a ="),
+        (2, "REM b ="),
+        (3, "C1 1 0.1"),
+        (5, "END"),
     ]
-
-
-def test_what_the_parser_reads_is_left_alone():
-    text = FILE.format(sfac="SFAC C N O")
-    assert with_one_sfac(text, "x.ins") == text
 
 
 def test_small_cases(data_folder):

@@ -12,9 +12,10 @@ Modules:
         observations that follow
     merged_files: corrected amplitudes of unique reflections as a file for programs that
         solve and refine
+    one_table: corrections in one reflection table: made, and taken back
     parameters: the parameters of dials.ml_correct
     suitability: what a correction must not be applied to
-    tables: corrections in reflection tables: made, recognised, and taken back
+    tables: corrections in the tables of all crystals of a run
 """
 
 from __future__ import annotations

@@ -96,7 +96,10 @@ class ReferenceCheck:
 
 
 def find_reference(
-    observations: Observations, source: str, column: str | None = None
+    observations: Observations,
+    source: str,
+    column: str | None = None,
+    block: str | None = None,
 ) -> Reference:
     """
     Read a reference, with the symmetry of the data for files that have none.
@@ -105,6 +108,7 @@ def find_reference(
         observations: Of all crystals.
         source: A file, or the name of a built-in structure.
         column: Label of the column of a list.
+        block: The data block of a CIF that holds several.
 
     Raises:
         ValueError: It cannot be read.
@@ -112,7 +116,7 @@ def find_reference(
     symmetry = crystal.symmetry(
         unit_cell=observations.unit_cell, space_group=observations.space_group
     )
-    return read_reference(source, symmetry, column=column)
+    return read_reference(source, symmetry, column=column, block=block)
 
 
 def match(

@@ -4,6 +4,7 @@ The entry point of the correction: experiments and reflections in, results out.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -31,12 +32,13 @@ from dials_spread.correction.apply.estimates import (
     estimate,
     observation_factors,
 )
+from dials_spread.correction.apply.one_table import check_crystals_uncorrected
 from dials_spread.correction.apply.suitability import check_suitable
-from dials_spread.correction.apply.tables import check_uncorrected
 from dials_spread.correction.model.model_file import Model
 from dials_spread.observations import Observations, build_observations
 from dials_spread.observations.builder import Integrated, intensities_before_scaling
 from dials_spread.observations.crystals import check_crystals
+from dials_spread.prepare.extinctions import missing_elements
 from dials_spread.prepare.geometry import add_geometry
 from dials_spread.prepare.prepared import (
     Prepared,
@@ -47,6 +49,8 @@ from dials_spread.prepare.prepared import (
 from dials_spread.reference import Reference
 from dials_spread.rfactor import amplitudes
 from dials_spread.rfactor.wilson_statistics import FOURTH_MOMENT
+
+logger = logging.getLogger("dials.spread.correct")
 
 LARGEST_FOURTH_MOMENT = 1.6
 """⟨E⁴⟩ after over before; beyond, strong reflections run away."""
@@ -153,8 +157,7 @@ def get_subject(
         ValueError: The crystals differ, or the data should not be corrected.
     """
     check_crystals(experiments)
-    for table in tables:
-        check_uncorrected(table)
+    check_crystals_uncorrected(tables)
     observations = build_observations(
         experiments, tables, dataset, without_experiment, **choices
     )
@@ -167,6 +170,7 @@ def get_subject(
     ratio = ratio / np.median(ratio)
     integrated = intensities_before_scaling(observations, tables, ratio)
     prepared = prepare(measured, nproc)
+    warnings += _extinctions(prepared)
     return Subject(
         observations=observations,
         prepared=prepared,
@@ -177,6 +181,18 @@ def get_subject(
         lorentz_r_meas=found,
         warnings=tuple(warnings),
     )
+
+
+def _extinctions(prepared: Prepared) -> list[str]:
+    """Name and log reflections near zero that the space group does not extinguish."""
+    found = missing_elements(
+        prepared.measured.unique_index,
+        prepared.merged / prepared.normalisation.N,
+        prepared.measured.space_group,
+    )
+    for sentence in found:
+        logger.warning(sentence)
+    return found
 
 
 def counting_errors(
@@ -235,6 +251,7 @@ def correct_intensities(
     seed: int = 0,
     nproc: int | None = None,
     ready: CorrectedAmplitudes | None = None,
+    block: str | None = None,
 ) -> CorrectionResult:
     """
     Correct intensities for multiple scattering.
@@ -248,11 +265,14 @@ def correct_intensities(
         seed: For the control of the reference.
         nproc: Threads; all cores by default.
         ready: Amplitudes that were estimated elsewhere.
+        block: The data block of a reference CIF that holds several.
 
     Raises:
         ValueError: The model or the reference cannot be used.
     """
     prepared = subject.prepared
+    if isinstance(reference, str):
+        reference = find_reference(subject.observations, reference, column, block)
     found = ready or estimate(subject.counted, model, nproc)
     before = prepared.scaled
     factors = observation_factors(
@@ -277,7 +297,7 @@ def correct_intensities(
         changes=describe_changes(prepared, F_before, F, after, error_F),
         agreement=(describe_agreement(before), describe_agreement(after)),
         fourth_moments=moments,
-        truth=_compare(subject, factors, found, reference, column, seed),
+        truth=_compare(subject, factors, found, reference, seed),
         warnings=(*subject.warnings, *_warnings(*moments)),
     )
     return replace(result, uncertainty=_uncertainty(result))
@@ -328,14 +348,11 @@ def _compare(
     subject: Subject,
     factors: Factors,
     found: CorrectedAmplitudes,
-    reference: str | Reference | None,
-    column: str | None,
+    reference: Reference | None,
     seed: int,
 ) -> ReferenceCheck | None:
     if reference is None:
         return None
-    if isinstance(reference, str):
-        reference = find_reference(subject.observations, reference, column)
     return compare_with_truth(
         subject.observations,
         subject.prepared,

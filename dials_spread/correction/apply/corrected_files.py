@@ -17,6 +17,7 @@ from cctbx.array_family import flex as cctbx_flex
 from dials.array_family import flex
 from dxtbx.model import Experiment, ExperimentList
 
+from dials_spread.observations.correction_state import correction_columns
 from dials_spread.output_files import write_bytes
 
 logger = logging.getLogger("dials.spread.corrected_files")
@@ -43,16 +44,22 @@ def join(
     names = _identifiers(experiments)
     columns = set.intersection(*(set(t.keys()) for t in tables if len(t)))
     everything = set.union(*(set(t.keys()) for t in tables if len(t)))
-    if everything - columns:
+    left_out = sorted(everything - columns - {*correction_columns([*everything])})
+    if left_out:
         logger.warning(
-            "Columns that are not in all tables are left out: %s.",
-            ", ".join(sorted(everything - columns)),
+            "Columns that are not in all tables are left out: %s.", ", ".join(left_out)
         )
+    # Filled as DIALS does it: without them a correction could not be taken back.
+    filled = correction_columns(sorted(everything - columns))
     joined = flex.reflection_table()
     for number, table in enumerate(tables):
         part = table.select(cctbx_flex.bool(len(table), True))
-        for name in set(part.keys()) - columns:
-            del part[name]
+        for name in left_out:
+            if name in part:
+                del part[name]
+        for name in filled:
+            if name not in part:
+                part[name] = cctbx_flex.double(len(part), 0.0)
         identifiers = part.experiment_identifiers()
         for key in list(identifiers.keys()):
             del identifiers[key]

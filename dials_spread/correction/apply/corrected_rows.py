@@ -14,11 +14,11 @@ from __future__ import annotations
 from cctbx.array_family import flex as cctbx_flex
 from dials.array_family import flex
 
-from dials_spread.correction.apply.tables import (
+from dials_spread.correction.apply.one_table import copied, without_correction
+from dials_spread.observations.correction_state import (
     FACTOR,
     OFFSET,
     UNCERTAINTY,
-    copied,
     corrected_kinds,
     correction_state,
     intensity_name,
@@ -39,15 +39,7 @@ def forget_overwritten(table: flex.reflection_table) -> flex.reflection_table:
     """
     if correction_state(table) != "overwritten":
         return table
-    found = copied(table)
-    kinds = corrected_kinds(table)
-    names = [
-        original_name(kind, what) for kind in kinds for what in ("value", "variance")
-    ]
-    for name in (*names, FACTOR, UNCERTAINTY, *(f"{OFFSET}.{kind}" for kind in kinds)):
-        if name in found:
-            del found[name]
-    return found
+    return without_correction(table)
 
 
 def with_corrected_part(

@@ -5,15 +5,19 @@ A factor cannot make a negative intensity positive, so that some reflections of 
 table stay as they were. Here every reflection has the intensity F² that was found for it,
 and σ = 2 F σ(F).
 
+Classes:
+    MergedFiles: contents by name, and what is to be said of them
+
 Functions:
     check_merged: before anything is computed
-    merged_file: the content of the file
+    merged_intensities: F² and σ
+    merged_files: the content of the files
 """
 
 from __future__ import annotations
 
-import io
 import tempfile
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +27,30 @@ from cctbx.array_family import flex
 
 from dials_spread.correction.apply.correct import CorrectionResult
 from dials_spread.rfactor import amplitudes
+from dials_spread.scattering.form_factors import parse_type
+from dials_spread.shelx import instructions, write_hkl
+from dials_spread.solution.composition import formula_units, parse_composition
 
 ENDINGS = (".hkl", ".mtz")
+
+MADE_BY = "dials.ml_correct"
+"""First word of TITL; an .ins file without it is somebody else's and is kept."""
+
+
+@dataclass(frozen=True)
+class MergedFiles:
+    """
+    Files of merged intensities.
+
+    Attributes:
+        contents: By name; empty where none was asked for.
+        figures: For JSON; None where none was asked for.
+        sentences: For the log.
+    """
+
+    contents: dict[str, bytes] = field(default_factory=dict)
+    figures: dict | None = None
+    sentences: tuple[str, ...] = ()
 
 
 def check_merged(params) -> None:
@@ -37,8 +63,13 @@ def check_merged(params) -> None:
     Raises:
         ValueError: It cannot be written.
     """
-    name = params.output.merged
+    name, composition = params.output.merged, params.output.composition
     if name is None:
+        if composition is not None:
+            raise ValueError(
+                "output.composition= is for the .ins file beside output.merged=*.hkl, "
+                "which is not asked for"
+            )
         return
     if Path(name).suffix.lower() not in ENDINGS:
         raise ValueError(f"output.merged={name} must end with {' or '.join(ENDINGS)}")
@@ -47,6 +78,8 @@ def check_merged(params) -> None:
             f"output.merged={name} takes one compound that is corrected, by mode=apply "
             "or mode=train"
         )
+    if composition is not None:
+        parse_composition(composition)
 
 
 def merged_intensities(result: CorrectionResult) -> miller.array:
@@ -55,16 +88,19 @@ def merged_intensities(result: CorrectionResult) -> miller.array:
 
     Args:
         result: A correction; at a strength below 1 the amplitudes are between those that
-            were merged and those that were found, in the logarithm.
+            were merged and those that were found, in the logarithm. An intensity that is
+            not positive has none: it is then the mean of both with these weights.
     """
-    prepared, found = result.subject.prepared, result.estimate
+    prepared, found, s = result.subject.prepared, result.estimate, result.strength
     measured, plain = prepared.measured, amplitudes(prepared.merged)
-    F = plain ** (1 - result.strength) * found.F**result.strength
+    F = plain ** (1 - s) * found.F**s
+    between = (1 - s) * prepared.merged + s * found.F**2
+    I = np.where(prepared.merged > 0, F**2, between)
     sigma = prepared.merged_sigma
     if found.sigma_F is not None:
         # Where F is nearly nought, F² is uncertain by σ(F)² all the same.
         own = 2 * F * found.sigma_F + found.sigma_F**2
-        sigma = sigma ** (1 - result.strength) * own**result.strength
+        sigma = sigma ** (1 - s) * own**s
     symmetry = crystal.symmetry(
         unit_cell=measured.unit_cell, space_group=measured.space_group
     )
@@ -75,25 +111,121 @@ def merged_intensities(result: CorrectionResult) -> miller.array:
     points = miller.set(
         symmetry, flex.miller_index(h, k, l), anomalous_flag=not measured.friedel
     )
-    data, errors = (flex.double(np.ascontiguousarray(x)) for x in (F**2, sigma))
+    data, errors = (flex.double(np.ascontiguousarray(x)) for x in (I, sigma))
     return miller.array(points, data, errors).set_observation_type_xray_intensity()
 
 
-def merged_file(result: CorrectionResult, name: str) -> bytes:
+def merged_files(result: CorrectionResult, output) -> MergedFiles:
     """
-    Give the content of a file.
+    Give the content of the files.
 
     Args:
         result: A correction.
-        name: Of the file: with .hkl SHELX HKLF 4, with .mtz columns I and SIGI.
+        output: Names of files, as the command's ``output`` scope: merged with .hkl gives
+            SHELX HKLF 4 and, where the composition is known, an .ins file beside it; with
+            .mtz columns IMEAN and SIGIMEAN as dials.merge.
     """
+    name = output.merged
+    if not name:
+        return MergedFiles()
     array = merged_intensities(result)
     if Path(name).suffix.lower() == ".hkl":
-        text = io.StringIO()
-        array.export_as_shelx_hklf(text, normalise_if_format_overflow=True)
-        return text.getvalue().encode("ascii")
-    made = array.as_mtz_dataset(column_root_label="I").mtz_object()
+        return _shelx_files(result, array, name, output.composition)
+    return MergedFiles(
+        {name: _mtz(array, _wavelength(result))}, {"name": name, "n": array.size()}
+    )
+
+
+def _wavelength(result: CorrectionResult) -> float:
+    """Of the beam [Å]."""
+    s0 = result.subject.observations.images.s0
+    return float(1 / np.median(np.linalg.norm(s0, axis=1)))
+
+
+def _mtz(array: miller.array, wavelength: float) -> bytes:
+    # Mates apart get (+) and (-) behind the label.
+    label = "I" if array.anomalous_flag() else "IMEAN"
+    made = array.as_mtz_dataset(
+        column_root_label=label,
+        wavelength=wavelength,
+        crystal_name="XTAL",
+        project_name="DIALS",
+        dataset_name="corrected",
+    ).mtz_object()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "merged.mtz"
         made.write(str(path))
         return path.read_bytes()
+
+
+def _shelx_files(
+    result: CorrectionResult, array: miller.array, name: str, composition: str | None
+) -> MergedFiles:
+    """The list, and the instructions beside it where the elements are known."""
+    made = write_hkl(array)
+    factor = f"{made.factor:g}"
+    told = [f"{name}: F² and σ are multiplied by {factor} to fill F8.2 (HKLF 4)."]
+    contents = {name: made.text.encode("ascii")}
+    ins = str(Path(name).with_suffix(".ins"))
+    try:
+        text = _instructions(result, array, Path(name).stem, composition)
+        if _is_of_others(Path(ins)):
+            raise ValueError("there is one already that was not made by this program")
+        contents[ins] = text.encode("ascii", "replace")
+    except ValueError as error:
+        told.append(f"{ins} is not written: {error}.")
+    return MergedFiles(contents, {"name": name, **made.as_dict()}, tuple(told))
+
+
+def _is_of_others(path: Path) -> bool:
+    if not path.exists():
+        return False
+    start = path.read_bytes()[:80].decode("utf-8", "replace")
+    return not start.startswith(f"TITL {MADE_BY} ")
+
+
+def _instructions(
+    result: CorrectionResult, array: miller.array, stem: str, composition: str | None
+) -> str:
+    """
+    The text of the .ins file, without atoms.
+
+    Raises:
+        ValueError: The elements are not known, or the space group has no setting in SHELX.
+    """
+    contents, Z = _contents(result, array, composition)
+    return instructions(
+        array.crystal_symmetry(),
+        _wavelength(result),
+        contents,
+        Z,
+        title=f"{MADE_BY} {stem}",
+    )
+
+
+def _contents(
+    result: CorrectionResult, array: miller.array, composition: str | None
+) -> tuple[dict[str, float], float]:
+    """Atoms by element in a formula unit, and Z: as given, or as the reference has them."""
+    if composition is not None:
+        given = parse_composition(composition)
+        return given, formula_units(given, array.unit_cell(), array.space_group())
+    truth = result.truth
+    structure = truth and truth.match.believed and truth.reference.structure
+    if not structure:
+        raise ValueError(
+            "SFAC and UNIT need output.composition=, as 'C 8 H 9 N O 2', or a structure "
+            "as reference"
+        )
+    ratio = array.unit_cell().volume() / structure.unit_cell().volume()
+    # A centred cell and its primitive one differ by a whole factor.
+    ratio = round(ratio) if ratio > 1 else 1 / round(1 / ratio)
+    in_cell: dict[str, float] = {}
+    for scatterer in structure.scatterers():
+        element = parse_type(scatterer.scattering_type)[0]
+        share = scatterer.multiplicity() * scatterer.occupancy * ratio
+        in_cell[element] = in_cell.get(element, 0.0) + share
+    counts = np.array([*in_cell.values()])
+    whole = np.rint(counts).astype(int)
+    Z = int(np.gcd.reduce(whole)) if np.abs(counts - whole).max() < 0.01 else 1
+    return {key: n / Z for key, n in in_cell.items()}, Z

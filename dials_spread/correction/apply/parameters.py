@@ -3,10 +3,13 @@ The parameters of dials.ml_correct.
 
 Functions:
     choose_mode: what is to be done where that was left open
+    name_tables: what tables are called where that was left open
     check_parameters: whether parameters contradict each other
 """
 
 from __future__ import annotations
+
+from libtbx import Auto
 
 PHIL = """
 mode = *auto apply train validate
@@ -46,7 +49,8 @@ undo = False
   .type = bool
   .help = "Restore the original intensities of corrected files. They are written to"
           "uncorrected.expt and uncorrected.refl unless output.experiments and"
-          "output.reflections are given."
+          "output.reflections are given. Crystals that were never corrected stay as"
+          "they are."
 reference = None
   .type = path
   .multiple = True
@@ -56,6 +60,12 @@ reference = None
           "correction. mode=train and mode=validate fit to it; they take several, one"
           "for each compound, and find by cell and symmetry which data sets belong to"
           "which."
+cif_block = None
+  .type = str
+  .multiple = True
+  .help = "Name of the data block that is taken from a reference CIF with several"
+          "structures or lists. May be given several times: each of several references"
+          "takes the one that it holds."
 reference_column = None
   .type = str
   .help = "Label of the column that is taken from a reference file with structure"
@@ -104,19 +114,26 @@ nproc = Auto
   .type = int(value_min=1)
   .help = "Number of threads. Auto uses all cores."
 output {
-  experiments = corrected.expt
+  experiments = Auto
     .type = path
     .help = "Name of the file for the experiments that belong to the corrected"
-            "reflections."
-  reflections = corrected.refl
+            "reflections. Auto means corrected.expt, and uncorrected.expt with undo=True."
+  reflections = Auto
     .type = path
     .help = "Name of the file for the corrected reflections. The correction factor of"
-            "each is in the column ml_correction."
+            "each is in the column ml_correction. Auto means corrected.refl, and"
+            "uncorrected.refl with undo=True."
   merged = None
     .type = path
     .help = "Name of a file for the corrected and merged intensities of unique"
             "reflections with their standard deviations, for structure solution and"
-            "refinement: SHELX .hkl or .mtz, by the ending. None writes no such file."
+            "refinement: SHELX .hkl or .mtz, by the ending. Beside an .hkl an .ins file"
+            "is written where the composition is known. None writes no such file."
+  composition = None
+    .type = str
+    .help = "Content of one formula unit, such as 'C 8 H 9 N O 2', for SFAC and UNIT of"
+            "the .ins file beside output.merged=*.hkl. By default that of a structure"
+            "given as reference."
   model = trained.model
     .type = path
     .help = "Name of the model file that mode=train writes."
@@ -151,6 +168,20 @@ def choose_mode(params) -> str:
     return "apply" if params.mode == "auto" else params.mode
 
 
+def name_tables(output, undo: bool) -> None:
+    """
+    Name the files of experiments and reflections where the user did not.
+
+    Args:
+        output: The extracted ``output`` scope; names are written into it.
+        undo: Restored files are written, not corrected ones.
+    """
+    stem = "uncorrected" if undo else "corrected"
+    for name, ending in (("experiments", "expt"), ("reflections", "refl")):
+        if getattr(output, name) is Auto:
+            setattr(output, name, f"{stem}.{ending}")
+
+
 def check_parameters(params) -> None:
     """
     Refuse parameters that contradict each other.
@@ -163,6 +194,12 @@ def check_parameters(params) -> None:
     """
     problems = []
     mode, n = params.mode, len(params.reference)
+    n_blocks = len(params.cif_block)
+    if n_blocks and not n:
+        problems.append("cif_block= chooses in a reference; give reference=my.cif too")
+    elif n_blocks > n:
+        references = "1 reference" if n == 1 else f"{n} references"
+        problems.append(f"cif_block= is given {n_blocks} times for {references}")
     if mode == "apply" or params.undo:
         if n > 1:
             problems.append(

@@ -26,6 +26,7 @@ from dials_spread.correction.validate.train_on_data import Source
 from dials_spread.observations.builder import reference_cell
 from dials_spread.observations.crystals import check_crystals
 from dials_spread.reference import Reference, read_reference
+from dials_spread.reference.files import holds_block
 from dials_spread.reindexing import reindexing_choices
 
 logger = logging.getLogger("dials.spread.compounds")
@@ -50,6 +51,7 @@ def sort_compounds(
     dataset: Sequence[int],
     references: Sequence[str],
     column: str | None = None,
+    blocks: Sequence[str] = (),
 ) -> list[CompoundData]:
     """
     Find the reference of each data set.
@@ -60,6 +62,8 @@ def sort_compounds(
         references: Names of files. A single one is that of all data; whether it fits is
             found when its indices are matched.
         column: Label of the column of lists.
+        blocks: Data blocks of CIFs that hold several structures or lists; each reference
+            takes the one that it holds.
 
     Returns:
         The compounds, in the order of the references.
@@ -69,16 +73,12 @@ def sort_compounds(
             a reference fits no data set: one line each.
     """
     if len(references) == 1:
-        return [_one_compound(experiments, references[0], column)]
+        block = next(iter(blocks), None)
+        return [_one_compound(experiments, references[0], column, block)]
     twice = sorted({name for name in references if references.count(name) > 1})
     problems = [f"reference={name} is given twice" for name in twice]
-    read = []
-    for name in references:
-        try:
-            # Lists without a cell of their own would fit everything.
-            read.append(read_reference(name, crystal.symmetry(), column=column))
-        except ValueError as error:
-            problems.append(str(error))
+    read, wrong = _read_all(references, column, blocks)
+    problems += wrong
     if problems:
         raise ValueError("\n".join(problems))
     numbers = np.asarray(dataset)
@@ -104,12 +104,29 @@ def sort_compounds(
     return [CompoundData(read[k], tuple(own)) for k, own in found.items()]
 
 
+def _read_all(
+    references: Sequence[str], column: str | None, blocks: Sequence[str]
+) -> tuple[list[Reference], list[str]]:
+    """Read references, and say in a line each what is wrong with others."""
+    read, problems = [], []
+    for name in references:
+        try:
+            block = next((b for b in blocks if holds_block(name, b)), None)
+            # Lists without a cell of their own would fit everything.
+            own = crystal.symmetry()
+            read.append(read_reference(name, own, column=column, block=block))
+        except ValueError as error:
+            problems.append(str(error))
+    return read, problems
+
+
 def find_sources(
     experiments: Sequence[Experiment],
     tables: Sequence[flex.reflection_table],
     dataset: Sequence[int],
     references: Sequence[str],
     column: str | None = None,
+    blocks: Sequence[str] = (),
     **choices,
 ) -> list[Source]:
     """
@@ -121,6 +138,7 @@ def find_sources(
         dataset: Shape (experiments,), number of the data set of each, from 0.
         references: Names of files, one for each compound.
         column: Label of the column of lists.
+        blocks: Data blocks, as for sort_compounds.
         choices: Those of get_subject.
 
     Returns:
@@ -131,7 +149,7 @@ def find_sources(
             from: one line each.
     """
     found, problems = [], []
-    compounds = sort_compounds(experiments, dataset, references, column)
+    compounds = sort_compounds(experiments, dataset, references, column, blocks)
     if len(compounds) > 1:
         choices["without_experiment"] = 0  # whose they are is not known
     for compound in compounds:
@@ -155,10 +173,14 @@ def find_sources(
 
 
 def _one_compound(
-    experiments: Sequence[Experiment], reference: str, column: str | None
+    experiments: Sequence[Experiment],
+    reference: str,
+    column: str | None,
+    block: str | None,
 ) -> CompoundData:
     check_crystals(experiments)
-    found = read_reference(reference, _symmetry(experiments), column=column)
+    symmetry = _symmetry(experiments)
+    found = read_reference(reference, symmetry, column=column, block=block)
     return CompoundData(found, tuple(range(len(experiments))))
 
 

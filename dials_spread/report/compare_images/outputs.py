@@ -198,7 +198,10 @@ def summarise(
         explained = explained_sentence(comparison.simulation.as_dict())
         origins.append(f"Does multiple scattering explain the spread? {explained}")
     return Summary(
-        input=sentences.describe_input(observations),
+        input=[
+            *sentences.describe_input(observations),
+            *sentences.describe_mixture(comparison),
+        ],
         spread=spread_findings(observations, spread),
         pairs=pairs,
         chance=chance,

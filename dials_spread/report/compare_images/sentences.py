@@ -109,6 +109,13 @@ def _median(estimate: MedianOverPairs) -> str:
     return with_interval(estimate.median, estimate.low, estimate.high)
 
 
+def describe_mixture(comparison: Comparison) -> list[str]:
+    """Say that corrected and uncorrected crystals are compared, where they are."""
+    if not comparison.mixture:
+        return []
+    return [f"{comparison.mixture} Where their images differ, that may be why."]
+
+
 def describe_matches(comparison: Comparison) -> list[str]:
     """
     Say how many images were matched.

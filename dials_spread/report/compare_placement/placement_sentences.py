@@ -186,8 +186,8 @@ def _certainty(result: PlacementComparison, samples: str) -> str:
         if groups.n < n_crystals:
             of += f" in {groups.n} groups"
         return (
-            f"How certain is that? Intervals are of 95 %, from {samples} of {of}: another "
-            "choice of such crystals should give a difference within them."
+            f"How certain is that? Intervals are of 95 %, from {samples} of {of}, for the "
+            "mean over such crystals; from fewer than ten they are themselves uncertain."
         )
     return (
         f"How certain is that? Intervals are of 95 %, from {samples} of {groups.n} parts "
@@ -283,7 +283,9 @@ def data_sentences(result: PlacementComparison) -> list[str]:
             "Refined R1 is Σ||Fo| − |Fc|| / Σ|Fo| after least squares, as in SHELXL: full "
             "matrix on F² (smtbx, as in olex2.refine), electron form factors, riding "
             "hydrogen, the same start for all branches. Shifts are of atoms other than "
-            "hydrogen, without what is common to all along polar axes."
+            "hydrogen, without what is common to all along polar axes. It is not comparable "
+            "with R1 against kinematic Fc: it divides by ΣFo, and its least squares are on F² "
+            "with weights, which seek no least R1 and may even raise it."
         )
     if MERGED in result.finished:
         told.append(

@@ -76,7 +76,8 @@ def next_steps(
     best = result.branches[verdict.best]
     believed = result.known.match.believed or len(result.finished) < 2
     advice = ADVICE[verdict.kind] if believed else WRONG_STRUCTURE
-    told = [advice.format(best=f"“{best.branch.title}”"), _equal(result)]
+    advice = advice.format(best=f"“{best.branch.title}”")
+    told = [advice, _equal(result)]
     steps = [Step(" ".join(text for text in told if text)), *_against(result)]
     steps += _refine_steps(output, set(written))
     if best.data is not None:

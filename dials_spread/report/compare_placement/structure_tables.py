@@ -172,7 +172,7 @@ def _further_table(result: PlacementComparison) -> TextTable:
     name = "common_weights"
     common = "WGHT {:g} {:g}: ".format(*COMMON_WEIGHTS)
     rows: list[tuple[str, Cell]] = [
-        ("held-out R1, mean ± standard deviation of the sets", held_out),
+        ("held-out R1 (strong), mean ± standard deviation of the sets", held_out),
         ("hydrogen sites among as many highest peaks of the map without", hydrogen),
         (f"{common}converged", _refined(name, _converged)),
         (

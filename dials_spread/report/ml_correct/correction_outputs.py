@@ -11,7 +11,7 @@ from dials.array_family import flex
 from dxtbx.model import ExperimentList
 
 from dials_spread.correction import CorrectionResult
-from dials_spread.correction.apply.merged_files import merged_file
+from dials_spread.correction.apply.merged_files import MergedFiles, merged_files
 from dials_spread.correction.features.registry import MODEL_1, REFLECTION_ALL
 from dials_spread.report.ml_correct.before_after import BeforeAfter, compare
 from dials_spread.report.ml_correct.correction_sections import (
@@ -191,7 +191,9 @@ def write_correction(
     document = correction_document(provenance, result, pair, verdict)
     parts = correction_parts(result, pair, verdict, output)
     log_parts(parts, log_tables(result, pair))
-    contents = correction_files(corrected, result, output)
+    merged = merged_files(result, output)
+    document["correction"]["merged_file"] = merged.figures
+    contents = correction_files(corrected, merged, output)
     add_reports(contents, document, parts, output)
     end_run(contents, parts, output, log)
     return document
@@ -199,7 +201,7 @@ def write_correction(
 
 def correction_files(
     corrected: tuple[ExperimentList, flex.reflection_table],
-    result: CorrectionResult,
+    merged: MergedFiles,
     output,
 ) -> dict[str, bytes]:
     """
@@ -207,13 +209,12 @@ def correction_files(
 
     Args:
         corrected: Experiments and corrected reflections.
-        result: The correction, for merged intensities.
+        merged: Merged intensities as files; what is to be said of them is logged.
         output: Names of files.
     """
-    contents = table_files(corrected, output)
-    if output.merged:
-        contents[output.merged] = merged_file(result, output.merged)
-    return contents
+    for sentence in merged.sentences:
+        logger.info("\n%s", sentence)
+    return {**table_files(corrected, output), **merged.contents}
 
 
 def table_files(

@@ -10,6 +10,7 @@ import logging
 from dials.array_family import flex
 from dxtbx.model import ExperimentList
 
+from dials_spread.correction.apply.merged_files import merged_files
 from dials_spread.correction.model.model_file import model_bytes
 from dials_spread.correction.validate.train_on_data import TrainingResult
 from dials_spread.report.ml_correct.before_after import BeforeAfter, compare
@@ -147,7 +148,9 @@ def write_training(
     log_parts(parts, tables)
     contents: dict[str, bytes] = {}
     if corrected is not None and result is not None:
-        contents = correction_files(corrected, result, output)
+        merged = merged_files(result, output)
+        document["correction"]["merged_file"] = merged.figures
+        contents = correction_files(corrected, merged, output)
     if training.model is not None and output.model:
         contents[output.model] = model_bytes(training.model)
     add_reports(contents, document, parts, output)

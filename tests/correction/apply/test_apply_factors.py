@@ -8,14 +8,14 @@ import pytest
 from cctbx.array_family import flex as cctbx_flex
 from dials.array_family import flex
 
-from dials_spread.correction.apply.tables import (
+from dials_spread.correction.apply.one_table import (
     apply_factors,
     check_uncorrected,
-    correction_state,
     undo_factors,
-    values_of_file,
 )
+from dials_spread.correction.apply.tables import values_of_file
 from dials_spread.observations import build_observations
+from dials_spread.observations.correction_state import correction_state
 
 
 def small_table() -> flex.reflection_table:

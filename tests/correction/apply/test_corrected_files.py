@@ -19,12 +19,9 @@ from dials_spread.correction.apply.corrected_files import (
     write_corrected,
     write_together,
 )
-from dials_spread.correction.apply.tables import (
-    apply_factors,
-    correction_state,
-    undo_factors,
-)
+from dials_spread.correction.apply.one_table import apply_factors, undo_factors
 from dials_spread.input_files import read_files
+from dials_spread.observations.correction_state import correction_state
 
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 

@@ -12,11 +12,8 @@ from dials_spread.correction.apply.corrected_rows import (
     forget_overwritten,
     with_corrected_part,
 )
-from dials_spread.correction.apply.tables import (
-    apply_factors,
-    correction_state,
-    undo_factors,
-)
+from dials_spread.correction.apply.one_table import apply_factors, undo_factors
+from dials_spread.observations.correction_state import correction_state
 
 N = 8
 

@@ -9,9 +9,10 @@ import pytest
 
 from dials_spread.correction.apply.correct import correct_intensities, get_subject
 from dials_spread.correction.apply.estimates import choose_model
-from dials_spread.correction.apply.tables import OFFSET, corrected_table, restored_table
+from dials_spread.correction.apply.tables import corrected_table, restored_table
 from dials_spread.input_files import Input
 from dials_spread.observations import build_observations
+from dials_spread.observations.correction_state import OFFSET
 from dials_spread.rfactor import merge
 
 

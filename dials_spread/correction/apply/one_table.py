@@ -1,0 +1,283 @@
+"""
+Corrections in one reflection table: made, and taken back.
+
+Before dials.scale the integrated values are multiplied by c, after it the scaled one;
+variances by c². What stood there is kept beside it, as `intensity.prf.original.value`
+and so on, and c in `ml_correction`. Where no factor is enough (see estimates), something
+is added, which `ml_correction.offset.prf` and so on keep. Flags, identifiers, the order
+of rows and all other columns stay as they are. `inverse_scale_factor` stays too, so that
+the corrected scaled intensity is `intensity.scale.value / inverse_scale_factor` as ever.
+
+Corrected and uncorrected crystals may stand in one table: see
+observations.correction_state for how rows are told apart.
+
+Functions:
+    apply_factors: correct some rows or all
+    undo_factors: give back what was there before, bit for bit
+    check_uncorrected, check_crystals_uncorrected: whether it may be corrected
+    without_correction: take out what a correction has added
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from cctbx.array_family import flex as cctbx_flex
+from dials.array_family import flex
+
+from dials_spread.observations.correction_state import (
+    FACTOR,
+    INTEGRATED,
+    OFFSET,
+    SCALED,
+    STATES,
+    UNCERTAINTY,
+    added,
+    column,
+    corrected_kinds,
+    correction_columns,
+    correction_state,
+    intact_rows,
+    intensity_name,
+    kept_rows,
+    original_name,
+    row_states,
+    untouched_rows,
+)
+from dials_spread.observations.intensities import COLUMN, intensity_and_variance
+
+logger = logging.getLogger("dials.spread.columns")
+
+
+def _offset_of_rows(
+    table: flex.reflection_table, kind: str, offset: np.ndarray
+) -> np.ndarray:
+    """Take lp, qe, partiality and scale out of offsets; 0 where that cannot be done."""
+    (choice,) = [c for c, own in COLUMN.items() if own == kind]
+    variance = intensity_and_variance(table, choice)[1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = offset * np.sqrt(
+            column(table, intensity_name(kind, "variance")) / variance
+        )
+    return np.where(np.isfinite(found) & (variance > 0), found, 0.0)
+
+
+def copied(table: flex.reflection_table) -> flex.reflection_table:
+    """Copy a table; selecting keeps the experiment identifiers in every release."""
+    return table.select(cctbx_flex.bool(len(table), True))
+
+
+def without_correction(table: flex.reflection_table) -> flex.reflection_table:
+    """Take the columns of a correction out; the intensities stay as they are."""
+    found = copied(table)
+    for name in correction_columns([*table.keys()]):
+        del found[name]
+    return found
+
+
+def check_uncorrected(
+    table: flex.reflection_table, rows: np.ndarray | None = None
+) -> None:
+    """
+    Refuse a table that is corrected already.
+
+    Args:
+        table: Any reflection table, n rows.
+        rows: Shape (n,), true for those that matter; all by default.
+
+    Raises:
+        ValueError: They are, or some of them.
+    """
+    states = row_states(table)
+    _refuse(table, states if rows is None else states[rows], "These reflections")
+
+
+def check_crystals_uncorrected(tables: Sequence[flex.reflection_table]) -> None:
+    """
+    Refuse crystals of which some are corrected already.
+
+    Args:
+        tables: The reflections of each.
+
+    Raises:
+        ValueError: Some are; it says how many.
+    """
+    states = [row_states(table) for table in tables]
+    for state in (1, 2):
+        found = [k for k, own in enumerate(states) if (own == state).any()]
+        if not found:
+            continue
+        who, several = "These reflections", True
+        if len(found) < len(tables):
+            who = f"{len(found)} of {len(tables)} crystals"
+            several = len(found) != 1
+        _refuse(tables[found[0]], np.array([state]), who, several)
+
+
+def _refuse(
+    table: flex.reflection_table, states: np.ndarray, who: str, several: bool = True
+) -> None:
+    """Say why rows in such states cannot be corrected."""
+    if STATES.index("corrected") in states:
+        kinds = " and ".join(f"intensity.{k}" for k in corrected_kinds(table))
+        raise ValueError(
+            f"{who} {'are' if several else 'is'} corrected already ({kinds}); correcting "
+            f"{'them' if several else 'it'} twice would be wrong. undo=True gives the "
+            "originals back"
+        )
+    if STATES.index("overwritten") in states:
+        raise ValueError(
+            f"{who} {'were' if several else 'was'} corrected after scaling and then "
+            "scaled again, which started from the integrated values: the correction is lost. Take "
+            "its columns out with undo=True, then correct again"
+        )
+
+
+def apply_factors(
+    table: flex.reflection_table,
+    factor: np.ndarray,
+    scaled: bool,
+    uncertainty: np.ndarray | None = None,
+    offset: np.ndarray | None = None,
+    rows: np.ndarray | None = None,
+) -> flex.reflection_table:
+    """
+    Multiply intensities by factors, add offsets, and keep what they were.
+
+    Args:
+        table: n reflections; stays as it is.
+        factor: Shape (n,), c; 1 for rows that are not to be corrected.
+        scaled: Correct the scaled intensities; otherwise the integrated ones.
+        uncertainty: Shape (n,), standard deviation of c, kept beside it.
+        offset: Shape (n,), what is added then, on the scale of the intensities of
+            Observations: with lp, qe and partiality, or the scale, applied.
+        rows: Shape (n,), which rows belong to crystals that are corrected now; the
+            others stay as they are, corrected before or not. All by default.
+
+    Returns:
+        The corrected table.
+
+    Raises:
+        ValueError: Rows are corrected already, the table lacks the intensities, or a
+            factor is not positive and finite.
+    """
+    check_uncorrected(table, rows)
+    factor = np.ascontiguousarray(factor, dtype=float)
+    _check_factors(factor, len(table))
+    kinds = [
+        k
+        for k in (SCALED if scaled else INTEGRATED)
+        if intensity_name(k, "value") in table
+    ]
+    if not kinds:
+        wanted = "intensity.scale" if scaled else "intensity.prf or intensity.sum"
+        raise ValueError(f"The reflections have no {wanted} to be corrected")
+    rows = np.ones(len(table), dtype=bool) if rows is None else rows
+    columns = {FACTOR: factor}
+    if uncertainty is not None:
+        columns[UNCERTAINTY] = np.ascontiguousarray(uncertainty, dtype=float)
+    corrected = copied(table)
+    for kind in kinds:
+        shift = np.zeros(len(table))
+        if offset is not None:
+            shift = _offset_of_rows(table, kind, offset)
+            columns[f"{OFFSET}.{kind}"] = shift
+        for what, c, o in (
+            ("value", factor, shift),
+            ("variance", factor * factor, 0.0),
+        ):
+            name = intensity_name(kind, what)
+            found = column(table, name)
+            columns[original_name(kind, what)] = found
+            corrected[name] = cctbx_flex.double(np.where(rows, found * c + o, found))
+    _put(corrected, rows, columns)
+    return corrected
+
+
+def _check_factors(factor: np.ndarray, n: int) -> None:
+    """Refuse factors that cannot be applied to n rows."""
+    if factor.shape != (n,):
+        raise ValueError(f"{factor.shape} factors for {n} reflections")
+    bad = ~(np.isfinite(factor) & (factor > 0))
+    if bad.any():
+        raise ValueError(
+            f"{np.count_nonzero(bad)} of {len(bad)} factors are not positive and "
+            f"finite; the first is {factor[bad][0]}"
+        )
+
+
+def _put(
+    table: flex.reflection_table, rows: np.ndarray, columns: Mapping[str, np.ndarray]
+) -> None:
+    """Write columns of a correction into some rows, and nought into its other columns."""
+    for name in {*columns, *correction_columns([*table.keys()])}:
+        old = column(table, name) if name in table else np.zeros(len(table))
+        new = np.where(rows, columns.get(name, 0.0), old)
+        if name in columns or new.any():
+            table[name] = cctbx_flex.double(new)
+        else:  # filled in when tables were joined
+            del table[name]
+
+
+def undo_factors(table: flex.reflection_table) -> flex.reflection_table:
+    """
+    Take a correction back.
+
+    Args:
+        table: A table of which at least one row is corrected; stays as it is.
+
+    Returns:
+        The table as it was before, bit for bit; rows that were never corrected, too.
+        Where dials.scale has joined the parts of a reflection since, the sum divided by
+        the factor; intensities that were computed anew since are left as they are.
+
+    Raises:
+        ValueError: No row is corrected.
+    """
+    if correction_state(table) == "none":
+        raise ValueError(
+            "These reflections are not corrected; there is nothing to undo"
+        )
+    restored = copied(table)
+    kinds = corrected_kinds(table)
+    for kind in kinds:
+        _restore(restored, kind)
+    if {*kinds} & {*INTEGRATED} and intensity_name("scale", "value") in table:
+        logger.warning(
+            "The scaled intensities were made from corrected ones. Run dials.scale "
+            "again on what is written."
+        )
+    return without_correction(restored)
+
+
+def _restore(table: flex.reflection_table, kind: str) -> None:
+    """Put the originals back; where parts were joined since, divide by the factor."""
+    untouched, intact = untouched_rows(table, kind), intact_rows(table, kind)
+    factor, shift = column(table, FACTOR), added(table, kind)
+    if (kept_rows(table, kind) & ~intact).any():
+        logger.warning(
+            "intensity.%s was computed anew since the correction; it is left as it is.",
+            kind,
+        )
+    joined = intact & ~untouched
+    parts = (("value", factor, shift), ("variance", factor * factor, 0.0))
+    restored = {}
+    for what, c, o in parts:
+        found = column(table, intensity_name(kind, what)).copy()
+        found[joined] = ((found - o)[joined]) / c[joined]
+        original = column(table, original_name(kind, what))
+        restored[intensity_name(kind, what)] = np.where(
+            intact & untouched, original, found
+        )
+    for name, values in restored.items():
+        table[name] = cctbx_flex.double(values)
+    if joined.any():
+        logger.info(
+            "%d rows of intensity.%s were joined from parts since the correction; they "
+            "are divided by their factor.",
+            np.count_nonzero(joined),
+            kind,
+        )
