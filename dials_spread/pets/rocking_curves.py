@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 BEYOND = 0.7
-"""Listings of a greater relative excitation error are left out by Jana2020 [1]."""
+"""Listings of a greater relative excitation error are left out by Jana2020, as RSg."""
 
 SAME = 1e-3
 """Intensities of a reflection that differ less, relatively, are the same number."""
