@@ -388,6 +388,11 @@ def _is_precession(pets: PetsFile, verdict: Verdict) -> bool:
             else "the header is wrong, or says nothing of it; they are taken as such",
         )
         logger.info("  Mean intensity by excitation error: %s", _bars(verdict.curve))
+        if humps:
+            logger.warning(
+                "  dials.ml_correct multiplies by the Lorentz factor of a rotation: with "
+                "precession it is that of the sum over frames, not of each frame"
+            )
         return humps
     return by_header
 

@@ -158,29 +158,37 @@ def _even(
     """Make one run of frames of increasing or decreasing tilt, or several."""
     axis = float(np.median(omega[frames]))
     if len(frames) == 1:
-        tilt = float(alpha[frames[0]])
-        return [TiltRun(frames, np.zeros(1, dtype=int), tilt, lone_step, 0.0, axis)]
-    steps = np.diff(alpha[frames])
-    jumps = np.maximum(np.round(steps / np.median(steps)), 1).astype(int)
-    places = np.concatenate([[0], np.cumsum(jumps)])
-    if places[-1] > EMPTY * len(frames):
-        cut = int(np.argmax(jumps)) + 1
+        alone = float(alpha[frames[0]])
+        return [TiltRun(frames, np.zeros(1, dtype=int), alone, lone_step, 0.0, axis)]
+    tilt = alpha[frames]
+    for places in _candidates(tilt):
+        if places[-1] > EMPTY * len(frames):
+            continue
+        step, start = np.polyfit(places, tilt, 1)
+        deviation = float(np.abs(start + step * places - tilt).max())
+        if deviation <= tolerance:
+            return [TiltRun(frames, places, float(start), float(step), deviation, axis)]
+    steps = np.abs(np.diff(tilt))
+    if steps.max() > EMPTY * np.median(steps):
+        cut = int(np.argmax(steps)) + 1
     else:
-        step, start = np.polyfit(places, alpha[frames], 1)
-        deviation = np.abs(start + step * places - alpha[frames])
-        if deviation.max() <= tolerance:
-            return [
-                TiltRun(
-                    *(frames, places, float(start), float(step)),
-                    *(float(deviation.max()), axis),
-                )
-            ]
-        cut = _where_to_cut(places, alpha[frames])
+        cut = _where_to_cut(np.arange(len(tilt)), tilt)
     return [
         run
         for part in (frames[:cut], frames[cut:])
         for run in _even(part, alpha, omega, tolerance, lone_step)
     ]
+
+
+def _candidates(tilt: np.ndarray) -> list[np.ndarray]:
+    """Give places for frames: one after the other but in gaps, and those of small steps."""
+    steps = np.abs(np.diff(tilt))
+    jumps = np.maximum(np.round(steps / np.median(steps)), 1).astype(int)
+    wanted = np.round(np.abs(tilt - tilt[0]) / np.quantile(steps, 0.1)).astype(int)
+    order = np.arange(len(tilt))
+    # Increasing by 1 at least, and else where they should be.
+    fine = np.maximum.accumulate(wanted - order) + order
+    return [np.concatenate([[0], np.cumsum(jumps)]), fine]
 
 
 def _where_to_cut(places: np.ndarray, tilt: np.ndarray) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 BEYOND = 0.7
-"""Listings of a greater relative excitation error are left out by Jana2020 [1]."""
+"""Listings of a greater relative excitation error are left out by Jana2020, as RSg."""
 
 SAME = 1e-3
 """Intensities of a reflection that differ less, relatively, are the same number."""
@@ -34,8 +34,8 @@ HUMPS = 1.15
 """Two humps: on both sides higher than the middle by this factor at least."""
 
 EDGES = np.array([-1.8, -1.5, -1.15, -0.65, -0.35, 0.35, 0.65, 1.15, 1.5, 1.8])
-"""Bins of the excitation error over |g| sin(semi-angle); the third from either end
-holds the humps of precession, the middle one is between them."""
+"""Bins of the excitation error over |g| sin(semi-angle); the third and fourth from
+either end hold the humps of precession, the middle one is between them."""
 
 
 @dataclass(frozen=True)
@@ -167,14 +167,20 @@ def _from_curve(shape: np.ndarray, relative: np.ndarray, n_curves: int) -> Verdi
         if len(values) > 1:
             mean[k] = values.mean()
             error[k] = values.std(ddof=1) / np.sqrt(len(values))
-    middle, ends = len(mean) // 2, (2, len(mean) - 3)
+    middle, n = len(mean) // 2, len(mean)
+    sides = ((2, 3), (n - 4, n - 3))
     kind = "unknown"
-    if np.all(np.isfinite(mean[[middle, *ends]])):
-        higher = [
-            mean[k] > HUMPS * mean[middle]
-            and mean[k] - mean[middle] > 3 * np.hypot(error[k], error[middle])
-            for k in ends
-        ]
-        lower = [mean[k] <= mean[middle] + 2 * error[middle] for k in ends]
-        kind = "precession" if all(higher) else "rotation" if all(lower) else kind
+    if np.all(np.isfinite(mean[2 : n - 2])):
+        higher = np.array(
+            [
+                mean[k] > HUMPS * mean[middle]
+                and mean[k] - mean[middle] > 3 * np.hypot(error[k], error[middle])
+                for side in sides
+                for k in side
+            ]
+        ).reshape(2, 2)
+        if np.all(higher.any(axis=1)):
+            kind = "precession"
+        elif not higher.any():
+            kind = "rotation"
     return Verdict(kind, True, n_curves, mean, error)

@@ -118,12 +118,30 @@ def test_a_tilt_that_turns_back_is_two_experiments(make, told):
     assert [names[k] for k in range(2)] == [e.identifier for e in experiments]
 
 
-def test_steps_that_change_their_width_are_two_experiments(make, told):
-    alpha = np.concatenate([np.arange(12) * 0.5, 6 + np.arange(12) * 0.7])
+def test_steps_that_change_their_width_are_one_scan_with_empty_places(make, told):
+    alpha = np.concatenate([np.arange(24) * 0.5, 12 + np.arange(24) * 0.9])
     made = make(alpha)
-    experiments, table, _ = told(tolerance=0.3)
-    widths = [3 * e.scan.get_oscillation()[1] for e in experiments]
-    assert widths == pytest.approx([0.5, 0.7], rel=0.02)
+    (experiment,), table, _ = told()
+    assert 3 * experiment.scan.get_oscillation()[1] == pytest.approx(0.5, rel=0.1)
+    z = table["xyzcal.px"].parts()[2].as_numpy_array()
+    frame = table["pets.frame"].as_numpy_array()
+    start, width = experiment.scan.get_oscillation()
+    assert np.abs(start + width * z - alpha[frame - 1]).max() < 1
+    assert farthest_zone_axis([experiment], table, made.axes) < 0.01
+
+
+def test_less_deviation_than_can_be_had_makes_several_experiments(make, told):
+    made = make(UNEVEN)
+    experiments, table, _ = told(tolerance=0.02)
+    assert len(experiments) > 1
+    assert farthest_zone_axis(experiments, table, made.axes) < 0.01
+
+
+def test_tilts_at_random_are_one_scan(make, told):
+    alpha = np.cumsum(np.random.default_rng(5).uniform(0.25, 1.1, 60))
+    made = make(alpha)
+    experiments, table, _ = told()
+    assert len(experiments) == 1
     assert farthest_zone_axis(experiments, table, made.axes) < 0.01
 
 
