@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Callable
 
 import numpy as np
@@ -60,13 +61,41 @@ class Rule:
     part: Callable[[np.ndarray], np.ndarray]
 
 
+AXES = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
+
+
+def _without(k: int, h: np.ndarray) -> np.ndarray:
+    """Indices of which one is nought."""
+    return h[:, k] == 0
+
+
+def _odd_sum(which: Sequence[int], h: np.ndarray) -> np.ndarray:
+    return h[:, list(which)].sum(axis=1) % 2
+
+
+def _on_diagonal(sign: int, h: np.ndarray) -> np.ndarray:
+    return h[:, 0] == sign * h[:, 1]
+
+
+def _on_axis(k: int, h: np.ndarray) -> np.ndarray:
+    others = [n for n in range(3) if n != k]
+    return (h[:, others] == 0).all(axis=1)
+
+
+def _steps_off(k: int, step: int, h: np.ndarray) -> np.ndarray:
+    """How far an index is from the next multiple."""
+    return np.minimum(h[:, k] % step, -h[:, k] % step)
+
+
 def _planes() -> list[Rule]:
     """Glide planes perpendicular to the axes, and diagonal ones with c / 2."""
     rules = []
     for k, zone in enumerate(("0kl", "h0l", "hk0")):
         first, second = (n for n in range(3) if n != k)
-        axis = tuple(int(n == k) for n in range(3))
-        glides = [(("abc"[n]), f"{'hkl'[n]} odd", (n,)) for n in (first, second)]
+        axis = AXES[k]
+        glides: list[tuple[str, str, Sequence[int]]] = [
+            ("abc"[n], f"{'hkl'[n]} odd", (n,)) for n in (first, second)
+        ]
         glides.append(("n", f"{'hkl'[first]} + {'hkl'[second]} odd", (first, second)))
         for letter, told, sums in glides:
             rules.append(
@@ -74,16 +103,14 @@ def _planes() -> list[Rule]:
                     zone, told,
                     f"{_article(letter)} {letter} glide plane perpendicular to {'abc'[k]}",
                     axis, 2,
-                    lambda h, k=k: h[:, k] == 0,
-                    lambda h, sums=sums: h[:, list(sums)].sum(axis=1) % 2,
+                    partial(_without, k), partial(_odd_sum, sums),
                 )
             )  # fmt: skip
     for zone, axis, sign in (("hhl", (1, -1, 0), 1), ("h-hl", (1, 1, 0), -1)):
         rules.append(
             Rule(
                 zone, "l odd", f"a c glide plane perpendicular to [{_told(axis)}]", axis, 2,
-                lambda h, sign=sign: h[:, 0] == sign * h[:, 1],
-                lambda h: h[:, 2] % 2,
+                partial(_on_diagonal, sign), partial(_odd_sum, (2,)),
             )
         )  # fmt: skip
     return rules
@@ -97,16 +124,13 @@ def _axes() -> list[Rule]:
     ]  # fmt: skip
     rules = []
     for k, row in enumerate(("h00", "0k0", "00l")):
-        others = [n for n in range(3) if n != k]
         for order, step, symbol in kinds:
             letter = "hkl"[k]
             rules.append(
                 Rule(
                     row, f"{letter} odd" if step == 2 else f"{letter} ≠ {step}n",
                     f"a {symbol} axis along {'abc'[k]}",
-                    tuple(int(n == k) for n in range(3)), order,
-                    lambda h, others=others: (h[:, others] == 0).all(axis=1),
-                    lambda h, k=k, step=step: np.minimum(h[:, k] % step, -h[:, k] % step),
+                    AXES[k], order, partial(_on_axis, k), partial(_steps_off, k, step),
                 )
             )  # fmt: skip
     return rules
