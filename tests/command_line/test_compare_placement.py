@@ -15,7 +15,7 @@ from dials.array_family import flex
 from dials.util import Sorry
 
 from dials_spread.command_line import compare_placement
-from dials_spread.correction.apply.tables import FACTOR, original_name
+from dials_spread.observations.correction_state import FACTOR, original_name
 
 QUICK = ["solution.starts=4", "resampling.draws=40", "output.html=None"]
 

@@ -206,9 +206,9 @@ def test_the_lorentz_factor_that_is_missing(data_folder):
 def test_dials_scale_and_merge_give_the_corrected_amplitudes(quartz, monkeypatch):
     kept = []
 
-    def spy(data, result):
+    def spy(data, result, crystals):
         kept.append(result)
-        return corrected_table(data, result)
+        return corrected_table(data, result, crystals)
 
     # Nothing is replaced: the result is looked at on its way into the table.
     monkeypatch.setattr("dials_spread.command_line.ml_correct.corrected_table", spy)
@@ -389,6 +389,7 @@ def test_a_model_of_these_data_and_what_it_is_worth(thick, monkeypatch):
     assert {p.name for p in Path(".").iterdir()} == FILES | {
         "trained.model",
         "merged.hkl",
+        "merged.ins",
     }
     scores = {
         (s["split"], s["method"]): s["r1"] for s in told()["validation"]["scores"]

@@ -90,7 +90,10 @@ def programs(tmp_path, monkeypatch):
 
     def put(name: str, body: str) -> None:
         path = folder / name
-        path.write_text(f"#!{sys.executable}\n{body}")
+        # A path with a space cannot stand behind #!.
+        script = path.with_suffix(".py")
+        script.write_text(body)
+        path.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{script}" "$@"\n')
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
     return put
