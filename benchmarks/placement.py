@@ -51,15 +51,14 @@ from dials_spread.placement.common_set import (
 )
 from dials_spread.placement.differences import (
     differences,
-    draw_weights,
     group_sums_of,
     resampled_r1,
-    scaled_r1,
 )
 from dials_spread.placement.known_structure import check_structure_file, find_structure
 from dials_spread.placement.programs import run_steps
 from dials_spread.placement.verdict import SMALLEST, judge
 from dials_spread.rfactor import amplitudes
+from dials_spread.rfactor.scaled_r1 import scaled_r1
 
 DRAWS = 300
 THICKNESS = {"thin": 200, "normal": 600, "thick": 1200}
@@ -127,7 +126,7 @@ def compare(folder: Path, structure: str, inputs: list[str]) -> dict:
     known = find_structure(check_structure_file(structure, symmetry), common, rng)
     groups = resampling_groups(common, rng)
     drawn = resampled_r1(
-        group_sums_of(common, groups), draw_weights(groups.n, rng, DRAWS), known.f_calc,
+        group_sums_of(common, groups), groups.draws(rng, DRAWS), known.f_calc,
         1 / common.d_spacing**2, common.in_all,
     )  # fmt: skip
     r1 = {name: float(v[0]) for name, v in drawn.items()}
@@ -235,13 +234,15 @@ def full_runs(name: str, data: Path, work: Path) -> None:
     for k in range(min(n, 5)):
         folder = work / f"without_{k}"
         folder.mkdir(parents=True, exist_ok=True)
-        kept = [str(i) for i in range(n) if i != k]
+        run(["dials.split_experiments", *inputs], folder)
+        kept = [
+            f"split_{i}.{end}" for i in range(n) if i != k for end in ("expt", "refl")
+        ]
         run(
-            ["dials.python", "-c", _SELECT, *inputs, ",".join(kept)]
-            if _has("dials.python")
-            else [sys.executable, "-c", _SELECT, *inputs, ",".join(kept)],
+            ["dials.combine_experiments", *kept, "output.experiments_filename=some.expt",
+             "output.reflections_filename=some.refl"],
             folder,
-        )
+        )  # fmt: skip
         anew = _branches(
             [str(folder / "some.expt"), str(folder / "some.refl")], folder / "placement"
         )
@@ -272,38 +273,6 @@ def full_runs(name: str, data: Path, work: Path) -> None:
         apart = np.array(rows[NONE]) - np.array(rows[b])
         print(f"  gain of {b}: by weights {apart[:, 0].round(4)}, anew {apart[:, 1].round(4)}, "
               f"largest deviation {np.abs(apart[:, 0] - apart[:, 1]).max():.4f}")  # fmt: skip
-
-
-_SELECT = """
-import sys
-from dials.array_family import flex
-from dxtbx.model.experiment_list import ExperimentList, ExperimentListFactory
-e = ExperimentListFactory.from_json_file(sys.argv[1], False)
-t = flex.reflection_table.from_file(sys.argv[2])
-kept = [int(x) for x in sys.argv[3].split(",")]
-out = flex.reflection_table()
-parts = []
-for new, old in enumerate(kept):
-    p = t.select(t["id"] == old)
-    p["id"] = flex.int(len(p), new)
-    for k in list(p.experiment_identifiers().keys()):
-        del p.experiment_identifiers()[k]
-    p.experiment_identifiers()[new] = e[old].identifier
-    parts.append(p)
-out = parts[0]
-for p in parts[1:]:
-    out.extend(p)
-for new, old in enumerate(kept):
-    out.experiment_identifiers()[new] = e[old].identifier
-ExperimentList([e[k] for k in kept]).as_file("some.expt")
-out.as_file("some.refl")
-"""
-
-
-def _has(program: str) -> bool:
-    from shutil import which
-
-    return which(program) is not None
 
 
 def _seen(sums, weights) -> np.ndarray:

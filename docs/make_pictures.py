@@ -233,6 +233,16 @@ def make_reports(work: Path) -> None:
         (r"^Summary", r"^Data:"),
     )
 
+    make_placement_report(work, integrated, cif)
+
+    folder = work / "simulate"
+    command = "dials.simulate_ed scaled.expt scaled.refl structure=quartz.cif"
+    run(folder, command, *scaled, cif)
+    screenshot(folder / "dials.simulate_ed.html", "simulate_ed_report.png", 1500)
+
+
+def make_placement_report(work: Path, integrated: list[Path], cif: Path) -> None:
+    """The report on the placements of quartz, and what its log says."""
     folder = work / "placement"
     command = (
         "dials.compare_placement integrated.expt integrated.refl structure=quartz.cif"
@@ -250,11 +260,6 @@ def make_reports(work: Path) -> None:
     )
     report = folder / "dials.compare_placement.html"
     screenshot(report, "compare_placement_report.png", 1500)
-
-    folder = work / "simulate"
-    command = "dials.simulate_ed scaled.expt scaled.refl structure=quartz.cif"
-    run(folder, command, *scaled, cif)
-    screenshot(folder / "dials.simulate_ed.html", "simulate_ed_report.png", 1500)
 
 
 def make_notebook() -> None:

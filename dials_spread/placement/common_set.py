@@ -26,7 +26,8 @@ from dxtbx.model import Experiment
 from dials_spread.input_files import read_files
 from dials_spread.observations import Observations, build_observations, unique_indices
 from dials_spread.rfactor.merging import Merged, merge
-from dials_spread.statistics.bootstrap import FEWEST_CRYSTALS, MOST_GROUPS
+from dials_spread.spread.size.error_model import error_model_parameters
+from dials_spread.statistics.bootstrap import FEWEST_CRYSTALS, Groups, group_crystals
 
 PARTS = 12
 """Parts of scans that are drawn where there are too few crystals."""
@@ -82,12 +83,7 @@ def read_branch(experiments: Path, reflections: Path) -> BranchData:
 
 def _error_model(experiments: Sequence[Experiment]) -> tuple[float, float] | None:
     """Give the median of the error model's two parameters."""
-    found = []
-    for experiment in experiments:
-        settings = getattr(experiment.scaling_model, "configdict", None) or {}
-        parameters = settings.get("error_model_parameters")
-        if parameters is not None and len(parameters) >= 2:
-            found.append([abs(parameters[0]), abs(parameters[1])])
+    found = [p for p in map(error_model_parameters, experiments) if p is not None]
     if not found:
         return None
     a, b = np.median(found, axis=0)
@@ -181,6 +177,10 @@ class ResamplingGroups:
     n: int
     of: Mapping[str, np.ndarray]
 
+    def draws(self, rng: np.random.Generator, n_draws: int) -> np.ndarray:
+        """Give weights of groups, shape (1 + draws, n): all once, then of mean one."""
+        return Groups(np.arange(self.n), self.n, self.n).draws(rng, n_draws)
+
 
 def resampling_groups(common: CommonSet, rng: np.random.Generator) -> ResamplingGroups:
     """
@@ -197,10 +197,9 @@ def resampling_groups(common: CommonSet, rng: np.random.Generator) -> Resampling
         for branch, d in common.data.items()
     }
     if len(names) >= FEWEST_CRYSTALS:
-        n = min(len(names), MOST_GROUPS)
-        dealt = rng.permutation(len(names)) % n if n < len(names) else None
-        of = crystal if dealt is None else {k: dealt[v] for k, v in crystal.items()}
-        return ResamplingGroups("crystals", n, of)
+        every = group_crystals(np.arange(len(names)), len(names), rng)
+        of = {branch: every.of_crystal[own] for branch, own in crystal.items()}
+        return ResamplingGroups("crystals", every.n, of)
     # Parts are cut where a branch that has all observations would cut them.
     parts = PARTS // len(names)
     of = {}

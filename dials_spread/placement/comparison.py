@@ -39,11 +39,8 @@ from dials_spread.placement.differences import (
     Difference,
     GroupSums,
     differences,
-    draw_weights,
     group_sums_of,
-    r1_by_shell,
     resampled_r1,
-    scaled_r1,
 )
 from dials_spread.placement.known_structure import (
     KnownStructure,
@@ -77,6 +74,7 @@ from dials_spread.rfactor.merging_statistics import (
     merging_statistics,
     possible_reflections,
 )
+from dials_spread.rfactor.scaled_r1 import r1_by_shell, scaled_r1
 from dials_spread.shelx.programs import PROGRAMS, find_program, missing_programs
 
 logger = logging.getLogger("dials.spread.placement")
@@ -117,8 +115,8 @@ def compare_placements(
     known = _structure(common, choices, rng)
     groups = resampling_groups(common, rng)
     sums = group_sums_of(common, groups)
-    weights = draw_weights(groups.n, rng, choices.draws)
-    found, verdict = _judged(common, known, sums, weights, choices.smallest)
+    weights = groups.draws(rng, choices.draws)
+    found, r1, verdict = _judged(common, known, sums, weights, choices.smallest)
     start = timed("reading and merging", start)
     merged = {**common.merged, **_merged_output(results, common)}
     folder, why_not = _shelx_folder(choices)
@@ -139,7 +137,7 @@ def compare_placements(
         groups=groups,
         differences=found,
         refined_differences=tests.refined,
-        verdict=_after_refinement(verdict, common, known, tests),
+        verdict=qualified(verdict, r1, tests.refined.get("refined_r1", [])),
         most_different=_before_and_after(common, known),
         seconds=seconds,
         without_shelx=why_not,
@@ -152,29 +150,15 @@ def _judged(
     sums: Mapping[str, GroupSums],
     weights: np.ndarray,
     smallest: float,
-) -> tuple[list[Difference], PlacementVerdict]:
-    """Compare R1 against the structure of all branches, and judge."""
+) -> tuple[list[Difference], dict[str, float], PlacementVerdict]:
+    """Compare R1 against the structure of all branches, give it, and judge."""
     d_star_sq = 1 / common.d_spacing**2
     drawn = resampled_r1(sums, weights, known.f_calc, d_star_sq, common.in_all)
     found = differences(drawn, weights.shape[1])
     r1 = {name: float(values[0]) for name, values in drawn.items()}
     if not known.match.believed:
-        return found, structure_does_not_fit(r1)
-    return found, judge(r1, found, smallest)
-
-
-def _after_refinement(
-    verdict: PlacementVerdict,
-    common: CommonSet,
-    known: KnownStructure,
-    tests: BranchTests,
-) -> PlacementVerdict:
-    """Say in the headline where refined R1 speaks against it."""
-    d_star_sq, r1 = 1 / common.d_spacing**2, {}
-    for name, merged in common.merged.items():
-        shared = np.where(common.in_all, amplitudes(merged.intensity), np.nan)
-        r1[name] = scaled_r1(shared, known.f_calc, d_star_sq).r1
-    return qualified(verdict, r1, tests.refined.get("refined_r1", []))
+        return found, r1, structure_does_not_fit(r1)
+    return found, r1, judge(r1, found, smallest)
 
 
 def _shelx_folder(choices: PlacementChoices) -> tuple[Path | None, str]:

@@ -14,7 +14,7 @@ from dials_spread.placement.common_set import (
     CommonSet,
     ResamplingGroups,
 )
-from dials_spread.placement.differences import Difference, ScaledR1
+from dials_spread.placement.differences import Difference
 from dials_spread.placement.known_structure import KnownStructure
 from dials_spread.placement.programs import StepResult
 from dials_spread.placement.reasons import DifferentReflection, ScalingSummary
@@ -24,6 +24,7 @@ from dials_spread.placement.structure_tests import StructureChoices, StructureTe
 from dials_spread.placement.verdict import SMALLEST, PlacementVerdict
 from dials_spread.rfactor.merging import Merged
 from dials_spread.rfactor.merging_statistics import MergingStatistics
+from dials_spread.rfactor.scaled_r1 import ScaledR1
 
 
 @dataclass(frozen=True)

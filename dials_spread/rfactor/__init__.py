@@ -6,6 +6,7 @@ Modules:
     merging: merged intensities, R_meas, correlation, likelihood
     merging_statistics: R_merge, R_meas, R_pim, CC½, completeness, multiplicity, ⟨I/σ⟩
     r1: R1 with the one scale that minimises it, for many groups at once
+    scaled_r1: R1 with a scale and an overall B
     shells: resolution shells, and values shuffled within them
     wilson_statistics: the distribution of intensities, and what is expected of it
 """

@@ -89,10 +89,18 @@ def best_scales(
     return group_medians(ratio, group[has], n_groups, f_o[has])
 
 
-def _r1(
+def grouped_r1(
     f_o: np.ndarray, f_c: np.ndarray, group: np.ndarray, n_groups: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Give R1 and k of each group."""
+    """
+    Give R1 and the best scale k of each group.
+
+    Args:
+        f_o, f_c, group, n_groups: As for best_scales.
+
+    Returns:
+        Each of shape (n_groups,).
+    """
     scale = best_scales(f_o, f_c, group, n_groups)
     # Where all F_o are zero any scale gives R1 = 1.
     scaled = f_o * np.where(np.isfinite(scale), scale, 0.0)[group]
@@ -125,8 +133,8 @@ def r_factors(
     kept = np.isfinite(f_c) & np.isfinite(intensity)
     strong = kept & (intensity > STRONG * sigma)
     f_o = amplitudes(intensity)
-    r1, scale = _r1(f_o[kept], f_c[kept], group[kept], n_groups)
-    r1_strong, _ = _r1(f_o[strong], f_c[strong], group[strong], n_groups)
+    r1, scale = grouped_r1(f_o[kept], f_c[kept], group[kept], n_groups)
+    r1_strong, _ = grouped_r1(f_o[strong], f_c[strong], group[strong], n_groups)
     return RFactors(
         r1=r1,
         scale=scale,
@@ -149,7 +157,7 @@ def r_factor(f_o: np.ndarray, f_c: np.ndarray) -> tuple[float, float, int]:
     """
     kept = np.isfinite(f_c) & np.isfinite(f_o)
     one = np.zeros(np.count_nonzero(kept), dtype=int)
-    r1, scale = _r1(f_o[kept], f_c[kept], one, 1)
+    r1, scale = grouped_r1(f_o[kept], f_c[kept], one, 1)
     return float(r1[0]), float(scale[0]), len(one)
 
 

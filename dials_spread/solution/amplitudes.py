@@ -18,6 +18,8 @@ import numpy as np
 from cctbx import miller, sgtbx, uctbx
 from cctbx.array_family import flex
 
+from dials_spread.observations.table import as_flex
+
 FINEST = 0.7
 """No more resolution [Å] than this is used: atoms are apart, finer maps take longer."""
 
@@ -148,12 +150,6 @@ def _not_merged(array: miller.array) -> str:
 def indices_of(array: miller.set) -> np.ndarray:
     """Miller indices, shape (n, 3), int."""
     return array.indices().as_vec3_double().as_numpy_array().round().astype(int)
-
-
-def as_flex(index: np.ndarray) -> flex.miller_index:
-    """Miller indices for cctbx."""
-    h, k, l = (flex.int(np.ascontiguousarray(c, dtype=np.int32)) for c in index.T)
-    return flex.miller_index(h, k, l)
 
 
 def _unique_rows(index: np.ndarray, array: miller.array) -> np.ndarray:

@@ -14,7 +14,7 @@ from scipy import fft
 
 from cctbx import uctbx
 
-from dials_spread.solution.amplitudes import as_flex
+from dials_spread.observations.table import as_flex
 
 SAMPLES = 3.5
 """So many grid points across the resolution; parabolas find what is between them."""

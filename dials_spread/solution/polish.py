@@ -18,9 +18,10 @@ from scitbx.lstbx import normal_eqns_solving
 from smtbx.refinement import constraints, least_squares
 from smtbx.utils import connectivity_table
 
+from dials_spread.observations.table import as_flex
 from dials_spread.rfactor.r1 import r_factor
 from dials_spread.scattering.structure_factors import structure_factors
-from dials_spread.solution.amplitudes import SphereAmplitudes, as_flex
+from dials_spread.solution.amplitudes import SphereAmplitudes
 
 CYCLES = 10
 LARGEST_U, SMALLEST_U = 0.3, 0.001

@@ -17,7 +17,7 @@ from dials_spread.placement.common_set import (
     read_branch,
     resampling_groups,
 )
-from dials_spread.placement.differences import draw_weights, group_sums_of
+from dials_spread.placement.differences import group_sums_of
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_one_crystal_is_cut_into_parts_of_its_scan(both):
 def test_sums_of_all_groups_are_the_merged_data(both):
     groups = resampling_groups(both, np.random.default_rng(0))
     sums = group_sums_of(both, groups)
-    draws = draw_weights(groups.n, np.random.default_rng(0), 5)
+    draws = groups.draws(np.random.default_rng(0), 5)
     for name, merged in both.merged.items():
         np.testing.assert_allclose(
             sums[name].merged(draws)[0], merged.intensity, rtol=1e-9

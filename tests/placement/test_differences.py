@@ -8,14 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize
 
+from dials_spread.placement.common_set import ResamplingGroups
 from dials_spread.placement.differences import (
     GroupSums,
     differences,
-    draw_weights,
-    r1_by_shell,
     resampled_r1,
-    scaled_r1,
 )
+from dials_spread.rfactor.scaled_r1 import r1_by_shell, scaled_r1
 
 
 @pytest.fixture
@@ -136,7 +135,7 @@ def test_intervals_hold_the_truth():
             sigma = np.full(groups * u, 1.0)
             drawn_sums[name] = sums_of(own.ravel(), sigma, unique, group, groups, u)
             expected[name] = mean * np.exp(0.3**2 / 2)
-        weights = draw_weights(groups, rng, 150)
+        weights = ResamplingGroups("crystals", groups, {}).draws(rng, 150)
         drawn = resampled_r1(drawn_sums, weights, F, s_sq, np.ones(u, bool))
         (found,) = differences(drawn, groups)
         # What many experiments of six crystals give on average.

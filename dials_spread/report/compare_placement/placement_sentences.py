@@ -122,26 +122,27 @@ def _by_weights(
     )
 
 
+NOT_TOLD = {
+    "no interval": "Not known, there is no interval",
+    "not shown": "That is not shown",
+    "depends on weights": "That is not shown, it depends on the weights",
+}
+"""How an answer begins where refined figures do not tell."""
+
+
 def _r1_answer(result: PlacementComparison, branch: str, other: str) -> str:
     """Say whether refined R1 agrees; nothing where it was not compared."""
     figure = "refined_r1"
     found = change(result.refined_differences.get(figure, []), branch, other)
     if found is None:
         return ""
-    how = outcome(result, figure, branch, other)
     agrees = (found.value < 0) == (result.verdict.kind == "correct")
-    start = {
-        "no interval": "Not known, there is no interval",
-        "not shown": "No difference is shown",
-        "depends on weights": "That depends on the weights",
-    }.get(how, "Yes" if agrees else "No")
+    how = outcome(result, figure, branch, other)
+    start = NOT_TOLD.get(how, "Yes" if agrees else "No")
     word = "lower" if found.value < 0 else "higher"
-    more = ""
-    if how == "depends on weights":
-        more = _by_weights(result, figure, branch, other, 3)
     return (
         f"Does refined R1 agree? {start}: with weights common to all branches it is {word} "
-        f"by {_written(found, 3)} {_than(result, branch, other)}{more}."
+        f"by {_size(result, figure, branch, other, found, 3)}."
     )
 
 
@@ -151,31 +152,38 @@ def _shift_answer(result: PlacementComparison, branch: str, other: str) -> str:
     found = change(result.refined_differences.get(figure, []), branch, other)
     if found is None:
         return ""
-    how = outcome(result, figure, branch, other)
-    start = {
-        "no interval": "Not known, there is no interval",
-        "not shown": "That is not shown",
-        "depends on weights": "That is not shown, it depends on the weights",
-        "lower": "Yes",
-        "higher": "No, they are farther away",
-    }[how]
+    nearer = "Yes" if found.value < 0 else "No, they are farther away"
+    start = NOT_TOLD.get(outcome(result, figure, branch, other), nearer)
     if result.known.solved_from:
         start = "Not known, as the reference was solved from these data"
     word = "smaller" if found.value < 0 else "larger"
-    more = ""
-    if how == "depends on weights":
-        more = _by_weights(result, figure, branch, other, 4)
-    tests = result.branches[branch].tests
-    su = tests.given.mean_su if tests and tests.given else np.nan
-    uncertain = (
-        f" (mean su of a coordinate {decimals(su, 4)} Å)" if np.isfinite(su) else ""
-    )
     return (
         f"Did positions come nearer to the reference? {start}: with weights common to all "
         f"branches the mean distance of atoms from it is {word} by "
-        f"{_written(found, 4, ' Å')} {_than(result, branch, other)}{uncertain}{more}."
+        f"{_size(result, figure, branch, other, found, 4, ' Å')}."
         + ("" if start == "Yes" else " R1 alone is no verdict on a structure.")
     )
+
+
+def _size(
+    result: PlacementComparison,
+    figure: str,
+    branch: str,
+    other: str,
+    found: BranchChange,
+    n: int,
+    unit: str = "",
+) -> str:
+    """Write a change between two branches, with what else is to be known of it."""
+    text = f"{_written(found, n, unit)} {_than(result, branch, other)}"
+    tests = result.branches[branch].tests
+    if figure == "mean_shift" and tests and tests.given:
+        su = tests.given.mean_su
+        if np.isfinite(su):
+            text += f" (mean su of a coordinate {decimals(su, n)}{unit})"
+    if outcome(result, figure, branch, other) == "depends on weights":
+        text += _by_weights(result, figure, branch, other, n)
+    return text
 
 
 def _certainty(result: PlacementComparison, samples: str) -> str:

@@ -6,7 +6,8 @@ one number for all: 1/(ab) is the I/σ that no reflection exceeds. To measure th
 that term is taken off again; a, which rescales the counting errors, stays.
 
 Functions:
-    relative_terms: ab of each crystal
+    error_model_parameters: a and b of one crystal
+    relative_terms: ab of each
     counting_variance: variances without it
 """
 
@@ -24,6 +25,23 @@ LEAST = 0.01
 """Part of a variance that is left at least: the term was rounded, or of another run."""
 
 
+def error_model_parameters(experiment: Experiment) -> tuple[float, float] | None:
+    """
+    Read a and b of dials.scale's σ'² = a²(σ² + (bI)²).
+
+    Args:
+        experiment: Scaled or not.
+
+    Returns:
+        Both positive; None where no error model is known.
+    """
+    settings = getattr(experiment.scaling_model, "configdict", None) or {}
+    parameters = settings.get("error_model_parameters")
+    if parameters is None or len(parameters) < 2:
+        return None
+    return abs(float(parameters[0])), abs(float(parameters[1]))
+
+
 def relative_terms(experiments: Sequence[Experiment]) -> np.ndarray:
     """
     Read the relative error that dials.scale put into the variances.
@@ -37,10 +55,9 @@ def relative_terms(experiments: Sequence[Experiment]) -> np.ndarray:
     """
     terms = np.full(len(experiments), np.nan)
     for i, experiment in enumerate(experiments):
-        settings = getattr(experiment.scaling_model, "configdict", None) or {}
-        parameters = settings.get("error_model_parameters")
-        if parameters is not None and len(parameters) >= 2:
-            terms[i] = abs(parameters[0] * parameters[1])
+        parameters = error_model_parameters(experiment)
+        if parameters is not None:
+            terms[i] = parameters[0] * parameters[1]
     return terms
 
 
