@@ -11,7 +11,7 @@ Functions:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,6 +26,9 @@ from dials_spread.reference import Reference, ReferenceMatch, match_reference
 from dials_spread.reference.files import read_reference
 from dials_spread.reindexing import Reindexing, reindexed, reindexing_choices
 from dials_spread.rfactor.merging import Merged
+
+CELLS_DIFFER = 0.015
+"""Part by which axes may differ without a word: cells of electrons are known to 1 %."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,25 @@ def find_structure(
     )
     choices = reindexing_choices(measured, reference.symmetry)
     choice = next(c for c in choices if c.symbol == match.settings[0].operator)
+    told = _cells_differ(reference, measured)
+    if told:
+        match = replace(match, warnings=(*match.warnings, told))
     return KnownStructure(reference, match, choice, match.f_calc, solved_from, how_sure)
+
+
+def _cells_differ(reference: Reference, measured: crystal.symmetry) -> str:
+    """Warn where the cells differ by more than they do between experiments."""
+    cells = [s.niggli_cell().unit_cell() for s in (reference.symmetry, measured)]
+    theirs, ours = (np.array(cell.parameters()[:3]) for cell in cells)
+    apart = float(np.abs(theirs / ours - 1).max())
+    if apart < CELLS_DIFFER:
+        return ""
+    return (
+        f"The reduced cell of {reference.source} ({theirs[0]:.3f}, {theirs[1]:.3f}, "
+        f"{theirs[2]:.3f} Å) differs by up to {100 * apart:.1f} % from that of the data "
+        f"({ours[0]:.3f}, {ours[1]:.3f}, {ours[2]:.3f} Å): bond lengths and shifts are in "
+        "its cell, and resolutions are off by as much."
+    )
 
 
 def intensity_array(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cctbx import sgtbx
+from cctbx import sgtbx, uctbx
 
 from dials_spread.placement.known_structure import (
     check_fits,
@@ -84,3 +84,14 @@ def test_one_of_several_structures_is_chosen(
     ):
         with pytest.raises(ValueError, match=why):
             check_fits("two.cif", experiments, block)
+
+
+@pytest.mark.parametrize("stretch, warned", [(1.0, False), (1.01, False), (1.05, True)])
+def test_another_cell_is_told(common, small_structure, stretch, warned):
+    a, *rest = small_structure.unit_cell().parameters()
+    other = small_structure.customized_copy(
+        unit_cell=uctbx.unit_cell((stretch * a, *rest))
+    )
+    known = find_structure(reference_of(other), common, np.random.default_rng(0))
+    told = [w for w in known.match.warnings if "differs by up to 5.0 %" in w]
+    assert bool(told) == warned
