@@ -195,7 +195,9 @@ def _certainty(result: PlacementComparison, samples: str) -> str:
             of += f" in {groups.n} groups"
         return (
             f"How certain is that? Intervals are of 95 %, from {samples} of {of}, for the "
-            "mean over such crystals; from fewer than ten they are themselves uncertain."
+            "mean over such crystals; from fewer than ten they are themselves uncertain. "
+            "dials.scale is not run anew for them, so how its scales would change is not in "
+            "them."
         )
     return (
         f"How certain is that? Intervals are of 95 %, from {samples} of {groups.n} parts "
