@@ -35,6 +35,7 @@ from dials_spread.spread.sources.factors import (
     fit_factors,
 )
 from dials_spread.spread.sources.normality import Normality, describe_normality
+from dials_spread.spread.variogram.angle_bins import binned, crystals_in_bins
 from dials_spread.spread.variogram.directions import map_directions
 from dials_spread.spread.variogram.pair_table import (
     BETWEEN,
@@ -42,6 +43,7 @@ from dials_spread.spread.variogram.pair_table import (
     PairTable,
     sum_pairs,
 )
+from dials_spread.spread.variogram.repeats import Repeats, repeats_at_zero
 from dials_spread.spread.variogram.variogram import Variogram, build_variogram
 from dials_spread.statistics.bootstrap import Groups, group_crystals
 
@@ -92,6 +94,8 @@ class Variograms:
         within: Within crystals; None where that is the main one.
         corrected: As main, with the factors of images taken off; None where these are
             undetermined.
+        repeats: Observations of one crystal at one orientation, of the corrected pairs
+            if there are any; None for one crystal, or without a curve.
         n_used: Pairs of observations of one reflection on two images that are used.
         n_all: All of them; the used ones are a random choice (max_pairs).
     """
@@ -99,6 +103,7 @@ class Variograms:
     main: Variogram
     within: Variogram | None
     corrected: Variogram | None
+    repeats: Repeats | None
     n_used: int
     n_all: int
 
@@ -236,6 +241,7 @@ def _by_source(
             variograms.corrected or variograms.main,
             0 if factors is None else int(np.isfinite(factors.factor).sum()),
             s,
+            variograms.repeats,
         )
     return SpreadAnalysis(
         factors=fitted,
@@ -268,15 +274,37 @@ def _variograms(
 
     kind = BETWEEN if sample.groups.n_crystals > 1 else WITHIN
     table = pairs_of(sample.residuals)
-    corrected = without_factors(sample.residuals, factors)
-    enough = len(corrected) > 0.5 * len(sample.residuals)
+    main = variogram(table, kind)
+    without = without_factors(sample.residuals, factors)
+    enough = len(without) > 0.5 * len(sample.residuals)
+    repeats, corrected = None, None
+    if enough:
+        less = pairs_of(without)
+        corrected = variogram(less, kind)
+    if kind == BETWEEN:
+        repeats = _repeats(sample, less if enough else table, corrected or main)
     return (
         Variograms(
-            main=variogram(table, kind),
+            main=main,
             within=variogram(table, WITHIN) if kind == BETWEEN else None,
-            corrected=variogram(pairs_of(corrected), kind) if enough else None,
+            corrected=corrected,
+            repeats=repeats,
             n_used=table.n_pairs,
             n_all=table.n_all,
         ),
         enough,
+    )
+
+
+def _repeats(sample: _Sample, table: PairTable, found: Variogram) -> Repeats | None:
+    """Repeats within crystals, where there is a curve that says what is near."""
+    if found.curves is None:
+        return None
+    data = binned(table, sample.weights, WITHIN)
+    data = data._replace(gamma=data.gamma / sample.levels[:, None] ** 2)
+    return repeats_at_zero(
+        data,
+        crystals_in_bins(table, WITHIN),
+        found.curves,
+        bool(found.opposite_alike),
     )

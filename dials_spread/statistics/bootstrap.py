@@ -23,7 +23,7 @@ Functions:
     interval: from the estimates of all draws
     median_interval: likewise, of a median of numbers that are not negative
     variance_interval: likewise, of a mean square over crystals
-    mean_levels: what a draw does to the mean that all is relative to
+    standard_errors_of_mean: enlarged for few groups
 """
 
 from __future__ import annotations
@@ -233,6 +233,21 @@ def _standard_error(drawn: np.ndarray) -> float:
     """Half of the middle 68 % of draws; their standard deviation where these are equal."""
     # Of a quantity that is often exactly zero most draws can be zero, but not all.
     return 0.5 * np.ptp(np.quantile(drawn, MIDDLE)) or float(np.std(drawn))
+
+
+def standard_errors_of_mean(drawn: np.ndarray, n: int) -> np.ndarray:
+    """
+    Give standard errors for a normal deviate, from bootstrap samples over few groups.
+
+    Args:
+        drawn: Shape (..., draws), without the estimate itself.
+        n: Number of groups, at least three.
+
+    Returns:
+        Shape (...): the standard deviation, enlarged as interval does, so that 1.96 of it
+        are its half width.
+    """
+    return np.std(drawn, axis=-1) * _wide(n) / stats.norm.ppf(0.5 + LEVEL / 2)
 
 
 def _error_of_logs(estimate: float, drawn: np.ndarray) -> float | None:

@@ -1,9 +1,9 @@
 """
-What the spread is made of: image, crystal, orientation, counting noise, rest.
+What the spread is made of: image, crystal, orientation, thickness, counting noise, rest.
 
 The relative intensity of an observation differs from that of its reflection by
 
-    r = image + crystal + orientation + counting noise + rest,
+    r = image + crystal + orientation + thickness + counting noise + rest,
 
 each with a variance, all of them apart:
 
@@ -12,13 +12,18 @@ each with a variance, all of them apart:
 - orientation, which treats every reflection on its own, from pairs of observations of
   one reflection: what they lose in common as the beam directions part (variogram), after
   the factors of images are taken off;
-- rest: what differs between two observations of one reflection at one orientation all
-  the same, beyond counting noise (thickness, damage, bending, integration);
-- counting noise: mean σ²/μ² over the observations that count.
+- thickness: what differs between two crystals at one orientation, beyond what differs
+  between two observations of one crystal at one orientation (bending and damage, too);
+- rest: what differs between these, beyond counting noise (integration); where no crystal
+  shows a reflection twice at one orientation, thickness is in it;
+- counting noise: mean σ²/μ².
+
+Each reflection counts with one over its variance (pair_weights), for all of them.
 
 Only differences enter, so that the scale of all data, and a scale of each reflection, are
 free. A variance that is zero comes out as often below zero as above; below, it is given
-as zero, and the interval of one that is not shown to differ from zero begins there.
+as zero, with an upper end as wide as if it had come out at zero: nothing is known to be
+zero exactly.
 
 Functions:
     without_factors: residuals with the factors of images taken off
@@ -40,7 +45,8 @@ from dials_spread.spread.sources.factors import (
     RelativeImageFactors,
     factor_variances,
 )
-from dials_spread.spread.variogram.pair_table import reflection_weights
+from dials_spread.spread.variogram.pair_table import pair_weights, reflection_weights
+from dials_spread.spread.variogram.repeats import Repeats
 from dials_spread.spread.variogram.variogram import Variogram
 from dials_spread.statistics.bootstrap import EMPTY, Groups, interval, variance_interval
 
@@ -50,18 +56,22 @@ BLOCK = 50
 LOWEST = 0.2
 """Mean of a reflection in a draw, relative to that of all, below which it is not put."""
 
-SOURCES = ("image", "crystal", "orientation", "noise", "rest")
+SOURCES = ("image", "crystal", "orientation", "thickness", "noise", "rest")
 
 
 SOURCE_LABELS = {
     "image": "common to an image",
     "crystal": "common to a crystal",
     "orientation": "orientation",
+    "thickness": "crystals differ at one orientation (thickness, damage)",
     "noise": "counting noise",
     "rest": "same orientation, different intensity",
 }
 """Labels of the variances that variance_components estimates (counting noise: _noise);
 of one data set, see source_labels."""
+
+WITHIN_CRYSTAL = "one crystal differs at one orientation (errors not covered by σ)"
+"""Label of the rest where thickness has been told from it."""
 
 NOT_APART = "orientation or anything else: not separable here"
 """Label of the rest where no pairs say what it is at one orientation."""
@@ -101,16 +111,22 @@ class Components:
     What the spread is made of.
 
     Attributes:
-        image, crystal, orientation, noise, rest: The sources.
+        image, crystal, orientation, thickness, noise, rest: The sources; thickness is
+            unknown, and in the rest, where no crystal repeats an orientation.
         kind: "between crystals" or "within crystals": the pairs behind orientation and
             rest.
         n_observations, n_images, n_crystals: That these rest on.
         n_pairs: Pairs of observations, likewise.
+        orientation_p_value: Probability that the disagreement seems to grow with the
+            angle as much as it does although it does not; nan without an interval.
+        correlation_angle: [°], at which half of that growth is reached, with its
+            interval; nan where growth is not shown.
     """
 
     image: Component
     crystal: Component
     orientation: Component
+    thickness: Component
     noise: Component
     rest: Component
     kind: str
@@ -118,10 +134,14 @@ class Components:
     n_images: int
     n_crystals: int
     n_pairs: int
+    orientation_p_value: float
+    correlation_angle: tuple[float, float, float]
 
     def as_dict(self) -> dict:
         """Give the attributes by name."""
         given = dict(vars(self))
+        angle = dict(zip(("value", "low", "high"), self.correlation_angle))
+        given["correlation_angle"] = angle
         return {**given, **{s: given[s].as_dict() for s in SOURCES}}
 
 
@@ -149,6 +169,8 @@ def source_labels(components: Components) -> dict[str, str]:
         A label for each of SOURCES.
     """
     rest = SOURCE_LABELS["rest"] if rest_is_apart(components) else NOT_APART
+    if np.isfinite(components.thickness.variance):
+        rest = WITHIN_CRYSTAL
     return {**SOURCE_LABELS, "rest": rest}
 
 
@@ -197,7 +219,12 @@ def without_factors(residuals: Residuals, factors: RelativeImageFactors) -> Resi
 def _noise(
     residuals: Residuals, groups: Groups, weights: np.ndarray, s: float
 ) -> np.ndarray:
-    """Mean σ²/μ² in each draw, with the μ of the draw, shape (draws,)."""
+    """
+    Mean σ²/μ² in each draw, with the μ of the draw, shape (draws,).
+
+    Each reflection counts as in the variogram.
+    """
+    of_reflection = pair_weights(residuals)[:, None]
     start = residuals.start
     number = np.repeat(np.arange(len(start) - 1), np.diff(start))
     _, square_level = reflection_weights(residuals, s)
@@ -214,8 +241,8 @@ def _noise(
         block = weights[first : first + BLOCK].T
         n = count @ block
         mean = np.maximum((level @ block) / np.where(n > 0, n, 1), LOWEST)
-        total = ((noise @ block) / mean**2).sum(axis=0)
-        found[first : first + BLOCK] = total / n.sum(axis=0)
+        total = (of_reflection * (noise @ block) / mean**2).sum(axis=0)
+        found[first : first + BLOCK] = total / (of_reflection * n).sum(axis=0)
     return found
 
 
@@ -228,6 +255,7 @@ def variance_components(
     variogram: Variogram,
     n_images: int,
     s: float,
+    repeats: Repeats | None = None,
 ) -> Components:
     """
     Put the sources of the spread together.
@@ -241,6 +269,8 @@ def variance_components(
         variogram: After factors are taken off.
         n_images: That have a factor.
         s: Relative spread overall.
+        repeats: Within crystals at one orientation, of the same residuals as the
+            variogram; None where that is within crystals itself.
 
     Returns:
         The components.
@@ -249,27 +279,40 @@ def variance_components(
     image = crystal = nothing
     if moments is not None:
         image, crystal = factor_variances(moments, weights) / levels**2
+    thickness, rest = nothing, variogram.rests
+    if repeats is not None and not repeats.reason:
+        thickness, rest = variogram.rests - repeats.at_zero, repeats.at_zero
     columns = {
         "image": image,
         "crystal": crystal,
         "orientation": variogram.partial_sills,
+        "thickness": thickness,
         "noise": _noise(residuals, groups, weights, s),
-        "rest": variogram.rests,
+        "rest": rest,
     }
     reasons = {
         "image": "the images have too few reflections in common to be put on one scale.",
         "crystal": "there are too few crystals with reflections in common.",
         "orientation": variogram.reason,
+        "thickness": _no_thickness(variogram, repeats),
     }
     shares = _shares({k: c for k, c in columns.items() if np.isfinite(c[0])}, groups.n)
     found = {
         name: _component(column, shares.get(name), groups.n, reasons.get(name, ""))
         for name, column in columns.items()
     }
+    if not variogram.grows:
+        known = found["orientation"]
+        found["orientation"] = replace(
+            known,
+            variance_low=np.minimum(known.variance_low, 0.0),
+            share_low=np.minimum(known.share_low, 0.0),
+        )
     return Components(
         image=found["image"],
         crystal=found["crystal"],
         orientation=found["orientation"],
+        thickness=found["thickness"],
         noise=found["noise"],
         rest=found["rest"],
         kind=variogram.kind,
@@ -277,7 +320,16 @@ def variance_components(
         n_images=n_images,
         n_crystals=groups.n_crystals,
         n_pairs=variogram.n_pairs,
+        orientation_p_value=variogram.growth_p_value,
+        correlation_angle=variogram.range,
     )
+
+
+def _no_thickness(variogram: Variogram, repeats: Repeats | None) -> str:
+    """Say why thickness is not told from the rest; empty where it is."""
+    if repeats is None:
+        return variogram.reason or "there is one crystal only."
+    return repeats.reason
 
 
 def _component(
@@ -286,13 +338,18 @@ def _component(
     n: int,
     reason: str,
 ) -> Component:
-    """One source: its variance, not below zero, and its share if there is one."""
+    """
+    One source: its variance, not below zero, and its share if there is one.
+
+    An estimate below zero has the interval of one at zero, which is not narrower.
+    """
     low, high = interval(variance, n)
+    below = min(variance[0], 0.0)
     part, part_low, part_high = share or (np.nan, *EMPTY)
     return Component(
         variance=float(np.maximum(variance[0], 0)),
         variance_low=float(np.maximum(low, 0)),
-        variance_high=float(np.maximum(high, 0)),
+        variance_high=float(high - below),
         share=part,
         share_low=part_low,
         share_high=part_high,
@@ -323,6 +380,8 @@ def _shares(
             ends = variance_interval((signed - variance) / variance, n)
             low, high = 1 / (1 + np.maximum(ends, 0))[::-1]
         else:
-            low, high = np.clip(interval(variance / signed, n), 0, 1)
+            ends = np.array(interval(variance / signed, n))
+            below = min(variance[0] / signed[0], 0.0) if signed[0] > 0 else 0.0
+            low, high = np.clip(ends - [0.0, below], 0, 1)
         shares[name] = (share, float(min(low, share)), float(max(high, share)))
     return shares

@@ -1,15 +1,20 @@
 """
-Nugget, sill and range: the curve through a variogram.
+γ at 0°, the plateau, and how fast the one goes over into the other.
 
-``nugget + partial sill · f(θ / range)`` is fitted by weighted least squares, with the
-weights of Cressie (1985), Math. Geol. 17, 563: pairs over the squared variogram, here
-with the noise of a pair in it. f is the spherical, the exponential or the Gaussian form
-(Chilès and Delfiner (2012), Geostatistics, ch. 2), whichever fits best; for the latter
-two the range is where 95 % is reached.
+Far from 0° nothing is fitted: the plateau is the mean of γ over all pairs there. Near 0°
+the curve is ``plateau - p ρ(θ/c)``, with a correlation ρ that falls from 1 to ½ at the
+correlation angle c. Its form is not known. Forms that begin flat or straight, and that
+end soon or late, are tried (the Cauchy family of Gneiting and Schlather (2004), SIAM Rev.
+46, 269, and 2^(-uᵃ)), each with many c, and the one that fits best is taken, in every
+sample anew.
+Bins count by their errors, plus a part of the plateau for what no form describes, so that
+γ at 0° follows the bins near 0° where there are pairs enough.
 
 Functions:
-    fitted_bins, why_not, fold: what can be fitted, and if nothing, why
-    choose_shape, fit_curves: the fit
+    fitted_bins, far_bins, why_not: what can be fitted, and if nothing, why
+    opposite_alike: whether beams from opposite sides are as reciprocity wants them
+    fit_curves: the fit
+    correlation: ρ of a form
 """
 
 from __future__ import annotations
@@ -19,57 +24,115 @@ from typing import NamedTuple
 import numpy as np
 
 from dials_spread.spread.variogram.angle_bins import Binned
-from dials_spread.spread.variogram.pair_table import N_BINS
+from dials_spread.spread.variogram.pair_table import EDGES
+from dials_spread.statistics.bootstrap import standard_errors_of_mean
 
 SHAPES = {
-    "spherical": lambda x: np.where(x < 1, 1.5 * x - 0.5 * x**3, 1.0),
-    "exponential": lambda x: 1 - np.exp(-3 * x),
-    "gaussian": lambda x: 1 - np.exp(-3 * x**2),
+    **{
+        f"(1 + (u/c)^{a:g})^(-{b / a:.3g})": (a, b)
+        for a in (1.0, 1.5, 2.0)
+        for b in (0.5, 1.0, 2.0)
+    },
+    **{f"2^(-u^{a:g})": (a, np.inf) for a in (1.0, 1.5, 2.0)},
 }
+"""Forms of the correlation: how it begins, as 1 - uᵃ, and ends, as u⁻ᵇ or sooner."""
 
-RANGES = np.geomspace(1.0, 60.0, 36)
-"""Ranges that are tried [°]."""
+ANGLES = np.geomspace(0.05, 12.0, 45)
+"""Correlation angles that are tried [°]."""
 
 FEWEST_PAIRS = 20
 """Pairs below which a bin is not fitted."""
 
-NEAR = 4.0
-"""A nugget needs a bin below this angle [°]."""
+NEAR = 2.0
+"""γ at 0° needs a bin below this angle [°]."""
 
-FAR = 15.0
-"""A sill needs a bin beyond this angle [°]."""
+FAR = 16.0
+"""The plateau is beyond this angle [°]."""
+
+SIDES = 1.0
+"""Beams from both sides are compared up to this angle [°]."""
+
+UNLIKE = 3.5
+"""Standard errors that they may differ by."""
+
+MISFIT = 0.03
+"""Of the plateau: how far a curve may be off."""
+
+USUAL = 0.6
+"""Correlation angle [°] that is taken where none can be told: of crystals of 200 to
+1,000 Å, to a factor of two (docs/reliability.rst)."""
+
+USUAL_SHAPE = "(1 + (u/c)^1.5)^(-0.667)"
+
+CLUSTERED = 4.0
+"""Pairs that count as one where too few crystals say how alike pairs are."""
 
 
 class VariogramCurves(NamedTuple):
     """
-    Fitted curves, arrays of shape (draws,).
+    Fitted curves, arrays of shape (1 + samples,) but for the form.
 
     Attributes:
-        nugget: Where the angle goes to zero; can come out negative, as the next.
-        partial_sill: What the orientation adds.
-        range: [°].
+        plateau: Mean of γ at distant orientations.
+        growth: What the orientation adds to γ at 0°; can come out negative.
+        angle: Correlation angle [°], of half the growth.
+        shape: Form of the first.
     """
 
-    nugget: np.ndarray
-    partial_sill: np.ndarray
-    range: np.ndarray
+    plateau: np.ndarray
+    growth: np.ndarray
+    angle: np.ndarray
+    shape: str
+
+    @property
+    def at_zero(self) -> np.ndarray:
+        """γ at 0°."""
+        return self.plateau - self.growth
 
 
-def fitted_bins(whole: Binned) -> np.ndarray:
-    """Select the bins that have pairs enough, shape (N_BINS,)."""
-    return whole.pairs[0] >= FEWEST_PAIRS
+def correlation(shape: str, x: np.ndarray) -> np.ndarray:
+    """
+    Give ρ of a form.
+
+    Args:
+        shape: One of SHAPES.
+        x: Angle over the correlation angle.
+    """
+    a, b = SHAPES[shape]
+    if np.isinf(b):
+        return np.exp2(-(x**a))
+    # Stretched such that half is left at 1.
+    return (1 + (2 ** (a / b) - 1) * x**a) ** (-b / a)
 
 
-def fold(data: Binned) -> Binned:
-    """Take beams from opposite sides as alike: an angle θ beyond 90° is 180° - θ."""
-    return data._replace(angle=np.minimum(data.angle, 180 - data.angle))
+def _folded(angle: np.ndarray) -> np.ndarray:
+    return np.minimum(angle, 180 - angle)
 
 
-def why_not(whole: Binned) -> str:
-    """Say why nugget and sill cannot be fitted; empty where they can."""
-    chosen = fitted_bins(whole)
-    angle = whole.angle[0][chosen]
-    angle = angle[angle <= 90]
+def fitted_bins(data: Binned, both_sides: bool = True) -> np.ndarray:
+    """
+    Select the bins that have pairs enough.
+
+    Args:
+        data: The variogram.
+        both_sides: Bins of beams from opposite sides, too.
+
+    Returns:
+        Shape (N_BINS,), bool.
+    """
+    return (data.pairs >= FEWEST_PAIRS) & (both_sides | (EDGES[1:] <= 90))
+
+
+def far_bins(chosen: np.ndarray) -> np.ndarray:
+    """Select those of the plateau of the chosen bins, shape (N_BINS,), bool."""
+    middle = 0.5 * (EDGES[:-1] + EDGES[1:])
+    return chosen & (_folded(middle) > FAR)
+
+
+def why_not(data: Binned) -> str:
+    """Say why γ at 0° and the plateau cannot be told; empty where they can."""
+    chosen = fitted_bins(data)
+    angle = _folded(data.angle[chosen])
     few = f"(a bin takes {FEWEST_PAIRS})"
     if not len(angle):
         return f"no angle has enough pairs of observations {few}."
@@ -78,7 +141,7 @@ def why_not(whole: Binned) -> str:
             f"too few pairs of observations {few} have their beam directions within "
             f"{NEAR:g}°; the nearest that do are {angle.min():.3g}° apart."
         )
-    if angle.max() < FAR or len(angle) < 4:
+    if not far_bins(chosen).any() or len(angle) < 4:
         return (
             f"too few pairs of observations {few} have their beam directions beyond "
             f"{FAR:g}°."
@@ -86,107 +149,138 @@ def why_not(whole: Binned) -> str:
     return ""
 
 
-def _lines(shape: str, ranges: np.ndarray, angle, w, y) -> np.ndarray:
-    """Fit nugget and partial sill: both, and the sum of squares, shape (3, n, draws)."""
-    # Ranges first: sums of shape (ranges, draws).
-    x = SHAPES[shape](angle / ranges)
-    sx, sxx = (w * x).sum(axis=-1), (w * x * x).sum(axis=-1)
-    sy, sxy = (w * y).sum(axis=-1), (w * x * y).sum(axis=-1)
-    determinant = sxx - sx**2
-    usable = determinant > 1e-9
-    slope = np.where(usable, sxy - sx * sy, np.nan) / np.where(usable, determinant, 1)
-    offset = sy - slope * sx
-    left = (w * (y - offset[..., None] - slope[..., None] * x) ** 2).sum(axis=-1)
-    return np.array([offset, slope, np.nan_to_num(left, nan=np.inf)])
-
-
-def _between(left: np.ndarray) -> np.ndarray:
-    """Where the parabola through three sums of squares is lowest, shape (draws,)."""
-    every = np.arange(left.shape[1])
-    best = left.argmin(axis=0)
-    middle = np.clip(best, 1, len(RANGES) - 2)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        below, at, above = (left[middle + k, every] for k in (-1, 0, 1))
-        shift = 0.5 * (below - above) / (below - 2 * at + above)
-    shift = np.where((best == middle) & np.isfinite(shift), shift, best - middle)
-    return RANGES[middle] * (RANGES[1] / RANGES[0]) ** shift
-
-
-def _least_squares(
-    shape: str, data: Binned, chosen: np.ndarray, bin_weight: np.ndarray
-) -> tuple[VariogramCurves, np.ndarray]:
+def errors_of_bins(data: Binned, noise: float) -> np.ndarray:
     """
-    Fit all draws with every range; also the weighted sum of squares of the best.
-
-    Between the ranges that are tried a parabola is laid through three: with the draws on
-    one and the same range, or on two, an interval would be of no width.
-    """
-    known = np.isfinite(data.gamma[:, chosen])
-    y = np.where(known, data.gamma[:, chosen], 0)
-    w = np.where(known, data.weight[:, chosen] * bin_weight[chosen], 0)
-    w = w / np.maximum(w.sum(axis=1, keepdims=True), 1e-300)
-    angle = np.nan_to_num(data.angle[:, chosen])
-    left = _lines(shape, RANGES[:, None, None], angle, w, y)[2]
-    ranges = _between(left)
-    offset, slope, left = _lines(shape, ranges[None, :, None], angle, w, y)[:, 0]
-    return VariogramCurves(offset, slope, ranges), left
-
-
-def choose_shape(whole: Binned, noise: float) -> tuple[str, bool, np.ndarray]:
-    """
-    Choose the form of the curve, and the weight of each bin.
-
-    By reciprocity, beams from opposite sides give one intensity; if the data say so,
-    angles beyond 90° are folded back, which doubles the pairs of like orientation.
+    Give the standard error of γ in each bin, with what no curve describes.
 
     Args:
-        whole: Variogram of all crystals, one draw.
+        data: The variogram.
         noise: Mean variance of a relative intensity from counting, ν.
 
     Returns:
-        The form that fits best; whether it does with beams from opposite sides taken as
-        alike; and 1/(γ + ν)² by bin, shape (N_BINS,), by which the sums of weights are
-        multiplied.
+        Shape (N_BINS,).
     """
-    chosen = fitted_bins(whole)
-    mean = np.average(whole.gamma[0][chosen], weights=whole.weight[0][chosen])
-    level = np.full(N_BINS, max(mean, 0) + noise)
-    shape, folded = "spherical", False
-    for _ in range(3):
-        fits = {
-            (s, f): _least_squares(s, fold(whole) if f else whole, chosen, level**-2.0)
-            for s in SHAPES
-            for f in (False, True)
-        }
-        shape, folded = min(fits, key=lambda k: fits[k][1][0])
-        curve = fits[shape, folded][0]
-        angle = (fold(whole) if folded else whole).angle[0]
-        x = SHAPES[shape](np.nan_to_num(angle) / curve.range[0])
-        fitted = curve.nugget[0] + curve.partial_sill[0] * x
-        # Never far below the mean: a bin with a value near zero by chance must not rule.
-        level = np.maximum(fitted, 0.1 * max(mean, 0)) + noise
-    return shape, folded, level**-2.0
+    gamma = data.gamma[0]
+    chosen = fitted_bins(data)
+    plateau = _plateaus(data, chosen)[0]
+    # Never far below the plateau: a bin near zero by chance must not rule.
+    level = np.maximum(np.nan_to_num(gamma), 0.1 * max(plateau, 0)) + noise
+    known = 2 * level**2 / np.maximum(data.pairs, 1)
+    if len(data.gamma) > 1:
+        sampled = np.nan_to_num(np.std(data.gamma[1:], axis=0))
+        known = np.maximum(known, sampled**2)
+    else:
+        known = known * CLUSTERED
+    return np.sqrt(known + (MISFIT * plateau) ** 2 + 1e-18)
+
+
+def _plateaus(data: Binned, chosen: np.ndarray) -> np.ndarray:
+    """Mean γ of distant orientations in each sample."""
+    far = far_bins(chosen)
+    if not far.any():
+        far = chosen
+    return np.average(data.gamma[:, far], weights=data.weight[far], axis=1)
+
+
+def opposite_alike(data: Binned, n: int) -> bool:
+    """
+    Say whether beams from opposite sides differ no more than those from one side.
+
+    By reciprocity they should. They do not where the faces of the crystals are not
+    alike, or where the angles of the two sides have errors of their own.
+
+    Args:
+        data: The variogram with its samples.
+        n: Number of groups of crystals.
+
+    Returns:
+        False where the mean γ near 0° of both sides differs by more than UNLIKE standard
+        errors and by more than a quarter of the plateau.
+    """
+    near = (EDGES[1:] <= SIDES) & (data.weight > 0)
+    other = (EDGES[:-1] >= 180 - SIDES) & (data.weight > 0)
+    few = min(data.pairs[near].sum(), data.pairs[other].sum()) < FEWEST_PAIRS
+    if few or len(data.gamma) < 2:
+        return True
+    one, two = (
+        np.average(data.gamma[:, side], weights=data.weight[side], axis=1)
+        for side in (near, other)
+    )
+    difference = np.abs(one - two)
+    plateau = _plateaus(data, fitted_bins(data))[0]
+    error = standard_errors_of_mean((one - two)[1:], n)
+    return not (difference[0] > UNLIKE * error and difference[0] > 0.25 * plateau)
 
 
 def fit_curves(
-    data: Binned, chosen: np.ndarray, bin_weight: np.ndarray
+    data: Binned, noise: float, both_sides: bool = True, usual: bool = False
 ) -> VariogramCurves:
     """
-    Fit nugget, sill and range to the variogram of each draw.
-
-    Every draw takes the form that fits it best: that the form is not known is a part of
-    the uncertainty.
+    Fit the variogram and every sample of it.
 
     Args:
-        data: One variogram a draw.
-        chosen: Shape (N_BINS,), bool, from fitted_bins.
-        bin_weight: Shape (N_BINS,), from choose_shape.
+        data: The variogram; why_not has nothing against it.
+        noise: Mean variance of a relative intensity from counting.
+        both_sides: Take beams from opposite sides as alike.
+        usual: Take the usual correlation angle and form, where there is no growth to
+            find them by: the best of many would follow the noise.
 
     Returns:
         The curves.
     """
-    fits = [_least_squares(s, data, chosen, bin_weight) for s in SHAPES]
-    best = np.argmin([left for _, left in fits], axis=0)
-    every = np.array([curves for curves, _ in fits])
-    nugget, partial_sill, ranges = every[best, :, np.arange(len(best))].T
-    return VariogramCurves(nugget, partial_sill, ranges)
+    chosen = fitted_bins(data, both_sides)
+    plateau = _plateaus(data, chosen)
+    angle = _folded(data.angle[chosen])
+    weight = errors_of_bins(data, noise)[chosen] ** -2.0
+    below = plateau[:, None] - data.gamma[:, chosen]
+    # What falls off before the first bin could be anything at 0°.
+    shapes, angles = list(SHAPES), ANGLES[np.append(ANGLES[1:] > angle.min(), True)]
+    if usual:
+        shapes, angles = [USUAL_SHAPE], np.array([USUAL])
+    fits = [_growths(shape, angle, weight, below, angles) for shape in shapes]
+    left = np.array([f[2] for f in fits])
+    best = left.argmin(axis=0)
+    every = np.arange(len(best))
+    growth = np.array([f[0] for f in fits])[best, every]
+    return VariogramCurves(
+        plateau=plateau,
+        # More than all cannot vanish.
+        growth=np.minimum(growth, np.maximum(plateau, 0)),
+        angle=np.array([f[1] for f in fits])[best, every],
+        shape=shapes[best[0]],
+    )
+
+
+def _growths(
+    shape: str,
+    angle: np.ndarray,
+    weight: np.ndarray,
+    below: np.ndarray,
+    angles: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """
+    Fit one form to each row of what is missing to the plateau.
+
+    Returns:
+        Growth, correlation angle and weighted sum of squares, shape (samples,) each.
+    """
+    rho = correlation(shape, angle / angles[:, None])
+    normal = rho**2 @ weight
+    growth = below @ (weight * rho).T / normal
+    total = below**2 @ weight
+    left = total[:, None] - growth**2 * normal
+    best = left.argmin(axis=1)
+    every = np.arange(len(best))
+    at = _between(left, best, angles) if len(angles) > 1 else angles[best]
+    return growth[every, best], at, left[every, best]
+
+
+def _between(left: np.ndarray, best: np.ndarray, angles: np.ndarray) -> np.ndarray:
+    """Where the parabola through three sums of squares is lowest, shape (samples,)."""
+    every = np.arange(len(best))
+    middle = np.clip(best, 1, len(angles) - 2)
+    below, at, above = (left[every, middle + k] for k in (-1, 0, 1))
+    bend = below - 2 * at + above
+    shift = np.divide(0.5 * (below - above), bend, np.zeros(len(best)), where=bend > 0)
+    shift = np.where(best == middle, np.clip(shift, -1, 1), best - middle)
+    return angles[middle] * (angles[1] / angles[0]) ** shift

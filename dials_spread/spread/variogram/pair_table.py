@@ -3,14 +3,23 @@ Pairs of observations of one unique reflection, summed by angle and by crystals.
 
 For a pair, γ = ½ [(I_a - I_b)² - σ_a² - σ_b²] / μ², with μ² free of its own variance. It
 does not depend on the mean of the reflection, nor on the scale of all data. Sums are kept
-for every pair of crystals (or of groups of crystals), so that a bootstrap over crystals
-need not read the pairs again: a pair of crystals drawn i and j times counts i·j times.
+for every pair of crystals (or of groups of crystals), so that intervals over crystals
+need not read the pairs again.
+
+Bins begin at 0.05°, because multiple scattering changes within tenths of a degree. Beams
+from opposite sides are compared by reciprocity (directions): such a pair is put at 180°
+less the angle between one beam and the other reversed.
+
+Weak reflections differ by several times their mean, strong ones by some hundredths. Each
+reflection counts with one over its own variance (pair_weights), so that few weak ones do
+not rule, and the mean and the robust estimate tell the same.
 
 Where all pairs are too many, each observation is paired with a few others of its
 reflection, drawn at random.
 
 Functions:
     pair_limit: how many partners of each observation fit
+    reflection_weights, pair_weights: how much each reflection counts
     sum_pairs: the sums
 """
 
@@ -24,12 +33,16 @@ import numba as nb
 import numpy as np
 
 from dials_spread.spread.size.residuals import Residuals
-from dials_spread.spread.variogram.directions import ObservationDirections
+from dials_spread.spread.variogram.directions import (
+    ObservationDirections,
+    reversed_beams,
+)
 from dials_spread.statistics.bootstrap import Groups
 from dials_spread.statistics.random_numbers import next_random
 from dials_spread.threads import run_blocks
 
-SMALL = (0, 0.5, 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 12.5, 15, 20, 25, 30, 40, 50, 60, 75)
+FINE = (0, 0.05, 0.1, 0.175, 0.25, 0.375, 0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8, 12, 16)
+SMALL = (*FINE, 24, 32, 45, 60, 75)
 EDGES = np.array([*SMALL, 90, *(180 - x for x in SMALL[::-1])])
 """Bins of the angle [°]; those near 180° mirror those near 0°."""
 
@@ -49,8 +62,15 @@ BLOCKS = 8
 LEVELS = np.sinh(np.linspace(-8, 8, 1601)) * 1e-3
 """Bins of γ over its median's factor, for the robust estimate: finer near zero."""
 
-MEDIAN_SQUARE = 0.454936423119572
-"""Median of the square of a standard normal deviate."""
+OWN = 10
+"""Deviations with which the variance of a reflection itself weighs as much as that of
+reflections of its strength."""
+
+STRENGTHS = 16
+"""Classes of strength, whose reflections lend their variance to each other."""
+
+SAME_CROSSING = 2.0
+"""Listings of one index on one crystal no further apart are of one crossing [°]."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +116,8 @@ def pair_limit(sizes: np.ndarray, most: int) -> int:
 
 
 @nb.njit(cache=True, nogil=True)
-def _angle(a, b, matrices, fixes):
-    """The smallest angle [°] that the operators which fix the reflection allow."""
+def _nearest(a, b, matrices, fixes):
+    """The smallest squared distance that the operators which fix the reflection allow."""
     nearest = 5.0
     for m in range(len(matrices)):
         if not fixes[m]:
@@ -107,30 +127,46 @@ def _angle(a, b, matrices, fixes):
         y = a[1] - g[1, 0] * b[0] - g[1, 1] * b[1] - g[1, 2] * b[2]
         z = a[2] - g[2, 0] * b[0] - g[2, 1] * b[1] - g[2, 2] * b[2]
         nearest = min(nearest, x * x + y * y + z * z)
-    return math.degrees(2 * math.asin(min(1.0, 0.5 * math.sqrt(nearest))))
+    return nearest
+
+
+@nb.njit(cache=True, nogil=True)
+def _degrees(square):
+    return math.degrees(2 * math.asin(min(1.0, 0.5 * math.sqrt(square))))
+
+
+@nb.njit(cache=True, nogil=True)
+def _angle(a, b, b_reversed, matrices, fixes):
+    """The angle [°]; beyond 90° 180° less that to the beam of the reversed experiment."""
+    square = _nearest(a, b, matrices, fixes)
+    if square <= 2.0:
+        return _degrees(square)
+    return 180.0 - min(90.0, _degrees(_nearest(a, b_reversed, matrices, fixes)))
 
 
 @nb.njit(cache=True, nogil=True)
 def _add(p, q, weight, square_level, columns, frame, edges, levels, sums, histogram):
-    """Add one pair; a pair on one image is left out."""
-    intensity, variance, image, crystal, group, operator = columns
-    beam, matrices, fixes = frame
-    if image[p] == image[q]:
+    """Add one pair; a pair on one image, or of different hand, is left out."""
+    intensity, variance, image, crystal, group, operator, hand = columns
+    beam, against, matrices, fixes = frame
+    if image[p] == image[q] or hand[p] != hand[q]:
         return 0
-    a, b = beam[operator[p], image[p]], beam[operator[q], image[q]]
-    angle = _angle(a, b, matrices, fixes)
+    angle = _angle(beam[p], beam[q], against[q], matrices, fixes)
+    kind = 0 if crystal[p] == crystal[q] else 1
+    if kind == 0 and operator[p] == operator[q] and angle < SAME_CROSSING:
+        return 0
     k = np.searchsorted(edges, angle, side="right") - 1
     k = min(max(k, 0), len(edges) - 2)
     square = (intensity[p] - intensity[q]) ** 2
     noise = variance[p] + variance[q]
     gamma = 0.5 * (square - noise) / square_level
-    kind = 0 if crystal[p] == crystal[q] else 1
     low, high = min(group[p], group[q]), max(group[p], group[q])
     cell = sums[low, high, kind, k]
     cell[0] += weight
     cell[1] += weight * gamma
     cell[2] += weight * angle
     cell[3] += 1
+    # The median of the square of a standard normal deviate is 0.4549.
     needed = 0.5 * (square / 0.454936423119572 - noise) / square_level
     histogram[kind, k, np.searchsorted(levels, needed)] += weight
     return 1
@@ -138,43 +174,22 @@ def _add(p, q, weight, square_level, columns, frame, edges, levels, sums, histog
 
 @nb.njit(cache=True, nogil=True)
 def _sum_reflections(
-    first,
-    stop,
-    start,
-    weight,
-    square_level,
-    partners,
-    seed,
-    columns,
-    beam,
-    matrices,
-    fixes,
-    edges,
-    levels,
-    sums,
-    histogram,
-):
+    first, stop, start, weight, square_level, partners, seed, columns, beams, matrices,
+    fixes, edges, levels, sums, histogram,
+):  # fmt: skip
     """All pairs, or some, of reflections first … stop - 1; gives their number."""
     n_pairs = 0
     for u in range(first, stop):
         low, m = start[u], start[u + 1] - start[u]
-        frame = (beam, matrices, fixes[u])
+        frame = (beams[0], beams[1], matrices, fixes[u])
         if m * (m - 1) // 2 <= m * partners:
             w = weight[u] / (m - 1)
             for p in range(low, low + m):
                 for q in range(p + 1, low + m):
                     n_pairs += _add(
-                        p,
-                        q,
-                        w,
-                        square_level[u],
-                        columns,
-                        frame,
-                        edges,
-                        levels,
-                        sums,
+                        p, q, w, square_level[u], columns, frame, edges, levels, sums,
                         histogram,
-                    )
+                    )  # fmt: skip
             continue
         w = weight[u] / (2 * partners)
         state = np.uint64(seed) + np.uint64(u) * np.uint64(0xD1342543DE82EF95)
@@ -184,17 +199,9 @@ def _sum_reflections(
                 q = low + np.int64(value % np.uint64(m - 1))
                 q += q >= p
                 n_pairs += _add(
-                    p,
-                    q,
-                    w,
-                    square_level[u],
-                    columns,
-                    frame,
-                    edges,
-                    levels,
-                    sums,
+                    p, q, w, square_level[u], columns, frame, edges, levels, sums,
                     histogram,
-                )
+                )  # fmt: skip
     return n_pairs
 
 
@@ -219,6 +226,33 @@ def reflection_weights(residuals: Residuals, s: float) -> tuple[np.ndarray, np.n
     return 1 / variance**2, level**2 * (1 + 3 * variance / size)
 
 
+def pair_weights(residuals: Residuals) -> np.ndarray:
+    """
+    Give each reflection a weight of one over the variance of a relative observation.
+
+    That variance is its own and that of reflections of its strength, as OWN says, plus
+    the median of all: what is known badly, from few observations, must not count most.
+
+    Args:
+        residuals: Sorted by reflection; at least one.
+
+    Returns:
+        Shape (reflections,).
+    """
+    start = residuals.start
+    size = np.diff(start)
+    relative = residuals.intensity / residuals.level - 1
+    own = np.add.reduceat(relative**2, start[:-1])
+    pooled = np.empty(len(size))
+    # A mergesort, so that equal ones stay in their order.
+    order = np.argsort(residuals.level[start[:-1]], kind="stable")
+    for part in np.array_split(order, min(STRENGTHS, len(order))):
+        pooled[part] = own[part].sum() / (size[part] - 1).sum()
+    variance = (own + OWN * pooled) / (size - 1 + OWN)
+    middle = float(np.median(variance))
+    return 1 / np.maximum(variance + middle, 1e-12)
+
+
 def sum_pairs(
     residuals: Residuals,
     directions: ObservationDirections,
@@ -235,7 +269,7 @@ def sum_pairs(
         residuals: At least one reflection.
         directions: Of the observations that the residuals are made of.
         groups: Of crystals.
-        s: Relative spread expected, for the weights.
+        s: Relative spread expected, for μ² without its own variance.
         rng: For partners, where not all pairs fit.
         most_pairs: Most pairs.
         nproc: Threads; all cores by default.
@@ -245,23 +279,26 @@ def sum_pairs(
     """
     start = residuals.start
     sizes = np.diff(start)
-    weight, square_level = reflection_weights(residuals, s)
+    weight, square_level = pair_weights(residuals), reflection_weights(residuals, s)[1]
+    of = residuals.observation
     columns = (
         residuals.intensity,
         residuals.variance,
         residuals.image,
         residuals.crystal,
         groups.of_crystal[residuals.crystal],
-        directions.operator[residuals.observation],
+        directions.operator[of],
+        directions.hand[of],
     )
+    beam = directions.beam[of]
+    beams = (beam, reversed_beams(beam, directions.towards[residuals.unique]))
     partners, seed = pair_limit(sizes, most_pairs), int(rng.integers(2**62))
     fixes = directions.fixes[residuals.unique[start[:-1]]]
 
     def add(first: int, stop: int, sums: np.ndarray, histogram: np.ndarray) -> int:
         return _sum_reflections(
             first, stop, start, weight, square_level, partners, seed, columns,
-            directions.beam, directions.on_directions, fixes, EDGES, LEVELS, sums,
-            histogram,
+            beams, directions.on_directions, fixes, EDGES, LEVELS, sums, histogram,
         )  # fmt: skip
 
     sums, histogram, n_pairs = _sum_in_threads(add, len(sizes), groups.n, nproc)

@@ -4,8 +4,10 @@ How the disagreement of two observations grows with the angle between their beam
 The variogram γ(θ) of relative intensities, free of counting noise, for pairs of crystals
 (within crystals where there is only one): its value towards θ = 0, the nugget, is what
 differs between crystals at one orientation (thickness, damage, scale); its value far
-away, the sill, is all that differs. What lies between changes with the orientation: with
-electrons, multiple scattering. It must be flat for X-rays.
+away, the sill or plateau, is all that differs. What lies between changes with the
+orientation: with electrons, multiple scattering. It must be flat for X-rays. The angle at
+which half of it is reached is the correlation angle: images further apart have little
+more in common than any others.
 
 Functions:
     build_variogram: from the sums over pairs
@@ -24,12 +26,12 @@ from dials_spread.spread.variogram.angle_bins import (
     robust_variogram,
 )
 from dials_spread.spread.variogram.curves import (
-    choose_shape,
+    VariogramCurves,
     fit_curves,
-    fitted_bins,
-    fold,
+    opposite_alike,
     why_not,
 )
+from dials_spread.spread.variogram.growth import LEVEL, growth_p_value
 from dials_spread.spread.variogram.pair_table import BETWEEN, EDGES, WITHIN, PairTable
 from dials_spread.statistics.bootstrap import EMPTY, Groups, interval
 
@@ -51,9 +53,13 @@ class Variogram:
         pairs: Pairs of observations.
         crystals: Crystals that these come from.
         shape: Form of the curve, empty without one.
-        opposite_alike: Whether the curve takes beams from opposite sides as alike,
-            because that fits better; None without a curve.
-        nugget, sill, range: Of the curve, each with (value, low, high); range in degrees.
+        opposite_alike: Whether beams from opposite sides are taken as alike, by
+            reciprocity; not where the data contradict; None without a curve.
+        nugget, sill, range: γ at 0°, the plateau, and the correlation angle [°], at which
+            half of the growth is reached; each with (value, low, high). The angle is nan
+            where growth is not shown.
+        growth_p_value: Probability of as large a growth where there is none; nan without
+            an interval.
         share_of_plateau: 1 - nugget/sill, likewise: the part of the disagreement
             between distant orientations that vanishes at the same one. It is no share
             of the variance of an observation (spread.sources.components), which has
@@ -64,6 +70,7 @@ class Variogram:
         n_crystals: Crystals that the pairs of this kind come from.
         partial_sills: Sill less nugget in every draw; nan without a curve.
         rests: Nugget in every draw; without a curve the mean over all angles.
+        curves: The fits; None without.
     """
 
     kind: str
@@ -82,12 +89,19 @@ class Variogram:
     sill: tuple[float, float, float]
     range: tuple[float, float, float]
     share_of_plateau: tuple[float, float, float]
+    growth_p_value: float
     reason: str
     n_pairs: int
     n_all: int
     n_crystals: int
     partial_sills: np.ndarray
     rests: np.ndarray
+    curves: VariogramCurves | None = None
+
+    @property
+    def grows(self) -> bool:
+        """Whether growth with the angle is shown, at a level of 5 %."""
+        return self.growth_p_value <= LEVEL
 
     def as_dict(self) -> dict:
         """Give what is not of single draws, estimates as {value, low, high}."""
@@ -96,7 +110,7 @@ class Variogram:
             given[name] = dict(zip(("value", "low", "high"), given[name]))
         # The former key of the JSON file stays beside the new one.
         given["share"] = given["share_of_plateau"]
-        for name in ("partial_sills", "rests"):
+        for name in ("partial_sills", "rests", "curves"):
             del given[name]
         return given
 
@@ -129,8 +143,7 @@ def build_variogram(
     """
     data = binned(table, weights, kind)
     data = data._replace(gamma=data.gamma / levels[:, None] ** 2)
-    whole = Binned(data.weight[:1], data.gamma[:1], data.angle[:1], data.pairs[:1])
-    reason = why_not(whole)
+    reason = why_not(data)
     unknown = (np.nan, *EMPTY)
     ends = [interval(g, groups.n) for g in data.gamma.T]
     low, high = np.array(ends if groups.enough else [EMPTY] * len(ends)).T
@@ -138,12 +151,12 @@ def build_variogram(
         kind=KINDS[kind],
         low=EDGES[:-1],
         high=EDGES[1:],
-        angle=whole.angle[0],
-        gamma=whole.gamma[0],
+        angle=data.angle,
+        gamma=data.gamma[0],
         gamma_low=low,
         gamma_high=high,
         robust=robust_variogram(table, kind),
-        pairs=whole.pairs[0].astype(int),
+        pairs=data.pairs.astype(int),
         crystals=crystals_in_bins(table, kind),
         shape="",
         opposite_alike=None,
@@ -151,6 +164,7 @@ def build_variogram(
         sill=unknown,
         range=unknown,
         share_of_plateau=unknown,
+        growth_p_value=np.nan,
         reason=reason,
         n_pairs=table.n_pairs,
         n_all=table.n_all,
@@ -158,35 +172,37 @@ def build_variogram(
         partial_sills=np.full(len(weights), np.nan),
         rests=_mean_over_angles(data),
     )
-    return found if reason else _with_curve(found, data, whole, noise, groups.n)
+    return found if reason else _with_curve(found, data, noise, groups.n)
 
 
 def _mean_over_angles(data: Binned) -> np.ndarray:
-    """What is known of the spread where it cannot be divided, shape (draws,)."""
-    total = data.weight.sum(axis=1)
-    mean = np.nansum(data.weight * data.gamma, axis=1)
-    return np.divide(mean, total, np.full(len(total), np.nan), where=total > 0)
+    """What is known of the spread where it cannot be divided, shape (1 + samples,)."""
+    filled = data.weight > 0
+    if not filled.any():
+        return np.full(len(data.gamma), np.nan)
+    return np.average(data.gamma[:, filled], weights=data.weight[filled], axis=1)
 
 
-def _with_curve(
-    found: Variogram, data: Binned, whole: Binned, noise: float, n: int
-) -> Variogram:
-    """Fit every draw."""
-    shape, folded, bin_weight = choose_shape(whole, noise)
-    data = fold(data) if folded else data
-    curves = fit_curves(data, fitted_bins(whole), bin_weight)
-    sill = curves.nugget + curves.partial_sill
+def _with_curve(found: Variogram, data: Binned, noise: float, n: int) -> Variogram:
+    """Fit every sample."""
+    alike = opposite_alike(data, n)
+    p_value = growth_p_value(data, n, alike)
+    grows = not p_value > LEVEL
+    curves = fit_curves(data, noise, alike, usual=not grows)
     with np.errstate(divide="ignore", invalid="ignore"):
-        share = np.where(sill > 0, curves.partial_sill / sill, np.nan)
+        sill = curves.plateau
+        share = np.where(sill > 0, curves.growth / sill, np.nan)
     value, low, high = np.clip(_estimate(share, n), 0, 1).tolist()
     return replace(
         found,
-        shape=shape,
-        opposite_alike=folded,
-        nugget=_estimate(curves.nugget, n),
+        shape=curves.shape,
+        opposite_alike=alike,
+        nugget=_estimate(curves.at_zero, n),
         sill=_estimate(sill, n),
-        range=_estimate(curves.range, n),
-        share_of_plateau=(value, low, high),
-        partial_sills=curves.partial_sill,
-        rests=curves.nugget,
+        range=_estimate(curves.angle, n) if grows else (np.nan, *EMPTY),
+        share_of_plateau=(value, low if grows else 0.0, high),
+        growth_p_value=p_value,
+        partial_sills=curves.growth,
+        rests=curves.at_zero,
+        curves=curves,
     )

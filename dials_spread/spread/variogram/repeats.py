@@ -1,0 +1,86 @@
+"""
+How much observations of one crystal at one orientation differ.
+
+A crystal shows a reflection again at the same orientation: as a symmetry equivalent, or by
+reciprocity, where the beam comes from the other side (a Friedel mate of a centrosymmetric
+crystal always does). Thickness, bending and damage are then nearly the same, and what
+differs beyond σ are errors of the single observation. What two crystals differ by more at
+one orientation is theirs: thickness, above all.
+
+Functions:
+    repeats_at_zero: γ at 0° within crystals
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from dials_spread.spread.variogram.angle_bins import Binned
+from dials_spread.spread.variogram.curves import (
+    FEWEST_PAIRS,
+    VariogramCurves,
+    correlation,
+)
+from dials_spread.spread.variogram.pair_table import EDGES
+from dials_spread.statistics.bootstrap import FEWEST_CRYSTALS
+
+LOST = 0.5
+"""Of the correlation: bins that have lost more say little about 0°."""
+
+
+class Repeats(NamedTuple):
+    """
+    Repeats within crystals.
+
+    Attributes:
+        at_zero: Shape (1 + samples,), γ at 0°; nan where it cannot be told.
+        pairs: Pairs of observations behind it.
+        crystals: Crystals, or groups of them, that these come from.
+        reason: Why there is no value, in one sentence, or nothing.
+    """
+
+    at_zero: np.ndarray
+    pairs: int
+    crystals: int
+    reason: str
+
+
+def repeats_at_zero(
+    within: Binned,
+    crystals: np.ndarray,
+    curves: VariogramCurves,
+    both_sides: bool,
+) -> Repeats:
+    """
+    Give γ at 0° of pairs of observations of one crystal.
+
+    Near 0° the pairs lose with the angle what pairs of two crystals lose.
+
+    Args:
+        within: Variogram within crystals.
+        crystals: Shape (N_BINS,), crystals of the pairs of each bin.
+        curves: Of pairs of two crystals.
+        both_sides: Beams from opposite sides are alike.
+
+    Returns:
+        The repeats.
+    """
+    folded = np.minimum(within.angle, 180 - within.angle)
+    rho = correlation(curves.shape, np.nan_to_num(folded) / curves.angle[0])
+    near = (within.pairs > 0) & (rho >= LOST) & (both_sides | (EDGES[1:] <= 90))
+    pairs = int(within.pairs[near].sum())
+    n = int(crystals[near].max(initial=0))
+    if pairs < FEWEST_PAIRS or n < FEWEST_CRYSTALS:
+        reason = (
+            "too few reflections were observed again on one crystal at the same "
+            f"orientation ({pairs} pairs of observations; it takes {FEWEST_PAIRS}, on "
+            f"{FEWEST_CRYSTALS} crystals)."
+        )
+        return Repeats(np.full(len(within.gamma), np.nan), pairs, n, reason)
+    # One variance, each bin with its own weight; bins that lost much of it count less.
+    weight = within.weight[near] * rho[near] ** 2
+    lost = curves.growth[:, None] * (1 - rho[near])
+    at_zero = np.average(within.gamma[:, near] - lost, weights=weight, axis=1)
+    return Repeats(at_zero, pairs, n, "")
