@@ -77,19 +77,14 @@ def analyse(table, n_unique, rng):
     size = measure_size(residuals, d, groups, weights, levels)
     start = told(f"size (s = {size.s:.3f}; put in 0.300)", start)
     # As map_directions would give them, without symmetry.
-    directions = ObservationDirections(
-        operator=np.zeros(len(unique), dtype=np.int8),
-        beam=beam[None],
-        on_directions=np.eye(3)[None],
-        fixes=np.ones((n_unique, 1), dtype=bool),
-    )
+    directions = ObservationDirections.without_symmetry(beam[image], n_unique)
     analysis.map_directions = lambda observations: directions
     sample = analysis._Sample(None, residuals, groups, weights, levels, None)
     parts = analysis._by_source(sample, size.s, analysis.SpreadChoices(), rng)
-    main = parts["variograms"].main
+    main = parts.variograms.main
     what = f"factors, variograms ({main.n_pairs / 1e6:.0f} of {main.n_all / 1e6:.0f}"
     start = told(what + " M pairs), components", start)
-    found = parts["components"]
+    found = parts.components
     for name in ("image", "crystal", "orientation", "rest"):
         p = getattr(found, name)
         print(
@@ -136,10 +131,9 @@ def coverage(n_draws, first_seed):
     truth_tables = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(truth_tables)
 
-    def directions_of(unique, beam):
-        fixes = np.ones((int(unique.max()) + 1, 1), dtype=bool)
-        operator = np.zeros(len(unique), dtype=np.int8)
-        return ObservationDirections(operator, beam[None], np.eye(3)[None], fixes)
+    def directions_of(table):
+        beam, n_unique = table[5][table[2]], int(table[0].max()) + 1
+        return ObservationDirections.without_symmetry(beam, n_unique)
 
     for case, truth in truth_tables.CASES.items():
         draws = (n_draws, directions_of, first_seed)

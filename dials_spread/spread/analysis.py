@@ -113,7 +113,14 @@ class Variograms:
             name: part.as_dict() if part else None
             for name, part in (("within", self.within), ("corrected", self.corrected))
         }
-        return {**self.main.as_dict(), **other}
+        repeats = self.repeats
+        told = repeats and {
+            "pairs": repeats.pairs,
+            "crystals": repeats.crystals,
+            "at_zero": float(repeats.at_zero[0]),
+            "reason": repeats.reason,
+        }
+        return {**self.main.as_dict(), **other, "repeats": told}
 
 
 @dataclass(frozen=True)
@@ -141,6 +148,14 @@ class SpreadAnalysis:
     s: float = np.nan
     s_of_error_model: float = np.nan
     reasons: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def correlation_angle(self) -> float:
+        """Angle [°] within which images agree with each other; nan where not known."""
+        if self.variograms is None:
+            return np.nan
+        found = self.variograms.corrected or self.variograms.main
+        return float(found.range[0])
 
 
 @dataclass(frozen=True)

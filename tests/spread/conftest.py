@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 
 @pytest.fixture
 def directions_of():
-    """Directions without symmetry, from the beam of each image."""
+    """Directions without symmetry, of a table made by simulation.tables.make_table."""
     from dials_spread.spread.variogram.directions import ObservationDirections
 
-    def make(unique, beam):
-        return ObservationDirections(
-            operator=np.zeros(len(unique), dtype=np.int8),
-            beam=np.ascontiguousarray(beam[None]),
-            on_directions=np.eye(3)[None],
-            fixes=np.ones((int(unique.max()) + 1, 1), dtype=bool),
+    def make(table):
+        unique, image, beam = table[0], table[2], table[5]
+        return ObservationDirections.without_symmetry(
+            beam[image], int(unique.max()) + 1
         )
 
     return make

@@ -72,7 +72,7 @@ def measure(truth: KnownSpread, seed: int, directions_of) -> dict:
     s = most_likely(weights @ likelihoods) / levels
     factors = fit_factors(residuals, s[0], rng)
     corrected = without_factors(residuals, factors)
-    directions = directions_of(table[0], table[5])
+    directions = directions_of(table)
     pairs = sum_pairs(corrected, directions, groups, s[0], rng, nproc=1)
     draws = (groups, weights, levels)
     variogram = build_variogram(pairs, *draws, table[6])
@@ -110,7 +110,9 @@ def count_inside(
         inside["share of noise"] += low <= found["noise"] / total <= high + 1e-9
         inside["s"] += found["s"][1] <= found["true s"] <= found["s"][2]
         if truth.orientation:
-            inside["range"] += found["range"][1] <= truth.range <= found["range"][2]
+            # Of a Gaussian exp(-3 (θ/range)²), half is left at:
+            half = truth.range * np.sqrt(np.log(2) / 3)
+            inside["range"] += found["range"][1] <= half <= found["range"][2]
         values.append([found[n][0] for n in true])
         sizes.append(found["s"][0])
         assert sum(s[0] for s in found["shares"].values()) == pytest.approx(1)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from dials_spread.observations import Observations
-from dials_spread.report.page.intervals import share_with_interval
+from dials_spread.report.page.intervals import share_with_interval, with_interval
 from dials_spread.report.page.labels import counted, digits, image_label
 from dials_spread.significance import Significance
 from dials_spread.spread.analysis import SWITCHED_OFF, SpreadAnalysis
@@ -26,15 +26,24 @@ from dials_spread.spread.sources.components import (
     rest_is_apart,
 )
 from dials_spread.spread.sources.normality import Normality
+from dials_spread.spread.variogram.growth import LEVEL
 
 SOURCE_WORDS = {
     "image": "is common to all reflections of an image (beam, exposure, volume)",
     "crystal": "is common to all reflections of a crystal",
     "orientation": "depends on the orientation of the crystal",
     "noise": "is counting noise (σ)",
+    "thickness": "differs between crystals at the same orientation (thickness, bending, "
+    "damage)",
     "rest": "differs even at the same orientation (thickness, bending, damage, "
     "unexplained)",
 }
+
+WITHIN_CRYSTAL = (
+    "differs between repeats at the same orientation on one crystal, too (errors of single "
+    "observations that σ do not cover)"
+)
+"""The rest, where repeats within crystals have told thickness from it."""
 
 NOT_APART = "depends on the orientation or on anything else: not separable here"
 """The rest, where no pairs of the same orientation say what it is without it."""
@@ -44,6 +53,9 @@ ONE_CRYSTAL = (
     "change together in one crystal)"
 )
 """The orientation, of one crystal, whose images are turned and irradiated in turn."""
+
+SHARE_TO_SEE = 0.2
+"""Share of the orientation for which the number of crystals is said that show it."""
 
 LISTED_AGAIN = (
     "How much depends on the orientation cannot be told from one crystal whose "
@@ -156,11 +168,16 @@ def describe_sources(
     if one and repeated:
         return [f"Where does it come from? {LISTED_AGAIN}"]
     words = dict(SOURCE_WORDS)
-    if not rest_is_apart(components):
+    if np.isfinite(parts["thickness"].share):
+        words["rest"] = WITHIN_CRYSTAL
+    elif not rest_is_apart(components):
         words["rest"] = NOT_APART
     if one:
         words["orientation"] = ONE_CRYSTAL
     order = sorted(known, key=lambda s: -known[s].share)
+    if _not_shown(components):
+        # Its estimate is noise, which no share should be read from.
+        order.remove("orientation")
     told = "; ".join(f"{_share(known[s])} {words[s]}" for s in order)
     text = (
         f"Where does it come from? Of the variance of a single observation, {told}. This "
@@ -168,29 +185,60 @@ def describe_sources(
         f"{counted(components.n_images, 'image')} and "
         f"{counted(components.n_pairs, 'pair')} of observations."
     )
-    return [text, *_about_orientation(parts["orientation"], radiation)]
+    return [text, *_about_orientation(components, radiation)]
 
 
-def _about_orientation(part: Component, radiation: str) -> list[str]:
+def _not_shown(components: Components) -> bool:
+    """Whether the disagreement was tested for growth with the angle, and shows none."""
+    return components.orientation_p_value > LEVEL
+
+
+def _about_orientation(components: Components, radiation: str) -> list[str]:
+    """
+    Say whether the disagreement grows with the angle between beams, and how soon.
+
+    Claimed where growth_p_value is at most LEVEL; with the correlation angle then.
+    """
+    part, p_value = components.orientation, components.orientation_p_value
     if part.reason:
         return [
             f"Whether it depends on the orientation cannot be told from these data: "
             f"{part.reason}"
         ]
-    if not np.isfinite(part.share_low):
+    if not np.isfinite(p_value):
         return []
-    if part.share_low > 0:
-        cause = (
-            ", as expected of multiple scattering; scaling does not remove it"
-            if radiation == "electrons"
-            else ", which multiple scattering does not make of X-rays: absorption and "
-            "overlapping spots can"
+    if _not_shown(components):
+        text = (
+            "A dependence on the orientation is not shown (p = "
+            f"{digits(p_value, 2)}): {_at_most(part.share_high)} of the variance may "
+            "depend on it"
         )
-        return [
-            "The disagreement grows with the angle between the beam directions in the "
-            f"crystal{cause}."
-        ]
-    return ["A dependence on the orientation is not shown: its interval includes zero."]
+        if part.share_high > SHARE_TO_SEE:
+            # From 4 to 16 crystals the upper end falls as the number to the power -1.6.
+            n = components.n_crystals * (part.share_high / SHARE_TO_SEE) ** 0.6
+            text += (
+                f"; about {counted(int(np.ceil(n)), 'crystal')} would show whether "
+                f"{share_with_interval(SHARE_TO_SEE)} does"
+            )
+        return [f"{text}."]
+    cause = (
+        ", as expected of multiple scattering; scaling does not remove it"
+        if radiation == "electrons"
+        else ", which multiple scattering does not make of X-rays: absorption and "
+        "overlapping spots can"
+    )
+    angle, low, high = components.correlation_angle
+    within = with_interval(angle, low, high, lambda x: f"{digits(x, 2)}°")
+    return [
+        "The disagreement grows with the angle between the beam directions in the "
+        f"crystal{cause}. Half of that growth is reached at {within}, the correlation "
+        "angle: images whose beam directions are further apart agree little better than "
+        "any others."
+    ]
+
+
+def _at_most(share: float) -> str:
+    return f"at most {share_with_interval(share)}" if share < 1 else "up to all"
 
 
 def describe_chance(

@@ -1,9 +1,9 @@
 """
 How 95 % intervals are written, and why some are not.
 
-An interval of no width, or one that ends at its estimate, says that the estimate is at
-the end of what it can be (a variance of zero), or that most of the data agree exactly:
-it is not printed as if it told how certain the estimate is.
+An estimate at the end of what it can be (a variance of zero, a share of all) has an
+interval to one side, which is said as "at most" or "at least". One of no width says that
+the data agree exactly: it is not printed as if it told how certain the estimate is.
 
 Functions:
     has_interval: whether there is one to be printed
@@ -21,8 +21,8 @@ import numpy as np
 from dials_spread.report.page.labels import NO_VALUE, digits
 
 FOOTNOTE = (
-    "– in a column 95 %: no interval over crystals, because there are too few crystals, "
-    "or because the estimate is at the end of its range (such as a variance of zero)."
+    "– in a column 95 %: no interval over crystals, because there are too few crystals. ≤ "
+    "or ≥: the estimate is at the end of its range (such as a variance of zero)."
 )
 
 
@@ -38,15 +38,17 @@ def has_interval(value: float, low: float, high: float) -> bool:
     return bool(np.isfinite([low, high]).all() and low < value < high)
 
 
-def _reason(value: float, low: float, high: float) -> str:
-    """Say why no interval is printed where one was computed."""
+def _to_one_side(value: float, low: float, high: float, write) -> str:
+    """Say the interval of an estimate at its end, or why there is none."""
     if not np.isfinite([value, low, high]).all():
         return ""
     if low == high:
         return " (no interval: the same in every bootstrap sample)"
-    if value == 0:
-        return " (not shown to differ from zero)"
-    return " (no interval: at the end of its range)"
+    if low == value < high:
+        return f" (95 %: at most {write(high)})"
+    if low < value == high:
+        return f" (95 %: at least {write(low)})"
+    return " (no interval: it does not hold its estimate)"
 
 
 def with_interval(
@@ -67,7 +69,7 @@ def with_interval(
     text = write(value)
     if has_interval(value, low, high):
         return f"{text} (95 %: {write(low)} to {write(high)})"
-    return text + _reason(value, low, high)
+    return text + _to_one_side(value, low, high, write)
 
 
 def share_with_interval(value: float, low: float = np.nan, high: float = np.nan) -> str:
@@ -84,7 +86,9 @@ def share_with_interval(value: float, low: float = np.nan, high: float = np.nan)
     """
     numbers = [100 * value, 100 * low, 100 * high]
     if not has_interval(value, low, high):
-        return f"{_round(numbers[0])} %" + _reason(value, low, high)
+        return f"{_round(numbers[0])} %" + _to_one_side(
+            *numbers, lambda x: f"{_round(x)} %"
+        )
     told = [_round(v) for v in numbers]
     decimals = 1
     while told[1] == told[2] and decimals < MOST_DECIMALS:
@@ -120,8 +124,14 @@ def interval_cell(
         write: How a number is written.
 
     Returns:
-        ``0.200 – 0.300``, or a dash where there is none.
+        ``0.200 – 0.300``; ``≤ 0.300`` of an estimate at its lower end, ``≥ 0.200`` at its
+        upper one; a dash where there is none.
     """
     if not has_interval(value, low, high):
+        if np.isfinite([low, high]).all() and low < high:
+            if value == low:
+                return f"≤ {write(high, n)}"
+            if value == high:
+                return f"≥ {write(low, n)}"
         return NO_VALUE
     return f"{write(low, n)} – {write(high, n)}"

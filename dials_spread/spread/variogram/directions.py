@@ -65,6 +65,25 @@ class ObservationDirections:
     fixes: np.ndarray
     towards: np.ndarray
 
+    @classmethod
+    def without_symmetry(cls, beam: np.ndarray, n_unique: int) -> ObservationDirections:
+        """
+        Give the directions of observations that no operator relates.
+
+        Args:
+            beam: Shape (n, 3), unit vectors.
+            n_unique: Number of unique reflections, at small angles.
+        """
+        n = len(beam)
+        return cls(
+            operator=np.zeros(n, dtype=np.int8),
+            beam=np.ascontiguousarray(beam),
+            hand=np.zeros(n, dtype=bool),
+            on_directions=np.eye(3)[None],
+            fixes=np.ones((n_unique, 1), dtype=bool),
+            towards=np.zeros((n_unique, 3)),
+        )
+
 
 def _operators_of(
     miller_index: np.ndarray, unique_index: np.ndarray, operators: LaueOperators

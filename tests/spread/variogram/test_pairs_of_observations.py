@@ -13,18 +13,20 @@ from dials_spread.spread.size.residuals import build_residuals, residuals_of_arr
 from dials_spread.spread.variogram.angle_bins import Binned, binned, robust_variogram
 from dials_spread.spread.variogram.curves import (
     SHAPES,
-    choose_shape,
+    correlation,
     fit_curves,
-    fitted_bins,
+    opposite_alike,
     why_not,
 )
-from dials_spread.spread.variogram.directions import map_directions
+from dials_spread.spread.variogram.directions import map_directions, reversed_beams
+from dials_spread.spread.variogram.growth import growth_p_value
 from dials_spread.spread.variogram.pair_table import (
     BETWEEN,
     COUNT,
     EDGES,
     N_BINS,
     WITHIN,
+    pair_weights,
     sum_pairs,
 )
 from dials_spread.statistics.bootstrap import group_crystals, interval
@@ -51,12 +53,12 @@ def test_sums_are_those_of_a_loop(table, directions_of):
     residuals, groups = crystals_of(table)
     beam, s = table[5], 0.3
     pairs = sum_pairs(
-        residuals, directions_of(table[0], beam), groups, s, np.random.default_rng(0)
+        residuals, directions_of(table), groups, s, np.random.default_rng(0)
     )
-    weights = np.array([[1.0] * 5, [2.0, 0.0, 1.0, 1.0, 1.0]])
-    total = {k: np.zeros((2, N_BINS, 2)) for k in (WITHIN, BETWEEN)}
+    total = {k: np.zeros((N_BINS, 2)) for k in (WITHIN, BETWEEN)}
     n = len(residuals)
     size = np.bincount(residuals.unique)
+    of_reflection = dict(zip(np.unique(residuals.unique), pair_weights(residuals)))
     for a in range(n):
         for b in range(a + 1, n):
             u = residuals.unique[a]
@@ -65,32 +67,48 @@ def test_sums_are_those_of_a_loop(table, directions_of):
             own = residuals.unique == u
             level = residuals.intensity[own].mean()
             noise = residuals.variance[own].mean() / level**2 + s**2
-            weight = 1 / noise**2 / (size[u] - 1)
+            weight = of_reflection[u] / (size[u] - 1)
             square = level**2 * (1 + 3 * noise / size[u])
             gamma = (residuals.intensity[a] - residuals.intensity[b]) ** 2
             gamma = (gamma - residuals.variance[a] - residuals.variance[b]) / 2 / square
             cosine = np.clip(beam[residuals.image[a]] @ beam[residuals.image[b]], -1, 1)
-            k = np.searchsorted(EDGES, np.degrees(np.arccos(cosine))) - 1
+            angle = np.degrees(np.arccos(cosine))
+            k = np.searchsorted(EDGES, angle) - 1
             one, two = residuals.crystal[a], residuals.crystal[b]
-            for d, draw in enumerate(weights):
-                times = draw[one] if one == two else draw[one] * draw[two]
-                total[int(one != two)][d, k] += times * weight * np.array([1, gamma])
+            # Without symmetry, another listing of one crossing.
+            if one != two or angle >= 2:
+                total[int(one != two)][k] += weight * np.array([1, gamma])
     for kind in (WITHIN, BETWEEN):
-        found = binned(pairs, weights, kind)
-        np.testing.assert_allclose(found.weight, total[kind][..., 0], atol=1e-9)
-        product = np.nan_to_num(found.gamma) * found.weight
-        np.testing.assert_allclose(product, total[kind][..., 1], atol=1e-9)
+        found = binned(pairs, np.ones((1, 5)), kind)
+        np.testing.assert_allclose(found.weight, total[kind][:, 0], atol=1e-9)
+        product = np.nan_to_num(found.gamma[0]) * found.weight
+        np.testing.assert_allclose(product, total[kind][:, 1], atol=1e-9)
     assert pairs.n_pairs == pairs.sums[..., COUNT].sum()
+
+
+def test_reflections_count_by_their_own_variance(table):
+    """One over the variance of a relative observation, its own and of its like."""
+    residuals, _ = crystals_of(table)
+    weight = pair_weights(residuals)
+    numbers = np.unique(residuals.unique)
+    relative = residuals.intensity / residuals.level - 1
+    own = [relative[residuals.unique == u] for u in numbers]
+    variance = np.array([np.sum(r**2) / (len(r) - 1) for r in own])
+    order = np.argsort(weight)
+    noisy, quiet = variance[order[:10]].mean(), variance[order[-10:]].mean()
+    assert noisy > 1.5 * quiet
+    # Nothing counts more than twice the middle one, by the median in all weights.
+    assert weight.max() < 2.2 * np.median(weight)
 
 
 def test_a_sample_of_pairs_tells_the_same(table, directions_of):
     residuals, groups = crystals_of(table)
-    directions = directions_of(table[0], table[5])
+    directions = directions_of(table)
     every = sum_pairs(residuals, directions, groups, 0.3, np.random.default_rng(0))
     some = sum_pairs(residuals, directions, groups, 0.3, np.random.default_rng(0), 2500)
     assert 0 < some.n_pairs <= 2500 < every.n_pairs <= every.n_all
     mean = [
-        np.nansum(b.gamma * b.weight) / b.weight.sum()
+        np.nansum(b.gamma[0] * b.weight) / b.weight.sum()
         for b in (binned(t, np.ones((1, 5))) for t in (every, some))
     ]
     assert mean[1] == pytest.approx(mean[0], rel=0.15)
@@ -129,10 +147,12 @@ def test_operators_take_the_beam_with_the_index(symbol, friedel, read_measured):
         miller_index=names,
         unique=unique,
         unique_index=unique_index,
-        images=SimpleNamespace(beam=beams),
+        geometry=SimpleNamespace(beam=beams),
+        images=SimpleNamespace(s0=np.array([[0, 0, 40.0]])),
+        radiation="electrons",
     )
     directions = map_directions(observations)
-    seen = directions.beam[directions.operator, np.arange(len(names))]
+    seen = directions.beam
     np.testing.assert_allclose(seen, np.broadcast_to(seen[0], seen.shape), atol=1e-12)
     # The excitation error h · b is what it was.
     products = (basis @ unique_index[0]) @ seen.T
@@ -152,43 +172,124 @@ def test_reflections_on_a_symmetry_element_have_the_smallest_angle(read_measured
     assert directions.operator[residuals.observation].max() < 4
 
 
+ANGLE = 0.5 * (EDGES[:-1] + EDGES[1:])
+FOLDED = np.minimum(ANGLE, 180 - ANGLE)
+ONES = np.ones(N_BINS)
+
+
+def made(gamma, pairs=1000 * ONES, dyads=1000 * ONES, noise=0.0, draws=300):
+    """A variogram with samples of a known relative error, independent in each bin."""
+    rng = np.random.default_rng(0)
+    found = gamma + noise * rng.standard_normal(N_BINS)
+    samples = found + noise * rng.standard_normal((draws, N_BINS))
+    return Binned(ONES, np.concatenate([found[None], samples]), ANGLE, pairs, dyads)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_curve_is_fitted_exactly(shape):
-    """Points on a curve of each form, the far ones also from the opposite side."""
-    angle = 0.5 * (EDGES[:-1] + EDGES[1:])
-    folded = np.minimum(angle, 180 - angle)
-    width = 9.0
-    gamma = 0.05 + 0.3 * SHAPES[shape](folded / width)
-    ones = np.ones((1, N_BINS))
-    data = Binned(ones, gamma[None], angle[None], 100 * ones)
+@pytest.mark.parametrize("angle", [0.3, 1.2])
+def test_a_curve_of_each_form_is_found_again(shape, angle):
+    """γ at 0°, the plateau and the angle of half the growth; far bins at the plateau."""
+    rho = np.where(FOLDED > 16, 0, correlation(shape, FOLDED / angle))
+    data = made(0.35 - 0.3 * rho, noise=1e-4)
     assert why_not(data) == ""
-    found, opposite, weight = choose_shape(data, 0.01)
-    assert (found, opposite) == (shape, True)
-    curves = fit_curves(data._replace(angle=folded[None]), fitted_bins(data), weight)
-    # Between the ranges that are tried, which are 12 % apart.
-    assert curves.range[0] == pytest.approx(width, rel=0.01)
-    assert curves.nugget[0] == pytest.approx(0.05, abs=0.003)
-    assert curves.partial_sill[0] == pytest.approx(0.3, abs=0.003)
+    curves = fit_curves(data, 0.01)
+    assert curves.plateau[0] == pytest.approx(0.35, abs=1e-3)
+    # A late end, cut off at the plateau, is none of the forms.
+    assert curves.angle[0] == pytest.approx(angle, rel=0.25)
+    assert curves.at_zero[0] == pytest.approx(0.05, abs=0.012)
+
+
+def test_growth_is_claimed_where_it_is_and_seldom_where_not():
+    """At a level of 5 %, with errors as the samples have them."""
+    claimed = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        found = 0.1 + 0.02 * rng.standard_normal(N_BINS)
+        samples = found + 0.02 * rng.standard_normal((300, N_BINS))
+        data = Binned(
+            ONES, np.concatenate([found[None], samples]), ANGLE, 1000 * ONES, ONES
+        )
+        claimed += growth_p_value(data, 100) <= 0.05
+    assert claimed <= 11
+    rho = correlation("2^(-u^1)", FOLDED / 0.5)
+    assert growth_p_value(made(0.1 - 0.06 * rho, noise=0.02), 100) <= 0.05
+
+
+def test_opposite_beams_are_alike_unless_the_data_say_no():
+    rho = correlation("2^(-u^1)", FOLDED / 0.5)
+    assert opposite_alike(made(0.1 - 0.06 * rho, noise=0.005), 40)
+    one_side = np.where(ANGLE < 90, rho, 0)
+    assert not opposite_alike(made(0.1 - 0.06 * one_side, noise=0.005), 40)
 
 
 def test_too_few_pairs_are_said_to_be_few():
-    ones = np.ones((1, N_BINS))
-    angle = 0.5 * (EDGES[:-1] + EDGES[1:])[None]
-    none = Binned(ones, ones, angle, 0 * ones)
+    none = made(ONES, pairs=0 * ONES)
     assert "no angle has enough pairs" in why_not(none)
-    far = Binned(ones, ones, angle, np.where(angle > 10, 100, 0))
-    assert "within 4°; the nearest that do are 11.2° apart" in why_not(far)
-    near = Binned(ones, ones, angle, np.where(angle < 5, 100, 0))
-    assert "beyond 15°" in why_not(near)
+    far = made(ONES, pairs=np.where(FOLDED > 10, 100, 0))
+    assert "within 2°; the nearest that do are 14° apart" in why_not(far)
+    near = made(ONES, pairs=np.where(FOLDED < 5, 100, 0))
+    assert "beyond 16°" in why_not(near)
+
+
+def test_the_error_of_a_bin_is_that_of_its_dyads(directions_of):
+    """Crystals of different thickness: the scatter of tables against their samples."""
+    tables = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        truth = KnownSpread(rest=0.1, sigma=0.05)
+        table = make_table(rng, truth, n_crystals=10, n_images=6, n_unique=60)
+        # Of each crystal, another spread of its own.
+        own = np.exp(0.4 * rng.standard_normal(10))[table.crystal]
+        level = np.bincount(table.unique, table.intensity)
+        level = (level / np.bincount(table.unique))[table.unique]
+        intensity = level + own * (table.intensity - level)
+        table = table._replace(intensity=intensity, variance=table.variance * own**2)
+        residuals, groups = crystals_of(table)
+        pairs = sum_pairs(residuals, directions_of(table), groups, 0.1, rng)
+        tables.append(binned(pairs, groups.draws(rng, 200)))
+    gamma = np.array([t.gamma for t in tables])
+    usual = np.array([t.dyads for t in tables]).mean(axis=0) > 6
+    scatter = gamma[:, 0, usual].std(axis=0)
+    sampled = np.sqrt(gamma[:, 1:, usual].var(axis=1).mean(axis=0))
+    assert usual.sum() > 3
+    assert np.median(sampled / scatter) == pytest.approx(1.0, abs=0.35)
+
+
+def test_reversed_beams_meet_the_bragg_condition():
+    """Source and detector exchanged: h is excited again, and twice exchanged is once."""
+    rng = np.random.default_rng(3)
+    towards = 0.02 * rng.standard_normal((50, 3))
+    across = np.cross(towards, rng.standard_normal((50, 3)))
+    across /= np.linalg.norm(across, axis=1)[:, None]
+    square = (towards**2).sum(axis=1)[:, None]
+    beam = across * np.sqrt(1 - square / 4) - towards / 2
+    back = reversed_beams(beam, towards)
+    excited = (back * towards).sum(axis=1) + square[:, 0] / 2
+    np.testing.assert_allclose(excited, 0, atol=1e-12)
+    np.testing.assert_allclose(reversed_beams(back, towards), beam, atol=1e-12)
+
+
+def test_observations_of_different_hand_are_not_compared(read_measured):
+    """Friedel mates of a chiral crystal: kept for X-rays, told apart for electrons."""
+    experiments, tables = read_measured("quartz/integrated")
+    observations = build_observations([*experiments], tables)
+    assert observations.friedel
+    directions = map_directions(observations)
+    assert 0.2 < directions.hand.mean() < 0.8
+    from dataclasses import replace
+
+    assert not map_directions(replace(observations, radiation="X-rays")).hand.any()
+    mates = build_observations([*experiments], tables, friedel=False)
+    assert not map_directions(mates).hand.any()
 
 
 def test_the_robust_variogram_of_normal_differences_is_the_mean_one(directions_of):
     rng = np.random.default_rng(5)
     made = make_table(rng, KnownSpread(rest=0.2), n_crystals=8, n_images=10)
     residuals, groups = crystals_of(made)
-    pairs = sum_pairs(residuals, directions_of(made[0], made[5]), groups, 0.2, rng)
+    pairs = sum_pairs(residuals, directions_of(made), groups, 0.2, rng)
     data = binned(pairs, np.ones((1, 8)))
-    many = data.pairs[0] > 500
+    many = data.pairs > 500
     robust = robust_variogram(pairs)[many]
     np.testing.assert_allclose(robust, data.gamma[0][many], rtol=0.25)
     assert np.mean(robust) == pytest.approx(0.04, rel=0.1)

@@ -30,10 +30,11 @@ What share of the variance of one measurement each source has; the shares add up
 100 %. Lines are 95 % intervals over crystals. Image: a factor common to all reflections
 of an image (beam, exposure, volume); scaling can remove it. Crystal: a factor common to a
 crystal; likewise. Orientation: what differs between orientations, reflection by
-reflection: multiple scattering, if these are electrons; no scaling removes it. Counting
-noise: a longer exposure reduces it. Same orientation, different intensity: thickness,
-bending, damage, integration and whatever else is unexplained. Good data have mostly
-counting noise.
+reflection: multiple scattering, if these are electrons; no scaling removes it. Thickness:
+what differs between crystals at one orientation, but not between repeats on one crystal
+(bending and damage, too). Counting noise: a longer exposure reduces it. Same orientation,
+different intensity: what is left; with thickness in it, where no crystal repeats an
+orientation. Good data have mostly counting noise.
 """
 
 QUANTILE_HELP = """
@@ -48,6 +49,7 @@ LABELS = {
     "image": "image",
     "crystal": "crystal",
     "orientation": "orientation",
+    "thickness": "thickness",
     "noise": "counting noise",
     "rest": "same orientation,<br>different intensity",
 }

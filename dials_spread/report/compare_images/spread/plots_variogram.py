@@ -20,24 +20,27 @@ from dials_spread.report.page.plot_style import (
     new_plot,
 )
 from dials_spread.spread.analysis import Variograms
-from dials_spread.spread.variogram.curves import FEWEST_PAIRS, SHAPES
+from dials_spread.spread.variogram.curves import FEWEST_PAIRS, correlation
 from dials_spread.spread.variogram.variogram import Variogram
+
+LEAST_ANGLE = 0.01
+"""At the left end of the axis [°], which has no zero."""
 
 PALE = "rgba(0,114,178,0.4)"
 
 VARIOGRAM_HELP = """
 How much two observations of one reflection disagree (half the mean squared relative
 difference, free of counting noise), against the angle between the beam directions in the
-crystal. Each point is a bin of angles, with a 95 % interval over crystals; the number of
-pairs and crystals shows on hovering. The curve is fitted: γ at 0° is what differs between
-crystals even at one orientation (thickness, damage, scale); the plateau is all that
-differs; the correlation angle says how fast it is reached. What lies between depends on
-the orientation: with electrons, multiple scattering. X-ray data should be flat. Flat and low is good; a rise
-within a few degrees says that no scaling can bring the observations together. Open
-circles: beams from opposite sides, drawn at 180° less their angle; by reciprocity they
-should lie with the others. Grey diamonds: the robust estimate, which a few wild
-observations do not move. Black crosses: pairs within one crystal; on neighbouring frames
-they may share a measurement, so that the first points can be too low.
+crystal, on a logarithmic scale. Each point is a bin of angles, with a 95 % interval over
+crystals; the number of pairs and crystals shows on hovering. γ at 0° is what differs
+between crystals even at one orientation (thickness, damage, scale); the plateau is all
+that differs. What lies between depends on the orientation: with electrons, multiple
+scattering. Half of it is reached at the correlation angle: images further apart agree
+little better than any others. X-ray data should be flat. Flat and low is good; a rise says
+that no scaling can bring the observations together. Open circles: beams from opposite
+sides, at 180° less their angle; by reciprocity they should lie with the others. Grey
+diamonds: the robust estimate, which a few wild observations do not move. Black crosses:
+pairs within one crystal, without second listings of one crossing of the Ewald sphere.
 """
 
 
@@ -78,16 +81,17 @@ def _with_bars(variogram: Variogram, opposite: bool, name, symbol) -> dict:
 
 
 def _curve(variogram: Variogram) -> list[dict]:
-    if not variogram.shape:
+    if variogram.curves is None:
         return []
-    x = np.linspace(0, 90, 361)
+    x = np.geomspace(LEAST_ANGLE, 90, 200)
     nugget, sill = variogram.nugget[0], variogram.sill[0]
-    y = nugget + (sill - nugget) * SHAPES[variogram.shape](x / variogram.range[0])
+    rho = correlation(variogram.shape, x / variogram.curves.angle[0])
+    y = sill - (sill - nugget) * rho
     return [
         {
             "type": "scatter",
             "mode": "lines",
-            "name": f"{variogram.shape} curve",
+            "name": "fitted curve",
             "x": x,
             "y": y,
             "line": {"color": RED, "width": 2.5},
@@ -136,11 +140,12 @@ def variogram_plot(variograms: Variograms) -> dict:
     fitted = ""
     if main.shape:
         fitted = (
-            f", γ at 0° {digits(main.nugget[0], 2)}, plateau "
-            f"{digits(main.sill[0], 2)}, correlation angle {digits(main.range[0], 2)}°"
+            f", γ at 0° {digits(main.nugget[0], 2)}, plateau {digits(main.sill[0], 2)}"
         )
-        if main.sill[0] <= main.nugget[0]:
-            fitted += ": no growth with the angle"
+        if np.isfinite(main.range[0]):
+            fitted += f", correlation angle {digits(main.range[0], 2)}°"
+        elif np.isfinite(main.growth_p_value):
+            fitted += ": growth with the angle is not shown"
     limits, beyond = _limits(drawn)
     if beyond:
         fitted += f"; {counted(beyond, 'interval')} reach beyond the frame"
@@ -152,7 +157,8 @@ def variogram_plot(variograms: Variograms) -> dict:
         f"{main.n_pairs:,} pairs of observations{fitted}",
         xaxis=axis(
             "Angle between the beam directions in the crystal [°]",
-            range=[-0.5, 1.03 * max(ends, default=90.0)],
+            type="log",
+            range=[np.log10(LEAST_ANGLE), np.log10(1.1 * max(ends, default=90.0))],
         ),
         yaxis=axis("γ, half the mean squared relative difference", range=limits),
         legend=legend_above(),

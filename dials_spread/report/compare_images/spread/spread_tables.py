@@ -103,7 +103,8 @@ def variogram_table(variogram: Variogram) -> str:
     Give the bins that have pairs, and the curve through them.
 
     γ of a pair is in spread.variogram.pair_table; γ at 0°, the plateau and the
-    correlation angle are from spread.variogram.curves.fit_curves.
+    correlation angle are from spread.variogram.curves.fit_curves, the p-value from
+    spread.variogram.growth.growth_p_value.
     """
     rows = [
         [
@@ -130,8 +131,9 @@ def variogram_table(variogram: Variogram) -> str:
         return f"{text}No curve is fitted: {variogram.reason}"
     parts = [(label, getattr(variogram, n)) for n, label in CURVE_LABELS.items()]
     curve = [[label, digits(v), interval_cell(v, a, b)] for label, (v, a, b) in parts]
-    shape = variogram.shape.capitalize()
-    return f"{text}\n" + tabulate(curve, [f"{shape} curve", "", "95 %"], **STYLE)
+    p_value = digits(variogram.growth_p_value, 2)
+    curve.append(["p-value of growth with the angle", p_value, NO_VALUE])
+    return f"{text}\n" + tabulate(curve, ["curve", "", "95 %"], **STYLE)
 
 
 def components_table(components: Components) -> str:
