@@ -55,7 +55,8 @@ def test_electrons_depend_on_the_orientation(abiraterone):
     main = found.variograms.main
     assert main.opposite_alike
     assert main.sill[0] > 3 * main.nugget[0]
-    assert 2 < main.range[0] < 8
+    assert 0.5 < main.range[0] < 4
+    assert main.growth_p_value <= 0.01
     assert found.size.overall.crystals[0] == 6
     shares = [getattr(found.components, n).share for n in ("image", "crystal", "rest")]
     assert sum(

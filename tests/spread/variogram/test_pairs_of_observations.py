@@ -196,7 +196,7 @@ def test_a_curve_of_each_form_is_found_again(shape, angle):
     assert curves.plateau[0] == pytest.approx(0.35, abs=1e-3)
     # A late end, cut off at the plateau, is none of the forms.
     assert curves.angle[0] == pytest.approx(angle, rel=0.25)
-    assert curves.at_zero[0] == pytest.approx(0.05, abs=0.012)
+    assert curves.at_zero[0] == pytest.approx(0.05, abs=0.02)
 
 
 def test_growth_is_claimed_where_it_is_and_seldom_where_not():
