@@ -24,11 +24,7 @@ from dials_spread.spread.size.error_model import (
 )
 from dials_spread.spread.size.residuals import Residuals, build_residuals, mean_levels
 from dials_spread.spread.size.size import SpreadSize, measure_size
-from dials_spread.spread.sources.components import (
-    Components,
-    variance_components,
-    without_factors,
-)
+from dials_spread.spread.sources.components import Components, variance_components
 from dials_spread.spread.sources.factors import (
     RelativeImageFactors,
     crystal_moments,
@@ -275,47 +271,46 @@ def _variograms(
     """All variograms, and whether factors could be taken off."""
     directions = map_directions(sample.observations)
 
-    def pairs_of(residuals: Residuals) -> PairTable:
-        return sum_pairs(
-            residuals, directions, sample.groups, s, rng, choices.max_pairs,
-            sample.nproc,
+    known = np.isfinite(factors.halves).all(axis=(0, 1))
+    table = sum_pairs(
+        sample.residuals, directions, sample.groups, s, rng, choices.max_pairs,
+        sample.nproc, factors.halves,
+    )  # fmt: skip
+    noise = float(np.mean(sample.residuals.relative_sigma**2))
+
+    def variogram(kind: int, without_factors: bool = False) -> Variogram:
+        return build_variogram(
+            table, sample.groups, sample.weights, sample.levels, noise, kind,
+            without_factors,
         )  # fmt: skip
 
-    def variogram(table: PairTable, kind: int) -> Variogram:
-        noise = float(np.mean(sample.residuals.relative_sigma**2))
-        return build_variogram(
-            table, sample.groups, sample.weights, sample.levels, noise, kind
-        )
-
     kind = BETWEEN if sample.groups.n_crystals > 1 else WITHIN
-    table = pairs_of(sample.residuals)
-    main = variogram(table, kind)
-    without = without_factors(sample.residuals, factors)
-    enough = len(without) > 0.5 * len(sample.residuals)
-    repeats, corrected = None, None
-    if enough:
-        less = pairs_of(without)
-        corrected = variogram(less, kind)
+    main = variogram(kind)
+    enough = known[sample.residuals.image].mean() > 0.5
+    corrected = variogram(kind, without_factors=True) if enough else None
+    repeats = None
     if kind == BETWEEN:
-        repeats = _repeats(sample, less if enough else table, corrected or main)
+        repeats = _repeats(sample, table, corrected or main, enough)
     return (
         Variograms(
             main=main,
-            within=variogram(table, WITHIN) if kind == BETWEEN else None,
+            within=variogram(WITHIN) if kind == BETWEEN else None,
             corrected=corrected,
             repeats=repeats,
             n_used=table.n_pairs,
             n_all=table.n_all,
         ),
-        enough,
+        bool(enough),
     )
 
 
-def _repeats(sample: _Sample, table: PairTable, found: Variogram) -> Repeats | None:
+def _repeats(
+    sample: _Sample, table: PairTable, found: Variogram, without_factors: bool
+) -> Repeats | None:
     """Repeats within crystals, where there is a curve that says what is near."""
     if found.curves is None:
         return None
-    data = binned(table, sample.weights, WITHIN)
+    data = binned(table, sample.weights, WITHIN, without_factors)
     data = data._replace(gamma=data.gamma / sample.levels[:, None] ** 2)
     return repeats_at_zero(
         data,

@@ -17,7 +17,7 @@ from dials_spread.simulation.tables import (
 )
 from dials_spread.spread.size.residuals import mean_levels, residuals_of_arrays
 from dials_spread.spread.size.size import deviations, spread_interval
-from dials_spread.spread.sources.components import variance_components, without_factors
+from dials_spread.spread.sources.components import variance_components
 from dials_spread.spread.sources.factors import crystal_moments, fit_factors
 from dials_spread.spread.variogram.pair_table import sum_pairs
 from dials_spread.spread.variogram.variogram import build_variogram
@@ -71,11 +71,12 @@ def measure(truth: KnownSpread, seed: int, directions_of) -> dict:
     likelihoods = likelihood_table(deviations(residuals), group, groups.n, nproc=1)
     s = most_likely(weights @ likelihoods) / levels
     factors = fit_factors(residuals, s[0], rng)
-    corrected = without_factors(residuals, factors)
     directions = directions_of(table)
-    pairs = sum_pairs(corrected, directions, groups, s[0], rng, nproc=1)
+    pairs = sum_pairs(
+        residuals, directions, groups, s[0], rng, nproc=1, halves=factors.halves
+    )
     draws = (groups, weights, levels)
-    variogram = build_variogram(pairs, *draws, table[6])
+    variogram = build_variogram(pairs, *draws, table[6], without_factors=True)
     found = variance_components(
         residuals, *draws, crystal_moments(factors, groups), variogram, 200, s[0]
     )

@@ -26,7 +26,6 @@ as zero, with an upper end as wide as if it had come out at zero: nothing is kno
 zero exactly.
 
 Functions:
-    without_factors: residuals with the factors of images taken off
     variance_components: from residuals and pairs
     rest_is_apart: whether the rest is known not to hold the orientation
     source_labels: short names of the sources, for tables and plots
@@ -39,12 +38,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import scipy.sparse as sp
 
-from dials_spread.spread.size.residuals import Residuals, residuals_of_arrays
-from dials_spread.spread.sources.factors import (
-    CrystalMoments,
-    RelativeImageFactors,
-    factor_variances,
-)
+from dials_spread.spread.size.residuals import Residuals
+from dials_spread.spread.sources.factors import CrystalMoments, factor_variances
 from dials_spread.spread.variogram.pair_table import pair_weights, reflection_weights
 from dials_spread.spread.variogram.repeats import Repeats
 from dials_spread.spread.variogram.variogram import Variogram
@@ -172,48 +167,6 @@ def source_labels(components: Components) -> dict[str, str]:
     if np.isfinite(components.thickness.variance):
         rest = WITHIN_CRYSTAL
     return {**SOURCE_LABELS, "rest": rest}
-
-
-def without_factors(residuals: Residuals, factors: RelativeImageFactors) -> Residuals:
-    """
-    Take the factors of images off.
-
-    What is left of r = factor - 1 + others is wanted, so the part μ(factor - 1) is
-    subtracted. Dividing by the factor would leave others/factor, whose variance is larger
-    by E[1/factor²], about 1 + 3 Var(factor), and without bound where a factor is small:
-    it made a fifth too much of orientation and rest where crystals differ by 0.2, and
-    all shares wrong with it. Where factors truly multiply, what is then left of their
-    product with the other sources is a part of r too, and counts as rest.
-
-    The factor of an image follows its own reflections, so that taking it off takes away
-    a part 1/n of what they differ by; deviations are enlarged to make up for it.
-
-    Args:
-        residuals: Sorted by reflection.
-        factors: Of images.
-
-    Returns:
-        The residuals of observations on images that have a factor.
-    """
-    factor, n = factors.factor[residuals.image], factors.n[residuals.image]
-    known = np.flatnonzero(np.isfinite(factor) & (n > 1))
-    factor, stretch = factor[known], np.sqrt(n[known] / (n[known] - 1))
-    level = residuals.level[known]
-    intensity = level + stretch * (residuals.intensity[known] - level * factor)
-    variance = stretch**2 * residuals.variance[known]
-    corrected = residuals_of_arrays(
-        residuals.unique[known],
-        residuals.crystal[known],
-        residuals.image[known],
-        intensity,
-        variance,
-    )
-    return replace(
-        corrected,
-        observation=residuals.observation[known][corrected.observation],
-        n_crystals=residuals.n_crystals,
-        n_images=residuals.n_images,
-    )
 
 
 def _noise(

@@ -32,9 +32,11 @@ from dials_spread.spread.variogram.pair_table import (
     BETWEEN,
     COUNT,
     GAMMA,
+    GAMMA_WITHOUT,
     LEVELS,
     SUM_OF_ANGLES,
     WEIGHT,
+    WEIGHT_WITHOUT,
     PairTable,
 )
 
@@ -70,7 +72,12 @@ class Binned(NamedTuple):
     dyads: np.ndarray
 
 
-def binned(table: PairTable, weights: np.ndarray, kind: int = BETWEEN) -> Binned:
+def binned(
+    table: PairTable,
+    weights: np.ndarray,
+    kind: int = BETWEEN,
+    without_factors: bool = False,
+) -> Binned:
     """
     Give the variogram and its samples over crystals.
 
@@ -78,31 +85,37 @@ def binned(table: PairTable, weights: np.ndarray, kind: int = BETWEEN) -> Binned
         table: Sums over pairs.
         weights: Shape (1 + samples, groups), from Groups.draws.
         kind: WITHIN crystals or BETWEEN them.
+        without_factors: Take off what images differ by in all their reflections.
 
     Returns:
         The variogram.
     """
     part = table.sums[:, :, kind]
     total = part.sum(axis=(0, 1))
-    weight = total[:, WEIGHT]
+    of_weight, of_gamma = WEIGHT, GAMMA
+    if without_factors:
+        of_weight, of_gamma = WEIGHT_WITHOUT, GAMMA_WITHOUT
+    weight = total[:, of_weight]
     safe = np.where(weight > 0, weight, np.nan)
-    gamma = total[:, GAMMA] / safe
+    gamma = total[:, of_gamma] / safe
     # By pair of groups, what it adds to the mean; the lower triangle is empty.
-    added = np.nan_to_num((part[..., GAMMA] - gamma * part[..., WEIGHT]) / safe)
+    added = (part[..., of_gamma] - gamma * part[..., of_weight]) / safe
+    added = np.nan_to_num(added)
     own = np.einsum("aak->ak", added)
     by_group = added.sum(axis=0) + added.sum(axis=1) - own
     drawn = (by_group**2).sum(axis=0)
     dyads = (added**2).sum(axis=(0, 1)) - (own**2).sum(axis=0)
     kept = np.divide(drawn - dyads, drawn, np.ones(len(drawn)), where=drawn > 0)
     by_group *= np.sqrt(np.clip(kept, LEAST, 1.0))
-    squares = (part[..., WEIGHT] ** 2).sum(axis=(0, 1))
+    squares = (part[..., of_weight] ** 2).sum(axis=(0, 1))
     dyads = weight**2 / np.where(squares > 0, squares, 1.0)
     return Binned(
         weight=weight,
         gamma=gamma
         + (weights - 1) @ by_group
         + _of_few_dyads(gamma, weight, dyads, by_group, len(weights)),
-        angle=total[:, SUM_OF_ANGLES] / safe,
+        angle=total[:, SUM_OF_ANGLES]
+        / np.where(total[:, COUNT] > 0, total[:, WEIGHT], np.nan),
         pairs=total[:, COUNT],
         dyads=dyads,
     )

@@ -14,6 +14,15 @@ Weak reflections differ by several times their mean, strong ones by some hundred
 reflection counts with one over its own variance (pair_weights), so that few weak ones do
 not rule, and the mean and the robust estimate tell the same.
 
+What the images of a pair differ by in all their reflections is taken off, too. A factor of an
+image that is fitted to its reflections has errors, and near 0°, where little else is left,
+these would seem to be a difference between crystals. So the factors are fitted twice, to two
+halves of the reflections, and
+
+    γ - ½ (α_a - α_b)(β_a - β_b)
+
+is free of their errors, as those of the halves have nothing in common.
+
 Where all pairs are too many, each observation is paired with a few others of its
 reflection, drawn at random.
 
@@ -51,12 +60,13 @@ N_BINS = len(EDGES) - 1
 WITHIN, BETWEEN = 0, 1
 """Both observations of one crystal (on different images), or of two."""
 
-WEIGHT, GAMMA, SUM_OF_ANGLES, COUNT = range(4)
-"""What is summed: weights; weight times γ; weight times angle; pairs."""
+WEIGHT, GAMMA, SUM_OF_ANGLES, COUNT, WEIGHT_WITHOUT, GAMMA_WITHOUT = range(6)
+"""What is summed: weights; weight times γ; weight times angle; pairs; weights of pairs
+of images with a factor; weight times their γ without the factors."""
 
 MOST_PAIRS = 20_000_000
 
-BLOCKS = 8
+BLOCKS = 4
 """Of reflections, each with tables of its own: sums are alike to the last digit."""
 
 LEVELS = np.sinh(np.linspace(-8, 8, 1601)) * 1e-3
@@ -79,7 +89,7 @@ class PairTable:
     Sums over pairs of observations of one reflection.
 
     Attributes:
-        sums: Shape (groups, groups, 2, N_BINS, 4): by the groups of the two crystals
+        sums: Shape (groups, groups, 2, N_BINS, 6): by the groups of the two crystals
             (the larger number second), by WITHIN or BETWEEN, by angle, what is summed.
         histogram: Shape (2, N_BINS, len(LEVELS) + 1), pairs by the γ that would make
             each the median.
@@ -145,10 +155,20 @@ def _angle(a, b, b_reversed, matrices, fixes):
 
 
 @nb.njit(cache=True, nogil=True)
+def _of_images(a, b, halves):
+    """½ (α_a - α_b)(β_a - β_b), the mean over splits; nan where one is not known."""
+    total = 0.0
+    for split in range(len(halves)):
+        first, second = halves[split, 0], halves[split, 1]
+        total += (first[a] - first[b]) * (second[a] - second[b])
+    return 0.5 * total / max(len(halves), 1)
+
+
+@nb.njit(cache=True, nogil=True)
 def _add(p, q, weight, square_level, columns, frame, edges, levels, sums, histogram):
     """Add one pair; a pair on one image, or of different hand, is left out."""
     intensity, variance, image, crystal, group, operator, hand = columns
-    beam, against, matrices, fixes = frame
+    beam, against, matrices, fixes, halves = frame
     if image[p] == image[q] or hand[p] != hand[q]:
         return 0
     angle = _angle(beam[p], beam[q], against[q], matrices, fixes)
@@ -166,6 +186,10 @@ def _add(p, q, weight, square_level, columns, frame, edges, levels, sums, histog
     cell[1] += weight * gamma
     cell[2] += weight * angle
     cell[3] += 1
+    common = _of_images(image[p], image[q], halves)
+    if not math.isnan(common):
+        cell[4] += weight
+        cell[5] += weight * (gamma - common)
     # The median of the square of a standard normal deviate is 0.4549.
     needed = 0.5 * (square / 0.454936423119572 - noise) / square_level
     histogram[kind, k, np.searchsorted(levels, needed)] += weight
@@ -181,7 +205,7 @@ def _sum_reflections(
     n_pairs = 0
     for u in range(first, stop):
         low, m = start[u], start[u + 1] - start[u]
-        frame = (beams[0], beams[1], matrices, fixes[u])
+        frame = (beams[0], beams[1], matrices, fixes[u], beams[2])
         if m * (m - 1) // 2 <= m * partners:
             w = weight[u] / (m - 1)
             for p in range(low, low + m):
@@ -261,6 +285,7 @@ def sum_pairs(
     rng: np.random.Generator,
     most_pairs: int = MOST_PAIRS,
     nproc: int | None = None,
+    halves: np.ndarray | None = None,
 ) -> PairTable:
     """
     Sum the pairs of observations of all reflections.
@@ -273,6 +298,8 @@ def sum_pairs(
         rng: For partners, where not all pairs fit.
         most_pairs: Most pairs.
         nproc: Threads; all cores by default.
+        halves: Shape (splits, 2, images), factors of images less one from both halves
+            of the reflections, as spread.sources.factors fits them; none by default.
 
     Returns:
         The sums.
@@ -291,7 +318,10 @@ def sum_pairs(
         directions.hand[of],
     )
     beam = directions.beam[of]
-    beams = (beam, reversed_beams(beam, directions.towards[residuals.unique]))
+    if halves is None:
+        halves = np.full((1, 2, residuals.n_images), np.nan)
+    against = reversed_beams(beam, directions.towards[residuals.unique])
+    beams = (beam, against, np.ascontiguousarray(halves, dtype=float))
     partners, seed = pair_limit(sizes, most_pairs), int(rng.integers(2**62))
     fixes = directions.fixes[residuals.unique[start[:-1]]]
 
@@ -318,7 +348,7 @@ def _sum_in_threads(
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Sum all reflections, in blocks that do not depend on the number of threads."""
     block = max(1, -(-n // BLOCKS))
-    sums = np.zeros((BLOCKS, n_groups, n_groups, 2, N_BINS, 4))
+    sums = np.zeros((BLOCKS, n_groups, n_groups, 2, N_BINS, 6))
     histogram = np.zeros((BLOCKS, 2, N_BINS, len(LEVELS) + 1))
     counts = np.zeros(BLOCKS, dtype=np.int64)
 

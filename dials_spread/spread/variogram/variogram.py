@@ -126,6 +126,7 @@ def build_variogram(
     levels: np.ndarray,
     noise: float,
     kind: int = BETWEEN,
+    without_factors: bool = False,
 ) -> Variogram:
     """
     Give the variogram with its curve.
@@ -137,11 +138,12 @@ def build_variogram(
         levels: Shape (draws,), from mean_levels.
         noise: Mean variance of a relative intensity from counting.
         kind: WITHIN crystals or BETWEEN them.
+        without_factors: Take off what images differ by in all their reflections.
 
     Returns:
         The variogram; without a curve, and with the reason, where pairs are too few.
     """
-    data = binned(table, weights, kind)
+    data = binned(table, weights, kind, without_factors)
     data = data._replace(gamma=data.gamma / levels[:, None] ** 2)
     reason = why_not(data)
     unknown = (np.nan, *EMPTY)
@@ -155,7 +157,7 @@ def build_variogram(
         gamma=data.gamma[0],
         gamma_low=low,
         gamma_high=high,
-        robust=robust_variogram(table, kind),
+        robust=_robust(table, kind, without_factors),
         pairs=data.pairs.astype(int),
         crystals=crystals_in_bins(table, kind),
         shape="",
@@ -173,6 +175,13 @@ def build_variogram(
         rests=_mean_over_angles(data),
     )
     return found if reason else _with_curve(found, data, noise, groups.n)
+
+
+def _robust(table: PairTable, kind: int, without_factors: bool) -> np.ndarray:
+    """The robust estimate; with factors taken off, of which only means are free of
+    errors, there is none."""
+    robust = robust_variogram(table, kind)
+    return np.full_like(robust, np.nan) if without_factors else robust
 
 
 def _mean_over_angles(data: Binned) -> np.ndarray:
