@@ -56,7 +56,7 @@ def test_electrons_depend_on_the_orientation(abiraterone):
     assert main.opposite_alike
     assert main.sill[0] > 3 * main.nugget[0]
     assert 0.5 < main.range[0] < 4
-    assert main.growth_p_value <= 0.01
+    assert main.grows
     assert found.size.overall.crystals[0] == 6
     shares = [getattr(found.components, n).share for n in ("image", "crystal", "rest")]
     assert sum(
@@ -89,7 +89,7 @@ def test_x_rays_do_not_depend_on_the_orientation(read_measured):
         tables += part[1]
     found = analyse(experiments, tables)
     assert found.components.orientation.share_low == pytest.approx(0, abs=0.005)
-    assert found.components.orientation.share < 0.1
+    assert found.components.orientation_p_value > 0.05
     main = found.variograms.main
     near = main.gamma[(main.pairs > 50) & (main.high <= 5)]
     far = main.gamma[(main.pairs > 50) & (main.low >= 20)]

@@ -54,6 +54,9 @@ ONE_CRYSTAL = (
 )
 """The orientation, of one crystal, whose images are turned and irradiated in turn."""
 
+VAGUE = 10
+"""Ratio of the ends of its interval beyond which no correlation angle is named."""
+
 SHARE_TO_SEE = 0.2
 """Share of the orientation for which the number of crystals is said that show it."""
 
@@ -227,14 +230,24 @@ def _about_orientation(components: Components, radiation: str) -> list[str]:
         else ", which multiple scattering does not make of X-rays: absorption and "
         "overlapping spots can"
     )
-    angle, low, high = components.correlation_angle
-    within = with_interval(angle, low, high, lambda x: f"{digits(x, 2)}°")
     return [
         "The disagreement grows with the angle between the beam directions in the "
-        f"crystal{cause}. Half of that growth is reached at {within}, the correlation "
-        "angle: images whose beam directions are further apart agree little better than "
-        "any others."
+        f"crystal{cause}. {_about_angle(*components.correlation_angle)}"
     ]
+
+
+def _about_angle(angle: float, low: float, high: float) -> str:
+    """Say within which angle images agree with each other, where that is known."""
+    if high > VAGUE * low:
+        return (
+            "How soon cannot be told well: half of that growth, the correlation angle, "
+            f"is reached between {digits(low, 2)}° and {digits(high, 2)}°."
+        )
+    within = with_interval(angle, low, high, lambda x: f"{digits(x, 2)}°")
+    return (
+        f"Half of that growth is reached at {within}, the correlation angle: images whose "
+        "beam directions are further apart agree little better than any others."
+    )
 
 
 def _at_most(share: float) -> str:

@@ -164,7 +164,7 @@ def source_labels(components: Components) -> dict[str, str]:
         A label for each of SOURCES.
     """
     rest = SOURCE_LABELS["rest"] if rest_is_apart(components) else NOT_APART
-    if np.isfinite(components.thickness.variance):
+    if rest_is_apart(components) and np.isfinite(components.thickness.variance):
         rest = WITHIN_CRYSTAL
     return {**SOURCE_LABELS, "rest": rest}
 

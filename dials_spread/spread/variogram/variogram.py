@@ -26,6 +26,7 @@ from dials_spread.spread.variogram.angle_bins import (
     robust_variogram,
 )
 from dials_spread.spread.variogram.curves import (
+    FAR,
     VariogramCurves,
     fit_curves,
     opposite_alike,
@@ -192,6 +193,12 @@ def _mean_over_angles(data: Binned) -> np.ndarray:
     return np.average(data.gamma[:, filled], weights=data.weight[filled], axis=1)
 
 
+def _angle(angles: np.ndarray, n: int) -> tuple[float, float, float]:
+    """The correlation angle; beyond the plateau's beginning it is not looked for."""
+    value, low, high = _estimate(angles, n)
+    return value, low, min(high, max(FAR, value)) if np.isfinite(high) else high
+
+
 def _with_curve(found: Variogram, data: Binned, noise: float, n: int) -> Variogram:
     """Fit every sample."""
     alike = opposite_alike(data, n)
@@ -208,7 +215,7 @@ def _with_curve(found: Variogram, data: Binned, noise: float, n: int) -> Variogr
         opposite_alike=alike,
         nugget=_estimate(curves.at_zero, n),
         sill=_estimate(sill, n),
-        range=_estimate(curves.angle, n) if grows else (np.nan, *EMPTY),
+        range=_angle(curves.angle, n) if grows else (np.nan, *EMPTY),
         share_of_plateau=(value, low if grows else 0.0, high),
         growth_p_value=p_value,
         partial_sills=curves.growth,

@@ -27,19 +27,22 @@ def test_shares_by_hand():
         (0.2, 0.3, "0.250 (95 %: 0.200 to 0.300)"),
         (nan, nan, "0.250"),
         (0.25, 0.25, "0.250 (no interval: the same in every bootstrap sample)"),
-        (0.25, 0.3, "0.250 (no interval: at the end of its range)"),
-        (0.1, 0.25, "0.250 (no interval: at the end of its range)"),
+        (0.25, 0.3, "0.250 (95 %: at most 0.300)"),
+        (0.1, 0.25, "0.250 (95 %: at least 0.100)"),
+        (0.3, 0.4, "0.250 (no interval: it does not hold its estimate)"),
     ],
 )
 def test_an_interval_or_why_there_is_none(low, high, told):
     assert with_interval(0.25, low, high) == told
-    cell = interval_cell(0.25, low, high)
-    assert cell == ("0.200 – 0.300" if "(95 %" in told else "–")
+    cells = {0.2: "0.200 – 0.300", 0.1: "≥ 0.100"}
+    if (low, high) == (0.25, 0.3):
+        cells = {0.25: "≤ 0.300"}
+    assert interval_cell(0.25, low, high) == cells.get(low, "–")
 
 
-def test_what_is_zero_is_not_shown_to_differ_from_zero():
-    assert with_interval(0.0, 0.0, 0.3) == "0 (not shown to differ from zero)"
-    assert share_with_interval(0.0, 0.0, 0.087) == "0 % (not shown to differ from zero)"
+def test_what_is_zero_is_at_most_so_much():
+    assert with_interval(0.0, 0.0, 0.3) == "0 (95 %: at most 0.300)"
+    assert share_with_interval(0.0, 0.0, 0.087) == "0 % (95 %: at most 8.7 %)"
     assert with_interval(nan, nan, nan) == "–"
 
 

@@ -17,6 +17,7 @@ from dials_spread.report.page.plot_style import (
     RED,
     axis,
     legend_above,
+    log_axis,
     new_plot,
 )
 from dials_spread.spread.analysis import Variograms
@@ -155,10 +156,9 @@ def variogram_plot(variograms: Variograms) -> dict:
         VARIOGRAM_HELP,
         "Disagreement against the angle between the beams",
         f"{main.n_pairs:,} pairs of observations{fitted}",
-        xaxis=axis(
+        xaxis=log_axis(
             "Angle between the beam directions in the crystal [°]",
-            type="log",
-            range=[np.log10(LEAST_ANGLE), np.log10(1.1 * max(ends, default=90.0))],
+            [LEAST_ANGLE, max(ends, default=90.0)],
         ),
         yaxis=axis("γ, half the mean squared relative difference", range=limits),
         legend=legend_above(),
