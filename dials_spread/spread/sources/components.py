@@ -228,20 +228,9 @@ def variance_components(
     Returns:
         The components.
     """
-    nothing = np.full(len(weights), np.nan)
-    image = crystal = nothing
-    if moments is not None:
-        image, crystal = factor_variances(moments, weights) / levels**2
-    thickness, rest = nothing, variogram.rests
-    if repeats is not None and not repeats.reason:
-        thickness, rest = variogram.rests - repeats.at_zero, repeats.at_zero
     columns = {
-        "image": image,
-        "crystal": crystal,
-        "orientation": variogram.partial_sills,
-        "thickness": thickness,
+        **_variances(variogram, repeats, moments, weights, levels),
         "noise": _noise(residuals, groups, weights, s),
-        "rest": rest,
     }
     reasons = {
         "image": "the images have too few reflections in common to be put on one scale.",
@@ -276,6 +265,30 @@ def variance_components(
         orientation_p_value=variogram.growth_p_value,
         correlation_angle=variogram.range,
     )
+
+
+def _variances(
+    variogram: Variogram,
+    repeats: Repeats | None,
+    moments: CrystalMoments | None,
+    weights: np.ndarray,
+    levels: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """All but counting noise, with their samples; nan where one cannot be told."""
+    nothing = np.full(len(weights), np.nan)
+    image = crystal = thickness = nothing
+    if moments is not None:
+        image, crystal = factor_variances(moments, weights) / levels**2
+    rest = variogram.rests
+    if repeats is not None and not repeats.reason:
+        thickness, rest = rest - repeats.at_zero, repeats.at_zero
+    return {
+        "image": image,
+        "crystal": crystal,
+        "orientation": variogram.partial_sills,
+        "thickness": thickness,
+        "rest": rest,
+    }
 
 
 def _no_thickness(variogram: Variogram, repeats: Repeats | None) -> str:

@@ -318,10 +318,8 @@ def sum_pairs(
         directions.hand[of],
     )
     beam = directions.beam[of]
-    if halves is None:
-        halves = np.full((1, 2, residuals.n_images), np.nan)
     against = reversed_beams(beam, directions.towards[residuals.unique])
-    beams = (beam, against, np.ascontiguousarray(halves, dtype=float))
+    beams = (beam, against, _factors(halves, residuals.n_images))
     partners, seed = pair_limit(sizes, most_pairs), int(rng.integers(2**62))
     fixes = directions.fixes[residuals.unique[start[:-1]]]
 
@@ -338,6 +336,13 @@ def sum_pairs(
         n_pairs=n_pairs,
         n_all=int((sizes.astype(np.int64) * (sizes - 1) // 2).sum()),
     )
+
+
+def _factors(halves: np.ndarray | None, n_images: int) -> np.ndarray:
+    """Factors as the loops want them; nan without."""
+    if halves is None:
+        return np.full((1, 2, n_images), np.nan)
+    return np.ascontiguousarray(halves, dtype=float)
 
 
 def _sum_in_threads(

@@ -64,8 +64,8 @@ def test_what_is_not_shown_is_not_claimed(electrons):
     ) in told
     assert "multiple scattering" not in told
     assert "depends on the orientation of the crystal" not in told
-    vague = replace(components, correlation_angle=(1.0, 0.1, 9.0))
-    assert "between 0.10° and 9.0°" in " ".join(describe_sources(vague, "electrons"))
+    vague = replace(components, correlation_angle=(1.0, 0.1, 9.1))
+    assert "between 0.10° and 9.1°" in " ".join(describe_sources(vague, "electrons"))
     sharp = replace(components, correlation_angle=(0.5, 0.3, 0.9))
     told = " ".join(describe_sources(sharp, "electrons"))
     assert "reached at 0.50° (95 %: 0.30° to 0.90°), the correlation angle" in told
