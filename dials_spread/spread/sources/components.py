@@ -251,12 +251,7 @@ def variance_components(
             share_low=np.minimum(known.share_low, 0.0),
         )
     return Components(
-        image=found["image"],
-        crystal=found["crystal"],
-        orientation=found["orientation"],
-        thickness=found["thickness"],
-        noise=found["noise"],
-        rest=found["rest"],
+        **found,
         kind=variogram.kind,
         n_observations=len(residuals),
         n_images=n_images,
