@@ -5,7 +5,7 @@ All of dials.compare_images but its arguments and its files.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +20,8 @@ from dials_spread.observations.correction_state import (
     mixture_warning,
 )
 from dials_spread.observations.crystals import check_crystals
+from dials_spread.observations.error_model import CountingErrors, counting_errors
+from dials_spread.observations.exchanged_axes import Exchanged, find_exchanged
 from dials_spread.pairs import (
     Matches,
     MedianOverPairs,
@@ -81,6 +83,7 @@ class Comparison:
         origins: Beam, special orientations and noisy spots behind the spread.
         simulation: How much of the spread simulated intensities explain, where the
             tables have them.
+        exchanged: Crystals whose axes are exchanged.
         mixture: A sentence where crystals corrected by dials.ml_correct are compared
             with others; else empty.
     """
@@ -100,6 +103,7 @@ class Comparison:
     significance: Significance
     origins: OriginAnalysis
     simulation: ExplainedSpread | None
+    exchanged: tuple[Exchanged, ...] = ()
     mixture: str = ""
 
 
@@ -137,13 +141,16 @@ def compare_images(
     Raises:
         ValueError: The crystals differ, or the data or a pair to be shown do not serve.
     """
-    matching = matching or Matching()
+    matching, spread = matching or Matching(), spread or SpreadChoices()
     observations = _observe(experiments, tables, dataset, **choices)
-    scales, incidence, matches = _match_all(observations, matching, nproc, progress)
-    agreement = compare_pairs(observations, incidence, matches, nproc)
+    counting = counting_errors(observations, experiments, tables)
+    counted = _counted(observations, counting, spread)
+    scales, incidence, matches = _match_all(counted, matching, nproc, progress)
+    agreement = compare_pairs(counted, incidence, matches, nproc)
     shown = _choose_pairs(observations, matches, n_pairs_shown, pairs_shown)
     found = _spread(
-        observations, experiments, tables, scales, incidence, matches, spread, seed, nproc
+        observations, experiments, tables, counting, scales, incidence, matches, spread,
+        seed, nproc,
     )  # fmt: skip
     return Comparison(
         experiments=experiments,
@@ -161,6 +168,7 @@ def compare_images(
         significance=found.significance,
         origins=found.origins,
         simulation=found.simulation,
+        exchanged=find_exchanged(observations),
         mixture=mixture_warning(corrected_crystals(tables, observations.choice)),
     )
 
@@ -231,27 +239,37 @@ def _spread(
     observations: Observations,
     experiments: Sequence[Experiment],
     tables: Sequence[flex.reflection_table],
+    counting: CountingErrors,
     scales: np.ndarray,
     incidence: Incidence,
     matches: Matches,
-    choices: SpreadChoices | None,
+    choices: SpreadChoices,
     seed: int,
     nproc: int | None,
 ) -> _SpreadParts:
     """The spread, what is behind it, and whether pairs agree better than by chance."""
-    rng, choices = _rng(seed), choices or SpreadChoices()
-    analysis = analyse_spread(observations, experiments, scales, choices, rng, nproc)
+    rng = _rng(seed)
+    analysis = analyse_spread(observations, counting, scales, choices, rng, nproc)
     return _SpreadParts(
         spread=analysis,
         significance=assess_matches(incidence, matches, analysis, choices, rng, nproc),
         origins=analyse_origins(
-            observations, experiments, tables, scales, analysis.s, choices.origins,
-            _rng(seed), nproc,
+            observations, experiments, tables, counting, scales, analysis.s,
+            choices.origins, _rng(seed), nproc,
         ),
         simulation=explain_observations(
-            observations, tables, scales, _rng(seed), nproc
+            _counted(observations, counting, choices), tables, scales, _rng(seed), nproc
         ),
     )  # fmt: skip
+
+
+def _counted(
+    observations: Observations, counting: CountingErrors, choices: SpreadChoices
+) -> Observations:
+    """The observations with the σ that the spread is beyond."""
+    if not choices.error_model:
+        return observations
+    return replace(observations, variance=counting.variance)
 
 
 def _rng(seed: int) -> np.random.Generator:

@@ -16,6 +16,7 @@ import numpy as np
 
 from dials_spread.input_files import read_files
 from dials_spread.observations import build_observations
+from dials_spread.observations.error_model import counting_errors
 from dials_spread.pairs import crystal_scales
 from dials_spread.prepare.geometry import observation_geometry
 from dials_spread.spread.analysis import SpreadChoices, analyse_spread
@@ -68,7 +69,7 @@ def spread_of_branch(files: Sequence[Path], seed: int) -> SpreadOfBranch:
     choices = SpreadChoices(normality=False, likelihood=False, max_pairs=MOST_PAIRS)
     analysis = analyse_spread(
         observations,
-        found.experiments,
+        counting_errors(observations, found.experiments, found.tables),
         crystal_scales(observations),
         choices,
         np.random.default_rng(seed),

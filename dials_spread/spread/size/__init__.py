@@ -2,8 +2,6 @@
 How large the spread is beyond the known errors.
 
 Modules:
-    error_model: the error model of dials.scale, and the variances without its relative
-        term
     reflection_spread: the excess spread of each unique reflection, and how well it is
         known
     residuals: how far each observation is from the mean of the others
