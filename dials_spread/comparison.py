@@ -38,6 +38,7 @@ from dials_spread.prepare.geometry import observation_geometry
 from dials_spread.significance import Significance, assess_matches
 from dials_spread.spread.analysis import SpreadAnalysis, SpreadChoices, analyse_spread
 from dials_spread.spread.origins import OriginAnalysis, analyse_origins
+from dials_spread.spread.size.rejected import without_outliers
 from dials_spread.spread.sources.explained import ExplainedSpread
 from dials_spread.spread.sources.simulated import explain_observations
 
@@ -84,6 +85,7 @@ class Comparison:
         simulation: How much of the spread simulated intensities explain, where the
             tables have them.
         exchanged: Crystals whose axes are exchanged.
+        outliers_used: Observations that dials.scale rejected and that are used.
         mixture: A sentence where crystals corrected by dials.ml_correct are compared
             with others; else empty.
     """
@@ -104,6 +106,7 @@ class Comparison:
     origins: OriginAnalysis
     simulation: ExplainedSpread | None
     exchanged: tuple[Exchanged, ...] = ()
+    outliers_used: int = 0
     mixture: str = ""
 
 
@@ -142,8 +145,9 @@ def compare_images(
         ValueError: The crystals differ, or the data or a pair to be shown do not serve.
     """
     matching, spread = matching or Matching(), spread or SpreadChoices()
-    observations = _observe(experiments, tables, dataset, **choices)
-    counting = counting_errors(observations, experiments, tables)
+    observations, counting, used = _observe(
+        experiments, tables, dataset, spread.error_model, **choices
+    )
     counted = _counted(observations, counting, spread)
     scales, incidence, matches = _match_all(counted, matching, nproc, progress)
     agreement = compare_pairs(counted, incidence, matches, nproc)
@@ -169,6 +173,7 @@ def compare_images(
         origins=found.origins,
         simulation=found.simulation,
         exchanged=find_exchanged(observations),
+        outliers_used=used,
         mixture=mixture_warning(corrected_crystals(tables, observations.choice)),
     )
 
@@ -224,15 +229,23 @@ class _SpreadParts(NamedTuple):
 def _observe(
     experiments: Sequence[Experiment],
     tables: Sequence[flex.reflection_table],
-    *dataset,
+    dataset: Sequence[int] | None,
+    error_model: bool,
     **choices,
-) -> Observations:
+) -> tuple[Observations, CountingErrors, int]:
     """Observations with their angles, by which independent ones are told apart."""
     _check_input(experiments, tables)
-    observations = build_observations(experiments, tables, *dataset, **choices)
-    return observations.with_geometry(
-        observation_geometry(observations, experiments, tables, one_wavelength=False)
+    again = error_model and not choices.get("keep_outliers", False)
+    if again:
+        choices["keep_outliers"] = True
+    observations = build_observations(experiments, tables, dataset, **choices)
+    counting, used = counting_errors(observations, experiments, tables), 0
+    if again:
+        observations, counting, used = without_outliers(observations, counting, tables)
+    geometry = observation_geometry(
+        observations, experiments, tables, one_wavelength=False
     )
+    return observations.with_geometry(geometry), counting, used
 
 
 def _spread(

@@ -43,12 +43,15 @@ IN_SHELL = 60
 FEWEST = 20
 """Reflections in common from which a correlation counts."""
 
-LEVEL = 1e-4
+LEVEL = 1e-6
 """Of significance, over all crystals and operators together: the operators were chosen
 by what is then tested, and reflections of one image are not independent."""
 
-LEAST_RISE = 0.1
+LEAST_RISE = 0.2
 """Of the correlation; a true exchange raises it by far more."""
+
+LEAST_AFTER = 0.3
+"""Correlation with the operator applied: of noise, one basis is as good as another."""
 
 ROUNDS = 20
 
@@ -238,7 +241,9 @@ def _significant(table: _Table, chosen: np.ndarray, symbols: Sequence[str]):
             _one_correlation(table.values[own], mean[table.columns[j][own]])
             for j in (0, k)
         )
-        if min(n_before, n_after) < FEWEST or not after > before + LEAST_RISE:
+        if min(n_before, n_after) < FEWEST:
+            continue
+        if not after > max(before + LEAST_RISE, LEAST_AFTER):
             continue
         error = np.sqrt(1 / (n_before - 3) + 1 / (n_after - 3))
         rise = np.arctanh(min(after, 0.999)) - np.arctanh(max(before, -0.999))

@@ -98,6 +98,7 @@ def comparison_as_dict(
             **as_documents(comparison.origins),
             "simulation": simulation.as_dict() if simulation else None,
             "worst_images": _worst_images(comparison),
+            "outliers_used": comparison.outliers_used,
             "exchanged_axes": [e.as_dict() for e in comparison.exchanged],
         },
     )
@@ -202,6 +203,7 @@ def summarise(
     return Summary(
         input=[
             *sentences.describe_input(observations),
+            *sentences.describe_outliers(comparison),
             *sentences.describe_mixture(comparison),
             *filter(None, [describe_exchanged(comparison.exchanged)]),
         ],
