@@ -145,11 +145,19 @@ def _about_cells(experiments, files) -> list[str]:
     if not len(odd):
         return []
     told = ", ".join(f"{p:.2f}" for p in cells[odd[0]])
+    like_most = int(np.argmin(np.abs(cells / median - 1).max(axis=1)))
+    pair = [experiments[k] for k in (odd[0], like_most)]
+    mend = ""
+    # Of another setting the message about space groups has the operator.
+    if same_group(*(e.crystal.get_space_group() for e in pair)):
+        operator = _operator(*pair)
+        if operator not in ("", "h,k,l"):
+            mend = f" dials.reindex with change_of_basis_op={operator} brings it there."
     where = f" in {files[odd[0]]}" if files[odd[0]] else ""
     rest = f" and of {len(odd) - 1} more" if len(odd) > 1 else ""
     return [
         f"The cell of crystal {odd[0]}{where} ({told}){rest} differs from the median of "
         f"all crystals ({', '.join(f'{p:.2f}' for p in median)}) by more than "
-        f"{100 * LENGTH_TOLERANCE:.0f} % or {ANGLE_TOLERANCE:.0f}°. Run compounds, and "
+        f"{100 * LENGTH_TOLERANCE:.0f} % or {ANGLE_TOLERANCE:.0f}°.{mend} Run compounds, and "
         "settings of one compound, on their own, or leave that crystal out"
     ]
