@@ -22,6 +22,7 @@ from dials_spread.observations.correction_state import (
 from dials_spread.observations.crystals import check_crystals
 from dials_spread.observations.error_model import CountingErrors, counting_errors
 from dials_spread.observations.exchanged_axes import Exchanged, find_exchanged
+from dials_spread.observations.intensities import choose_intensity
 from dials_spread.pairs import (
     Matches,
     MedianOverPairs,
@@ -145,17 +146,14 @@ def compare_images(
         ValueError: The crystals differ, or the data or a pair to be shown do not serve.
     """
     matching, spread = matching or Matching(), spread or SpreadChoices()
-    observations, counting, used = _observe(
-        experiments, tables, dataset, spread.error_model, **choices
-    )
-    counted = _counted(observations, counting, spread)
-    scales, incidence, matches = _match_all(counted, matching, nproc, progress)
-    agreement = compare_pairs(counted, incidence, matches, nproc)
+    observed = _observe(experiments, tables, dataset, spread.error_model, **choices)
+    observations = observed.observations
+    scales, incidence, matches = _match_all(observed.counted, matching, nproc, progress)
+    agreement = compare_pairs(observed.counted, incidence, matches, nproc)
     shown = _choose_pairs(observations, matches, n_pairs_shown, pairs_shown)
     found = _spread(
-        observations, experiments, tables, counting, scales, incidence, matches, spread,
-        seed, nproc,
-    )  # fmt: skip
+        observed, experiments, tables, scales, incidence, matches, spread, seed, nproc
+    )
     return Comparison(
         experiments=experiments,
         observations=observations,
@@ -168,13 +166,10 @@ def compare_images(
         matching=matching,
         shown=shown,
         spots=_lay_out(observations, matches, agreement, incidence, shown, scales),
-        spread=found.spread,
-        significance=found.significance,
-        origins=found.origins,
-        simulation=found.simulation,
         exchanged=find_exchanged(observations),
-        outliers_used=used,
+        outliers_used=observed.outliers_used,
         mixture=mixture_warning(corrected_crystals(tables, observations.choice)),
+        **found._asdict(),
     )
 
 
@@ -226,33 +221,43 @@ class _SpreadParts(NamedTuple):
     simulation: ExplainedSpread | None
 
 
+class _Observed(NamedTuple):
+    """Observations, the same with the σ that the spread is beyond, and how it is known."""
+
+    observations: Observations
+    counted: Observations
+    counting: CountingErrors
+    outliers_used: int
+
+
 def _observe(
     experiments: Sequence[Experiment],
     tables: Sequence[flex.reflection_table],
     dataset: Sequence[int] | None,
     error_model: bool,
     **choices,
-) -> tuple[Observations, CountingErrors, int]:
+) -> _Observed:
     """Observations with their angles, by which independent ones are told apart."""
     _check_input(experiments, tables)
     again = error_model and not choices.get("keep_outliers", False)
+    again &= choose_intensity(tables, choices.get("intensity", "auto")) == "scale"
     if again:
         choices["keep_outliers"] = True
-    observations = build_observations(experiments, tables, dataset, **choices)
-    counting, used = counting_errors(observations, experiments, tables), 0
+    given = build_observations(experiments, tables, dataset, **choices)
+    counting, used = counting_errors(given, experiments, tables), 0
     if again:
-        observations, counting, used = without_outliers(observations, counting, tables)
-    geometry = observation_geometry(
-        observations, experiments, tables, one_wavelength=False
+        given, counting, used = without_outliers(given, counting, tables)
+    given = given.with_geometry(
+        observation_geometry(given, experiments, tables, one_wavelength=False)
     )
-    return observations.with_geometry(geometry), counting, used
+    variance = counting.variance if error_model else given.variance
+    return _Observed(given, replace(given, variance=variance), counting, used)
 
 
 def _spread(
-    observations: Observations,
+    observed: _Observed,
     experiments: Sequence[Experiment],
     tables: Sequence[flex.reflection_table],
-    counting: CountingErrors,
     scales: np.ndarray,
     incidence: Incidence,
     matches: Matches,
@@ -262,6 +267,7 @@ def _spread(
 ) -> _SpreadParts:
     """The spread, what is behind it, and whether pairs agree better than by chance."""
     rng = _rng(seed)
+    observations, counted, counting, _ = observed
     analysis = analyse_spread(observations, counting, scales, choices, rng, nproc)
     return _SpreadParts(
         spread=analysis,
@@ -270,19 +276,8 @@ def _spread(
             observations, experiments, tables, counting, scales, analysis.s,
             choices.origins, _rng(seed), nproc,
         ),
-        simulation=explain_observations(
-            _counted(observations, counting, choices), tables, scales, _rng(seed), nproc
-        ),
+        simulation=explain_observations(counted, tables, scales, _rng(seed), nproc),
     )  # fmt: skip
-
-
-def _counted(
-    observations: Observations, counting: CountingErrors, choices: SpreadChoices
-) -> Observations:
-    """The observations with the σ that the spread is beyond."""
-    if not choices.error_model:
-        return observations
-    return replace(observations, variance=counting.variance)
 
 
 def _rng(seed: int) -> np.random.Generator:
