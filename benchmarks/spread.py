@@ -79,7 +79,7 @@ def analyse(table, n_unique, rng):
     # As map_directions would give them, without symmetry.
     directions = ObservationDirections.without_symmetry(beam[image], n_unique)
     analysis.map_directions = lambda observations: directions
-    sample = analysis._Sample(None, residuals, groups, weights, levels, None)
+    sample = analysis._Sample(None, residuals, groups, weights, levels, "", None)
     parts = analysis._by_source(sample, size.s, analysis.SpreadChoices(), rng)
     main = parts.variograms.main
     what = f"factors, variograms ({main.n_pairs / 1e6:.0f} of {main.n_all / 1e6:.0f}"

@@ -5,7 +5,7 @@ All of dials.compare_images but its arguments and its files.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +20,9 @@ from dials_spread.observations.correction_state import (
     mixture_warning,
 )
 from dials_spread.observations.crystals import check_crystals
+from dials_spread.observations.error_model import CountingErrors, counting_errors
+from dials_spread.observations.exchanged_axes import Exchanged, find_exchanged
+from dials_spread.observations.intensities import choose_intensity
 from dials_spread.pairs import (
     Matches,
     MedianOverPairs,
@@ -36,6 +39,7 @@ from dials_spread.prepare.geometry import observation_geometry
 from dials_spread.significance import Significance, assess_matches
 from dials_spread.spread.analysis import SpreadAnalysis, SpreadChoices, analyse_spread
 from dials_spread.spread.origins import OriginAnalysis, analyse_origins
+from dials_spread.spread.size.rejected import without_outliers
 from dials_spread.spread.sources.explained import ExplainedSpread
 from dials_spread.spread.sources.simulated import explain_observations
 
@@ -81,6 +85,8 @@ class Comparison:
         origins: Beam, special orientations and noisy spots behind the spread.
         simulation: How much of the spread simulated intensities explain, where the
             tables have them.
+        exchanged: Crystals whose axes are exchanged.
+        outliers_used: Observations that dials.scale rejected and that are used.
         mixture: A sentence where crystals corrected by dials.ml_correct are compared
             with others; else empty.
     """
@@ -100,6 +106,8 @@ class Comparison:
     significance: Significance
     origins: OriginAnalysis
     simulation: ExplainedSpread | None
+    exchanged: tuple[Exchanged, ...] = ()
+    outliers_used: int = 0
     mixture: str = ""
 
 
@@ -137,14 +145,15 @@ def compare_images(
     Raises:
         ValueError: The crystals differ, or the data or a pair to be shown do not serve.
     """
-    matching = matching or Matching()
-    observations = _observe(experiments, tables, dataset, **choices)
-    scales, incidence, matches = _match_all(observations, matching, nproc, progress)
-    agreement = compare_pairs(observations, incidence, matches, nproc)
+    matching, spread = matching or Matching(), spread or SpreadChoices()
+    observed = _observe(experiments, tables, dataset, spread.error_model, **choices)
+    observations = observed.observations
+    scales, incidence, matches = _match_all(observed.counted, matching, nproc, progress)
+    agreement = compare_pairs(observed.counted, incidence, matches, nproc)
     shown = _choose_pairs(observations, matches, n_pairs_shown, pairs_shown)
     found = _spread(
-        observations, experiments, tables, scales, incidence, matches, spread, seed, nproc
-    )  # fmt: skip
+        observed, experiments, tables, scales, incidence, matches, spread, seed, nproc
+    )
     return Comparison(
         experiments=experiments,
         observations=observations,
@@ -157,11 +166,10 @@ def compare_images(
         matching=matching,
         shown=shown,
         spots=_lay_out(observations, matches, agreement, incidence, shown, scales),
-        spread=found.spread,
-        significance=found.significance,
-        origins=found.origins,
-        simulation=found.simulation,
+        exchanged=find_exchanged(observations),
+        outliers_used=observed.outliers_used,
         mixture=mixture_warning(corrected_crystals(tables, observations.choice)),
+        **found._asdict(),
     )
 
 
@@ -213,44 +221,62 @@ class _SpreadParts(NamedTuple):
     simulation: ExplainedSpread | None
 
 
+class _Observed(NamedTuple):
+    """Observations, the same with the σ that the spread is beyond, and how it is known."""
+
+    observations: Observations
+    counted: Observations
+    counting: CountingErrors
+    outliers_used: int
+
+
 def _observe(
     experiments: Sequence[Experiment],
     tables: Sequence[flex.reflection_table],
-    *dataset,
+    dataset: Sequence[int] | None,
+    error_model: bool,
     **choices,
-) -> Observations:
+) -> _Observed:
     """Observations with their angles, by which independent ones are told apart."""
     _check_input(experiments, tables)
-    observations = build_observations(experiments, tables, *dataset, **choices)
-    return observations.with_geometry(
-        observation_geometry(observations, experiments, tables, one_wavelength=False)
+    again = error_model and not choices.get("keep_outliers", False)
+    again &= choose_intensity(tables, choices.get("intensity", "auto")) == "scale"
+    if again:
+        choices["keep_outliers"] = True
+    given = build_observations(experiments, tables, dataset, **choices)
+    counting, used = counting_errors(given, experiments, tables), 0
+    if again:
+        given, counting, used = without_outliers(given, counting, tables)
+    given = given.with_geometry(
+        observation_geometry(given, experiments, tables, one_wavelength=False)
     )
+    variance = counting.variance if error_model else given.variance
+    return _Observed(given, replace(given, variance=variance), counting, used)
 
 
 def _spread(
-    observations: Observations,
+    observed: _Observed,
     experiments: Sequence[Experiment],
     tables: Sequence[flex.reflection_table],
     scales: np.ndarray,
     incidence: Incidence,
     matches: Matches,
-    choices: SpreadChoices | None,
+    choices: SpreadChoices,
     seed: int,
     nproc: int | None,
 ) -> _SpreadParts:
     """The spread, what is behind it, and whether pairs agree better than by chance."""
-    rng, choices = _rng(seed), choices or SpreadChoices()
-    analysis = analyse_spread(observations, experiments, scales, choices, rng, nproc)
+    rng = _rng(seed)
+    observations, counted, counting, _ = observed
+    analysis = analyse_spread(observations, counting, scales, choices, rng, nproc)
     return _SpreadParts(
         spread=analysis,
         significance=assess_matches(incidence, matches, analysis, choices, rng, nproc),
         origins=analyse_origins(
-            observations, experiments, tables, scales, analysis.s, choices.origins,
-            _rng(seed), nproc,
+            observations, experiments, tables, counting, scales, analysis.s,
+            choices.origins, _rng(seed), nproc,
         ),
-        simulation=explain_observations(
-            observations, tables, scales, _rng(seed), nproc
-        ),
+        simulation=explain_observations(counted, tables, scales, _rng(seed), nproc),
     )  # fmt: skip
 
 

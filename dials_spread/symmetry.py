@@ -8,6 +8,7 @@ excited at beam direction b where -h is excited at -b.
 
 Functions:
     laue_operators: W and G of all operators of the Laue group
+    same_group: whether two space groups differ by their origin at most
     indexing_choices: ways to index a crystal that its lattice cannot tell apart
 """
 
@@ -18,7 +19,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from cctbx import crystal, sgtbx, uctbx
+from cctbx.array_family import flex
 from cctbx.sgtbx import lattice_symmetry
+
+PERIOD = 12
+"""Absences repeat with it along each axis: translations are multiples of 1/12."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,31 @@ def laue_operators(
         on_indices=on_indices,
         on_directions=np.einsum("ij,mjk,kl->mil", basis, on_indices, inverse),
     )
+
+
+def same_group(one: sgtbx.space_group, other: sgtbx.space_group) -> bool:
+    """
+    Say whether two space groups are one but for the origin, which intensities lack.
+
+    dials.reindex leaves the origin elsewhere: P 2₁ 2₁ 2₁ with two axes exchanged becomes
+    P 21 21 21 (a+1/4,b-1/4,c-1/4). Another setting (P 2₁/n for P 2₁/c, I 2 for C 2,
+    reverse for obverse, rhombohedral axes for hexagonal) has other operators or absences
+    on the same axes; the other enantiomorph has another number.
+
+    Args:
+        one, other: Both on the axes of their cells.
+    """
+    if one == other:
+        return True
+    if one.type().number() != other.type().number():
+        return False
+    rotations = [{op.r().num() for op in g.all_ops()} for g in (one, other)]
+    if rotations[0] != rotations[1]:
+        return False
+    half = PERIOD // 2
+    every = range(-half, half)
+    hkl = flex.miller_index([(h, k, l) for h in every for k in every for l in every])
+    return bool((one.is_sys_absent(hkl) == other.is_sys_absent(hkl)).all_eq(True))
 
 
 def indexing_choices(space_group: sgtbx.space_group, unit_cell: uctbx.unit_cell) -> int:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
-from cctbx import sgtbx
+from cctbx import sgtbx, uctbx
 from dials.array_family import flex
+from dials.command_line.reindex import reindex_experiments
 from dxtbx.model import BeamFactory, Crystal, Detector, Experiment, ExperimentList
 from scitbx import matrix
 
@@ -115,6 +118,60 @@ def test_crystals_that_cannot():
     ):
         with pytest.raises(ValueError, match=told):
             check_crystals([experiment(), experiment(), other])
+
+
+def of_group(group, *cell, operator="a,b,c"):
+    """A crystal of that space group, reindexed as dials.reindex does it."""
+    basis = uctbx.unit_cell(cell).orthogonalization_matrix()
+    a, b, c = (basis[k::3] for k in range(3))
+    one = experiment()
+    one.crystal = Crystal(a, b, c, group)
+    change = sgtbx.change_of_basis_op(operator)
+    return reindex_experiments(ExperimentList([one]), change)[0]
+
+
+def test_groups_that_differ_by_their_origin_are_one():
+    one, other = (
+        of_group("P 21 21 21", 9, 9.5, 14, 90, 90, 90, operator=operator)
+        for operator in ("a,b,c", "b,a,-c")
+    )
+    assert "a+1/4" in str(other.crystal.get_space_group().info())
+    check_crystals([one, one, other])
+
+
+@pytest.mark.parametrize(
+    ("group", "cell", "operator"),
+    [
+        ("P 1 21/n 1", (5.1, 11.9, 5.46, 90, 111.8, 90), "h+l,k,-h"),
+        ("C 1 2 1", (14, 6, 9, 90, 105, 90), "-h-l,k,h"),
+        ("P 21 21 2", (9, 9.5, 14, 90, 90, 90), "k,l,h"),
+    ],
+)
+def test_another_setting_is_refused_with_the_operator_that_mends_it(
+    group, cell, operator
+):
+    here, there = of_group(group, *cell), of_group(group, *cell, operator=operator)
+    with pytest.raises(ValueError, match="is another setting of") as error:
+        check_crystals([here, here, there])
+    (found,) = re.findall("change_of_basis_op=(.*) brings it there", str(error.value))
+    change = sgtbx.change_of_basis_op(found)
+    check_crystals([here, here, *reindex_experiments(ExperimentList([there]), change)])
+
+
+def test_another_cell_is_refused_with_the_operator_that_mends_it():
+    cell = ("P 21 21 21", 8, 11, 14, 90, 90, 90)
+    here, there = of_group(*cell), of_group(*cell, operator="b,c,a")
+    with pytest.raises(ValueError, match="change_of_basis_op=.* brings it there"):
+        check_crystals([here, here, there])
+    with pytest.raises(ValueError, match="more than 10 % or 5°. Run") as error:
+        check_crystals([here, here, of_group("P 21 21 21", 6, 7, 8, 90, 90, 90)])
+    assert "change_of_basis_op" not in str(error.value)
+
+
+def test_the_other_enantiomorph_is_told():
+    cell = (7, 7, 9, 90, 90, 120)
+    with pytest.raises(ValueError, match="P 32 is the other enantiomorph of P 31"):
+        check_crystals([of_group("P 31", *cell)] * 2 + [of_group("P 32", *cell)])
 
 
 def test_crystals_that_cannot_be_compared_are_told_with_their_files():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from cctbx import miller, sgtbx, uctbx
 from cctbx.array_family import flex
 
 from dials_spread.orientation import reciprocal_basis
-from dials_spread.symmetry import indexing_choices, laue_operators
+from dials_spread.symmetry import indexing_choices, laue_operators, same_group
 
 # Orders of the eleven Laue groups and of the point groups, International Tables A.
 LAUE_ORDERS = {
@@ -120,3 +122,43 @@ def test_unique_indices_agree_with_the_operators():
 def test_known_indexing_ambiguities(symbol, cell, choices):
     group = sgtbx.space_group_info(symbol).group()
     assert indexing_choices(group, uctbx.unit_cell(cell)) == choices
+
+
+def test_groups_that_differ_by_their_origin_are_one():
+    for number in range(1, 231, 6):
+        group = sgtbx.space_group_info(number).group()
+        shift = sgtbx.change_of_basis_op("x+1/4,y+1/4,z+1/3")
+        assert same_group(group, group.change_basis(shift))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("P 1 21/c 1", "P 1 21/n 1"),
+        ("C 1 2 1", "I 1 2 1"),
+        ("P 31", "P 32"),
+        ("P 41 21 2", "P 43 21 2"),
+        ("R 3 :H", "R 3 :R"),
+        ("P 2 2 21", "P 21 2 2"),
+        ("P 31 2 1", "P 31 1 2"),
+        ("P n a 21", "P b n 21"),
+    ],
+)
+def test_other_settings_and_enantiomorphs_are_not(one, other):
+    first, second = (sgtbx.space_group_info(s).group() for s in (one, other))
+    assert not same_group(first, second) and not same_group(second, first)
+
+
+@pytest.mark.parametrize("number", [4, 14, 15, 19, 33, 60, 92, 146, 152, 198, 205, 220])
+def test_same_groups_are_those_that_some_shift_brings_together(number):
+    """All shifts by twelfths that may matter, tried one by one."""
+    group = sgtbx.space_group_info(number).group()
+    shifts = [f"x+{i}/12,y+{j}/12,z+{k}/12" for i, j, k in itertools.product(
+        (0, 2, 3, 4, 6, 9), repeat=3)]  # fmt: skip
+    moved = [group.change_basis(sgtbx.change_of_basis_op(s)) for s in shifts]
+    for change in ("b,c,a", "b,a,-c", "-a,-b,c", "a,-b,-c"):
+        try:
+            other = group.change_basis(sgtbx.change_of_basis_op(change))
+        except RuntimeError:  # no such basis of this lattice
+            continue
+        assert same_group(group, other) == (other in moved)

@@ -5,6 +5,8 @@ Modules:
     builder: the entry point, build_observations
     correction_state: which rows of a table dials.ml_correct has corrected
     crystals: whether crystals can be compared at all
+    error_model: σ of scaled intensities before dials.scale enlarged them
+    exchanged_axes: crystals whose axes were exchanged when they were indexed
     images: which observation is on which image
     intensities: which intensity is used, which reflections are left out, where they are
     table: the table of observations that all stages hand on, and its verbs

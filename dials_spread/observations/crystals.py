@@ -8,8 +8,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from cctbx import crystal, sgtbx
 from dxtbx.model import Experiment
 
+from dials_spread.reindexing import reindexing_choices
+from dials_spread.symmetry import same_group
 from dials_spread.versions import probe
 
 LENGTH_TOLERANCE = 0.1
@@ -62,14 +65,75 @@ def _about_radiation(experiments, files) -> list[str]:
 
 
 def _about_groups(experiments, files) -> list[str]:
-    groups = [str(e.crystal.get_space_group().info()) for e in experiments]
-    if len(set(groups)) == 1:
-        return []
-    return [
-        f"The crystals have {len(set(groups))} different space groups: "
-        f"{_where(groups, files)}. If they are of one compound, bring them to one space "
-        "group with dials.cosym or dials.reindex; if not, run each compound on its own"
+    symmetries = [
+        (str(g.info()), g, e)
+        for e in experiments
+        for g in [e.crystal.get_space_group()]
     ]
+    # One of each kind, in the order of appearance: origins do not count.
+    kinds: list[int] = []
+    kind = []
+    for n, (_, group, _) in enumerate(symmetries):
+        same = [k for k in kinds if same_group(symmetries[k][1], group)]
+        kinds += [] if same else [n]
+        kind.append(same[0] if same else n)
+    if len(kinds) == 1:
+        return []
+    names = [symmetries[k][0] for k in kind]
+    return [
+        f"The crystals have {len(kinds)} different space groups: "
+        f"{_where(names, files)}. {_mend(kind, symmetries)}"
+    ]
+
+
+def _mend(kind: Sequence[int], symmetries: Sequence[tuple]) -> str:
+    """Say how crystals of another space group come to that of most."""
+    most = max(dict.fromkeys(kind), key=kind.count)
+    name, group, first = symmetries[most]
+    told = []
+    for other in dict.fromkeys(kind):
+        its_name, its_group, own = symmetries[other]
+        if its_group.type().number() == group.type().number():
+            operator = "" if other == most else _operator(own, first)
+            if operator:
+                told.append(
+                    f"{its_name} is another setting of {name}: dials.reindex with "
+                    f"change_of_basis_op={operator} brings it there."
+                )
+        elif same_group(
+            its_group.change_basis(its_group.type().change_of_hand_op()), group
+        ):
+            told.append(f"{its_name} is the other enantiomorph of {name}.")
+    return " ".join(
+        [
+            *told,
+            "If they are of one compound, bring them to one space group with "
+            "dials.cosym or dials.reindex; if not, run each compound on its own",
+        ]
+    )
+
+
+def _operator(here: Experiment, there: Experiment) -> str:
+    """Find what brings the indices of one crystal to the setting of another; or nothing."""
+    pair = [
+        crystal.symmetry(
+            e.crystal.get_unit_cell(), space_group=e.crystal.get_space_group()
+        )
+        for e in (here, there)
+    ]
+    try:
+        choices = reindexing_choices(*pair, LENGTH_TOLERANCE, ANGLE_TOLERANCE)
+    except ValueError:
+        return ""
+    fits = {}
+    for choice in choices:
+        change = sgtbx.change_of_basis_op(choice.symbol)
+        if same_group(
+            pair[0].space_group().change_basis(change), pair[1].space_group()
+        ):
+            cell = pair[0].unit_cell().change_basis(change)
+            fits[choice.symbol] = cell.bases_mean_square_difference(pair[1].unit_cell())
+    return min(fits, key=fits.get, default="")
 
 
 def _about_cells(experiments, files) -> list[str]:
@@ -81,11 +145,19 @@ def _about_cells(experiments, files) -> list[str]:
     if not len(odd):
         return []
     told = ", ".join(f"{p:.2f}" for p in cells[odd[0]])
+    like_most = int(np.argmin(np.abs(cells / median - 1).max(axis=1)))
+    pair = [experiments[k] for k in (odd[0], like_most)]
+    mend = ""
+    # Of another setting the message about space groups has the operator.
+    if same_group(*(e.crystal.get_space_group() for e in pair)):
+        operator = _operator(*pair)
+        if operator not in ("", "h,k,l"):
+            mend = f" dials.reindex with change_of_basis_op={operator} brings it there."
     where = f" in {files[odd[0]]}" if files[odd[0]] else ""
     rest = f" and of {len(odd) - 1} more" if len(odd) > 1 else ""
     return [
         f"The cell of crystal {odd[0]}{where} ({told}){rest} differs from the median of "
         f"all crystals ({', '.join(f'{p:.2f}' for p in median)}) by more than "
-        f"{100 * LENGTH_TOLERANCE:.0f} % or {ANGLE_TOLERANCE:.0f}°. Run compounds, and "
+        f"{100 * LENGTH_TOLERANCE:.0f} % or {ANGLE_TOLERANCE:.0f}°.{mend} Run compounds, and "
         "settings of one compound, on their own, or leave that crystal out"
     ]

@@ -25,8 +25,8 @@ from dxtbx.model import Experiment
 
 from dials_spread.input_files import read_files
 from dials_spread.observations import Observations, build_observations, unique_indices
+from dials_spread.observations.error_model import error_model_parameters
 from dials_spread.rfactor.merging import Merged, merge
-from dials_spread.spread.size.error_model import error_model_parameters
 from dials_spread.statistics.bootstrap import FEWEST_CRYSTALS, Groups, group_crystals
 
 PARTS = 12

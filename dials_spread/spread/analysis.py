@@ -8,20 +8,13 @@ Functions:
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from dxtbx.model import Experiment
-
 from dials_spread.observations import Observations
+from dials_spread.observations.error_model import CountingErrors
 from dials_spread.spread.origins import OriginChoices
-from dials_spread.spread.size.error_model import (
-    counting_variance,
-    relative_terms,
-    scaling_limit,
-)
 from dials_spread.spread.size.residuals import Residuals, build_residuals, mean_levels
 from dials_spread.spread.size.size import SpreadSize, measure_size
 from dials_spread.spread.sources.components import Components, variance_components
@@ -63,8 +56,7 @@ class SpreadChoices:
             choice.
         max_tested: Most matched pairs that are tested by permutation, the best first.
         permutations: Of each, at most.
-        error_model: Take the relative term of the error model of dials.scale off the
-            variances of scaled data.
+        error_model: Take what dials.scale has put on the variances of scaled data off.
         origins: About beam, special orientations and noisy spots.
     """
 
@@ -131,8 +123,8 @@ class SpreadAnalysis:
         normality: Of the residuals.
         factors: Of images; undetermined ones are nan.
         s: The overall spread, also where its size was not asked for; nan without data.
-        s_of_error_model: The relative term (ab) that was taken off the variances; nan
-            where none was.
+        counting: The variances that all of it rests on, and the error model that was
+            taken off; None where variances are as written.
         reasons: Why a part is empty, in one sentence, by its key in the document.
     """
 
@@ -142,7 +134,7 @@ class SpreadAnalysis:
     normality: Normality | None = None
     factors: RelativeImageFactors | None = None
     s: float = np.nan
-    s_of_error_model: float = np.nan
+    counting: CountingErrors | None = None
     reasons: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -163,12 +155,13 @@ class _Sample:
     groups: Groups
     weights: np.ndarray
     levels: np.ndarray
+    crystals_scaled: str
     nproc: int | None
 
 
 def analyse_spread(
     observations: Observations,
-    experiments: Sequence[Experiment],
+    counting: CountingErrors,
     scales: np.ndarray,
     choices: SpreadChoices,
     rng: np.random.Generator,
@@ -179,7 +172,7 @@ def analyse_spread(
 
     Args:
         observations: The observations.
-        experiments: One a crystal, for the error model of dials.scale.
+        counting: Their counting errors, and the error model of dials.scale.
         scales: Shape (crystals,), what the intensities of each crystal are divided by.
         choices: What is computed.
         rng: For draws.
@@ -188,11 +181,8 @@ def analyse_spread(
     Returns:
         The results.
     """
-    terms = relative_terms(experiments)
-    taken_off = choices.error_model and observations.scaled
-    if taken_off:
-        variance = counting_variance(observations, terms)
-        observations = replace(observations, variance=variance)
+    if choices.error_model:
+        observations = replace(observations, variance=counting.variance)
     residuals = build_residuals(observations, scales)
     names = ("size", "variogram", "components", "normality")
     off = {_key(n): SWITCHED_OFF for n in names if not getattr(choices, n)}
@@ -201,28 +191,52 @@ def analyse_spread(
     groups = group_crystals(residuals.crystal, residuals.n_crystals, rng)
     weights = groups.draws(rng)
     levels = mean_levels(residuals, groups, weights)
-    sample = _Sample(observations, residuals, groups, weights, levels, nproc)
+    scaled = crystals_scaled(observations, scales)
+    sample = _Sample(observations, residuals, groups, weights, levels, scaled, nproc)
     size = measure_size(
         residuals,
         observations.d_spacing,
         groups,
         weights,
         levels,
-        scaling_limit(terms) if observations.scaled else np.nan,
+        counting.scaling_limit if observations.scaled else np.nan,
         nproc,
     )
     parts = _by_source(sample, size.s, choices, rng)
     normality = None
     if choices.normality:
         normality = describe_normality(residuals, size.s, groups, weights, rng)
-    known = taken_off and np.isfinite(terms).any()
     return replace(
         parts,
         size=size if choices.size else None,
         normality=normality,
         s=size.s,
-        s_of_error_model=float(np.nanmedian(terms)) if known else np.nan,
+        counting=counting if choices.error_model and counting.known else None,
         reasons=off,
+    )
+
+
+def crystals_scaled(observations: Observations, scales: np.ndarray) -> str:
+    """
+    Say why factors of crystals are no part of the spread.
+
+    Args:
+        observations: The observations.
+        scales: Shape (crystals,), what the intensities of each are divided by.
+
+    Returns:
+        A sentence; empty for one crystal, or where they were left in the spread.
+    """
+    own = scales[np.unique(observations.crystal)]
+    if len(own) < 2:
+        return ""
+    if observations.scaled:
+        return "dials.scale has put each crystal on its own scale."
+    if np.ptp(own) == 0 or not (own > 0).all():
+        return ""
+    return (
+        "each crystal was put on its own scale first; these scales differ by "
+        f"{100 * np.std(np.log(own), ddof=1):.0f} % (standard deviation)."
     )
 
 
@@ -253,6 +267,7 @@ def _by_source(
             0 if factors is None else int(np.isfinite(factors.factor).sum()),
             s,
             variograms.repeats,
+            sample.crystals_scaled,
         )
     return SpreadAnalysis(
         factors=fitted,

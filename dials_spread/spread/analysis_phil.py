@@ -20,9 +20,9 @@ spread {
             "all data, by intensity, resolution, crystal and image."
   error_model = True
     .type = bool
-    .help = "Take the relative term of the error model of dials.scale off the variances of"
-            "scaled data again, so that s is the whole relative error. With False, s is"
-            "what is left beyond that term."
+    .help = "Take the error model of dials.scale off the variances of scaled data again, so"
+            "that s is the whole relative error beyond the standard deviations of"
+            "integration. With False, s is what is left beyond those of dials.scale."
 }
 variogram {
   analyse = True

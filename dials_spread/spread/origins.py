@@ -17,10 +17,10 @@ from dxtbx.model import Experiment
 
 from dials_spread.beam import BeamRegion, measure_beam
 from dials_spread.observations import Observations
+from dials_spread.observations.error_model import CountingErrors
 from dials_spread.spread.beam.beam_sources import BeamSources, analyse_beam
 from dials_spread.spread.noisy_spots.noisy import NoisySpots, analyse_noisy
 from dials_spread.spread.orientations.special import Orientations, analyse_orientations
-from dials_spread.spread.size.error_model import counting_variance, relative_terms
 from dials_spread.spread.size.residuals import build_residuals
 
 SWITCHED_OFF = "switched off."
@@ -44,8 +44,7 @@ class OriginChoices:
         n_extremes: Observations that are listed.
         noisy_spots: Look for noisy reflections and observations.
         cut: Standard deviations beyond which an observation is noisy.
-        error_model: Take the relative term of the error model of dials.scale off the
-            variances of scaled data.
+        error_model: Take what dials.scale has put on the variances of scaled data off.
         folders: Where to look for raw images besides the stored places.
         progress: Show progress bars on a terminal.
     """
@@ -85,6 +84,7 @@ def analyse_origins(
     observations: Observations,
     experiments: Sequence[Experiment],
     tables: Sequence[flex.reflection_table],
+    counting: CountingErrors,
     scales: np.ndarray,
     s: float,
     choices: OriginChoices,
@@ -98,6 +98,7 @@ def analyse_origins(
         observations: The observations.
         experiments: One a crystal.
         tables: That the observations were built from.
+        counting: The counting errors of the observations.
         scales: Shape (crystals,), what the intensities of each crystal are divided by.
         s: Excess relative spread over all.
         choices: What is computed.
@@ -118,17 +119,15 @@ def analyse_origins(
                 choices.folders, nproc, choices.progress,
             )  # fmt: skip
         beam = analyse_beam(observations, tables, intensities, rng)
-    variance = observations.variance
-    if choices.error_model and observations.scaled:
-        variance = counting_variance(observations, relative_terms(experiments))
-    counting = replace(observations, variance=variance)
-    residuals = build_residuals(counting, scales)
+    variance = counting.variance if choices.error_model else observations.variance
+    counted = replace(observations, variance=variance)
+    residuals = build_residuals(counted, scales)
     if not len(residuals):
         reasons = {**dict.fromkeys(names[1:], NOTHING), **reasons}
         return OriginAnalysis(beam=beam, reasons=reasons)
     if choices.orientations:
         orientations = analyse_orientations(
-            counting, residuals, s, rng, choices.highest_index, choices.n_extremes
+            counted, residuals, s, rng, choices.highest_index, choices.n_extremes
         )
     if choices.noisy_spots:
         noisy = analyse_noisy(

@@ -1,8 +1,6 @@
-"""X-rays and electrons; the error model of dials.scale; too little data."""
+"""X-rays and electrons; too little data."""
 
 from __future__ import annotations
-
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,13 +8,9 @@ import pytest
 from dials.array_family import flex
 
 from dials_spread.observations import build_observations
+from dials_spread.observations.error_model import counting_errors
 from dials_spread.pairs import crystal_scales
 from dials_spread.spread.analysis import SpreadChoices, analyse_spread
-from dials_spread.spread.size.error_model import (
-    counting_variance,
-    relative_terms,
-    scaling_limit,
-)
 
 QUICK = SpreadChoices(normality=False, max_pairs=2_000_000)
 
@@ -25,7 +19,8 @@ def analyse(experiments, tables, choices=QUICK, **settings):
     observations = build_observations([*experiments], tables, **settings)
     scales = crystal_scales(observations)
     rng = np.random.default_rng(0)
-    return analyse_spread(observations, [*experiments], scales, choices, rng)
+    counting = counting_errors(observations, experiments, tables)
+    return analyse_spread(observations, counting, scales, choices, rng)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +98,8 @@ def test_one_crystal_has_no_interval_and_says_so(read_measured):
     assert np.isnan(found.size.overall.s_low[0])
     assert found.variograms.main.kind == "within crystals"
     assert found.components.crystal.reason.startswith("there are too few crystals")
-    assert 0.1 < found.s < 0.2
+    # 15 % come on top of the a = 2.7 that dials.scale gave σ; of integration, far more.
+    assert 0.35 < found.s < 0.5
 
 
 @pytest.mark.slow
@@ -126,36 +122,3 @@ def test_parts_are_switched_off(read_measured):
     assert parts == (None,) * 4
     assert set(found.reasons.values()) == {"switched off."}
     assert found.s > 0
-
-
-@pytest.mark.slow
-def test_the_error_model_is_taken_off_again():
-    """Variances as dials.scale writes them, a²(σ² + (bI)²), by hand."""
-    a, b, sigma = 1.3, 0.02, 4.0
-    intensity = np.array([100.0, 1000.0])
-    written = a**2 * (sigma**2 + (b * intensity) ** 2)
-    settings = {"error_model_parameters": [a, b]}
-    model = SimpleNamespace(configdict=settings)
-    experiments = [
-        SimpleNamespace(scaling_model=model),
-        SimpleNamespace(scaling_model=None),
-    ]
-    terms = relative_terms(experiments)
-    np.testing.assert_allclose(terms, [a * b, np.nan])
-    assert scaling_limit(terms) == pytest.approx(1 / (a * b))
-    observations = SimpleNamespace(
-        scaled=True, crystal=np.array([0, 0]), intensity=intensity, variance=written
-    )
-    left = counting_variance(observations, terms)
-    np.testing.assert_allclose(left, a**2 * sigma**2)
-    observations.crystal = np.array([1, 1])
-    np.testing.assert_allclose(counting_variance(observations, terms), written)
-
-
-@pytest.mark.slow
-def test_the_limit_of_dials_scale_is_read(read_measured):
-    experiments, _ = read_measured("l_cysteine/scaled_30")
-    # a = 1.00772, b = 0.05261 in the file.
-    assert scaling_limit(relative_terms(experiments)) == pytest.approx(18.861, abs=0.01)
-    quartz, _ = read_measured("quartz/scaled")
-    assert np.isnan(scaling_limit(relative_terms(quartz)))

@@ -38,6 +38,11 @@ from dials_spread.correction.model.model_file import Model
 from dials_spread.observations import Observations, build_observations
 from dials_spread.observations.builder import Integrated, intensities_before_scaling
 from dials_spread.observations.crystals import check_crystals
+from dials_spread.observations.error_model import counting_errors
+from dials_spread.observations.exchanged_axes import (
+    describe_exchanged,
+    find_exchanged,
+)
 from dials_spread.prepare.extinctions import missing_elements
 from dials_spread.prepare.geometry import add_geometry
 from dials_spread.prepare.prepared import (
@@ -162,6 +167,7 @@ def get_subject(
         experiments, tables, dataset, without_experiment, **choices
     )
     warnings = check_suitable(observations, force)
+    warnings += _exchanged_axes(observations)
     measured = add_geometry(observations, experiments, tables, lorentz)
     exponent, found = check_lorentz(measured)
     if exponent:
@@ -174,13 +180,23 @@ def get_subject(
     return Subject(
         observations=observations,
         prepared=prepared,
-        counted=counting_errors(observations, prepared, integrated),
+        counted=with_counting_errors(prepared, observations, experiments, tables),
         lorentz=ratio,
         integrated=integrated,
         lorentz_exponent=exponent,
         lorentz_r_meas=found,
         warnings=tuple(warnings),
     )
+
+
+def _exchanged_axes(observations: Observations) -> list[str]:
+    """Name and log crystals whose axes are exchanged."""
+    found = describe_exchanged(find_exchanged(observations))
+    if not found:
+        return []
+    found += " dials.compare_images has the commands."
+    logger.warning(found)
+    return [found]
 
 
 def _extinctions(prepared: Prepared) -> list[str]:
@@ -195,8 +211,11 @@ def _extinctions(prepared: Prepared) -> list[str]:
     return found
 
 
-def counting_errors(
-    observations: Observations, prepared: Prepared, integrated: Integrated | None
+def with_counting_errors(
+    prepared: Prepared,
+    observations: Observations,
+    experiments: Sequence[Experiment],
+    tables: Sequence[flex.reflection_table],
 ) -> Prepared:
     """
     Give scaled data with σ of counting alone.
@@ -207,18 +226,19 @@ def counting_errors(
     .146.
 
     Args:
-        observations: n of them.
-        prepared: The same.
-        integrated: Before scaling.
+        prepared: n observations.
+        observations: The same, as they were read.
+        experiments: One a crystal.
+        tables: That they were read from.
 
     Returns:
         The input itself where it was not scaled, or nothing is known of before.
     """
-    if not observations.scaled or integrated is None:
+    counting = counting_errors(observations, experiments, tables)
+    if not counting.known:
         return prepared
-    counted = np.sqrt(integrated.variance) / integrated.scale
-    ratio = np.where(np.isfinite(counted), counted / observations.sigma, 1.0)
-    return with_sigma(prepared, prepared.measured.sigma * ratio)
+    part = np.sqrt(counting.variance / observations.variance)
+    return with_sigma(prepared, prepared.measured.sigma * part)
 
 
 def lorentz_warning(

@@ -63,6 +63,8 @@ def what_next(
     scaled = comparison.observations.scaled
     electrons = comparison.observations.radiation == "electrons"
     shown = depends_on_orientation(comparison)
+    if comparison.exchanged:
+        return exchange_axes(comparison, files)
     steps = _more_data(comparison) + _reindex(comparison, given)
     aside = _set_aside(comparison, given)
     if aside:
@@ -185,6 +187,70 @@ def _reindex(comparison: Comparison, names: str) -> list[Step]:
         "and use symmetrized.expt and symmetrized.refl below in place of these files."
     )
     return [Step(text, f"dials.cosym {names}")]
+
+
+def exchange_axes(comparison: Comparison, files: Sequence[str]) -> list[Step]:
+    """
+    Say how crystals with exchanged axes come to the axes of the others.
+
+    Args:
+        comparison: The results.
+        files: Names of the input files, experiments first.
+
+    Returns:
+        A step for each file that holds such crystals, one to take them apart where it
+        holds others, too, and the last: what else to do is told by the next run.
+    """
+    dataset = comparison.observations.dataset
+    operators = {e.crystal: e.operator for e in comparison.exchanged}
+    steps = []
+    for k in dict.fromkeys(int(dataset[c]) for c in operators):
+        own = np.flatnonzero(dataset == k)
+        found = {int(n): operators.get(int(c)) for n, c in enumerate(own)}
+        expt, refl = _files_of(files, k)
+        if len(set(found.values())) == 1:
+            steps.append(_reindex_file(f"all of {expt}", expt, refl, found[0]))
+            continue
+        steps.append(
+            Step(f"Take {expt} apart.", f"dials.split_experiments {expt} {refl}")
+        )
+        width = len(str(len(own) - 1))
+        for n, operator in found.items():
+            if operator:
+                names = [f"split_{n:0{width}d}.{kind}" for kind in ("expt", "refl")]
+                crystal = f"crystal {own[n]}"
+                steps.append(_reindex_file(crystal, *names, operator))
+    text = "Compare again; what else these data call for is told then."
+    if comparison.observations.scaled:
+        text = (
+            "Scale again from the reindexed files, as the scales were found from "
+            f"reflections that are not equivalent. {text}"
+        )
+    return [*steps, Step(text)]
+
+
+def _reindex_file(what: str, expt: str, refl: str, operator: str) -> Step:
+    names = [
+        os.path.basename(name.strip("'")).replace(" ", "_") for name in (expt, refl)
+    ]
+    return Step(
+        f"Exchange the axes of {what}, and use the files written in place of {expt} and "
+        f"{refl} below.",
+        f"dials.reindex {expt} {refl} change_of_basis_op={operator} "
+        f"output.experiments=reindexed_{names[0]} output.reflections=reindexed_{names[1]}",
+    )
+
+
+def _files_of(files: Sequence[str], dataset: int) -> tuple[str, str]:
+    """Name the experiments of a data set, and their reflections."""
+    refl = [f for f in files if f.lower().endswith(REFLECTIONS)]
+    expt = [f for f in files if f not in refl]
+    if not (refl and expt):
+        return "integrated.expt", "integrated.refl"
+    own = expt[dataset]
+    beside = [f for f in refl if os.path.splitext(f)[0] == os.path.splitext(own)[0]]
+    place = [refl[dataset]] if len(refl) == len(expt) else refl[:1]
+    return _short(own), _short((beside or place)[0])
 
 
 def _look_at_worst(comparison: Comparison) -> tuple[list[Step], str]:

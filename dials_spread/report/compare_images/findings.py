@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from dials_spread.observations import Observations
+from dials_spread.observations.error_model import CountingErrors
 from dials_spread.report.page.intervals import share_with_interval, with_interval
 from dials_spread.report.page.labels import counted, digits, image_label
 from dials_spread.significance import Significance
@@ -75,20 +76,20 @@ ISA_LABEL = "asymptotic I/σ of a single observation"
 
 
 def describe_size(
-    size: SpreadSize, scaled: bool = False, taken_off: float = np.nan
+    size: SpreadSize, scaled: bool = False, counting: CountingErrors | None = None
 ) -> str:
     """
     Say how large the spread is.
 
     ISa, the I/σ that no single observation exceeds, is 1/s: of an error model σ'² = σ² +
     (bI)² it is 1/b (Diederichs (2010), Acta Cryst. D66, 733). The σ of
-    scaled intensities hold the b of dials.scale; unless that is taken off, s is what it
-    lacks, and 1/s is no ISa.
+    scaled intensities hold the error model of dials.scale; unless that is taken off, s is
+    what it lacks, and 1/s is no ISa.
 
     Args:
         size: The size.
         scaled: Whether σ is that of dials.scale.
-        taken_off: The b of dials.scale that was taken off σ before; nan where none was.
+        counting: The σ that s is beyond; None where it is as written.
 
     Returns:
         A paragraph.
@@ -110,11 +111,11 @@ def describe_size(
         f"{question} Symmetry-equivalent observations differ by more than their σ "
         f"explain: the relative error not covered by σ is s = "
         f"{share_with_interval(size.s, low, high)} of the intensity {behind}. "
-        f"{_meaning(scaled, taken_off)} A robust estimate, which a few outliers do "
+        f"{_meaning(scaled, counting)} A robust estimate, which a few outliers do "
         f"not move, gives {share_with_interval(float(whole.s_robust[0]))}"
     )
     known = np.isfinite(size.scaling_limit)
-    if not scaled or np.isfinite(taken_off):
+    if not scaled or counting:
         text += f". The {ISA_LABEL} is ISa = 1/s = {digits(1 / size.s, 2)}"
         if known:
             text += (
@@ -129,16 +130,21 @@ def describe_size(
     return text + "."
 
 
-def _meaning(scaled: bool, taken_off: float) -> str:
+def _meaning(scaled: bool, counting: CountingErrors | None) -> str:
     """Say what s is of an error model."""
-    if scaled and not np.isfinite(taken_off):
+    if scaled and not counting:
         return (
-            "It comes on top of whatever relative error the error model of dials.scale "
-            "has put into σ."
+            "It comes on top of whatever the error model of dials.scale has made of σ."
         )
     text = "s is the b of an error model σ'² = σ² + (bI)²"
-    if scaled and taken_off > 0:
-        text += f", after the b of dials.scale ({digits(taken_off, 2)}) was taken off σ"
+    if not counting:
+        return text + "."
+    a, b = counting.median
+    model = f" (a = {digits(a)}, b = {digits(b, 2)})" if np.isfinite(a) else ""
+    text += f", σ from integration: the error model of dials.scale{model} was taken off"
+    kept, n = counting.taken_from.get("as written", 0), len(counting.variance)
+    if kept:
+        text += f", but for {kept:,} of {n:,} observations, where it is not known"
     return text + "."
 
 
@@ -188,6 +194,11 @@ def describe_sources(
         f"{counted(components.n_images, 'image')} and "
         f"{counted(components.n_pairs, 'pair')} of observations."
     )
+    if not one and parts["crystal"].reason:
+        text += (
+            " What is common to a crystal is in none of these shares: "
+            + parts["crystal"].reason
+        )
     return [text, *_about_orientation(components, radiation)]
 
 
@@ -346,9 +357,7 @@ def spread_findings(observations: Observations, spread: SpreadAnalysis) -> list[
     """
     told = []
     if spread.size:
-        told.append(
-            describe_size(spread.size, observations.scaled, spread.s_of_error_model)
-        )
+        told.append(describe_size(spread.size, observations.scaled, spread.counting))
     elif _is_missing(spread, "spread"):
         told.append(
             f"How large is the spread? It could not be measured: "

@@ -14,6 +14,7 @@ from dials.array_family import flex
 
 from dials_spread.comparison import Comparison
 from dials_spread.observations import Observations
+from dials_spread.observations.exchanged_axes import describe_exchanged
 from dials_spread.output_files import write_bytes, write_folder, write_text
 from dials_spread.pairs import Matches, PairAgreement
 from dials_spread.report.compare_images import log_tables, sentences
@@ -97,6 +98,8 @@ def comparison_as_dict(
             **as_documents(comparison.origins),
             "simulation": simulation.as_dict() if simulation else None,
             "worst_images": _worst_images(comparison),
+            "outliers_used": comparison.outliers_used,
+            "exchanged_axes": [e.as_dict() for e in comparison.exchanged],
         },
     )
 
@@ -200,7 +203,9 @@ def summarise(
     return Summary(
         input=[
             *sentences.describe_input(observations),
+            *sentences.describe_outliers(comparison),
             *sentences.describe_mixture(comparison),
+            *filter(None, [describe_exchanged(comparison.exchanged)]),
         ],
         spread=spread_findings(observations, spread),
         pairs=pairs,

@@ -116,6 +116,20 @@ def describe_mixture(comparison: Comparison) -> list[str]:
     return [f"{comparison.mixture} Where their images differ, that may be why."]
 
 
+def describe_outliers(comparison: Comparison) -> list[str]:
+    """Say that outliers of dials.scale are used, where they are."""
+    used = comparison.outliers_used
+    if not used:
+        return []
+    left = comparison.observations.dropped.get("outlier in scaling", 0)
+    return [
+        f"Of {counted(used + left, 'observation')} that dials.scale rejected as outliers, "
+        f"{used:,} {'is' if used == 1 else 'are'} used: with the spread of these data in "
+        "σ they are within 6 σ, and leaving them out would cut the distribution whose "
+        "width is wanted."
+    ]
+
+
 def describe_matches(comparison: Comparison) -> list[str]:
     """
     Say how many images were matched.

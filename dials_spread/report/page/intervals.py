@@ -38,7 +38,9 @@ def has_interval(value: float, low: float, high: float) -> bool:
     return bool(np.isfinite([low, high]).all() and low < value < high)
 
 
-def _to_one_side(value: float, low: float, high: float, write) -> str:
+def _to_one_side(
+    value: float, low: float, high: float, write: Callable[[float], str]
+) -> str:
     """Say the interval of an estimate at its end, or why there is none."""
     if not np.isfinite([value, low, high]).all():
         return ""
@@ -86,8 +88,9 @@ def share_with_interval(value: float, low: float = np.nan, high: float = np.nan)
     """
     numbers = [100 * value, 100 * low, 100 * high]
     if not has_interval(value, low, high):
+        low, high = numbers[1:]
         return f"{_round(numbers[0])} %" + _to_one_side(
-            *numbers, lambda x: f"{_round(x)} %"
+            numbers[0], low, high, lambda x: f"{_round(x)} %"
         )
     told = [_round(v) for v in numbers]
     decimals = 1

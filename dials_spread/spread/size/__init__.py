@@ -2,10 +2,9 @@
 How large the spread is beyond the known errors.
 
 Modules:
-    error_model: the error model of dials.scale, and the variances without its relative
-        term
     reflection_spread: the excess spread of each unique reflection, and how well it is
         known
+    rejected: outliers of dials.scale that are none
     residuals: how far each observation is from the mean of the others
     same_crystal: what observations of one reflection on the same crystal have in common
     size: the size of the spread overall, by intensity, by resolution, by crystal and by

@@ -54,6 +54,12 @@ LOWEST = 0.2
 SOURCES = ("image", "crystal", "orientation", "thickness", "noise", "rest")
 
 
+NO_FACTORS = {
+    "image": "the images have too few reflections in common to be put on one scale.",
+    "crystal": "there are too few crystals with reflections in common.",
+}
+"""Why the factors of images or crystals cannot be told."""
+
 SOURCE_LABELS = {
     "image": "common to an image",
     "crystal": "common to a crystal",
@@ -209,6 +215,7 @@ def variance_components(
     n_images: int,
     s: float,
     repeats: Repeats | None = None,
+    crystals_scaled: str = "",
 ) -> Components:
     """
     Put the sources of the spread together.
@@ -224,6 +231,8 @@ def variance_components(
         s: Relative spread overall.
         repeats: Within crystals at one orientation, of the same residuals as the
             variogram; None where that is within crystals itself.
+        crystals_scaled: Why factors of crystals are no part of the spread any more, in
+            one sentence; empty where they were left in it.
 
     Returns:
         The components.
@@ -232,9 +241,11 @@ def variance_components(
         **_variances(variogram, repeats, moments, weights, levels),
         "noise": _noise(residuals, groups, weights, s),
     }
+    if crystals_scaled:
+        columns["crystal"] = np.full(len(weights), np.nan)
     reasons = {
-        "image": "the images have too few reflections in common to be put on one scale.",
-        "crystal": "there are too few crystals with reflections in common.",
+        **NO_FACTORS,
+        **({"crystal": crystals_scaled} if crystals_scaled else {}),
         "orientation": variogram.reason,
         "thickness": _no_thickness(variogram, repeats),
     }
@@ -244,12 +255,7 @@ def variance_components(
         for name, column in columns.items()
     }
     if not variogram.grows:
-        known = found["orientation"]
-        found["orientation"] = replace(
-            known,
-            variance_low=np.minimum(known.variance_low, 0.0),
-            share_low=np.minimum(known.share_low, 0.0),
-        )
+        found["orientation"] = _from_zero(found["orientation"])
     return Components(
         **found,
         kind=variogram.kind,
@@ -259,6 +265,15 @@ def variance_components(
         n_pairs=variogram.n_pairs,
         orientation_p_value=variogram.growth_p_value,
         correlation_angle=variogram.range,
+    )
+
+
+def _from_zero(part: Component) -> Component:
+    """What is not shown has an interval that begins at zero."""
+    return replace(
+        part,
+        variance_low=np.minimum(part.variance_low, 0.0),
+        share_low=np.minimum(part.share_low, 0.0),
     )
 
 
@@ -341,8 +356,8 @@ def _shares(
             ends = variance_interval((signed - variance) / variance, n)
             low, high = 1 / (1 + np.maximum(ends, 0))[::-1]
         else:
-            ends = np.array(interval(variance / signed, n))
+            low, high = interval(variance / signed, n)
             below = min(variance[0] / signed[0], 0.0) if signed[0] > 0 else 0.0
-            low, high = np.clip(ends - [0.0, below], 0, 1)
+            low, high = np.clip([low, high - below], 0, 1)
         shares[name] = (share, float(min(low, share)), float(max(high, share)))
     return shares

@@ -10,6 +10,7 @@ import pytest
 from dials.util import exclude_images
 from dxtbx.model import Experiment
 
+from dials_spread.observations.exchanged_axes import Exchanged
 from dials_spread.pairs import MedianOverPairs
 from dials_spread.report.compare_images.advice import (
     depends_on_orientation,
@@ -230,3 +231,22 @@ def test_stills_have_no_image_width(electrons):
     assert "Lower matching.min_common, widen image_width, or add crystals." in scans
     (of_stills,) = describe_matches(replace(lost, experiments=stills))
     assert of_stills.endswith("Lower matching.min_common, or add crystals.")
+
+
+def test_exchanged_axes_come_first(electrons):
+    """dials.reindex takes whole files: a file with others, too, is taken apart before."""
+    one = Exchanged(1, "-k,h,l", 0.0, 0.9, 100, 1e-9)
+    comparison = replace(electrons, exchanged=(one,))
+    dataset = np.zeros_like(electrons.observations.dataset)
+    together = replace(electrons.observations, dataset=dataset)
+    advice = told(replace(comparison, observations=together))
+    assert advice.startswith("Take a.expt apart. dials.split_experiments a.expt a.refl")
+    assert "dials.reindex split_1.expt split_1.refl change_of_basis_op=-k,h,l" in advice
+    assert "dials.scale" not in advice and "Compare again" in advice
+    dataset = np.where(np.arange(len(dataset)) == 1, 1, 0)
+    apart = replace(electrons.observations, dataset=dataset, choice="scale")
+    files = ("a.expt", "b.expt", "b.refl", "a.refl")
+    advice = told(replace(comparison, observations=apart), files)
+    assert "split" not in advice and "Scale again" in advice
+    assert "dials.reindex b.expt b.refl change_of_basis_op=-k,h,l" in advice
+    assert "output.reflections=reindexed_b.refl" in advice

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from dials_spread.observations.error_model import counting_errors
 from dials_spread.report.compare_images.origins.origins_findings import (
     _verdict,
     origin_findings,
@@ -85,7 +86,9 @@ def test_raw_images_are_told(raw_electrons):
 
 def test_what_is_switched_off_is_not_shown_and_says_so(electrons):
     off = OriginChoices(beam=False, orientations=False, noisy_spots=False)
-    args = (electrons.observations, electrons.experiments, [], electrons.scales, 0.5)
+    observations, experiments = electrons.observations, electrons.experiments
+    counting = counting_errors(observations, experiments, [])
+    args = (observations, experiments, [], counting, electrons.scales, 0.5)
     nothing = analyse_origins(*args, off, np.random.default_rng(0))
     assert origin_sections(electrons.observations, nothing) == []
     assert origin_findings(nothing) == [] and origin_tables(nothing) == []

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dials_spread.observations.error_model import CountingErrors
 from dials_spread.report.compare_images.findings import (
     chance_findings,
     describe_chance,
@@ -145,9 +146,14 @@ def test_scaled_data_have_the_isa_of_dials_scale(electrons):
     left_in = describe_size(size, scaled=True)
     assert "1/s" not in left_in and "s is the b" not in left_in
     assert "is ISa = 18.9 by dials.scale" in left_in
-    taken_off = describe_size(size, scaled=True, taken_off=0.053)
+    model = [np.array([x, np.nan]) for x in (1.01, 0.053)]
+    counting = CountingErrors(np.ones(5), *model, {"integration": 5})
+    taken_off = describe_size(size, scaled=True, counting=counting)
     assert f"ISa = 1/s = {1 / size.s:.1f}" in taken_off
-    assert "after the b of dials.scale (0.053) was taken off σ" in taken_off
+    assert "dials.scale (a = 1.01, b = 0.053) was taken off. A robust" in taken_off
+    partly = replace(counting, taken_from={"integration": 3, "as written": 2})
+    told = describe_size(size, scaled=True, counting=partly)
+    assert "taken off, but for 2 of 5 observations, where it is not known. A" in told
 
 
 def test_without_pairs_of_one_orientation_the_rest_may_be_the_orientation(electrons):

@@ -40,7 +40,11 @@ def spread_documents(
     }
     if spread.size:
         own = documents["spread"]
-        own["relative_error_of_scaling"] = spread.s_of_error_model
+        counting = spread.counting
+        own["relative_error_of_scaling"] = (
+            counting.relative_term if counting else np.nan
+        )
+        own["error_model"] = counting.as_dict() if counting else None
         _name_images(own["by_image"], observations)
         dataset = observations.dataset[own["by_crystal"]["number"]]
         own["by_crystal"]["dataset"] = dataset
