@@ -122,7 +122,9 @@ def _operator(here: Experiment, there: Experiment) -> str:
         for e in (here, there)
     ]
     try:
-        choices = reindexing_choices(*pair, LENGTH_TOLERANCE, ANGLE_TOLERANCE)
+        choices = reindexing_choices(
+            pair[0], pair[1], LENGTH_TOLERANCE, ANGLE_TOLERANCE
+        )
     except ValueError:
         return ""
     fits = {}
@@ -133,7 +135,7 @@ def _operator(here: Experiment, there: Experiment) -> str:
         ):
             cell = pair[0].unit_cell().change_basis(change)
             fits[choice.symbol] = cell.bases_mean_square_difference(pair[1].unit_cell())
-    return min(fits, key=fits.get, default="")
+    return min(fits, key=lambda symbol: fits[symbol], default="")
 
 
 def _about_cells(experiments, files) -> list[str]:

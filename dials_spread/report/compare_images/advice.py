@@ -208,8 +208,9 @@ def exchange_axes(comparison: Comparison, files: Sequence[str]) -> list[Step]:
         own = np.flatnonzero(dataset == k)
         found = {int(n): operators.get(int(c)) for n, c in enumerate(own)}
         expt, refl = _files_of(files, k)
-        if len(set(found.values())) == 1:
-            steps.append(_reindex_file(f"all of {expt}", expt, refl, found[0]))
+        same = found[0]
+        if same and len(set(found.values())) == 1:
+            steps.append(_reindex_file(f"all of {expt}", expt, refl, same))
             continue
         steps.append(
             Step(f"Take {expt} apart.", f"dials.split_experiments {expt} {refl}")
@@ -217,9 +218,10 @@ def exchange_axes(comparison: Comparison, files: Sequence[str]) -> list[Step]:
         width = len(str(len(own) - 1))
         for n, operator in found.items():
             if operator:
-                names = [f"split_{n:0{width}d}.{kind}" for kind in ("expt", "refl")]
-                crystal = f"crystal {own[n]}"
-                steps.append(_reindex_file(crystal, *names, operator))
+                name, crystal = f"split_{n:0{width}d}", f"crystal {own[n]}"
+                steps.append(
+                    _reindex_file(crystal, f"{name}.expt", f"{name}.refl", operator)
+                )
     text = "Compare again; what else these data call for is told then."
     if comparison.observations.scaled:
         text = (

@@ -241,11 +241,11 @@ def variance_components(
         **_variances(variogram, repeats, moments, weights, levels),
         "noise": _noise(residuals, groups, weights, s),
     }
+    reasons = dict(NO_FACTORS)
     if crystals_scaled:
         columns["crystal"] = np.full(len(weights), np.nan)
-    reasons = {
-        **NO_FACTORS,
-        **({"crystal": crystals_scaled} if crystals_scaled else {}),
+        reasons["crystal"] = crystals_scaled
+    reasons |= {
         "orientation": variogram.reason,
         "thickness": _no_thickness(variogram, repeats),
     }

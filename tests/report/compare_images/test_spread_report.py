@@ -43,7 +43,7 @@ def test_the_questions_are_answered_with_numbers(electrons):
     assert "6 crystals" in told
     assert f"s = {100 * electrons.spread.s:.0f} % (95 %: " in told
     assert f"ISa = 1/s = {1 / electrons.spread.s:.1f}" in told
-    for what in ("orientation", "counting noise", "of an image", "of a crystal"):
+    for what in ("orientation", "counting noise", "of an image", "to a crystal"):
         assert what in told
     assert f"{electrons.spread.components.n_pairs:,} pairs of observations" in told
     assert f"{electrons.significance.n_tested} matched pairs" in told
