@@ -8,6 +8,7 @@ keep their ids.
 
 Functions:
     read_files: from names of files
+    read_reflections: one table
     pair_up: one table for each experiment
     has_no_images: whether an experiment was simulated without raw images
 """
@@ -34,6 +35,9 @@ NO_IMAGES = "simulated_{:04d}_without_images_#####.cbf"
 """Where raw images of a simulated crystal would be that has none. Every DIALS program
 keeps the name, so that nobody need look for images that never were."""
 
+OF_XDS = ("intensity.cor.value", "intensity.prf.value")
+"""Columns of what dials.import_xds makes of INTEGRATE.HKL."""
+
 POSITIONS = ("xyzcal.px", "xyzcal.mm", "xyzobs.px.value")
 """One of these columns tells which image a reflection is on."""
 
@@ -49,6 +53,8 @@ class Input:
         dataset: The number of each experiment's file.
         files: Names of the experiment files, then of the reflection files.
         unmatched: Number of reflections, by file, whose experiment was not given.
+        notes: Sentences for the user, on what was found in the files.
+        lp: What the columns lp are (observations.right_factors); None if not looked at.
     """
 
     experiments: list[Experiment]
@@ -56,6 +62,8 @@ class Input:
     dataset: list[int]
     files: list[str]
     unmatched: dict[str, int]
+    notes: tuple[str, ...] = ()
+    lp: dict | None = None
 
     @property
     def names(self) -> list[str]:
@@ -109,10 +117,25 @@ def _read_experiments(filename: str) -> ExperimentList:
     return ExperimentListFactory.from_json_file(filename, check_format=False)
 
 
-def _read_reflections(filename: str) -> flex.reflection_table:
+def read_reflections(filename: str) -> flex.reflection_table:
+    """
+    Read a file of reflections.
+
+    dials.import_xds of DIALS 3.12 writes no flags: all that XDS integrated counts as
+    profile-fitted then.
+
+    Args:
+        filename: A .refl file.
+
+    Raises:
+        TypeError: It holds something else.
+    """
     table = flex.reflection_table.from_file(filename)
     if not isinstance(table, flex.reflection_table):
         raise TypeError("no reflection table")
+    if "flags" not in table and all(name in table for name in OF_XDS):
+        fitted = table.flags.integrated_prf | table.flags.predicted
+        table["flags"] = flex.size_t(len(table), fitted)
     return table
 
 
@@ -175,7 +198,7 @@ def read_files(
         problems.append(_one_kind_only("reflections", ".refl", expt))
     problems += _given_twice([*expt, *refl])
     lists = [_read(f, _read_experiments, problems) for f in expt]
-    tables = [_read(f, _read_reflections, problems) for f in refl]
+    tables = [_read(f, read_reflections, problems) for f in refl]
     for filename, table in zip(refl, tables):
         if table is not None:
             problems += _lacks(table, filename)

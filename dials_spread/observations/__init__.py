@@ -7,6 +7,8 @@ Modules:
     crystals: whether crystals can be compared at all
     images: which observation is on which image
     intensities: which intensity is used, which reflections are left out, where they are
+    lorentz_polarisation: whether the column lp is the factor that it should be
+    right_factors: the right factor in place of a column lp that is something else
     table: the table of observations that all stages hand on, and its verbs
 """
 

@@ -200,6 +200,7 @@ def summarise(
     return Summary(
         input=[
             *sentences.describe_input(observations),
+            *comparison.notes,
             *sentences.describe_mixture(comparison),
         ],
         spread=spread_findings(observations, spread),
