@@ -83,7 +83,6 @@ class Comparison:
             tables have them.
         mixture: A sentence where crystals corrected by dials.ml_correct are compared
             with others; else empty.
-        notes: Sentences on what was found in the files.
     """
 
     experiments: Sequence[Experiment]
@@ -102,7 +101,6 @@ class Comparison:
     origins: OriginAnalysis
     simulation: ExplainedSpread | None
     mixture: str = ""
-    notes: Sequence[str] = ()
 
 
 def compare_images(
@@ -116,7 +114,6 @@ def compare_images(
     nproc: int | None = None,
     progress: bool = False,
     spread: SpreadChoices | None = None,
-    notes: Sequence[str] = (),
     **choices,
 ) -> Comparison:
     """
@@ -132,7 +129,6 @@ def compare_images(
         seed: For the bootstrap.
         nproc, progress: Threads, all cores by default; progress bars on a terminal.
         spread: What is said about the spread; all by default.
-        notes: What is to be said about the input.
         choices: About observations and images, see observations.Choices.
 
     Returns:
@@ -166,7 +162,6 @@ def compare_images(
         origins=found.origins,
         simulation=found.simulation,
         mixture=mixture_warning(corrected_crystals(tables, observations.choice)),
-        notes=tuple(notes),
     )
 
 

@@ -181,11 +181,11 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
             nproc=None if params.nproc is Auto else params.nproc,
             progress=True,
             spread=analysis_phil.spread_choices(params, data.files),
-            notes=data.notes,
         )
         provenance = Provenance(
             COMMAND, data.files, session.parameters(phil, params),
             session.changed_parameters(phil, params, OF_THIS_RUN), data.lp,
+            data.notes,
         )  # fmt: skip
         filtered = origins_phil.filtered_table(params, data, comparison)
         write_results(

@@ -8,6 +8,7 @@ multiplies by the right one. What stood there is kept, for `undo=True`.
 Functions:
     read: files in, with the right factors
     with_right_factors: of tables
+    with_right_rows: of one table of several crystals
     without_as_read: a table with the right factor alone
 """
 
@@ -244,6 +245,39 @@ def read(
     for sentence in told if tell else ():
         logger.warning(sentence)
     return replace(data, tables=tables, notes=told, lp=check.as_dict())
+
+
+def with_right_rows(
+    experiments: Sequence[Experiment], table: flex.reflection_table, lp: str = "auto"
+) -> flex.reflection_table:
+    """
+    Put the right factors into one table of several crystals, for programs that go on.
+
+    Args:
+        experiments: By the ids of the table.
+        table: n reflections, before scaling; stays as it is.
+        lp: As for with_right_factors.
+
+    Returns:
+        The table itself where all is right, else a copy.
+    """
+    ids = table["id"].as_numpy_array()
+    numbers = [int(k) for k in np.unique(ids) if 0 <= k < len(experiments)]
+    parts = [table.select(table["id"] == k) for k in numbers]
+    found, _ = with_right_factors(
+        [experiments[k] for k in numbers], parts, "profile", lp
+    )
+    if not any(AS_READ in part for part in found):
+        return table
+    changed = table.select(cctbx_flex.bool(len(table), True))
+    values = np.ones(len(table))
+    if "lp" in table:
+        values = table["lp"].as_numpy_array().astype(float).copy()
+    for k, part in zip(numbers, found):
+        if "lp" in part:
+            values[ids == k] = part["lp"].as_numpy_array()
+    changed["lp"] = cctbx_flex.double(values)
+    return changed
 
 
 def without_as_read(table: flex.reflection_table) -> flex.reflection_table:

@@ -11,6 +11,7 @@ import pytest
 from dials.array_family import flex
 from dials.command_line import import_xds as import_command
 from dxtbx.model import ExperimentList
+from dxtbx.model.experiment_list import ExperimentListFactory
 
 from dials_spread.command_line import ml_correct
 from dials_spread.observations import build_observations, right_factors
@@ -240,3 +241,47 @@ def test_what_is_written_and_taken_back(data_folder, tmp_path, monkeypatch):
     for kind in ("prf", "sum"):
         name = f"intensity.{kind}.value"
         assert np.array_equal(back[name].as_numpy_array(), wrong[name].as_numpy_array())
+
+
+def test_one_table_of_several_crystals(read_measured):
+    experiments, tables = read_measured("cunir_stills/integrated")
+    whole = tables[0].copy()
+    for table in tables[1:]:
+        whole.extend(table)
+    assert right_factors.with_right_rows(experiments, whole) is whole
+    lp = lp_of(whole)
+    mine = whole["id"].as_numpy_array() == 2
+    changed = with_lp(whole, np.where(mine, 1 / lp, lp))
+    found = right_factors.with_right_rows(experiments, changed)
+    np.testing.assert_allclose(lp_of(found), lp, rtol=1e-9)
+    assert np.array_equal(lp_of(found)[~mine], lp[~mine]) and AS_READ not in found
+
+
+def test_joined_with_a_crystal_that_is_right(data_folder, tmp_path, monkeypatch):
+    """Reciprocal in one crystal: both columns are as they were after undo."""
+    monkeypatch.chdir(tmp_path)
+    name = str(data_folder / "quartz" / "integrated.")
+    right = flex.reflection_table.from_file(name + "refl")
+    lp = lp_of(right)
+    used = flex.bool((lp > 0).tolist())
+    right = right.select(used)
+    wrong = with_lp(right, 1 / lp_of(right))
+    for label, table in (("a", right), ("b", wrong)):
+        experiments = ExperimentListFactory.from_json_file(name + "expt", False)
+        experiments[0].identifier = label
+        table.experiment_identifiers()[0] = label
+        table.as_file(f"{label}.refl")
+        experiments.as_file(f"{label}.expt")
+    given = ["a.expt", "a.refl", "b.expt", "b.refl"]
+    ml_correct.run([*given, "method=weights", *QUIET])
+    told = " ".join(Path("dials.ml_correct.log").read_text().split())
+    assert "Column lp of 1 of 2 crystals (crystal 1) is the reciprocal" in told
+    done = flex.reflection_table.from_file("corrected.refl")
+    factor = lp_of(done) / np.tile(lp_of(right), 2)
+    np.testing.assert_allclose(factor, 1, rtol=2e-3)
+    assert np.array_equal(lp_of(done)[: len(right)], lp_of(right))
+    undo = ("undo=True", "output.reflections=back.refl")
+    ml_correct.run(["corrected.expt", "corrected.refl", *undo])
+    back = flex.reflection_table.from_file("back.refl")
+    expected = np.concatenate([lp_of(right), lp_of(wrong)])
+    assert np.array_equal(lp_of(back), expected)

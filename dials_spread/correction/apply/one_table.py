@@ -182,13 +182,10 @@ def apply_factors(
         wanted = "intensity.scale" if scaled else "intensity.prf or intensity.sum"
         raise ValueError(f"The reflections have no {wanted} to be corrected")
     rows = np.ones(len(table), dtype=bool) if rows is None else rows
-    columns = {FACTOR: factor}
+    columns = {FACTOR: factor, **_old_lp(table)}
     if uncertainty is not None:
         columns[UNCERTAINTY] = np.ascontiguousarray(uncertainty, dtype=float)
     corrected = without_as_read(copied(table))
-    if AS_READ in table:
-        old = column(table, AS_READ)
-        columns[OLD_LP] = np.where(old == 0, -0.0, old)
     for kind in kinds:
         shift = np.zeros(len(table))
         if offset is not None:
@@ -204,6 +201,14 @@ def apply_factors(
             corrected[name] = cctbx_flex.double(np.where(rows, found * c + o, found))
     _put(corrected, rows, columns)
     return corrected
+
+
+def _old_lp(table: flex.reflection_table) -> dict[str, np.ndarray]:
+    """Give what `lp` was as a column, where the right factor has taken its place."""
+    if AS_READ not in table:
+        return {}
+    old = column(table, AS_READ)
+    return {OLD_LP: np.where(old == 0, -0.0, old)}
 
 
 def _check_factors(factor: np.ndarray, n: int) -> None:

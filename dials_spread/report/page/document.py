@@ -66,6 +66,7 @@ class Provenance:
         parameters: All phil parameters by their full names.
         changed: Those that would be repeated in a run on other files, as name=value.
         lp: What the columns lp are, as a part of the description of the input.
+        notes: Sentences on what was found in the files.
     """
 
     command: str
@@ -73,6 +74,7 @@ class Provenance:
     parameters: dict
     changed: Sequence[str] = ()
     lp: dict | None = None
+    notes: Sequence[str] = ()
 
     def lp_document(self) -> dict:
         """What JSON holds on the columns lp; nothing where they were not looked at."""
