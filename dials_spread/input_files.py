@@ -10,7 +10,7 @@ Functions:
     read_files: from names of files
     read_reflections: one table
     pair_up: one table for each experiment
-    has_no_images: whether an experiment was simulated without raw images
+    has_no_images: whether an experiment never had raw images
 """
 
 from __future__ import annotations
@@ -37,6 +37,13 @@ keeps the name, so that nobody need look for images that never were."""
 
 OF_XDS = ("intensity.cor.value", "intensity.prf.value")
 """Columns of what dials.import_xds makes of INTEGRATE.HKL."""
+
+CONVERTED = "{}_{:04d}_converted_without_images_#####.cbf"
+"""Where those of a crystal would be that another program's list of reflections was
+converted to."""
+
+SCALED = ("intensity.scale.value", "inverse_scale_factor")
+"""Columns of dials.scale."""
 
 POSITIONS = ("xyzcal.px", "xyzcal.mm", "xyzobs.px.value")
 """One of these columns tells which image a reflection is on."""
@@ -72,12 +79,22 @@ class Input:
 
 
 def has_no_images(experiment: Experiment) -> bool:
-    """Whether an experiment was simulated without raw images; not whether they are lost."""
+    """
+    Say whether an experiment never had raw images; not whether they are lost.
+
+    Args:
+        experiment: Simulated, converted from a list of reflections, or measured.
+    """
     imageset = experiment.imageset
     if imageset is None or not hasattr(imageset, "get_template"):
         return False
-    pattern = re.escape(NO_IMAGES).replace(re.escape("{:04d}"), r"\d{4,}")
-    return re.fullmatch(pattern, Path(imageset.get_template()).name) is not None
+    name = Path(imageset.get_template()).name
+    return any(
+        re.fullmatch(
+            re.escape(p).replace(r"\{:04d\}", r"\d{4,}").replace(r"\{\}", ".*"), name
+        )
+        for p in (NO_IMAGES, CONVERTED)
+    )
 
 
 def _read(filename: str, reader, problems: list[str]):
@@ -207,6 +224,8 @@ def read_files(
         if experiments is not None:
             problems += _without_crystal(experiments, filename)
     problems += _mixed(refl, tables)
+    if intensity in ("auto", "scale"):
+        problems += _joined_with_unscaled(refl, tables)
     if problems:
         raise ValueError("\n".join(problems))
     found, unmatched = pair_up(lists, tables, expt, refl)
@@ -235,13 +254,40 @@ def _one_kind_only(what: str, ending: str, others: Sequence[str]) -> str:
     return f"{told} that belong to {', '.join(others)}"
 
 
+def _joined_with_unscaled(refl: Sequence[str], tables: Sequence) -> list[str]:
+    """
+    Say which files hold scaled crystals joined with unscaled ones.
+
+    Programs that join tables fill columns that one of them lacks with nought.
+    """
+    problems = []
+    for filename, table in zip(refl, tables):
+        if table is None or not all(name in table for name in SCALED):
+            continue
+        ids = table["id"].as_numpy_array()
+        filled = np.ones(len(table), dtype=bool)
+        for name in SCALED:
+            filled &= table[name].as_numpy_array() == 0
+        crystals = np.unique(ids[ids >= 0])
+        unscaled = [int(k) for k in crystals if filled[ids == k].all()]
+        if 0 < len(unscaled) < len(crystals):
+            names = ", ".join(map(str, unscaled[:8]))
+            names += ", …" if len(unscaled) > 8 else ""
+            which = "crystal" if len(unscaled) == 1 else "crystals"
+            problems.append(
+                f"{filename}: scaled and unscaled crystals are joined, {len(unscaled)} of "
+                f"{len(crystals)} are not scaled ({which} {names}). Scale them together, "
+                "or give intensity=profile or sum, which takes all as they were before"
+            )
+    return problems
+
+
 def _mixed(refl: Sequence[str], tables: Sequence) -> list[str]:
     """Say which files are scaled and which are not, where there are both."""
-    columns = ("intensity.scale.value", "inverse_scale_factor")
     parts: dict[bool, list[str]] = {True: [], False: []}
     for filename, table in zip(refl, tables):
         if table is not None and len(table):
-            parts[all(name in table for name in columns)].append(filename)
+            parts[all(name in table for name in SCALED)].append(filename)
     scaled, unscaled = parts[True], parts[False]
     if not (scaled and unscaled):
         return []
