@@ -28,7 +28,7 @@ from dials_spread.reference.hkl_files import (
     read_rows,
     transformed,
 )
-from dials_spread.structures.cif_files import read_cif
+from dials_spread.structures.cif_files import cif_reader
 
 logger = logging.getLogger("dials.spread.reference")
 
@@ -156,7 +156,8 @@ def _of_cif(
     path: Path, symmetry: crystal.symmetry, block: str | None
 ) -> list[miller.array]:
     """The arrays of the only data block with reflections, or of the one named."""
-    model = read_cif(path)
+    reader = cif_reader(path)
+    model = reader.model()
     with_lists = [
         key for key in model if any(f"_refln{dot}index_h" in model[key] for dot in "._")
     ]
@@ -169,8 +170,10 @@ def _of_cif(
         raise ValueError(
             f"{path}: several lists, choose one with cif_block=: {', '.join(with_lists)}"
         )
-    found = []
-    for array in _any_file(str(path), symmetry):
+    found: list[miller.array] = []
+    if not with_lists:
+        return found
+    for array in reader.as_miller_arrays(crystal_symmetry=symmetry):
         labels = list(array.info().labels or [])
         # Of several blocks the first label is the name of the block.
         own = labels.pop(0) if labels and labels[0] in model else None
