@@ -9,11 +9,15 @@ Functions:
 from __future__ import annotations
 
 import codecs
+import logging
 import re
 from pathlib import Path
 
 import iotbx.cif
+from iotbx.cif import CifParserError
 from iotbx.cif.model import cif as Cif
+
+logger = logging.getLogger("dials.spread.structures")
 
 _NAMELESS = re.compile(
     r"(?:^|\s)loop_\s+(?!_|loop_|data_|save_|global_|stop_)\S", re.IGNORECASE
@@ -77,7 +81,7 @@ def cif_reader(path: Path) -> iotbx.cif.reader:
         What gives its data blocks, and its lists of reflections.
 
     Raises:
-        ValueError: The file ends within a loop, or a loop has no names.
+        ValueError: The file is no CIF, with the line; ends within a loop, or a loop has no names.
         OSError: It cannot be opened.
     """
     text = text_of(path).replace("\r\n", "\n").replace("\r", "\n")
@@ -90,4 +94,23 @@ def cif_reader(path: Path) -> iotbx.cif.reader:
     outside = re.sub(r"'[^'\n]*'|\"[^\"\n]*\"", " q ", outside)
     if _NAMELESS.search(outside):
         raise ValueError(f"{path}: a loop has values, and no names of what they are")
-    return iotbx.cif.reader(input_string=text)
+    try:
+        return iotbx.cif.reader(input_string=text)
+    except CifParserError as error:
+        logger.debug("Reading %s", path, exc_info=True)
+        told = str(error)
+    raise ValueError(f"{path}{_fault(told, text)}")
+
+
+def _fault(told: str, text: str) -> str:
+    """Turn what the parser says into the line, or the loop, that is wrong."""
+    loop = re.search(r"loop containing (\S+)", told)
+    if loop:
+        return f": too few or too many values in the loop of {loop[1]}; is it complete?"
+    place = re.search(r"line (\d+)", told)
+    if place is None:
+        return ": cannot be read, not a CIF"
+    lines = text.split("\n")
+    number = min(int(place[1]), len(lines))
+    line = lines[number - 1].strip()[:60]
+    return f", line {number}: cannot be read, not a CIF{f' (“{line}”)' if line else ''}"

@@ -337,3 +337,113 @@ def test_shelx(name, ending, tmp_path, direct_sum, read_amplitudes):
     ]
     arguments = (CELL, P21C, atoms, tmp_path, direct_sum, read_amplitudes)
     check(text, f"x.{ending}", *arguments)
+
+
+BOX = (7.0, 8.0, 9.0, 90, 90, 90)
+P212121 = ("x,y,z", "1/2-x,-y,1/2+z", "-x,1/2+y,1/2-z", "1/2+x,1/2-y,-z")
+CRYST = "CRYST1    7.000    8.000    9.000  90.00  90.00  90.00 {:<11}   4\n"
+
+
+def atom(number, name, element, xyz, occupancy=1.0, b=2.0, record="HETATM", more=""):
+    """One record; `more` is the alternative location, and charges go to their columns."""
+    location, charge = (more + "  ")[:1], more[1:]
+    x, y, z = xyz
+    return (
+        f"{record:<6}{number:5d} {name:<4}{location}LIG A   1    {x:8.3f}{y:8.3f}{z:8.3f}"
+        f"{occupancy:6.2f}{b:6.2f}          {element:>2}{charge:<2}\n"
+    )
+
+
+CARBON, OXYGEN, NITROGEN = (0.7, 1.6, 2.7), (2.1, 1.6, 2.7), (2.8, 3.2, 0.9)
+
+
+def site(element, xyz, occupancy=1.0, b=2.0):
+    return (element, *np.divide(xyz, BOX[:3]), occupancy, b / B)
+
+
+PLAIN = (
+    site("C", CARBON),
+    site("O", OXYGEN, 0.5, 3.0),
+    site("N", NITROGEN, 1.0, 4.0),
+)
+RECORDS = (
+    atom(1, " C1", "C", CARBON)
+    + atom(2, " O1", "O", OXYGEN, 0.5, 3.0)
+    + atom(3, " N1", "N", NITROGEN, 1.0, 4.0)
+)
+THIRD = (9.0, 9.0, 7.0, 90, 90, 120)
+R3 = [
+    f"{x}+{a},{y}+{b},{z}+{c}"
+    for a, b, c in (("0", "0", "0"), ("2/3", "1/3", "1/3"), ("1/3", "2/3", "2/3"))
+    for x, y, z in (("x", "y", "z"), ("-y", "x-y", "z"), ("-x+y", "-x", "z"))
+]
+
+PDBS = {
+    "full symbol": (CRYST.format("P 21 21 21") + RECORDS + "END\n", BOX, P212121, PLAIN),
+    "symbol without blanks": (
+        CRYST.format("P212121") + RECORDS, BOX, P212121, PLAIN,
+    ),
+    "anisotropic atoms": (
+        CRYST.format("P 21 21 21")
+        + atom(1, " C1", "C", CARBON)
+        + atom(2, " O1", "O", OXYGEN, 0.5, 3.0)
+        + "ANISOU    2  O1  LIG A   1      300    400    500     30     20     10"
+        "       O  \n"
+        + atom(3, " N1", "N", NITROGEN, 1.0, 4.0),
+        *(BOX, P212121),
+        (PLAIN[0], (*PLAIN[1][:5], (0.03, 0.04, 0.05, 0.003, 0.002, 0.001)), PLAIN[2]),
+    ),
+    "alternative locations": (
+        CRYST.format("P 21 21 21")
+        + atom(1, " C1", "C", CARBON)
+        + atom(2, " O1", "O", OXYGEN, 0.6, 3.0, more="A")
+        + atom(3, " O1", "O", (2.3, 1.9, 2.7), 0.4, 3.0, more="B"),
+        *(BOX, P212121),
+        (PLAIN[0], site("O", OXYGEN, 0.6, 3.0), site("O", (2.3, 1.9, 2.7), 0.4, 3.0)),
+    ),
+    "two models": (
+        CRYST.format("P 21 21 21") + "MODEL        1\n" + RECORDS + "ENDMDL\n"
+        "MODEL        2\n" + atom(1, " C1", "C", (1, 1, 1)) + "ENDMDL\nEND\n",
+        *(BOX, P212121, PLAIN),
+    ),
+    "deuterium and calcium beside carbon": (
+        CRYST.format("P 21 21 21")
+        + atom(1, "CA  ", "CA", CARBON)
+        + atom(2, " CA ", "C", OXYGEN)
+        + atom(3, " D1 ", "D", NITROGEN),
+        *(BOX, P212121),
+        (site("Ca", CARBON), site("C", OXYGEN), site("H", NITROGEN)),
+    ),
+    "a lattice H": (
+        "CRYST1    9.000    9.000    7.000  90.00  90.00 120.00 H 3           9\n"
+        + atom(1, " C1", "C", (0.9, 1.6, 2.7)),
+        *(THIRD, R3),
+        (
+            ("C", (0.9 + 1.6 / np.sqrt(3)) / 9, 1.6 / (9 * np.sqrt(0.75)), 2.7 / 7, 1, 2.0 / B),
+        ),
+    ),
+    "axes turned by SCALE": (
+        CRYST.format("P 21 21 21")
+        + "SCALE1      0.000000  0.142857  0.000000        0.00000\n"
+        "SCALE2     -0.125000  0.000000  0.000000        0.00000\n"
+        "SCALE3      0.000000  0.000000  0.111111        0.00000\n"
+        + atom(1, " C1", "C", (-1.6, 0.7, 2.7))
+        + atom(2, " O1", "O", (-1.6, 2.1, 2.7), 0.5, 3.0)
+        + atom(3, " N1", "N", (-3.2, 2.8, 0.9), 1.0, 4.0),
+        *(BOX, P212121, PLAIN),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("ending", ["pdb", "ent"])
+@pytest.mark.parametrize("name", PDBS)
+def test_pdb(name, ending, tmp_path, direct_sum, read_amplitudes):
+    text, *rest = PDBS[name]
+    check(text, f"x.{ending}", *rest, tmp_path, direct_sum, read_amplitudes)
+
+
+def test_deuterium_is_counted_as_hydrogen(tmp_path, read_amplitudes, caplog):
+    text = HEAD + "SFAC C D N O\nUNIT 4 4 4 2\nFVAR 1\nD1 2 0.6 0.5 0.1 11 0.03\n"
+    (tmp_path / "x.ins").write_text(text + THREE + TAIL)
+    read_amplitudes(tmp_path / "x.ins")
+    assert "UNIT says" not in caplog.text
