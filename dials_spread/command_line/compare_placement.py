@@ -95,7 +95,7 @@ def placement_choices(phil: iotbx.phil.scope, params) -> PlacementChoices:
 
 def check_input(files, params):
     """Read data; refuse what branches could not take, or what is not of the structure."""
-    found = right_factors.read(*files, lp=params.correct.lp, tell=True)
+    found = right_factors.read(files[0], files[1], lp=params.correct.lp, tell=True)
     check_crystals(found.experiments, found.names)
     check_comparable(found.experiments, found.tables)
     if params.structure is not None:

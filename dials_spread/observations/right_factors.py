@@ -190,6 +190,7 @@ def with_right_factors(
     found, parts = [], []
     for number, (experiment, table) in enumerate(zip(experiments, tables)):
         if not len(table):
+            parts.append(("empty", "", float("nan")))
             found.append(table)
             continue
         kind, factor, worst = judge_column(experiment, table)
@@ -201,8 +202,12 @@ def with_right_factors(
             )
         parts.append((kind, used, worst))
         found.append(_replaced(table, factor) if used == "geometry" else table)
-    kinds, used, worst = zip(*parts) if parts else ((), (), ())
-    return found, FactorCheck(kinds, used, worst)
+    check = FactorCheck(
+        kind=tuple(kind for kind, _, _ in parts),
+        used=tuple(used for _, used, _ in parts),
+        worst=tuple(worst for _, _, worst in parts),
+    )
+    return found, check
 
 
 def read(

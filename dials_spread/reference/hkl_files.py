@@ -245,8 +245,7 @@ def read_rows(path: Path, code: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
     if not rows:
         raise ValueError(f"{path}: no reflections before the first line of 0 0 0")
     table = np.array(rows)
-    hkl, value, sigma = table[:, :3], table[:, 3].copy(), table[:, 4].copy()
-    return hkl.astype(int), value, sigma
+    return table[:, :3].astype(int), table[:, 3].copy(), table[:, 4].copy()
 
 
 def _decimal(field: str) -> float:

@@ -85,7 +85,10 @@ def read_uncorrected(files: Sequence[Sequence[str]], params) -> Input:
     """
     lp = "column" if params.undo else params.lp
     tell = params.mode != "apply"  # which has a summary
-    return right_factors.read(*files, params.intensity, lp, uncorrected=True, tell=tell)
+    expt, refl = files
+    return right_factors.read(
+        expt, refl, params.intensity, lp, uncorrected=True, tell=tell
+    )
 
 
 def uncorrected_part(data: Input) -> tuple[Input, list[int], tuple[str, ...]]:
