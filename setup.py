@@ -83,6 +83,8 @@ setup(
             # Later ones do not know Python 3.9.
             "mypy>=1.11,<1.19",
             "distributed",
+            # Another reader of what is written (MPL-2.0; it needs nothing itself).
+            "gemmi",
         ],
         # Simulations on a cluster.
         "dask": ["distributed"],

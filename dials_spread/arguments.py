@@ -35,6 +35,16 @@ IMAGES = (
     ".h5", ".hdf5", ".nxs", ".dm3", ".dm4", ".emd", ".tvips", ".png", ".gz",
 )  # fmt: skip
 
+OF_OTHERS = {
+    ".cif_pets": "a CIF of PETS2 with frames; dials.import_pets makes .expt and .refl "
+    "files of it",
+    ".stream": "a stream of CrystFEL, of which DIALS makes no .expt and .refl files; "
+    "process the images with dials.stills_process",
+    ".rodhypix": "an image of CrysAlisPro; give what dials.import (of DIALS 3.16 or "
+    "later), dials.find_spots, dials.index and dials.integrate made of the images",
+}
+"""Files of other programs, by their endings, and what to do with them."""
+
 RESEMBLING = 0.65
 """Names that are at least so similar, of 1, are suggested."""
 
@@ -308,6 +318,8 @@ def _of_file(phil: libtbx.phil.scope, argument: str) -> str:
     as_what = "reference" if "reference" in names else "structure"
     if ending in STRUCTURES + STRUCTURE_FACTORS:
         return f"{argument}: {_of_crystallography(argument, ending, as_what, names)}"
+    if ending in OF_OTHERS:
+        return f"{argument}: {OF_OTHERS[ending]}"
     if ending in IMAGES:
         return (
             f"{argument}: an image; give what dials.import, dials.find_spots, "
@@ -325,10 +337,13 @@ def _of_crystallography(
     argument: str, ending: str, as_what: str, names: set[str]
 ) -> str:
     if ending == ".hkl" and _is_of_xds(argument):
-        return (
-            "a reflection file of XDS; give .expt and .refl files, which DIALS makes of "
-            "the images"
+        told = (
+            "a reflection file of XDS; dials.import_xds makes .expt and .refl files of "
+            "INTEGRATE.HKL"
         )
+        if as_what == "reference" and as_what in names and "INTEGRATE" not in argument:
+            told += f"; to compare with it, write reference={argument}"
+        return told
     if ending in STRUCTURES:
         told = "a structure"
         usable = as_what in names

@@ -8,8 +8,9 @@ keep their ids.
 
 Functions:
     read_files: from names of files
+    read_reflections: one table
     pair_up: one table for each experiment
-    has_no_images: whether an experiment was simulated without raw images
+    has_no_images: whether an experiment never had raw images
 """
 
 from __future__ import annotations
@@ -34,6 +35,16 @@ NO_IMAGES = "simulated_{:04d}_without_images_#####.cbf"
 """Where raw images of a simulated crystal would be that has none. Every DIALS program
 keeps the name, so that nobody need look for images that never were."""
 
+OF_XDS = ("intensity.cor.value", "intensity.prf.value")
+"""Columns of what dials.import_xds makes of INTEGRATE.HKL."""
+
+CONVERTED = "{}_{:04d}_converted_without_images_#####.cbf"
+"""Where those of a crystal would be that another program's list of reflections was
+converted to."""
+
+SCALED = ("intensity.scale.value", "inverse_scale_factor")
+"""Columns of dials.scale."""
+
 POSITIONS = ("xyzcal.px", "xyzcal.mm", "xyzobs.px.value")
 """One of these columns tells which image a reflection is on."""
 
@@ -49,6 +60,8 @@ class Input:
         dataset: The number of each experiment's file.
         files: Names of the experiment files, then of the reflection files.
         unmatched: Number of reflections, by file, whose experiment was not given.
+        notes: Sentences for the user, on what was found in the files.
+        lp: What the columns lp are (observations.right_factors); None if not looked at.
     """
 
     experiments: list[Experiment]
@@ -56,6 +69,8 @@ class Input:
     dataset: list[int]
     files: list[str]
     unmatched: dict[str, int]
+    notes: tuple[str, ...] = ()
+    lp: dict | None = None
 
     @property
     def names(self) -> list[str]:
@@ -64,12 +79,22 @@ class Input:
 
 
 def has_no_images(experiment: Experiment) -> bool:
-    """Whether an experiment was simulated without raw images; not whether they are lost."""
+    """
+    Say whether an experiment never had raw images; not whether they are lost.
+
+    Args:
+        experiment: Simulated, converted from a list of reflections, or measured.
+    """
     imageset = experiment.imageset
     if imageset is None or not hasattr(imageset, "get_template"):
         return False
-    pattern = re.escape(NO_IMAGES).replace(re.escape("{:04d}"), r"\d{4,}")
-    return re.fullmatch(pattern, Path(imageset.get_template()).name) is not None
+    name = Path(imageset.get_template()).name
+    return any(
+        re.fullmatch(
+            re.escape(p).replace(r"\{:04d\}", r"\d{4,}").replace(r"\{\}", ".*"), name
+        )
+        for p in (NO_IMAGES, CONVERTED)
+    )
 
 
 def _read(filename: str, reader, problems: list[str]):
@@ -109,10 +134,25 @@ def _read_experiments(filename: str) -> ExperimentList:
     return ExperimentListFactory.from_json_file(filename, check_format=False)
 
 
-def _read_reflections(filename: str) -> flex.reflection_table:
+def read_reflections(filename: str) -> flex.reflection_table:
+    """
+    Read a file of reflections.
+
+    dials.import_xds of DIALS 3.12 writes no flags: all that XDS integrated counts as
+    profile-fitted then.
+
+    Args:
+        filename: A .refl file.
+
+    Raises:
+        TypeError: It holds something else.
+    """
     table = flex.reflection_table.from_file(filename)
     if not isinstance(table, flex.reflection_table):
         raise TypeError("no reflection table")
+    if "flags" not in table and all(name in table for name in OF_XDS):
+        fitted = table.flags.integrated_prf | table.flags.predicted
+        table["flags"] = flex.size_t(len(table), fitted)
     return table
 
 
@@ -175,7 +215,7 @@ def read_files(
         problems.append(_one_kind_only("reflections", ".refl", expt))
     problems += _given_twice([*expt, *refl])
     lists = [_read(f, _read_experiments, problems) for f in expt]
-    tables = [_read(f, _read_reflections, problems) for f in refl]
+    tables = [_read(f, read_reflections, problems) for f in refl]
     for filename, table in zip(refl, tables):
         if table is not None:
             problems += _lacks(table, filename)
@@ -184,6 +224,8 @@ def read_files(
         if experiments is not None:
             problems += _without_crystal(experiments, filename)
     problems += _mixed(refl, tables)
+    if intensity in ("auto", "scale"):
+        problems += _joined_with_unscaled(refl, tables)
     if problems:
         raise ValueError("\n".join(problems))
     found, unmatched = pair_up(lists, tables, expt, refl)
@@ -212,13 +254,40 @@ def _one_kind_only(what: str, ending: str, others: Sequence[str]) -> str:
     return f"{told} that belong to {', '.join(others)}"
 
 
+def _joined_with_unscaled(refl: Sequence[str], tables: Sequence) -> list[str]:
+    """
+    Say which files hold scaled crystals joined with unscaled ones.
+
+    Programs that join tables fill columns that one of them lacks with nought.
+    """
+    problems = []
+    for filename, table in zip(refl, tables):
+        if table is None or not all(name in table for name in SCALED):
+            continue
+        ids = table["id"].as_numpy_array()
+        filled = np.ones(len(table), dtype=bool)
+        for name in SCALED:
+            filled &= table[name].as_numpy_array() == 0
+        crystals = np.unique(ids[ids >= 0])
+        unscaled = [int(k) for k in crystals if filled[ids == k].all()]
+        if 0 < len(unscaled) < len(crystals):
+            names = ", ".join(map(str, unscaled[:8]))
+            names += ", …" if len(unscaled) > 8 else ""
+            which = "crystal" if len(unscaled) == 1 else "crystals"
+            problems.append(
+                f"{filename}: scaled and unscaled crystals are joined, {len(unscaled)} of "
+                f"{len(crystals)} are not scaled ({which} {names}). Scale them together, "
+                "or give intensity=profile or sum, which takes all as they were before"
+            )
+    return problems
+
+
 def _mixed(refl: Sequence[str], tables: Sequence) -> list[str]:
     """Say which files are scaled and which are not, where there are both."""
-    columns = ("intensity.scale.value", "inverse_scale_factor")
     parts: dict[bool, list[str]] = {True: [], False: []}
     for filename, table in zip(refl, tables):
         if table is not None and len(table):
-            parts[all(name in table for name in columns)].append(filename)
+            parts[all(name in table for name in SCALED)].append(filename)
     scaled, unscaled = parts[True], parts[False]
     if not (scaled and unscaled):
         return []

@@ -9,6 +9,9 @@ change, because ``h · (Aᵀ k)`` does not.
 Functions:
     reciprocal_basis: B of a cell
     setting_matrix, incident_beam: A and s0 of an image, in the laboratory
+    on_indices: vectors of the laboratory against the indices, at many moments
+    scan_points, at_points: what a scan-varying model is then
+    rotated: vectors about an axis
     beam_direction: the unit vector b along the beam in the crystal frame
     angle_between, relative_rotation, misorientation, in_plane_angle: of two images
 """
@@ -92,6 +95,95 @@ def incident_beam(experiment: Experiment, z: float) -> np.ndarray:
         return np.array(beam.get_s0())
     point = _scan_point(experiment, z, beam.num_scan_points)
     return np.array(beam.get_s0_at_scan_point(point))
+
+
+def on_indices(experiment: Experiment, z: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """
+    Give products of vectors with reciprocal vectors, as products with the indices.
+
+    Args:
+        experiment: With a crystal; static and scan-varying models alike.
+        z: Shape (n,), array indices of moments in the scan; not used for a still.
+        v: Shape (n, 3), vectors in the laboratory.
+
+    Returns:
+        Shape (n, 3): Aᵀ v with the setting matrix A of the moment, so that
+        ``h · (Aᵀ v) = (A h) · v``.
+    """
+    crystal = experiment.crystal
+    if is_still(experiment):
+        return v @ np.array(crystal.get_A()).reshape(3, 3)
+    goniometer = experiment.goniometer
+    fixed = np.array(goniometer.get_fixed_rotation()).reshape(3, 3)
+    v = _through_setting(experiment, z, v)
+    start, width = experiment.scan.get_oscillation(deg=False)
+    phi = start + width * (z - experiment.scan.get_array_range()[0])
+    v = rotated(v, np.array(goniometer.get_rotation_axis_datum()), -phi) @ fixed
+    if crystal.num_scan_points > 0:
+        points = scan_points(experiment, z, crystal.num_scan_points)
+        matrices = at_points(crystal.get_A_at_scan_point, points).reshape(-1, 3, 3)
+        return np.einsum("nji,nj->ni", matrices, v)
+    return v @ np.array(crystal.get_A()).reshape(3, 3)
+
+
+def _through_setting(
+    experiment: Experiment, z: np.ndarray, v: np.ndarray
+) -> np.ndarray:
+    goniometer = experiment.goniometer
+    if goniometer.num_scan_points > 0:
+        points = scan_points(experiment, z, goniometer.num_scan_points)
+        matrices = at_points(goniometer.get_setting_rotation_at_scan_point, points)
+        return np.einsum("nji,nj->ni", matrices.reshape(-1, 3, 3), v)
+    return v @ np.array(goniometer.get_setting_rotation()).reshape(3, 3)
+
+
+def scan_points(experiment: Experiment, z: np.ndarray, n_points: int) -> np.ndarray:
+    """
+    Give the scan points nearest to some moments; they lie at the edges of the frames.
+
+    Args:
+        experiment: With a scan.
+        z: Shape (n,), array indices.
+        n_points: Scan points of the model.
+
+    Returns:
+        Shape (n,), from 0.
+    """
+    points = np.round(z - experiment.scan.get_array_range()[0]).astype(int)
+    return np.clip(points, 0, n_points - 1)
+
+
+def at_points(get, points: np.ndarray) -> np.ndarray:
+    """
+    Give a property of a scan-varying model at scan points.
+
+    Args:
+        get: Called once for each point that occurs.
+        points: Shape (n,).
+
+    Returns:
+        Shape (n, …).
+    """
+    distinct, number = np.unique(points, return_inverse=True)
+    return np.array([tuple(get(int(p))) for p in distinct])[np.ravel(number)]
+
+
+def rotated(v: np.ndarray, axis: np.ndarray, angle: np.ndarray) -> np.ndarray:
+    """
+    Rotate vectors about one axis by Rodrigues' formula.
+
+    Args:
+        v: Shape (n, 3).
+        axis: Shape (3,), of any length.
+        angle: Shape (n,) [rad].
+
+    Returns:
+        Shape (n, 3).
+    """
+    axis = axis / np.linalg.norm(axis)
+    c, s = np.cos(angle)[:, None], np.sin(angle)[:, None]
+    along = (v @ axis)[:, None] * axis
+    return along + c * (v - along) + s * np.cross(axis, v)
 
 
 def beam_direction(

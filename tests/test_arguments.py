@@ -146,9 +146,25 @@ def test_files_of_xds():
     for name in ("other.HKL", "XDS_ASCII.HKL"):
         (told,) = problems(name, phil=WITH_REFERENCE)
         assert told.startswith(
-            f"{name}: a reflection file of XDS; give .expt and .refl"
+            f"{name}: a reflection file of XDS; dials.import_xds makes"
         )
+        assert told.endswith(f"reference={name}")
+        assert "reference=" not in problems(name, phil=PHIL)[0]
+    assert "reference=" not in problems("INTEGRATE.HKL", phil=WITH_REFERENCE)[0]
     assert "reference=shelx.hkl" in problems("shelx.hkl", phil=WITH_REFERENCE)[0]
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("a.cif_pets", "dials.import_pets makes .expt and .refl"),
+        ("b.stream", "process the images with dials.stills_process"),
+        ("c_1_1.rodhypix", "dials.import (of DIALS 3.16 or later)"),
+    ],
+)
+def test_files_of_other_programs(name, words):
+    (told,) = problems(name)
+    assert told.startswith(f"{name}: ") and words in told
 
 
 @pytest.mark.parametrize("name", ["a_0001.cbf", "a.img", "b.tiff", "c.mrc", "d.h5"])

@@ -9,11 +9,14 @@ import pytest
 
 from cctbx import sgtbx, uctbx
 from dials.array_family import flex
+from dials.command_line import combine_experiments
 from dials.command_line.reindex import reindex_experiments
 from dxtbx.model import BeamFactory, Crystal, Detector, Experiment, ExperimentList
+from dxtbx.model.experiment_list import ExperimentListFactory
 from scitbx import matrix
 
-from dials_spread.input_files import has_no_images, pair_up, read_files
+from dials_spread.beam.files import NeverRecorded, find_frame_files
+from dials_spread.input_files import CONVERTED, has_no_images, pair_up, read_files
 from dials_spread.observations.crystals import check_crystals
 
 
@@ -223,3 +226,77 @@ def test_data_simulated_without_raw_images_are_known_after_a_round_trip(tmp_path
     name_frames(read, tmp_path / "images", "cbf")
     assert not any(map(has_no_images, read))
     assert not has_no_images(experiment())
+
+
+def test_data_converted_from_a_list_have_no_images(tmp_path):
+    from dxtbx.imageset import ImageSetFactory
+    from dxtbx.model import GoniometerFactory, Scan
+
+    def named(template):
+        made = experiment()
+        made.imageset = ImageSetFactory.make_sequence(
+            template,
+            [1, 2, 3],
+            beam=made.beam,
+            detector=made.detector,
+            goniometer=GoniometerFactory.single_axis(),
+            scan=Scan((1, 3), (0.0, 1.0)),
+            check_format=False,
+        )
+        return made
+
+    assert has_no_images(named(str(tmp_path / CONVERTED.format("gly (2)", 1))))
+    assert has_no_images(named("a_0012_converted_without_images_#####.cbf"))
+    assert not has_no_images(named("a_converted_#####.cbf"))
+    # Nothing is looked for, and nobody is told that it was not found.
+    with pytest.raises(NeverRecorded, match="converted without raw images"):
+        find_frame_files(named("b_0001_converted_without_images_#####.cbf"), 1, 2)
+
+
+@pytest.mark.parametrize("way", ("extend", "concat", "dials.combine_experiments"))
+def test_scaled_and_unscaled_crystals_in_one_table(data_folder, tmp_path, way):
+    """Whatever joins tables fills the missing columns with nought."""
+    parts = []
+    for kind in ("scaled", "integrated"):
+        name = str(data_folder / "quartz" / kind)
+        part = flex.reflection_table.from_file(f"{name}.refl")
+        listed = ExperimentListFactory.from_json_file(f"{name}.expt", False)
+        listed[0].identifier = kind
+        for key in [*part.experiment_identifiers().keys()]:
+            del part.experiment_identifiers()[key]
+        part.experiment_identifiers()[0] = kind
+        part.as_file(str(tmp_path / f"{kind}.refl"))
+        listed.as_file(str(tmp_path / f"{kind}.expt"))
+        parts.append((listed[0], part))
+    expt, refl = str(tmp_path / "joined.expt"), str(tmp_path / "joined.refl")
+    if way == "dials.combine_experiments":
+        files = [
+            str(tmp_path / f"{k}.{e}")
+            for k in ("scaled", "integrated")
+            for e in ("expt", "refl")
+        ]
+        combine_experiments.run(
+            [
+                *files,
+                f"output.experiments_filename={expt}",
+                f"output.reflections_filename={refl}",
+            ]
+        )
+    else:
+        joined = parts[0][1].copy()
+        if way == "extend":
+            other = parts[1][1]
+            other["id"] = flex.int(len(other), 1)
+            del other.experiment_identifiers()[0]
+            other.experiment_identifiers()[1] = "integrated"
+            joined.extend(other)
+        else:
+            joined = flex.reflection_table.concat([joined, parts[1][1]])
+        joined.as_file(refl)
+        ExperimentList([e for e, _ in parts]).as_file(expt)
+    with pytest.raises(ValueError, match="1 of 2 are not scaled") as told:
+        read_files([expt], [refl])
+    assert "(crystal 1)" in str(told.value) and "\n" not in str(told.value)
+    with pytest.raises(ValueError, match="scaled and unscaled crystals are joined"):
+        read_files([expt], [refl], "scale")
+    assert len(read_files([expt], [refl], "profile").tables) == 2

@@ -28,7 +28,7 @@ class NeverRecorded(NoFrames):
     """There never were raw frames, of which nobody need be told."""
 
 
-NEVER_RECORDED = "The data were simulated without raw images."
+NEVER_RECORDED = "The data were simulated or converted without raw images."
 
 
 def _look_beside(path: str, folders: Sequence[str | Path]) -> str:
@@ -58,7 +58,7 @@ def find_frame_files(
 
     Raises:
         NoFrames: No imageset, or a file is missing.
-        NeverRecorded: The data were simulated without raw images.
+        NeverRecorded: The data were simulated, or converted from a list, without them.
     """
     imageset = experiment.imageset
     if imageset is None:

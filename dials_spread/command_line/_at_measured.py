@@ -8,7 +8,7 @@ import logging
 from cctbx import xray
 from libtbx import Auto
 
-from dials_spread.input_files import read_files
+from dials_spread.observations import right_factors
 from dials_spread.report.page.document import Provenance
 from dials_spread.report.simulate_ed.measured_outputs import write_measured
 from dials_spread.scattering.beams import BeamSelection
@@ -69,8 +69,8 @@ def simulate_files(
         provenance: Command, files and parameters.
         log: What has been logged.
     """
-    data = read_files(*files)
     own = params.measured
+    data = right_factors.read(*files, own.intensity, own.lp, tell=True)
     search = ThicknessSearch(
         least=own.range[0],
         most=own.range[1],

@@ -37,8 +37,7 @@ from libtbx import Auto
 
 from dials_spread import session
 from dials_spread.comparison import Matching, compare_images
-from dials_spread.input_files import read_files
-from dials_spread.observations import Choices
+from dials_spread.observations import Choices, right_factors
 from dials_spread.observations.crystals import check_crystals
 from dials_spread.output_files import check_outputs
 from dials_spread.report.compare_images.document import read_earlier
@@ -51,6 +50,7 @@ COMMAND = "dials.compare_images"
 phil_scope = iotbx.phil.parse(
     analysis_phil.PHIL
     + origins_phil.PHIL
+    + right_factors.PHIL
     + """
     intensity = *auto scale profile sum
       .type = choice
@@ -133,8 +133,7 @@ phil_scope = iotbx.phil.parse(
       filtered = None
         .type = path
         .help = "Name of a file for all reflections, with noisy spots flagged or left out"
-                "(see noisy_spots.filter and noisy_spots.leave_out). None writes no such"
-                "file."
+                "(noisy_spots.filter, noisy_spots.leave_out). None writes no such file."
       max_matches = 100000
         .type = int(value_min=1)
         .help = "Largest number of pairs in the JSON file, those with the most indices in"
@@ -166,7 +165,7 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
         _, reference, data = session.gather(
             lambda: check_outputs(params.output, [*files, earlier]),
             lambda: read_earlier(params.compare_with, COMMAND),
-            lambda: read_files(*files, params.intensity),
+            lambda: right_factors.read(*files, params.intensity, params.lp),
         )
         check_crystals(data.experiments, data.names)
         comparison = compare_images(
@@ -185,7 +184,8 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
         )
         provenance = Provenance(
             COMMAND, data.files, session.parameters(phil, params),
-            session.changed_parameters(phil, params, OF_THIS_RUN),
+            session.changed_parameters(phil, params, OF_THIS_RUN), data.lp,
+            data.notes,
         )  # fmt: skip
         filtered = origins_phil.filtered_table(params, data, comparison)
         write_results(

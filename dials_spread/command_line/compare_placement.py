@@ -41,11 +41,12 @@ from dials.util import Sorry, show_mail_handle_errors
 from libtbx import Auto
 
 from dials_spread import session
-from dials_spread.input_files import read_files
+from dials_spread.observations import right_factors
 from dials_spread.observations.crystals import check_crystals
 from dials_spread.output_files import check_outputs
 from dials_spread.placement.best_files import best_files
 from dials_spread.placement.comparison import PlacementChoices, compare_placements
+from dials_spread.placement.given_files import files_for_programs
 from dials_spread.placement.input_data import check_comparable
 from dials_spread.placement.known_structure import check_fits
 from dials_spread.placement.parameters import PHIL, check_choices, passed_on
@@ -92,13 +93,14 @@ def placement_choices(phil: iotbx.phil.scope, params) -> PlacementChoices:
     )
 
 
-def check_input(files, structure: str | None, block: str | None) -> None:
-    """Refuse data that branches could not take, or that are not of the structure."""
-    found = read_files(*files)
+def check_input(files, params):
+    """Read data; refuse what branches could not take, or what is not of the structure."""
+    found = right_factors.read(files[0], files[1], lp=params.correct.lp, tell=True)
     check_crystals(found.experiments, found.names)
     check_comparable(found.experiments, found.tables)
-    if structure is not None:
-        check_fits(structure, found.experiments, block)
+    if params.structure is not None:
+        check_fits(params.structure, found.experiments, params.cif_block)
+    return found
 
 
 @show_mail_handle_errors()
@@ -108,16 +110,18 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
     params, files, log = session.start(usage, __doc__, phil, args)
     more = [name for name in (params.structure, params.model) if name]
     try:
-        *_, choices, _ = session.gather(
+        *_, choices, data = session.gather(
             lambda: check_outputs(params.output, [*files, more]),
             lambda: check_choices(params),
             lambda: placement_choices(phil, params),
-            lambda: check_input(files, params.structure, params.cif_block),
+            lambda: check_input(files, params),
         )
         provenance = Provenance(
-            COMMAND, [*files[0], *files[1], *more], session.parameters(phil, params)
-        )
-        result = compare_placements([*files[0], *files[1]], choices)
+            COMMAND, [*files[0], *files[1], *more], session.parameters(phil, params),
+            lp=data.lp,
+        )  # fmt: skip
+        given = files_for_programs(data, [*files[0], *files[1]], choices.folder)
+        result = compare_placements(given, choices)
         write_placement(
             result, provenance, params.output, log, best_files(result, params.output)
         )

@@ -34,6 +34,7 @@ from dials_spread import session
 from dials_spread.arguments import PHIL_FILES
 from dials_spread.output_files import check_outputs, write_text, write_through
 from dials_spread.pets.conversion import ImportChoices, convert
+from dials_spread.report.page.labels import counted
 
 COMMAND = "dials.import_pets"
 
@@ -115,8 +116,9 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
             "shoeboxes and partialities of 1 are nominal. No Lorentz factor is in the "
             "intensities, and none was applied.\n"
             "To see frames one by one, give dials.compare_images the image_width= of "
-            "the steps above.\n\n%d experiments, %d reflections: %s, %s",
-            *(len(experiments), len(table), out.experiments, out.reflections),
+            "the steps above.\n\n%s, %s: %s, %s",
+            counted(len(experiments), "experiment"),
+            *(counted(len(table), "reflection"), out.experiments, out.reflections),
         )
         if out.experiments:
             write_through(out.experiments, experiments.as_file)

@@ -59,13 +59,14 @@ from dials_spread.correction.apply.parameters import (
 )
 from dials_spread.correction.apply.tables import (
     corrected_table,
+    read_uncorrected,
     restored_table,
     uncorrected_part,
 )
 from dials_spread.correction.validate.compounds import find_sources
 from dials_spread.correction.validate.importance import check_shap
 from dials_spread.correction.validate.train_on_data import train_on
-from dials_spread.input_files import read_files
+from dials_spread.observations import right_factors
 from dials_spread.observations.crystals import check_crystals
 from dials_spread.output_files import check_outputs
 from dials_spread.report.ml_correct.correction_outputs import (
@@ -78,7 +79,7 @@ from dials_spread.report.page.report_files import write_all
 
 COMMAND = "dials.ml_correct"
 
-phil_scope = iotbx.phil.parse(PHIL)
+phil_scope = iotbx.phil.parse(PHIL + right_factors.PHIL)
 
 
 def undo_files(data, params, log) -> None:
@@ -111,7 +112,7 @@ def correct_files(data, model, params, provenance, log) -> None:
     subject = get_subject(
         part.experiments, part.tables, part.dataset, **how_to_prepare(data, params)
     )
-    subject = replace(subject, warnings=(*told, *subject.warnings))
+    subject = replace(subject, warnings=(*told, *data.notes, *subject.warnings))
     result = correct_intensities(
         subject,
         model,
@@ -178,13 +179,13 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
             lambda: check_outputs(params.output, [*files, more]),
             lambda: check_merged(params),
             lambda: get_model(params),
-            lambda: read_files(*files, params.intensity),
+            lambda: read_uncorrected(files, params),
         )
         if params.undo:
             undo_files(data, params, log)
             return
         provenance = Provenance(
-            COMMAND, [*data.files, *more], session.parameters(phil, params)
+            COMMAND, [*data.files, *more], session.parameters(phil, params), lp=data.lp
         )
         if params.mode == "apply":
             correct_files(data, model, params, provenance, log)

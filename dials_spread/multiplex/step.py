@@ -32,6 +32,7 @@ from dials_spread.correction.apply.corrected_rows import (
 from dials_spread.correction.apply.estimates import choose_model
 from dials_spread.correction.apply.one_table import check_uncorrected
 from dials_spread.multiplex.arguments import CorrectionPlan, in_words_of_xia2
+from dials_spread.observations.right_factors import with_right_rows
 from dials_spread.versions import probe
 
 PROGRAM = "dials.ml_correct"
@@ -141,6 +142,10 @@ def correct(
         the program said. Where it refused, the table as it was.
     """
     table = forget_overwritten(table)
+    if (
+        placement == "before"
+    ):  # what xia2 goes on with has the right factors in all rows
+        table = with_right_rows(experiments, table)
     inside = cctbx_flex.bool(len(table), True)
     if d_min:
         inside = _spacings(experiments, table) >= d_min

@@ -9,6 +9,8 @@ Modules:
     exchanged_axes: crystals whose axes were exchanged when they were indexed
     images: which observation is on which image
     intensities: which intensity is used, which reflections are left out, where they are
+    lorentz_polarisation: whether the column lp is the factor that it should be
+    right_factors: the right factor in place of a column lp that is something else
     table: the table of observations that all stages hand on, and its verbs
 """
 

@@ -109,8 +109,22 @@ def _column(table: flex.reflection_table, name: str) -> np.ndarray:
 
 
 def lacks_lp(table: flex.reflection_table) -> bool:
-    """Say whether the Lorentz factor is not in a table: no column lp, or 1 throughout."""
-    return "lp" not in table or bool(np.all(_column(table, "lp") == 1.0))
+    """
+    Say whether the Lorentz factor is not in a table.
+
+    Args:
+        table: n reflections.
+
+    Returns:
+        True where there is no column lp, or it is one constant: 1 throughout, or any
+        other in more than one row.
+    """
+    if "lp" not in table:
+        return True
+    lp = _column(table, "lp")
+    if len(lp) > 1:
+        return bool(np.all(lp == lp[0]))
+    return bool(np.all(lp == 1.0))
 
 
 def applied_corrections(
@@ -141,7 +155,7 @@ def applied_corrections(
 def _correction(table: flex.reflection_table, choice: str) -> np.ndarray:
     """Give lp / qe (and 1 / partiality for summed values) as dials.scale applies it."""
     factor = np.ones(len(table))
-    if "lp" in table:
+    if "lp" in table and _column(table, "lp").any():  # 0 is of a column never filled
         factor *= _column(table, "lp")
     for name in ("qe", "dqe"):  # dqe: the name before DIALS 1.14
         if name in table:

@@ -14,9 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-import iotbx.cif
 from iotbx.cif.model import block as CifBlock
-from iotbx.cif.model import cif as Cif
 
 from dials_spread.structures.cif_files import read_cif
 
@@ -142,15 +140,9 @@ def read_pets(filename: str, wavelength: float | None = None) -> list[PetsFile]:
     if not path.stat().st_size:
         raise ValueError(f"{filename}: the file is empty")
     try:
-        blocks = _read_in_any_encoding(path).blocks
+        blocks = read_cif(path).blocks
     except OSError as error:
         raise ValueError(f"{filename}: {error.strerror or error}") from None
-    except UnicodeError:
-        raise ValueError(f"{filename}: {_complaint(ValueError())}") from None
-    except ValueError:
-        raise
-    except Exception as error:  # what the parser raises depends on what it meets
-        raise ValueError(f"{filename}: {_complaint(error)}") from None
     with_frames = {k: b for k, b in blocks.items() if f"{FRAME}id" in b}
     if not with_frames:
         raise ValueError(
@@ -162,29 +154,6 @@ def read_pets(filename: str, wavelength: float | None = None) -> list[PetsFile]:
         _read_block(b, filename if one else f"{filename}, data_{k}", wavelength)
         for k, b in with_frames.items()
     ]
-
-
-def _read_in_any_encoding(path: Path) -> Cif:
-    """Read a CIF; signs beyond ASCII, such as Å of Windows, stand in comments only."""
-    try:
-        return read_cif(path)
-    except UnicodeError:
-        text = path.read_bytes().decode("ascii", errors="replace")
-        return iotbx.cif.reader(input_string=text.replace("\ufffd", "?")).model()
-
-
-def _complaint(error: Exception) -> str:
-    """Say in one line where a file is no CIF."""
-    text = " ".join(str(error).split())
-    loop = re.search(r"data items for loop containing (\S+)", text)
-    if loop:
-        return (
-            f"the loop with {loop.group(1)} has a line with too few or too many values; "
-            "is the file complete?"
-        )
-    line = re.search(r"line (\d+)", text)
-    where = f" (line {line.group(1)})" if line else ""
-    return f"not a CIF{where}; give the .cif_pets file that PETS2 writes"
 
 
 def _read_block(block: CifBlock, name: str, wavelength: float | None) -> PetsFile:

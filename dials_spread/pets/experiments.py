@@ -31,6 +31,7 @@ from dxtbx.model import (
 )
 from scitbx import matrix
 
+from dials_spread.input_files import CONVERTED
 from dials_spread.pets.frame_orientations import TiltRun, base_orientation
 from dials_spread.simulation.geometry import electron_beam
 
@@ -44,9 +45,6 @@ DISTANCE = 500.0
 
 LEAST_SIZE = 2048
 """Of the nominal detector [pixels]; larger where reflections lie beyond its edge."""
-
-NO_FILE = "{}_{:04d}_converted_without_images_#####.cbf"
-"""Where images would be; the file from PETS2 has none."""
 
 
 def rotation_axis(run: TiltRun) -> np.ndarray:
@@ -105,7 +103,7 @@ def build_experiment(
     scan = _scan(run)
     detector = _detector(largest_angle)
     imageset = ImageSetFactory.make_sequence(
-        NO_FILE.format(stem, index + 1),
+        CONVERTED.format(stem, index + 1),
         list(range(1, scan.get_num_images() + 1)),
         beam=beam,
         detector=detector,

@@ -7,6 +7,7 @@ Modules:
     common_set: merged intensities of all branches on common reflections
     comparison: all of it, from files to results
     differences: R1 of branches, resampled over crystals
+    given_files: the files that the programs of the branches are given
     input_data: data whose branches can be compared
     known_structure: the structure, brought onto the reflections
     merged_output: amplitudes as the correction itself merges them

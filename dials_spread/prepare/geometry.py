@@ -36,7 +36,13 @@ from dxtbx.model import Experiment
 
 from dials_spread.observations import Geometry, Observations
 from dials_spread.observations.intensities import centroid_array_index, lacks_lp
-from dials_spread.orientation import reciprocal_basis
+from dials_spread.orientation import (
+    at_points,
+    on_indices,
+    reciprocal_basis,
+    rotated,
+    scan_points,
+)
 from dials_spread.versions import is_still
 
 LARGEST_TURN = np.deg2rad(2.5)
@@ -171,12 +177,12 @@ def _one_crystal(
     s0 = np.array(experiment.beam.get_s0())
     s0 = np.broadcast_to(s0, (len(z), 3))
     if is_still(experiment):
-        beam = _on_indices(experiment, z, s0)
+        beam = on_indices(experiment, z, s0)
         none = np.full(len(z), np.nan)
         return beam, none, np.zeros(len(z)), _excitation(experiment, hkl, beam, s0)
     if experiment.beam.num_scan_points > 0:
-        points = _scan_points(experiment, z, experiment.beam.num_scan_points)
-        s0 = _at_points(experiment.beam.get_s0_at_scan_point, points)
+        points = scan_points(experiment, z, experiment.beam.num_scan_points)
+        s0 = at_points(experiment.beam.get_s0_at_scan_point, points)
     axis = np.array(experiment.goniometer.get_rotation_axis())
     beam, rate = _beam_and_rate(experiment, z, hkl, s0, axis)
     recorded = excitation = _excitation(experiment, hkl, beam, s0)
@@ -188,7 +194,7 @@ def _one_crystal(
         if np.abs(wanted - turn).max() < SMALLEST_TURN:
             break
         turn = wanted
-        turned = _rotate(s0, axis, -turn)
+        turned = rotated(s0, axis, -turn)
         beam, rate = _beam_and_rate(experiment, z, hkl, turned, axis)
         excitation = _excitation(experiment, hkl, beam, s0)
     start, width = experiment.scan.get_oscillation()
@@ -200,9 +206,9 @@ def _beam_and_rate(
     experiment: Experiment, z: np.ndarray, hkl: np.ndarray, s0: np.ndarray, axis
 ) -> tuple[np.ndarray, np.ndarray]:
     """Give the beam in indices, shape (n, 3), and r · (k̂ × axis) = -ds/dφ."""
-    across = _on_indices(experiment, z, np.cross(s0, axis))
+    across = on_indices(experiment, z, np.cross(s0, axis))
     rate = np.sum(hkl * across, axis=1) / np.linalg.norm(s0, axis=1)
-    return _on_indices(experiment, z, s0), rate
+    return on_indices(experiment, z, s0), rate
 
 
 def _excitation(
@@ -212,55 +218,6 @@ def _excitation(
     basis = reciprocal_basis(experiment.crystal.get_unit_cell())
     squared = np.sum((hkl @ basis.T) ** 2, axis=1)
     return -(np.sum(hkl * beam, axis=1) + squared / 2) / np.linalg.norm(s0, axis=1)
-
-
-def _on_indices(experiment: Experiment, z: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Give Aᵀ v of vectors v in the laboratory at array indices z, shape (n, 3)."""
-    crystal = experiment.crystal
-    if is_still(experiment):
-        return v @ np.array(crystal.get_A()).reshape(3, 3)
-    goniometer = experiment.goniometer
-    fixed = np.array(goniometer.get_fixed_rotation()).reshape(3, 3)
-    v = _through_setting(experiment, z, v)
-    start, width = experiment.scan.get_oscillation(deg=False)
-    phi = start + width * (z - experiment.scan.get_array_range()[0])
-    v = _rotate(v, np.array(goniometer.get_rotation_axis_datum()), -phi) @ fixed
-    if crystal.num_scan_points > 0:
-        points = _scan_points(experiment, z, crystal.num_scan_points)
-        matrices = _at_points(crystal.get_A_at_scan_point, points).reshape(-1, 3, 3)
-        return np.einsum("nji,nj->ni", matrices, v)
-    return v @ np.array(crystal.get_A()).reshape(3, 3)
-
-
-def _through_setting(
-    experiment: Experiment, z: np.ndarray, v: np.ndarray
-) -> np.ndarray:
-    goniometer = experiment.goniometer
-    if goniometer.num_scan_points > 0:
-        points = _scan_points(experiment, z, goniometer.num_scan_points)
-        matrices = _at_points(goniometer.get_setting_rotation_at_scan_point, points)
-        return np.einsum("nji,nj->ni", matrices.reshape(-1, 3, 3), v)
-    return v @ np.array(goniometer.get_setting_rotation()).reshape(3, 3)
-
-
-def _scan_points(experiment: Experiment, z: np.ndarray, n_points: int) -> np.ndarray:
-    """Give the scan points nearest to z; they lie at the edges of the frames."""
-    points = np.round(z - experiment.scan.get_array_range()[0]).astype(int)
-    return np.clip(points, 0, n_points - 1)
-
-
-def _at_points(get, points: np.ndarray) -> np.ndarray:
-    """Call get once for each scan point that occurs, shape (n, …)."""
-    distinct, number = np.unique(points, return_inverse=True)
-    return np.array([tuple(get(int(p))) for p in distinct])[np.ravel(number)]
-
-
-def _rotate(v: np.ndarray, axis: np.ndarray, angle: np.ndarray) -> np.ndarray:
-    """Rotate vectors about one axis by Rodrigues' formula, angles in rad."""
-    axis = axis / np.linalg.norm(axis)
-    c, s = np.cos(angle)[:, None], np.sin(angle)[:, None]
-    along = (v @ axis)[:, None] * axis
-    return along + c * (v - along) + s * np.cross(axis, v)
 
 
 def lorentz_missing(

@@ -10,6 +10,8 @@ Classes:
 Functions:
     read_instructions: of the file beside
     check_kind: refuse lists of twin domains and other kinds
+    other_program: whether a list is of another program
+    read_rows: the numbers of a list
     transformed: indices and scale as HKLF has them
 """
 
@@ -38,6 +40,19 @@ REFUSED = {
     6: "a twin, each intensity the sum over several domains and equivalents",
 }
 """Codes of HKLF that are no list of F or F² of single reflections."""
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(E[+-]?\d+)?")
+
+XDS_ASCII = "!FORMAT=XDS_ASCII"
+"""How a list of CORRECT or XSCALE of XDS begins."""
+
+OTHERS = {
+    "!OUTPUT_FILE=INTEGRATE.HKL": "intensities of XDS that are not scaled; give "
+    "XDS_ASCII.HKL, or import it as data with dials.import_xds",
+    "CrystFEL reflection list": "a list of CrystFEL; its get_hkl "
+    "--output-format=mtz writes an .mtz file, which is read",
+}
+"""How lists of other programs begin, and what to do with them."""
 
 WHOLE = 0.01
 """Transformed indices that are nearer to whole numbers belong to the lattice."""
@@ -173,6 +188,73 @@ def _symmetry(cards: list[list[str]], path: Path) -> crystal.symmetry | None:
     raise ValueError(
         f"{path}: CELL, LATT and SYMM do not give a unit cell and a space group"
     )
+
+
+def other_program(path: Path) -> str:
+    """
+    Say whether a .hkl file is none of SHELX.
+
+    Args:
+        path: The file.
+
+    Returns:
+        XDS_ASCII; empty for a list of SHELX.
+
+    Raises:
+        ValueError: It is of a program whose lists are not read.
+    """
+    start = path.read_bytes()[:60].decode("ascii", "replace")
+    if start.startswith(XDS_ASCII):
+        return XDS_ASCII
+    for words, why in OTHERS.items():
+        if start.startswith(words):
+            raise ValueError(f"{path}: {why}")
+    return ""
+
+
+def read_rows(path: Path, code: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """
+    Read a SHELX list as SHELXL does, by columns 4, 4, 4, 8 and 8 wide.
+
+    The reader of cctbx takes 5 for “5x.00”, ends at a line that it cannot read, and does
+    not know that a number without a decimal point has its last two digits behind it.
+
+    Args:
+        path: The .hkl file.
+        code: n of HKLF, for the message.
+
+    Returns:
+        Indices, shape (n, 3); F or F² and σ, shape (n,), up to an empty line or 0 0 0.
+
+    Raises:
+        ValueError: A line cannot be understood; it is named.
+    """
+    rows = []
+    text = path.read_bytes().decode("utf-8-sig", "replace")
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            hkl = [int(line[k : k + 4].strip() or "0") for k in (0, 4, 8)]
+            if hkl == [0, 0, 0]:
+                break
+            rows.append((*hkl, *(_decimal(line[k : k + 8]) for k in (12, 20))))
+        except ValueError:
+            raise ValueError(
+                f"{path}: not a SHELX list (HKLF {code}: h, k, l, F or F², σ in columns "
+                f"4, 4, 4, 8 and 8 wide); line {number} is “{line.strip()[:40]}”"
+            ) from None
+    if not rows:
+        raise ValueError(f"{path}: no reflections before the first line of 0 0 0")
+    table = np.array(rows)
+    return table[:, :3].astype(int), table[:, 3].copy(), table[:, 4].copy()
+
+
+def _decimal(field: str) -> float:
+    """Read a number as F8.2 does: a decimal point overrules the two decimals."""
+    word = field.strip().upper().replace("D", "E")
+    if not _NUMBER.fullmatch(word or "0"):
+        raise ValueError(field)
+    value = float(word or "0")
+    return value if "." in word else value / 100
 
 
 def check_kind(path: Path, code: int, said: bool = True) -> None:

@@ -16,14 +16,19 @@ import re
 from pathlib import Path
 
 from cctbx import crystal, miller
+from cctbx.array_family import flex
 from libtbx.utils import Sorry
 
+from dials_spread.observations.table import as_flex
 from dials_spread.reference.hkl_files import (
+    XDS_ASCII,
     check_kind,
+    other_program,
     read_instructions,
+    read_rows,
     transformed,
 )
-from dials_spread.structures.cif_files import read_cif
+from dials_spread.structures.cif_files import cif_reader
 
 logger = logging.getLogger("dials.spread.reference")
 
@@ -109,13 +114,17 @@ def _of_hkl(
     path: Path, symmetry: crystal.symmetry, hklf: int | None
 ) -> list[miller.array]:
     """The array of a SHELX file, as the instructions beside it say."""
+    kind = other_program(path)
+    if kind == XDS_ASCII:
+        arrays = _any_file(str(path), symmetry)
+        return [a for a in arrays if a.is_xray_intensity_array()]
     told = read_instructions(path)
     code = hklf or told.code or 4
     check_kind(path, code, said=bool(hklf or told.code))
     # Cell and space group of the .ins: the data may be in another setting.
     own = told.symmetry or symmetry
     # In the file's own indices, so without its symmetry; nothing is merged yet.
-    arrays = _any_file(f"{path}=hklf{code}", own)[:1]
+    arrays = [_shelx_array(path, code, own)]
     if told.source:
         logger.info("%s: read as %s says (HKLF %d).", path, told.source, code)
     if told.twin:
@@ -133,11 +142,22 @@ def _of_hkl(
     ]
 
 
+def _shelx_array(path: Path, code: int, symmetry: crystal.symmetry) -> miller.array:
+    """The array of a SHELX file, in its own indices."""
+    hkl, values, sigmas = read_rows(path, code)
+    listed = miller.set(symmetry, as_flex(hkl), anomalous_flag=False)
+    array = miller.array(listed, flex.double(values), flex.double(sigmas))
+    what = "F" if code == 3 else "I"
+    info = miller.array_info(source=str(path), labels=[f"{what}obs", f"Sig{what}obs"])
+    return array.set_info(info)
+
+
 def _of_cif(
     path: Path, symmetry: crystal.symmetry, block: str | None
 ) -> list[miller.array]:
     """The arrays of the only data block with reflections, or of the one named."""
-    model = read_cif(path)
+    reader = cif_reader(path)
+    model = reader.model()
     with_lists = [
         key for key in model if any(f"_refln{dot}index_h" in model[key] for dot in "._")
     ]
@@ -150,8 +170,10 @@ def _of_cif(
         raise ValueError(
             f"{path}: several lists, choose one with cif_block=: {', '.join(with_lists)}"
         )
-    found = []
-    for array in _any_file(str(path), symmetry):
+    found: list[miller.array] = []
+    if not with_lists:
+        return found
+    for array in reader.as_miller_arrays(crystal_symmetry=symmetry):
         labels = list(array.info().labels or [])
         # Of several blocks the first label is the name of the block.
         own = labels.pop(0) if labels and labels[0] in model else None

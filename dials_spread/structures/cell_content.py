@@ -20,7 +20,8 @@ from cctbx import xray
 RELATIVE, ABSOLUTE = 0.02, 0.15
 
 _PART = re.compile(r"([A-Z][a-z]?)(\d+\.?\d*|\.\d+)?(?![a-z\d])")
-_ISOTOPES = {"D": "H", "T": "H"}
+ISOTOPES = {"D": "H", "T": "H"}
+"""Isotopes of hydrogen scatter as it does."""
 
 
 def cell_content(structure: xray.structure) -> dict[str, float]:
@@ -29,7 +30,7 @@ def cell_content(structure: xray.structure) -> dict[str, float]:
     for atom in structure.scatterers():
         element = re.sub(r"[^A-Za-z].*", "", atom.scattering_type.strip())
         element = element.capitalize()[:2]
-        element = _ISOTOPES.get(element, element)
+        element = ISOTOPES.get(element, element)
         counted[element] += atom.multiplicity() * atom.occupancy
     return dict(counted)
 
@@ -45,7 +46,7 @@ def formula_content(formula: str, units: float = 1.0) -> dict[str, float]:
     counted: dict[str, float] = defaultdict(float)
     for word in formula.split():
         for element, number in _PART.findall(word):
-            element = _ISOTOPES.get(element, element)
+            element = ISOTOPES.get(element, element)
             counted[element] += units * float(number or 1)
     return dict(counted)
 

@@ -192,7 +192,9 @@ def _atom(told: dict[str, str], where: str) -> dict:
 
 def _tensors(items: Items, where: str) -> dict[str, tuple[str, tuple[float, ...]]]:
     """Anisotropic displacements by label: U, B or beta, and its six numbers."""
-    labels = _column(items, "_atom_site_aniso_label") or []
+    labels = _column(items, "_atom_site_aniso_label")
+    if labels is None:  # the tensors may stand in the loop of the atoms
+        labels = _column(items, "_atom_site_label") or []
     found: dict[str, tuple[str, tuple[float, ...]]] = {}
     partly: list[str] = []
     for kind in ("u", "b", "beta"):

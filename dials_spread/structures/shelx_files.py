@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from cctbx import sgtbx, uctbx
 from cctbx.eltbx import xray_scattering
 
+from dials_spread.structures.cell_content import ISOTOPES
 from dials_spread.structures.shelx_atoms import AtomState, atom_words, numbers_of
 
 logger = logging.getLogger("dials.spread.structures")
@@ -133,6 +134,7 @@ def prepared_shelx(text: str, source: str) -> PreparedShelx:
     elements = [element.capitalize() for element in header.elements]
     unit: dict[str, float] = {}
     for element, number in zip(elements, header.unit):
+        element = ISOTOPES.get(element, element)
         unit[element] = unit.get(element, 0) + number
     head = [
         *("TITL x", "CELL " + " ".join(header.cell), "ZERR 1 0 0 0 0 0 0"),

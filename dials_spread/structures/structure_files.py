@@ -27,7 +27,7 @@ from dials_spread.structures.cell_content import (
     cell_content,
     differing,
 )
-from dials_spread.structures.cif_files import read_cif
+from dials_spread.structures.cif_files import read_cif, text_of
 from dials_spread.structures.cif_structures import structure_of_block
 from dials_spread.structures.mmcif_files import filled_mmcif
 from dials_spread.structures.shelx_files import prepared_shelx
@@ -179,7 +179,7 @@ def _read_cif(path: Path, name: str | None) -> xray.structure:
 
 
 def _read_shelx(path: Path) -> xray.structure:
-    prepared = prepared_shelx(path.read_bytes().decode("utf-8", "replace"), str(path))
+    prepared = prepared_shelx(text_of(path), str(path))
     structure = xray.structure.from_shelx(
         file=io.StringIO(prepared.text),
         set_grad_flags=False,

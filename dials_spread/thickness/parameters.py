@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-MEASURED = """
+from dials_spread.observations import right_factors
+
+MEASURED = (
+    """
 measured
   .help = "Used where measured .expt and .refl files are given, whose crystals are then"
           "simulated reflection by reflection."
@@ -12,6 +15,9 @@ measured
     .help = "Whether the intensities contain the Lorentz correction. auto takes it as"
             "missing where the column lp is absent or 1 throughout, as with virtual"
             "frames."
+"""
+    + right_factors.PHIL
+    + """
   setting = *auto given
     .type = choice
     .help = "Which reindexing operator brings the structure to the data. auto tries every"
@@ -46,3 +52,4 @@ measured
     .help = "Also compare the data of three crystals with the inverted structure."
 }
 """
+)

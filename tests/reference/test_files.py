@@ -165,3 +165,19 @@ def test_bad_files_give_one_line(tmp_path, glycine, data_folder):
             read_reference(str(tmp_path / name), symmetry)
     with pytest.raises(ValueError, match="did you mean paracetamol"):
         read_reference("paracetmol", symmetry)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1"])
+def test_a_list_in_any_encoding(tmp_path, encoding):
+    text = (
+        "# Müller, λ in Å\n".replace("λ", "l")
+        + "data_x\n_cell_length_a 5\n_cell_length_b 6\n_cell_length_c 7\n"
+        "_cell_angle_alpha 90\n_cell_angle_beta 90\n_cell_angle_gamma 90\n"
+        "_symmetry_space_group_name_H-M 'P 1'\nloop_\n_refln_index_h\n_refln_index_k\n"
+        "_refln_index_l\n_refln_F_squared_calc\n1 0 0 16.0\n0 2 0 25.0\n"
+    )
+    path = tmp_path / "x.fcf"
+    path.write_bytes(text.replace("\n", "\r\n").encode(encoding))
+    found = read_reference(str(path), crystal.symmetry())
+    F = reference_amplitudes(found, np.array([(1, 0, 0), (0, 2, 0)]))
+    np.testing.assert_allclose(F, [4.0, 5.0])

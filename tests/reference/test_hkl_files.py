@@ -11,6 +11,7 @@ from cctbx import crystal, sgtbx
 
 from dials_spread.reference import read_reference, reference_amplitudes
 from dials_spread.reference.hkl_files import read_instructions
+from dials_spread.reference.lists import read_list
 from dials_spread.reindexing import reindexed, reindexing_choices
 from dials_spread.structures.structure_files import write_cif
 
@@ -258,3 +259,81 @@ def test_a_block_with_a_structure_is_chosen(tmp_path, glycine, f_calc):
     assert np.abs(other - F).max() > 0.1
     with pytest.raises(ValueError, match="choose one with cif_block=: wrong, right"):
         read_reference(str(path), SYMMETRY)
+
+
+XDS = """!FORMAT=XDS_ASCII    MERGE=FALSE    FRIEDEL'S_LAW=FALSE
+!OUTPUT_FILE=XDS_ASCII.HKL        DATE=28-Nov-2026
+!SPACE_GROUP_NUMBER=    1
+!UNIT_CELL_CONSTANTS=     5.000     6.000     7.000  90.000  90.000  90.000
+!X-RAY_WAVELENGTH=  0.025080
+!NUMBER_OF_ITEMS_IN_EACH_DATA_RECORD=12
+!ITEM_H=1
+!ITEM_K=2
+!ITEM_L=3
+!ITEM_IOBS=4
+!ITEM_SIGMA(IOBS)=5
+!ITEM_XD=6
+!ITEM_YD=7
+!ITEM_ZD=8
+!ITEM_RLP=9
+!ITEM_PEAK=10
+!ITEM_CORR=11
+!ITEM_PSI=12
+!END_OF_HEADER
+     1     0     0  1.600E+01  1.000E+00   10.0   10.0    1.0  0.02000 100  50   10.00
+    -1     0     0  1.800E+01  1.000E+00   10.0   10.0    3.0  0.02000 100  50   10.00
+     0     2     0  2.500E+01  1.000E+00   20.0   10.0    2.0  0.02000 100  50   10.00
+!END_OF_DATA
+"""
+
+
+def test_a_list_of_xds_is_read(tmp_path):
+    path = tmp_path / "XDS_ASCII.HKL"
+    path.write_text(XDS)
+    array, _ = read_list(str(path), SYMMETRY)
+    found = dict(zip(array.indices(), array.data()))
+    # Friedel mates are one reflection; F is the root of the mean.
+    assert found == {(1, 0, 0): pytest.approx(17**0.5), (0, 2, 0): pytest.approx(5.0)}
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("!OUTPUT_FILE=INTEGRATE.HKL    DATE=1\n!END_OF_HEADER\n", "dials.import_xds"),
+        ("CrystFEL reflection list version 2.0\nSymmetry: 1\n", "output-format=mtz"),
+        ("h k l F\n1 2 3 4\n", "line 1 is “h k l F”"),
+        ("   1   0   0  100.00    2.00\n 1,0,0,100,2\n", "line 2 is “1,0,0,100,2”"),
+        ("<html>\n", "not a SHELX list (HKLF 4"),
+        ("   1   0   0   5x.00    2.00\n", "line 1 is “1   0   0   5x.00    2.00”"),
+        ("   1   0   0     nan    2.00\n", "line 1 is"),
+        ("1 0 0 100.0 2.0\n", "line 1 is"),
+        ("\n   1   0   0  100.00    2.00\n", "no reflections before the first line"),
+    ],
+)
+def test_lists_of_others_are_refused_in_one_line(tmp_path, text, words):
+    path = tmp_path / "other.hkl"
+    path.write_text(text)
+    with pytest.raises(ValueError) as told:
+        read_list(str(path), SYMMETRY)
+    assert words in str(told.value) and "\n" not in str(told.value)
+    assert "=hklf" not in str(told.value)
+
+
+def test_numbers_as_fortran_reads_them(tmp_path):
+    """3I4, 2F8.2: blanks are 0, two decimals without a point, D is E; 0 0 0 ends."""
+    path = tmp_path / "x.hkl"
+    text = (
+        "   1           10000     200\n"  # h 0 0, 100.00
+        "   0   2   0 1.44D+2    2.00\n"
+        "   0   0   3  81.       \n"
+        "  -1   0   0     100      50   1\n"
+        "   0   0   0    0.00    0.00\nTITL what follows is no list\n"
+    )
+    path.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    array, _ = read_list(str(path), SYMMETRY)
+    found = dict(zip(array.indices(), array.data()))
+    assert found == {
+        (1, 0, 0): pytest.approx(50.5**0.5),
+        (0, 2, 0): pytest.approx(12.0),
+        (0, 0, 3): pytest.approx(9.0),
+    }

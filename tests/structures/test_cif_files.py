@@ -45,3 +45,21 @@ def test_the_parser_itself_does_not_take_it_either(tmp_path):
     code = f"import iotbx.cif; iotbx.cif.reader(file_path={str(path)!r})"
     # In some releases of cctbx by a crash, which is why it is kept from them.
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode
+
+
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        ("hello\n", ", line 1: cannot be read, not a CIF (“hello”)"),
+        ("data_x\n_a 'abc\n_b 1\n", ", line 2: cannot be read, not a CIF (“_a 'abc”)"),
+        ("data_x\n_a 1\nloop_\n_b\n_c\n1 2\n3\n", "too many values in the loop of _b"),
+        ("data_x\n_a\n;\nabc\n", "cannot be read, not a CIF"),
+    ],
+)
+def test_a_fault_is_told_with_its_line(text, told, tmp_path):
+    path = tmp_path / "x.cif"
+    path.write_text(text)
+    with pytest.raises(ValueError) as error:
+        read_cif(path)
+    assert told in str(error.value) and "\n" not in str(error.value)
+    assert "memory" not in str(error.value) and "Unexpected" not in str(error.value)

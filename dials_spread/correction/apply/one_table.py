@@ -48,8 +48,14 @@ from dials_spread.observations.correction_state import (
     untouched_rows,
 )
 from dials_spread.observations.intensities import COLUMN, intensity_and_variance
+from dials_spread.observations.right_factors import AS_READ, without_as_read
 
 logger = logging.getLogger("dials.spread.columns")
+
+OLD_LP = f"{FACTOR}.lp"
+"""Column of what `lp` was before the right factor took its place (observations.
+right_factors); -0 for nought and nan for no column, since nought is what is filled in when
+tables are joined."""
 
 
 def _offset_of_rows(
@@ -176,10 +182,10 @@ def apply_factors(
         wanted = "intensity.scale" if scaled else "intensity.prf or intensity.sum"
         raise ValueError(f"The reflections have no {wanted} to be corrected")
     rows = np.ones(len(table), dtype=bool) if rows is None else rows
-    columns = {FACTOR: factor}
+    columns = {FACTOR: factor, **_old_lp(table)}
     if uncertainty is not None:
         columns[UNCERTAINTY] = np.ascontiguousarray(uncertainty, dtype=float)
-    corrected = copied(table)
+    corrected = without_as_read(copied(table))
     for kind in kinds:
         shift = np.zeros(len(table))
         if offset is not None:
@@ -195,6 +201,14 @@ def apply_factors(
             corrected[name] = cctbx_flex.double(np.where(rows, found * c + o, found))
     _put(corrected, rows, columns)
     return corrected
+
+
+def _old_lp(table: flex.reflection_table) -> dict[str, np.ndarray]:
+    """Give what `lp` was as a column, where the right factor has taken its place."""
+    if AS_READ not in table:
+        return {}
+    old = column(table, AS_READ)
+    return {OLD_LP: np.where(old == 0, -0.0, old)}
 
 
 def _check_factors(factor: np.ndarray, n: int) -> None:
@@ -216,7 +230,7 @@ def _put(
     for name in {*columns, *correction_columns([*table.keys()])}:
         old = column(table, name) if name in table else np.zeros(len(table))
         new = np.where(rows, columns.get(name, 0.0), old)
-        if name in columns or new.any():
+        if name in columns or np.ascontiguousarray(new).view(np.int64).any():
             table[name] = cctbx_flex.double(new)
         else:  # filled in when tables were joined
             del table[name]
@@ -245,12 +259,26 @@ def undo_factors(table: flex.reflection_table) -> flex.reflection_table:
     kinds = corrected_kinds(table)
     for kind in kinds:
         _restore(restored, kind)
+    _restore_lp(restored)
     if {*kinds} & {*INTEGRATED} and intensity_name("scale", "value") in table:
         logger.warning(
             "The scaled intensities were made from corrected ones. Run dials.scale "
             "again on what is written."
         )
     return without_correction(restored)
+
+
+def _restore_lp(table: flex.reflection_table) -> None:
+    """Put back what the column `lp` was where the right factor had taken its place."""
+    if OLD_LP not in table:
+        return
+    old = np.ascontiguousarray(column(table, OLD_LP))
+    kept = old.view(np.int64) != 0
+    if np.isnan(old).all():
+        del table["lp"]
+        return
+    old = np.where(np.isnan(old), 1.0, old + 0.0)  # -0 becomes 0
+    table["lp"] = cctbx_flex.double(np.where(kept, old, column(table, "lp")))
 
 
 def _restore(table: flex.reflection_table, kind: str) -> None:

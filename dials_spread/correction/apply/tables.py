@@ -8,6 +8,7 @@ The files of one data set stay as they are, row by row, with what belongs to no 
 several data sets are joined.
 
 Functions:
+    read_uncorrected: files in
     uncorrected_part: the crystals that can be corrected, among others that are already
     corrected_table: all reflections, corrected
     restored_table: all reflections, as they were before
@@ -22,6 +23,7 @@ from typing import Protocol
 
 import numpy as np
 
+from cctbx.array_family import flex as cctbx_flex
 from dials.array_family import flex
 from dxtbx.model import ExperimentList
 from dxtbx.model.experiment_list import ExperimentListFactory
@@ -32,14 +34,15 @@ from dials_spread.correction.apply.one_table import (
     undo_factors,
     without_correction,
 )
-from dials_spread.input_files import Input
-from dials_spread.observations import Observations
+from dials_spread.input_files import Input, read_reflections
+from dials_spread.observations import Observations, right_factors
 from dials_spread.observations.correction_state import (
     column,
     corrected_crystals,
     correction_state,
     mixture_warning,
 )
+from dials_spread.observations.right_factors import AS_READ
 from dials_spread.prepare.geometry import factor_from_zeta
 
 logger = logging.getLogger("dials.spread.columns")
@@ -67,6 +70,25 @@ class Correction(Protocol):
     def offset(self) -> np.ndarray: ...  # noqa: D102
     @property
     def uncertainty(self) -> np.ndarray | None: ...  # noqa: D102
+
+
+def read_uncorrected(files: Sequence[Sequence[str]], params) -> Input:
+    """
+    Read files, with the right Lorentz factors where a correction is to be made.
+
+    Args:
+        files: Names of experiment files, and of reflection files.
+        params: Those of the command.
+
+    Raises:
+        ValueError: All that is wrong, one line each.
+    """
+    lp = "column" if params.undo else params.lp
+    tell = params.mode != "apply"  # which has a summary
+    expt, refl = files
+    return right_factors.read(
+        expt, refl, params.intensity, lp, uncorrected=True, tell=tell
+    )
 
 
 def uncorrected_part(data: Input) -> tuple[Input, list[int], tuple[str, ...]]:
@@ -131,6 +153,7 @@ def corrected_table(
 
     def whole(table: flex.reflection_table) -> flex.reflection_table:
         own = {k: values_of_file(table, tables, *c) for k, c in columns.items()}
+        _take_factors(table, tables)
         left = [part["id"][0] for part in others if len(part)]
         rows = ~np.isin(column(table, "id"), left)
         return apply_factors(table, scaled=observations.scaled, rows=rows, **own)
@@ -145,6 +168,23 @@ def corrected_table(
         return found
 
     return _whole_or_joined(data, whole, parts)
+
+
+def _take_factors(
+    table: flex.reflection_table, tables: Sequence[flex.reflection_table]
+) -> None:
+    """Put the right factors of single crystals into the table of a file."""
+    if not any(AS_READ in part for part in tables):
+        return
+    old = column(table, "lp") if "lp" in table else np.full(len(table), np.nan)
+    for name, absent in ((AS_READ, old), ("lp", old)):
+        values = absent.astype(float).copy()
+        for part in tables:
+            if len(part) and name in part:
+                values[column(table, "id") == part["id"][0]] = column(part, name)
+        table[name] = cctbx_flex.double(
+            np.nan_to_num(values) if name == "lp" else values
+        )
 
 
 def _add_lorentz(
@@ -224,7 +264,7 @@ def _whole_or_joined(
         return join(data.experiments, parts())
     expt, refl = data.files
     experiments = ExperimentListFactory.from_json_file(expt, check_format=False)
-    return experiments, whole(flex.reflection_table.from_file(refl))
+    return experiments, whole(read_reflections(refl))
 
 
 def values_of_file(

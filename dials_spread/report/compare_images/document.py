@@ -190,7 +190,10 @@ def comparison_document(
         "command": provenance.command,
         "version": dials_spread.__version__,
         "dials_version": dials_version(),
-        "input": input_document(provenance.files, observations, scales),
+        "input": {
+            **input_document(provenance.files, observations, scales),
+            **provenance.lp_document(),
+        },
         "intensity": observations.choice,
         "friedel": observations.friedel,
         "parameters": provenance.parameters,

@@ -174,6 +174,7 @@ def summarise(
     reference: dict | None = None,
     files: Sequence[str] = (),
     changed: Sequence[str] = (),
+    notes: Sequence[str] = (),
 ) -> Summary:
     """
     Say what was found in sentences.
@@ -183,6 +184,7 @@ def summarise(
         reference: The document of an earlier run, or None.
         files: Names of the input files.
         changed: Parameters that differ from their defaults, as name=value.
+        notes: Sentences on what was found in the files.
 
     Returns:
         Sentences.
@@ -204,6 +206,7 @@ def summarise(
         input=[
             *sentences.describe_input(observations),
             *sentences.describe_outliers(comparison),
+            *notes,
             *sentences.describe_mixture(comparison),
             *filter(None, [describe_exchanged(comparison.exchanged)]),
         ],
@@ -330,7 +333,8 @@ def write_results(
         filtered: Reflections with noisy spots set aside, for output.filtered.
     """
     document = comparison_as_dict(comparison, provenance, output.max_matches)
-    told = summarise(comparison, reference, provenance.files, provenance.changed)
+    own = (provenance.files, provenance.changed, provenance.notes)
+    told = summarise(comparison, reference, *own)
     folders = sorted({os.path.dirname(f) or "." for f in provenance.files})
     pictures = build_pictures(comparison, folders, raw_images)
     contents = (*_matched(comparison), comparison.spots, pictures)

@@ -65,12 +65,20 @@ class Provenance:
         files: Names of the input files.
         parameters: All phil parameters by their full names.
         changed: Those that would be repeated in a run on other files, as name=value.
+        lp: What the columns lp are, as a part of the description of the input.
+        notes: Sentences on what was found in the files.
     """
 
     command: str
     files: Sequence[str]
     parameters: dict
     changed: Sequence[str] = ()
+    lp: dict | None = None
+    notes: Sequence[str] = ()
+
+    def lp_document(self) -> dict:
+        """What JSON holds on the columns lp; nothing where they were not looked at."""
+        return {} if self.lp is None else {"lp": self.lp}
 
 
 def base_document(provenance: Provenance, observations: Observations) -> dict:
@@ -83,7 +91,11 @@ def base_document(provenance: Provenance, observations: Observations) -> dict:
     """
     return {
         **version_document(provenance),
-        "input": {"files": list(provenance.files), **input_document(observations)},
+        "input": {
+            "files": list(provenance.files),
+            **input_document(observations),
+            **provenance.lp_document(),
+        },
         "intensity": observations.choice,
         "parameters": provenance.parameters,
     }

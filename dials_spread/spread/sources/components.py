@@ -245,10 +245,8 @@ def variance_components(
     if crystals_scaled:
         columns["crystal"] = np.full(len(weights), np.nan)
         reasons["crystal"] = crystals_scaled
-    reasons |= {
-        "orientation": variogram.reason,
-        "thickness": _no_thickness(variogram, repeats),
-    }
+    reasons["orientation"] = variogram.reason
+    reasons["thickness"] = _no_thickness(variogram, repeats)
     shares = _shares({k: c for k, c in columns.items() if np.isfinite(c[0])}, groups.n)
     found = {
         name: _component(column, shares.get(name), groups.n, reasons.get(name, ""))
