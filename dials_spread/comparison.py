@@ -243,7 +243,9 @@ def _spread(
     analysis = analyse_spread(observations, experiments, scales, choices, rng, nproc)
     return _SpreadParts(
         spread=analysis,
-        significance=assess_matches(incidence, matches, analysis, choices, rng, nproc),
+        significance=assess_matches(
+            incidence, matches, observations.images.crystal, analysis, choices, rng, nproc
+        ),
         origins=analyse_origins(
             observations, experiments, tables, scales, analysis.s, choices.origins,
             _rng(seed), nproc,

@@ -22,6 +22,7 @@ from dials_spread.spread.analysis import SpreadAnalysis, SpreadChoices
 from dials_spread.spread.chance.likelihood import fit_correlation, pair_ratios
 from dials_spread.spread.chance.pools import CommonSpots, build_pools
 from dials_spread.statistics.false_discovery import benjamini_hochberg
+from dials_spread.statistics.groups import group_numbers
 
 MOST_FITTED = 20_000
 """Pairs behind the correlation."""
@@ -88,6 +89,7 @@ def _image_factors(spread: SpreadAnalysis, n_images: int) -> np.ndarray:
 def assess_matches(
     incidence: Incidence,
     matches: Matches,
+    crystal: np.ndarray,
     spread: SpreadAnalysis,
     choices: SpreadChoices,
     rng: np.random.Generator,
@@ -99,6 +101,7 @@ def assess_matches(
     Args:
         incidence: With all crystals on one scale.
         matches: n pairs, best first.
+        crystal: Shape (images,), the crystal of each image.
         spread: For s and the factors of images.
         choices: How many pairs, how many permutations.
         rng: For the permutations.
@@ -119,10 +122,12 @@ def assess_matches(
     n = min(len(matches), choices.max_tested)
     factor = np.repeat(_image_factors(spread, len(incidence)), incidence.counts)
     intensity, variance = incidence.intensity / factor, incidence.variance / factor**2
-    spots = _common_spots(incidence, matches, n, intensity, variance)
-    pools = build_pools(incidence.indptr, incidence.unique, intensity, variance)
+    spots = _common_spots(incidence, matches, n, crystal, intensity, variance)
+    image = np.repeat(np.arange(len(incidence)), incidence.counts)
+    pools = build_pools(image, crystal[image], incidence.unique, intensity, variance)
     fitted = spots._replace(
-        start=spots.start[: MOST_FITTED + 1], image_a=spots.image_a[:MOST_FITTED]
+        start=spots.start[: MOST_FITTED + 1],
+        one_crystal=spots.one_crystal[:MOST_FITTED],
     )
     rho = fit_correlation(fitted, pools, spread.s, nproc)
     permutations = max(MOST_DRAWS // max(len(spots.unique), 1), FEWEST_PERMUTATIONS)
@@ -146,23 +151,24 @@ def _common_spots(
     incidence: Incidence,
     matches: Matches,
     n: int,
+    crystal: np.ndarray,
     intensity: np.ndarray,
     variance: np.ndarray,
 ) -> CommonSpots:
-    """The common spots of the first n pairs."""
+    """The common spots of the first n pairs, by reflection: a and b may be exchanged."""
+    image_a, image_b = matches.image_a[:n], matches.image_b[:n]
     shared = shared_reflections(
-        incidence,
-        matches.image_a[:n],
-        matches.image_b[:n],
-        matches.operator[:n],
-        matches.n_common[:n],
+        incidence, image_a, image_b, matches.operator[:n], matches.n_common[:n]
     )
+    unique = incidence.unique[shared.on_a].astype(np.int64)
+    order = np.lexsort((unique, group_numbers(shared.start)))
+    on_a, on_b = shared.on_a[order], shared.on_b[order]
     return CommonSpots(
         start=shared.start,
-        image_a=matches.image_a[:n].astype(np.int64),
-        unique=incidence.unique[shared.on_a].astype(np.int64),
-        intensity_a=intensity[shared.on_a],
-        variance_a=variance[shared.on_a],
-        intensity_b=intensity[shared.on_b],
-        variance_b=variance[shared.on_b],
+        one_crystal=crystal[image_a] == crystal[image_b],
+        unique=unique[order],
+        intensity_a=intensity[on_a],
+        variance_a=variance[on_a],
+        intensity_b=intensity[on_b],
+        variance_b=variance[on_b],
     )
