@@ -7,6 +7,7 @@ spots is tested and not their brightness.
 
 Functions:
     assess_matches: likelihood ratio, p- and q-value of each pair
+    contrast_orientations: pairs of the same orientation against all others
 """
 
 from __future__ import annotations
@@ -21,6 +22,11 @@ from dials_spread.pairs.shared import shared_reflections
 from dials_spread.spread.analysis import SpreadAnalysis, SpreadChoices
 from dials_spread.spread.chance.likelihood import fit_correlation, pair_ratios
 from dials_spread.spread.chance.pools import CommonSpots, build_pools
+from dials_spread.spread.chance.same_orientation import (
+    EntryColumns,
+    OrientationContrast,
+    compare_orientations,
+)
 from dials_spread.statistics.false_discovery import benjamini_hochberg
 from dials_spread.statistics.groups import group_numbers
 
@@ -144,6 +150,53 @@ def assess_matches(
         permutations=permutations,
         n_tested=int(np.isfinite(p).sum()),
         n_accepted=int((q <= ACCEPTED).sum()),
+    )
+
+
+def contrast_orientations(
+    incidence: Incidence,
+    matches: Matches,
+    same: np.ndarray,
+    crystal: np.ndarray,
+    spread: SpreadAnalysis,
+    rng: np.random.Generator,
+    nproc: int | None = None,
+) -> OrientationContrast:
+    """
+    Compare pairs of the same orientation with all other pairs of the same reflections.
+
+    Args:
+        incidence: With all crystals on one scale.
+        matches: n pairs.
+        same: Shape (n,), bool: those of the same orientation.
+        crystal: Shape (images,), the crystal of each image.
+        spread: For s and the factors of images.
+        rng: For signs and bootstrap.
+        nproc: Threads; all cores by default.
+
+    Returns:
+        The comparison, of pairs on two crystals; without data a reason.
+    """
+    a, b = matches.image_a, matches.image_b
+    used = np.flatnonzero(same & (crystal[a] != crystal[b]))
+    if not len(used):
+        return OrientationContrast(reason="no pair of two crystals is among them.")
+    if not np.isfinite(spread.s):
+        return OrientationContrast(reason="the spread is not known.")
+    factor = np.repeat(_image_factors(spread, len(incidence)), incidence.counts)
+    image = np.repeat(np.arange(len(incidence)), incidence.counts)
+    entries = EntryColumns(
+        image,
+        crystal[image],
+        incidence.unique,
+        incidence.intensity / factor,
+        incidence.variance / factor**2,
+    )
+    shared = shared_reflections(
+        incidence, a[used], b[used], matches.operator[used], matches.n_common[used]
+    )
+    return compare_orientations(
+        entries, shared.on_a, shared.on_b, len(used), spread.s, rng, nproc
     )
 
 
