@@ -24,17 +24,24 @@ from dials_spread.pairs import (
     Matches,
     MedianOverPairs,
     PairAgreement,
+    SameOrientation,
     SpotComparison,
     compare_pairs,
     compare_spots,
     crystal_scales,
     match_images,
+    same_orientation,
     summarise,
 )
 from dials_spread.partners import ImageDirections, find_partners
 from dials_spread.prepare.geometry import observation_geometry
-from dials_spread.significance import Significance, assess_matches
+from dials_spread.significance import (
+    Significance,
+    assess_matches,
+    contrast_orientations,
+)
 from dials_spread.spread.analysis import SpreadAnalysis, SpreadChoices, analyse_spread
+from dials_spread.spread.chance.same_orientation import OrientationContrast
 from dials_spread.spread.origins import OriginAnalysis, analyse_origins
 from dials_spread.spread.sources.explained import ExplainedSpread
 from dials_spread.spread.sources.simulated import explain_observations
@@ -50,13 +57,14 @@ class Matching:
         min_common: Fewest indices in common.
         exclude_same_crystal: Match images of different crystals only; a single crystal
             is matched with itself.
-        same_orientation: Angle [°] up to which two beam directions are the same.
+        same_orientation: Angle [°] up to which two beam directions are the same; None
+            leaves it to the data (pairs.tolerance).
     """
 
     top: int = 10
     min_common: int = 5
     exclude_same_crystal: bool = True
-    same_orientation: float = 2.0
+    same_orientation: float | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,8 @@ class Comparison:
         summary: Medians over all pairs, with intervals over crystals.
         summary_same: The same over pairs of the same orientation.
         matching: How images were matched.
+        same_orientation: Up to which angle two orientations are the same.
+        contrast: Pairs of the same orientation against other pairs of their reflections.
         shown: Numbers of the pairs that are shown in full.
         spots: One for each of these.
         spread: How large the spread is, and where it comes from.
@@ -94,6 +104,8 @@ class Comparison:
     summary: dict[str, MedianOverPairs]
     summary_same: dict[str, MedianOverPairs]
     matching: Matching
+    same_orientation: SameOrientation
+    contrast: OrientationContrast
     shown: list[int]
     spots: list[SpotComparison]
     spread: SpreadAnalysis
@@ -145,6 +157,13 @@ def compare_images(
     found = _spread(
         observations, experiments, tables, scales, incidence, matches, spread, seed, nproc
     )  # fmt: skip
+    same = same_orientation(matching.same_orientation, found.spread.correlation_angle)
+    of_pairs = _OfPairs(observations, incidence, matches, agreement, found.spread, seed)
+    every = np.ones(len(matches), dtype=bool)
+    summary, _ = of_pairs.summarise(every, False, nproc)
+    summary_same, contrast = of_pairs.summarise(
+        same.of(matches.beam_angle), True, nproc
+    )
     return Comparison(
         experiments=experiments,
         observations=observations,
@@ -152,9 +171,11 @@ def compare_images(
         scales=scales,
         matches=matches,
         agreement=agreement,
-        summary=_summary(observations, matches, agreement, seed),
-        summary_same=_summary(observations, matches, agreement, seed, matching),
+        summary=summary,
+        summary_same=summary_same,
         matching=matching,
+        same_orientation=same,
+        contrast=contrast,
         shown=shown,
         spots=_lay_out(observations, matches, agreement, incidence, shown, scales),
         spread=found.spread,
@@ -175,18 +196,33 @@ def _match_all(
     return scales, incidence, _match(observations, incidence, matching, nproc, progress)
 
 
-def _summary(
-    observations: Observations,
-    matches: Matches,
-    agreement: PairAgreement,
-    seed: int,
-    matching: Matching | None = None,
-) -> dict[str, MedianOverPairs]:
-    """Medians over all pairs, or over those that count as of the same orientation."""
-    used = np.ones(len(matches), dtype=bool)
-    if matching is not None:
-        used = matches.beam_angle <= matching.same_orientation
-    return summarise(observations, matches, agreement, used, _rng(seed))
+class _OfPairs(NamedTuple):
+    """What is said of some of the pairs together."""
+
+    observations: Observations
+    incidence: Incidence
+    matches: Matches
+    agreement: PairAgreement
+    spread: SpreadAnalysis
+    seed: int
+
+    def summarise(
+        self, used: np.ndarray, test: bool, nproc: int | None
+    ) -> tuple[dict[str, MedianOverPairs], OrientationContrast]:
+        """Medians over some pairs, and their contrast with all others, tested or not."""
+        medians = summarise(
+            self.observations, self.matches, self.agreement, used, _rng(self.seed)
+        )
+        crystal = self.observations.images.crystal
+        contrast = contrast_orientations(
+            self.incidence, self.matches, used, crystal, self.spread, _rng(self.seed),
+            test, nproc,
+        )  # fmt: skip
+        ratio = MedianOverPairs(
+            contrast.ratio, contrast.ratio_low, contrast.ratio_high,
+            contrast.n_pairs, contrast.n_crystals,
+        )  # fmt: skip
+        return {**medians, "spread_ratio": ratio}, contrast
 
 
 def _lay_out(

@@ -160,6 +160,7 @@ def contrast_orientations(
     crystal: np.ndarray,
     spread: SpreadAnalysis,
     rng: np.random.Generator,
+    test: bool = True,
     nproc: int | None = None,
 ) -> OrientationContrast:
     """
@@ -172,6 +173,7 @@ def contrast_orientations(
         crystal: Shape (images,), the crystal of each image.
         spread: For s and the factors of images.
         rng: For signs and bootstrap.
+        test: False leaves the test out.
         nproc: Threads; all cores by default.
 
     Returns:
@@ -196,7 +198,7 @@ def contrast_orientations(
         incidence, a[used], b[used], matches.operator[used], matches.n_common[used]
     )
     return compare_orientations(
-        entries, shared.on_a, shared.on_b, len(used), spread.s, rng, nproc
+        entries, shared.on_a, shared.on_b, len(used), spread.s, rng, test, nproc
     )
 
 

@@ -163,15 +163,11 @@ def summarise(
         rng: For the bootstrap.
 
     Returns:
-        Estimates by name of the statistic, and "spread_ratio": the spread within pairs
-        divided by that from everybody else, for pairs that have both.
+        Estimates by name of the statistic.
     """
     crystal = observations.images.crystal
     a, b = crystal[matches.image_a][selected], crystal[matches.image_b][selected]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = agreement.excess_spread / agreement.background_spread
-    columns = {**vars(agreement), "spread_ratio": ratio}
     return {
         name: median_over_pairs(x[selected], a, b, rng, name in CORRELATIONS)
-        for name, x in columns.items()
+        for name, x in vars(agreement).items()
     }

@@ -137,6 +137,14 @@ class SpreadAnalysis:
     s_of_error_model: float = np.nan
     reasons: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def correlation_angle(self) -> float:
+        """Angle [°] within which images agree with each other; nan where not known."""
+        if self.variograms is None:
+            return np.nan
+        found = self.variograms.corrected or self.variograms.main
+        return float(found.range[0])
+
 
 @dataclass(frozen=True)
 class _Sample:

@@ -97,6 +97,10 @@ def comparison_as_dict(
             **as_documents(comparison.origins),
             "simulation": simulation.as_dict() if simulation else None,
             "worst_images": _worst_images(comparison),
+            "same_orientation": {
+                **vars(comparison.same_orientation),
+                "contrast": comparison.contrast.as_dict(),
+            },
         },
     )
 
@@ -189,7 +193,7 @@ def summarise(
     if reference is not None:
         pairs += sentences.describe_contrast(comparison.summary_same, reference)
     observations, spread = comparison.observations, comparison.spread
-    near = comparison.matches.beam_angle <= comparison.matching.same_orientation
+    near = comparison.same_orientation.of(comparison.matches.beam_angle)
     chance = chance_findings(observations, spread, comparison.significance, near)
     if spread.size:
         chance.append(describe_worst(observations, spread.size))

@@ -32,9 +32,10 @@ from typing import NamedTuple
 
 import numba as nb
 import numpy as np
+import scipy.sparse as sp
 
-from dials_spread.statistics.bootstrap import group_crystals, interval
-from dials_spread.statistics.groups import group_means, group_starts
+from dials_spread.statistics.bootstrap import FEWEST_CRYSTALS, group_crystals, interval
+from dials_spread.statistics.groups import group_means, group_numbers, group_starts
 from dials_spread.statistics.random_numbers import next_random
 from dials_spread.threads import run_blocks
 
@@ -112,8 +113,8 @@ class OrientationContrast:
 
     @property
     def shown(self) -> bool:
-        """Whether images of the same orientation agree better, by test and interval."""
-        return self.p_value <= LEVEL and self.ratio_high < 1
+        """Whether images of the same orientation are shown to agree better."""
+        return self.n_crystals >= FEWEST_CRYSTALS and self.p_value <= LEVEL
 
 
 class _Sums(NamedTuple):
@@ -134,12 +135,16 @@ class _Sums(NamedTuple):
 
 
 class _Spots(NamedTuple):
-    """Common spots that count: observations, reflection; and all that is known of it."""
+    """
+    Common spots that count: observations, reflection, and mean product of other pairs;
+    the crystal of each cell.
+    """
 
     a: np.ndarray
     b: np.ndarray
     unique: np.ndarray
     others: np.ndarray
+    cell_crystal: np.ndarray
     sums: _Sums
 
 
@@ -214,7 +219,8 @@ def _lay_out(
         of_all=(n_same / per)[use],
     )
     others = ((product_all - product_same) / per)[unique[a]]
-    return _Spots(a, b, unique[a], others, sums)
+    crystal_of_cell = (cells % n_crystals)[in_use]
+    return _Spots(a, b, unique[a], others, crystal_of_cell, sums)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -257,28 +263,43 @@ def _with_signs(sums: _Sums, rng: np.random.Generator, nproc: int | None) -> np.
     return found
 
 
+def _by_crystals(sums: _Sums, group: np.ndarray, n_groups: int) -> np.ndarray:
+    """Sum what all pairs of cells of a reflection have in common, by their groups."""
+    n = len(sums.of_all)
+    reflection = group_numbers(sums.cell_start)
+    shape = (n, n_groups)
+    totals = sp.csr_matrix((sums.total, (reflection, group)), shape=shape)
+    table = (totals.T @ totals.multiply(sums.of_all[:, None])).toarray()
+    own = np.bincount(group, sums.of_all[reflection] * sums.total**2, n_groups)
+    return 0.5 * (table - np.diag(own))
+
+
 def _ratio_interval(
-    crystals: np.ndarray,
-    difference: np.ndarray,
-    others: np.ndarray,
-    rng: np.random.Generator,
+    spots: _Spots, entries: EntryColumns, squares: np.ndarray, rng: np.random.Generator
 ) -> tuple[float, float]:
     """
-    Give the interval of √(1 - Σ difference / Σ others) over crystals.
+    Give the interval of the ratio over crystals.
 
-    A spot has the product of the weights of its two crystals, as in pairs.summary.
+    A pair of crystals has the product of their weights, as in pairs.summary.
     """
-    groups = group_crystals(crystals.ravel(), int(crystals.max()) + 1, rng)
+    crystals = entries.crystal[np.stack([spots.a, spots.b])]
+    n_crystals = int(entries.crystal.max()) + 1
+    groups = group_crystals(spots.cell_crystal, n_crystals, rng)
     a, b = groups.of_crystal[crystals]
     weights = groups.draws(rng)
-    tables = np.zeros((2, groups.n, groups.n))
-    for table, x in zip(tables, (difference, others)):
+    of_all = groups.of_crystal[spots.cell_crystal]
+    common = _by_crystals(spots.sums, of_all, groups.n)
+    number = group_numbers(spots.sums.spot_start)
+    product, part = spots.sums.product, spots.sums.of_all[number]
+    drawn = []
+    for x in (product * (1 + part), squares + product * part):
+        table = -common
         np.add.at(table, (a, b), x)
-    top, bottom = (np.einsum("da,ab,db->d", weights, t, weights) for t in tables)
+        drawn.append(np.einsum("da,ab,db->d", weights, table, weights))
     with np.errstate(divide="ignore", invalid="ignore"):
-        values = np.where(bottom > 0, 1 - top / bottom, np.nan)
-    low, high = interval(values, groups.n)
-    return _root(low), _root(high)
+        shared = np.where(drawn[1] > 0, drawn[0] / drawn[1], np.nan)
+    low, high = interval(shared, groups.n)
+    return _root(1 - high), _root(1 - low)
 
 
 def compare_orientations(
@@ -288,6 +309,7 @@ def compare_orientations(
     n_pairs: int,
     s: float,
     rng: np.random.Generator,
+    test: bool = True,
     nproc: int | None = None,
 ) -> OrientationContrast:
     """
@@ -300,6 +322,7 @@ def compare_orientations(
         n_pairs: Pairs of images that these are of.
         s: Relative spread of all, for weights.
         rng: For signs and bootstrap.
+        test: False leaves the test out.
         nproc: Threads; all cores by default.
 
     Returns:
@@ -312,44 +335,56 @@ def compare_orientations(
         return OrientationContrast(
             n_pairs=n_pairs,
             n_spots=n_spots,
-            reason=f"they have {n_spots} spots in common that are strong enough and on a "
-            f"third image, which takes {FEWEST_SPOTS}.",
+            reason=f"common spots of reflections that are strong enough and on a third image, "
+            f"of which there are {n_spots}, have to be {FEWEST_SPOTS} at least.",
         )
     difference = spots.sums.product - spots.others
     w = weight[spots.unique]
     squares = 0.5 * (z[spots.a] ** 2 + z[spots.b] ** 2)
     known = 0.5 * w * (entries.variance[spots.a] + entries.variance[spots.b])
-    others = squares - known - spots.others
-    crystals = entries.crystal[np.stack([spots.a, spots.b])]
+    squares = squares - known
     level = (w * mean[spots.unique] ** 2).sum()
-    found, of_others = difference.sum(), others.sum()
-    signs = _with_signs(spots.sums, rng, nproc)
-    error = np.sqrt(np.mean(signs**2))
-    reached = np.sum(signs >= found - 1e-9 * abs(found))
-    with_test = OrientationContrast(
+    found, of_others = difference.sum(), (squares - spots.others).sum()
+    result = OrientationContrast(
         s_within=_root((of_others - found) / level),
         s_others=_root(of_others / level),
-        p_value=float((1 + reached) / (1 + len(signs))),
         n_pairs=n_pairs,
         n_spots=n_spots,
-        n_crystals=len(np.unique(crystals)),
-        n_signs=len(signs),
+        n_crystals=len(np.unique(entries.crystal[np.append(spots.a, spots.b)])),
     )
+    error = np.nan
+    if test:
+        result, error = _tested(result, found, spots.sums, rng, nproc)
     if not of_others > 0:
         return replace(
-            with_test, reason="the standard uncertainties cover their differences."
+            result, reason="the standard uncertainties cover their differences."
         )
-    low, high = _ratio_interval(crystals, difference, others, rng)
-    with np.errstate(divide="ignore"):
-        needed = n_pairs * (POWER * error / found) ** 2 if found > 0 else np.nan
+    low, high = _ratio_interval(spots, entries, squares, rng)
+    needed = n_pairs * (POWER * error / found) ** 2 if found > 0 else np.nan
     return replace(
-        with_test,
+        result,
         ratio=_root(1 - found / of_others),
         ratio_low=low,
         ratio_high=high,
         pairs_needed=float(needed),
         ratio_seen=_root(1 - POWER * error / of_others),
     )
+
+
+def _tested(
+    result: OrientationContrast,
+    found: float,
+    sums: _Sums,
+    rng: np.random.Generator,
+    nproc: int | None,
+) -> tuple[OrientationContrast, float]:
+    """Add the p-value; and the standard error of the difference without dependence."""
+    signs = _with_signs(sums, rng, nproc)
+    # Sums in another order may differ in the last digits.
+    reached = np.sum(signs >= found - 1e-9 * abs(found))
+    p_value = float((1 + reached) / (1 + len(signs)))
+    error = float(np.sqrt(np.mean(signs**2)))
+    return replace(result, p_value=p_value, n_signs=len(signs)), error
 
 
 def _root(square: float) -> float:
