@@ -284,7 +284,7 @@ def _spread(
         ),
         origins=analyse_origins(
             observations, experiments, tables, scales, analysis.s, choices.origins,
-            _rng(seed), nproc,
+            _rng(seed), nproc, analysis.factors,
         ),
         simulation=explain_observations(
             observations, tables, scales, _rng(seed), nproc

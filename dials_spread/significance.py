@@ -27,14 +27,12 @@ from dials_spread.spread.chance.same_orientation import (
     OrientationContrast,
     compare_orientations,
 )
+from dials_spread.spread.sources.factors import usable_factors
 from dials_spread.statistics.false_discovery import benjamini_hochberg
 from dials_spread.statistics.groups import group_numbers
 
 MOST_FITTED = 20_000
 """Pairs behind the correlation."""
-
-SMALLEST_FACTOR = 0.05
-"""Images with a smaller factor are left as they are."""
 
 MOST_DRAWS = 2_000_000_000
 """Redrawn spots of all pairs; with more spots there are fewer permutations."""
@@ -82,16 +80,6 @@ def _nothing(n: int, reason: str) -> Significance:
     return Significance(unknown, unknown.copy(), unknown.copy(), reason=reason)
 
 
-def _image_factors(spread: SpreadAnalysis, n_images: int) -> np.ndarray:
-    """The factor of each image, 1 where unknown, shape (images,)."""
-    factor = np.ones(n_images)
-    if spread.factors is not None:
-        found = spread.factors.factor
-        known = np.flatnonzero(np.isfinite(found) & (found > SMALLEST_FACTOR))
-        factor[known] = found[known]
-    return factor
-
-
 def assess_matches(
     incidence: Incidence,
     matches: Matches,
@@ -126,7 +114,7 @@ def assess_matches(
             "there is no spread beyond the known errors that two images could share.",
         )
     n = min(len(matches), choices.max_tested)
-    factor = np.repeat(_image_factors(spread, len(incidence)), incidence.counts)
+    factor = _factor_of_entries(spread, incidence)
     intensity, variance = incidence.intensity / factor, incidence.variance / factor**2
     spots = _common_spots(incidence, matches, n, crystal, intensity, variance)
     image = np.repeat(np.arange(len(incidence)), incidence.counts)
@@ -185,7 +173,7 @@ def contrast_orientations(
         return OrientationContrast(reason="no pair of two crystals is among them.")
     if not np.isfinite(spread.s):
         return OrientationContrast(reason="the spread is not known.")
-    factor = np.repeat(_image_factors(spread, len(incidence)), incidence.counts)
+    factor = _factor_of_entries(spread, incidence)
     image = np.repeat(np.arange(len(incidence)), incidence.counts)
     entries = EntryColumns(
         image,
@@ -199,6 +187,13 @@ def contrast_orientations(
     )
     return compare_orientations(
         entries, shared.on_a, shared.on_b, len(used), spread.s, rng, test, nproc
+    )
+
+
+def _factor_of_entries(spread: SpreadAnalysis, incidence: Incidence) -> np.ndarray:
+    """The factor of the image of each entry, 1 where unknown."""
+    return np.repeat(
+        usable_factors(spread.factors, len(incidence))[0], incidence.counts
     )
 
 
