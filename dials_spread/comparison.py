@@ -157,13 +157,8 @@ def compare_images(
     found = _spread(
         observations, experiments, tables, scales, incidence, matches, spread, seed, nproc
     )  # fmt: skip
-    same = same_orientation(matching.same_orientation, found.spread.correlation_angle)
     of_pairs = _OfPairs(observations, incidence, matches, agreement, found.spread, seed)
-    every = np.ones(len(matches), dtype=bool)
-    summary, _ = of_pairs.summarise(every, False, nproc)
-    summary_same, contrast = of_pairs.summarise(
-        same.of(matches.beam_angle), True, nproc
-    )
+    together = of_pairs.together(matching.same_orientation, nproc)
     return Comparison(
         experiments=experiments,
         observations=observations,
@@ -171,17 +166,11 @@ def compare_images(
         scales=scales,
         matches=matches,
         agreement=agreement,
-        summary=summary,
-        summary_same=summary_same,
         matching=matching,
-        same_orientation=same,
-        contrast=contrast,
+        **together,
         shown=shown,
         spots=_lay_out(observations, matches, agreement, incidence, shown, scales),
-        spread=found.spread,
-        significance=found.significance,
-        origins=found.origins,
-        simulation=found.simulation,
+        **found._asdict(),
         mixture=mixture_warning(corrected_crystals(tables, observations.choice)),
     )
 
@@ -205,6 +194,20 @@ class _OfPairs(NamedTuple):
     agreement: PairAgreement
     spread: SpreadAnalysis
     seed: int
+
+    def together(self, angle: float | None, nproc: int | None) -> dict:
+        """Give what `Comparison` has of all pairs, and of those of one orientation."""
+        same = same_orientation(angle, self.spread.correlation_angle)
+        every = np.ones(len(self.matches), dtype=bool)
+        summary, _ = self.summarise(every, False, nproc)
+        near = same.of(self.matches.beam_angle)
+        summary_same, contrast = self.summarise(near, True, nproc)
+        return {
+            "summary": summary,
+            "summary_same": summary_same,
+            "same_orientation": same,
+            "contrast": contrast,
+        }
 
     def summarise(
         self, used: np.ndarray, test: bool, nproc: int | None

@@ -92,10 +92,8 @@ phil_scope = iotbx.phil.parse(
                 "images are matched with each other all the same."
       same_orientation = Auto
         .type = float(value_min=0, value_max=180)
-        .help = "Largest angle in degrees between the beam directions in the crystal of"
-                "two images that count as taken at the same orientation. Auto takes the"
-                "correlation angle of the data, between 0.1 and 2 degrees, or 2 degrees"
-                "where there is none."
+        .help = "Largest angle in degrees between the beams in the crystal of two images"
+                "of the same orientation. Auto: the correlation angle of the data, or 2."
     }
     pair = None
       .type = ints(size=4, value_min=0)
@@ -158,12 +156,6 @@ OF_THIS_RUN = (
 """Parameters that say nothing about a comparison of other files."""
 
 
-def _matching(params) -> Matching:
-    """What the user chose about matching; None for what the data decide."""
-    chosen = session.leaves(params)
-    return Matching(**{n: None if v is Auto else v for n, v in chosen.items()})
-
-
 @show_mail_handle_errors()
 def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> None:
     """Run dials.compare_images from the command line."""
@@ -181,7 +173,7 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
             data.experiments,
             data.tables,
             data.dataset,
-            _matching(params.matching),
+            Matching(**session.leaves(params.matching)),
             without_experiment=sum(data.unmatched.values()),
             **{field.name: getattr(params, field.name) for field in fields(Choices)},
             n_pairs_shown=params.n_pairs_shown,

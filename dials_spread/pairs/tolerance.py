@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from libtbx import Auto
+
 DEFAULT = 2.0
 """[°], where nothing is known of the data."""
 
@@ -44,7 +46,7 @@ def same_orientation(
     Choose the angle up to which two orientations are the same.
 
     Args:
-        chosen: [°], by the user; None leaves it to the data.
+        chosen: [°], by the user; None or Auto leaves it to the data.
         correlation_angle: [°], within which images agree with each other, from the
             variogram; nan where it is not known.
 
@@ -52,7 +54,7 @@ def same_orientation(
         The angle chosen; else the correlation angle, within `LEAST` and `MOST`; else
         `DEFAULT`.
     """
-    if chosen is not None:
+    if chosen is not None and chosen is not Auto:
         return SameOrientation(float(chosen), "as matching.same_orientation says")
     if not np.isfinite(correlation_angle):
         return SameOrientation(

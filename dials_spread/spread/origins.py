@@ -127,13 +127,7 @@ def analyse_origins(
     reasons = {n: SWITCHED_OFF for n in names if not getattr(choices, n)}
     beam = orientations = noisy = None
     if choices.beam:
-        intensities = None
-        if choices.raw_images:
-            intensities = measure_beam(
-                experiments, tables, observations.images, choices.region,
-                choices.folders, nproc, choices.progress,
-            )  # fmt: skip
-        beam = analyse_beam(observations, tables, intensities, rng)
+        beam = _beam(observations, experiments, tables, choices, rng, nproc)
     variance = observations.variance
     if choices.error_model and observations.scaled:
         variance = counting_variance(observations, relative_terms(experiments))
@@ -160,6 +154,24 @@ def analyse_origins(
         else:
             reasons["noisy_spots"] = SCALE_FIRST
     return OriginAnalysis(beam, orientations, noisy, reasons)
+
+
+def _beam(
+    observations: Observations,
+    experiments: Sequence[Experiment],
+    tables: Sequence[flex.reflection_table],
+    choices: OriginChoices,
+    rng: np.random.Generator,
+    nproc: int | None,
+) -> BeamSources:
+    """What explains the differences between images."""
+    intensities = None
+    if choices.raw_images:
+        intensities = measure_beam(
+            experiments, tables, observations.images, choices.region,
+            choices.folders, nproc, choices.progress,
+        )  # fmt: skip
+    return analyse_beam(observations, tables, intensities, rng)
 
 
 def _mostly_known(

@@ -42,6 +42,12 @@ from dials_spread.threads import run_blocks
 FEWEST_SPOTS = 20
 """Common spots that a comparison takes."""
 
+TOO_FEW = (
+    "common spots of reflections that are strong enough and on a third image, of which "
+    f"there are {{n_spots}}, have to be {FEWEST_SPOTS} at least."
+)
+COVERED = "the standard uncertainties cover their differences."
+
 LEVEL = 0.01
 """p up to which images of the same orientation are said to agree better."""
 
@@ -332,19 +338,14 @@ def compare_orientations(
     spots = _lay_out(entries, z, weight, a, b) if len(a) else None
     n_spots = 0 if spots is None else len(spots.a)
     if n_spots < FEWEST_SPOTS:
-        return OrientationContrast(
-            n_pairs=n_pairs,
-            n_spots=n_spots,
-            reason=f"common spots of reflections that are strong enough and on a third image, "
-            f"of which there are {n_spots}, have to be {FEWEST_SPOTS} at least.",
-        )
-    difference = spots.sums.product - spots.others
+        reason = TOO_FEW.format(n_spots=n_spots)
+        return OrientationContrast(n_pairs=n_pairs, n_spots=n_spots, reason=reason)
     w = weight[spots.unique]
     squares = 0.5 * (z[spots.a] ** 2 + z[spots.b] ** 2)
-    known = 0.5 * w * (entries.variance[spots.a] + entries.variance[spots.b])
-    squares = squares - known
+    squares -= 0.5 * w * (entries.variance[spots.a] + entries.variance[spots.b])
     level = (w * mean[spots.unique] ** 2).sum()
-    found, of_others = difference.sum(), (squares - spots.others).sum()
+    found = (spots.sums.product - spots.others).sum()
+    of_others = (squares - spots.others).sum()
     result = OrientationContrast(
         s_within=_root((of_others - found) / level),
         s_others=_root(of_others / level),
@@ -356,9 +357,7 @@ def compare_orientations(
     if test:
         result, error = _tested(result, found, spots.sums, rng, nproc)
     if not of_others > 0:
-        return replace(
-            result, reason="the standard uncertainties cover their differences."
-        )
+        return replace(result, reason=COVERED)
     low, high = _ratio_interval(spots, entries, squares, rng)
     needed = n_pairs * (POWER * error / found) ** 2 if found > 0 else np.nan
     return replace(
