@@ -140,7 +140,8 @@ def median_over_pairs(
 def _ends(values: np.ndarray, groups: Groups, correlation: bool) -> tuple[float, float]:
     """The interval of a median, within what the statistic can be."""
     low, high = median_interval(1 - values if correlation else values, groups.n)
-    if not np.isfinite(low):
+    # All samples are the same where most pairs have no s at all: no interval of no width.
+    if not low < high:
         return EMPTY
     return (max(1 - high, -1.0), 1 - low) if correlation else (low, high)
 
