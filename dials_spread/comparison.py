@@ -5,7 +5,7 @@ All of dials.compare_images but its arguments and its files.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -157,8 +157,10 @@ def compare_images(
     found = _spread(
         observations, experiments, tables, scales, incidence, matches, spread, seed, nproc
     )  # fmt: skip
-    of_pairs = _OfPairs(observations, incidence, matches, agreement, found.spread, seed)
-    together = of_pairs.together(matching.same_orientation, nproc)
+    counting = _counting(observations, incidence, scales, found.spread)
+    together = _OfPairs(
+        observations, counting, matches, agreement, found.spread, seed
+    ).together(matching.same_orientation, nproc)
     return Comparison(
         experiments=experiments,
         observations=observations,
@@ -183,6 +185,18 @@ def _match_all(
     incidence = build_incidence(observations, scales)
     _check_images(incidence, matching.min_common)
     return scales, incidence, _match(observations, incidence, matching, nproc, progress)
+
+
+def _counting(
+    observations: Observations,
+    incidence: Incidence,
+    scales: np.ndarray,
+    spread: SpreadAnalysis,
+) -> Incidence:
+    """The incidence matrix with the variances that the spread comes on top of."""
+    if spread.variance is None or not observations.scaled:
+        return incidence
+    return build_incidence(replace(observations, variance=spread.variance), scales)
 
 
 class _OfPairs(NamedTuple):

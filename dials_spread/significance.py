@@ -155,7 +155,7 @@ def contrast_orientations(
     Compare pairs of the same orientation with all other pairs of the same reflections.
 
     Args:
-        incidence: With all crystals on one scale.
+        incidence: With all crystals on one scale, and the variances of counting.
         matches: n pairs.
         same: Shape (n,), bool: those of the same orientation.
         crystal: Shape (images,), the crystal of each image.
@@ -170,7 +170,9 @@ def contrast_orientations(
     a, b = matches.image_a, matches.image_b
     used = np.flatnonzero(same & (crystal[a] != crystal[b]))
     if not len(used):
-        return OrientationContrast(reason="no pair of two crystals is among them.")
+        return OrientationContrast(
+            reason="it takes images of different crystals, and none of these pairs is of two."
+        )
     if not np.isfinite(spread.s):
         return OrientationContrast(reason="the spread is not known.")
     factor = _factor_of_entries(spread, incidence)

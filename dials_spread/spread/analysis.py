@@ -125,6 +125,7 @@ class SpreadAnalysis:
         s: The overall spread, also where its size was not asked for; nan without data.
         s_of_error_model: The relative term (ab) that was taken off the variances; nan
             where none was.
+        variance: Shape (observations,), σ² that s comes on top of; None without data.
         reasons: Why a part is empty, in one sentence, by its key in the document.
     """
 
@@ -135,6 +136,7 @@ class SpreadAnalysis:
     factors: RelativeImageFactors | None = None
     s: float = np.nan
     s_of_error_model: float = np.nan
+    variance: np.ndarray | None = None
     reasons: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -214,6 +216,7 @@ def analyse_spread(
         normality=normality,
         s=size.s,
         s_of_error_model=float(np.nanmedian(terms)) if known else np.nan,
+        variance=observations.variance,
         reasons=off,
     )
 

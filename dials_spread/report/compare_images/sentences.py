@@ -274,31 +274,40 @@ def describe_orientation(contrast: OrientationContrast) -> str:
         "Whether images of the same orientation agree better with each other than with "
         "other images cannot be told from these data"
     )
-    if contrast.reason:
+    if contrast.reason and not contrast.shown:
         return f"{whether}: {contrast.reason}"
     if contrast.n_crystals < FEWEST_CRYSTALS:
         return (
             f"{whether}, because the pairs are of {contrast.n_crystals} crystals; it "
             f"takes {FEWEST_CRYSTALS}."
         )
-    ratio = with_interval(contrast.ratio, contrast.ratio_low, contrast.ratio_high)
-    numbers = (
-        f"s within pairs is {ratio} times that to other images (root mean squares, "
-        f"{digits(contrast.s_within)} and {digits(contrast.s_others)}; p = "
-        f"{digits(contrast.p_value, 2)}; {counted(contrast.n_spots, 'common spot')})"
-    )
+    numbers = _numbers(contrast)
     if contrast.shown:
         text = (
             "Images of the same orientation agree better with each other than with other "
             f"images, so that part of the spread depends on the orientation: {numbers}."
         )
-        if not contrast.ratio_high < 1:
+        if contrast.ratio_high >= 1:
             text += (
                 " The interval over crystals includes 1: more crystals would say by how "
                 "much."
             )
         return text
     return f"{whether}: {numbers}. {_it_would_take(contrast)}"
+
+
+def _numbers(contrast: OrientationContrast) -> str:
+    """What a claim, or none, rests on."""
+    tested = (
+        f"p = {digits(contrast.p_value, 2)}; {counted(contrast.n_spots, 'common spot')}"
+    )
+    if contrast.reason:
+        return f"{tested}; by how much cannot be told, because {contrast.reason[:-1]}"
+    ratio = with_interval(contrast.ratio, contrast.ratio_low, contrast.ratio_high)
+    return (
+        f"s within pairs is {ratio} times that to other images (root mean squares, "
+        f"{digits(contrast.s_within)} and {digits(contrast.s_others)}; {tested})"
+    )
 
 
 def _it_would_take(contrast: OrientationContrast) -> str:

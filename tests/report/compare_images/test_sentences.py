@@ -180,7 +180,10 @@ def test_the_verdict_follows_test_interval_and_amount_of_data():
     text = told(p_value=0.6, ratio=1.1, ratio_high=1.3, pairs_needed=nan)
     assert CLAIM not in text and text.endswith("a ratio of 0.80 would show.")
     assert "of 2 crystals; it takes 3." in told(n_crystals=2)
-    assert told(reason="because of X.").endswith("from these data: because of X.")
+    text = told(reason="of X.", p_value=0.3)
+    assert text.endswith("cannot be told from these data: of X.")
+    text = told(reason="of X.", ratio=nan, ratio_low=nan, ratio_high=nan)
+    assert text.startswith(CLAIM) and text.endswith("told, because of X.")
 
 
 def test_nothing_is_said_of_pairs_that_are_not_there():
