@@ -59,6 +59,9 @@ MOST_TERMS = 400_000_000
 
 FEWEST_SIGNS = 399
 
+NORMAL = 1.96
+"""Standard errors on either side of an estimate in a 95 % interval."""
+
 POWER = 3.2
 """Standard errors at which 80 % of data sets have p of at most `LEVEL`."""
 
@@ -281,12 +284,18 @@ def _by_crystals(sums: _Sums, group: np.ndarray, n_groups: int) -> np.ndarray:
 
 
 def _ratio_interval(
-    spots: _Spots, entries: EntryColumns, squares: np.ndarray, rng: np.random.Generator
+    spots: _Spots,
+    entries: EntryColumns,
+    squares: np.ndarray,
+    error: float,
+    rng: np.random.Generator,
 ) -> tuple[float, float]:
     """
     Give the interval of the ratio over crystals.
 
-    A pair of crystals has the product of their weights, as in pairs.summary.
+    A pair of crystals has the product of their weights, as in pairs.summary. With a few
+    crystals that can miss what single reflections make uncertain, so that the interval
+    is no narrower than by the standard error that changing signs gives the difference.
     """
     crystals = entries.crystal[np.stack([spots.a, spots.b])]
     n_crystals = int(entries.crystal.max()) + 1
@@ -305,6 +314,9 @@ def _ratio_interval(
     with np.errstate(divide="ignore", invalid="ignore"):
         shared = np.where(drawn[1] > 0, drawn[0] / drawn[1], np.nan)
     low, high = interval(shared, groups.n)
+    if np.isfinite(error):
+        half = NORMAL * error / drawn[1][0]
+        low, high = min(low, shared[0] - half), max(high, shared[0] + half)
     return _root(1 - high), _root(1 - low)
 
 
@@ -358,7 +370,7 @@ def compare_orientations(
         result, error = _tested(result, found, spots.sums, rng, nproc)
     if not of_others > 0:
         return replace(result, reason=COVERED)
-    low, high = _ratio_interval(spots, entries, squares, rng)
+    low, high = _ratio_interval(spots, entries, squares, error, rng)
     needed = n_pairs * (POWER * error / found) ** 2 if found > 0 else np.nan
     return replace(
         result,
