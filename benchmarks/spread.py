@@ -96,11 +96,11 @@ def analyse(table, n_unique, rng):
 
 def test_pairs(table, s, rng, n_pairs=50_000, n_common=40):
     """As many matched pairs as are tested at most, of spots chosen at random."""
-    unique, _, image, intensity, variance, _ = table
+    unique, crystal, image, intensity, variance, _ = table
     start = clocks()
     n_rows = int(image.max()) + 1
     row_start = np.searchsorted(image, np.arange(n_rows + 1))
-    pools = build_pools(row_start, unique, intensity, variance)
+    pools = build_pools(image, crystal, unique, intensity, variance)
     images = rng.integers(0, n_rows, n_pairs)
     span = np.maximum(np.diff(row_start)[images], 1)
     on_a = row_start[images][:, None] + np.arange(n_common) % span[:, None]
@@ -111,11 +111,13 @@ def test_pairs(table, s, rng, n_pairs=50_000, n_common=40):
     on_b = order[first + rng.integers(0, 2**62, len(on_a)) % width]
     spots = CommonSpots(
         np.arange(n_pairs + 1) * n_common,
-        images,
+        np.zeros(n_pairs, dtype=bool),
         unique[on_a].astype(np.int64),
         *(intensity[on_a], variance[on_a], intensity[on_b], variance[on_b]),
     )
-    fitted = spots._replace(start=spots.start[:20_001], image_a=images[:20_000])
+    fitted = spots._replace(
+        start=spots.start[:20_001], one_crystal=spots.one_crystal[:20_000]
+    )
     rho = fit_correlation(fitted, pools, s)
     start = told(f"correlation of 20,000 pairs ({rho:.2f})", start)
     permutations = MOST_DRAWS // len(on_a)

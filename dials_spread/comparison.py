@@ -27,17 +27,24 @@ from dials_spread.pairs import (
     Matches,
     MedianOverPairs,
     PairAgreement,
+    SameOrientation,
     SpotComparison,
     compare_pairs,
     compare_spots,
     crystal_scales,
     match_images,
+    same_orientation,
     summarise,
 )
 from dials_spread.partners import ImageDirections, find_partners
 from dials_spread.prepare.geometry import observation_geometry
-from dials_spread.significance import Significance, assess_matches
+from dials_spread.significance import (
+    Significance,
+    assess_matches,
+    contrast_orientations,
+)
 from dials_spread.spread.analysis import SpreadAnalysis, SpreadChoices, analyse_spread
+from dials_spread.spread.chance.same_orientation import OrientationContrast
 from dials_spread.spread.origins import OriginAnalysis, analyse_origins
 from dials_spread.spread.size.rejected import without_outliers
 from dials_spread.spread.sources.explained import ExplainedSpread
@@ -54,13 +61,14 @@ class Matching:
         min_common: Fewest indices in common.
         exclude_same_crystal: Match images of different crystals only; a single crystal
             is matched with itself.
-        same_orientation: Angle [°] up to which two beam directions are the same.
+        same_orientation: Angle [°] up to which two beam directions are the same; None
+            leaves it to the data (pairs.tolerance).
     """
 
     top: int = 10
     min_common: int = 5
     exclude_same_crystal: bool = True
-    same_orientation: float = 2.0
+    same_orientation: float | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +86,8 @@ class Comparison:
         summary: Medians over all pairs, with intervals over crystals.
         summary_same: The same over pairs of the same orientation.
         matching: How images were matched.
+        same_orientation: Up to which angle two orientations are the same.
+        contrast: Pairs of the same orientation against other pairs of their reflections.
         shown: Numbers of the pairs that are shown in full.
         spots: One for each of these.
         spread: How large the spread is, and where it comes from.
@@ -100,6 +110,8 @@ class Comparison:
     summary: dict[str, MedianOverPairs]
     summary_same: dict[str, MedianOverPairs]
     matching: Matching
+    same_orientation: SameOrientation
+    contrast: OrientationContrast
     shown: list[int]
     spots: list[SpotComparison]
     spread: SpreadAnalysis
@@ -154,6 +166,9 @@ def compare_images(
     found = _spread(
         observed, experiments, tables, scales, incidence, matches, spread, seed, nproc
     )
+    together = _OfPairs(
+        observations, incidence, matches, agreement, found.spread, seed
+    ).together(matching.same_orientation, nproc)
     return Comparison(
         experiments=experiments,
         observations=observations,
@@ -161,9 +176,8 @@ def compare_images(
         scales=scales,
         matches=matches,
         agreement=agreement,
-        summary=_summary(observations, matches, agreement, seed),
-        summary_same=_summary(observations, matches, agreement, seed, matching),
         matching=matching,
+        **together,
         shown=shown,
         spots=_lay_out(observations, matches, agreement, incidence, shown, scales),
         exchanged=find_exchanged(observations),
@@ -183,18 +197,47 @@ def _match_all(
     return scales, incidence, _match(observations, incidence, matching, nproc, progress)
 
 
-def _summary(
-    observations: Observations,
-    matches: Matches,
-    agreement: PairAgreement,
-    seed: int,
-    matching: Matching | None = None,
-) -> dict[str, MedianOverPairs]:
-    """Medians over all pairs, or over those that count as of the same orientation."""
-    used = np.ones(len(matches), dtype=bool)
-    if matching is not None:
-        used = matches.beam_angle <= matching.same_orientation
-    return summarise(observations, matches, agreement, used, _rng(seed))
+class _OfPairs(NamedTuple):
+    """What is said of some of the pairs together."""
+
+    observations: Observations
+    incidence: Incidence
+    matches: Matches
+    agreement: PairAgreement
+    spread: SpreadAnalysis
+    seed: int
+
+    def together(self, angle: float | None, nproc: int | None) -> dict:
+        """Give what `Comparison` has of all pairs, and of those of one orientation."""
+        same = same_orientation(angle, self.spread.correlation_angle)
+        every = np.ones(len(self.matches), dtype=bool)
+        summary, _ = self.summarise(every, False, nproc)
+        near = same.of(self.matches.beam_angle)
+        summary_same, contrast = self.summarise(near, True, nproc)
+        return {
+            "summary": summary,
+            "summary_same": summary_same,
+            "same_orientation": same,
+            "contrast": contrast,
+        }
+
+    def summarise(
+        self, used: np.ndarray, test: bool, nproc: int | None
+    ) -> tuple[dict[str, MedianOverPairs], OrientationContrast]:
+        """Medians over some pairs, and their contrast with all others, tested or not."""
+        medians = summarise(
+            self.observations, self.matches, self.agreement, used, _rng(self.seed)
+        )
+        crystal = self.observations.images.crystal
+        contrast = contrast_orientations(
+            self.incidence, self.matches, used, crystal, self.spread, _rng(self.seed),
+            test, nproc,
+        )  # fmt: skip
+        ratio = MedianOverPairs(
+            contrast.ratio, contrast.ratio_low, contrast.ratio_high,
+            contrast.n_pairs, contrast.n_crystals,
+        )  # fmt: skip
+        return {**medians, "spread_ratio": ratio}, contrast
 
 
 def _lay_out(
@@ -271,10 +314,12 @@ def _spread(
     analysis = analyse_spread(observations, counting, scales, choices, rng, nproc)
     return _SpreadParts(
         spread=analysis,
-        significance=assess_matches(incidence, matches, analysis, choices, rng, nproc),
+        significance=assess_matches(
+            incidence, matches, observations.images.crystal, analysis, choices, rng, nproc
+        ),
         origins=analyse_origins(
             observations, experiments, tables, counting, scales, analysis.s,
-            choices.origins, _rng(seed), nproc,
+            choices.origins, _rng(seed), nproc, analysis.factors,
         ),
         simulation=explain_observations(counted, tables, scales, _rng(seed), nproc),
     )  # fmt: skip

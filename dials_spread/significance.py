@@ -7,6 +7,7 @@ spots is tested and not their brightness.
 
 Functions:
     assess_matches: likelihood ratio, p- and q-value of each pair
+    contrast_orientations: pairs of the same orientation against all others
 """
 
 from __future__ import annotations
@@ -21,13 +22,17 @@ from dials_spread.pairs.shared import shared_reflections
 from dials_spread.spread.analysis import SpreadAnalysis, SpreadChoices
 from dials_spread.spread.chance.likelihood import fit_correlation, pair_ratios
 from dials_spread.spread.chance.pools import CommonSpots, build_pools
+from dials_spread.spread.chance.same_orientation import (
+    EntryColumns,
+    OrientationContrast,
+    compare_orientations,
+)
+from dials_spread.spread.sources.factors import usable_factors
 from dials_spread.statistics.false_discovery import benjamini_hochberg
+from dials_spread.statistics.groups import group_numbers
 
 MOST_FITTED = 20_000
 """Pairs behind the correlation."""
-
-SMALLEST_FACTOR = 0.05
-"""Images with a smaller factor are left as they are."""
 
 MOST_DRAWS = 2_000_000_000
 """Redrawn spots of all pairs; with more spots there are fewer permutations."""
@@ -75,19 +80,10 @@ def _nothing(n: int, reason: str) -> Significance:
     return Significance(unknown, unknown.copy(), unknown.copy(), reason=reason)
 
 
-def _image_factors(spread: SpreadAnalysis, n_images: int) -> np.ndarray:
-    """The factor of each image, 1 where unknown, shape (images,)."""
-    factor = np.ones(n_images)
-    if spread.factors is not None:
-        found = spread.factors.factor
-        known = np.flatnonzero(np.isfinite(found) & (found > SMALLEST_FACTOR))
-        factor[known] = found[known]
-    return factor
-
-
 def assess_matches(
     incidence: Incidence,
     matches: Matches,
+    crystal: np.ndarray,
     spread: SpreadAnalysis,
     choices: SpreadChoices,
     rng: np.random.Generator,
@@ -99,6 +95,7 @@ def assess_matches(
     Args:
         incidence: With all crystals on one scale.
         matches: n pairs, best first.
+        crystal: Shape (images,), the crystal of each image.
         spread: For s and the factors of images.
         choices: How many pairs, how many permutations.
         rng: For the permutations.
@@ -117,12 +114,14 @@ def assess_matches(
             "there is no spread beyond the known errors that two images could share.",
         )
     n = min(len(matches), choices.max_tested)
-    factor = np.repeat(_image_factors(spread, len(incidence)), incidence.counts)
+    factor = _factor_of_entries(spread, incidence)
     intensity, variance = incidence.intensity / factor, incidence.variance / factor**2
-    spots = _common_spots(incidence, matches, n, intensity, variance)
-    pools = build_pools(incidence.indptr, incidence.unique, intensity, variance)
+    spots = _common_spots(incidence, matches, n, crystal, intensity, variance)
+    image = np.repeat(np.arange(len(incidence)), incidence.counts)
+    pools = build_pools(image, crystal[image], incidence.unique, intensity, variance)
     fitted = spots._replace(
-        start=spots.start[: MOST_FITTED + 1], image_a=spots.image_a[:MOST_FITTED]
+        start=spots.start[: MOST_FITTED + 1],
+        one_crystal=spots.one_crystal[:MOST_FITTED],
     )
     rho = fit_correlation(fitted, pools, spread.s, nproc)
     permutations = max(MOST_DRAWS // max(len(spots.unique), 1), FEWEST_PERMUTATIONS)
@@ -142,27 +141,86 @@ def assess_matches(
     )
 
 
+def contrast_orientations(
+    incidence: Incidence,
+    matches: Matches,
+    same: np.ndarray,
+    crystal: np.ndarray,
+    spread: SpreadAnalysis,
+    rng: np.random.Generator,
+    test: bool = True,
+    nproc: int | None = None,
+) -> OrientationContrast:
+    """
+    Compare pairs of the same orientation with all other pairs of the same reflections.
+
+    Args:
+        incidence: With all crystals on one scale, and the variances of counting.
+        matches: n pairs.
+        same: Shape (n,), bool: those of the same orientation.
+        crystal: Shape (images,), the crystal of each image.
+        spread: For s and the factors of images.
+        rng: For signs and bootstrap.
+        test: False leaves the test out.
+        nproc: Threads; all cores by default.
+
+    Returns:
+        The comparison, of pairs on two crystals; without data a reason.
+    """
+    a, b = matches.image_a, matches.image_b
+    used = np.flatnonzero(same & (crystal[a] != crystal[b]))
+    if not len(used):
+        return OrientationContrast(
+            reason="it takes images of different crystals, and none of these pairs is of two."
+        )
+    if not np.isfinite(spread.s):
+        return OrientationContrast(reason="the spread is not known.")
+    factor = _factor_of_entries(spread, incidence)
+    image = np.repeat(np.arange(len(incidence)), incidence.counts)
+    entries = EntryColumns(
+        image,
+        crystal[image],
+        incidence.unique,
+        incidence.intensity / factor,
+        incidence.variance / factor**2,
+    )
+    shared = shared_reflections(
+        incidence, a[used], b[used], matches.operator[used], matches.n_common[used]
+    )
+    return compare_orientations(
+        entries, shared.on_a, shared.on_b, len(used), spread.s, rng, test, nproc
+    )
+
+
+def _factor_of_entries(spread: SpreadAnalysis, incidence: Incidence) -> np.ndarray:
+    """The factor of the image of each entry, 1 where unknown."""
+    return np.repeat(
+        usable_factors(spread.factors, len(incidence))[0], incidence.counts
+    )
+
+
 def _common_spots(
     incidence: Incidence,
     matches: Matches,
     n: int,
+    crystal: np.ndarray,
     intensity: np.ndarray,
     variance: np.ndarray,
 ) -> CommonSpots:
-    """The common spots of the first n pairs."""
+    """The common spots of the first n pairs, by reflection: a and b may be exchanged."""
+    image_a, image_b = matches.image_a[:n], matches.image_b[:n]
     shared = shared_reflections(
-        incidence,
-        matches.image_a[:n],
-        matches.image_b[:n],
-        matches.operator[:n],
-        matches.n_common[:n],
+        incidence, image_a, image_b, matches.operator[:n], matches.n_common[:n]
     )
+    unique = incidence.unique[shared.on_a].astype(np.int64)
+    order = np.lexsort((unique, group_numbers(shared.start)))
+    on_a, on_b = shared.on_a[order], shared.on_b[order]
     return CommonSpots(
         start=shared.start,
-        image_a=matches.image_a[:n].astype(np.int64),
-        unique=incidence.unique[shared.on_a].astype(np.int64),
-        intensity_a=intensity[shared.on_a],
-        variance_a=variance[shared.on_a],
-        intensity_b=intensity[shared.on_b],
-        variance_b=variance[shared.on_b],
+        one_crystal=crystal[image_a] == crystal[image_b],
+        unique=unique[order],
+        intensity_a=intensity[on_a],
+        variance_a=variance[on_a],
+        intensity_b=intensity[on_b],
+        variance_b=variance[on_b],
     )

@@ -90,10 +90,10 @@ phil_scope = iotbx.phil.parse(
         .type = bool
         .help = "Match images of different crystals only. If there is one crystal, its own"
                 "images are matched with each other all the same."
-      same_orientation = 2.0
+      same_orientation = Auto
         .type = float(value_min=0, value_max=180)
-        .help = "Largest angle in degrees between the beam directions in the crystal of"
-                "two images that count as taken at the same orientation."
+        .help = "Largest angle in degrees between the beams in the crystal of two images"
+                "of the same orientation. Auto: the correlation angle of the data, or 2."
     }
     pair = None
       .type = ints(size=4, value_min=0)

@@ -8,6 +8,7 @@ Modules:
     shared: the common reflections of many pairs
     spots: one pair in full, with the background of all other images
     summary: how well all pairs agree, with intervals over crystals
+    tolerance: up to which angle two orientations are the same
 """
 
 from __future__ import annotations
@@ -17,15 +18,18 @@ from dials_spread.pairs.matching import Matches, match_images
 from dials_spread.pairs.scales import crystal_scales
 from dials_spread.pairs.spots import SpotComparison, compare_spots
 from dials_spread.pairs.summary import MedianOverPairs, summarise
+from dials_spread.pairs.tolerance import SameOrientation, same_orientation
 
 __all__ = [
     "PairAgreement",
     "MedianOverPairs",
     "Matches",
+    "SameOrientation",
     "SpotComparison",
     "compare_pairs",
     "compare_spots",
     "crystal_scales",
     "match_images",
+    "same_orientation",
     "summarise",
 ]

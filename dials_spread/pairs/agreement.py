@@ -12,7 +12,7 @@ import numpy as np
 from dials_spread.incidence import Incidence
 from dials_spread.observations import Observations
 from dials_spread.pairs.matching import Matches
-from dials_spread.pairs.scales import image_scales
+from dials_spread.pairs.scales import image_scales, likely_scales
 from dials_spread.pairs.shared import Shared, shared_reflections
 from dials_spread.statistics.excess_spread import (
     Deviations,
@@ -24,6 +24,7 @@ from dials_spread.statistics.groups import (
     group_correlations,
     group_numbers,
     group_ranks,
+    group_starts,
     group_sums,
 )
 
@@ -37,8 +38,9 @@ class PairAgreement:
     How well the images of each pair agree; arrays of length n, nan where undefined.
 
     Attributes:
-        scale: k, which puts b on the scale of a; 1 for scaled intensities. Unscaled
-            crystals are put on one scale first, and k is what remains between images.
+        scale: k, which puts b on the scale of a and makes R least; 1 for scaled
+            intensities. Unscaled crystals are put on one scale first, and k is what
+            remains between images.
         cc: Pearson's correlation of I_a and I_b.
         cc_rank: Spearman's.
         r_factor: Σ|I_a - k I_b| / Σ ½(I_a + k I_b), in which negative sums are nan.
@@ -46,7 +48,8 @@ class PairAgreement:
             freedom (one is spent where k was fitted).
         excess_spread: s of Var(I) = σ² + s²μ², by maximum likelihood, from the
             differences between a and b of reflections that are strong enough in the
-            mean of all observations (as in statistics.excess_spread).
+            mean of all observations (as in statistics.excess_spread), at the likely
+            scale of pairs.scales.
         background_spread: The same from the differences of a and of b from the mean
             of all other images: how far the pair is from everybody else.
         n_background: Mean number of other observations of the common reflections.
@@ -106,28 +109,26 @@ def _compare(
     """Compute all statistics of some pairs."""
     n = np.diff(shared.start)
     groups = (group_numbers(shared.start), len(n))
-    group = groups[0]
     a, var_a = incidence.intensity[shared.on_a], incidence.variance[shared.on_a]
     b, var_b = incidence.intensity[shared.on_b], incidence.variance[shared.on_b]
-    k = np.ones(len(n))
+    k = likely = np.ones(len(n))
     if fit_scale:
-        k = image_scales(a, np.sqrt(var_a), b, np.sqrt(var_b), *groups)
-    b, var_b = k[group] * b, k[group] ** 2 * var_b
-    pair = _Pairs(a, var_a, b, var_b, *groups)
-    square, known = (a - b) ** 2, var_a + var_b
+        k = image_scales(a, b, shared.start, nproc)
+        likely = likely_scales(a, var_a, b, var_b, shared.start, nproc)
+    factor = likely[groups[0]]
+    pair = _Pairs(a, var_a, factor * b, factor**2 * var_b, *groups)
+    scaled_b, var = k[groups[0]] * b, var_a + k[groups[0]] ** 2 * var_b
     freedom = n - int(fit_scale)
-    level = 0.5 * group_sums(a + b, *groups)
     with np.errstate(divide="ignore", invalid="ignore"):
-        r_factor = group_sums(np.abs(a - b), *groups) / level
-        chi_square = group_sums(square / known, *groups) / freedom
-    ranks = group_ranks(a, *groups), group_ranks(b, *groups)
+        chi_square = group_sums((a - scaled_b) ** 2 / var, *groups) / freedom
+    ranks = group_ranks(a, *groups), group_ranks(scaled_b, *groups)
     cc_rank = group_correlations(*ranks, *groups)
     return PairAgreement(
         scale=k,
-        cc=group_correlations(a, b, *groups),
+        cc=np.where(np.isfinite(k), group_correlations(a, b, *groups), np.nan),
         # Without a scale all of b is nan, which has no rank.
         cc_rank=np.where(np.isfinite(k), cc_rank, np.nan),
-        r_factor=np.where(level > 0, r_factor, np.nan),
+        r_factor=_r_factors(a, scaled_b, *groups),
         chi_square=np.where(freedom > 0, chi_square, np.nan),
         excess_spread=_spread_of_pairs(pair, shared, fit_scale, nproc),
         background_spread=_spread_to_others(pair, shared, fit_scale, nproc),
@@ -135,8 +136,16 @@ def _compare(
     )
 
 
+def _r_factors(a, b, group: np.ndarray, n_groups: int) -> np.ndarray:
+    """Give Σ|a - b| / Σ ½(a + b) of each group; nan where that sum is not positive."""
+    level = 0.5 * group_sums(a + b, group, n_groups)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = group_sums(np.abs(a - b), group, n_groups) / level
+    return np.where(level > 0, found, np.nan)
+
+
 class _Pairs(NamedTuple):
-    """Common reflections, b on the scale of a; and the number of each one's pair."""
+    """Common reflections, b on the likely scale of a; and each one's pair."""
 
     a: np.ndarray
     var_a: np.ndarray
@@ -162,7 +171,7 @@ def _spread_of_pairs(
     that a and b have their part in it: s is defined without a background too.
     """
     a, var_a, b, var_b, group, n_groups = pair
-    factor = _level_of_pairs(pair, shared) if fit_scale else 1.0
+    factor = _level_of_pairs(pair, shared, nproc) if fit_scale else 1.0
     n_all = shared.number + 2
     level = (factor * shared.total + a + b) / n_all
     noise = (factor**2 * shared.variance + var_a + var_b) / n_all
@@ -172,14 +181,15 @@ def _spread_of_pairs(
     return excess_spreads(data, group, n_groups, known, nproc)
 
 
-def _level_of_pairs(pair: _Pairs, shared: Shared) -> np.ndarray:
+def _level_of_pairs(pair: _Pairs, shared: Shared, nproc: int | None) -> np.ndarray:
     """Put the other images on the scale of each pair, whose images may be weak ones."""
-    a, var_a, b, var_b, group, n_groups = pair
-    with np.errstate(invalid="ignore", divide="ignore"):
-        other = np.where(shared.number > 0, shared.total / shared.number, 0)
-    both, sigma, nothing = 0.5 * (a + b), 0.5 * np.sqrt(var_a + var_b), np.zeros(len(a))
-    level = image_scales(both, sigma, other, nothing, group, n_groups)
-    return np.nan_to_num(level, nan=1.0)[group]
+    has = shared.number > 0
+    other = shared.total[has] / shared.number[has]
+    both, var_both = 0.5 * (pair.a + pair.b)[has], 0.25 * (pair.var_a + pair.var_b)[has]
+    start = group_starts(pair.group[has], pair.n_groups)
+    of_others = shared.variance[has] / shared.number[has] ** 2
+    level = likely_scales(both, var_both, other, of_others, start, nproc)
+    return np.nan_to_num(level, nan=1.0)[pair.group]
 
 
 def _spread_to_others(
@@ -190,13 +200,13 @@ def _spread_to_others(
     number, total, group = shared.number[has], shared.total[has], pair.group[has]
     of_others = shared.variance[has]
     other, groups = total / number, (group, pair.n_groups)
+    noise_of_others, start = of_others / number**2, group_starts(*groups)
     images = []
     for x, variance in ((pair.a[has], pair.var_a[has]), (pair.b[has], pair.var_b[has])):
         if fit_scale:
             # As between a and b: each image has a scale of its own here too, or the
             # comparison of the two spreads would be unfair.
-            nothing = np.zeros(len(x))
-            k = image_scales(other, nothing, x, np.sqrt(variance), *groups)
+            k = likely_scales(other, noise_of_others, x, variance, start, nproc)
             k = np.nan_to_num(k, nan=1.0)[group]
             x, variance = k * x, k**2 * variance
         images.append((x, variance))
@@ -208,7 +218,7 @@ def _spread_to_others(
     parts = [
         of_level(
             (x - other) ** 2 * inflation,
-            variance + of_others / number**2,
+            variance + noise_of_others,
             times,
             level,
             noise,

@@ -140,7 +140,8 @@ def median_over_pairs(
 def _ends(values: np.ndarray, groups: Groups, correlation: bool) -> tuple[float, float]:
     """The interval of a median, within what the statistic can be."""
     low, high = median_interval(1 - values if correlation else values, groups.n)
-    if not np.isfinite(low):
+    # All samples are the same where most pairs have no s at all: no interval of no width.
+    if not low < high:
         return EMPTY
     return (max(1 - high, -1.0), 1 - low) if correlation else (low, high)
 
@@ -163,15 +164,11 @@ def summarise(
         rng: For the bootstrap.
 
     Returns:
-        Estimates by name of the statistic, and "spread_ratio": the spread within pairs
-        divided by that from everybody else, for pairs that have both.
+        Estimates by name of the statistic.
     """
     crystal = observations.images.crystal
     a, b = crystal[matches.image_a][selected], crystal[matches.image_b][selected]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = agreement.excess_spread / agreement.background_spread
-    columns = {**vars(agreement), "spread_ratio": ratio}
     return {
         name: median_over_pairs(x[selected], a, b, rng, name in CORRELATIONS)
-        for name, x in columns.items()
+        for name, x in vars(agreement).items()
     }

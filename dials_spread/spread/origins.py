@@ -21,9 +21,23 @@ from dials_spread.observations.error_model import CountingErrors
 from dials_spread.spread.beam.beam_sources import BeamSources, analyse_beam
 from dials_spread.spread.noisy_spots.noisy import NoisySpots, analyse_noisy
 from dials_spread.spread.orientations.special import Orientations, analyse_orientations
-from dials_spread.spread.size.residuals import build_residuals
+from dials_spread.spread.size.residuals import build_residuals, images_of_observations
+from dials_spread.spread.sources.factors import (
+    RelativeImageFactors,
+    divided_by_factors,
+    fit_factors,
+    usable_factors,
+)
 
 SWITCHED_OFF = "switched off."
+SCALE_FIRST = (
+    "the intensities are not scaled and the factors of their images are undetermined (too "
+    "few reflections in common), so that spots would be noisy by the brightness of their "
+    "images: scale first (dials.scale)."
+)
+LEAST_KNOWN = 0.5
+"""Part of unscaled observations that must be on images with a factor."""
+
 NOTHING = (
     "no reflection that is strong enough (mean above three standard deviations) was "
     "observed twice."
@@ -90,6 +104,7 @@ def analyse_origins(
     choices: OriginChoices,
     rng: np.random.Generator,
     nproc: int | None = None,
+    factors: RelativeImageFactors | None = None,
 ) -> OriginAnalysis:
     """
     Look for the beam, special orientations and noisy spots behind the spread.
@@ -104,6 +119,7 @@ def analyse_origins(
         choices: What is computed.
         rng: For draws.
         nproc: Threads and processes; all cores by default.
+        factors: Of images, for unscaled data; fitted where they are not given.
 
     Returns:
         The results.
@@ -112,13 +128,7 @@ def analyse_origins(
     reasons = {n: SWITCHED_OFF for n in names if not getattr(choices, n)}
     beam = orientations = noisy = None
     if choices.beam:
-        intensities = None
-        if choices.raw_images:
-            intensities = measure_beam(
-                experiments, tables, observations.images, choices.region,
-                choices.folders, nproc, choices.progress,
-            )  # fmt: skip
-        beam = analyse_beam(observations, tables, intensities, rng)
+        beam = _beam(observations, experiments, tables, choices, rng, nproc)
     variance = counting.variance if choices.error_model else observations.variance
     counted = replace(observations, variance=variance)
     residuals = build_residuals(counted, scales)
@@ -130,10 +140,47 @@ def analyse_origins(
             counted, residuals, s, rng, choices.highest_index, choices.n_extremes
         )
     if choices.noisy_spots:
-        noisy = analyse_noisy(
-            observations, residuals, scales, rng, variance, choices.cut, nproc
-        )
+        if not observations.scaled:
+            factors = factors or fit_factors(residuals, s, rng)
+            observations = divided_by_factors(observations, factors)
+            variance = observations.variance
+            residuals = build_residuals(observations, scales)
+        if _mostly_known(observations, factors) and len(residuals):
+            noisy = analyse_noisy(
+                observations, residuals, scales, rng, variance, choices.cut, nproc
+            )
+            noisy = replace(noisy, without_factors=not observations.scaled)
+        else:
+            reasons["noisy_spots"] = SCALE_FIRST
     return OriginAnalysis(beam, orientations, noisy, reasons)
+
+
+def _beam(
+    observations: Observations,
+    experiments: Sequence[Experiment],
+    tables: Sequence[flex.reflection_table],
+    choices: OriginChoices,
+    rng: np.random.Generator,
+    nproc: int | None,
+) -> BeamSources:
+    """What explains the differences between images."""
+    intensities = None
+    if choices.raw_images:
+        intensities = measure_beam(
+            experiments, tables, observations.images, choices.region,
+            choices.folders, nproc, choices.progress,
+        )  # fmt: skip
+    return analyse_beam(observations, tables, intensities, rng)
+
+
+def _mostly_known(
+    observations: Observations, factors: RelativeImageFactors | None
+) -> bool:
+    """Whether observations are scaled, or most of them on images that have a factor."""
+    if observations.scaled:
+        return True
+    known = usable_factors(factors, len(observations.images))[1]
+    return bool(np.mean(known[images_of_observations(observations)]) >= LEAST_KNOWN)
 
 
 def as_documents(analysis: OriginAnalysis) -> dict[str, dict]:

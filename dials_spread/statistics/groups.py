@@ -3,6 +3,8 @@ Sums, means, medians, ranks and correlations of many groups of numbers, elements
 
 Functions:
     group_numbers: the group of each element, where groups lie one after the other
+    group_starts: where each begins
+    rounded: to significant digits, before values are put into groups
     group_sums, group_means, group_spreads
     group_quantiles: several at once
     group_medians: with or without weights
@@ -32,6 +34,36 @@ def group_numbers(start: np.ndarray) -> np.ndarray:
         Shape (start[-1],).
     """
     return np.repeat(np.arange(len(start) - 1), np.diff(start))
+
+
+def rounded(x: np.ndarray, digits: int = 9) -> np.ndarray:
+    """
+    Round to significant digits, so that what is equal but for rounding is equal.
+
+    Args:
+        x: Shape (n,), finite.
+        digits: Significant ones.
+
+    Returns:
+        Shape (n,).
+    """
+    size = np.abs(np.where(x == 0, 1.0, x))
+    unit = 10.0 ** (np.floor(np.log10(size)) - digits + 1)
+    return np.round(x / unit) * unit
+
+
+def group_starts(group: np.ndarray, n_groups: int) -> np.ndarray:
+    """
+    Give where each group begins, of elements sorted by group.
+
+    Args:
+        group: Shape (m,), int, not decreasing.
+        n_groups: Number of groups.
+
+    Returns:
+        Shape (n_groups + 1,), int64: group p is ``start[p]:start[p + 1]``.
+    """
+    return np.concatenate([[0], np.cumsum(np.bincount(group, minlength=n_groups))])
 
 
 def _order(x: np.ndarray, group: np.ndarray) -> np.ndarray:

@@ -155,7 +155,7 @@ def check_matches(matches: list[dict], document: dict) -> None:
 
 def check_medians(matches: list[dict], document: dict) -> None:
     """Medians are those of the list, of all pairs and of those alike in orientation."""
-    same = float(document["parameters"]["matching.same_orientation"])
+    same = document["same_orientation"]["angle"]
     near = [m for m in matches if m["beam_angle"] <= same]
     for key, chosen in (("agreement", matches), ("agreement_same_orientation", near)):
         for name in ("r_factor", "excess_spread", "cc", "background_spread"):

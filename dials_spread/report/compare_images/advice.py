@@ -22,7 +22,7 @@ from dials_spread.report.compare_images.sentences import (
     indexed_differently,
     wider_images,
 )
-from dials_spread.report.page.intervals import has_interval, share_with_interval
+from dials_spread.report.page.intervals import share_with_interval
 from dials_spread.report.page.labels import counted, digits, image_label
 from dials_spread.report.page.log_text import Step
 from dials_spread.spread.noisy_spots.removal import Removal
@@ -146,14 +146,13 @@ def depends_on_orientation(comparison: Comparison) -> bool:
         comparison: The results.
 
     Returns:
-        Whether the 95 % interval of the share of the orientation excludes zero, or that
-        of the ratio of spreads, of pairs of one orientation to all others, excludes one.
+        Whether the 95 % interval of the share of the orientation excludes zero, or pairs
+        of one orientation are shown to agree better than others.
     """
     components = comparison.spread.components
     if components is not None and components.orientation.share_low > 0:
         return True
-    ratio = comparison.summary_same["spread_ratio"]
-    return has_interval(ratio.median, ratio.low, ratio.high) and ratio.high < 1
+    return comparison.contrast.shown
 
 
 def _more_data(comparison: Comparison) -> list[Step]:

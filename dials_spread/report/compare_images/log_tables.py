@@ -29,9 +29,10 @@ AGREEMENT_LABELS = {
     "chi_square": "reduced χ²",
     "excess_spread": "s within pairs",
     "background_spread": "s to all other images",
-    "spread_ratio": "s within pairs / s to others",
+    "spread_ratio": "s within / to others, root mean squares",
 }
-"""Medians over pairs (pairs.summary) of what pairs.agreement computes for each."""
+"""Medians over pairs (pairs.summary) of what pairs.agreement computes for each; the last
+from all their spots (spread.chance.same_orientation)."""
 
 
 def input_table(document: dict) -> str:
@@ -101,7 +102,7 @@ def agreement_table(comparison: Comparison) -> str:
             interval = interval_cell(e.median, e.low, e.high)
             row += [digits(e.median), interval, f"{e.n_pairs:,}", e.n_crystals]
         rows.append(row)
-    same = f"within {comparison.matching.same_orientation:g}°"
+    same = f"within {digits(comparison.same_orientation.angle, 2)}°"
     header = ["median over pairs", same, "95 %", "pairs", "crystals"]
     header += ["all pairs", "95 %", "pairs", "crystals"]
     return (

@@ -100,6 +100,10 @@ def comparison_as_dict(
             "worst_images": _worst_images(comparison),
             "outliers_used": comparison.outliers_used,
             "exchanged_axes": [e.as_dict() for e in comparison.exchanged],
+            "same_orientation": {
+                **vars(comparison.same_orientation),
+                "contrast": comparison.contrast.as_dict(),
+            },
         },
     )
 
@@ -194,7 +198,7 @@ def summarise(
     if reference is not None:
         pairs += sentences.describe_contrast(comparison.summary_same, reference)
     observations, spread = comparison.observations, comparison.spread
-    near = comparison.matches.beam_angle <= comparison.matching.same_orientation
+    near = comparison.same_orientation.of(comparison.matches.beam_angle)
     chance = chance_findings(observations, spread, comparison.significance, near)
     if spread.size:
         chance.append(describe_worst(observations, spread.size))

@@ -16,9 +16,11 @@ import numpy as np
 from dials_spread import symmetry
 from dials_spread.comparison import Comparison
 from dials_spread.observations import Observations
-from dials_spread.pairs import MedianOverPairs
-from dials_spread.report.page.intervals import has_interval, with_interval
+from dials_spread.pairs import MedianOverPairs, SameOrientation
+from dials_spread.pairs.tolerance import FEW_PAIRS
+from dials_spread.report.page.intervals import with_interval
 from dials_spread.report.page.labels import counted, digits
+from dials_spread.spread.chance.same_orientation import OrientationContrast
 from dials_spread.statistics.bootstrap import FEWEST_CRYSTALS
 from dials_spread.versions import is_still
 
@@ -27,6 +29,9 @@ INTENSITIES = {
     "profile": "profile-fitted intensities",
     "sum": "summed intensities",
 }
+
+MOST_PAIRS = 100
+"""Times the pairs at hand; that more would be needed says nothing."""
 
 POOR_CC = 0.5
 """Images of one orientation that are indexed alike hardly ever correlate less."""
@@ -152,7 +157,7 @@ def describe_matches(comparison: Comparison) -> list[str]:
     return [
         f"{counted(len(matches), 'pair')} of images {have} at least {least} indices in "
         f"common ({len(images):,} images of {_crystals(comparison, images)}). "
-        + _about_same(same, comparison.matching.same_orientation)
+        + _about_same(same, comparison.same_orientation)
         + f" The best pair has {matches.n_common[0]} indices in common, "
         f"at {digits(matches.beam_angle[0])}°." + _about_opposites(comparison)
     ]
@@ -164,26 +169,32 @@ def wider_images(comparison: Comparison) -> str:
     return "" if stills else "widen image_width, "
 
 
-def _about_same(n: int, tolerance: float) -> str:
-    """Say how many pairs are of the same orientation."""
-    beams = f"their beam directions in the crystal within {tolerance:g}° of each other"
+def _about_same(n: int, same: SameOrientation) -> str:
+    """Say how many pairs are of the same orientation, and why these."""
+    beams = (
+        "their beam directions in the crystal within "
+        f"{digits(same.angle, 2)}° of each other ({same.reason})"
+    )
     if not n:
         return f"None of them has {beams}, so that none is of the same orientation."
     if n == 1:
         return f"One of them has {beams} and counts as of the same orientation."
-    return f"{n:,} of them have {beams}: these count as the same orientation."
+    told = f"{n:,} of them have {beams}: these count as the same orientation."
+    if n < FEW_PAIRS:
+        told += " What is said of them rests on these few pairs."
+    return told
 
 
 def _about_opposites(comparison: Comparison) -> str:
     """Name the pairs that look along one line from its two ends."""
-    tolerance = comparison.matching.same_orientation
+    tolerance = comparison.same_orientation.angle
     n = int((comparison.matches.beam_angle >= 180 - tolerance).sum())
     if not n:
         return ""
     looks = "looks" if n == 1 else "look"
     return (
         f" {n:,} more {looks} along the same line from the opposite side (within "
-        f"{tolerance:g}° of 180°), which excites nearly the same reflections; multiple "
+        f"{digits(tolerance, 2)}° of 180°), which excites nearly the same reflections; multiple "
         "scattering need not be the same there. They do not count as the same "
         "orientation."
     )
@@ -220,13 +231,7 @@ def describe_agreement(comparison: Comparison) -> list[str]:
         f"pairs: correlation of the intensities {_median(summary['cc'])}, R {_median(r)}, "
         f"relative error not covered by σ s = {_median(s)}."
     ]
-    others = summary["background_spread"]
-    if others.n_pairs:
-        told.append(
-            "The same reflections differ from those on all other images, most of them at "
-            f"other orientations, by s = {_median(others)}"
-            + _verdict(summary["spread_ratio"])
-        )
+    told.append(describe_orientation(comparison.contrast))
     told += _about_indexing(comparison.observations, summary["cc"].median)
     if 1 < r.n_crystals < FEWEST_CRYSTALS:
         told.append(
@@ -266,23 +271,69 @@ def _about_indexing(observations: Observations, cc: float) -> list[str]:
     ]
 
 
-def _verdict(ratio: MedianOverPairs) -> str:
-    """Say what the ratio of the two spreads means, or that it is not known."""
-    if not ratio.n_pairs:
-        return "."
-    text = f"; pair by pair the ratio is {_median(ratio)}"
-    shown = has_interval(ratio.median, ratio.low, ratio.high)
-    if shown and ratio.high < 1:
-        return text + (
-            ": images of the same orientation agree better with each other than with "
-            "other images, so that part of the spread depends on the orientation."
+def describe_orientation(contrast: OrientationContrast) -> str:
+    """
+    Say whether images of the same orientation agree better than others.
+
+    Claimed where p is at most LEVEL, of three crystals and 20 common spots or more; where
+    it is larger, what the data could have shown is said, and what it would take.
+
+    Args:
+        contrast: Of pairs of the same orientation with all others.
+
+    Returns:
+        A sentence or two.
+    """
+    whether = (
+        "Whether images of the same orientation agree better with each other than with "
+        "other images cannot be told from these data"
+    )
+    if contrast.reason and not contrast.shown:
+        return f"{whether}: {contrast.reason}"
+    if contrast.n_crystals < FEWEST_CRYSTALS:
+        return (
+            f"{whether}, because the pairs are of {contrast.n_crystals} crystals; it "
+            f"takes {FEWEST_CRYSTALS}."
         )
-    if shown and ratio.low <= 1:
-        return text + (
-            ": the interval includes 1, so that these pairs alone do not show a "
-            "dependence on the orientation."
+    numbers = _numbers(contrast)
+    if contrast.shown:
+        text = (
+            "Images of the same orientation agree better with each other than with other "
+            f"images, so that part of the spread depends on the orientation: {numbers}."
         )
-    return text + "."
+        if contrast.ratio_high >= 1:
+            text += (
+                " The interval over crystals includes 1: more crystals would say by how "
+                "much."
+            )
+        return text
+    return f"{whether}: {numbers}. {_it_would_take(contrast)}"
+
+
+def _numbers(contrast: OrientationContrast) -> str:
+    """What a claim, or none, rests on."""
+    tested = (
+        f"p = {digits(contrast.p_value, 2)}; {counted(contrast.n_spots, 'common spot')}"
+    )
+    if contrast.reason:
+        return f"{tested}; by how much cannot be told, because {contrast.reason[:-1]}"
+    ratio = with_interval(contrast.ratio, contrast.ratio_low, contrast.ratio_high)
+    return (
+        f"s within pairs is {ratio} times that to other images (root mean squares, "
+        f"{digits(contrast.s_within)} and {digits(contrast.s_others)}; {tested})"
+    )
+
+
+def _it_would_take(contrast: OrientationContrast) -> str:
+    """Say what such data can show."""
+    text = (
+        f"In four of five data sets like this one a ratio of {digits(contrast.ratio_seen, 2)} "
+        "would show"
+    )
+    if contrast.ratio < 1 and contrast.pairs_needed < MOST_PAIRS * contrast.n_pairs:
+        n = int(np.ceil(contrast.pairs_needed))
+        text += f"; for the one found it would need about {counted(n, 'pair')}"
+    return f"{text}."
 
 
 def describe_contrast(

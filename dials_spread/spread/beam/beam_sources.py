@@ -29,6 +29,7 @@ from dials_spread.spread.beam.image_factors import (
     unscaled_intensities,
 )
 from dials_spread.spread.size.residuals import images_of_observations
+from dials_spread.statistics.groups import rounded
 
 SHELLS = 20
 
@@ -109,6 +110,7 @@ def background_of_images(
         Shape (n_images,), a ratio of sums, 1 for an ordinary image; nan without spots.
     """
     good = np.isfinite(background)
+    d_spacing = rounded(d_spacing)
     edges = np.quantile(d_spacing, np.linspace(0, 1, SHELLS + 1)[1:-1])
     shell = np.searchsorted(edges, d_spacing)
     number = np.maximum(np.bincount(shell[good], minlength=SHELLS), 1)

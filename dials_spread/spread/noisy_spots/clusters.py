@@ -6,7 +6,8 @@ anything, often as zero. A mixture fitted to the estimates would take the tail o
 ones for a cluster. Here the mixture describes the true log s, and each reflection has a
 say through its likelihood, which is broad where it was observed a few times: the
 number of observations makes no cluster. This is deconvolution as by Bovy, Hogg and
-Roweis (2011), Ann. Appl. Stat. 5, 1657, on a grid.
+Roweis (2011), Ann. Appl. Stat. 5, 1657, on a grid. Sums over reflections are taken one
+after the other, not by a library whose last digits depend on the number of threads.
 
 Functions:
     fit_clusters: the mixture with the number of components by BIC
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numba as nb
 import numpy as np
 
 MOST_CLUSTERS = 4
@@ -101,7 +103,7 @@ def memberships(likelihood: np.ndarray, grid: np.ndarray, mixture: Mixture):
         Shape (n, k), rows that sum to one.
     """
     density = _densities(grid, mixture.centre, mixture.width)
-    joint = (likelihood @ density) * mixture.weight
+    joint = np.einsum("ng,gk->nk", likelihood, density) * mixture.weight
     return joint / joint.sum(axis=1, keepdims=True)
 
 
@@ -117,11 +119,12 @@ def posterior_log_s(likelihood: np.ndarray, grid: np.ndarray, mixture: Mixture):
     Returns:
         Mean and standard deviation, shape (n,) each.
     """
-    prior = _densities(grid, mixture.centre, mixture.width) @ mixture.weight
+    density = _densities(grid, mixture.centre, mixture.width)
+    prior = (density * mixture.weight).sum(axis=1)
     weight = likelihood * prior
     weight /= weight.sum(axis=1, keepdims=True)
-    mean = weight @ grid
-    return mean, np.sqrt(np.maximum(weight @ grid**2 - mean**2, 0))
+    mean = (weight * grid).sum(axis=1)
+    return mean, np.sqrt(np.maximum((weight * grid**2).sum(axis=1) - mean**2, 0))
 
 
 def posterior_sum(likelihood: np.ndarray, grid: np.ndarray, mixture: Mixture):
@@ -142,13 +145,25 @@ def posterior_sum(likelihood: np.ndarray, grid: np.ndarray, mixture: Mixture):
     return taken.sum(axis=1)
 
 
+@nb.njit(cache=True, nogil=True)
+def _shares(likelihood, prior):
+    """Sum what each value of log s has of the reflections, and their log-likelihood."""
+    share, log_likelihood = np.zeros(len(prior)), 0.0
+    for i in range(len(likelihood)):
+        total = 0.0
+        for g in range(len(prior)):
+            total += likelihood[i, g] * prior[g]
+        for g in range(len(prior)):
+            share[g] += likelihood[i, g] / total
+        log_likelihood += np.log(total)
+    return share, log_likelihood
+
+
 def _expectation(likelihood, grid, weight, centre, width):
     """Responsibilities summed over reflections, shape (grid, k); log-likelihood."""
-    density = _densities(grid, centre, width)
-    joint = (likelihood @ density) * weight
-    total = joint.sum(axis=1)
-    share = likelihood.T @ (1 / total)
-    return density * weight * share[:, None], float(np.log(total).sum())
+    density = _densities(grid, centre, width) * weight
+    share, log_likelihood = _shares(likelihood, density.sum(axis=1))
+    return density * share[:, None], float(log_likelihood)
 
 
 def _climb(likelihood, grid, weight, centre, width):

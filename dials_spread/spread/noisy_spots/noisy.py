@@ -74,6 +74,7 @@ class NoisySpots:
         cut: In standard deviations.
         remove_cluster, remove_cut: The effect of leaving them out.
         reason: Why there is nothing, or no clusters, in a sentence.
+        without_factors: Whether the factors of images were taken out before.
     """
 
     spreads: ReflectionSpreads
@@ -91,6 +92,7 @@ class NoisySpots:
     remove_cluster: Removal
     remove_cut: Removal
     reason: str
+    without_factors: bool = False
 
     def as_dict(self) -> dict:
         """Give what a reader of the JSON document needs."""
@@ -115,6 +117,7 @@ class NoisySpots:
             "remove_cluster": self.remove_cluster.as_dict(),
             "remove_cut": self.remove_cut.as_dict(),
             "reason": self.reason,
+            "image_factors_taken_out": self.without_factors,
         }
 
 

@@ -22,6 +22,7 @@ from dials_spread.statistics.excess_spread import (
     likelihood_table,
     most_likely,
 )
+from dials_spread.statistics.groups import rounded
 
 LOG_GRID = np.log(GRID[1:])
 """log s; s = 0 counts with the lowest, which no data tell from it."""
@@ -167,7 +168,8 @@ def dependence_on(spreads: ReflectionSpreads, values: np.ndarray) -> dict:
         none = {"correlation": np.nan, "p_value": np.nan}
         return {"value": nothing, "s": nothing, "n_reflections": nothing, **none}
     n_bins = min(BINS, max(len(values) // REFLECTIONS_PER_BIN, 1))
-    # Equal values stay together.
+    # Equal values stay together, d of equivalents of the lattice as well.
+    values = rounded(values)
     edges = np.unique(np.quantile(values, np.linspace(0, 1, n_bins + 1)[1:-1]))
     number = np.searchsorted(edges, values, side="right")
     bins = [np.flatnonzero(number == k) for k in np.unique(number)]

@@ -35,7 +35,7 @@ from dials_spread.statistics.excess_spread import (
     of_level,
     robust_spread,
 )
-from dials_spread.statistics.groups import group_medians
+from dials_spread.statistics.groups import group_medians, rounded
 
 N_BINS = 10
 """Of intensity, and of resolution; fewer where there are few observations."""
@@ -196,6 +196,7 @@ def quantile_bins(x: np.ndarray, n_bins: int) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         The bin of each value, shape (n,), and the edges.
     """
+    x = rounded(x)
     edges = np.unique(np.quantile(x, np.linspace(0, 1, n_bins + 1)))
     if len(edges) < 2:
         edges = np.array([edges[0], edges[0]])

@@ -14,6 +14,7 @@ Functions:
     fit_factors: the factor of each image, and of each half
     crystal_moments: what a bootstrap over crystals needs
     factor_variances: of images and of crystals
+    usable_factors, divided_by_factors: to take the factors of images out
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ import scipy.sparse as sp
 from scipy.sparse import csgraph
 from scipy.sparse.linalg import LinearOperator, cg
 
-from dials_spread.spread.size.residuals import Residuals
+from dials_spread.observations import Observations
+from dials_spread.spread.size.residuals import Residuals, images_of_observations
 from dials_spread.spread.variogram.pair_table import reflection_weights
 from dials_spread.statistics.bootstrap import Groups
 
@@ -40,6 +42,9 @@ SPLITS = 4
 """Times that the reflections are split in two; one time where they are many."""
 
 MANY = 2_000_000
+
+SMALLEST = 0.05
+"""Images with a smaller factor are left as they are: their noise would grow beyond all."""
 
 TOLERANCE = 1e-5
 ROUNDS = 300
@@ -237,3 +242,45 @@ def factor_variances(moments: CrystalMoments, weights: np.ndarray) -> np.ndarray
         left = np.where(np.isfinite(image), image, 0.0) * share / n
         crystal = np.where(n > 1.5, between - left, np.nan)
     return np.array([np.mean(image, axis=-1), np.mean(crystal, axis=-1)])
+
+
+def usable_factors(
+    factors: RelativeImageFactors | None, n_images: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Give what the intensities of each image can be divided by.
+
+    Args:
+        factors: Of images; None without any.
+        n_images: Number of images, at least as many as have factors.
+
+    Returns:
+        Shape (n_images,), the factor, 1 where it is undetermined or below `SMALLEST`; and
+        whether it is neither.
+    """
+    divisor, known = np.ones(n_images), np.zeros(n_images, dtype=bool)
+    if factors is not None:
+        found = factors.factor
+        known[: len(found)] = np.isfinite(found) & (found > SMALLEST)
+        divisor[known] = found[known[: len(found)]]
+    return divisor, known
+
+
+def divided_by_factors(
+    observations: Observations, factors: RelativeImageFactors
+) -> Observations:
+    """
+    Divide intensities by the factors of their images.
+
+    Args:
+        observations: Not scaled.
+        factors: Of images, relative to the mean of all.
+
+    Returns:
+        The observations; those on images without a usable factor stay as they are.
+    """
+    divisor, _ = usable_factors(factors, len(observations.images))
+    divisor = divisor[images_of_observations(observations)]
+    return observations.with_intensity(
+        observations.intensity / divisor, observations.sigma / divisor
+    )

@@ -11,13 +11,13 @@ from dials.util import exclude_images
 from dxtbx.model import Experiment
 
 from dials_spread.observations.exchanged_axes import Exchanged
-from dials_spread.pairs import MedianOverPairs
 from dials_spread.report.compare_images.advice import (
     depends_on_orientation,
     exclusions,
     what_next,
 )
 from dials_spread.report.compare_images.sentences import describe_matches
+from dials_spread.spread.chance.same_orientation import OrientationContrast
 
 
 def told(comparison, files=("a.expt", "a.refl")) -> str:
@@ -31,9 +31,8 @@ def with_orientation(comparison, low: float):
     spread = replace(
         comparison.spread, components=replace(components, orientation=part)
     )
-    ratio = MedianOverPairs(0.9, 0.5, 1.5, 10, 5)
-    same = {**comparison.summary_same, "spread_ratio": ratio}
-    return replace(comparison, spread=spread, summary_same=same)
+    contrast = OrientationContrast(p_value=0.3, n_crystals=5)
+    return replace(comparison, spread=spread, contrast=contrast)
 
 
 def test_correction_where_a_dependence_on_the_orientation_is_shown(electrons):
@@ -48,12 +47,11 @@ def test_correction_where_a_dependence_on_the_orientation_is_shown(electrons):
     assert "dials.scale a.expt a.refl" in advice
 
 
-def test_the_ratio_of_pairs_shows_it_too(electrons):
+def test_pairs_of_one_orientation_show_it_too(electrons):
     comparison = with_orientation(electrons, np.nan)
-    for high, shown in ((0.9, True), (1.1, False), (np.nan, False)):
-        ratio = MedianOverPairs(0.6, 0.4, high, 10, 5)
-        same = {**comparison.summary_same, "spread_ratio": ratio}
-        assert depends_on_orientation(replace(comparison, summary_same=same)) == shown
+    for p, n, shown in ((0.005, 5, True), (0.02, 5, False), (0.001, 2, False)):
+        contrast = OrientationContrast(p_value=p, n_crystals=n)
+        assert depends_on_orientation(replace(comparison, contrast=contrast)) == shown
 
 
 def test_of_x_rays_other_causes_are_named(electrons):

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from dials_spread.pairs import MedianOverPairs
+from dials_spread.pairs import MedianOverPairs, SameOrientation
 from dials_spread.report.compare_images import log_tables
 
 
@@ -43,7 +43,7 @@ def test_table_of_the_medians():
     comparison = SimpleNamespace(
         summary=summary,
         summary_same=summary,
-        matching=SimpleNamespace(same_orientation=2.0),
+        same_orientation=SameOrientation(2.0, ""),
     )
     lines = log_tables.agreement_table(comparison).splitlines()[2:]
     (row,) = [line for line in lines if line.startswith("R ")]

@@ -9,8 +9,9 @@ import pytest
 
 from cctbx import sgtbx, uctbx
 
-from dials_spread.pairs import MedianOverPairs
+from dials_spread.pairs import MedianOverPairs, SameOrientation
 from dials_spread.report.compare_images import sentences
+from dials_spread.spread.chance.same_orientation import OrientationContrast
 
 nan = np.nan
 
@@ -61,7 +62,7 @@ def summary(**changes):
     return {**values, **changes}
 
 
-def comparison(angles=(0.5, 1.9, 30.0, 178.5), same=None, **changes):
+def comparison(angles=(0.5, 1.9, 30.0, 178.5), same=None, contrast=None, **changes):
     n = len(angles)
     matches = Columns(
         n=n,
@@ -74,7 +75,9 @@ def comparison(angles=(0.5, 1.9, 30.0, 178.5), same=None, **changes):
         experiments=[],
         observations=observations(**changes),
         matches=matches,
-        matching=SimpleNamespace(min_common=5, same_orientation=2.0),
+        matching=SimpleNamespace(min_common=5),
+        same_orientation=SameOrientation(2.0, "the default"),
+        contrast=contrast or OrientationContrast(reason="none."),
         summary=summary(),
         summary_same=same or summary(n_background=estimate(4, n_pairs=2)),
     )
@@ -127,6 +130,8 @@ def test_matches_in_words():
     (told,) = sentences.describe_matches(comparison())
     assert told.startswith("4 pairs of images have at least 5 indices in common (5 im")
     assert "of 3 crystals). 2 of them have their beam" in told
+    assert "within 2° of each other (the default)" in told
+    assert "rests on these few pairs" in told
     assert "The best pair has 9 indices in common, at 0.500°. 1 more looks" in told
     (told,) = sentences.describe_matches(comparison(angles=[0.1]))
     assert told.startswith("1 pair of images")
@@ -135,21 +140,50 @@ def test_matches_in_words():
     assert told.startswith("No two images have 5 indices in common")
 
 
-def test_the_verdict_follows_the_interval():
-    def told(ratio):
-        return sentences.describe_agreement(
-            comparison(same=summary(spread_ratio=ratio))
-        )
+CLAIM = "Images of the same orientation agree better with each other than with other"
 
-    agreement, verdict = told(estimate(0.5, 0.4, 0.6))
-    assert "R 0.250 (95 %: 0.200 to 0.300)" in agreement
-    assert "part of the spread depends on the orientation" in verdict
-    assert "the interval includes 1" in told(estimate(0.8, 0.5, 1.2))[1]
-    assert told(estimate(1.5, 1.2, 1.9))[1].endswith("(95 %: 1.20 to 1.90).")
-    assert told(estimate(0.5))[1].endswith("the ratio is 0.500.")
-    assert told(estimate(nan, n_pairs=0))[1].endswith(
-        "at other orientations, by s = 0.300."
+
+def contrast(**changes):
+    values = {
+        "s_within": 0.15,
+        "s_others": 0.3,
+        "ratio": 0.5,
+        "ratio_low": 0.4,
+        "ratio_high": 0.6,
+        "p_value": 0.001,
+        "pairs_needed": 12.3,
+        "ratio_seen": 0.8,
+        "n_pairs": 30,
+        "n_spots": 1234,
+        "n_crystals": 5,
+    }
+    return OrientationContrast(**{**values, **changes})
+
+
+def test_the_verdict_follows_test_interval_and_amount_of_data():
+    def told(**changes):
+        both = sentences.describe_agreement(comparison(contrast=contrast(**changes)))
+        assert "R 0.250 (95 %: 0.200 to 0.300)" in both[0]
+        return both[1]
+
+    text = told()
+    assert text.startswith(CLAIM) and "depends on the orientation" in text
+    assert "0.500 (95 %: 0.400 to 0.600) times" in text
+    assert "p = 0.0010; 1,234 common spots" in text and "includes 1" not in text
+    text = told(ratio_high=1.2)
+    assert text.startswith(CLAIM) and "The interval over crystals includes 1" in text
+    text = told(p_value=0.011, pairs_needed=62.3)
+    assert CLAIM not in text and "cannot be told from these data: s within" in text
+    assert (
+        "a ratio of 0.80 would show; for the one found it would need about 63" in text
     )
+    text = told(p_value=0.6, ratio=1.1, ratio_high=1.3, pairs_needed=nan)
+    assert CLAIM not in text and text.endswith("a ratio of 0.80 would show.")
+    assert "of 2 crystals; it takes 3." in told(n_crystals=2)
+    text = told(reason="of X.", p_value=0.3)
+    assert text.endswith("cannot be told from these data: of X.")
+    text = told(reason="of X.", ratio=nan, ratio_low=nan, ratio_high=nan)
+    assert text.startswith(CLAIM) and text.endswith("told, because of X.")
 
 
 def test_nothing_is_said_of_pairs_that_are_not_there():

@@ -40,11 +40,10 @@ def simulate(
     e[b] = shared * e[a] + np.sqrt(1 - shared**2) * e[b]
     intensity = mu[unique] * (1 + s * e) + 5 * rng.standard_normal(len(unique))
     variance = np.full(len(unique), 25.0)
-    row_start = np.searchsorted(image, np.arange(image.max() + 2))
-    pools = build_pools(row_start, unique, intensity, variance)
+    pools = build_pools(image, image, unique, intensity, variance)
     spots = CommonSpots(
         np.arange(n_pairs + 1) * N_COMMON,
-        2 * np.arange(n_pairs),
+        np.zeros(n_pairs, dtype=bool),
         unique[a],
         *(intensity[a], variance[a], intensity[b], variance[b]),
     )
@@ -77,26 +76,56 @@ def test_what_pairs_share_is_found():
 
 
 def test_the_likelihood_ratio_is_that_of_scipy():
+    """From the covariance of all observations of a reflection, taken to deviations."""
     spots, pools, rng = simulate(2, shared=0.5, n_pairs=3)
     s, rho = 0.2, 0.6
     ratio, _ = pair_ratios(spots, pools, s, rho, rng, 99)
     expected = np.zeros(3)
     for q in range(3 * N_COMMON):
-        pair, u = q // N_COMMON, spots.unique[q]
-        own = slice(pools.start[u], pools.start[u + 1])
-        others = pools.drawn[own, 2] != spots.image_a[pair]
-        x = pools.drawn[own, 0][others]
-        mean, n = x.mean(), len(x)
-        noise, spread = 25.0, s**2 * mean**2
-        var_a = noise + spread + (noise + spread) / n
-        var_b = (noise + spread) * (1 - 1 / n)
-        deviation = [spots.intensity_a[q] - mean, spots.intensity_b[q] - mean]
-        for covariance, sign in ((rho * spread, 1), (0.0, -1)):
-            matrix = [[var_a, covariance], [covariance, var_b]]
-            expected[pair] += sign * stats.multivariate_normal.logpdf(
-                deviation, [0, 0], matrix
+        own = slice(pools.start[spots.unique[q]], pools.start[spots.unique[q] + 1])
+        mean, n = pools.drawn[own, 0].mean(), own.stop - own.start
+        spread = s**2 * mean**2
+        # The first two are a and b.
+        contrast = (np.eye(n) - 1 / n)[:2]
+        deviation = np.array([spots.intensity_a[q], spots.intensity_b[q]]) - mean
+        for shared, sign in ((rho * spread, 1), (0.0, -1)):
+            matrix = (25.0 + spread) * np.eye(n)
+            matrix[0, 1] = matrix[1, 0] = shared
+            expected[q // N_COMMON] += sign * stats.multivariate_normal.logpdf(
+                deviation, [0, 0], contrast @ matrix @ contrast.T
             )
     np.testing.assert_allclose(ratio, expected)
+
+
+@pytest.mark.parametrize("one_crystal", [False, True])
+def test_the_images_of_a_pair_may_be_exchanged(one_crystal):
+    """As may the unit of intensity: sign and size of the ratio, and p, stay."""
+    spots, pools, _ = simulate(4, shared=0.6)
+    spots = spots._replace(one_crystal=np.full(60, one_crystal))
+    exchanged = spots._replace(
+        intensity_a=spots.intensity_b,
+        variance_a=spots.variance_b,
+        intensity_b=spots.intensity_a,
+        variance_b=spots.variance_a,
+    )
+    k = 1000.0
+    brighter = spots._replace(
+        intensity_a=k * spots.intensity_a,
+        variance_a=k**2 * spots.variance_a,
+        intensity_b=k * spots.intensity_b,
+        variance_b=k**2 * spots.variance_b,
+    )
+    drawn = pools.drawn * np.array([k, k**2, 1, 1])
+    bright_pools = pools._replace(
+        drawn=drawn, sum=k * pools.sum, noise=k**2 * pools.noise
+    )
+    (ratio, p), *others = (
+        pair_ratios(x, y, 0.2, 0.5, np.random.default_rng(1), 999)
+        for x, y in ((spots, pools), (exchanged, pools), (brighter, bright_pools))
+    )
+    for other_ratio, other_p in others:
+        np.testing.assert_allclose(other_ratio, ratio, rtol=1e-9, atol=1e-12)
+        np.testing.assert_array_equal(other_p, p)
 
 
 def test_results_do_not_depend_on_threads_and_order():

@@ -5,8 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from dials_spread.comparison import compare_images
 from dials_spread.observations import build_observations
+from dials_spread.report.compare_images.origins.origins_findings import origin_findings
+from dials_spread.simulation.datasets import simulate_experiments
+from dials_spread.simulation.noise import NoiseModel
+from dials_spread.spread.analysis import SpreadChoices
 from dials_spread.spread.noisy_spots.clusters import (
+    _shares,
     fit_clusters,
     memberships,
     posterior_log_s,
@@ -22,10 +28,16 @@ from dials_spread.spread.noisy_spots.removal import (
     effect_of_removal,
     fit_spread,
 )
-from dials_spread.spread.size.reflection_spread import LOG_GRID, reflection_spreads
+from dials_spread.spread.origins import OriginChoices
+from dials_spread.spread.size.reflection_spread import (
+    LOG_GRID,
+    dependence_on,
+    reflection_spreads,
+)
 from dials_spread.spread.size.residuals import residuals_of_arrays
 from dials_spread.spread.size.size import deviations
 from dials_spread.statistics.excess_spread import likelihood_table, most_likely
+from dials_spread.structures.structure_files import read_structure
 
 
 def simulate(rng, n=400, s=0.0, many=(2, 30), noisy=0.0, s_noisy=0.7, tails=False):
@@ -200,3 +212,60 @@ def test_measured_electrons_in_full(read_measured):
     assert removed.after["r_meas"] < removed.control["r_meas"][1]
     document = found.as_dict()
     assert len(document["reflections"]["s"]) == document["n_reflections"]
+
+
+def test_sums_over_reflections_are_taken_one_after_the_other():
+    """As matrix products give them, whose last digits depend on the threads."""
+    columns, _ = simulate(np.random.default_rng(2), n=60, s=0.3)
+    likelihood = reflection_spreads(residuals_of(columns)).likelihood
+    density = np.abs(np.random.default_rng(3).standard_normal((len(LOG_GRID), 2)))
+    share, log_likelihood = _shares(likelihood, density.sum(axis=1))
+    total = (likelihood @ density).sum(axis=1)
+    np.testing.assert_allclose(share, likelihood.T @ (1 / total))
+    assert log_likelihood == pytest.approx(np.log(total).sum())
+
+
+def test_equal_d_stays_together_whatever_the_rounding_and_the_order():
+    """Of (h k l) and (k h l) in a tetragonal cell d may differ in the last digit."""
+    rng = np.random.default_rng(4)
+    columns, _ = simulate(rng, n=300, s=0.3)
+    spreads = reflection_spreads(residuals_of(columns))
+    d = np.repeat(np.sort(rng.uniform(0.8, 3, 60)), 5)[: len(spreads)]
+    whole = dependence_on(spreads, d)
+    jitter = d * (1 + 2e-16 * rng.integers(-1, 2, len(d)))
+    assert len(np.unique(jitter)) > 60
+    near = dependence_on(spreads, jitter)
+    for name in ("s", "n_reflections", "value"):
+        np.testing.assert_allclose(near[name], whole[name], rtol=1e-9)
+    assert near["correlation"] == whole["correlation"]
+
+
+def test_image_factors_are_taken_out_of_unscaled_data():
+    """Images that differ by half: R_meas, CC½ and s are those of the random error."""
+    experiments, reflections = simulate_experiments(
+        read_structure("paracetamol"),
+        np.random.default_rng(5),
+        n_crystals=3,
+        scan_width=25.0,
+        d_min=1.1,
+        noise=NoiseModel(extra_error=0.05, image_spread=0.6),
+    )
+    tables = [reflections.select(reflections["id"] == i) for i in range(3)]
+    comparison = compare_images(
+        experiments,
+        tables,
+        spread=SpreadChoices(
+            variogram=False,
+            components=False,
+            normality=False,
+            origins=OriginChoices(beam=False, orientations=False),
+        ),
+    )
+    found = comparison.origins.noisy_spots
+    assert comparison.spread.s > 0.3
+    assert found.without_factors
+    # R_meas of a random error of 5 % is 0.04, and counting adds to it.
+    assert found.remove_cut.before["r_meas"] < 0.12
+    columns = found.spreads
+    assert np.sqrt(np.mean(columns.s**2)) < 0.5 * comparison.spread.s
+    assert "taken out" in " ".join(origin_findings(comparison.origins))

@@ -17,7 +17,7 @@ from dials_spread.spread.beam.beam_sources import BeamSources
 from dials_spread.spread.noisy_spots.noisy import NoisySpots
 from dials_spread.spread.noisy_spots.removal import Removal
 from dials_spread.spread.orientations.special import Orientations
-from dials_spread.spread.origins import OriginAnalysis
+from dials_spread.spread.origins import SCALE_FIRST, OriginAnalysis
 
 CHANCE = 0.05
 
@@ -44,6 +44,10 @@ def origin_findings(origins: OriginAnalysis) -> list[str]:
         told += _about_orientations(origins.orientations)
     if origins.noisy_spots is not None:
         told += _about_noisy(origins.noisy_spots)
+    elif origins.reasons.get("noisy_spots") == SCALE_FIRST:
+        told.append(
+            f"Does leaving out noisy spots help? This cannot be told: {SCALE_FIRST}"
+        )
     return told
 
 
@@ -126,7 +130,13 @@ def _about_noisy(found: NoisySpots) -> list[str]:
     ]
     if not effects:
         effects = [f"No observation is beyond {found.cut:g} standard deviations."]
-    return [f"Does leaving out noisy spots help? {kinds}. {' '.join(effects)}"]
+    text = f"Does leaving out noisy spots help? {kinds}. {' '.join(effects)}"
+    if found.without_factors:
+        text += (
+            " These intensities are not scaled; a factor of each image was taken out "
+            "before."
+        )
+    return [text]
 
 
 def helps(removal: Removal) -> bool:

@@ -1,0 +1,402 @@
+"""
+Do images of the same orientation agree better with each other than with other images?
+
+The common spots of all pairs of the same orientation, each with the deviations e of its
+two observations from the mean M of the reflection. Within pairs, and between all other
+pairs of crystals of the same reflections,
+
+    s²_within = ⟨½(e_a² + e_b²) - ½(σ_a² + σ_b²) - e_a e_b⟩ / ⟨M²⟩
+    s²_others = ⟨½(e_a² + e_b²) - ½(σ_a² + σ_b²) - mean of e_i e_j⟩ / ⟨M²⟩
+
+with one set of weights: half the mean square of a difference, twice, of which the squares
+are of the same observations, so that both are without bias whatever the number of spots,
+and differ by what the images of a pair share alone. (Medians of s, which is not below zero
+and comes from as many differences within a pair as it has spots, and from twice as many
+to the others, differ where nothing is shared.)
+
+Whether they differ is tested by changing signs: of all deviations of one reflection on
+one crystal together, at random and independently. That is what deviations without
+anything in common are like (Efron (1969), J. Am. Stat. Assoc. 64, 1278); an observation in
+several pairs, equivalents, and a crossing that several images list change sign as one. The
+mean deviation of each image is taken off before, so that factors of images are not taken
+for it.
+
+Functions:
+    compare_orientations: both spreads, their ratio with its interval, and p
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numba as nb
+import numpy as np
+import scipy.sparse as sp
+
+from dials_spread.statistics.bootstrap import FEWEST_CRYSTALS, group_crystals, interval
+from dials_spread.statistics.groups import group_means, group_numbers, group_starts
+from dials_spread.statistics.random_numbers import next_random
+from dials_spread.threads import run_blocks
+
+FEWEST_SPOTS = 20
+"""Common spots that a comparison takes."""
+
+TOO_FEW = (
+    "common spots of reflections that are strong enough and on a third image, of which "
+    f"there are {{n_spots}}, have to be {FEWEST_SPOTS} at least."
+)
+COVERED = "the standard uncertainties cover their differences."
+
+LEVEL = 0.01
+"""p up to which images of the same orientation are said to agree better."""
+
+SIGNS = 1999
+"""Random sets of signs."""
+
+MOST_TERMS = 400_000_000
+"""Of all sets; with more spots there are fewer sets."""
+
+FEWEST_SIGNS = 399
+
+NORMAL = 1.96
+"""Standard errors on either side of an estimate in a 95 % interval."""
+
+POWER = 3.2
+"""Standard errors at which 80 % of data sets have p of at most `LEVEL`."""
+
+
+class EntryColumns(NamedTuple):
+    """
+    All observations on one scale, without factors of images; arrays of length n.
+
+    Attributes:
+        image, crystal, unique: Numbers from 0.
+        intensity, variance: On one scale.
+    """
+
+    image: np.ndarray
+    crystal: np.ndarray
+    unique: np.ndarray
+    intensity: np.ndarray
+    variance: np.ndarray
+
+
+@dataclass(frozen=True)
+class OrientationContrast:
+    """
+    Pairs of the same orientation against all other pairs of the same reflections.
+
+    Attributes:
+        s_within: Root mean square s within pairs; 0 where its square is negative, nan
+            without data, as all that follows.
+        s_others: Between the other images.
+        ratio: The first over the second, with its 95 % interval over crystals.
+        ratio_low, ratio_high: nan without an interval.
+        p_value: Of as large a difference, where pairs share nothing; one-sided.
+        pairs_needed: Pairs like these that would show the ratio found in 80 % of data
+            sets; nan where within is not below others.
+        ratio_seen: Ratio below which 80 % of data sets like this one would show it.
+        n_pairs, n_spots, n_crystals: What it rests on.
+        n_signs: Random sets of signs.
+        reason: Why there is nothing, in one sentence, or nothing.
+    """
+
+    s_within: float = np.nan
+    s_others: float = np.nan
+    ratio: float = np.nan
+    ratio_low: float = np.nan
+    ratio_high: float = np.nan
+    p_value: float = np.nan
+    pairs_needed: float = np.nan
+    ratio_seen: float = np.nan
+    n_pairs: int = 0
+    n_spots: int = 0
+    n_crystals: int = 0
+    n_signs: int = 0
+    reason: str = ""
+
+    def as_dict(self) -> dict:
+        """Give the attributes by name."""
+        return dict(vars(self))
+
+    @property
+    def shown(self) -> bool:
+        """Whether images of the same orientation are shown to agree better."""
+        return self.n_crystals >= FEWEST_CRYSTALS and self.p_value <= LEVEL
+
+
+class _Sums(NamedTuple):
+    """
+    What a set of signs is applied to; spots and cells lie by reflection.
+
+    A cell is one reflection on one crystal, of which signs change together.
+    """
+
+    spot_start: np.ndarray
+    product: np.ndarray
+    cell_a: np.ndarray
+    cell_b: np.ndarray
+    cell_start: np.ndarray
+    total: np.ndarray
+    of_same: np.ndarray
+    of_all: np.ndarray
+
+
+class _Spots(NamedTuple):
+    """
+    Common spots that count: observations, reflection, and mean product of other pairs;
+    the crystal of each cell.
+    """
+
+    a: np.ndarray
+    b: np.ndarray
+    unique: np.ndarray
+    others: np.ndarray
+    cell_crystal: np.ndarray
+    sums: _Sums
+
+
+def _deviations(
+    entries: EntryColumns, s: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """
+    Give deviations over their expected size, without the mean of each image.
+
+    Returns:
+        Shape (n,); the weight of each reflection, 0 where it is too weak or has fewer
+        than three observations; and its mean.
+    """
+    unique, intensity = entries.unique, entries.intensity
+    number = np.bincount(unique)
+    filled = np.maximum(number, 1)
+    mean = np.bincount(unique, intensity) / filled
+    noise = np.bincount(unique, entries.variance) / filled
+    use = (number > 2) & (mean > 0) & (mean**2 >= noise)
+    expected = np.where(use, noise + (s * mean) ** 2, 1.0)
+    weight = np.where(use, 1 / expected, 0.0)
+    z = (intensity - mean[unique]) * np.sqrt(weight)[unique]
+    n_images = int(entries.image.max()) + 1
+    of_image = group_means(z, entries.image, n_images, use[unique].astype(float))
+    return (z - of_image[entries.image]) * use[unique], weight, mean
+
+
+def _lay_out(
+    entries: EntryColumns,
+    z: np.ndarray,
+    weight: np.ndarray,
+    a: np.ndarray,
+    b: np.ndarray,
+) -> _Spots | None:
+    """Sort what is compared by reflection; None where nothing is left."""
+    unique, n_unique = entries.unique, len(weight)
+    n_crystals = int(entries.crystal.max()) + 1
+    key = unique.astype(np.int64) * n_crystals + entries.crystal
+    cells, cell = np.unique(key, return_inverse=True)
+    cell, cell_unique = cell.ravel(), cells // n_crystals
+    total, size = np.bincount(cell, z), np.bincount(cell).astype(float)
+
+    def pairs_of(x, everything):
+        squares = np.bincount(cell_unique, x**2, minlength=n_unique)
+        return 0.5 * (
+            np.bincount(unique, everything, minlength=n_unique) ** 2 - squares
+        )
+
+    product_all, n_all = pairs_of(total, z), pairs_of(size, np.ones(len(z)))
+    product = z[a] * z[b]
+    n_same = np.bincount(unique[a], minlength=n_unique)
+    product_same = np.bincount(unique[a], product, minlength=n_unique)
+    n_others = n_all - n_same
+    use = (weight > 0) & (n_same > 0) & (n_others > 0)
+    kept = use[unique[a]]
+    if not kept.any():
+        return None
+    order = np.flatnonzero(kept)[np.argsort(unique[a][kept], kind="stable")]
+    a, b, product = a[order], b[order], product[order]
+    number = np.cumsum(use) - 1
+    in_use = use[cell_unique]
+    new_cell = np.cumsum(in_use) - 1
+    per = np.where(use, n_others, 1.0)
+    sums = _Sums(
+        spot_start=group_starts(number[unique[a]], int(use.sum())),
+        product=product,
+        cell_a=new_cell[cell[a]],
+        cell_b=new_cell[cell[b]],
+        cell_start=group_starts(number[cell_unique[in_use]], int(use.sum())),
+        total=total[in_use],
+        of_same=(n_all / per)[use],
+        of_all=(n_same / per)[use],
+    )
+    others = ((product_all - product_same) / per)[unique[a]]
+    crystal_of_cell = (cells % n_crystals)[in_use]
+    return _Spots(a, b, unique[a], others, crystal_of_cell, sums)
+
+
+@nb.njit(cache=True, nogil=True)
+def _change_signs(first, stop, seeds, sums, found):
+    """Fill the sum of differences for sets of signs first … stop - 1."""
+    sign = np.empty(len(sums.total))
+    for k in range(first, stop):
+        state, result = seeds[k], 0.0
+        for u in range(len(sums.of_same)):
+            plain, square = 0.0, 0.0
+            bits, left = np.uint64(0), 0
+            for c in range(sums.cell_start[u], sums.cell_start[u + 1]):
+                if left == 0:
+                    state, bits = next_random(state)
+                    left = 64
+                sign[c] = 1.0 if bits & np.uint64(1) else -1.0
+                bits >>= np.uint64(1)
+                left -= 1
+                plain += sign[c] * sums.total[c]
+                square += sums.total[c] * sums.total[c]
+            same = 0.0
+            for q in range(sums.spot_start[u], sums.spot_start[u + 1]):
+                same += sums.product[q] * sign[sums.cell_a[q]] * sign[sums.cell_b[q]]
+            everything = 0.5 * (plain * plain - square)
+            result += sums.of_same[u] * same - sums.of_all[u] * everything
+        found[k] = result
+
+
+def _with_signs(sums: _Sums, rng: np.random.Generator, nproc: int | None) -> np.ndarray:
+    """Give the sum of differences for random sets of signs."""
+    terms = len(sums.product) + len(sums.total)
+    n = int(np.clip(MOST_TERMS // terms, FEWEST_SIGNS, SIGNS))
+    found = np.empty(n)
+    seeds = rng.integers(2**63, size=n).astype(np.uint64)
+
+    def run(first, stop):
+        _change_signs(first, stop, seeds, sums, found)
+
+    run_blocks(run, n, max(1, n // 16), nproc)
+    return found
+
+
+def _by_crystals(sums: _Sums, group: np.ndarray, n_groups: int) -> np.ndarray:
+    """Sum what all pairs of cells of a reflection have in common, by their groups."""
+    n = len(sums.of_all)
+    reflection = group_numbers(sums.cell_start)
+    shape = (n, n_groups)
+    totals = sp.csr_matrix((sums.total, (reflection, group)), shape=shape)
+    table = (totals.T @ totals.multiply(sums.of_all[:, None])).toarray()
+    own = np.bincount(group, sums.of_all[reflection] * sums.total**2, n_groups)
+    return 0.5 * (table - np.diag(own))
+
+
+def _ratio_interval(
+    spots: _Spots,
+    entries: EntryColumns,
+    squares: np.ndarray,
+    error: float,
+    rng: np.random.Generator,
+) -> tuple[float, float]:
+    """
+    Give the interval of the ratio over crystals.
+
+    A pair of crystals has the product of their weights, as in pairs.summary. With a few
+    crystals that can miss what single reflections make uncertain, so that the interval
+    is no narrower than by the standard error that changing signs gives the difference.
+    """
+    crystals = entries.crystal[np.stack([spots.a, spots.b])]
+    n_crystals = int(entries.crystal.max()) + 1
+    groups = group_crystals(spots.cell_crystal, n_crystals, rng)
+    a, b = groups.of_crystal[crystals]
+    weights = groups.draws(rng)
+    of_all = groups.of_crystal[spots.cell_crystal]
+    common = _by_crystals(spots.sums, of_all, groups.n)
+    number = group_numbers(spots.sums.spot_start)
+    product, part = spots.sums.product, spots.sums.of_all[number]
+    drawn = []
+    for x in (product * (1 + part), squares + product * part):
+        table = -common
+        np.add.at(table, (a, b), x)
+        drawn.append(np.einsum("da,ab,db->d", weights, table, weights))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shared = np.where(drawn[1] > 0, drawn[0] / drawn[1], np.nan)
+    low, high = interval(shared, groups.n)
+    if np.isfinite(error):
+        half = NORMAL * error / drawn[1][0]
+        low, high = min(low, shared[0] - half), max(high, shared[0] + half)
+    return _root(1 - high), _root(1 - low)
+
+
+def compare_orientations(
+    entries: EntryColumns,
+    a: np.ndarray,
+    b: np.ndarray,
+    n_pairs: int,
+    s: float,
+    rng: np.random.Generator,
+    test: bool = True,
+    nproc: int | None = None,
+) -> OrientationContrast:
+    """
+    Compare pairs of the same orientation with all other pairs of their reflections.
+
+    Args:
+        entries: All observations.
+        a, b: Shape (m,), numbers of the two observations of each common spot of all
+            pairs, on two crystals; they may be exchanged.
+        n_pairs: Pairs of images that these are of.
+        s: Relative spread of all, for weights.
+        rng: For signs and bootstrap.
+        test: False leaves the test out.
+        nproc: Threads; all cores by default.
+
+    Returns:
+        The comparison; without data a reason.
+    """
+    z, weight, mean = _deviations(entries, s)
+    spots = _lay_out(entries, z, weight, a, b) if len(a) else None
+    n_spots = 0 if spots is None else len(spots.a)
+    if spots is None or n_spots < FEWEST_SPOTS:
+        reason = TOO_FEW.format(n_spots=n_spots)
+        return OrientationContrast(n_pairs=n_pairs, n_spots=n_spots, reason=reason)
+    w = weight[spots.unique]
+    squares = 0.5 * (z[spots.a] ** 2 + z[spots.b] ** 2)
+    squares -= 0.5 * w * (entries.variance[spots.a] + entries.variance[spots.b])
+    level = (w * mean[spots.unique] ** 2).sum()
+    found = (spots.sums.product - spots.others).sum()
+    of_others = (squares - spots.others).sum()
+    result = OrientationContrast(
+        s_within=_root((of_others - found) / level),
+        s_others=_root(of_others / level),
+        n_pairs=n_pairs,
+        n_spots=n_spots,
+        n_crystals=len(np.unique(entries.crystal[np.append(spots.a, spots.b)])),
+    )
+    error = np.nan
+    if test:
+        result, error = _tested(result, found, spots.sums, rng, nproc)
+    if not of_others > 0:
+        return replace(result, reason=COVERED)
+    low, high = _ratio_interval(spots, entries, squares, error, rng)
+    needed = n_pairs * (POWER * error / found) ** 2 if found > 0 else np.nan
+    return replace(
+        result,
+        ratio=_root(1 - found / of_others),
+        ratio_low=low,
+        ratio_high=high,
+        pairs_needed=float(needed),
+        ratio_seen=_root(1 - POWER * error / of_others),
+    )
+
+
+def _tested(
+    result: OrientationContrast,
+    found: float,
+    sums: _Sums,
+    rng: np.random.Generator,
+    nproc: int | None,
+) -> tuple[OrientationContrast, float]:
+    """Add the p-value; and the standard error of the difference without dependence."""
+    signs = _with_signs(sums, rng, nproc)
+    # Sums in another order may differ in the last digits.
+    reached = np.sum(signs >= found - 1e-9 * abs(found))
+    p_value = float((1 + reached) / (1 + len(signs)))
+    error = float(np.sqrt(np.mean(signs**2)))
+    return replace(result, p_value=p_value, n_signs=len(signs)), error
+
+
+def _root(square: float) -> float:
+    return float(np.sqrt(max(square, 0.0)))
