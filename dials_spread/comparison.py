@@ -166,9 +166,7 @@ def compare_images(
     found = _spread(
         observed, experiments, tables, scales, incidence, matches, spread, seed, nproc
     )
-    together = _OfPairs(
-        observations, incidence, matches, agreement, found.spread, seed
-    ).together(matching.same_orientation, nproc)
+    pairs = _OfPairs(observations, incidence, matches, agreement, found.spread, seed)
     return Comparison(
         experiments=experiments,
         observations=observations,
@@ -177,7 +175,7 @@ def compare_images(
         matches=matches,
         agreement=agreement,
         matching=matching,
-        **together,
+        **pairs.together(matching.same_orientation, nproc),
         shown=shown,
         spots=_lay_out(observations, matches, agreement, incidence, shown, scales),
         exchanged=find_exchanged(observations),

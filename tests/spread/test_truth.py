@@ -19,7 +19,7 @@ from dials_spread.spread.size.residuals import mean_levels, residuals_of_arrays
 from dials_spread.spread.size.size import deviations, spread_interval
 from dials_spread.spread.sources.components import variance_components
 from dials_spread.spread.sources.factors import crystal_moments, fit_factors
-from dials_spread.spread.variogram.pair_table import sum_pairs
+from dials_spread.spread.variogram.pair_table import pair_weights, sum_pairs
 from dials_spread.spread.variogram.variogram import build_variogram
 from dials_spread.statistics.bootstrap import group_crystals
 from dials_spread.statistics.excess_spread import likelihood_table, most_likely
@@ -85,7 +85,11 @@ def measure(truth: KnownSpread, seed: int, directions_of) -> dict:
         "s": (s[0], *spread_interval(s, groups.n)),
         "true s": spread_of_these(truth, table),
         "range": variogram.range,
-        "noise": table[6],
+        # Of observations with the weight that each reflection has in all components.
+        "noise": np.average(
+            residuals.relative_sigma**2,
+            weights=np.repeat(pair_weights(residuals), np.diff(residuals.start)),
+        ),
         **{n: (p.variance, p.variance_low, p.variance_high) for n, p in parts.items()},
         "shares": {
             n: (p.share, p.share_low, p.share_high)

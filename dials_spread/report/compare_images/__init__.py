@@ -24,6 +24,8 @@ Modules:
     plots_picture: the picture of two images in a common orientation
     sentences: what was given, how images were matched and how well they agree, in
         sentences
+    source_sentences: where the spread comes from, in sentences, each by the rule that
+        stands with it
     sphere: one region of the sphere that stands for all, and its map
 """
 

@@ -214,7 +214,7 @@ def summarise(
             *sentences.describe_mixture(comparison),
             *filter(None, [describe_exchanged(comparison.exchanged)]),
         ],
-        spread=spread_findings(observations, spread),
+        spread=spread_findings(observations, spread, comparison.contrast.shown),
         pairs=pairs,
         chance=chance,
         origins=origins,

@@ -194,9 +194,9 @@ def _about_opposites(comparison: Comparison) -> str:
     looks = "looks" if n == 1 else "look"
     return (
         f" {n:,} more {looks} along the same line from the opposite side (within "
-        f"{digits(tolerance, 2)}° of 180°), which excites nearly the same reflections; multiple "
-        "scattering need not be the same there. They do not count as the same "
-        "orientation."
+        f"{digits(tolerance, 2)}° of 180°), which excites nearly the same reflections. By "
+        "reciprocity single reflections agree where the beam runs against a diffracted "
+        "one, not whole images: they do not count as the same orientation."
     )
 
 

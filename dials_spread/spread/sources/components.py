@@ -247,13 +247,9 @@ def variance_components(
         reasons["crystal"] = crystals_scaled
     reasons["orientation"] = variogram.reason
     reasons["thickness"] = _no_thickness(variogram, repeats)
-    shares = _shares({k: c for k, c in columns.items() if np.isfinite(c[0])}, groups.n)
-    found = {
-        name: _component(column, shares.get(name), groups.n, reasons.get(name, ""))
-        for name, column in columns.items()
-    }
-    if not variogram.grows:
-        found["orientation"] = _from_zero(found["orientation"])
+    found = _all_components(columns, groups.n, reasons)
+    if not variogram.reason and not variogram.grows:
+        found = _without_growth(found, columns, groups.n, reasons)
     return Components(
         **found,
         kind=variogram.kind,
@@ -266,13 +262,42 @@ def variance_components(
     )
 
 
-def _from_zero(part: Component) -> Component:
-    """What is not shown has an interval that begins at zero."""
-    return replace(
-        part,
-        variance_low=np.minimum(part.variance_low, 0.0),
-        share_low=np.minimum(part.share_low, 0.0),
-    )
+def _all_components(
+    columns: dict[str, np.ndarray], n: int, reasons: dict[str, str]
+) -> dict[str, Component]:
+    """Make components of the variances in all samples."""
+    shares = _shares({k: c for k, c in columns.items() if np.isfinite(c[0])}, n)
+    return {
+        name: _component(column, shares.get(name), n, reasons.get(name, ""))
+        for name, column in columns.items()
+    }
+
+
+def _without_growth(
+    fitted: dict[str, Component],
+    columns: dict[str, np.ndarray],
+    n: int,
+    reasons: dict[str, str],
+) -> dict[str, Component]:
+    """
+    Leave all of the plateau to what is there at one orientation, as no growth is shown.
+
+    The growth that was fitted all the same is noise or not known well; it stays within
+    the intervals.
+    """
+    rest = "thickness" if np.isfinite(columns["thickness"][0]) else "rest"
+    moved = {name: column.copy() for name, column in columns.items()}
+    moved[rest][0] += moved["orientation"][0]
+    moved["orientation"][0] = 0.0
+    found = _all_components(moved, n, reasons)
+    for name in ("orientation", rest):
+        ends = {
+            end: pick(getattr(found[name], end), getattr(fitted[name], end))
+            for kind in ("variance", "share")
+            for end, pick in ((f"{kind}_low", np.fmin), (f"{kind}_high", np.fmax))
+        }
+        found[name] = replace(found[name], **ends)
+    return found
 
 
 def _variances(
@@ -351,8 +376,10 @@ def _shares(
     for name, variance in variances.items():
         share = positive[name] / total
         if name == "noise" and variance[0] > 0:
-            ends = variance_interval((signed - variance) / variance, n)
-            low, high = 1 / (1 + np.maximum(ends, 0))[::-1]
+            others = (signed - variance) / variance
+            ends = np.array([variance_interval(others, n), interval(others, n)])
+            low, high = 1 / (1 + np.maximum(ends, 0))[:, ::-1].T
+            low, high = low.min(), high.max()
         else:
             low, high = interval(variance / signed, n)
             below = min(variance[0] / signed[0], 0.0) if signed[0] > 0 else 0.0

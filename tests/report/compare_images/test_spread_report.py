@@ -12,10 +12,10 @@ from dials_spread.report.compare_images.findings import (
     chance_findings,
     describe_chance,
     describe_size,
-    describe_sources,
     describe_worst,
     spread_findings,
 )
+from dials_spread.report.compare_images.source_sentences import describe_sources
 from dials_spread.report.compare_images.spread.spread_document import spread_documents
 from dials_spread.report.compare_images.spread.spread_section import spread_section
 from dials_spread.report.compare_images.spread.spread_tables import (
