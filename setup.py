@@ -98,13 +98,12 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            "dials.compare_images=dials_spread.command_line.compare_images:run",
-            "dials.compare_placement=dials_spread.command_line.compare_placement:run",
-            "dials.import_pets=dials_spread.command_line.import_pets:run",
-            "dials.ml_correct=dials_spread.command_line.ml_correct:run",
-            "dials.simulate_ed=dials_spread.command_line.simulate_ed:run",
-            "xia2.multiplex_corrected="
-            "dials_spread.command_line.multiplex_corrected:run",
+            "dials.compare_images=dials_spread.entry_points:compare_images",
+            "dials.compare_placement=dials_spread.entry_points:compare_placement",
+            "dials.import_pets=dials_spread.entry_points:import_pets",
+            "dials.ml_correct=dials_spread.entry_points:ml_correct",
+            "dials.simulate_ed=dials_spread.entry_points:simulate_ed",
+            "xia2.multiplex_corrected=dials_spread.entry_points:multiplex_corrected",
         ],
     },
 )

@@ -38,6 +38,7 @@ from libtbx import Auto
 from dials_spread import session
 from dials_spread.comparison import Matching, compare_images
 from dials_spread.input_files import read_files
+from dials_spread.interruption import whole_run
 from dials_spread.observations import Choices
 from dials_spread.observations.crystals import check_crystals
 from dials_spread.output_files import check_outputs
@@ -156,6 +157,7 @@ OF_THIS_RUN = (
 """Parameters that say nothing about a comparison of other files."""
 
 
+@whole_run
 @show_mail_handle_errors()
 def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> None:
     """Run dials.compare_images from the command line."""

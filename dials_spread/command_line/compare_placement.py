@@ -42,8 +42,9 @@ from libtbx import Auto
 
 from dials_spread import session
 from dials_spread.input_files import read_files
+from dials_spread.interruption import say_when_ended, whole_run
 from dials_spread.observations.crystals import check_crystals
-from dials_spread.output_files import check_outputs
+from dials_spread.output_files import check_outputs, reserve
 from dials_spread.placement.best_files import best_files
 from dials_spread.placement.comparison import PlacementChoices, compare_placements
 from dials_spread.placement.input_data import check_comparable
@@ -101,6 +102,14 @@ def check_input(files, structure: str | None, block: str | None) -> None:
         check_fits(structure, found.experiments, block)
 
 
+def keep_to_one_run(folder: Path) -> None:
+    """Let no second run work in the folder of the branches, and say what stays there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    reserve({str(folder): f"folder={folder}"})
+    say_when_ended(f"programs that had ended are used again from {folder}")
+
+
+@whole_run
 @show_mail_handle_errors()
 def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> None:
     """Run dials.compare_placement from the command line."""
@@ -114,6 +123,7 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
             lambda: placement_choices(phil, params),
             lambda: check_input(files, params.structure, params.cif_block),
         )
+        keep_to_one_run(choices.folder)
         provenance = Provenance(
             COMMAND, [*files[0], *files[1], *more], session.parameters(phil, params)
         )
@@ -123,10 +133,6 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
         )
     except (ValueError, OSError) as error:
         raise Sorry(str(error)) from None
-    except KeyboardInterrupt:
-        raise Sorry(
-            f"interrupted; programs that had ended are used again from {params.folder}"
-        ) from None
 
 
 if __name__ == "__main__":

@@ -66,6 +66,7 @@ from dials_spread.correction.validate.compounds import find_sources
 from dials_spread.correction.validate.importance import check_shap
 from dials_spread.correction.validate.train_on_data import train_on
 from dials_spread.input_files import read_files
+from dials_spread.interruption import whole_run
 from dials_spread.observations.crystals import check_crystals
 from dials_spread.output_files import check_outputs
 from dials_spread.report.ml_correct.correction_outputs import (
@@ -161,6 +162,7 @@ def get_model(params):
     return None
 
 
+@whole_run
 @show_mail_handle_errors()
 def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> None:
     """Run dials.ml_correct from the command line."""

@@ -34,16 +34,19 @@ import sys
 
 from dials.util import Sorry, show_mail_handle_errors
 
+from dials_spread.interruption import say_when_ended, whole_run
 from dials_spread.multiplex.arguments import correct_scope, read_plan
 from dials_spread.multiplex.driver import run_multiplex
 from dials_spread.multiplex.releases import find_xia2
 from dials_spread.multiplex.side_by_side import run_both
+from dials_spread.output_files import reserve
 
 phil_scope = correct_scope()
 
 USAGE = "xia2.multiplex_corrected [options] integrated.expt integrated.refl [...]"
 
 
+@whole_run
 @show_mail_handle_errors()
 def run(args: list[str] | None = None) -> None:
     """Run xia2.multiplex_corrected from the command line."""
@@ -51,6 +54,8 @@ def run(args: list[str] | None = None) -> None:
     try:
         xia2 = find_xia2()
         plan = read_plan(xia2.command.phil_scope, args, USAGE, __doc__)
+        reserve({"xia2.multiplex.log": "xia2.multiplex.log in this folder"})
+        say_when_ended("the files in this folder may be incomplete")
         if plan.placement == "both":
             run_both(args, nproc=plan.nproc)
         else:

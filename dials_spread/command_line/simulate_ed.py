@@ -52,6 +52,7 @@ from dials_spread.command_line._simulation_setup import (
     get_setup,
     get_structure,
 )
+from dials_spread.interruption import whole_run
 from dials_spread.output_files import check_outputs
 from dials_spread.report.page.document import Provenance
 from dials_spread.report.simulate_ed.simulation_outputs import (
@@ -62,7 +63,7 @@ from dials_spread.report.simulate_ed.simulation_outputs import (
 from dials_spread.scattering.charges import phil_str as CHARGES
 from dials_spread.simulation.datasets import simulate_experiments
 from dials_spread.simulation.driver import Resources
-from dials_spread.simulation.frames import write_frames
+from dials_spread.simulation.frames import draw_frames
 from dials_spread.simulation.parameters import FRAMES, OUTPUT, SIMULATION
 from dials_spread.thickness.parameters import MEASURED
 
@@ -85,8 +86,9 @@ def simulate_crystals(structure, setup, frames, params, provenance, effect, log)
         resources=resources,
         **vars(setup),
     )
+    drawn = []
     if params.output.images:
-        write_frames(
+        made = draw_frames(
             experiments,
             reflections,
             params.output.image_folder,
@@ -96,6 +98,7 @@ def simulate_crystals(structure, setup, frames, params, provenance, effect, log)
             model=frames,
             resources=Resources(nproc, progress=True),
         )
+        drawn.append(made)
     write_simulation(
         experiments,
         reflections,
@@ -106,9 +109,11 @@ def simulate_crystals(structure, setup, frames, params, provenance, effect, log)
         name=params.structure,
         wave=params.wave,
         effect=effect,
+        drawn=drawn,
     )
 
 
+@whole_run
 @show_mail_handle_errors()
 def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> None:
     """Run dials.simulate_ed from the command line."""

@@ -32,6 +32,7 @@ from dials_spread.correction.apply.corrected_rows import (
 from dials_spread.correction.apply.estimates import choose_model
 from dials_spread.correction.apply.one_table import check_uncorrected
 from dials_spread.multiplex.arguments import CorrectionPlan, in_words_of_xia2
+from dials_spread.processes import run_program
 from dials_spread.versions import probe
 
 PROGRAM = "dials.ml_correct"
@@ -167,9 +168,10 @@ def correct(
 
 
 def _run(arguments: Sequence[str]) -> subprocess.CompletedProcess:
-    return subprocess.run(
+    return run_program(
         [sys.executable, "-m", MODULE, *arguments],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         stdin=subprocess.DEVNULL,
     )

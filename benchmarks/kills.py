@@ -1,0 +1,341 @@
+"""
+Kill the commands at random moments, most of them while they write, and look what is left.
+
+Old results lie in the folder. A run is forked from a process that has imported everything,
+and a signal ends it: SIGKILL, SIGINT to all its processes as by Ctrl-C on a terminal, or
+SIGTERM. Counted are half files, files that are gone, sets of which some files are of the
+old run and some of the new, hidden files that are left when a run has ended well after
+the last kill, processes alive two seconds later, exit status, lines on standard error
+and the time to the exit.
+
+    python benchmarks/kills.py [--kills 100] [--signals 100] [--seed 0] [--programs ...]
+                               [--json kills.json]
+
+PYTHONPATH chooses the tree that is tried. The input is simulated.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import argparse
+import hashlib
+import importlib
+import json
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+IN_WRITING = 0.8
+"""Share of the signals that come while files are written."""
+
+INPUT = ["structure=paracetamol", "n_crystals=3", "d_min=1.2", "wave=kinematic"]
+SIMULATE = ["structure=quartz", "n_crystals=3", "d_min=1.3", "scan_width=40"]
+DATA = ["../in.expt", "../in.refl"]
+PROGRAMS = {
+    "compare_images": (DATA, ["json", "html", "log"]),
+    "ml_correct": (
+        [*DATA, "output.merged=corrected.hkl"],
+        ["expt", "refl", "hkl", "json", "html", "log"],
+    ),
+    "simulate_ed": ([*SIMULATE, "nproc=2"], ["expt", "refl", "json", "log"]),
+    "import_pets": (["../a.cif_pets"], ["expt", "refl", "log"]),
+}
+"""Arguments, and endings of the files that are written."""
+
+
+def fork_run(command: str, args: list[str], folder: Path) -> int:
+    """Start a run in a session of its own; its standard error goes to a file beside."""
+    pid = os.fork()
+    if pid:
+        return pid
+    os.setsid()
+    os.chdir(folder)
+    for number, name in ((1, os.devnull), (2, "../stderr.txt")):
+        os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), number)
+    sys.argv = [f"dials.{command}", *args]
+    try:
+        run = importlib.import_module(f"dials_spread.command_line.{command}").run
+        try:
+            from dials_spread.interruption import install
+        except ImportError:
+            pass
+        else:
+            install(sys.argv[0])
+        run()
+    except SystemExit as left:
+        if isinstance(left.code, str):
+            sys.stderr.write(left.code)
+        sys.stderr.flush()
+        os._exit(left.code if isinstance(left.code, int) else 1)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        sys.stderr.flush()
+        os._exit(130 if sys.exc_info()[0] is KeyboardInterrupt else 1)
+    os._exit(0)
+
+
+def outputs(folder: Path) -> dict[str, Path]:
+    """The files of a run by name."""
+    return {p.name: p for p in folder.iterdir() if not p.name.startswith(".")}
+
+
+def hidden(folder: Path) -> list[str]:
+    """What is left over."""
+    return sorted(p.name for p in folder.iterdir() if p.name.startswith("."))
+
+
+def digest(path: Path) -> str:
+    """Checksum of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def is_whole(path: Path) -> bool:
+    """Say whether a file can be read to its end."""
+    from dials.array_family import flex
+
+    content = path.read_bytes()
+    if path.suffix in (".json", ".expt"):
+        try:
+            json.loads(content)
+        except ValueError:
+            return False
+        return True
+    if path.suffix == ".refl":
+        try:
+            return len(flex.reflection_table.from_msgpack_file(str(path))) > 0
+        except RuntimeError:
+            return False
+    if path.suffix == ".html":
+        return content.rstrip().endswith(b"</html>")
+    return content.endswith(b"\n")
+
+
+def seen(folder: Path) -> tuple:
+    """What is in a folder and below, without what only says that a run is there."""
+    found = []
+    for where, _, names in os.walk(folder):
+        for name in names:
+            if name not in ("lock", "about.json"):
+                try:
+                    status = os.stat(os.path.join(where, name))
+                except OSError:
+                    continue
+                found.append((name, status.st_ino, status.st_size))
+    return tuple(sorted(found))
+
+
+def wait_for_writing(pid: int, folder: Path, before: tuple) -> bool:
+    """Wait until the first file of the results is begun; false where the run ended."""
+    while seen(folder) == before:
+        if os.waitpid(pid, os.WNOHANG)[0]:
+            return False
+        time.sleep(2e-4)
+    return True
+
+
+def alive(session: int) -> list[int]:
+    """Processes of a session, but those that are dead and not yet waited for."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                text = Path("/proc", entry, "stat").read_text()
+            except OSError:
+                continue
+            state, _, _, own = text.rpartition(")")[2].split()[:4]
+            if int(own) == session and state != "Z":
+                found.append(int(entry))
+    return found
+
+
+def wait_for_end(pid: int, patience: float = 60.0) -> tuple[int, float]:
+    """The exit status, as shells give it, and the seconds until then."""
+    start = time.monotonic()
+    while True:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        seconds = time.monotonic() - start
+        if done:
+            code = os.waitstatus_to_exitcode(status)
+            return (128 - code if code < 0 else code), seconds
+        if seconds > patience:
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(1e-3)
+
+
+class Trial:
+    """One program, with old results in its folder."""
+
+    def __init__(self, command: str, top: Path, rng: random.Random):
+        self.command, self.rng = command, rng
+        self.args, endings = PROGRAMS[command]
+        self.folder, self.kept = top / command, top / f"{command}.old"
+        self.folder.mkdir()
+        times = []
+        for _ in range(2):
+            start = time.monotonic()
+            pid = fork_run(command, self.args, self.folder)
+            if not wait_for_writing(pid, self.folder, seen(self.folder)):
+                raise RuntimeError((top / "stderr.txt").read_text())
+            begun = time.monotonic()
+            status, _ = wait_for_end(pid)
+            assert status == 0, (top / "stderr.txt").read_text()
+            times.append((begun - start, time.monotonic() - begun))
+        self.until, self.writing = times[-1]
+        found = sorted(p.suffix[1:] for p in outputs(self.folder).values())
+        assert found == sorted(endings), found
+        shutil.copytree(self.folder, self.kept)
+        self.old = {name: digest(path) for name, path in outputs(self.kept).items()}
+        self.top = top
+
+    def restore(self) -> None:
+        """Put the old results back; what is hidden stays."""
+        for path in outputs(self.folder).values():
+            path.unlink()
+        for path in outputs(self.kept).values():
+            # Their content is told apart from new content by a line at the end.
+            shutil.copy2(path, self.folder)
+
+    def once(self, number: int, counts: Counter, times: list[float]) -> None:
+        """Start a run, end it by a signal, and count what is found."""
+        self.restore()
+        inodes = {name: p.stat().st_ino for name, p in outputs(self.folder).items()}
+        before = seen(self.folder)
+        pid = fork_run(self.command, self.args, self.folder)
+        if self.rng.random() < IN_WRITING:
+            there = wait_for_writing(pid, self.folder, before)
+            if there:
+                time.sleep(self.rng.uniform(0, 0.7 * self.writing))
+        else:
+            time.sleep(self.rng.uniform(0.02, 1.0) * self.until)
+            there = True
+        if there:
+            try:
+                (os.killpg if number == signal.SIGINT else os.kill)(pid, number)
+            except ProcessLookupError:
+                pass
+            status, seconds = wait_for_end(pid)
+        else:
+            status, seconds = 0, 0.0
+        lines = (self.top / "stderr.txt").read_text().strip().splitlines()
+        self.judge(inodes, counts)
+        if status == 0 and not lines:
+            counts["ended before the signal"] += 1
+        else:
+            counts[f"status {status}"] += 1
+            counts["no line" if not lines else "1 line" if len(lines) == 1 else
+                   "more lines"] += 1  # fmt: skip
+            times.append(seconds)
+        self.look_for_children(pid, counts)
+
+    def judge(self, inodes: dict[str, int], counts: Counter) -> None:
+        """Say of what runs the files are."""
+        now = outputs(self.folder)
+        counts["signals"] += 1
+        new = {name for name, p in now.items() if p.stat().st_ino != inodes.get(name)}
+        counts["files gone"] += len(inodes.keys() - now.keys())
+        counts["half files"] += sum(not is_whole(path) for path in now.values())
+        counts["old files changed"] += sum(
+            digest(now[name]) != self.old[name] for name in now.keys() - new
+        )
+        kind = "all old" if not new else "all new" if new == {*now} else "mixed"
+        counts[kind] += 1
+        counts["with hidden files"] += bool(hidden(self.folder))
+        if kind == "mixed":
+            counts["mixed after the next begins"] += not self.next_run_mends(inodes)
+
+    def next_run_mends(self, inodes: dict[str, int]) -> bool:
+        """Let the next run begin, and say whether all files are of one run then."""
+        try:
+            from dials_spread.staging import Stage
+        except ImportError:
+            return False
+        Stage(str(self.folder)).remove()
+        now = {name: p.stat().st_ino for name, p in outputs(self.folder).items()}
+        return len({now[name] == inodes.get(name) for name in now}) == 1
+
+    def look_for_children(self, session: int, counts: Counter) -> None:
+        """Count processes that are alive after two seconds, and end them."""
+        end = time.monotonic() + 2
+        while alive(session) and time.monotonic() < end:
+            time.sleep(0.02)
+        left = alive(session)
+        counts["runs with processes left"] += bool(left)
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+
+    def last(self) -> list[str]:
+        """Let a run end well, and give the hidden files that are left."""
+        status, _ = wait_for_end(fork_run(self.command, self.args, self.folder))
+        assert status == 0
+        return hidden(self.folder)
+
+
+def make_input(top: Path, programs: list[str]) -> None:
+    """Simulate crystals, and write a file of PETS2."""
+    names = [f"output.experiments={top}/in.expt", f"output.reflections={top}/in.refl"]
+    quiet = ["output.json=None", "output.log=None", "nproc=1"]
+    pid = fork_run("simulate_ed", [*INPUT, *names, *quiet], top / "input")
+    assert wait_for_end(pid)[0] == 0
+    if "import_pets" in programs:
+        sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "pets"))
+        made = importlib.import_module("conftest").Made(np.linspace(-40, 40, 81))
+        (top / "a.cif_pets").write_text(made.text())
+
+
+def main() -> None:
+    """Try all programs."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--signals", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--programs", nargs="*", default=["compare_images", "ml_correct",
+                                                          "simulate_ed"])  # fmt: skip
+    parser.add_argument("--json", type=Path)
+    chosen = parser.parse_args()
+    for command in {*chosen.programs, "simulate_ed"}:
+        importlib.import_module(f"dials_spread.command_line.{command}")
+    import dials_spread
+
+    print(f"The code in {Path(dials_spread.__file__).parent}")
+    rng, results = random.Random(chosen.seed), {}
+    with tempfile.TemporaryDirectory(prefix="kills-") as made:
+        top = Path(made)
+        (top / "input").mkdir()
+        make_input(top, chosen.programs)
+        for command in chosen.programs:
+            trial = Trial(command, top, rng)
+            print(
+                f"{command}: {trial.until:.2f} s, then {trial.writing:.2f} s of writing"
+            )
+            for numbers, n in (
+                ([signal.SIGKILL], chosen.kills),
+                ([signal.SIGINT, signal.SIGTERM], chosen.signals),
+            ):
+                counts: Counter = Counter()
+                times: list[float] = []
+                for k in range(n):
+                    trial.once(numbers[k % len(numbers)], counts, times)
+                told = " and ".join(signal.Signals(number).name for number in numbers)
+                counts["hidden files after the next run"] = len(trial.last())
+                slowest = max(times, default=0.0)
+                results[f"{command} {told}"] = {**counts, "slowest exit [s]": slowest}
+                print(
+                    f"  {told}: {dict(sorted(counts.items()))}, slowest {slowest:.2f} s"
+                )
+                sys.stdout.flush()
+    if chosen.json:
+        chosen.json.write_text(json.dumps(results, indent=1))
+
+
+if __name__ == "__main__":
+    main()
