@@ -38,6 +38,9 @@ import numpy as np
 IN_WRITING = 0.8
 """Share of the signals that come while files are written."""
 
+LATER = 0.004
+"""Half of these come at once before a change of files, half up to so much later [s]."""
+
 INPUT = ["structure=paracetamol", "n_crystals=3", "d_min=1.2", "wave=kinematic"]
 SIMULATE = ["structure=quartz", "n_crystals=3", "d_min=1.3", "scan_width=40"]
 DATA = ["../in.expt", "../in.refl"]
@@ -53,13 +56,17 @@ PROGRAMS = {
 """Arguments, and endings of the files that are written."""
 
 
-def fork_run(command: str, args: list[str], folder: Path) -> int:
+def fork_run(
+    command: str, args: list[str], folder: Path, hook: tuple | None = None
+) -> int:
     """Start a run in a session of its own; its standard error goes to a file beside."""
     pid = os.fork()
     if pid:
         return pid
     os.setsid()
     os.chdir(folder)
+    if hook is not None:
+        sys.addaudithook(Countdown(folder, *hook))
     for number, name in ((1, os.devnull), (2, "../stderr.txt")):
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), number)
     sys.argv = [f"dials.{command}", *args]
@@ -120,27 +127,43 @@ def is_whole(path: Path) -> bool:
     return content.endswith(b"\n")
 
 
-def seen(folder: Path) -> tuple:
-    """What is in a folder and below, without what only says that a run is there."""
-    found = []
-    for where, _, names in os.walk(folder):
-        for name in names:
-            if name not in ("lock", "about.json"):
-                try:
-                    status = os.stat(os.path.join(where, name))
-                except OSError:
-                    continue
-                found.append((name, status.st_ino, status.st_size))
-    return tuple(sorted(found))
+class Countdown:
+    """
+    A hook that tells its parent, or kills, at one of the changes of files in a folder.
 
+    Args:
+        folder: Its files count.
+        at: Which change, from one; 0 for none.
+        number: The signal that the process sends itself; None where the parent does it.
+        pipe: Gets a byte when the change is due, or for each one where at is 0.
+    """
 
-def wait_for_writing(pid: int, folder: Path, before: tuple) -> bool:
-    """Wait until the first file of the results is begun; false where the run ended."""
-    while seen(folder) == before:
-        if os.waitpid(pid, os.WNOHANG)[0]:
-            return False
-        time.sleep(2e-4)
-    return True
+    CHANGES = ("open", "os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.link",
+               "os.chmod", "shutil.rmtree", "tempfile.mkstemp", "tempfile.mkdtemp")  # fmt: skip
+
+    def __init__(self, folder: Path, at: int, number: int | None, pipe: int):
+        self.folder, self.at, self.number, self.pipe = str(folder), at, number, pipe
+        self.count, self.pid, self.busy = 0, os.getpid(), False
+
+    def __call__(self, event: str, args: tuple) -> None:
+        """Called by Python before each event."""
+        if event not in self.CHANGES or self.busy or os.getpid() != self.pid:
+            return
+        if event == "open" and not (isinstance(args[2], int) and args[2] & 3):
+            return
+        path = os.fspath(args[0]) if isinstance(args[0], (str, os.PathLike)) else "."
+        if path.startswith("/") and not path.startswith(self.folder):
+            return
+        self.busy = True
+        self.count += 1
+        if self.at in (0, self.count):
+            os.write(self.pipe, b"x")
+        if self.number is not None and self.at == self.count:
+            if self.number == signal.SIGINT:
+                os.killpg(self.pid, self.number)
+            else:
+                os.kill(self.pid, self.number)
+        self.busy = False
 
 
 def alive(session: int) -> list[int]:
@@ -180,17 +203,17 @@ class Trial:
         self.args, endings = PROGRAMS[command]
         self.folder, self.kept = top / command, top / f"{command}.old"
         self.folder.mkdir()
-        times = []
         for _ in range(2):
             start = time.monotonic()
-            pid = fork_run(command, self.args, self.folder)
-            if not wait_for_writing(pid, self.folder, seen(self.folder)):
-                raise RuntimeError((top / "stderr.txt").read_text())
-            begun = time.monotonic()
+            reader, writer = os.pipe()
+            pid = fork_run(command, self.args, self.folder, (0, None, writer))
+            os.close(writer)
             status, _ = wait_for_end(pid)
-            assert status == 0, (top / "stderr.txt").read_text()
-            times.append((begun - start, time.monotonic() - begun))
-        self.until, self.writing = times[-1]
+            self.until = time.monotonic() - start
+            self.changes = len(os.read(reader, 65536))
+            os.close(reader)
+            if status:
+                raise RuntimeError((top / "stderr.txt").read_text())
         found = sorted(p.suffix[1:] for p in outputs(self.folder).values())
         assert found == sorted(endings), found
         shutil.copytree(self.folder, self.kept)
@@ -209,23 +232,24 @@ class Trial:
         """Start a run, end it by a signal, and count what is found."""
         self.restore()
         inodes = {name: p.stat().st_ino for name, p in outputs(self.folder).items()}
-        before = seen(self.folder)
-        pid = fork_run(self.command, self.args, self.folder)
-        if self.rng.random() < IN_WRITING:
-            there = wait_for_writing(pid, self.folder, before)
-            if there:
-                time.sleep(self.rng.uniform(0, 0.7 * self.writing))
+        reader, writer = os.pipe()
+        in_writing, at_once = (self.rng.random() < x for x in (IN_WRITING, 0.5))
+        at = self.rng.randint(1, self.changes) if in_writing else -1
+        own = number if at_once and in_writing else None
+        pid = fork_run(self.command, self.args, self.folder, (at, own, writer))
+        os.close(writer)
+        if in_writing:
+            os.read(reader, 1)  # nothing where the run has ended
+            time.sleep(0 if at_once else self.rng.uniform(0, LATER))
         else:
             time.sleep(self.rng.uniform(0.02, 1.0) * self.until)
-            there = True
-        if there:
+        os.close(reader)
+        if own is None:
             try:
                 (os.killpg if number == signal.SIGINT else os.kill)(pid, number)
             except ProcessLookupError:
                 pass
-            status, seconds = wait_for_end(pid)
-        else:
-            status, seconds = 0, 0.0
+        status, seconds = wait_for_end(pid)
         lines = (self.top / "stderr.txt").read_text().strip().splitlines()
         self.judge(inodes, counts)
         if status == 0 and not lines:
@@ -314,9 +338,7 @@ def main() -> None:
         make_input(top, chosen.programs)
         for command in chosen.programs:
             trial = Trial(command, top, rng)
-            print(
-                f"{command}: {trial.until:.2f} s, then {trial.writing:.2f} s of writing"
-            )
+            print(f"{command}: {trial.until:.2f} s, {trial.changes} changes of files")
             for numbers, n in (
                 ([signal.SIGKILL], chosen.kills),
                 ([signal.SIGINT, signal.SIGTERM], chosen.signals),

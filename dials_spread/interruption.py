@@ -83,8 +83,12 @@ def _leave(number: int, _frame) -> None:
 
 def _undo_all() -> None:
     while _State.undo:
+        # Forgotten only when it is done: a signal may come in between.
+        undo = _State.undo[-1]
         with contextlib.suppress(Exception):
-            _State.undo.pop()()
+            undo()
+        with contextlib.suppress(ValueError):
+            _State.undo.remove(undo)
 
 
 def whole_run(run: Callable) -> Callable:

@@ -23,7 +23,13 @@ from pathlib import Path
 from typing import Callable
 
 from dials_spread import interruption
-from dials_spread.staging import BeingWritten, Move, Stage, put_in_place
+from dials_spread.staging import (
+    BeingWritten,
+    Move,
+    Stage,
+    clear_leftovers,
+    put_in_place,
+)
 
 NO_FILES = ("figure_format", "images", "composition")
 """Choices among the names of files."""
@@ -39,6 +45,9 @@ WRITTEN = "all files had been written"
 def check_outputs(output, files: Sequence[Sequence[str]]) -> None:
     """
     Refuse outputs that cannot be written, and reserve them for the run that is going on.
+
+    Where a run was killed just as it put its files in place beside an input, the rest is
+    done, so that no files of two runs are read together.
 
     Args:
         output: The extracted ``output`` scope.
@@ -71,6 +80,8 @@ def check_outputs(output, files: Sequence[Sequence[str]]) -> None:
         raise ValueError("\n".join(problems))
     if interruption.in_run():
         reserve({path: f"output.{name}={path}" for path, name in seen.items()})
+        for folder in {os.path.dirname(path) for path in inputs} - {*_reserved}:
+            clear_leftovers(folder)
 
 
 def _no_name(value: str) -> str:
@@ -144,7 +155,8 @@ def reserve(names: Mapping[str, str]) -> None:
         if folder in _reserved:
             continue
         try:
-            _reserved[folder] = Stage(folder, [*told])
+            with interruption.uninterrupted():
+                _reserved[folder] = Stage(folder, [*told])
         except BeingWritten as error:
             problems.append(
                 f"{told[error.path]} is being written by another run ({error.by}): wait "
@@ -160,8 +172,9 @@ def reserve(names: Mapping[str, str]) -> None:
 
 
 def _release() -> None:
-    while _reserved:
-        _reserved.popitem()[1].remove()
+    for folder, stage in [*_reserved.items()]:
+        stage.remove()
+        _reserved.pop(folder, None)
 
 
 def _stands_in(path: str) -> str:

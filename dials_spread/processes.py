@@ -38,6 +38,8 @@ from dials_spread import interruption
 
 PR_SET_PDEATHSIG = 1
 
+KILLED = "a process was killed, perhaps for want of memory: try with a smaller nproc"
+
 # A program of its own, so that no code runs between fork and exec of a process that has
 # threads: it asks for the signal, then becomes the program that is wanted.
 _BECOME = (
@@ -67,6 +69,7 @@ def worker_pool(
         initializer, initargs: Called in each process before its first work.
     """
     interruption.at_end(end_all)
+    _start_tracker()
     own = (os.getpid(), initializer, initargs)
     pool = ProcessPoolExecutor(n, context, _begin, own)
     _pools.add(pool)
@@ -82,9 +85,15 @@ def submit(pool: ProcessPoolExecutor, function: Callable, *args) -> Future:
             of signals: Ctrl-C on a terminal, which goes to all processes, is for the
             program alone, which then ends the others.
         function, args: The work.
+
+    Raises:
+        ValueError: A process was killed.
     """
     with _without_interrupts():
-        return pool.submit(function, *args)
+        try:
+            return pool.submit(function, *args)
+        except (BrokenProcessPool, ConnectionError, EOFError):
+            raise ValueError(KILLED) from None
 
 
 def outcome(future: Future) -> Any:
@@ -100,20 +109,27 @@ def outcome(future: Future) -> Any:
     try:
         return future.result()
     except BrokenProcessPool:
-        raise ValueError(
-            "a process was killed, perhaps for want of memory: try with a smaller nproc"
-        ) from None
+        raise ValueError(KILLED) from None
 
 
 @contextlib.contextmanager
 def _without_interrupts() -> Iterator[None]:
-    # It would unblock them when it starts: let it be there.
-    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start_tracker() -> None:
+    """Start the process that removes what killed ones leave, and let it be silent."""
+    # Not later: when it starts, it lets signals through again.
+    before = [*sys.warnoptions]
+    sys.warnoptions.append("ignore::UserWarning:multiprocessing.resource_tracker")
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        sys.warnoptions[:] = before
 
 
 def _begin(parent: int, initializer: Callable | None, initargs: tuple) -> None:

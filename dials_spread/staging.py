@@ -21,6 +21,7 @@ Classes:
 
 Functions:
     put_in_place: rename all files, or leave the old ones
+    clear_leftovers: finish or forget what killed runs have left
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ logger = logging.getLogger("dials.spread.staging")
 PREFIX = ".dials_spread-"
 LOCK, ABOUT, JOURNAL = "lock", "about.json", "journal.json"
 
-PATIENCE = 10.0
+PATIENCE = 5.0
 """How long to wait for another run that renames its files just now [s]."""
 
 A_MINUTE, A_DAY = 60.0, 86400.0
@@ -98,11 +99,8 @@ class Stage:
     def __init__(self, folder: str, outputs: Sequence[str] = ()):
         self.n_made = 0
         with _alone_in(folder) as alone:
-            for left in _stages_in(folder):
-                if not _is_live(left, alone):
-                    _clear(left)
-                    continue
-                about = _read(os.path.join(left, ABOUT))
+            for other in _left_or_live(folder, alone):
+                about = _read(os.path.join(other, ABOUT))
                 both = {*about.get("outputs", ())}.intersection(outputs)
                 if both:
                     by = f"process {about.get('pid')} on {about.get('host')}"
@@ -195,6 +193,30 @@ def _try_lock(handle: int) -> bool | None:
         held = (errno.EWOULDBLOCK, errno.EACCES, errno.EAGAIN)
         return False if error.errno in held else None
     return True
+
+
+def clear_leftovers(folder: str) -> None:
+    """
+    Finish or forget what killed runs have left in a folder, if it is there.
+
+    Args:
+        folder: It may be one that cannot be written to; nothing is done then.
+    """
+    with contextlib.suppress(OSError):
+        if _stages_in(folder):
+            with _alone_in(folder) as alone:
+                _left_or_live(folder, alone)
+
+
+def _left_or_live(folder: str, alone: bool) -> list[str]:
+    """Clear what killed runs have left, and give the hidden folders of others."""
+    live = []
+    for stage in _stages_in(folder):
+        if _is_live(stage, alone):
+            live.append(stage)
+        else:
+            _clear(stage)
+    return live
 
 
 def _stages_in(folder: str) -> list[str]:
