@@ -331,6 +331,8 @@ def main() -> None:
     import dials_spread
 
     print(f"The code in {Path(dials_spread.__file__).parent}")
+    # A shell lets programs in its background ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     rng, results = random.Random(chosen.seed), {}
     with tempfile.TemporaryDirectory(prefix="kills-") as made:
         top = Path(made)

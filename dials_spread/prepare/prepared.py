@@ -60,6 +60,9 @@ PRIOR_NODE = 0.2
 PRIOR_B = 2.0
 """Expected difference of a crystal's B from the others' [Å²]."""
 
+PRIOR_LEVEL = 1.0
+"""Expected deviation of a crystal's log scale from that of its total."""
+
 LARGEST_STEP = 1.0
 """Most that a log scale changes in one round."""
 
@@ -147,6 +150,7 @@ def _prior(nodes: _Nodes) -> np.ndarray:
     prior = np.zeros((n_crystals, p + 1, p + 1))
     for count in np.unique(nodes.count):
         block = (np.eye(count) - 1 / count) / PRIOR_NODE**2
+        block += 1 / (count * PRIOR_LEVEL) ** 2
         prior[np.flatnonzero(nodes.count == count), :count, :count] = block
     unused = np.arange(p) >= nodes.count[:, None]
     # A little of everything keeps the matrix regular where nothing was measured.
@@ -193,6 +197,7 @@ def fit_scales(measured: Observations, rounds: int = ROUNDS) -> Scales:
     x_B = -0.5 * (measured.d_star_sq - measured.d_star_sq.mean())[u]
     parameters = np.zeros(prior.shape[:2])
     parameters[:, :-1] = _initial_log_scales(measured)[:, None]
+    start = parameters.copy()
     right = np.minimum(nodes.left + 1, parameters.shape[1] - 2)
 
     def log_scale() -> np.ndarray:
@@ -200,19 +205,21 @@ def fit_scales(measured: Observations, rounds: int = ROUNDS) -> Scales:
         slope = parameters[crystal, -1] * x_B
         return (1 - nodes.fraction) * at_left + nodes.fraction * at_right + slope
 
-    merged, scale = None, np.exp(log_scale())
+    merged, scale, has_scale = None, np.exp(log_scale()), np.ones(len(u), dtype=bool)
     for _ in range(rounds if shared.any() else 0):
-        merged, residual, weight = _merge(measured, scale, merged)
-        matrix, vector = prior.copy(), -np.einsum("cij,cj->ci", prior, parameters)
+        merged, residual, weight = _merge(measured, scale, merged, has_scale)
+        away = parameters - start
+        matrix, vector = prior.copy(), -np.einsum("cij,cj->ci", prior, away)
         # The faint part of the prior holds steps, not values.
-        vector[:, :-1] += 1e-3 * parameters[:, :-1]
-        weight = np.where(shared, weight, 0.0)
+        vector[:, :-1] += 1e-3 * away[:, :-1]
+        has_scale = _has_scale(measured, residual, weight)
+        weight = np.where(shared & has_scale, weight, 0.0)
         _accumulate(
             crystal, nodes.left, nodes.fraction, x_B, residual, weight, matrix, vector
         )
         step = np.linalg.solve(matrix, vector[..., None])[..., 0]
         parameters += np.clip(step, -LARGEST_STEP, LARGEST_STEP)
-        parameters[:, -1] -= parameters[:, -1].mean()
+        parameters[:, -1] -= _mean_B(parameters[:, -1], matrix)
         scale = np.exp(log_scale())
         scale /= np.exp(np.mean(np.log(scale)))
     level = np.arange(parameters.shape[1] - 1) < nodes.count[:, None]
@@ -220,8 +227,35 @@ def fit_scales(measured: Observations, rounds: int = ROUNDS) -> Scales:
     return Scales(scale, means, parameters[:, -1], int(shared.sum()))
 
 
+def _has_scale(
+    measured: Observations, residual: np.ndarray, weight: np.ndarray
+) -> np.ndarray:
+    """Say of which observations the crystal is positive where it is to be compared."""
+    total = group_sums(
+        weight * (1 + residual), measured.crystal, measured.n_experiments
+    )
+    return (total > 0)[measured.crystal]
+
+
+def _mean_B(B: np.ndarray, matrix: np.ndarray) -> float:
+    """
+    Average B over crystals, each with the information that its data hold on it.
+
+    Args:
+        B: Shape (crystals,).
+        matrix: Shape (crystals, p + 1, p + 1), of the normal equations, priors included.
+    """
+    # 1/[M⁻¹] is what is known of B where the nodes are not, the prior included.
+    known = 1 / np.linalg.inv(matrix)[:, -1, -1] - 1 / PRIOR_B**2
+    known = np.maximum(known, 1e-9)
+    return float(np.sum(known * B) / np.sum(known))
+
+
 def _merge(
-    measured: Observations, scale: np.ndarray, merged: np.ndarray | None
+    measured: Observations,
+    scale: np.ndarray,
+    merged: np.ndarray | None,
+    has_scale: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Merge, and give relative residuals and their weights; 0 where m is not positive."""
     u, n = measured.unique, measured.n_unique
@@ -229,7 +263,7 @@ def _merge(
         merged = group_sums(measured.intensity / scale, u, n)
         merged /= np.maximum(np.bincount(u, minlength=n), 1)
     model = scale * merged[u]
-    w = 1 / (measured.sigma**2 + (RELATIVE_ERROR * model) ** 2)
+    w = has_scale / (measured.sigma**2 + (RELATIVE_ERROR * model) ** 2)
     merged = group_sums(w * scale * measured.intensity, u, n)
     merged /= np.maximum(group_sums(w * scale**2, u, n), 1e-300)
     model = scale * merged[u]
