@@ -37,12 +37,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import iotbx.phil
-from dials.util import Sorry, show_mail_handle_errors
+from dials.util import Sorry
 from libtbx import Auto
 
 from dials_spread import session
 from dials_spread.input_files import read_files
-from dials_spread.interruption import say_when_ended, whole_run
+from dials_spread.interruption import say_when_ended
 from dials_spread.observations.crystals import check_crystals
 from dials_spread.output_files import check_outputs, reserve
 from dials_spread.placement.best_files import best_files
@@ -109,8 +109,7 @@ def keep_to_one_run(folder: Path) -> None:
     say_when_ended(f"programs that had ended are used again from {folder}")
 
 
-@whole_run
-@show_mail_handle_errors()
+@session.command
 def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> None:
     """Run dials.compare_placement from the command line."""
     usage = "dials.compare_placement [options] integrated.expt integrated.refl [...]"

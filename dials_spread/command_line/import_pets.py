@@ -27,12 +27,11 @@ import logging
 import sys
 
 import iotbx.phil
-from dials.util import Sorry, show_mail_handle_errors
+from dials.util import Sorry
 from libtbx import Auto
 
 from dials_spread import session
 from dials_spread.arguments import PHIL_FILES
-from dials_spread.interruption import whole_run
 from dials_spread.output_files import check_outputs
 from dials_spread.pets.conversion import ImportChoices, convert
 from dials_spread.report.page.report_files import write_all
@@ -90,8 +89,7 @@ def split_arguments(args: list[str] | None) -> tuple[list[str], list[str]]:
     return files, [a for a in args if a not in files]
 
 
-@whole_run
-@show_mail_handle_errors()
+@session.command
 def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> None:
     """Run dials.import_pets from the command line."""
     usage = "dials.import_pets [options] data.cif_pets [...]"

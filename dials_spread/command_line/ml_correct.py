@@ -43,7 +43,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import iotbx.phil
-from dials.util import Sorry, show_mail_handle_errors
+from dials.util import Sorry
 from libtbx import Auto
 
 from dials_spread import session
@@ -66,7 +66,6 @@ from dials_spread.correction.validate.compounds import find_sources
 from dials_spread.correction.validate.importance import check_shap
 from dials_spread.correction.validate.train_on_data import train_on
 from dials_spread.input_files import read_files
-from dials_spread.interruption import whole_run
 from dials_spread.observations.crystals import check_crystals
 from dials_spread.output_files import check_outputs
 from dials_spread.report.ml_correct.correction_outputs import (
@@ -162,8 +161,7 @@ def get_model(params):
     return None
 
 
-@whole_run
-@show_mail_handle_errors()
+@session.command
 def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> None:
     """Run dials.ml_correct from the command line."""
     usage = "dials.ml_correct [options] integrated.expt integrated.refl [...]"

@@ -32,9 +32,10 @@ from __future__ import annotations
 
 import sys
 
-from dials.util import Sorry, show_mail_handle_errors
+from dials.util import Sorry
 
-from dials_spread.interruption import say_when_ended, whole_run
+from dials_spread import session
+from dials_spread.interruption import say_when_ended
 from dials_spread.multiplex.arguments import correct_scope, read_plan
 from dials_spread.multiplex.driver import run_multiplex
 from dials_spread.multiplex.releases import find_xia2
@@ -46,8 +47,7 @@ phil_scope = correct_scope()
 USAGE = "xia2.multiplex_corrected [options] integrated.expt integrated.refl [...]"
 
 
-@whole_run
-@show_mail_handle_errors()
+@session.command
 def run(args: list[str] | None = None) -> None:
     """Run xia2.multiplex_corrected from the command line."""
     args = sys.argv[1:] if args is None else list(args)

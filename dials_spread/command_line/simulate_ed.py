@@ -40,7 +40,7 @@ from __future__ import annotations
 import numpy as np
 
 import iotbx.phil
-from dials.util import Sorry, show_mail_handle_errors
+from dials.util import Sorry
 from libtbx import Auto
 
 from dials_spread import session
@@ -52,7 +52,6 @@ from dials_spread.command_line._simulation_setup import (
     get_setup,
     get_structure,
 )
-from dials_spread.interruption import whole_run
 from dials_spread.output_files import check_outputs
 from dials_spread.report.page.document import Provenance
 from dials_spread.report.simulate_ed.simulation_outputs import (
@@ -113,8 +112,7 @@ def simulate_crystals(structure, setup, frames, params, provenance, effect, log)
     )
 
 
-@whole_run
-@show_mail_handle_errors()
+@session.command
 def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> None:
     """Run dials.simulate_ed from the command line."""
     usage = "dials.simulate_ed [options] structure=my.cif [n_crystals=200] [...]"

@@ -84,7 +84,7 @@ def run_tests(
     """
     # Fork would copy locks of threads that run: the workers begin afresh.
     context = multiprocessing.get_context("spawn")
-    structure = known.structure
+    structure, wavelength = known.structure, _wavelength(common)
     with worker_pool(nproc, context) as pool:
         shared = {name: _shared(common, known, one) for name, one in merged.items()}
         drawn = dict(_draws(common, known, sums, weights)) if choices.refine else {}
@@ -100,12 +100,7 @@ def run_tests(
         }
         shelx = {
             name: submit(
-                pool,
-                run_shelx,
-                structure,
-                f_sq,
-                _wavelength(common),
-                shelx_folder / name,
+                pool, run_shelx, structure, f_sq, wavelength, shelx_folder / name
             )
             for name, (f_sq, _) in shared.items()
             if shelx_folder is not None
