@@ -63,22 +63,8 @@ def fork_run(
     pid = os.fork()
     if pid:
         return pid
-    os.setsid()
-    os.chdir(folder)
-    if hook is not None:
-        sys.addaudithook(Countdown(folder, *hook))
-    for number, name in ((1, os.devnull), (2, "../stderr.txt")):
-        os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), number)
-    sys.argv = [f"dials.{command}", *args]
     try:
-        run = importlib.import_module(f"dials_spread.command_line.{command}").run
-        try:
-            from dials_spread.interruption import install
-        except ImportError:
-            pass
-        else:
-            install(sys.argv[0])
-        run()
+        be_program(command, args, folder, hook)
     except SystemExit as left:
         if isinstance(left.code, str):
             sys.stderr.write(left.code)
@@ -89,6 +75,25 @@ def fork_run(
         sys.stderr.flush()
         os._exit(130 if sys.exc_info()[0] is KeyboardInterrupt else 1)
     os._exit(0)
+
+
+def be_program(command: str, args: list[str], folder: Path, hook: tuple | None) -> None:
+    """Run a command as its installed program does."""
+    os.setsid()
+    os.chdir(folder)
+    for number, name in ((1, os.devnull), (2, "../stderr.txt")):
+        os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), number)
+    sys.argv = [f"dials.{command}", *args]
+    run = importlib.import_module(f"dials_spread.command_line.{command}").run
+    try:
+        from dials_spread.interruption import install
+    except ImportError:  # of the code before there was one
+        pass
+    else:
+        install(sys.argv[0])
+    if hook is not None:
+        sys.addaudithook(Countdown(folder, *hook))
+    run()
 
 
 def outputs(folder: Path) -> dict[str, Path]:
