@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import setuptools
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
@@ -42,6 +43,13 @@ REQUIRES = [
     "scikit-learn",
 ]
 
+# As an expression (PEP 639) where setuptools knows it, which then refuses the classifier.
+if int(setuptools.__version__.split(".")[0]) >= 77:
+    LICENCE, LICENCE_CLASSIFIERS = {"license_expression": "BSD-3-Clause"}, []
+else:  # that of Debian 12
+    LICENCE = {"license": "BSD-3-Clause"}
+    LICENCE_CLASSIFIERS = ["License :: OSI Approved :: BSD License"]
+
 setup(
     name="dials_spread",
     version=version(),
@@ -50,12 +58,12 @@ setup(
     long_description=long_description(),
     long_description_content_type="text/x-rst",
     author="dials_spread developers",
-    license="BSD-3-Clause",
+    **LICENCE,
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Environment :: Console",
         "Intended Audience :: Science/Research",
-        "License :: OSI Approved :: BSD License",
+        *LICENCE_CLASSIFIERS,
         "Operating System :: MacOS",
         "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3",
