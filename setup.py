@@ -45,7 +45,8 @@ REQUIRES = [
 
 # As an expression (PEP 639) where setuptools knows it, which then refuses the classifier.
 if int(setuptools.__version__.split(".")[0]) >= 77:
-    LICENCE, LICENCE_CLASSIFIERS = {"license_expression": "BSD-3-Clause"}, []
+    LICENCE = {"license_expression": "BSD-3-Clause"}
+    LICENCE_CLASSIFIERS = []
 else:  # that of Debian 12
     LICENCE = {"license": "BSD-3-Clause"}
     LICENCE_CLASSIFIERS = ["License :: OSI Approved :: BSD License"]

@@ -151,19 +151,19 @@ def reserve(names: Mapping[str, str]) -> None:
             by_folder.setdefault(_stands_in(path), {})[path] = told
     interruption.at_end(_release)
     problems = []
-    for folder, told in by_folder.items():
+    for folder, own in by_folder.items():
         if folder in _reserved:
             continue
         try:
             with interruption.uninterrupted():
-                _reserved[folder] = Stage(folder, [*told])
+                _reserved[folder] = Stage(folder, [*own])
         except BeingWritten as error:
             problems.append(
-                f"{told[error.path]} is being written by another run ({error.by}): wait "
+                f"{own[error.path]} is being written by another run ({error.by}): wait "
                 "until it ends, or give another name"
             )
         except OSError as error:
-            first = next(iter(told.values()))
+            first = next(iter(own.values()))
             problems.append(
                 f"{first}: the folder cannot be written to ({_in_words(error)})"
             )

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dials_spread.prepare.prepared import fit_scales
+from dials_spread.prepare.scaling import fit_scales
 
 
 def imposed(measured, rng):
