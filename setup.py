@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import setuptools
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
@@ -42,6 +43,14 @@ REQUIRES = [
     "scikit-learn",
 ]
 
+# As an expression (PEP 639) where setuptools knows it, which then refuses the classifier.
+if int(setuptools.__version__.split(".")[0]) >= 77:
+    LICENCE = {"license_expression": "BSD-3-Clause"}
+    LICENCE_CLASSIFIERS = []
+else:  # that of Debian 12
+    LICENCE = {"license": "BSD-3-Clause"}
+    LICENCE_CLASSIFIERS = ["License :: OSI Approved :: BSD License"]
+
 setup(
     name="dials_spread",
     version=version(),
@@ -50,12 +59,12 @@ setup(
     long_description=long_description(),
     long_description_content_type="text/x-rst",
     author="dials_spread developers",
-    license="BSD-3-Clause",
+    **LICENCE,
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Environment :: Console",
         "Intended Audience :: Science/Research",
-        "License :: OSI Approved :: BSD License",
+        *LICENCE_CLASSIFIERS,
         "Operating System :: MacOS",
         "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3",
@@ -100,13 +109,12 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            "dials.compare_images=dials_spread.command_line.compare_images:run",
-            "dials.compare_placement=dials_spread.command_line.compare_placement:run",
-            "dials.import_pets=dials_spread.command_line.import_pets:run",
-            "dials.ml_correct=dials_spread.command_line.ml_correct:run",
-            "dials.simulate_ed=dials_spread.command_line.simulate_ed:run",
-            "xia2.multiplex_corrected="
-            "dials_spread.command_line.multiplex_corrected:run",
+            "dials.compare_images=dials_spread.entry_points:compare_images",
+            "dials.compare_placement=dials_spread.entry_points:compare_placement",
+            "dials.import_pets=dials_spread.entry_points:import_pets",
+            "dials.ml_correct=dials_spread.entry_points:ml_correct",
+            "dials.simulate_ed=dials_spread.entry_points:simulate_ed",
+            "xia2.multiplex_corrected=dials_spread.entry_points:multiplex_corrected",
         ],
     },
 )

@@ -1,38 +1,61 @@
 """
 Files out: nothing that was given is overwritten, nothing half written is left.
 
+All files of a run are made in a hidden folder beside those they replace, one in each folder
+that is written to (`dials_spread.staging`), and renamed together at the end.
+
 Functions:
-    check_outputs: no output may overwrite an input
-    write_text, write_bytes: a whole file or none
-    write_folder: whole files into a folder
-    write_through: a whole file or none, by a function that writes
+    check_outputs: no output may overwrite an input, or be written by two runs at once
+    reserve: nobody else writes these files until the run ends
+    write_together: some files, all of them whole or none
+    write_text, write_bytes: one file, whole or not at all
+    draw_files: make files that will go into a folder
 """
 
 from __future__ import annotations
 
 import os
 import stat
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
+
+from dials_spread import interruption
+from dials_spread.staging import (
+    BeingWritten,
+    Move,
+    Stage,
+    clear_leftovers,
+    put_in_place,
+)
 
 NO_FILES = ("figure_format", "images", "composition")
 """Choices among the names of files."""
 
 FOLDERS = ("figures", "image_folder")
 
+TABLE = ".refl"
+"""Ending of what is put in its place last: whoever waits for it finds the others."""
+
+WRITTEN = "all files had been written"
+
 
 def check_outputs(output, files: Sequence[Sequence[str]]) -> None:
     """
-    Refuse an output that would overwrite an input, or that has no folder.
+    Refuse outputs that cannot be written, and reserve them for the run that is going on.
+
+    Where a run was killed just as it put its files in place beside an input, the rest is
+    done, so that no files of two runs are read together.
 
     Args:
         output: The extracted ``output`` scope.
         files: Names of the input files, in any number of lists.
 
     Raises:
-        ValueError: One line for each.
+        ValueError: One line for each output that would overwrite an input, that is given
+            twice, that cannot be written, or that another run will write.
     """
     inputs = {os.path.realpath(f): f for some in files for f in some}
     problems: list[str] = []
@@ -42,16 +65,42 @@ def check_outputs(output, files: Sequence[Sequence[str]]) -> None:
             continue
         if name == "image_folder" and not output.images:
             continue
+        told = f"output.{name}={value}"
         path = os.path.realpath(value)
-        if path in inputs:
-            problems.append(f"output.{name}={value} would overwrite an input")
-        elif path in seen:
+        if problem := _no_name(value):
+            problems.append(f"{told}: {problem}")
+        elif path in inputs:
+            problems.append(f"{told} would overwrite an input")
+        elif path in seen and not _is_device(path):
             problems.append(f"output.{name} and output.{seen[path]} are both {value}")
         else:
-            problems += _why_not(f"output.{name}={value}", path, name in FOLDERS)
+            problems += _why_not(told, path, name in FOLDERS)
             seen[path] = name
     if problems:
         raise ValueError("\n".join(problems))
+    if interruption.in_run():
+        reserve({path: f"output.{name}={path}" for path, name in seen.items()})
+        for folder in {os.path.dirname(path) for path in inputs} - {*_reserved}:
+            clear_leftovers(folder)
+
+
+def _no_name(value: str) -> str:
+    """Say why something names no file, whatever is there; empty where it may."""
+    try:
+        os.stat(value)
+    except ValueError:
+        return "no name of a file"
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return ""
+    except OSError as error:  # too long, or links that lead to themselves
+        return _in_words(error)
+    return ""
+
+
+def _in_words(error: OSError) -> str:
+    """Say what went wrong without number and name."""
+    told = error.strerror or str(error)
+    return told[:1].lower() + told[1:]
 
 
 def _why_not(told: str, path: str, want_folder: bool) -> list[str]:
@@ -79,6 +128,173 @@ def _is_device(path: str | Path) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
+_reserved: dict[str, Stage] = {}
+"""By folder; of the run that is going on."""
+
+
+def reserve(names: Mapping[str, str]) -> None:
+    """
+    Let no other run write some files until this one ends.
+
+    What runs that were killed have left in these folders is put right or removed.
+
+    Args:
+        names: What a message calls each of them, by path.
+
+    Raises:
+        ValueError: Another run will write one of them, or its folder lets nothing be made.
+    """
+    by_folder: dict[str, dict[str, str]] = {}
+    for name, told in names.items():
+        path = os.path.realpath(name)
+        if not _is_device(path):
+            by_folder.setdefault(_stands_in(path), {})[path] = told
+    interruption.at_end(_release)
+    problems = []
+    for folder, own in by_folder.items():
+        if folder in _reserved:
+            continue
+        try:
+            with interruption.uninterrupted():
+                _reserved[folder] = Stage(folder, [*own])
+        except BeingWritten as error:
+            problems.append(
+                f"{own[error.path]} is being written by another run ({error.by}): wait "
+                "until it ends, or give another name"
+            )
+        except OSError as error:
+            first = next(iter(own.values()))
+            problems.append(
+                f"{first}: the folder cannot be written to ({_in_words(error)})"
+            )
+    if problems:
+        raise ValueError("\n".join(problems))
+
+
+def _release() -> None:
+    for folder, stage in [*_reserved.items()]:
+        stage.remove()
+        _reserved.pop(folder, None)
+
+
+def _stands_in(path: str) -> str:
+    """Where files for a path are made: in the folder itself if there is one."""
+    return path if os.path.isdir(path) else os.path.dirname(path)
+
+
+@contextmanager
+def _stages() -> Iterator[Callable[[str], Stage]]:
+    """Give the stage of a folder, that of the run or one of our own."""
+    own: dict[str, Stage] = {}
+
+    def stage(folder: str) -> Stage:
+        found = _reserved.get(folder) or own.get(folder)
+        if found is None:
+            found = own[folder] = Stage(folder)
+        return found
+
+    try:
+        yield stage
+    finally:
+        for one in own.values():
+            one.remove()
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """
+    Files that are complete, and not yet where they belong.
+
+    Attributes:
+        stage: Where they are.
+        moves: From there into their folder.
+    """
+
+    stage: Stage
+    moves: tuple[Move, ...]
+
+    @property
+    def paths(self) -> list[Path]:
+        """Where they will be."""
+        return [Path(move.to) for move in self.moves]
+
+
+def draw_files(folder: str | Path, draw: Callable[[str], list[Path]]) -> Drawn:
+    """
+    Make files that `write_together` will put into a folder.
+
+    Args:
+        folder: Made then where it does not exist; what else is in it stays.
+        draw: Writes the files into the folder that it is given and returns their paths.
+    """
+    path = os.path.realpath(folder)
+    beside = _stands_in(path)
+    stage = _reserved.get(beside)
+    own = stage is None
+    if stage is None:
+        stage = Stage(beside)
+    try:
+        made = draw(stage.folder_for_files())
+    except BaseException:
+        if own:
+            stage.remove()
+        raise
+    if own:
+        interruption.at_end(stage.remove)
+    moves = (Move(str(file), os.path.join(folder, file.name)) for file in made)
+    return Drawn(stage, tuple(moves))
+
+
+def write_together(contents: Mapping[str, bytes], drawn: Sequence[Drawn] = ()) -> None:
+    """
+    Write some files so that none of them is replaced before all of them are complete.
+
+    Args:
+        contents: By name of the file. Reflection tables are put in their places last.
+        drawn: Further files, of `draw_files`.
+
+    Raises:
+        OSError: One of them cannot be written, for instance because the disk is full;
+            the old files are as they were. It names the file.
+    """
+    moves = [move for some in drawn for move in some.moves]
+    last = sorted(contents, key=lambda name: name.endswith(TABLE))
+    name = ""
+    try:
+        with _stages() as stage_of:
+            devices = []
+            for name in last:
+                path = os.path.realpath(name)
+                if _no_name(name) or os.path.isdir(path):
+                    raise OSError(0, _no_name(name) or "it is a folder")
+                if _is_device(path):
+                    devices.append(name)
+                    continue
+                stage = stage_of(os.path.dirname(path))
+                moves.append(Move(stage.make(contents[name]), path))
+            for name in devices:
+                Path(name).write_bytes(contents[name])
+            name = ""
+            put_in_place(moves, _say_written if _is_of_run(moves) else None)
+    except OSError as error:
+        where = name or error.filename2 or error.filename or "output"
+        raise OSError(f"{where}: {_in_words(error)}; no file was written") from error
+    finally:
+        for some in drawn:
+            if some.stage not in _reserved.values():
+                some.stage.remove()
+
+
+def _is_of_run(moves: Sequence[Move]) -> bool:
+    """Say whether these are the outputs of the run, and not of one of its steps."""
+    reserved = {stage.path for stage in _reserved.values()}
+    return any(os.path.dirname(move.made) in reserved for move in moves)
+
+
+def _say_written() -> None:
+    interruption.say_when_ended(WRITTEN)
+
+
 def write_bytes(filename: str | Path, content: bytes) -> None:
     """
     Write a file whole or not at all.
@@ -86,60 +302,13 @@ def write_bytes(filename: str | Path, content: bytes) -> None:
     Args:
         filename: Its name; what stood there is replaced.
         content: All of it.
+
+    Raises:
+        OSError: It cannot be written; it names the file.
     """
-    path = Path(filename)
-    if _is_device(path):
-        path.write_bytes(content)
-        return
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        # mkstemp makes files that only the user may read.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    write_together({str(filename): content})
 
 
 def write_text(filename: str | Path, content: str) -> None:
     """Write a text file in UTF-8, whole or not at all."""
     write_bytes(filename, content.encode("utf-8"))
-
-
-def write_folder(folder: str | Path, draw: Callable[[str], list[Path]]) -> list[Path]:
-    """
-    Write files into a folder once all of them are complete.
-
-    Args:
-        folder: Made where it does not exist; what else is in it stays.
-        draw: Writes the files into the folder that it is given and returns their paths.
-
-    Returns:
-        The paths.
-    """
-    folder = Path(folder)
-    beside = Path(os.path.realpath(folder)).parent
-    with tempfile.TemporaryDirectory(dir=beside, prefix=f".{folder.name}.") as made:
-        drawn = draw(made)
-        folder.mkdir(exist_ok=True)
-        return [path.replace(folder / path.name) for path in drawn]
-
-
-def write_through(filename: str, write: Callable[[str], None]) -> None:
-    """
-    Let a function of DIALS write a file, whole or not at all.
-
-    Args:
-        filename: Its name; what stood there is replaced.
-        write: Writes the file of the name it is given.
-    """
-    path = Path(filename)
-    folder = path.resolve().parent
-    with tempfile.TemporaryDirectory(dir=folder, prefix=f".{path.name}.") as made:
-        temporary = Path(made) / path.name
-        write(str(temporary))
-        os.replace(temporary, folder / path.name)

@@ -5,6 +5,7 @@ Bad input must leave nothing behind, so the log is kept in memory until there ar
 to be written.
 
 Functions:
+    command: a decorator of each command's run
     start: parse arguments, set up logging
     changed_parameters: those that are not as by default
     gather: do several things, and tell all that goes wrong with them
@@ -24,14 +25,25 @@ from typing import Any, Callable
 
 import dials.util.log
 import libtbx.phil
-from dials.util import Sorry
+from dials.util import Sorry, show_mail_handle_errors
 from dials.util.options import ArgumentParser
 from dials.util.version import dials_version
 
 import dials_spread
 from dials_spread.arguments import EXPERIMENTS, REFLECTIONS, argument_problems
+from dials_spread.interruption import whole_run
 
 logger = logging.getLogger("dials.spread.session")
+
+
+def command(run: Callable) -> Callable:
+    """
+    Let a command end well: with one line for a signal, and nothing that is left behind.
+
+    Args:
+        run: Called with a list of arguments or, as a program, with none.
+    """
+    return whole_run(show_mail_handle_errors()(run))
 
 
 def _parse(parser: ArgumentParser, args: Sequence[str] | None):

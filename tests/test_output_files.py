@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import resource
 import stat
+import subprocess
+import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from dials_spread import output_files
+from dials_spread import output_files, staging
+from dials_spread.interruption import whole_run
 from dials_spread.output_files import (
     check_outputs,
+    draw_files,
     write_bytes,
-    write_folder,
     write_text,
+    write_together,
 )
 
 
@@ -102,7 +109,7 @@ def test_what_was_there_stays_where_writing_fails(folder, monkeypatch, error):
         raise error
 
     write_text("a.txt", "before")
-    monkeypatch.setattr(output_files.os, "replace", fail)
+    monkeypatch.setattr(staging.os, "replace", fail)
     with pytest.raises(error):
         write_text("a.txt", "after")
     assert Path("a.txt").read_text() == "before"
@@ -134,13 +141,204 @@ def test_a_folder_gets_all_files_or_none(folder):
         draw(made)
         raise KeyboardInterrupt
 
+    def write(name, how):
+        drawn = draw_files(name, how)
+        write_together({}, [drawn])
+        return drawn.paths
+
     with pytest.raises(KeyboardInterrupt):
-        write_folder("figures", fail)
+        write("figures", fail)
     assert Path("figures/a.png").read_text() == "old"
-    paths = write_folder("figures", draw)
+    paths = write("figures", draw)
     assert paths == [Path("figures/a.png"), Path("figures/b.png")]
     assert sorted(os.listdir("figures")) == ["a.png", "b.png", "other.txt"]
     assert Path("figures/a.png").read_text() == "new"
-    write_folder("new", draw)
-    write_folder(".", draw)
+    write("new", draw)
+    write(".", draw)
     assert sorted(os.listdir(folder)) == ["a.png", "b.png", "figures", "new"]
+
+
+def test_names_that_the_system_refuses():
+    Path("loop").symlink_to("loop")
+    long = "x" * 300 + ".json"
+    assert problems(json=long, html="loop", log="loop/a", page="in.refl/x") == [
+        f"output.json={long}: file name too long",
+        "output.html=loop: too many levels of symbolic links",
+        "output.log=loop/a: too many levels of symbolic links",
+        "output.page=in.refl/x: no such folder",
+    ]
+    for name, told in (
+        (long, f"{long}: file name too long; no file was written"),
+        ("loop", "loop: too many levels of symbolic links; no file was written"),
+        ("none/a", "none/a: no such file or directory; no file was written"),
+    ):
+        with pytest.raises(OSError) as error:
+            write_together({"good.json": b"{}", name: b"x"})
+        assert str(error.value) == told
+    assert sorted(os.listdir()) == ["loop"]
+
+
+def in_a_run(do):
+    """Do something as a command does, with arguments."""
+    return whole_run(lambda args: do())([])
+
+
+def test_folders_in_which_nothing_can_be_made():
+    # Even root makes nothing there.
+    told = in_a_run(lambda: problems(json="/proc/a.json"))
+    assert told == [
+        "output.json=/proc/a.json: the folder cannot be written to (no such file or "
+        "directory)"
+    ]
+
+
+def test_a_device_that_is_full_leaves_the_others_as_they_were():
+    Path("a.json").write_text("old")
+    with pytest.raises(OSError) as error:
+        write_together({"a.json": b"new", "/dev/full": b"x"})
+    assert str(error.value) == "/dev/full: no space left on device; no file was written"
+    assert Path("a.json").read_text() == "old"
+    assert os.listdir() == ["a.json"]
+
+
+def test_a_full_disk_leaves_the_old_files_and_nothing_else():
+    """The limit of a file stands for a full disk: the second file does not fit."""
+    Path("a.expt").write_text("old")
+    Path("a.refl").write_text("old")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(OSError) as error:
+            write_together({"a.refl": b"y" * 10_000, "a.expt": b"x" * 1000})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert str(error.value) == "a.refl: file too large; no file was written"
+    assert sorted(os.listdir()) == ["a.expt", "a.refl"]
+    assert {Path(name).read_text() for name in os.listdir()} == {"old"}
+
+
+def test_a_file_that_cannot_be_replaced_leaves_all_as_they_were(monkeypatch):
+    for name in ("a.expt", "a.json", "a.refl"):
+        Path(name).write_text("old")
+    replaced, replace = [], os.replace
+
+    def fail_at_the_last(old, new):
+        if new.endswith(".refl") and not replaced.count(new):
+            replaced.append(new)
+            raise PermissionError(1, "Operation not permitted", new)
+        replaced.append(new)
+        replace(old, new)
+
+    monkeypatch.setattr(staging.os, "replace", fail_at_the_last)
+    with pytest.raises(OSError, match="a.refl: operation not permitted; no file"):
+        write_together({"a.refl": b"n", "a.expt": b"n", "b.json": b"n"})
+    # The table comes last, whatever the order of the others.
+    names = [os.path.basename(name) for name in replaced]
+    assert names[:3] == ["a.expt", "b.json", "a.refl"]
+    assert sorted(os.listdir()) == ["a.expt", "a.json", "a.refl"]
+    assert {Path(name).read_text() for name in os.listdir()} == {"old"}
+
+
+def write_often(which: str, n: int) -> int:
+    """Write two files n times and give how often that failed."""
+    failed = 0
+    for k in range(n):
+        try:
+            write_together({"a.expt": f"{which}{k}".encode(), "a.refl": b"x" * 1000})
+        except OSError:
+            failed += 1
+    return failed
+
+
+def test_two_processes_that_write_the_same_files_at_once():
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        failed = pool.starmap(write_often, [("a", 60), ("b", 60)])
+    assert failed == [0, 0]
+    assert sorted(os.listdir()) == ["a.expt", "a.refl"]
+    assert Path("a.expt").read_text() in ("a59", "b59")
+
+
+KILLED = """
+import os, signal, sys
+from dials_spread import staging
+from dials_spread.output_files import write_together
+count, replace = 0, os.replace
+def kill_at(old, new):
+    global count
+    if count == int(sys.argv[1]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    count += 1
+    replace(old, new)
+staging.os.replace = kill_at
+write_together({"a.refl": b"new", "a.expt": b"new", "sub/a.json": b"new"})
+"""
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_what_a_killed_run_has_begun_the_next_one_finishes(at, tmp_path):
+    """Killed before one of three renames, in two folders; before any there is a journal."""
+    Path("sub").mkdir()
+    names = ["a.expt", "a.refl", "sub/a.json"]
+    for name in names:
+        Path(name).write_text("old")
+    result = subprocess.run([sys.executable, "-c", KILLED, str(at)])
+    assert result.returncode == -9
+    texts = [Path(name).read_text() for name in names]
+    assert texts.count("new") == at
+    # Whoever writes next, beside any of them.
+    write_text("sub/other.txt" if at == 1 else "other.txt", "x")
+    write_text("other.txt" if at == 1 else "sub/other.txt", "x")
+    assert [Path(name).read_text() for name in names] == ["new"] * 3
+    assert [*tmp_path.rglob(".*")] == []
+
+
+def test_a_file_that_was_replaced_since_is_not_touched():
+    Path("sub").mkdir()
+    result = subprocess.run([sys.executable, "-c", KILLED, "1"])
+    assert result.returncode == -9
+    Path("a.refl").write_text("mine")
+    soon = time.time() + 5
+    os.utime("a.refl", (soon, soon))
+    write_text("other.txt", "x")
+    assert Path("a.refl").read_text() == "mine"
+    assert Path("a.expt").read_text() == "new"
+
+
+LIVE = """
+import sys, time
+from dials_spread.output_files import reserve
+reserve({"a.json": "a.json"})
+print("there", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_two_runs_do_not_write_the_same_file():
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", LIVE], **pipes) as other:
+        other.stdout.readline()
+        (told,) = in_a_run(lambda: problems(json="a.json", html="b.html"))
+        assert told.startswith(f"output.json={os.getcwd()}/a.json is being written by")
+        assert f"(process {other.pid} on " in told
+        # Other files in this folder are nobody's business, and theirs stay.
+        assert in_a_run(lambda: problems(json="b.json")) == []
+        write_text("c.txt", "x")
+        assert len([n for n in os.listdir() if n.startswith(".")]) == 1
+        other.kill()
+        other.wait()
+    assert in_a_run(lambda: problems(json="a.json")) == []
+    assert os.listdir() == ["c.txt"]
+
+
+def test_what_others_put_there_is_not_followed(monkeypatch):
+    """A journal in a folder of somebody else, as may be in /tmp, renames nothing."""
+    stage = Path(".dials_spread-x")
+    stage.mkdir()
+    (stage / "lock").touch()
+    (stage / "new-1").write_text("bad")
+    (stage / "journal.json").write_text(
+        f'{{"moves": [["{stage.resolve()}/new-1", "{os.getcwd()}/mine"]]}}'
+    )
+    monkeypatch.setattr(staging.os, "getuid", lambda: os.stat(".").st_uid + 1)
+    write_text("a.txt", "x")
+    assert not Path("mine").exists() and stage.is_dir()

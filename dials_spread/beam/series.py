@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -26,6 +26,7 @@ from dials_spread.beam.plan import Frame, ReadingPlan
 from dials_spread.beam.regions import BeamRegion, PanelPixels, find_pixels
 from dials_spread.beam.spots import SpotBoxes, boxes_on_frame, join_boxes
 from dials_spread.orientation import incident_beam
+from dials_spread.processes import outcome, submit, worker_pool
 from dials_spread.versions import available_cores
 
 FRAMES_AT_ONCE = 20
@@ -234,5 +235,7 @@ def _results(blocks: Sequence[Block], workers: int) -> Iterator[list]:
     # Forked workers have everything imported; elsewhere than on Linux that is not safe.
     method = "fork" if sys.platform.startswith("linux") else "spawn"
     context = multiprocessing.get_context(method)
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        yield from pool.map(read_block, blocks)
+    with worker_pool(workers, context) as pool:
+        waiting = deque(submit(pool, read_block, block) for block in blocks)
+        while waiting:
+            yield outcome(waiting.popleft())

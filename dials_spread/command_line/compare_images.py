@@ -32,7 +32,7 @@ from __future__ import annotations
 from dataclasses import fields
 
 import iotbx.phil
-from dials.util import Sorry, show_mail_handle_errors
+from dials.util import Sorry
 from libtbx import Auto
 
 from dials_spread import session
@@ -155,7 +155,7 @@ OF_THIS_RUN = (
 """Parameters that say nothing about a comparison of other files."""
 
 
-@show_mail_handle_errors()
+@session.command
 def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> None:
     """Run dials.compare_images from the command line."""
     usage = "dials.compare_images [options] integrated.expt integrated.refl [...]"
@@ -189,8 +189,7 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
         )  # fmt: skip
         filtered = origins_phil.filtered_table(params, data, comparison)
         write_results(
-            comparison, provenance, params.output, log, reference, params.raw_images,
-            filtered,
+            comparison, provenance, params.output, log, reference, params.raw_images, filtered
         )  # fmt: skip
     except (ValueError, OSError) as error:
         raise Sorry(str(error)) from None

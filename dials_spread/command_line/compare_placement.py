@@ -37,13 +37,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import iotbx.phil
-from dials.util import Sorry, show_mail_handle_errors
+from dials.util import Sorry
 from libtbx import Auto
 
 from dials_spread import session
+from dials_spread.interruption import say_when_ended
 from dials_spread.observations import right_factors
 from dials_spread.observations.crystals import check_crystals
-from dials_spread.output_files import check_outputs
+from dials_spread.output_files import check_outputs, reserve
 from dials_spread.placement.best_files import best_files
 from dials_spread.placement.comparison import PlacementChoices, compare_placements
 from dials_spread.placement.given_files import files_for_programs
@@ -103,7 +104,14 @@ def check_input(files, params):
     return found
 
 
-@show_mail_handle_errors()
+def keep_to_one_run(folder: Path) -> None:
+    """Let no second run work in the folder of the branches, and say what stays there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    reserve({str(folder): f"folder={folder}"})
+    say_when_ended(f"programs that had ended are used again from {folder}")
+
+
+@session.command
 def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> None:
     """Run dials.compare_placement from the command line."""
     usage = "dials.compare_placement [options] integrated.expt integrated.refl [...]"
@@ -116,6 +124,7 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
             lambda: placement_choices(phil, params),
             lambda: check_input(files, params),
         )
+        keep_to_one_run(choices.folder)
         provenance = Provenance(
             COMMAND, [*files[0], *files[1], *more], session.parameters(phil, params),
             lp=data.lp,
@@ -127,10 +136,6 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
         )
     except (ValueError, OSError) as error:
         raise Sorry(str(error)) from None
-    except KeyboardInterrupt:
-        raise Sorry(
-            f"interrupted; programs that had ended are used again from {params.folder}"
-        ) from None
 
 
 if __name__ == "__main__":

@@ -27,14 +27,15 @@ import logging
 import sys
 
 import iotbx.phil
-from dials.util import Sorry, show_mail_handle_errors
+from dials.util import Sorry
 from libtbx import Auto
 
 from dials_spread import session
 from dials_spread.arguments import PHIL_FILES
-from dials_spread.output_files import check_outputs, write_text, write_through
+from dials_spread.output_files import check_outputs
 from dials_spread.pets.conversion import ImportChoices, convert
 from dials_spread.report.page.labels import counted
+from dials_spread.report.page.report_files import write_all
 
 COMMAND = "dials.import_pets"
 
@@ -89,7 +90,7 @@ def split_arguments(args: list[str] | None) -> tuple[list[str], list[str]]:
     return files, [a for a in args if a not in files]
 
 
-@show_mail_handle_errors()
+@session.command
 def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> None:
     """Run dials.import_pets from the command line."""
     usage = "dials.import_pets [options] data.cif_pets [...]"
@@ -120,12 +121,12 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
             counted(len(experiments), "experiment"),
             *(counted(len(table), "reflection"), out.experiments, out.reflections),
         )
+        contents = {}
         if out.experiments:
-            write_through(out.experiments, experiments.as_file)
+            contents[out.experiments] = experiments.as_json().encode("utf-8")
         if out.reflections:
-            write_through(out.reflections, table.as_file)
-        if out.log:
-            write_text(out.log, log.getvalue())
+            contents[out.reflections] = table.as_msgpack()
+        write_all(contents, out.log, log)
     except (ValueError, OSError) as error:
         raise Sorry(str(error)) from None
 

@@ -43,7 +43,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import iotbx.phil
-from dials.util import Sorry, show_mail_handle_errors
+from dials.util import Sorry
 from libtbx import Auto
 
 from dials_spread import session
@@ -162,7 +162,7 @@ def get_model(params):
     return None
 
 
-@show_mail_handle_errors()
+@session.command
 def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> None:
     """Run dials.ml_correct from the command line."""
     usage = "dials.ml_correct [options] integrated.expt integrated.refl [...]"

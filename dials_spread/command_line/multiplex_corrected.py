@@ -32,25 +32,30 @@ from __future__ import annotations
 
 import sys
 
-from dials.util import Sorry, show_mail_handle_errors
+from dials.util import Sorry
 
+from dials_spread import session
+from dials_spread.interruption import say_when_ended
 from dials_spread.multiplex.arguments import correct_scope, read_plan
 from dials_spread.multiplex.driver import run_multiplex
 from dials_spread.multiplex.releases import find_xia2
 from dials_spread.multiplex.side_by_side import run_both
+from dials_spread.output_files import reserve
 
 phil_scope = correct_scope()
 
 USAGE = "xia2.multiplex_corrected [options] integrated.expt integrated.refl [...]"
 
 
-@show_mail_handle_errors()
+@session.command
 def run(args: list[str] | None = None) -> None:
     """Run xia2.multiplex_corrected from the command line."""
     args = sys.argv[1:] if args is None else list(args)
     try:
         xia2 = find_xia2()
         plan = read_plan(xia2.command.phil_scope, args, USAGE, __doc__)
+        reserve({"xia2.multiplex.log": "xia2.multiplex.log in this folder"})
+        say_when_ended("the files in this folder may be incomplete")
         if plan.placement == "both":
             run_both(args, nproc=plan.nproc)
         else:

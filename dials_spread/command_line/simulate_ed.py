@@ -40,7 +40,7 @@ from __future__ import annotations
 import numpy as np
 
 import iotbx.phil
-from dials.util import Sorry, show_mail_handle_errors
+from dials.util import Sorry
 from libtbx import Auto
 
 from dials_spread import session
@@ -62,7 +62,7 @@ from dials_spread.report.simulate_ed.simulation_outputs import (
 from dials_spread.scattering.charges import phil_str as CHARGES
 from dials_spread.simulation.datasets import simulate_experiments
 from dials_spread.simulation.driver import Resources
-from dials_spread.simulation.frames import write_frames
+from dials_spread.simulation.frames import draw_frames
 from dials_spread.simulation.parameters import FRAMES, OUTPUT, SIMULATION
 from dials_spread.thickness.parameters import MEASURED
 
@@ -85,8 +85,9 @@ def simulate_crystals(structure, setup, frames, params, provenance, effect, log)
         resources=resources,
         **vars(setup),
     )
+    drawn = []
     if params.output.images:
-        write_frames(
+        made = draw_frames(
             experiments,
             reflections,
             params.output.image_folder,
@@ -96,6 +97,7 @@ def simulate_crystals(structure, setup, frames, params, provenance, effect, log)
             model=frames,
             resources=Resources(nproc, progress=True),
         )
+        drawn.append(made)
     write_simulation(
         experiments,
         reflections,
@@ -106,10 +108,11 @@ def simulate_crystals(structure, setup, frames, params, provenance, effect, log)
         name=params.structure,
         wave=params.wave,
         effect=effect,
+        drawn=drawn,
     )
 
 
-@show_mail_handle_errors()
+@session.command
 def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> None:
     """Run dials.simulate_ed from the command line."""
     usage = "dials.simulate_ed [options] structure=my.cif [n_crystals=200] [...]"

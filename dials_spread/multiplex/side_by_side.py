@@ -28,6 +28,7 @@ import dials_spread
 from dials_spread.multiplex.arguments import absolute_arguments
 from dials_spread.multiplex.section import CITATIONS
 from dials_spread.output_files import write_text
+from dials_spread.processes import start_program
 from dials_spread.report.page.labels import digits
 from dials_spread.report.page.log_text import wrapped
 from dials_spread.report.page.sections import Section
@@ -162,7 +163,7 @@ def _start(placement: str, args: Sequence[str], nproc: int) -> subprocess.Popen:
     folder = Path(placement)
     folder.mkdir(exist_ok=True)
     with (folder / f"{COMMAND}.stderr").open("wb") as errors:
-        return subprocess.Popen(
+        return start_program(
             [
                 *(sys.executable, "-m", MODULE, *args),
                 *(f"correct.placement={placement}", f"nproc={nproc}"),

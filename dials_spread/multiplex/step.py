@@ -33,6 +33,7 @@ from dials_spread.correction.apply.estimates import choose_model
 from dials_spread.correction.apply.one_table import check_uncorrected
 from dials_spread.multiplex.arguments import CorrectionPlan, in_words_of_xia2
 from dials_spread.observations.right_factors import with_right_rows
+from dials_spread.processes import run_program
 from dials_spread.versions import probe
 
 PROGRAM = "dials.ml_correct"
@@ -172,9 +173,10 @@ def correct(
 
 
 def _run(arguments: Sequence[str]) -> subprocess.CompletedProcess:
-    return subprocess.run(
+    return run_program(
         [sys.executable, "-m", MODULE, *arguments],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         stdin=subprocess.DEVNULL,
     )

@@ -30,6 +30,7 @@ from dials.util.version import dials_version
 import dials_spread
 from dials_spread.output_files import write_text
 from dials_spread.placement.branches import ProgramRun
+from dials_spread.processes import start_program
 
 logger = logging.getLogger("dials.spread.placement")
 
@@ -219,7 +220,7 @@ def _call(command: Sequence[str], folder: Path, started: set[subprocess.Popen]) 
     printed = folder / "printed.txt"
     with printed.open("w", encoding="utf-8") as output:
         try:
-            program = subprocess.Popen(
+            program = start_program(
                 command, cwd=folder, stdout=output, stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL, env={**os.environ, "PATH": beside},
             )  # fmt: skip

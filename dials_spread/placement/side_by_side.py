@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from dials_spread.placement.structure_tests import (
     StructureTests,
     describe_structure,
 )
+from dials_spread.processes import outcome, submit, worker_pool
 from dials_spread.rfactor.merging import Merged
 
 REFINED_DRAWS = 100
@@ -84,35 +84,35 @@ def run_tests(
     """
     # Fork would copy locks of threads that run: the workers begin afresh.
     context = multiprocessing.get_context("spawn")
-    structure = known.structure
-    with ProcessPoolExecutor(nproc, mp_context=context) as pool:
+    structure, wavelength = known.structure, _wavelength(common)
+    with worker_pool(nproc, context) as pool:
         shared = {name: _shared(common, known, one) for name, one in merged.items()}
         drawn = dict(_draws(common, known, sums, weights)) if choices.refine else {}
         tests = {
-            name: pool.submit(
-                describe_structure, structure, *some, choices, drawn.get(name)
+            name: submit(
+                pool, describe_structure, structure, *some, choices, drawn.get(name)
             )
             for name, some in shared.items()
         }
         spreads = {
-            name: pool.submit(spread_of_branch, own.files, choices.seed)
+            name: submit(pool, spread_of_branch, own.files, choices.seed)
             for name, own in common.data.items()
         }
         shelx = {
-            name: pool.submit(
-                run_shelx, structure, f_sq, _wavelength(common), shelx_folder / name
+            name: submit(
+                pool, run_shelx, structure, f_sq, wavelength, shelx_folder / name
             )
             for name, (f_sq, _) in shared.items()
             if shelx_folder is not None
         }
         found = {}
         for name, future in tests.items():
-            found[name] = future.result()
+            found[name] = outcome(future)
             tell(f"Refinement and solution: {TITLES[name]}")
         return BranchTests(
             tests=found,
-            spreads={name: future.result() for name, future in spreads.items()},
-            shelx={name: future.result() for name, future in shelx.items()},
+            spreads={name: outcome(future) for name, future in spreads.items()},
+            shelx={name: outcome(future) for name, future in shelx.items()},
             refined=_differences(found, weights.shape[1]),
         )
 

@@ -10,7 +10,8 @@ Modules:
     lattice: amplitudes and potentials at all points of the reciprocal lattice
     normalisation: normalised amplitudes, and how strongly the crystal scatters in
         absolute units, without its structure
-    prepared: crystals on one scale, merged and normalised
+    prepared: scaled observations, merged and normalised
+    scaling: crystals on one scale
     weights: estimates without any learning
 """
 

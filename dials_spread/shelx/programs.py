@@ -20,6 +20,8 @@ import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from dials_spread.processes import run_program
+
 PROGRAMS = ("shelxt", "shelxl")
 TIMEOUT = 600.0
 """Seconds that a program may take."""
@@ -151,14 +153,13 @@ def _run(
     if program is None:
         return f"{name} is not on PATH"
     try:
-        done = subprocess.run(
+        done = run_program(
             [program, stem, *options],
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             timeout=timeout,
-            check=False,
         )
     except subprocess.TimeoutExpired:
         return f"{name} was stopped after {timeout:g} s"

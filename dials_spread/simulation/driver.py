@@ -14,20 +14,22 @@ import logging
 import re
 import socket
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Callable
 
 from tqdm import tqdm
 
+from dials_spread.processes import outcome, submit, worker_pool
 from dials_spread.versions import available_cores
 
 logger = logging.getLogger("dials.spread.driver")
 
 # How long to wait for a scheduler to answer, and for its first worker [s].
 PATIENCE = 20
+
+FORK_SERVER = "dials_spread.fork_server"
 
 # How many workers may die over one task before it is given up.
 ALLOWED_FAILURES = 3
@@ -120,17 +122,12 @@ def _in_processes(
     # A fork of this process, which has threads, can stand still; the server has none, and
     # imports once what all its children need.
     context = get_context("forkserver")
-    context.set_forkserver_preload([function.__module__])
-    pool = ProcessPoolExecutor(nproc, context, initializer=_keep, initargs=(shared,))
+    context.set_forkserver_preload([FORK_SERVER, function.__module__])
+    pool = worker_pool(nproc, context, _keep, (shared,))
     try:
-        numbers = {pool.submit(_call, function, t): k for k, t in enumerate(tasks)}
+        numbers = {submit(pool, _call, function, t): k for k, t in enumerate(tasks)}
         for future in as_completed(numbers):
-            yield numbers[future], future.result()
-    except BrokenProcessPool:
-        raise ValueError(
-            f"One of {nproc} processes was killed, perhaps for want of memory: try with "
-            "a smaller nproc."
-        ) from None
+            yield numbers[future], outcome(future)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

@@ -4,6 +4,7 @@ Raw frames of virtual crystals, written to files.
 Functions:
     check_room: refuse what would not fit on the disk
     write_frames: the frames of all crystals
+    draw_frames: the same, to be put into their folder with other files
     write_crystal_frames: those of one crystal
     name_frames: let experiments point at their frames
 """
@@ -22,7 +23,7 @@ from dials.array_family import flex
 from dxtbx.imageset import ImageSetFactory
 from dxtbx.model.experiment_list import Experiment, ExperimentList
 
-from dials_spread.output_files import write_folder
+from dials_spread.output_files import Drawn, draw_files, write_together
 from dials_spread.simulation.detection import record
 from dials_spread.simulation.driver import Resources, run_tasks
 from dials_spread.simulation.frame_contents import FrameModel, expected_frames
@@ -35,17 +36,36 @@ def write_frames(
     experiments: ExperimentList,
     reflections: flex.reflection_table,
     folder: Path,
+    **choices,
+) -> list[Path]:
+    """
+    Write the frames of every crystal: `draw_frames`, and all of them into their folder.
+
+    Args:
+        experiments, reflections, folder, choices: As there.
+
+    Returns:
+        The files, crystal by crystal.
+    """
+    drawn = draw_frames(experiments, reflections, folder, **choices)
+    write_together({}, [drawn])
+    return drawn.paths
+
+
+def draw_frames(
+    experiments: ExperimentList,
+    reflections: flex.reflection_table,
+    folder: Path,
     *,
     file_format: str = "cbf",
     rng: np.random.Generator,
     model: FrameModel = FrameModel(),  # noqa: B008, it is immutable
     resources: Resources = Resources(),  # noqa: B008
-) -> list[Path]:
+) -> Drawn:
     """
-    Write the frames of every crystal, and let the experiments point at them.
+    Make the frames of every crystal, and let the experiments point at them.
 
     Each crystal has random numbers of its own, so that it does not depend on the others.
-    All frames are complete before the first is in the folder.
 
     Args:
         experiments: Rotation scans with profile models. Their imagesets are replaced.
@@ -57,7 +77,7 @@ def write_frames(
         resources: Where crystals are worked on: here, or in local processes.
 
     Returns:
-        The files, crystal by crystal.
+        The files, crystal by crystal, for `write_together`.
 
     Raises:
         ValueError: The geometry or a column cannot be used; see `frame_geometry`.
@@ -80,17 +100,16 @@ def write_frames(
         written.extend(run_tasks(write_crystal_frames, shared, tasks, resources))
         return [file for one in written for file in one.files]
 
-    files = write_folder(folder, draw)
+    drawn = draw_files(folder, draw)
     name_frames(experiments, folder, file_format)
-    _log_frames(files, sum(one.n_saturated for one in written))
-    return files
+    _log_frames(drawn, sum(one.n_saturated for one in written))
+    return drawn
 
 
-def _log_frames(files: list[Path], n_saturated: int) -> None:
-    size = sum(file.stat().st_size for file in files)
-    logger.info(
-        "%d frames in %s, %.0f MB.", len(files), files[0].parent.name, size * 1e-6
-    )
+def _log_frames(drawn: Drawn, n_saturated: int) -> None:
+    size = sum(Path(move.made).stat().st_size for move in drawn.moves)
+    n, folder = len(drawn.paths), drawn.paths[0].parent.name
+    logger.info("%d frames in %s, %.0f MB.", n, folder, size * 1e-6)
     if n_saturated:
         logger.warning(
             "%d spots have saturated pixels, which are marked in the frames: the "

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dials_spread.prepare.prepared import fit_scales
+from dials_spread.prepare.scaling import fit_scales
 
 
 def imposed(measured, rng):
@@ -71,3 +71,40 @@ def test_a_single_crystal_seen_once_keeps_its_scale(small):
     np.testing.assert_allclose(found.scale, found.scale[0])
     assert found.as_dict()["n_shared"] == 0
     assert found.scale[0] == pytest.approx(1, abs=0.3)
+
+
+KINDS = {
+    "as the others": lambda I, rng: I,
+    "of no relation": lambda I, rng: np.median(I) * np.exp(rng.normal(0, 2, len(I))),
+    "a million times too strong": lambda I, rng: 1e6 * I * np.exp(rng.normal(0, 1.5)),
+    "negative": lambda I, rng: -I,
+    "steep": lambda I, rng: I * np.exp(np.linspace(-6, 6, len(I))),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("n", [1, 3, 10, 30])
+def test_a_few_rows_of_another_crystal_leave_the_scales(small, small_F, kind, n):
+    """
+    They change other scales by about their share of the observations.
+
+    The root mean square of the change of ln(scale) is below half their share where they
+    are like the others but for their scale, and below four times it whatever they are.
+    """
+    exact = without_scales(small, small_F)
+    rng = np.random.default_rng(n)
+    exact = exact.multiplied(imposed(exact, np.random.default_rng(2)))
+    ours = np.flatnonzero(exact.crystal < 2)
+    theirs = rng.choice(np.flatnonzero(exact.crystal == 2), n, replace=False)
+    intensity, sigma = exact.intensity.copy(), exact.sigma.copy()
+    intensity[theirs] = KINDS[kind](intensity[theirs], rng)
+    sigma[theirs] = 0.02 * np.abs(intensity[theirs])
+    changed = exact.with_intensity(intensity, sigma)
+    alone = fit_scales(exact.select(ours))
+    found = fit_scales(changed.select(np.r_[ours, theirs]))
+    change = np.log(found.scale[: len(ours)] / alone.scale)
+    # Their common factor is of no consequence.
+    change -= change.mean()
+    like_others = kind in ("as the others", "a million times too strong", "negative")
+    assert np.std(change) < (0.5 if like_others else 4.0) * n / len(ours)
+    assert np.abs(change).max() < (2.0 if like_others else 12.0) * n / len(ours)

@@ -140,7 +140,7 @@ def test_measured_data_agree_as_found_before(
     """R1 of the plain merge, with and without the Lorentz factor, by another program."""
     from dials_spread.observations import build_observations
     from dials_spread.prepare.geometry import add_geometry
-    from dials_spread.prepare.prepared import fit_scales
+    from dials_spread.prepare.scaling import fit_scales
     from dials_spread.rfactor import assess, merge
 
     experiments, tables = read_measured(name)

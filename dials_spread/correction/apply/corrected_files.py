@@ -3,22 +3,20 @@ Corrected tables of all crystals, joined and written.
 
 Functions:
     join: tables of single crystals to one that belongs to a list of experiments
-    write_together: some files, all of them whole or none
+    write_corrected: experiments and their reflections, both whole or none
 """
 
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 from cctbx.array_family import flex as cctbx_flex
 from dials.array_family import flex
 from dxtbx.model import Experiment, ExperimentList
 
 from dials_spread.observations.correction_state import correction_columns
-from dials_spread.output_files import write_bytes
+from dials_spread.output_files import write_together
 
 logger = logging.getLogger("dials.spread.corrected_files")
 
@@ -107,36 +105,6 @@ def _named(experiment: Experiment, name: str) -> Experiment:
     if getattr(experiment, "history", None) is not None:  # since dxtbx 3.26
         named.history = experiment.history
     return named
-
-
-def write_together(contents: Mapping[str, bytes]) -> None:
-    """
-    Write some files so that none of them is replaced before all of them are complete.
-
-    Args:
-        contents: By name of the file.
-
-    Raises:
-        OSError: One of them cannot be written, for instance because the disk is full;
-            the old files are as they were. It names the file.
-    """
-    staged: dict[Path, Path] = {}
-    try:
-        for name, content in contents.items():
-            path = Path(os.path.realpath(name))
-            try:
-                if path.exists() and not path.is_file():
-                    write_bytes(path, content)  # a device
-                    continue
-                staged[path] = path.with_name(f".{path.name}.new")
-                write_bytes(staged[path], content)
-            except OSError as error:
-                raise OSError(error.errno, error.strerror, str(name)) from error
-        for path, waiting in staged.items():
-            os.replace(waiting, path)
-    finally:
-        for waiting in staged.values():
-            waiting.unlink(missing_ok=True)
 
 
 def write_corrected(

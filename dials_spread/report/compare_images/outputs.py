@@ -15,7 +15,7 @@ from dials.array_family import flex
 from dials_spread.comparison import Comparison
 from dials_spread.observations import Observations
 from dials_spread.observations.exchanged_axes import describe_exchanged
-from dials_spread.output_files import write_bytes, write_folder, write_text
+from dials_spread.output_files import draw_files
 from dials_spread.pairs import Matches, PairAgreement
 from dials_spread.report.compare_images import log_tables, sentences
 from dials_spread.report.compare_images.advice import what_next
@@ -52,6 +52,7 @@ from dials_spread.report.page.log_text import (
     steps_text,
     wrapped,
 )
+from dials_spread.report.page.report_files import write_all
 from dials_spread.report.page.sections import Section
 from dials_spread.spread.origins import as_documents
 from dials_spread.spread.size.worst_images import worst_images
@@ -325,7 +326,7 @@ def write_results(
     """
     Write log, JSON, report and figures.
 
-    Everything is made before the first file is written, each whole or not at all.
+    Everything is made before the first file is written, all of them whole or none.
 
     Args:
         comparison: The results.
@@ -357,15 +358,12 @@ def write_results(
         files[output.html] = page.encode("utf-8")
     figures = []
     if output.figures:
-        figures = write_folder(
-            output.figures,
-            lambda made: save_figures(
-                made, output.figure_format, *contents, reference, sections
-            ),
+        figures.append(
+            draw_files(
+                output.figures,
+                lambda made: save_figures(
+                    made, output.figure_format, *contents, reference, sections
+                ),
+            )
         )
-    for filename, content in files.items():
-        write_bytes(filename, content)
-    for filename in [*files, *figures]:
-        logger.info("Written: %s", filename)
-    if output.log:
-        write_text(output.log, log.getvalue())
+    write_all(files, output.log, log, drawn=figures)

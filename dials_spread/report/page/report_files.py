@@ -5,7 +5,7 @@ Functions:
     log_parts: verdict, figures and summary, then details
     add_reports: JSON document and page, beside the other files
     parts_page: the page
-    end_run, write_all: all files or none, then the log
+    end_run, write_all: all files and the log, or none
     meanings: what each file is for
 """
 
@@ -17,8 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from dials_spread.correction.apply.corrected_files import write_together
-from dials_spread.output_files import write_text
+from dials_spread.output_files import Drawn, write_together
 from dials_spread.report.page.document import write_json
 from dials_spread.report.page.log_text import Step, log_part, steps_text, wrapped
 from dials_spread.report.page.sections import Section
@@ -26,6 +25,9 @@ from dials_spread.report.page.tables import TextTable
 from dials_spread.report.page.template import report_page
 
 logger = logging.getLogger("dials.spread.report_files")
+
+ONE_BY_ONE = 30
+"""Of more figures or frames than that only the number is told."""
 
 
 @dataclass(frozen=True)
@@ -142,15 +144,22 @@ def meanings(names: Sequence[str], output, files: Mapping[str, str]) -> dict[str
     return {name: known.get(name, "") for name in names}
 
 
+def _drawn_lines(drawn: Drawn) -> list[str]:
+    if len(drawn.paths) > ONE_BY_ONE:
+        return [f"Written: {len(drawn.paths)} files in {drawn.paths[0].parent}"]
+    return [f"Written: {path}" for path in drawn.paths]
+
+
 def write_all(
     contents: Mapping[str, bytes],
     log_name: str | None,
     log: io.StringIO,
     last: str = "",
     told: Mapping[str, str] = MappingProxyType({}),
+    drawn: Sequence[Drawn] = (),
 ) -> None:
     """
-    Write all files or none, then the log.
+    Write all files and the log, or none of them.
 
     Args:
         contents: By name.
@@ -158,13 +167,20 @@ def write_all(
         log: What has been logged.
         last: Lines with which the log ends.
         told: What files are for, by name.
+        drawn: Further files.
+
+    Raises:
+        OSError: One of them cannot be written; the old files are as they were.
     """
-    write_together(contents)
-    logger.info("")
-    for filename in contents:
-        meaning = told.get(filename)
-        logger.info("Written: %s%s", filename, f" ({meaning})" if meaning else "")
+    meant = {name: told.get(name, "") for name in contents}
+    lines = ["", *(f"Written: {k}{f' ({v})' if v else ''}" for k, v in meant.items())]
+    for some in drawn:
+        lines += _drawn_lines(some)
     if last:
-        logger.info("\n%s", last)
-    if log_name:
-        write_text(log_name, log.getvalue())
+        lines.append(f"\n{last}")
+    # The log goes with the others, so it says what is not yet done; the screen waits.
+    text = "\n".join([log.getvalue().rstrip("\n"), *lines]) + "\n"
+    logs = {log_name: text.encode("utf-8")} if log_name else {}
+    write_together({**contents, **logs}, drawn)
+    for line in lines:
+        logger.info("%s", line)

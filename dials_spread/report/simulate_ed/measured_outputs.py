@@ -17,7 +17,7 @@ from dials_spread.report.page.document import Provenance, finite, write_json
 from dials_spread.report.page.log_text import Step, log_part, steps_text, wrapped
 from dials_spread.report.simulate_ed.simulation_outputs import (
     structure_document,
-    write_all,
+    write_files,
 )
 from dials_spread.report.simulate_ed.simulation_page import (
     charges_sentence,
@@ -149,5 +149,5 @@ def write_measured(
     logger.info("\n%s", log_part("Summary", map(wrapped, sentences)))
     logger.info(log_part("Tables", [table.as_text() for table in tables]))
     logger.info(steps_text(steps))
-    write_all(output, experiments, reflections, texts, log)
+    write_files(output, experiments, reflections, texts, log)
     return document

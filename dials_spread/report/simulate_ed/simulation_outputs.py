@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from cctbx import xray
 from dials.array_family import flex
@@ -14,10 +14,11 @@ from dials.util.version import dials_version
 from dxtbx.model.experiment_list import ExperimentList
 
 import dials_spread
-from dials_spread.output_files import write_text, write_through
+from dials_spread.output_files import Drawn
 from dials_spread.report.page.document import Provenance, finite, write_json
 from dials_spread.report.page.labels import counted
 from dials_spread.report.page.log_text import Step, log_part, steps_text, wrapped
+from dials_spread.report.page.report_files import write_all
 from dials_spread.report.simulate_ed.simulation_page import (
     charges_page,
     charges_sentence,
@@ -185,11 +186,12 @@ def write_simulation(
     name: str,
     wave: str,
     effect: ChargeEffect | None = None,
+    drawn: Sequence[Drawn] = (),
 ) -> dict:
     """
     Write experiments, reflections, log, JSON and the structure that was drawn.
 
-    Everything is made before the first file is written, each whole or not at all.
+    Everything is made before the first file is written, all of them whole or none.
 
     Args:
         experiments: One for each crystal.
@@ -201,6 +203,7 @@ def write_simulation(
         name: Of the structure.
         wave: dynamical or kinematic.
         effect: What charges change, where there are any.
+        drawn: Frames.
 
     Returns:
         The JSON document.
@@ -226,31 +229,29 @@ def write_simulation(
     logger.info("\n%s", log_part("Summary", map(wrapped, sentences)))
     logger.info(log_part("Tables", tables))
     logger.info(steps_text(after_simulation(output, len(experiments))))
-    write_all(output, experiments, reflections, texts, log)
+    write_files(output, experiments, reflections, texts, log, drawn)
     return document
 
 
-def write_all(
+def write_files(
     output,
     experiments: ExperimentList,
     reflections: flex.reflection_table,
     texts: Mapping[str, str],
     log: io.StringIO,
+    drawn: Sequence[Drawn] = (),
 ) -> None:
     """
-    Write the files of a run, each whole or not at all, and the log last.
+    Write the files of a run and its log, all of them whole or none.
 
     Args:
         output: The output scope.
         experiments, reflections: Written to the files named there.
         texts: What goes into further files, by name.
         log: What was told so far.
+        drawn: Frames.
     """
-    write_through(output.experiments, experiments.as_file)
-    write_through(output.reflections, reflections.as_file)
-    for filename, text in texts.items():
-        write_text(filename, text)
-    for filename in [output.experiments, output.reflections, *texts]:
-        logger.info("Written: %s", filename)
-    if output.log:
-        write_text(output.log, log.getvalue())
+    contents = {output.experiments: experiments.as_json().encode("utf-8")}
+    contents[output.reflections] = reflections.as_msgpack()
+    contents.update((name, text.encode("utf-8")) for name, text in texts.items())
+    write_all(contents, output.log, log, drawn=drawn)

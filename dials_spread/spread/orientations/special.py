@@ -176,7 +176,10 @@ def _extremes(
     """Describe the observations of largest |z|, the largest first."""
     zone, zone_angle, low, low_angle = where
     images = observations.images
-    order = np.argsort(-np.abs(z), kind="stable")[:most]
+    # Two observations of a reflection have the same |z|: which comes first must not
+    # depend on the order of rows, nor on the last digit.
+    size = -np.round(np.abs(z), 9)
+    order = np.lexsort((z, residuals.image, residuals.unique, size))[:most]
     listed = []
     for i in order:
         image, row = residuals.image[i], residuals.observation[i]

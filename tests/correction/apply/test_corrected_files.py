@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +13,11 @@ from dials.array_family import flex
 from dxtbx import model
 from dxtbx.model.experiment_list import ExperimentList, ExperimentListFactory
 
-from dials_spread.correction.apply.corrected_files import (
-    join,
-    write_corrected,
-    write_together,
-)
+from dials_spread.correction.apply.corrected_files import join, write_corrected
 from dials_spread.correction.apply.one_table import apply_factors, undo_factors
 from dials_spread.input_files import read_files
 from dials_spread.observations.correction_state import correction_state
+from dials_spread.output_files import write_together
 
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
@@ -170,31 +166,6 @@ def test_joining_the_same_crystal_twice(read_measured, tmp_path):
     write_corrected(joined, table, *files)
     found = read_files([files[0]], [files[1]])
     assert [len(t) for t in found.tables] == [len(fewer)] * 2
-
-
-FULL = """
-import resource, sys
-from pathlib import Path
-from dials_spread.correction.apply.corrected_files import write_together
-resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
-try:
-    write_together({"a.expt": b"x" * 1000, "a.refl": b"y" * 100_000})
-except OSError as error:
-    print(error.strerror)
-"""
-
-
-@pytest.mark.slow
-def test_a_disk_that_is_full_leaves_the_old_files_whole(tmp_path):
-    (tmp_path / "a.expt").write_text("old experiments")
-    (tmp_path / "a.refl").write_text("old reflections")
-    result = subprocess.run(
-        [sys.executable, "-c", FULL], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert result.stdout.strip() == "File too large", result.stderr
-    assert (tmp_path / "a.expt").read_text() == "old experiments"
-    assert (tmp_path / "a.refl").read_text() == "old reflections"
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.expt", "a.refl"]
 
 
 def test_files_that_are_links_and_devices(tmp_path):
