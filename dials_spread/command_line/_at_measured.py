@@ -69,7 +69,7 @@ def simulate_files(
         provenance: Command, files and parameters.
         log: What has been logged.
     """
-    data = read_files(*files)
+    data = read_files(*files, allow_pickle=params.allow_pickle)
     own = params.measured
     search = ThicknessSearch(
         least=own.range[0],
@@ -92,7 +92,9 @@ def simulate_files(
         nproc=None if params.nproc is Auto else params.nproc,
         intensity=own.intensity,
     )
-    experiments, reflections = simulated_tables(*files, result.crystals)
+    experiments, reflections = simulated_tables(
+        *files, result.crystals, params.allow_pickle
+    )
     write_measured(
         result,
         experiments,

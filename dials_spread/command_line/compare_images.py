@@ -11,8 +11,7 @@ do not cover, and how much of it is common to an image or depends on the orienta
 multiple scattering makes it with electrons.
 
 Give integrated or scaled files of any number of crystals, in any order. The results are
-a log, a JSON file, and a page to be opened in a browser. -c lists all parameters with what
-they mean.
+a log, a JSON file, and a page for a browser. -c lists all parameters with what they mean.
 
 Examples::
 
@@ -45,12 +44,14 @@ from dials_spread.report.compare_images.document import read_earlier
 from dials_spread.report.compare_images.outputs import write_results
 from dials_spread.report.page.document import Provenance
 from dials_spread.spread import analysis_phil, origins_phil
+from dials_spread.valid_input.reading import PHIL as READING
 
 COMMAND = "dials.compare_images"
 
 phil_scope = iotbx.phil.parse(
     analysis_phil.PHIL
     + origins_phil.PHIL
+    + READING
     + """
     intensity = *auto scale profile sum
       .type = choice
@@ -149,10 +150,8 @@ phil_scope = iotbx.phil.parse(
     """
 )
 
-OF_THIS_RUN = (
-    *("output", "pair", "nproc"),
-    *("noisy_spots.filter", "noisy_spots.leave_out"),
-)
+NOISY = ("noisy_spots.filter", "noisy_spots.leave_out")
+OF_THIS_RUN = ("output", "pair", "nproc", *NOISY)
 """Parameters that say nothing about a comparison of other files."""
 
 
@@ -166,9 +165,10 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
         _, reference, data = session.gather(
             lambda: check_outputs(params.output, [*files, earlier]),
             lambda: read_earlier(params.compare_with, COMMAND),
-            lambda: read_files(*files, params.intensity),
+            lambda: read_files(*files, params.intensity, params.allow_pickle),
         )
         check_crystals(data.experiments, data.names)
+        data.refuse_given_twice()
         comparison = compare_images(
             data.experiments,
             data.tables,

@@ -92,10 +92,13 @@ def placement_choices(phil: iotbx.phil.scope, params) -> PlacementChoices:
     )
 
 
-def check_input(files, structure: str | None, block: str | None) -> None:
+def check_input(
+    files, structure: str | None, block: str | None, allow_pickle: bool
+) -> None:
     """Refuse data that branches could not take, or that are not of the structure."""
-    found = read_files(*files)
+    found = read_files(*files, allow_pickle=allow_pickle)
     check_crystals(found.experiments, found.names)
+    found.refuse_given_twice()
     check_comparable(found.experiments, found.tables)
     if structure is not None:
         check_fits(structure, found.experiments, block)
@@ -112,7 +115,9 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
             lambda: check_outputs(params.output, [*files, more]),
             lambda: check_choices(params),
             lambda: placement_choices(phil, params),
-            lambda: check_input(files, params.structure, params.cif_block),
+            lambda: check_input(
+                files, params.structure, params.cif_block, params.correct.allow_pickle
+            ),
         )
         provenance = Provenance(
             COMMAND, [*files[0], *files[1], *more], session.parameters(phil, params)

@@ -75,10 +75,11 @@ from dials_spread.report.ml_correct.correction_outputs import (
 from dials_spread.report.ml_correct.training_outputs import write_training
 from dials_spread.report.page.document import Provenance
 from dials_spread.report.page.report_files import write_all
+from dials_spread.valid_input.reading import PHIL as READING
 
 COMMAND = "dials.ml_correct"
 
-phil_scope = iotbx.phil.parse(PHIL)
+phil_scope = iotbx.phil.parse(PHIL + READING)
 
 
 def undo_files(data, params, log) -> None:
@@ -178,11 +179,12 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
             lambda: check_outputs(params.output, [*files, more]),
             lambda: check_merged(params),
             lambda: get_model(params),
-            lambda: read_files(*files, params.intensity),
+            lambda: read_files(*files, params.intensity, params.allow_pickle),
         )
         if params.undo:
             undo_files(data, params, log)
             return
+        data.refuse_given_twice()
         provenance = Provenance(
             COMMAND, [*data.files, *more], session.parameters(phil, params)
         )

@@ -24,7 +24,6 @@ import numpy as np
 
 from dials.array_family import flex
 from dxtbx.model import ExperimentList
-from dxtbx.model.experiment_list import ExperimentListFactory
 
 from dials_spread.correction.apply.corrected_files import join
 from dials_spread.correction.apply.one_table import (
@@ -41,6 +40,7 @@ from dials_spread.observations.correction_state import (
     mixture_warning,
 )
 from dials_spread.prepare.geometry import factor_from_zeta
+from dials_spread.valid_input.reading import read_experiments, read_table
 
 logger = logging.getLogger("dials.spread.columns")
 
@@ -193,7 +193,7 @@ def _check_files_corrected(data: Input) -> None:
     }:
         return
     files = data.files[max(data.dataset) + 1 :]
-    read = {name: flex.reflection_table.from_file(name) for name in files}
+    read = {name: read_table(name, data.allow_pickle) for name in files}
     problems = [
         f"{name}: not corrected, there is nothing to undo"
         for name, table in read.items()
@@ -223,8 +223,7 @@ def _whole_or_joined(
     if len(data.files) != OF_ONE:
         return join(data.experiments, parts())
     expt, refl = data.files
-    experiments = ExperimentListFactory.from_json_file(expt, check_format=False)
-    return experiments, whole(flex.reflection_table.from_file(refl))
+    return read_experiments(expt), whole(read_table(refl, data.allow_pickle))
 
 
 def values_of_file(
