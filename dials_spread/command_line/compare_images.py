@@ -59,7 +59,7 @@ phil_scope = iotbx.phil.parse(
               "table is scaled, otherwise profile-fitted ones where every table has them,"
               "otherwise summed ones."
     image_width = 1.0
-      .type = float(value_min=0)
+      .type = float(value_min=0, value_max=360)
       .help = "Width in degrees to which consecutive frames of a scan are joined to one"
               "image. 0 keeps each frame as an image."
     assign = *centroid extent
@@ -82,10 +82,10 @@ phil_scope = iotbx.phil.parse(
               "cut_data.partiality_cutoff of dials.scale."
     matching {
       top = 10
-        .type = int(value_min=1)
+        .type = int(value_min=1, value_max=10000)
         .help = "How many matching images are looked for, for each image."
       min_common = 5
-        .type = int(value_min=1)
+        .type = int(value_min=1, value_max=1000000)
         .help = "Smallest number of indices that two matched images have in common."
       exclude_same_crystal = True
         .type = bool
@@ -97,13 +97,13 @@ phil_scope = iotbx.phil.parse(
                 "two images that count as taken at the same orientation."
     }
     pair = None
-      .type = ints(size=4, value_min=0)
+      .type = ints(size=4, value_min=0, value_max=10000000)
       .multiple = True
       .help = "A pair of images that is shown in full in the report, as four numbers:"
               "crystal and frame of the first image, crystal and frame of the second, such"
               "as pair=0,12,3,45. It can be given more than once."
     n_pairs_shown = 6
-      .type = int(value_min=0)
+      .type = int(value_min=0, value_max=1000)
       .help = "How many of the best pairs are shown in full in the report."
     raw_images = True
       .type = bool
@@ -113,11 +113,11 @@ phil_scope = iotbx.phil.parse(
       .help = "JSON file of an earlier run, of X-ray data for instance, whose results are"
               "shown beside the new ones."
     seed = 0
-      .type = int(value_min=0)
+      .type = int(value_min=0, value_max=4294967295)
       .help = "Seed of the random numbers behind intervals and permutations. The same seed"
               "gives the same result."
     nproc = Auto
-      .type = int(value_min=1)
+      .type = int(value_min=1, value_max=4096)
       .help = "Number of threads. Auto uses all cores."
     output {
       log = dials.compare_images.log
@@ -137,7 +137,7 @@ phil_scope = iotbx.phil.parse(
                 "(see noisy_spots.filter and noisy_spots.leave_out). None writes no such"
                 "file."
       max_matches = 100000
-        .type = int(value_min=1)
+        .type = int(value_min=1, value_max=10000000)
         .help = "Largest number of pairs in the JSON file, those with the most indices in"
                 "common first."
       figures = None

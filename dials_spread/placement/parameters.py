@@ -57,7 +57,7 @@ refinement {
     .type = int(value_min=5, value_max=1000)
     .help = "Largest number of cycles of least squares."
   weights = None
-    .type = floats(size=2, value_min=0)
+    .type = floats(size=2, value_min=0, value_max=1000)
     .help = "The two numbers of WGHT, the same for all branches. By default they are"
             "refined for each branch, and one common pair (0.15, 0) is tried besides."
 }
@@ -74,10 +74,10 @@ shelx = Auto
   .help = "Also run SHELXT and SHELXL where they are on PATH. Auto does so where they"
           "are."
 seed = 0
-  .type = int(value_min=0)
+  .type = int(value_min=0, value_max=4294967295)
   .help = "Seed of random numbers. The same seed gives the same result."
 nproc = Auto
-  .type = int(value_min=1)
+  .type = int(value_min=1, value_max=4096)
   .help = "Number of programs that run side by side. Auto uses all cores."
 scale
   .help = "Parameters of dials.scale, the same for all branches."

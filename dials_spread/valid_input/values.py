@@ -202,17 +202,21 @@ def impossible_geometry(
         table: n reflections.
         filename: Of it.
         experiments: By id; those that were given.
-        known: Ids of experiments that the table names, given or not.
+        known: Ids of experiments that the table names, given or not; none in old tables,
+            whose further ids are of crystals that were left out.
 
     Returns:
         One line for each column.
     """
     ids = table["id"].as_numpy_array()
-    known = [-1, *known, *experiments]
-    strange = ~np.isin(ids, known)
-    n = len(experiments)
-    why = f"no such experiment; {n} {'belong' if n != 1 else 'belongs'} to these reflections"
-    problems = _told(filename, "id", ids, strange, why)
+    problems = []
+    if known:
+        strange = ~np.isin(ids, [-1, *known, *experiments])
+        n = len(known)
+        why = (
+            f"the table names {n} experiment{'s' if n > 1 else ''}, and none of that id"
+        )
+        problems += _told(filename, "id", ids, strange, why)
     usable = usable_rows(table)
     hkl = table["miller_index"].as_vec3_double().as_numpy_array().reshape(-1, 3)
     panel = table["panel"].as_numpy_array() if "panel" in table else None
