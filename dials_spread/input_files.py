@@ -116,8 +116,10 @@ def _read(filename: str, reader, problems: list[str]):
         if isinstance(error, json.JSONDecodeError):
             place = f" (line {error.lineno}, character {error.colno})"
         elif isinstance(error, (RuntimeError, AssertionError)) and str(error).strip():
-            # The words of dxtbx, such as what an experiment lacks; not those of Python.
-            place = f" ({str(error).strip().splitlines()[0][:80]})"
+            # The words of dxtbx, such as what an experiment lacks; not those of Python
+            # and C++.
+            words = str(error).strip().splitlines()[0][:80]
+            place = "" if re.search(r"\w::|Internal Error", words) else f" ({words})"
         problems.append(
             f"{filename}: cannot be read, damaged or not written by DIALS{place}"
         )
