@@ -155,14 +155,14 @@ def ids(rng, case):
 def panels(rng, case):
     """Panels that there are not."""
     values = case.table["panel"].as_numpy_array()
-    values[_rows(rng, len(values))] = rng.choice([1, 77, 2**31, 2**63])
+    values[_rows(rng, len(values))] = [1, 77, 2**31, 2**62][rng.integers(4)]
     case.table["panel"] = cctbx_flex.size_t(values.astype(np.uint64))
 
 
 def flags(rng, case):
     """Other flags."""
     values = case.table["flags"].as_numpy_array()
-    values[_rows(rng, len(values))] = rng.choice([0, 1, 2**20, 2**40, 2**64 - 1])
+    values[_rows(rng, len(values))] = [0, 1, 2**20, 2**40, 2**63 - 1][rng.integers(5)]
     case.table["flags"] = cctbx_flex.size_t(values.astype(np.uint64))
 
 

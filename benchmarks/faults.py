@@ -257,6 +257,8 @@ def _wrong_table(path: Path) -> str:
     names = [n for n in table.keys() if n.startswith("intensity.") and "value" in n]
     used = table["id"].as_numpy_array() >= 0
     for name in names:
+        if not isinstance(table[name], flex.double):
+            continue
         values = table[name].as_numpy_array()[used]
         values = values[np.isfinite(values)]
         if len(values) and np.abs(values).max() > LARGEST:

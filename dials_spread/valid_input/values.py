@@ -109,6 +109,8 @@ def impossible_values(table: flex.reflection_table, filename: str) -> list[str]:
     for name, allowed in RANGES.items():
         if name in table:
             values = _numbers(table, name)
+            if _within(values, allowed):
+                continue
             with np.errstate(invalid="ignore"):
                 bad = (values > allowed.most) | (values < allowed.least)
                 if allowed.zero:
@@ -123,10 +125,19 @@ def impossible_values(table: flex.reflection_table, filename: str) -> list[str]:
     return problems
 
 
+def _within(values: np.ndarray, allowed: Range) -> bool:
+    """Whether all numbers are as they should be, nan apart; this is the usual case."""
+    least = -np.inf if allowed.zero else allowed.least
+    if allowed.zero and allowed.least > 0:
+        return False
+    with np.errstate(invalid="ignore"):
+        return bool(values.min() >= least and values.max() <= allowed.most)
+
+
 def _numbers(table: flex.reflection_table, name: str) -> np.ndarray:
     column = table[name]
     if name == "bbox":
-        return np.array(column).reshape(len(column), 6)
+        return np.stack([part.as_numpy_array() for part in column.parts()], axis=1)
     return column.as_numpy_array()
 
 
@@ -155,7 +166,8 @@ def _too_exact(
     """Find σ that no number of counts gives."""
     intensity = np.abs(table[f"intensity.{kind}.value"].as_numpy_array())
     variance = table[f"intensity.{kind}.variance"].as_numpy_array()
-    known = usable & np.isfinite(intensity) & np.isfinite(variance) & (variance > 0)
+    known = usable & (intensity <= LARGEST_INTENSITY)
+    known &= np.isfinite(variance) & (variance > 0)
     if not known.any():
         return []
     scale = np.maximum(intensity, np.median(intensity[known]))
