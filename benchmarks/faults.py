@@ -71,7 +71,7 @@ VAGUE = re.compile(
 )
 """Words that say nothing about the input."""
 
-LARGEST = 1e30
+LARGEST = 1e18
 """No number in a result is larger."""
 
 

@@ -92,14 +92,14 @@ def has_no_images(experiment: Experiment) -> bool:
 
 def _read(filename: str, reader, problems: list[str]):
     """Read one file; what goes wrong becomes a problem, whatever it is."""
-    path = Path(filename)
-    if not path.is_file():
-        what = "a folder" if path.is_dir() else "a pipe or device"
-        told = f"{what}, not a file" if path.exists() else "no such file"
+    # os.path takes names that no file can have for names of no file.
+    if not os.path.isfile(filename):
+        what = "a folder" if os.path.isdir(filename) else "a pipe or device"
+        told = f"{what}, not a file" if os.path.exists(filename) else "no such file"
         problems.append(f"{filename}: {told}")
         return None
     try:
-        with path.open("rb") as file:
+        with Path(filename).open("rb") as file:
             if not file.read(1):
                 problems.append(f"{filename}: cannot be read, the file is empty")
                 return None

@@ -260,11 +260,11 @@ def read_reference(filename: str | None, command: str) -> dict | None:
     """
     if filename is None:
         return None
-    path = Path(filename)
-    if path.exists() and not (path.is_file() or path.is_dir()):
+    regular = os.path.isfile(filename) or os.path.isdir(filename)
+    if os.path.exists(filename) and not regular:
         raise ValueError(f"{filename}: a pipe or device, not a file")
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(Path(filename).read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"{filename}: {error.strerror}") from None
     except (ValueError, RecursionError):

@@ -8,6 +8,7 @@ Functions:
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import libtbx.phil
@@ -130,16 +131,16 @@ def check_choices(params) -> None:
         ValueError: All that is wrong, one line each.
     """
     problems = []
-    if params.model and not Path(params.model).is_file():
+    if params.model and not os.path.isfile(params.model):
         problems.append(f"model={params.model}: no such file")
     if params.composition and params.structure:
         problems.append(
             "composition= is for a structure that is solved; give one of the two"
         )
     folder = Path(params.folder)
-    if folder.exists() and not folder.is_dir():
+    if os.path.exists(folder) and not os.path.isdir(folder):
         problems.append(f"folder={folder} is no folder")
-    elif not folder.absolute().parent.is_dir():
+    elif not os.path.isdir(folder.absolute().parent):
         problems.append(f"folder={folder}: no such folder to make it in")
     if problems:
         raise ValueError("\n".join(problems))
