@@ -63,8 +63,6 @@ def _why_not(told: str, path: str, want_folder: bool) -> list[str]:
         return [f"{told} is a folder"]
     if os.path.exists(path) and not os.path.isdir(path) and want_folder:
         return [f"{told} is no folder"]
-    if os.path.exists(path) and stat.S_ISFIFO(os.stat(path).st_mode):
-        return [f"{told} is a pipe, on which a run would wait for a reader"]
     if not os.path.isdir(folder):
         return [f"{told}: no such folder"]
     if not os.access(path if _is_device(path) else folder, os.W_OK):
