@@ -91,8 +91,8 @@ def parsed_or_refused(parse: Callable[[], Parsed]) -> Parsed:
         if not error.code:
             raise
         told = error.code if isinstance(error.code, str) else said.getvalue()
-        last = [line for line in told.splitlines() if line.strip()][-1:]
-        words = re.sub(r"^(\S+: )?error: ", "", *last, flags=re.I) if last else ""
+        words = (["", *(x for x in told.splitlines() if x.strip())])[-1]
+        words = re.sub(r"^(\S+: )?error: ", "", words, flags=re.IGNORECASE)
         raise RuntimeError(words or "the arguments are not understood") from None
     sys.stderr.write(said.getvalue())
     return result

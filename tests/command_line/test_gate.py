@@ -78,7 +78,9 @@ def test_code_in_a_file_of_parameters_is_not_run(good, refused):
 def test_an_option_that_argparse_refuses(good):
     from dials_spread.command_line.compare_images import run
 
-    with pytest.raises(Sorry, match="ignored explicit argument .x.; -h lists the options"):
+    with pytest.raises(
+        Sorry, match="ignored explicit argument .x.; -h lists the options"
+    ):
         run([good.expt, good.refl, "-vx"])
 
 
