@@ -301,10 +301,11 @@ def _serves(definition, value) -> bool:
     kind = definition.type.phil_type
     if kind in NUMERIC and not _finite(value):
         return False
-    if kind not in ("int", "float", "bool", "choice"):
+    if kind not in (*NUMERIC, "bool", "choice") or definition.multiple:
         return True
     # What is None or Auto by default may be so.
-    return value not in (None, Auto) or definition.extract() in (None, Auto)
+    nothing = value is None or value is Auto
+    return not nothing or definition.extract() in (None, Auto)
 
 
 def _finite(value) -> bool:

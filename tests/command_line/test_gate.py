@@ -63,6 +63,7 @@ def test_nobody_waits_for_a_pipe(good, refused):
             "seed=__import__('os').mkdir('x'): a whole number is needed",
         ),
         ("beam.annulus=0.1,nan", "beam.annulus cannot be [0.1, nan]"),
+        ("beam.annulus=None", "beam.annulus cannot be None"),
     ],
 )
 def test_numbers_that_are_none(good, refused, argument, told):
