@@ -80,6 +80,15 @@ class Input:
         """Refuse crystals that are others again; ValueError says which."""
         refuse_given_twice(self.tables, self.names)
 
+    def refuse_shared_identifiers(self) -> None:
+        """Refuse experiments that could not be told apart where they are joined."""
+        shared = _n_shared_identifiers(self.experiments)
+        if shared:
+            raise ValueError(
+                f"{shared} experiments have the identifier of another one, so that they "
+                "cannot be written to one file; give each file on its own"
+            )
+
 
 def has_no_images(experiment: Experiment) -> bool:
     """Whether an experiment was simulated without raw images; not whether they are lost."""
@@ -279,9 +288,13 @@ def _given_twice(files: Sequence[str]) -> list[str]:
     ]
 
 
-def _tell_shared_identifiers(experiments: Sequence[Experiment]) -> None:
+def _n_shared_identifiers(experiments: Sequence[Experiment]) -> int:
     names = [e.identifier for e in experiments if e.identifier]
-    shared = len(names) - len(set(names))
+    return len(names) - len(set(names))
+
+
+def _tell_shared_identifiers(experiments: Sequence[Experiment]) -> None:
+    shared = _n_shared_identifiers(experiments)
     if shared:
         logger.info(
             "%d experiments have the identifier of another one. They are taken for "

@@ -70,6 +70,8 @@ def simulate_files(
         log: What has been logged.
     """
     data = read_files(*files, allow_pickle=params.allow_pickle)
+    data.refuse_given_twice()
+    data.refuse_shared_identifiers()
     own = params.measured
     search = ThicknessSearch(
         least=own.range[0],
