@@ -41,4 +41,7 @@ def read_cif(path: Path) -> Cif:
     outside = re.sub(r"'[^'\n]*'|\"[^\"\n]*\"", " q ", outside)
     if _NAMELESS.search(outside):
         raise ValueError(f"{path}: a loop has values, and no names of what they are")
-    return iotbx.cif.reader(file_path=str(path)).model()
+    try:
+        return iotbx.cif.reader(file_path=str(path)).model()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: no CIF, byte {error.start} is no text") from None

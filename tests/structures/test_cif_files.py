@@ -45,3 +45,10 @@ def test_the_parser_itself_does_not_take_it_either(tmp_path):
     code = f"import iotbx.cif; iotbx.cif.reader(file_path={str(path)!r})"
     # In some releases of cctbx by a crash, which is why it is kept from them.
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode
+
+
+def test_bytes_that_are_no_text(tmp_path):
+    path = tmp_path / "a.cif"
+    path.write_bytes(b"data_x\n_cell_length_a 5 \xb3\xff\n")
+    with pytest.raises(ValueError, match=r"a\.cif: no CIF, byte \d+ is no text"):
+        read_cif(path)
