@@ -96,7 +96,8 @@ def check_input(
     files, structure: str | None, block: str | None, allow_pickle: bool
 ) -> None:
     """Refuse data that branches could not take, or that are not of the structure."""
-    found = read_files(*files, allow_pickle=allow_pickle)
+    expt, refl = files
+    found = read_files(expt, refl, allow_pickle=allow_pickle)
     check_crystals(found.experiments, found.names)
     found.refuse_given_twice()
     check_comparable(found.experiments, found.tables)
