@@ -68,6 +68,20 @@ NEEDED = {
 }
 """By type of parameter, in the words of a message."""
 
+NUMERIC = ("int", "float", "ints", "floats")
+
+NUMBER = re.compile(
+    r"[\s\d.,;/()\[\]+-]*(?:(?:e|nan|inf|infinity|none|auto)[\s\d.,;/()\[\]+-]*)*",
+    re.IGNORECASE,
+)
+"""What may stand for numbers: phil takes whatever Python computes, 9**9**9 as well."""
+
+LONGEST_NUMBER = 1000
+"""Characters."""
+
+REFUSALS = (Sorry, RuntimeError, ValueError, ArithmeticError)
+"""How phil refuses a value."""
+
 WHAT_TO_GIVE = "Give .expt and .refl files, phil files, and parameters as name=value"
 
 
@@ -207,9 +221,14 @@ def _of_parameter(phil: libtbx.phil.scope, argument: str) -> list[str]:
 
 def _of_values(phil: libtbx.phil.scope, given) -> list[str]:
     """Say what phil refuses, as one line, and what it should have refused."""
+    if strange := _no_numbers(phil, given):
+        told = [
+            strange.get(d.path) or _refusal(phil, d) for d in given.all_definitions()
+        ]
+        return [line for line in told if line]
     try:
         params = phil.fetch(source=given).extract()
-    except (Sorry, RuntimeError) as error:
+    except REFUSALS as error:
         refused = [_refusal(phil, d) for d in given.all_definitions()]
         return [line for line in refused if line] or [_in_one_line(error)]
     chosen = {definition.path for definition in given.all_definitions()}
@@ -220,6 +239,22 @@ def _of_values(phil: libtbx.phil.scope, given) -> list[str]:
         for value in [_value_of(params, definition.path)]
         if not _serves(definition.object, value)
     ]
+
+
+def _no_numbers(phil: libtbx.phil.scope, given) -> dict[str, str]:
+    """Say which numbers are none, by path: phil would run what Python stands there."""
+    kinds = {
+        d.path: d.object.type.phil_type
+        for d in phil.all_definitions()
+        if d.object.type is not None
+    }
+    return {
+        d.path: f"{d.path}={value}: {_needed(phil, d.path)}"
+        for d in given.all_definitions()
+        if kinds.get(d.path) in NUMERIC
+        for value in [" ".join(str(word.value) for word in d.object.words)]
+        if len(value) > LONGEST_NUMBER or not NUMBER.fullmatch(value)
+    }
 
 
 def _in_one_line(error: BaseException) -> str:
@@ -233,7 +268,7 @@ def _refusal(phil: libtbx.phil.scope, given) -> str:
     alone = libtbx.phil.parse(f"{given.path} = {value}")
     try:
         phil.fetch(source=alone).extract()
-    except (Sorry, RuntimeError) as error:
+    except REFUSALS as error:
         told = _in_one_line(error)
     else:
         return ""
@@ -244,14 +279,20 @@ def _refusal(phil: libtbx.phil.scope, given) -> str:
         near = get_close_matches(value, choices, n=1)
         meant = f"; did you mean {near[0]}?" if near else ""
         return f"{given.path}={value}: choose {_or(choices)}{meant}"
-    if kind in NEEDED and told.startswith(("Error interpreting", "One True or False")):
-        default = declared.object.extract()
-        needed = [NEEDED[kind], *(str(default) for d in (None, Auto) if default is d)]
-        verb = "are" if kind.endswith("s") else "is"
-        return f"{given.path}={value}: {_or(needed)} {verb} needed"
+    wrong = ("Error interpreting", "One True or False", "cannot convert")
+    if kind in NEEDED and told.startswith(wrong):
+        return f"{given.path}={value}: {_needed(phil, given.path)}"
     return re.sub(
         r"^Error interpreting \S+ as .*?: \w+Error: ", f"{given.path}: ", told
     )
+
+
+def _needed(phil: libtbx.phil.scope, path: str) -> str:
+    """Say what a parameter takes."""
+    (declared,) = [d.object for d in phil.all_definitions() if d.path == path][:1]
+    kind, default = declared.type.phil_type, declared.extract()
+    needed = [NEEDED[kind], *(str(default) for d in (None, Auto) if default is d)]
+    return f"{_or(needed)} {'are' if kind.endswith('s') else 'is'} needed"
 
 
 def _or(names: Sequence[str]) -> str:
@@ -267,12 +308,21 @@ def _value_of(params, path: str):
 
 def _serves(definition, value) -> bool:
     """Whether a value is none of None, Auto, nan and inf where one is needed."""
-    if definition.type.phil_type not in ("int", "float", "bool", "choice"):
+    kind = definition.type.phil_type
+    if kind in NUMERIC and not _finite(value):
+        return False
+    if kind not in (*NUMERIC, "bool", "choice") or definition.multiple:
         return True
-    if isinstance(value, float):
-        return math.isfinite(value)
     # What is None or Auto by default may be so.
-    return value not in (None, Auto) or definition.extract() in (None, Auto)
+    nothing = value is None or value is Auto
+    return not nothing or definition.extract() in (None, Auto)
+
+
+def _finite(value) -> bool:
+    """Whether a number, or all in a list of lists, are finite; None and Auto are."""
+    if isinstance(value, (list, tuple)):
+        return all(_finite(v) for v in value)
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _of_phil_file(phil: libtbx.phil.scope, filename: str) -> list[str]:

@@ -8,7 +8,6 @@ keep their ids.
 
 Functions:
     read_files: from names of files
-    read_reflections: one table
     pair_up: one table for each experiment
     has_no_images: whether an experiment never had raw images
 """
@@ -21,13 +20,33 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from dials.array_family import flex
 from dxtbx.model import Experiment, ExperimentList
-from dxtbx.model.experiment_list import ExperimentListFactory
+
+from dials_spread.valid_input.columns import (
+    broken_correction,
+    missing_columns,
+    wrong_columns,
+)
+from dials_spread.valid_input.given_twice import refuse_given_twice
+from dials_spread.valid_input.kinds_of_intensity import (
+    joined_with_unscaled,
+    lacks_intensity,
+    mixed_kinds,
+)
+from dials_spread.valid_input.models import impossible_models
+from dials_spread.valid_input.reading import (
+    PICKLE_FILE,
+    Refused,
+    read_experiments,
+    read_table,
+)
+from dials_spread.valid_input.values import impossible_geometry, impossible_values
 
 logger = logging.getLogger("dials.spread.input_files")
 
@@ -35,18 +54,9 @@ NO_IMAGES = "simulated_{:04d}_without_images_#####.cbf"
 """Where raw images of a simulated crystal would be that has none. Every DIALS program
 keeps the name, so that nobody need look for images that never were."""
 
-OF_XDS = ("intensity.cor.value", "intensity.prf.value")
-"""Columns of what dials.import_xds makes of INTEGRATE.HKL."""
-
 CONVERTED = "{}_{:04d}_converted_without_images_#####.cbf"
 """Where those of a crystal would be that another program's list of reflections was
 converted to."""
-
-SCALED = ("intensity.scale.value", "inverse_scale_factor")
-"""Columns of dials.scale."""
-
-POSITIONS = ("xyzcal.px", "xyzcal.mm", "xyzobs.px.value")
-"""One of these columns tells which image a reflection is on."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,7 @@ class Input:
         unmatched: Number of reflections, by file, whose experiment was not given.
         notes: Sentences for the user, on what was found in the files.
         lp: What the columns lp are (observations.right_factors); None if not looked at.
+        allow_pickle: Whether tables may be pickle files.
     """
 
     experiments: list[Experiment]
@@ -71,11 +82,25 @@ class Input:
     unmatched: dict[str, int]
     notes: tuple[str, ...] = ()
     lp: dict | None = None
+    allow_pickle: bool = False
 
     @property
     def names(self) -> list[str]:
         """The experiment file of each experiment."""
         return [self.files[k] for k in self.dataset]
+
+    def refuse_given_twice(self) -> None:
+        """Refuse crystals that are others again; ValueError says which."""
+        refuse_given_twice(self.tables, self.names)
+
+    def refuse_shared_identifiers(self) -> None:
+        """Refuse experiments that could not be told apart where they are joined."""
+        shared = _n_shared_identifiers(self.experiments)
+        if shared:
+            raise ValueError(
+                f"{shared} experiments have the identifier of another one, so that they "
+                "cannot be written to one file; give each file on its own"
+            )
 
 
 def has_no_images(experiment: Experiment) -> bool:
@@ -99,19 +124,20 @@ def has_no_images(experiment: Experiment) -> bool:
 
 def _read(filename: str, reader, problems: list[str]):
     """Read one file; what goes wrong becomes a problem, whatever it is."""
-    path = Path(filename)
-    if not path.is_file():
-        found = path.is_dir()
-        problems.append(
-            f"{filename}: {'a folder, not a file' if found else 'no such file'}"
-        )
+    # os.path takes names that no file can have for names of no file.
+    if not os.path.isfile(filename):
+        what = "a folder" if os.path.isdir(filename) else "a pipe or device"
+        told = f"{what}, not a file" if os.path.exists(filename) else "no such file"
+        problems.append(f"{filename}: {told}")
         return None
     try:
-        with path.open("rb") as file:
+        with Path(filename).open("rb") as file:
             if not file.read(1):
                 problems.append(f"{filename}: cannot be read, the file is empty")
                 return None
         return reader(filename)
+    except Refused as error:
+        problems.append(f"{filename}: {error}")
     except OSError as error:
         problems.append(f"{filename}: {error.strerror or error}")
     except (KeyboardInterrupt, MemoryError):
@@ -122,77 +148,21 @@ def _read(filename: str, reader, problems: list[str]):
         if isinstance(error, json.JSONDecodeError):
             place = f" (line {error.lineno}, character {error.colno})"
         elif isinstance(error, (RuntimeError, AssertionError)) and str(error).strip():
-            # The words of dxtbx, such as what an experiment lacks; not those of Python.
-            place = f" ({str(error).strip().splitlines()[0][:80]})"
+            # The words of dxtbx, such as what an experiment lacks; not those of Python
+            # and C++.
+            words = str(error).strip().splitlines()[0][:80]
+            place = "" if re.search(r"\w::|Internal Error", words) else f" ({words})"
         problems.append(
             f"{filename}: cannot be read, damaged or not written by DIALS{place}"
         )
         return None
 
 
-def _read_experiments(filename: str) -> ExperimentList:
-    return ExperimentListFactory.from_json_file(filename, check_format=False)
-
-
-def read_reflections(filename: str) -> flex.reflection_table:
-    """
-    Read a file of reflections.
-
-    dials.import_xds of DIALS 3.12 writes no flags: all that XDS integrated counts as
-    profile-fitted then.
-
-    Args:
-        filename: A .refl file.
-
-    Raises:
-        TypeError: It holds something else.
-    """
-    table = flex.reflection_table.from_file(filename)
-    if not isinstance(table, flex.reflection_table):
-        raise TypeError("no reflection table")
-    if "flags" not in table and all(name in table for name in OF_XDS):
-        fitted = table.flags.integrated_prf | table.flags.predicted
-        table["flags"] = flex.size_t(len(table), fitted)
-    return table
-
-
-def _lacks(table: flex.reflection_table, filename: str) -> list[str]:
-    """Say what a table lacks to be of use."""
-    if not len(table):
-        return [f"{filename}: no reflections"]
-    problems = []
-    if "miller_index" not in table or (table["miller_index"] == (0, 0, 0)).all_eq(True):
-        problems.append(f"{filename}: no Miller indices; index and integrate first")
-    if "id" not in table or flex.max(table["id"]) < 0:
-        problems.append(f"{filename}: no reflection belongs to an experiment")
-    kinds = [k for k in ("prf", "sum", "scale") if f"intensity.{k}.value" in table]
-    if not kinds:
-        problems.append(f"{filename}: no integrated intensities")
-    for kind in kinds:
-        if f"intensity.{kind}.variance" not in table:
-            problems.append(f"{filename}: no intensity.{kind}.variance")
-    if not any(name in table for name in POSITIONS):
-        problems.append(f"{filename}: no positions ({', '.join(POSITIONS)})")
-    if "flags" not in table:
-        problems.append(f"{filename}: no flags")
-    return problems
-
-
-def _lacks_intensity(
-    table: flex.reflection_table, filename: str, intensity: str
-) -> list[str]:
-    """Say where the intensities that were asked for are not in a table."""
-    kinds = {"scale": "scale", "profile": "prf", "sum": "sum"}
-    own = [name for name in kinds if f"intensity.{kinds[name]}.value" in table]
-    if intensity not in kinds or intensity in own or not own:
-        return []
-    return [
-        f"{filename}: no intensities for intensity={intensity}; it has {', '.join(own)}"
-    ]
-
-
 def read_files(
-    expt: Sequence[str], refl: Sequence[str], intensity: str = "auto"
+    expt: Sequence[str],
+    refl: Sequence[str],
+    intensity: str = "auto",
+    allow_pickle: bool = False,
 ) -> Input:
     """
     Read experiments and reflections, and bring them together.
@@ -201,6 +171,7 @@ def read_files(
         expt: Names of experiment files.
         refl: Names of reflection files.
         intensity: "scale", "profile" or "sum" where these must be in every file.
+        allow_pickle: Also read tables that are pickle files, which may run any code.
 
     Returns:
         The experiments, and a table for each.
@@ -214,22 +185,24 @@ def read_files(
     if not refl:
         problems.append(_one_kind_only("reflections", ".refl", expt))
     problems += _given_twice([*expt, *refl])
-    lists = [_read(f, _read_experiments, problems) for f in expt]
-    tables = [_read(f, read_reflections, problems) for f in refl]
+    lists, tables = _read_all(expt, refl, allow_pickle, problems)
     for filename, table in zip(refl, tables):
         if table is not None:
-            problems += _lacks(table, filename)
-            problems += _lacks_intensity(table, filename, intensity)
-    for filename, experiments in zip(expt, lists):
-        if experiments is not None:
-            problems += _without_crystal(experiments, filename)
-    problems += _mixed(refl, tables)
+            problems += lacks_intensity(table, filename, intensity)
+    problems += mixed_kinds(refl, tables)
     if intensity in ("auto", "scale"):
-        problems += _joined_with_unscaled(refl, tables)
+        problems += joined_with_unscaled(refl, tables)
     if problems:
         raise ValueError("\n".join(problems))
-    found, unmatched = pair_up(lists, tables, expt, refl)
     experiments = [e for some in lists for e in some]
+    numbers = _match_ids(lists, tables, expt, refl)
+    for filename, table, own in zip(refl, tables, numbers):
+        given = {i: experiments[n] for i, n in own.items()}
+        named = [*table.experiment_identifiers().keys()]
+        problems += impossible_geometry(table, filename, given, named)
+    if problems:
+        raise ValueError("\n".join(problems))
+    found, unmatched = _split(tables, refl, numbers)
     _tell_shared_identifiers(experiments)
     # An experiment without reflections keeps its number, with an empty table.
     nothing = tables[0].select(flex.bool(len(tables[0]), False))
@@ -239,7 +212,45 @@ def read_files(
         dataset=[k for k, some in enumerate(lists) for _ in some],
         files=[*expt, *refl],
         unmatched=unmatched,
+        allow_pickle=allow_pickle,
     )
+
+
+def _read_all(
+    expt: Sequence[str], refl: Sequence[str], allow_pickle: bool, problems: list[str]
+) -> tuple[list, list]:
+    """Read and check all files, each on its own; None for those that cannot be read."""
+    lists = [_read(f, read_experiments, problems) for f in expt]
+    refused: list[str] = []
+    read = partial(read_table, allow_pickle=allow_pickle)
+    tables = [_read(f, read, refused) for f in refl]
+    problems += _refused_once(refused)
+    for filename, table in zip(refl, tables):
+        if table is not None:
+            problems += _wrong_table(table, filename)
+    for filename, experiments in zip(expt, lists):
+        if experiments is not None:
+            problems += _without_crystal(experiments, filename) or impossible_models(
+                experiments, filename
+            )
+    return lists, tables
+
+
+def _refused_once(problems: list[str]) -> list[str]:
+    """Tell of many pickle files once."""
+    pickles = [p for p in problems if p.endswith(PICKLE_FILE)]
+    if len(pickles) <= 1:
+        return problems
+    name = pickles[0][: -len(PICKLE_FILE) - 2]
+    told = f"{name}: {PICKLE_FILE} (so are {len(pickles) - 1} more)"
+    return [told, *(p for p in problems if p not in pickles)]
+
+
+def _wrong_table(table: flex.reflection_table, filename: str) -> list[str]:
+    """Say what is wrong with a table, whatever the experiments."""
+    problems = missing_columns(table, filename) + wrong_columns(table, filename)
+    problems += broken_correction(table, filename)
+    return problems or impossible_values(table, filename)
 
 
 def _one_kind_only(what: str, ending: str, others: Sequence[str]) -> str:
@@ -254,57 +265,6 @@ def _one_kind_only(what: str, ending: str, others: Sequence[str]) -> str:
     return f"{told} that belong to {', '.join(others)}"
 
 
-def _joined_with_unscaled(refl: Sequence[str], tables: Sequence) -> list[str]:
-    """
-    Say which files hold scaled crystals joined with unscaled ones.
-
-    Programs that join tables fill columns that one of them lacks with nought.
-    """
-    problems = []
-    for filename, table in zip(refl, tables):
-        if table is None or not all(name in table for name in SCALED):
-            continue
-        ids = table["id"].as_numpy_array()
-        filled = np.ones(len(table), dtype=bool)
-        for name in SCALED:
-            filled &= table[name].as_numpy_array() == 0
-        crystals = np.unique(ids[ids >= 0])
-        unscaled = [int(k) for k in crystals if filled[ids == k].all()]
-        if 0 < len(unscaled) < len(crystals):
-            names = ", ".join(map(str, unscaled[:8]))
-            names += ", …" if len(unscaled) > 8 else ""
-            which = "crystal" if len(unscaled) == 1 else "crystals"
-            problems.append(
-                f"{filename}: scaled and unscaled crystals are joined, {len(unscaled)} of "
-                f"{len(crystals)} are not scaled ({which} {names}). Scale them together, "
-                "or give intensity=profile or sum, which takes all as they were before"
-            )
-    return problems
-
-
-def _mixed(refl: Sequence[str], tables: Sequence) -> list[str]:
-    """Say which files are scaled and which are not, where there are both."""
-    parts: dict[bool, list[str]] = {True: [], False: []}
-    for filename, table in zip(refl, tables):
-        if table is not None and len(table):
-            parts[all(name in table for name in SCALED)].append(filename)
-    scaled, unscaled = parts[True], parts[False]
-    if not (scaled and unscaled):
-        return []
-    return [
-        f"Scaled and unscaled reflections are mixed: {_first(scaled)} scaled, "
-        f"{_first(unscaled)} not. Scale them together, or give the integrated files of "
-        "all of them"
-    ]
-
-
-def _first(names: Sequence[str]) -> str:
-    """Name the first of some files, and count the others."""
-    if len(names) == 1:
-        return f"{names[0]} is"
-    return f"{names[0]} and {len(names) - 1} more are"
-
-
 def _given_twice(files: Sequence[str]) -> list[str]:
     """Say which files are given more than once; copies count as other files."""
     paths = [os.path.realpath(f) for f in files]
@@ -316,9 +276,13 @@ def _given_twice(files: Sequence[str]) -> list[str]:
     ]
 
 
-def _tell_shared_identifiers(experiments: Sequence[Experiment]) -> None:
+def _n_shared_identifiers(experiments: Sequence[Experiment]) -> int:
     names = [e.identifier for e in experiments if e.identifier]
-    shared = len(names) - len(set(names))
+    return len(names) - len(set(names))
+
+
+def _tell_shared_identifiers(experiments: Sequence[Experiment]) -> None:
+    shared = _n_shared_identifiers(experiments)
     if shared:
         logger.info(
             "%d experiments have the identifier of another one. They are taken for "
@@ -366,14 +330,52 @@ def pair_up(
     Raises:
         ValueError: A table has no experiment, or a list has no reflections.
     """
-    identifiers = [e.identifier for some in lists for e in some]
-    first = np.cumsum([0] + [len(some) for some in lists])
+    return _split(tables, refl, _match_ids(lists, tables, expt, refl))
+
+
+def _split(
+    tables: Sequence[flex.reflection_table],
+    refl: Sequence[str],
+    numbers: Sequence[dict[int, int]],
+) -> tuple[dict[int, flex.reflection_table], dict[str, int]]:
+    """Divide tables by experiments, and count what has none."""
     found: dict[int, flex.reflection_table] = {}
     unmatched: dict[str, int] = {}
+    for table, name, own in zip(tables, refl, numbers):
+        for i in _ids(table):
+            part = table.select(table["id"] == i)
+            if i in own:
+                found[own[i]] = part
+            else:
+                unmatched[name] = unmatched.get(name, 0) + len(part)
+    return found, unmatched
+
+
+def _ids(table: flex.reflection_table) -> list[int]:
+    """List the ids in a table, without that of no experiment."""
+    return [int(i) for i in np.unique(table["id"].as_numpy_array()) if i != -1]
+
+
+def _match_ids(
+    lists: Sequence[ExperimentList],
+    tables: Sequence[flex.reflection_table],
+    expt: Sequence[str],
+    refl: Sequence[str],
+) -> list[dict[int, int]]:
+    """
+    Find the experiment of each id in each table; arguments and errors as of pair_up.
+
+    Returns:
+        For each table the numbers of experiments by id, of those that were given.
+    """
+    identifiers = [e.identifier for some in lists for e in some]
+    first = np.cumsum([0] + [len(some) for some in lists])
+    matched: list[dict[int, int]] = []
+    found: set[int] = set()
     problems, used = [], 0
     list_of = _by_name(expt, refl)
     for k, (table, name) in enumerate(zip(tables, refl)):
-        ids = sorted(set(table["id"]) - {-1})
+        ids = _ids(table)
         names = dict(table.experiment_identifiers())
         # Alone with its list, a table belongs to it; else it goes on counting.
         bounds = (used, len(identifiers))
@@ -391,18 +393,14 @@ def pair_up(
         again = sum(n in found for n in numbers.values())
         if again:
             problems.append(f"{name}: a second table for {again} of the experiments")
-        for i in ids:
-            part = table.select(table["id"] == i)
-            if i not in numbers:
-                unmatched[name] = unmatched.get(name, 0) + len(part)
-            else:
-                found[numbers[i]] = part
+        found |= set(numbers.values())
+        matched.append(numbers)
     for k, name in enumerate(expt):
         if not problems and not any(first[k] <= n < first[k + 1] for n in found):
             problems.append(f"{name}: the reflections of these experiments are missing")
     if problems:
         raise ValueError("\n".join(problems))
-    return found, unmatched
+    return matched
 
 
 def _by_name(expt: Sequence[str], refl: Sequence[str]) -> list[int]:

@@ -32,6 +32,7 @@ from dials.util.version import dials_version
 import dials_spread
 from dials_spread.arguments import EXPERIMENTS, REFLECTIONS, argument_problems
 from dials_spread.interruption import whole_run
+from dials_spread.versions import parsed_or_refused
 
 logger = logging.getLogger("dials.spread.session")
 
@@ -49,11 +50,13 @@ def command(run: Callable) -> Callable:
 def _parse(parser: ArgumentParser, args: Sequence[str] | None):
     """Parse; -h and -c print and leave."""
     try:
-        parsed = parser.parse_args(
-            args=args, show_diff_phil=False, return_unhandled=True
+        parsed = parsed_or_refused(
+            lambda: parser.parse_args(
+                args=args, show_diff_phil=False, return_unhandled=True
+            )
         )
         sys.stdout.flush()
-    except (RuntimeError, Sorry) as error:  # RuntimeError: how DIALS 3.12 refuses one
+    except (RuntimeError, Sorry) as error:
         raise Sorry(" ".join(str(error).split())) from None
     except BrokenPipeError:
         leave_quietly()
@@ -101,7 +104,10 @@ def _check_arguments(
     parser: ArgumentParser, phil: libtbx.phil.scope, args: Sequence[str] | None
 ) -> None:
     """Refuse all arguments that do not serve, in one message."""
-    options, positional = parser.parse_known_args(args)
+    try:
+        options, positional = parsed_or_refused(lambda: parser.parse_known_args(args))
+    except RuntimeError as error:
+        raise Sorry(f"{error}; -h lists the options") from None
     if options.help or getattr(options, "show_config", False):
         return
     unknown = [a for a in positional if a.startswith("-") and "=" not in a]
@@ -266,6 +272,9 @@ def read_reference(filename: str | None, command: str) -> dict | None:
     """
     if filename is None:
         return None
+    regular = os.path.isfile(filename) or os.path.isdir(filename)
+    if os.path.exists(filename) and not regular:
+        raise ValueError(f"{filename}: a pipe or device, not a file")
     try:
         document = json.loads(Path(filename).read_text(encoding="utf-8"))
     except OSError as error:

@@ -7,9 +7,16 @@ package may take these functions for granted.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
+import re
+import sys
+from typing import Callable, TypeVar
 
 from dxtbx.model import Beam, Experiment
+
+Parsed = TypeVar("Parsed")
 
 # No X-ray beamline reaches wavelengths [Å] this short, no electron microscope in
 # use for diffraction (60 kV and more) exceeds it.
@@ -57,6 +64,38 @@ def probe(beam: Beam) -> str:
         return "X-rays"
     name = get_name().lower()
     return {"electron": "electrons", "neutron": "neutrons"}.get(name, "X-rays")
+
+
+def parsed_or_refused(parse: Callable[[], Parsed]) -> Parsed:
+    """
+    Parse arguments, and refuse them alike in every release.
+
+    DIALS 3.12 raises RuntimeError where a parameter does not serve; later releases, as
+    argparse for options, print their usage and a message, and leave with status 2.
+
+    Args:
+        parse: Parses, without arguments.
+
+    Returns:
+        What it returns.
+
+    Raises:
+        RuntimeError: Why the arguments do not serve, in one line.
+        SystemExit: After -h or -c.
+    """
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            result = parse()
+    except SystemExit as error:
+        if not error.code:
+            raise
+        told = error.code if isinstance(error.code, str) else said.getvalue()
+        words = (["", *(x for x in told.splitlines() if x.strip())])[-1]
+        words = re.sub(r"^(\S+: )?error: ", "", words, flags=re.IGNORECASE)
+        raise RuntimeError(words or "the arguments are not understood") from None
+    sys.stderr.write(said.getvalue())
+    return result
 
 
 def available_cores() -> int:

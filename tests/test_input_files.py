@@ -203,8 +203,8 @@ def test_wedges_without_identifiers_in_any_order(data_folder):
     folder = data_folder / "narrow_wedges"
     expt = [str(f) for f in sorted(folder.glob("sweep_00*.expt"))]
     refl = [f.replace(".expt", ".refl") for f in expt]
-    sizes = [len(t) for t in read_files(expt, refl).tables]
-    again = read_files(expt, refl[::-1])
+    sizes = [len(t) for t in read_files(expt, refl, allow_pickle=True).tables]
+    again = read_files(expt, refl[::-1], allow_pickle=True)
     assert [len(t) for t in again.tables] == sizes
     assert np.min(sizes) > 0
 

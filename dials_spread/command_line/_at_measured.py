@@ -70,7 +70,11 @@ def simulate_files(
         log: What has been logged.
     """
     own = params.measured
-    data = right_factors.read(*files, own.intensity, own.lp, tell=True)
+    data = right_factors.read(
+        *files, own.intensity, own.lp, tell=True, allow_pickle=params.allow_pickle
+    )
+    data.refuse_given_twice()
+    data.refuse_shared_identifiers()
     search = ThicknessSearch(
         least=own.range[0],
         most=own.range[1],
@@ -92,7 +96,9 @@ def simulate_files(
         nproc=None if params.nproc is Auto else params.nproc,
         intensity=own.intensity,
     )
-    experiments, reflections = simulated_tables(*files, result.crystals)
+    experiments, reflections = simulated_tables(
+        *files, result.crystals, params.allow_pickle
+    )
     write_measured(
         result,
         experiments,

@@ -11,8 +11,7 @@ do not cover, and how much of it is common to an image or depends on the orienta
 multiple scattering makes it with electrons.
 
 Give integrated or scaled files of any number of crystals, in any order. The results are
-a log, a JSON file, and a page to be opened in a browser. -c lists all parameters with what
-they mean.
+a log, a JSON file, and a page for a browser. -c lists all parameters with what they mean.
 
 Examples::
 
@@ -44,6 +43,7 @@ from dials_spread.report.compare_images.document import read_earlier
 from dials_spread.report.compare_images.outputs import write_results
 from dials_spread.report.page.document import Provenance
 from dials_spread.spread import analysis_phil, origins_phil
+from dials_spread.valid_input.reading import PHIL as READING
 
 COMMAND = "dials.compare_images"
 
@@ -51,6 +51,7 @@ phil_scope = iotbx.phil.parse(
     analysis_phil.PHIL
     + origins_phil.PHIL
     + right_factors.PHIL
+    + READING
     + """
     intensity = *auto scale profile sum
       .type = choice
@@ -58,7 +59,7 @@ phil_scope = iotbx.phil.parse(
               "table is scaled, otherwise profile-fitted ones where every table has them,"
               "otherwise summed ones."
     image_width = 1.0
-      .type = float(value_min=0)
+      .type = float(value_min=0, value_max=360)
       .help = "Width in degrees to which consecutive frames of a scan are joined to one"
               "image. 0 keeps each frame as an image."
     assign = *centroid extent
@@ -81,10 +82,10 @@ phil_scope = iotbx.phil.parse(
               "cut_data.partiality_cutoff of dials.scale."
     matching {
       top = 10
-        .type = int(value_min=1)
+        .type = int(value_min=1, value_max=10000)
         .help = "How many matching images are looked for, for each image."
       min_common = 5
-        .type = int(value_min=1)
+        .type = int(value_min=1, value_max=1000000)
         .help = "Smallest number of indices that two matched images have in common."
       exclude_same_crystal = True
         .type = bool
@@ -96,13 +97,13 @@ phil_scope = iotbx.phil.parse(
                 "of the same orientation. Auto: the correlation angle of the data, or 2."
     }
     pair = None
-      .type = ints(size=4, value_min=0)
+      .type = ints(size=4, value_min=0, value_max=10000000)
       .multiple = True
       .help = "A pair of images that is shown in full in the report, as four numbers:"
               "crystal and frame of the first image, crystal and frame of the second, such"
               "as pair=0,12,3,45. It can be given more than once."
     n_pairs_shown = 6
-      .type = int(value_min=0)
+      .type = int(value_min=0, value_max=1000)
       .help = "How many of the best pairs are shown in full in the report."
     raw_images = True
       .type = bool
@@ -112,11 +113,11 @@ phil_scope = iotbx.phil.parse(
       .help = "JSON file of an earlier run, of X-ray data for instance, whose results are"
               "shown beside the new ones."
     seed = 0
-      .type = int(value_min=0)
+      .type = int(value_min=0, value_max=4294967295)
       .help = "Seed of the random numbers behind intervals and permutations. The same seed"
               "gives the same result."
     nproc = Auto
-      .type = int(value_min=1)
+      .type = int(value_min=1, value_max=4096)
       .help = "Number of threads. Auto uses all cores."
     output {
       log = dials.compare_images.log
@@ -135,7 +136,7 @@ phil_scope = iotbx.phil.parse(
         .help = "Name of a file for all reflections, with noisy spots flagged or left out"
                 "(noisy_spots.filter, noisy_spots.leave_out). None writes no such file."
       max_matches = 100000
-        .type = int(value_min=1)
+        .type = int(value_min=1, value_max=10000000)
         .help = "Largest number of pairs in the JSON file, those with the most indices in"
                 "common first."
       figures = None
@@ -148,10 +149,8 @@ phil_scope = iotbx.phil.parse(
     """
 )
 
-OF_THIS_RUN = (
-    *("output", "pair", "nproc"),
-    *("noisy_spots.filter", "noisy_spots.leave_out"),
-)
+NOISY = ("noisy_spots.filter", "noisy_spots.leave_out")
+OF_THIS_RUN = ("output", "pair", "nproc", *NOISY)
 """Parameters that say nothing about a comparison of other files."""
 
 
@@ -165,9 +164,10 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
         _, reference, data = session.gather(
             lambda: check_outputs(params.output, [*files, earlier]),
             lambda: read_earlier(params.compare_with, COMMAND),
-            lambda: right_factors.read(*files, params.intensity, params.lp),
+            lambda: right_factors.read_as(files, params),
         )
         check_crystals(data.experiments, data.names)
+        data.refuse_given_twice()
         comparison = compare_images(
             data.experiments,
             data.tables,

@@ -96,8 +96,12 @@ def placement_choices(phil: iotbx.phil.scope, params) -> PlacementChoices:
 
 def check_input(files, params):
     """Read data; refuse what branches could not take, or what is not of the structure."""
-    found = right_factors.read(files[0], files[1], lp=params.correct.lp, tell=True)
+    own = params.correct
+    found = right_factors.read(
+        files[0], files[1], lp=own.lp, tell=True, allow_pickle=own.allow_pickle
+    )
     check_crystals(found.experiments, found.names)
+    found.refuse_given_twice()
     check_comparable(found.experiments, found.tables)
     if params.structure is not None:
         check_fits(params.structure, found.experiments, params.cif_block)

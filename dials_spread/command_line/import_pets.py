@@ -55,12 +55,12 @@ wavelength = None
   .type = float(value_min=0.001, value_max=1)
   .help = "Wavelength in angstrom. None takes that of the file."
 max_relative_excitation_error = Auto
-  .type = float(value_min=0)
+  .type = float(value_min=0, value_max=1e9)
   .help = "Reflections on frames on which the excitation error is a greater fraction "
           "of the range of the frame are left out. Auto is 0.7 where "
           "a frame has its own part of an intensity, else all are kept. None keeps all."
 max_deviation = 1.0
-  .type = float(value_min=0)
+  .type = float(value_min=0, value_max=360)
   .help = "In one experiment no tilt is further from that of even steps, in degrees."
 output {
   experiments = imported.expt

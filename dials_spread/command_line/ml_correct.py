@@ -76,10 +76,11 @@ from dials_spread.report.ml_correct.correction_outputs import (
 from dials_spread.report.ml_correct.training_outputs import write_training
 from dials_spread.report.page.document import Provenance
 from dials_spread.report.page.report_files import write_all
+from dials_spread.valid_input.reading import PHIL as READING
 
 COMMAND = "dials.ml_correct"
 
-phil_scope = iotbx.phil.parse(PHIL + right_factors.PHIL)
+phil_scope = iotbx.phil.parse(PHIL + right_factors.PHIL + READING)
 
 
 def undo_files(data, params, log) -> None:
@@ -165,14 +166,13 @@ def get_model(params):
 @session.command
 def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> None:
     """Run dials.ml_correct from the command line."""
-    usage = "dials.ml_correct [options] integrated.expt integrated.refl [...]"
+    usage = f"{COMMAND} [options] integrated.expt integrated.refl [...]"
     params, files, log = session.start(usage, __doc__, phil, args)
     name_tables(params.output, params.undo)
-    params.reference = [name for name in params.reference if name]
-    params.cif_block = [name for name in params.cif_block if name]
+    for name in ("reference", "cif_block"):
+        setattr(params, name, [*filter(None, getattr(params, name))])
     params.mode = choose_mode(params)
-    if params.mode != "train":
-        params.output.model = None  # none is written
+    params.output.model = params.output.model if params.mode == "train" else None
     more = [*([params.model] if params.model else []), *params.reference]
     try:
         _, _, model, data = session.gather(
@@ -184,6 +184,7 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
         if params.undo:
             undo_files(data, params, log)
             return
+        data.refuse_given_twice()
         provenance = Provenance(
             COMMAND, [*data.files, *more], session.parameters(phil, params), lp=data.lp
         )

@@ -65,10 +65,13 @@ from dials_spread.simulation.driver import Resources
 from dials_spread.simulation.frames import draw_frames
 from dials_spread.simulation.parameters import FRAMES, OUTPUT, SIMULATION
 from dials_spread.thickness.parameters import MEASURED
+from dials_spread.valid_input.reading import PHIL as READING
 
 COMMAND = "dials.simulate_ed"
 
-phil_scope = iotbx.phil.parse(SIMULATION + CHARGES + FRAMES + MEASURED + OUTPUT)
+phil_scope = iotbx.phil.parse(
+    SIMULATION + CHARGES + FRAMES + MEASURED + READING + OUTPUT
+)
 
 
 def simulate_crystals(structure, setup, frames, params, provenance, effect, log):

@@ -6,7 +6,7 @@ of the geometry takes the place of the column on reading, so that everything tha
 multiplies by the right one. What stood there is kept, for `undo=True`.
 
 Functions:
-    read: files in, with the right factors
+    read, read_as: files in, with the right factors
     with_right_factors: of tables
     with_right_rows: of one table of several crystals
     without_as_read: a table with the right factor alone
@@ -217,6 +217,7 @@ def read(
     lp: str = "auto",
     uncorrected: bool = False,
     tell: bool = False,
+    allow_pickle: bool = False,
 ) -> Input:
     """
     Read files, and put the right factors in the place of columns `lp` that are not.
@@ -228,6 +229,7 @@ def read(
         lp: As for with_right_factors.
         uncorrected: Look at no crystal that dials.ml_correct has corrected.
         tell: Log what is not right, for commands whose summary does not say it.
+        allow_pickle: Also read tables that are pickle files, which may run any code.
 
     Returns:
         The input, with sentences on the columns that are not right.
@@ -235,7 +237,7 @@ def read(
     Raises:
         ValueError: All that is wrong, one line each.
     """
-    data = read_files(expt, refl, intensity)
+    data = read_files(expt, refl, intensity, allow_pickle)
     tables = [*data.tables]
     numbers = range(len(tables))
     if uncorrected:
@@ -250,6 +252,23 @@ def read(
     for sentence in told if tell else ():
         logger.warning(sentence)
     return replace(data, tables=tables, notes=told, lp=check.as_dict())
+
+
+def read_as(files: Sequence[Sequence[str]], params) -> Input:
+    """
+    Read files as the parameters of a command say.
+
+    Args:
+        files: Names of experiment files, and of reflection files.
+        params: With intensity, lp and allow_pickle.
+
+    Raises:
+        ValueError: All that is wrong, one line each.
+    """
+    expt, refl = files
+    return read(
+        expt, refl, params.intensity, params.lp, allow_pickle=params.allow_pickle
+    )
 
 
 def with_right_rows(

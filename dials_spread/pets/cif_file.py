@@ -7,6 +7,7 @@ Functions:
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -134,8 +135,8 @@ def read_pets(filename: str, wavelength: float | None = None) -> list[PetsFile]:
         ValueError: It is no such file, or lacks what cannot be done without.
     """
     path = Path(filename)
-    if not path.is_file():
-        found = "a folder, not a file" if path.is_dir() else "no such file"
+    if not os.path.isfile(path):
+        found = "a folder, not a file" if os.path.isdir(path) else "no such file"
         raise ValueError(f"{filename}: {found}")
     if not path.stat().st_size:
         raise ValueError(f"{filename}: the file is empty")

@@ -8,6 +8,7 @@ Functions:
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import libtbx.phil
@@ -57,7 +58,7 @@ refinement {
     .type = int(value_min=5, value_max=1000)
     .help = "Largest number of cycles of least squares."
   weights = None
-    .type = floats(size=2, value_min=0)
+    .type = floats(size=2, value_min=0, value_max=1000)
     .help = "The two numbers of WGHT, the same for all branches. By default they are"
             "refined for each branch, and one common pair (0.15, 0) is tried besides."
 }
@@ -74,10 +75,10 @@ shelx = Auto
   .help = "Also run SHELXT and SHELXL where they are on PATH. Auto does so where they"
           "are."
 seed = 0
-  .type = int(value_min=0)
+  .type = int(value_min=0, value_max=4294967295)
   .help = "Seed of random numbers. The same seed gives the same result."
 nproc = Auto
-  .type = int(value_min=1)
+  .type = int(value_min=1, value_max=4096)
   .help = "Number of programs that run side by side. Auto uses all cores."
 scale
   .help = "Parameters of dials.scale, the same for all branches."
@@ -130,16 +131,16 @@ def check_choices(params) -> None:
         ValueError: All that is wrong, one line each.
     """
     problems = []
-    if params.model and not Path(params.model).is_file():
+    if params.model and not os.path.isfile(params.model):
         problems.append(f"model={params.model}: no such file")
     if params.composition and params.structure:
         problems.append(
             "composition= is for a structure that is solved; give one of the two"
         )
     folder = Path(params.folder)
-    if folder.exists() and not folder.is_dir():
+    if os.path.exists(folder) and not os.path.isdir(folder):
         problems.append(f"folder={folder} is no folder")
-    elif not folder.absolute().parent.is_dir():
+    elif not os.path.isdir(folder.absolute().parent):
         problems.append(f"folder={folder}: no such folder to make it in")
     if problems:
         raise ValueError("\n".join(problems))

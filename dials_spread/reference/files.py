@@ -10,6 +10,7 @@ Functions:
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,8 +95,8 @@ def read_reference(
     path = Path(source)
     ending = path.suffix.lower()
     if source not in BUILT_IN:
-        if not path.is_file():
-            kind = "a folder, not a file" if path.is_dir() else "no such file"
+        if not os.path.isfile(path):
+            kind = "a folder, not a file" if os.path.isdir(path) else "no such file"
             raise ValueError(f"reference={source}: {kind}{meant_instead(source)}")
         if ending not in (*STRUCTURE_ENDINGS, *ENDINGS):
             told = ", ".join((*STRUCTURE_ENDINGS, *ENDINGS))
@@ -113,7 +114,9 @@ def read_reference(
 def holds_block(source: str, block: str) -> bool:
     """Say whether a file is a CIF with a data block of that name."""
     path = Path(source)
-    if path.suffix.lower() not in (".cif", ".mmcif", ".fcf") or not path.is_file():
+    if path.suffix.lower() not in (".cif", ".mmcif", ".fcf") or not os.path.isfile(
+        path
+    ):
         return False
     return block in read_cif(path)
 

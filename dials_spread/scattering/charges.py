@@ -44,7 +44,7 @@ charges = None
           "that of its element. Atoms that are not named stay as they are in the"
           "structure."
 charges_counts = 1000
-  .type = float(value_min=1)
+  .type = float(value_min=1, value_max=1e12)
   .help = "Counts (electrons) in a mean reflection for which the difference between"
           "charged and neutral atoms is compared with counting noise."
 """

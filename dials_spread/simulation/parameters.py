@@ -23,7 +23,7 @@ random {
     .help = "Space group of the random compound, as a symbol or a number. By default it"
             "is random, too."
   volume = 300 4000
-    .type = floats(size=2, value_min=50)
+    .type = floats(size=2, value_min=50, value_max=200000)
     .help = "Smallest and largest volume of the unit cell of the random compound in cubic"
             "angstrom."
 }
@@ -31,11 +31,11 @@ random {
 
 EXPERIMENT = """
 n_crystals = 12
-  .type = int(value_min=1)
+  .type = int(value_min=1, value_max=1000000)
   .help = "Number of crystals. Each is an experiment with a random orientation, a"
           "thickness and a scale of its own."
 d_min = 0.9
-  .type = float(value_min=0.25)
+  .type = float(value_min=0.25, value_max=10)
   .help = "Resolution limit in angstrom. Electron form factors are tabulated to 0.25"
           "angstrom."
 scan_width = 40
@@ -51,7 +51,7 @@ wavelength = None
   .type = float(value_min=0.001, value_max=0.2)
   .help = "Wavelength in angstrom. By default it follows from the voltage."
 exposure = 1
-  .type = float(value_min=1e-6)
+  .type = float(value_min=1e-6, value_max=1e6)
   .help = "Exposure time of an image in seconds, with which the dead time is compared."
 mosaicity = 0.05
   .type = float(value_min=0.0001, value_max=5)
@@ -75,7 +75,7 @@ wave = *dynamical kinematic
           "waves; kinematic leaves it out, with the same crystals and noise, as a control."
 thickness {
   median = 400
-    .type = float(value_min=0)
+    .type = float(value_min=0, value_max=100000)
     .help = "Median thickness of the crystals in angstrom."
   spread = 0.3
     .type = float(value_min=0, value_max=3)
@@ -121,11 +121,11 @@ beams
 NOISE = """
 noise {
   mean_counts = 1000
-    .type = float(value_min=0.001)
+    .type = float(value_min=0.001, value_max=1e9)
     .help = "Dose, as the counts (electrons) in a reflection of mean |F|^2 that crosses the"
             "Ewald sphere at mean speed, on a crystal of scale 1."
   background = 1
-    .type = float(value_min=0)
+    .type = float(value_min=0, value_max=1e9)
     .help = "Background in electrons per pixel and image."
   scale_spread = 0.3
     .type = float(value_min=0, value_max=10)
@@ -162,7 +162,7 @@ frames
     .type = float(value_min=0.0001, value_max=10)
     .help = "Half width at half maximum of this Lorentzian in reciprocal angstrom."
   direct_beam = 1e6
-    .type = float(value_min=0)
+    .type = float(value_min=0, value_max=1e12)
     .help = "Electrons of the direct beam in a frame. 0 stands for a beam stop."
   direct_beam_size = 1.5
     .type = float(value_min=0.01, value_max=1000)
@@ -172,7 +172,7 @@ frames
     .help = "Standard deviation in pixels of the point spread of the detector, which widens"
             "the direct beam and the spots, whose own standard deviation is 0.8 pixels."
   saturation = None
-    .type = int(value_min=1)
+    .type = int(value_min=1, value_max=2147483647)
     .help = "Largest count of a pixel. Pixels with more are marked as saturated. By default"
             "it is 1,000,000 in CBF files and 65,000 in SMV files."
 }
@@ -180,11 +180,11 @@ frames
 
 RUNNING = """
 seed = 0
-  .type = int(value_min=0)
+  .type = int(value_min=0, value_max=4294967295)
   .help = "Seed of the random numbers. The same seed gives the same data set, bit for bit,"
           "however many processes there are."
 nproc = Auto
-  .type = int(value_min=1)
+  .type = int(value_min=1, value_max=4096)
   .help = "Number of local processes. Auto starts one for each core."
 dask.scheduler = None
   .type = str

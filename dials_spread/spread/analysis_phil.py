@@ -30,7 +30,7 @@ variogram {
     .help = "Measure how the disagreement of two observations of one reflection grows with"
             "the angle between their beam directions in the crystal."
   max_pairs = 20000000
-    .type = int(value_min=1)
+    .type = int(value_min=1, value_max=1000000000)
     .help = "Largest number of pairs of observations that are used. If there are more, so"
             "many are chosen at random."
 }
@@ -52,11 +52,11 @@ likelihood {
     .help = "Test for each matched pair of images, by permutations, whether it agrees"
             "better than expected by chance."
   max_matches = 50000
-    .type = int(value_min=1)
+    .type = int(value_min=1, value_max=10000000)
     .help = "Largest number of pairs of images that are tested, those with the most"
             "indices in common first."
   permutations = 9999
-    .type = int(value_min=99)
+    .type = int(value_min=99, value_max=10000000)
     .help = "Largest number of permutations for each pair of images. If there are very"
             "many pairs, fewer are made."
 }

@@ -32,11 +32,11 @@ beam {
     .help = "Measure the beam on the raw images where they can be read. Without them, the"
             "background under the spots is used instead."
   annulus = 0.1 0.5
-    .type = floats(size=2, value_min=0)
+    .type = floats(size=2, value_min=0, value_max=100000)
     .help = "Inner and outer radius of the annulus about the beam whose background is"
             "measured, in reciprocal angstrom or pixels (see beam.unit)."
   disc = 0.03
-    .type = float(value_min=0)
+    .type = float(value_min=0, value_max=100000)
     .help = "Radius of the disc that contains the direct beam, in reciprocal angstrom or"
             "pixels (see beam.unit). It is measured on images where no pixel of it is"
             "saturated."
@@ -44,12 +44,12 @@ beam {
     .type = choice
     .help = "Unit of beam.annulus and beam.disc."
   reject = 6.0
-    .type = float(value_min=0)
+    .type = float(value_min=0, value_max=1e9)
     .help = "Pixels of the annulus are left out if they are more than so many standard"
             "deviations above the other pixels at their radius, as unpredicted spots are."
             "0 leaves none out."
   margin = 1
-    .type = int(value_min=0)
+    .type = int(value_min=0, value_max=10000)
     .help = "Width in pixels of the frame around the box of each predicted or observed"
             "spot that is left out of the background."
 }
@@ -62,7 +62,7 @@ orientations {
     .type = int(value_min=1, value_max=20)
     .help = "Highest u, v or w of the zone axes [uvw] that are considered."
   n_extremes = 50
-    .type = int(value_min=0)
+    .type = int(value_min=0, value_max=100000)
     .help = "How many of the observations farthest from their symmetry equivalents are"
             "listed."
 }
@@ -73,7 +73,7 @@ noisy_spots {
             "and see whether leaving them out improves the data more than leaving out as"
             "many at random."
   cut = 6.0
-    .type = float(value_min=1)
+    .type = float(value_min=1, value_max=1e9)
     .help = "An observation is an outlier if it is more than so many standard deviations"
             "from the median of its reflection. The standard deviation includes the"
             "relative error that all data have."

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import re
 from difflib import get_close_matches
 from pathlib import Path
@@ -104,8 +105,8 @@ def read_structure(source: str, block: str | None = None) -> xray.structure:
 
 
 def _check_file(path: Path, source: str) -> None:
-    if not path.is_file():
-        kind = "a folder, not a file" if path.is_dir() else "no such file"
+    if not os.path.isfile(path):
+        kind = "a folder, not a file" if os.path.isdir(path) else "no such file"
         built_in = ", ".join(sorted(BUILT_IN))
         raise ValueError(
             f"structure={source}: {kind}, and no built-in structure ({built_in}, random)"

@@ -45,7 +45,7 @@ measured
     .help = "How much a thickness given by measured.thickness varies within a crystal:"
             "half the range of thicknesses, as a fraction of their mean."
   d_min = None
-    .type = float(value_min=0.25)
+    .type = float(value_min=0.25, value_max=100)
     .help = "Resolution limit in angstrom. By default it is that of the data."
   hand = True
     .type = bool

@@ -13,10 +13,11 @@ import numpy as np
 
 from cctbx.array_family import flex as cctbx_flex
 from dials.array_family import flex
-from dxtbx.model.experiment_list import ExperimentList, ExperimentListFactory
+from dxtbx.model.experiment_list import ExperimentList
 
 from dials_spread.input_files import pair_up
 from dials_spread.thickness.results import CrystalSimulation
+from dials_spread.valid_input.reading import read_experiments, read_table
 
 # Column: attribute of CrystalSimulation, and the value of a row without an experiment.
 COLUMNS = {
@@ -32,7 +33,10 @@ _ROW = "row_of_all_files"
 
 
 def simulated_tables(
-    expt: Sequence[str], refl: Sequence[str], crystals: Sequence[CrystalSimulation]
+    expt: Sequence[str],
+    refl: Sequence[str],
+    crystals: Sequence[CrystalSimulation],
+    allow_pickle: bool = False,
 ) -> tuple[ExperimentList, flex.reflection_table]:
     """
     Add the simulated columns to the tables of some files.
@@ -41,13 +45,14 @@ def simulated_tables(
         expt: Names of experiment files, as `input_files.read_files` has read them.
         refl: Names of reflection files.
         crystals: One for each experiment of all files, in order.
+        allow_pickle: Also read tables that are pickle files.
 
     Returns:
         All experiments, and one table. A single file comes back row by row as it was;
         several follow one another, with the numbers of their experiments in the list.
     """
-    lists = [ExperimentListFactory.from_json_file(f, check_format=False) for f in expt]
-    tables = [flex.reflection_table.from_file(f) for f in refl]
+    lists = [read_experiments(f) for f in expt]
+    tables = [read_table(f, allow_pickle) for f in refl]
     ends = np.cumsum([len(table) for table in tables])
     for table, end in zip(tables, ends):
         rows = np.arange(end - len(table), end, dtype=np.int32)

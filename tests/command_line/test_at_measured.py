@@ -216,7 +216,10 @@ def test_charges_are_applied_compared_and_told(tmp_path, monkeypatch, capsys):
         (["measured.thickness=-5"], "measured.thickness"),
         (["structure=paracetamol"], "cannot be brought onto"),
         (["output.reflections={refl}"], "would overwrite an input"),
-        (["{xray}.expt", "{xray}.refl"], "was measured with X-rays|different"),
+        (
+            ["{xray}.expt", "{xray}.refl", "allow_pickle=True"],
+            "was measured with X-rays|different",
+        ),
     ],
 )
 def test_bad_input_is_told_in_a_line_and_nothing_is_written(

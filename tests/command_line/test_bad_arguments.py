@@ -53,7 +53,7 @@ def test_arguments_that_are_nothing(good, refused):
         ("matching.top=Auto", "matching.top cannot be Auto"),
         ("image_width=-1", "image_width element is less than the minimum"),
         ("image_width=nan", "image_width cannot be nan"),
-        ("image_width=inf", "image_width cannot be inf"),
+        ("image_width=inf", "image_width element is greater than the maximum"),
         ("intensity=wrong", "intensity=wrong: choose auto, scale, profile or sum"),
         ("intensity=None", "intensity cannot be None"),
         ("friedel=None", "friedel cannot be None"),

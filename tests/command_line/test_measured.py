@@ -18,10 +18,10 @@ SCALED = [f"l_cysteine/scaled_{k}" for k in ("20_25", "30", "35")]
 INPUT = {
     "abiraterone": (["abiraterone/integrated"], ["image_width=0"]),
     "quartz": (["quartz/scaled"], []),
-    "l_cysteine": (L_CYSTEINE, []),
-    "l_cysteine_scaled": (SCALED, []),
+    "l_cysteine": (L_CYSTEINE, ["allow_pickle=True"]),
+    "l_cysteine_scaled": (SCALED, ["allow_pickle=True"]),
     "cunir_stills": (["cunir_stills/integrated"], ["matching.min_common=1"]),
-    "narrow_wedges": (["narrow_wedges/sweep_*"], []),
+    "narrow_wedges": (["narrow_wedges/sweep_*"], ["allow_pickle=True"]),
     "cinchonine": (["cinchonine_images/integrated"], ["n_pairs_shown=2"]),
     "glycine": (["glycine/integrated"], ["image_width=0"]),
 }

@@ -16,6 +16,7 @@ Functions:
 
 from __future__ import annotations
 
+import os
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -178,7 +179,7 @@ def _shelx_files(
 
 
 def _is_of_others(path: Path) -> bool:
-    if not path.exists():
+    if not os.path.exists(path):
         return False
     start = path.read_bytes()[:80].decode("utf-8", "replace")
     return not start.startswith(f"TITL {MADE_BY} ")

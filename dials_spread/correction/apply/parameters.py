@@ -107,11 +107,11 @@ partiality_cutoff = 0.4
   .help = "Lowest partiality, from 0 to 1, of an observation that is used and"
           "corrected, as cut_data.partiality_cutoff of dials.scale."
 seed = 0
-  .type = int(value_min=0)
+  .type = int(value_min=0, value_max=4294967295)
   .help = "Seed of the random numbers that folds, fits and the control of the"
           "comparison with a reference use. The same seed gives the same result."
 nproc = Auto
-  .type = int(value_min=1)
+  .type = int(value_min=1, value_max=4096)
   .help = "Number of threads. Auto uses all cores."
 output {
   experiments = Auto

@@ -26,7 +26,6 @@ import numpy as np
 from cctbx.array_family import flex as cctbx_flex
 from dials.array_family import flex
 from dxtbx.model import ExperimentList
-from dxtbx.model.experiment_list import ExperimentListFactory
 
 from dials_spread.correction.apply.corrected_files import join
 from dials_spread.correction.apply.one_table import (
@@ -34,7 +33,7 @@ from dials_spread.correction.apply.one_table import (
     undo_factors,
     without_correction,
 )
-from dials_spread.input_files import Input, read_reflections
+from dials_spread.input_files import Input
 from dials_spread.observations import Observations, right_factors
 from dials_spread.observations.correction_state import (
     column,
@@ -44,6 +43,7 @@ from dials_spread.observations.correction_state import (
 )
 from dials_spread.observations.right_factors import AS_READ
 from dials_spread.prepare.geometry import factor_from_zeta
+from dials_spread.valid_input.reading import read_experiments, read_table
 
 logger = logging.getLogger("dials.spread.columns")
 
@@ -87,7 +87,7 @@ def read_uncorrected(files: Sequence[Sequence[str]], params) -> Input:
     tell = params.mode != "apply"  # which has a summary
     expt, refl = files
     return right_factors.read(
-        expt, refl, params.intensity, lp, uncorrected=True, tell=tell
+        expt, refl, params.intensity, lp, True, tell, params.allow_pickle
     )
 
 
@@ -233,7 +233,7 @@ def _check_files_corrected(data: Input) -> None:
     }:
         return
     files = data.files[max(data.dataset) + 1 :]
-    read = {name: flex.reflection_table.from_file(name) for name in files}
+    read = {name: read_table(name, data.allow_pickle) for name in files}
     problems = [
         f"{name}: not corrected, there is nothing to undo"
         for name, table in read.items()
@@ -263,8 +263,7 @@ def _whole_or_joined(
     if len(data.files) != OF_ONE:
         return join(data.experiments, parts())
     expt, refl = data.files
-    experiments = ExperimentListFactory.from_json_file(expt, check_format=False)
-    return experiments, whole(read_reflections(refl))
+    return read_experiments(expt), whole(read_table(refl, data.allow_pickle))
 
 
 def values_of_file(

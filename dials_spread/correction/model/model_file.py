@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -231,8 +232,8 @@ def read_model(filename: str | Path) -> Model:
         ValueError: It is not a model file, damaged, or makes no sense: one line.
     """
     path = Path(filename)
-    if not path.is_file():
-        kind = "a folder, not a file" if path.is_dir() else "no such file"
+    if not os.path.isfile(path):
+        kind = "a folder, not a file" if os.path.isdir(path) else "no such file"
         raise ValueError(f"{filename}: {kind}")
     try:
         with path.open("rb") as file:

@@ -1,0 +1,18 @@
+"""
+The one check of all that is read: after it no stage looks again.
+
+Untrusted input may be damaged, of another program, or made to do harm. Each thing that is
+wrong is told in one sentence, with the file, the column, how many rows, and the first.
+What dials.scale takes and what is left out and counted later (intensities and variances
+that are not finite, variances that are not positive, reflections that were not integrated)
+is no fault.
+
+Modules:
+    columns: which columns a table must have, and what each holds
+    given_twice: the same crystal under two names
+    kinds_of_intensity: which intensities a table has: scaled or not, and whether all of
+        its crystals do
+    models: beam, detector, goniometer, scan and crystal
+    reading: files of experiments and reflections, without running code in them
+    values: what the numbers in a table can be
+"""
