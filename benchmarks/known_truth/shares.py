@@ -8,8 +8,8 @@ between the beams in the crystal. The factor of a crystal makes its ΣI that of 
 k = Σ I / Σ μ.
 
 - plateau: γ of pairs beyond FAR;
-- γ at 0°: a straight line in the angle through the bins below NEAR, never below zero nor
-  above the first bin: what differs at one orientation, which is thickness;
+- γ at 0°, what differs at one orientation, which is thickness: γ of pairs within NEAR less
+  that of pairs of equal thickness within NEAR, which have the rise up to there alone;
 - share of the orientation: (plateau - γ at 0°) / plateau;
 - correlation angle: where γ has done half of the rise, between the centres of two bins.
 
@@ -34,7 +34,7 @@ EDGES = np.array([*SMALL, 15, 30, 60, 90, 120, 150, 165, 172, 176, 178, 179, 180
 TABLE = (0, 0.1, 0.25, 0.5, 1, 2, 4, 8, 180.001)
 """Bins in which results are printed [°]."""
 
-NEAR, FAR = 0.25, 8.0
+NEAR, FAR = 0.1, 8.0
 
 EQUAL, UNEQUAL = 1.05, 1.65
 """Ratios of thicknesses of two crystals that are alike, or not at all."""
@@ -69,7 +69,7 @@ class Shares(NamedTuple):
         table: By kind of pair, γ in the bins of TABLE.
         pairs: By kind, how many.
         plateau, zero: γ far away, and extrapolated to 0°.
-        zero_equal: The latter of crystals of equal thickness; nan without.
+        near_equal: γ of pairs of equal thickness within NEAR; nan without.
         orientation: Share of the noise-free variance.
         half_way: The correlation angle [°].
         square: Mean of r².
@@ -79,7 +79,7 @@ class Shares(NamedTuple):
     pairs: dict[str, np.ndarray]
     plateau: float
     zero: float
-    zero_equal: float
+    near_equal: float
     orientation: float
     half_way: float
     square: float
@@ -181,30 +181,32 @@ def noise_free_shares(sums: PairSums, used: np.ndarray | None = None) -> Shares:
             table[kind] = np.bincount(coarse, gamma[k]) / pairs[kind]
     far = EDGES[:-1] >= FAR
     plateau = float(gamma[0, far].sum() / max(count[0, far].sum(), 1))
-    zero = at_zero(gamma[0], angle[0], count[0])
-    mass = count[0].sum(axis=0) if count.ndim > 2 else count[0].sum()
+    zero, equal = at_zero(gamma, count)
     weight = sums.count[0][used].sum(axis=1)
     return Shares(
         table=table,
         pairs=pairs,
         plateau=plateau,
         zero=zero,
-        zero_equal=at_zero(gamma[1], angle[1], count[1]),
+        near_equal=equal,
         orientation=(plateau - zero) / plateau if plateau > 0 else np.nan,
         half_way=half_of_the_rise(gamma[0], angle[0], count[0], zero, plateau),
-        square=float(np.average(sums.square[used], weights=weight)) if mass else np.nan,
+        square=float(np.average(sums.square[used], weights=weight)),
     )
 
 
-def at_zero(gamma: np.ndarray, angle: np.ndarray, count: np.ndarray) -> float:
-    """Extrapolate to 0° (see above); nan with fewer than two bins near it."""
-    near = (EDGES[1:] <= NEAR + 1e-9) & (count > 0)
-    if near.sum() < 2:
-        return np.nan
-    y, x = gamma[near] / count[near], angle[near] / count[near]
-    slope, intercept = np.polyfit(x, y, 1, w=np.sqrt(count[near]))
-    first = float(np.average(y, weights=count[near]))
-    return float(np.clip(intercept, 0, y[0])) if slope > 0 else first
+def at_zero(gamma: np.ndarray, count: np.ndarray) -> tuple[float, float]:
+    """
+    Give γ at 0° and that of pairs of equal thickness within NEAR.
+
+    Args:
+        gamma, count: Shape (KINDS, bins), Σγ and pairs.
+    """
+    near = EDGES[1:] <= NEAR + 1e-9
+    with np.errstate(invalid="ignore"):
+        first, equal, _ = gamma[:, near].sum(axis=1) / count[:, near].sum(axis=1)
+    zero = first - equal if np.isfinite(equal) else first
+    return float(max(zero, 0.0)), float(equal)
 
 
 def half_of_the_rise(
