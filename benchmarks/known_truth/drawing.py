@@ -23,14 +23,16 @@ from dxtbx.model.experiment_list import ExperimentList, ExperimentListFactory
 
 from dials_spread.simulation.intensities import compose_expected, measure
 from known_truth.columns import Column
-from known_truth.noise_free import noise_free_of
 from known_truth.planted import Drawn
 from known_truth.pools import Pool
-from known_truth.shares import crystal_factors, noise_free_shares
+from known_truth.shares import (
+    common_parts,
+    far_variance,
+    noise_free_shares,
+)
 
-WEAK = 3.0
-"""Reflections whose mean is less than so many of its standard deviations are too weak to
-say anything of relative intensities, as dials.compare_images documents."""
+BACKGROUND = 100.0
+"""Counts of background under a spot, about: one a pixel."""
 
 
 @dataclass
@@ -41,7 +43,7 @@ class Truth:
     Attributes:
         orientation: Share of the orientation in what is not counting noise; 0 without
             multiple scattering.
-        shares: Of image, crystal, orientation and rest in what is not counting noise;
+        shares: Of image, crystal, orientation, thickness and rest in what is not counting noise;
             nan where it is not known.
         half_way: Correlation angle [°]; nan without.
         s: Relative error not covered by σ; nan where it is not one number.
@@ -155,19 +157,22 @@ def _truth(column, pool, experiments, tables, drawn) -> Truth:
         # A single factor for each crystal is taken off unscaled data.
         "crystal": 0.0,
         "orientation": 0.0,
+        "thickness": 0.0,
         "rest": random**2,
     }
     half_way, near = np.nan, 0
     s = np.sqrt(parts["image"] + parts["rest"])
     if column.dynamical:
-        whole, sums, (image, crystal) = pool.truth()
-        used = _strong(whole, sums, column)
-        shares = noise_free_shares(sums, used)
+        whole, sums = pool.truth()
+        weights = _weights(sums, column)
+        shares = noise_free_shares(sums, weights)
+        image, crystal = common_parts(whole, weights)
         half_way, s = shares.half_way, np.nan
         parts["image"] = max(image, 0) + parts["image"] * shares.square
         parts["crystal"] = max(crystal, 0)
         parts["orientation"] = shares.plateau - shares.zero - max(image, 0)
-        parts["rest"] = shares.zero + random**2 * shares.square
+        parts["thickness"] = shares.zero
+        parts["rest"] = random**2 * shares.square
         near = int(shares.pairs["all"][:3].sum())
         near = round(near * (column.crystals / len(pool.tables)) ** 2)
     total = sum(parts.values())
@@ -183,13 +188,15 @@ def _truth(column, pool, experiments, tables, drawn) -> Truth:
     )
 
 
-def _strong(whole, sums, column) -> np.ndarray:
-    """Reflections that are strong enough to say something of relative intensities."""
+def _weights(sums, column) -> np.ndarray:
+    """One over the variance of each reflection; 0 for those that are too weak."""
     # Counts of a reflection of mean intensity are mean_counts; the background adds to
     # their variance. Crystals and equivalents together decide whether a mean is known.
     average = sums.mean[sums.mean > 0].mean()
-    counts = column.noise.mean_counts * sums.mean / average
-    return counts > 2 * np.sqrt(counts + 100.0)
+    counts = np.maximum(column.noise.mean_counts * sums.mean / average, 1e-9)
+    noise = (counts + BACKGROUND) / counts**2
+    variance = far_variance(sums) + column.noise.extra_error**2 * sums.square + noise
+    return np.where((noise < 1) & (variance > 0), 1 / variance, 0.0)
 
 
 def scaled_by_dials(experiments, tables):
@@ -219,24 +226,3 @@ def scaled_by_dials(experiments, tables):
         )
         table = flex.reflection_table.from_file(str(Path(folder, "scaled.refl")))
     return scaled, [table.select(table["id"] == i) for i in range(len(scaled))]
-
-
-def noise_of(data: DataSet) -> float:
-    """
-    Give the variance of relative intensities from counting, of strong reflections.
-
-    Args:
-        data: Simulated, unscaled.
-    """
-    found = noise_free_of(data.experiments, flex.reflection_table.concat(data.tables))
-    n = np.maximum(np.bincount(found.reflection), 1)
-    factors = crystal_factors(found)[found.crystal]
-    mean = (np.bincount(found.reflection, found.intensity / factors) / n)[
-        found.reflection
-    ]
-    columns = found.columns
-    unit = columns["scale"] * columns["image_factor"] / columns["lp"]
-    noise = columns["counting_noise"] / unit / factors
-    variance = (np.bincount(found.reflection, noise**2) / n)[found.reflection]
-    used = (n[found.reflection] > 1) & (variance < mean**2)
-    return float(np.mean((noise / mean)[used] ** 2))

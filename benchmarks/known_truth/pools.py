@@ -29,7 +29,7 @@ from dials_spread.simulation.noise import NoiseModel
 from dials_spread.simulation.structures import random_structure
 from dials_spread.structures.structure_files import read_structure
 from known_truth.noise_free import NoiseFree, noise_free_of
-from known_truth.shares import PairSums, common_parts, pair_sums
+from known_truth.shares import PairSums, pair_sums
 
 CELLS = {
     "polar": ((7.3, 10.2, 8.4, 90, 90, 90), "P n a 21"),
@@ -79,6 +79,7 @@ POOLS = {
     "fine slices": PoolChoice(
         "paracetamol", crystals=24, thickness=0.0, scan_width=40, image_width=0.2
     ),
+    "small": PoolChoice("paracetamol", crystals=8, d_min=1.6),
     "X-rays": PoolChoice("paracetamol", thickness=0.0, wavelength=0.7, crystals=24),
 }
 
@@ -93,28 +94,26 @@ class Pool:
         experiments: One a crystal.
         tables: Their reflections, with `unique`, numbers under the Laue group.
         mean_intensity: Mean |F|² [Å²].
-        truths: Sums over pairs of all crystals, by kind of wave; made when asked for.
+        truths: Noise-free observations and their pairs, made when asked for.
     """
 
     choice: PoolChoice
     experiments: ExperimentList
     tables: list[flex.reflection_table]
     mean_intensity: float
-    truths: dict[str, tuple[NoiseFree, PairSums, tuple[float, float]]] = field(
-        default_factory=dict
-    )
+    truths: dict[str, tuple[NoiseFree, PairSums]] = field(default_factory=dict)
 
     @property
     def dynamical(self) -> bool:
         """Whether multiple scattering was simulated."""
         return self.choice.thickness > 0
 
-    def truth(self) -> tuple[NoiseFree, PairSums, tuple[float, float]]:
-        """Give the observations, sums over their pairs and common parts."""
+    def truth(self) -> tuple[NoiseFree, PairSums]:
+        """Give the noise-free observations and sums over their pairs."""
         if "dynamical" not in self.truths:
             table = flex.reflection_table.concat(self.tables)
             data = noise_free_of(self.experiments, table)
-            self.truths["dynamical"] = (data, pair_sums(data), common_parts(data))
+            self.truths["dynamical"] = (data, pair_sums(data))
         return self.truths["dynamical"]
 
 

@@ -11,11 +11,15 @@ k = Σ I / Σ μ.
 - γ at 0°, what differs at one orientation, which is thickness: γ of pairs within NEAR less
   that of pairs of equal thickness within NEAR, which have the rise up to there alone;
 - share of the orientation: (plateau - γ at 0°) / plateau;
+- weights: none, for the table above. Relative intensities of weak reflections differ most,
+  and lead a plain mean; with weights of one over the variance of a reflection all count
+  alike, which fewer pairs determine better and which the grid takes for the truth;
 - correlation angle: where γ has done half of the rise, between the centres of two bins.
 
 Functions:
     pair_sums: sums for each reflection, by angle and by difference in thickness
     noise_free_shares: of all reflections, or of some
+    common_parts: what the reflections of an image, or of a crystal, have in common
     whole_variance: the same with counting noise, images and random errors
 """
 
@@ -163,16 +167,17 @@ def angles(
     return i, j, np.degrees(2 * np.arcsin(np.sqrt((1 - close) / 2)))
 
 
-def noise_free_shares(sums: PairSums, used: np.ndarray | None = None) -> Shares:
+def noise_free_shares(sums: PairSums, weights: np.ndarray | None = None) -> Shares:
     """
     Give the truth.
 
     Args:
         sums: From pair_sums.
-        used: Shape (reflections,), bool; all by default.
+        weights: Shape (reflections,), of the pairs of each; all alike by default.
     """
-    used = np.isfinite(sums.square) if used is None else used & np.isfinite(sums.square)
-    gamma, angle, count = (x[:, used].sum(axis=1) for x in sums[:3])
+    used = np.isfinite(sums.square)
+    weights = np.where(used, 1.0 if weights is None else weights, 0.0)
+    gamma, angle, count = (np.einsum("u,kub->kb", weights, x) for x in sums[:3])
     coarse = np.digitize(EDGES[:-1], TABLE) - 1
     table, pairs = {}, {}
     for k, kind in enumerate(KINDS):
@@ -182,7 +187,7 @@ def noise_free_shares(sums: PairSums, used: np.ndarray | None = None) -> Shares:
     far = EDGES[:-1] >= FAR
     plateau = float(gamma[0, far].sum() / max(count[0, far].sum(), 1))
     zero, equal = at_zero(gamma, count)
-    weight = sums.count[0][used].sum(axis=1)
+    weight = weights * sums.count[0].sum(axis=1)
     return Shares(
         table=table,
         pairs=pairs,
@@ -191,7 +196,7 @@ def noise_free_shares(sums: PairSums, used: np.ndarray | None = None) -> Shares:
         near_equal=equal,
         orientation=(plateau - zero) / plateau if plateau > 0 else np.nan,
         half_way=half_of_the_rise(gamma[0], angle[0], count[0], zero, plateau),
-        square=float(np.average(sums.square[used], weights=weight)),
+        square=float(np.average(sums.square[used], weights=weight[used])),
     )
 
 
@@ -225,7 +230,21 @@ def half_of_the_rise(
     return float(np.interp(0.5 * (zero + plateau), y, x))
 
 
-def common_parts(data: NoiseFree) -> tuple[float, float]:
+def far_variance(sums: PairSums) -> np.ndarray:
+    """
+    Give the plateau of each reflection, shape (reflections,), nan without pairs.
+
+    Args:
+        sums: From pair_sums.
+    """
+    far = EDGES[:-1] >= FAR
+    with np.errstate(invalid="ignore"):
+        return sums.gamma[0][:, far].sum(axis=1) / sums.count[0][:, far].sum(axis=1)
+
+
+def common_parts(
+    data: NoiseFree, weights: np.ndarray | None = None
+) -> tuple[float, float]:
     """
     Variance of r that all reflections of an image, or of a crystal, have in common.
 
@@ -234,23 +253,25 @@ def common_parts(data: NoiseFree) -> tuple[float, float]:
 
     Args:
         data: Observations.
+        weights: Shape (reflections,); all alike by default.
     """
     n = np.maximum(np.bincount(data.reflection), 1)
     scaled = data.intensity / crystal_factors(data)[data.crystal]
     mean = np.bincount(data.reflection, scaled) / n
+    weight = np.ones(len(n)) if weights is None else weights
     deviation = scaled / mean[data.reflection] - 1
     used = (n[data.reflection] > 1) & np.isfinite(deviation)
     r, image, crystal = (x[used] for x in (deviation, data.image, data.crystal))
-    n_i, sum_i = np.bincount(image), np.bincount(image, r)
-    square_i = np.bincount(image, r**2)
-    on_image = (sum_i**2 - square_i).sum() / max((n_i * (n_i - 1)).sum(), 1)
-    of_image = np.zeros(len(n_i), dtype=int)
-    of_image[image] = crystal
-    n_c, sum_c = np.bincount(crystal), np.bincount(crystal, r)
-    across = (sum_c**2 - np.bincount(of_image, sum_i**2)).sum()
-    pairs = (n_c**2 - np.bincount(of_image, n_i**2)).sum()
-    of_crystal = across / max(pairs, 1)
-    return float(on_image - of_crystal), float(of_crystal)
+    w = np.nan_to_num(weight[data.reflection[used]])
+    on_image, pairs = _products(image, r, w), _products(image, np.ones(len(r)), w)
+    of_crystal, more = _products(crystal, r, w), _products(crystal, np.ones(len(r)), w)
+    crystals = (of_crystal - on_image) / max(more - pairs, 1e-300)
+    return float(on_image / max(pairs, 1e-300) - crystals), float(crystals)
+
+
+def _products(group: np.ndarray, r: np.ndarray, w: np.ndarray) -> float:
+    """Sum of products of different members of all groups."""
+    return float((np.bincount(group, w * r) ** 2).sum() - ((w * r) ** 2).sum())
 
 
 def whole_variance(
