@@ -85,13 +85,14 @@ def run_all(chosen: argparse.Namespace, names: list[str]) -> list[Cell]:
     for pool in sorted({COLUMNS[name].pool for name in names}):
         pool_named(pool, chosen.pools, chosen.jobs)
     seeds = range(chosen.first_seed, chosen.first_seed + chosen.seeds)
-    tasks = [(name, seed, chosen.pools) for name in names for seed in seeds]
+    # Seed by seed, so that what is there after an interruption is of all columns.
+    tasks = [(name, seed, chosen.pools) for seed in seeds for name in names]
     cells = []
     context = get_context("spawn")
     with ProcessPoolExecutor(chosen.jobs, context) as pool:
         futures = {pool.submit(run_cell, *task): task for task in tasks}
         for future in as_completed(futures):
-            cell, text = future.result()
+            cell, text = _result(future, futures[future])
             cells.append(cell)
             wrong = [row for row, answer in cell.answers.items() if answer == "wrong"]
             told = cell.error or ", ".join(wrong) or "nothing wrong"
@@ -104,6 +105,14 @@ def run_all(chosen: argparse.Namespace, names: list[str]) -> list[Cell]:
             if chosen.json:
                 write_json(chosen.json, cells)
     return cells
+
+
+def _result(future, task) -> tuple[Cell, str]:
+    """The result of a task; one that fails must not take the others with it."""
+    try:
+        return future.result()
+    except Exception as error:  # noqa: BLE001, it is counted and printed
+        return Cell(task[0], task[1], error=f"{type(error).__name__}: {error}"), ""
 
 
 def scores_of(cells: list[Cell]) -> list[Score]:

@@ -98,6 +98,7 @@ def test_every_sentence_has_a_row():
     )
     assert missing == []
     rows = set(code_sentences.rows_of_sentences().values())
+    rows |= set(code_sentences.NUMBERS.values())
     assert rows <= {*rules.RULES, *rules.NOT_JUDGED}
 
 
@@ -193,6 +194,8 @@ def test_what_is_said_of_known_data(crystals):
         assert estimate.truth == 0.1
         answers.append(rules.size(found))
         if seed == 0:
+            numbers = code_sentences.numbers_with_interval(found.document)
+            assert numbers <= set(code_sentences.NUMBERS), "a number without a row"
             data.tables = other_units(data.experiments, data.tables, None)[1]
             document, _ = scoring.say(data.experiments, data.tables, {})
             assert rules.differing(document, found.document) == []

@@ -30,6 +30,49 @@ WORDS = 4
 ROWS_FILE = Path(__file__).with_name("sentences.txt")
 
 
+_PAIRS = (
+    *("background_spread", "cc", "cc_rank", "chi_square", "excess_spread"),
+    *("n_background", "r_factor", "scale", "spread_ratio"),
+)
+_CURVE = ("gamma", "nugget", "share", "share_of_plateau", "sill")
+_SOURCES = ("crystal", "image", "noise", "orientation", "rest", "thickness")
+
+NUMBERS = {
+    **{f"agreement.{n}": "pairs of one orientation" for n in _PAIRS},
+    **{f"agreement_same_orientation.{n}": "pairs of one orientation" for n in _PAIRS},
+    **{f"beam.explained.{n}": "beam and images" for n in ("annulus", "background")},
+    **{f"beam.explained.{n}": "beam and images" for n in ("dials_scale", "disc")},
+    "beam.explained.spots": "beam and images",
+    **{f"components.{n}.share": "sources of the spread" for n in _SOURCES},
+    **{f"components.{n}.variance": "sources of the spread" for n in _SOURCES},
+    "noisy_spots.reflections.s": "noisy reflections and outliers",
+    "normality.excess_kurtosis": "distribution of residuals",
+    "normality.skewness": "distribution of residuals",
+    "simulation.explained": "explained by a simulation",
+    "spread.s": "size of the spread",
+    **{
+        f"spread.by_{n}.s": "size of the spread"
+        for n in ("crystal", "image", "intensity", "resolution")
+    },
+    **{
+        f"variogram.{part}{n}": "sources of the spread"
+        for part in ("", "corrected.", "within.")
+        for n in _CURVE
+    },
+    **{
+        f"variogram.{part}range": "correlation angle"
+        for part in ("", "corrected.", "within.")
+    },
+}
+"""Rows of numbers with an interval in the JSON document of dials.compare_images."""
+
+BIN_EDGES = (
+    *("variogram", "variogram.corrected", "variogram.within"),
+    *(f"spread.by_{n}" for n in ("crystal", "image", "intensity", "resolution")),
+)
+"""Where low and high are the ends of bins."""
+
+
 class Told(NamedTuple):
     """
     A sentence in the code.
@@ -171,6 +214,8 @@ def numbers_with_interval(document, path: str = "") -> set[str]:
     found = set()
     for key, value in document.items():
         stem = re.fullmatch(r"(?:(.+)_)?low", key)
+        if key == "low" and path in BIN_EDGES:
+            continue
         if stem and key[: len(key) - 3] + "high" in document:
             found.add(f"{path}.{stem[1]}".strip(".") if stem[1] else path)
         found |= numbers_with_interval(value, f"{path}.{key}".strip("."))

@@ -117,7 +117,7 @@ class Pool:
         return self.truths["dynamical"]
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=16)
 def pool_named(name: str, folder: str, nproc: int = 1) -> Pool:
     """
     Simulate a pool, or read it where that was done before.

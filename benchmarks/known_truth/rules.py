@@ -36,7 +36,9 @@ PHRASES = {
         r"dependence on the orientation is not shown",
         r"do not show a dependence on the orientation",
     ),
-    "pairs agree better": (r"agree better with each other than with other images",),
+    "pairs agree better": (
+        r"(?<!Whether )[Ii]mages of the same orientation agree better with each other",
+    ),
     "normal": (r"residuals are not distinguishable from a normal distribution",),
     "not normal": (r"residuals are not normally distributed",),
     "images are worse": (r"an s above that of all data at a false discovery rate",),
