@@ -141,7 +141,10 @@ def _reindexed(experiments, tables, operator: str):
     for number, (experiment, table) in enumerate(zip(experiments, tables)):
         if number % 2:
             experiment, table = copy.copy(experiment), copy.deepcopy(table)
+            group = experiment.crystal.get_space_group()
             experiment.crystal = experiment.crystal.change_basis(change)
+            # As whoever indexes the other way names it: without a shift of the origin.
+            experiment.crystal.set_space_group(group)
             table["miller_index"] = change.apply(table["miller_index"])
         changed.append(experiment)
         indexed.append(table)
