@@ -27,12 +27,19 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import numpy as np
 from known_truth.code_sentences import rows_of_sentences, told_in, without_row
 from known_truth.columns import COLUMNS
 from known_truth.noise_free import first_crystals, read_noise_free
 from known_truth.pools import pool_named
 from known_truth.scoring import Cell, Score, run_cell, score, table_of
-from known_truth.shares import KINDS, TABLE, noise_free_shares, pair_sums
+from known_truth.shares import (
+    KINDS,
+    TABLE,
+    far_variance,
+    noise_free_shares,
+    pair_sums,
+)
 from tabulate import tabulate
 
 SLOW = ("large cell", "40 crystals, dynamical", "scaled", "scaled, dynamical")
@@ -70,14 +77,21 @@ def print_truth(expt: str, refl: str, numbers: list[int]) -> None:
     """Print the truth of the shares of simulated crystals."""
     everything = read_noise_free(expt, refl)
     for n in numbers or [len(everything.thickness)]:
-        shares = noise_free_shares(pair_sums(first_crystals(everything, n)))
-        rows = [[kind, *shares.table[kind]] for kind in KINDS]
-        print(f"\n{n} crystals, γ of pairs with beams within [°]")
-        print(tabulate(rows, ["", *TABLE[1:]], floatfmt=".3f"))
-        print(
-            f"plateau {shares.plateau:.3f}, at 0° {shares.zero:.3f}: orientation "
-            f"{100 * shares.orientation:.0f} %, half-way at {shares.half_way:.2f}°"
-        )
+        sums = pair_sums(first_crystals(everything, n))
+        with np.errstate(divide="ignore"):
+            alike = 1 / far_variance(sums)
+        for what, weights in (
+            ("plain means", None),
+            ("all reflections alike", np.where(alike < np.inf, alike, 0)),
+        ):
+            shares = noise_free_shares(sums, weights)
+            print(f"\n{n} crystals, γ of pairs with beams within [°], {what}")
+            rows = [[kind, *shares.table[kind]] for kind in KINDS]
+            print(tabulate(rows, ["", *TABLE[1:]], floatfmt=".3f"))
+            print(
+                f"plateau {shares.plateau:.3f}, at 0° {shares.zero:.3f}: orientation "
+                f"{100 * shares.orientation:.0f} %, half-way at {shares.half_way:.2f}°"
+            )
 
 
 def run_all(chosen: argparse.Namespace, names: list[str]) -> list[Cell]:

@@ -166,20 +166,24 @@ def _truth(column, pool, experiments, tables, drawn) -> Truth:
         whole, sums = pool.truth()
         weights = _weights(sums, column)
         shares = noise_free_shares(sums, weights)
-        image, crystal = common_parts(whole, weights)
+        image = max(common_parts(whole, weights)[0], 0.0)
         half_way, s = shares.half_way, np.nan
-        parts["image"] = max(image, 0) + parts["image"] * shares.square
-        parts["crystal"] = max(crystal, 0)
-        parts["orientation"] = shares.plateau - shares.zero - max(image, 0)
+        parts["image"] = image + parts["image"] * shares.square
+        parts["orientation"] = shares.plateau - shares.zero - image
         parts["thickness"] = shares.zero
         parts["rest"] = random**2 * shares.square
         near = int(shares.pairs["all"][:3].sum())
         near = round(near * (column.crystals / len(pool.tables)) ** 2)
     total = sum(parts.values())
     known = total > 0 and np.isfinite(total)
+    found = {k: v / total if known else np.nan for k, v in parts.items()}
+    if column.dynamical:
+        # What strong and weak reflections have in common depends on how they count, and
+        # so does the factor of a crystal that is thicker than others.
+        found.update(image=np.nan, crystal=np.nan)
     return Truth(
         orientation=parts["orientation"] / total if known else 0.0,
-        shares={k: v / total if known else np.nan for k, v in parts.items()},
+        shares=found,
         half_way=half_way,
         s=float(s) if column.known_s and len(tables) > 1 else np.nan,
         random=random,
