@@ -32,10 +32,8 @@ PHRASES = {
         r"part of the spread that depends on the orientation",
         r"(?<!Try a c)Correct for multiple scattering, before scaling",
     ),
-    "orientation denied": (
-        r"dependence on the orientation is not shown",
-        r"do not show a dependence on the orientation",
-    ),
+    # That pairs alone do not show it denies nothing.
+    "orientation denied": (r"dependence on the orientation is not shown",),
     "pairs agree better": (
         r"(?<!Whether )[Ii]mages of the same orientation agree better with each other",
     ),
@@ -207,7 +205,8 @@ def worst_images(said: Said) -> str | None:
     """Images that are worse than others."""
     named = said.document["worst_images"]
     planted = said.truth.drawn.spoiled
-    if said.column.null and not planted and said.column.known_s:
+    alike = said.column.known_s and not said.column.noise.image_spread
+    if said.column.null and not planted and alike:
         return WRONG if named else RIGHT
     if not planted:
         return None
