@@ -45,6 +45,7 @@ NUMBERS = {
     "beam.explained.spots": "beam and images",
     **{f"components.{n}.share": "sources of the spread" for n in _SOURCES},
     **{f"components.{n}.variance": "sources of the spread" for n in _SOURCES},
+    "components.correlation_angle": "correlation angle",
     "noisy_spots.reflections.s": "noisy reflections and outliers",
     "normality.excess_kurtosis": "distribution of residuals",
     "normality.skewness": "distribution of residuals",

@@ -178,9 +178,9 @@ def _truth(column, pool, experiments, tables, drawn) -> Truth:
     known = total > 0 and np.isfinite(total)
     found = {k: v / total if known else np.nan for k, v in parts.items()}
     if column.dynamical:
-        # What strong and weak reflections have in common depends on how they count, and
-        # so does the factor of a crystal that is thicker than others.
-        found.update(image=np.nan, crystal=np.nan)
+        # The factor of a crystal that is thicker than others depends on how its strong
+        # and weak reflections count.
+        found["crystal"] = np.nan
     return Truth(
         orientation=parts["orientation"] / total if known else 0.0,
         shares=found,

@@ -392,10 +392,9 @@ def estimates(said: Said) -> dict[str, Estimate]:
             found[f"share of {name}"] = Estimate(
                 value, low, min(high, 1.0) if high == high else high, truth.shares[name]
             )
-    variogram = document["variogram"]
-    best = variogram.get("corrected") or variogram
-    if "growth_p_value" in best:
-        ends = (_number(best["range"][k]) for k in ("value", "low", "high"))
+    angle = parts.get("correlation_angle")
+    if angle is not None:
+        ends = (_number(angle[k]) for k in ("value", "low", "high"))
         found["correlation angle"] = Estimate(*ends, truth.half_way)
     return found
 
