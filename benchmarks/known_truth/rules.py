@@ -22,6 +22,9 @@ RIGHT, WRONG, WITHHELD = "right", "wrong", "withheld"
 SMALL_SHARE, LARGE_SHARE = 0.02, 0.2
 """Of the orientation: below, there is none; from the other on it should be found."""
 
+ALMOST_ALL = 0.9
+"""A share of 0 to so much says nothing."""
+
 POINTS = 0.10
 """By how much a share without interval may be off."""
 
@@ -148,11 +151,27 @@ def shares(said: Said) -> str | None:
     found = [e for name, e in estimates(said).items() if name.startswith("share of")]
     answers = [_covers(e, lambda e: abs(e.value - e.truth) <= POINTS) for e in found]
     answers = [a for a in answers if a is not None]
+    answers += _image_share(said)
     if not answers:
         return None
     if WRONG in answers:
         return WRONG
     return RIGHT if RIGHT in answers else WITHHELD
+
+
+def _image_share(said: Said) -> list[str]:
+    """
+    Say whether the share of images is far too large with multiple scattering.
+
+    How much of it an image has in common depends on how strong and weak reflections count,
+    so the truth is known to some points only.
+    """
+    parts = said.document["components"]
+    if not said.column.dynamical or "image" not in parts:
+        return []
+    left = 1 - _number(parts["noise"]["share"])
+    low = _number(parts["image"]["share_low"]) / left
+    return [WRONG] if low > said.truth.shares["image"] + POINTS else []
 
 
 def _covers(estimate: Estimate | None, near) -> str | None:
@@ -161,6 +180,8 @@ def _covers(estimate: Estimate | None, near) -> str | None:
     if np.isfinite(estimate.low) and np.isfinite(estimate.high):
         slack = 1e-9
         inside = estimate.low - slack <= estimate.truth <= estimate.high + slack
+        if inside and estimate.low <= 0 and estimate.high >= ALMOST_ALL:
+            return WITHHELD
         return RIGHT if inside else WRONG
     if not np.isfinite(estimate.value):
         return WITHHELD
@@ -390,7 +411,12 @@ def estimates(said: Said) -> dict[str, Estimate]:
             ends = (_number(p[k]) / left for k in ("share", "share_low", "share_high"))
             value, low, high = ends
             found[f"share of {name}"] = Estimate(
-                value, low, min(high, 1.0) if high == high else high, truth.shares[name]
+                value,
+                low,
+                min(high, 1.0) if high == high else high,
+                np.nan
+                if name == "image" and said.column.dynamical
+                else truth.shares[name],
             )
     angle = parts.get("correlation_angle")
     if angle is not None:
