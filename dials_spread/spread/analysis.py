@@ -250,10 +250,10 @@ def _by_source(
     """Factors, variograms and components, as far as they are wanted."""
     if not (choices.components or choices.variogram or choices.likelihood):
         return SpreadAnalysis()
-    fitted = fit_factors(sample.residuals, s, rng)
+    fitted = fit_factors(sample.residuals, rng)
     if not (choices.components or choices.variogram):
         return SpreadAnalysis(factors=fitted)
-    variograms, corrected_pairs = _variograms(sample, s, fitted, choices, rng)
+    variograms, corrected_pairs = _variograms(sample, fitted, choices, rng)
     components = None
     if choices.components:
         factors = fitted if corrected_pairs else None
@@ -265,7 +265,6 @@ def _by_source(
             None if factors is None else crystal_moments(factors, sample.groups),
             variograms.corrected or variograms.main,
             0 if factors is None else int(np.isfinite(factors.factor).sum()),
-            s,
             variograms.repeats,
             sample.crystals_scaled,
         )
@@ -278,7 +277,6 @@ def _by_source(
 
 def _variograms(
     sample: _Sample,
-    s: float,
     factors: RelativeImageFactors,
     choices: SpreadChoices,
     rng: np.random.Generator,
@@ -288,7 +286,7 @@ def _variograms(
 
     known = np.isfinite(factors.halves).all(axis=(0, 1))
     table = sum_pairs(
-        sample.residuals, directions, sample.groups, s, rng, choices.max_pairs,
+        sample.residuals, directions, sample.groups, rng, choices.max_pairs,
         sample.nproc, factors.halves,
     )  # fmt: skip
     noise = float(np.mean(sample.residuals.relative_sigma**2))

@@ -141,7 +141,7 @@ def analyse_origins(
         )
     if choices.noisy_spots:
         if not observations.scaled:
-            factors = factors or fit_factors(residuals, s, rng)
+            factors = factors or fit_factors(residuals, rng)
             observations = divided_by_factors(observations, factors)
             variance = observations.variance
             residuals = build_residuals(observations, scales)

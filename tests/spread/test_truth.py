@@ -70,15 +70,15 @@ def measure(truth: KnownSpread, seed: int, directions_of) -> dict:
     group = groups.of_crystal[residuals.crystal]
     likelihoods = likelihood_table(deviations(residuals), group, groups.n, nproc=1)
     s = most_likely(weights @ likelihoods) / levels
-    factors = fit_factors(residuals, s[0], rng)
+    factors = fit_factors(residuals, rng)
     directions = directions_of(table)
     pairs = sum_pairs(
-        residuals, directions, groups, s[0], rng, nproc=1, halves=factors.halves
+        residuals, directions, groups, rng, nproc=1, halves=factors.halves
     )
     draws = (groups, weights, levels)
     variogram = build_variogram(pairs, *draws, table[6], without_factors=True)
     found = variance_components(
-        residuals, *draws, crystal_moments(factors, groups), variogram, 200, s[0]
+        residuals, *draws, crystal_moments(factors, groups), variogram, 200
     )
     parts = {n: getattr(found, n) for n in SOURCES}
     return {

@@ -40,7 +40,7 @@ import scipy.sparse as sp
 
 from dials_spread.spread.size.residuals import Residuals
 from dials_spread.spread.sources.factors import CrystalMoments, factor_variances
-from dials_spread.spread.variogram.pair_table import pair_weights, reflection_weights
+from dials_spread.spread.variogram.pair_table import pair_weights, square_levels
 from dials_spread.spread.variogram.repeats import Repeats
 from dials_spread.spread.variogram.variogram import Variogram
 from dials_spread.statistics.bootstrap import EMPTY, Groups, interval, variance_interval
@@ -175,9 +175,7 @@ def source_labels(components: Components) -> dict[str, str]:
     return {**SOURCE_LABELS, "rest": rest}
 
 
-def _noise(
-    residuals: Residuals, groups: Groups, weights: np.ndarray, s: float
-) -> np.ndarray:
+def _noise(residuals: Residuals, groups: Groups, weights: np.ndarray) -> np.ndarray:
     """
     Mean σ²/μ² in each draw, with the μ of the draw, shape (draws,).
 
@@ -186,7 +184,7 @@ def _noise(
     of_reflection = pair_weights(residuals)[:, None]
     start = residuals.start
     number = np.repeat(np.arange(len(start) - 1), np.diff(start))
-    _, square_level = reflection_weights(residuals, s)
+    square_level = square_levels(residuals)
     cell = (groups.of_crystal[residuals.crystal], number)
     shape = (groups.n, len(start) - 1)
     columns = (
@@ -213,7 +211,6 @@ def variance_components(
     moments: CrystalMoments | None,
     variogram: Variogram,
     n_images: int,
-    s: float,
     repeats: Repeats | None = None,
     crystals_scaled: str = "",
 ) -> Components:
@@ -228,7 +225,6 @@ def variance_components(
         moments: Of the factors of images; None where these are undetermined.
         variogram: After factors are taken off.
         n_images: That have a factor.
-        s: Relative spread overall.
         repeats: Within crystals at one orientation, of the same residuals as the
             variogram; None where that is within crystals itself.
         crystals_scaled: Why factors of crystals are no part of the spread any more, in
@@ -239,7 +235,7 @@ def variance_components(
     """
     columns = {
         **_variances(variogram, repeats, moments, weights, levels),
-        "noise": _noise(residuals, groups, weights, s),
+        "noise": _noise(residuals, groups, weights),
     }
     reasons = dict(NO_FACTORS)
     if crystals_scaled:
@@ -315,6 +311,9 @@ def _variances(
     rest = variogram.rests
     if repeats is not None and not repeats.reason:
         thickness, rest = rest - repeats.at_zero, repeats.at_zero
+    if thickness[0] < 0:
+        # Repeats on one crystal cannot differ by more than those on two.
+        thickness, rest = thickness - thickness[0], variogram.rests
     return {
         "image": image,
         "crystal": crystal,

@@ -29,7 +29,7 @@ from scipy.sparse.linalg import LinearOperator, cg
 
 from dials_spread.observations import Observations
 from dials_spread.spread.size.residuals import Residuals, images_of_observations
-from dials_spread.spread.variogram.pair_table import reflection_weights
+from dials_spread.spread.variogram.pair_table import pair_weights, square_levels
 from dials_spread.statistics.bootstrap import Groups
 
 FEWEST = 3
@@ -133,15 +133,12 @@ def _largest_component(matrix: sp.csr_matrix) -> np.ndarray:
     return filled & (label == np.bincount(label[filled]).argmax())
 
 
-def fit_factors(
-    residuals: Residuals, s: float, rng: np.random.Generator
-) -> RelativeImageFactors:
+def fit_factors(residuals: Residuals, rng: np.random.Generator) -> RelativeImageFactors:
     """
     Fit a factor to each image.
 
     Args:
         residuals: Sorted by reflection.
-        s: Relative spread expected, for the weights.
         rng: Splits the reflections.
 
     Returns:
@@ -149,13 +146,15 @@ def fit_factors(
         images has none.
     """
     n_images = residuals.n_images
-    weight, square_level = reflection_weights(residuals, s)
+    # As in the variogram: with more for weak reflections, which differ most, what is
+    # theirs alone would seem to be common to an image.
+    weight, square_level = pair_weights(residuals), square_levels(residuals)
     number = np.repeat(np.arange(len(weight)), np.diff(residuals.start))
     columns = (
         residuals.intensity / np.sqrt(square_level)[number],
         residuals.image,
         number,
-        np.sqrt(weight)[number],
+        weight[number],
     )
     every = np.arange(len(residuals))
     beta = _solve(every, columns, n_images)

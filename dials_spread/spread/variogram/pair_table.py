@@ -24,11 +24,12 @@ halves of the reflections, and
 is free of their errors, as those of the halves have nothing in common.
 
 Where all pairs are too many, each observation is paired with a few others of its
-reflection, drawn at random.
+reflection, drawn at random; with those of its own crystal, which are few, all the same.
 
 Functions:
     pair_limit: how many partners of each observation fit
-    reflection_weights, pair_weights: how much each reflection counts
+    pair_weights: how much each reflection counts
+    square_levels: what the squares of its differences are divided by
     sum_pairs: the sums
 """
 
@@ -75,6 +76,9 @@ LEVELS = np.sinh(np.linspace(-8, 8, 1601)) * 1e-3
 OWN = 10
 """Deviations with which the variance of a reflection itself weighs as much as that of
 reflections of its strength."""
+
+LARGEST = 0.3
+"""Relative variance of a mean beyond which no series tells the bias of its inverse."""
 
 STRENGTHS = 16
 """Classes of strength, whose reflections lend their variance to each other."""
@@ -215,6 +219,16 @@ def _sum_reflections(
                         histogram,
                     )  # fmt: skip
             continue
+        own = weight[u] / (m - 1)
+        for p in range(low, low + m):
+            for q in range(p + 1, low + m):
+                if columns[3][q] != columns[3][p]:
+                    # Those of one crystal lie together.
+                    break
+                n_pairs += _add(
+                    p, q, own, square_level[u], columns, frame, edges, levels, sums,
+                    histogram,
+                )  # fmt: skip
         w = weight[u] / (2 * partners)
         state = np.uint64(seed) + np.uint64(u) * np.uint64(0xD1342543DE82EF95)
         for p in range(low, low + m):
@@ -222,6 +236,8 @@ def _sum_reflections(
                 state, value = next_random(state)
                 q = low + np.int64(value % np.uint64(m - 1))
                 q += q >= p
+                if columns[3][q] == columns[3][p]:
+                    continue
                 n_pairs += _add(
                     p, q, w, square_level[u], columns, frame, edges, levels, sums,
                     histogram,
@@ -229,33 +245,47 @@ def _sum_reflections(
     return n_pairs
 
 
-def reflection_weights(residuals: Residuals, s: float) -> tuple[np.ndarray, np.ndarray]:
+def _relative_variances(residuals: Residuals) -> np.ndarray:
     """
-    Give each reflection a weight and a μ² without its own variance.
+    Give the variance of a relative observation of each reflection, shape (reflections,).
 
-    Args:
-        residuals: Sorted by reflection.
-        s: Relative spread, for both.
-
-    Returns:
-        Weights 1/(ν + s²)², ν the mean σ²/μ², which do not look at single intensities;
-        and μ² such that 1/μ² is free of bias: shape (reflections,) each.
+    It is its own and that of reflections of its strength, as OWN says.
     """
     start = residuals.start
     size = np.diff(start)
+    relative = residuals.intensity / residuals.level - 1
+    own = np.add.reduceat(relative**2, start[:-1])
+    pooled = np.empty(len(size))
+    # A stable sort, so that equal ones stay in their order.
+    order = np.argsort(residuals.level[start[:-1]], kind="stable")
+    for part in np.array_split(order, min(STRENGTHS, len(order))):
+        pooled[part] = own[part].sum() / (size[part] - 1).sum()
+    return (own + OWN * pooled) / (size - 1 + OWN)
+
+
+def square_levels(residuals: Residuals) -> np.ndarray:
+    """
+    Give μ² of each reflection without its own variance.
+
+    Args:
+        residuals: Sorted by reflection; at least one.
+
+    Returns:
+        Shape (reflections,), such that 1/μ² is free of bias: with the mean L of n
+        observations E[1/L²] = (1 + 3 Var(L)/μ² …)/μ², and differences do not depend on L.
+    """
+    start = residuals.start
     level = residuals.level[start[:-1]]
-    noise = np.add.reduceat(residuals.variance, start[:-1]) / size / level**2
-    variance = noise + s**2
-    # E[1/L²] = (1 + 3 Var(L)/μ² …)/μ², and differences do not depend on L.
-    return 1 / variance**2, level**2 * (1 + 3 * variance / size)
+    of_mean = _relative_variances(residuals) / np.diff(start)
+    return level**2 * (1 + 3 * np.minimum(of_mean, LARGEST))
 
 
 def pair_weights(residuals: Residuals) -> np.ndarray:
     """
     Give each reflection a weight of one over the variance of a relative observation.
 
-    That variance is its own and that of reflections of its strength, as OWN says, plus
-    the median of all: what is known badly, from few observations, must not count most.
+    The median of all is added: what is known badly, from few observations, must not count
+    most.
 
     Args:
         residuals: Sorted by reflection; at least one.
@@ -263,25 +293,14 @@ def pair_weights(residuals: Residuals) -> np.ndarray:
     Returns:
         Shape (reflections,).
     """
-    start = residuals.start
-    size = np.diff(start)
-    relative = residuals.intensity / residuals.level - 1
-    own = np.add.reduceat(relative**2, start[:-1])
-    pooled = np.empty(len(size))
-    # A mergesort, so that equal ones stay in their order.
-    order = np.argsort(residuals.level[start[:-1]], kind="stable")
-    for part in np.array_split(order, min(STRENGTHS, len(order))):
-        pooled[part] = own[part].sum() / (size[part] - 1).sum()
-    variance = (own + OWN * pooled) / (size - 1 + OWN)
-    middle = float(np.median(variance))
-    return 1 / np.maximum(variance + middle, 1e-12)
+    variance = _relative_variances(residuals)
+    return 1 / np.maximum(variance + float(np.median(variance)), 1e-12)
 
 
 def sum_pairs(
     residuals: Residuals,
     directions: ObservationDirections,
     groups: Groups,
-    s: float,
     rng: np.random.Generator,
     most_pairs: int = MOST_PAIRS,
     nproc: int | None = None,
@@ -294,7 +313,6 @@ def sum_pairs(
         residuals: At least one reflection.
         directions: Of the observations that the residuals are made of.
         groups: Of crystals.
-        s: Relative spread expected, for μ² without its own variance.
         rng: For partners, where not all pairs fit.
         most_pairs: Most pairs.
         nproc: Threads; all cores by default.
@@ -306,7 +324,7 @@ def sum_pairs(
     """
     start = residuals.start
     sizes = np.diff(start)
-    weight, square_level = pair_weights(residuals), reflection_weights(residuals, s)[1]
+    weight, square_level = pair_weights(residuals), square_levels(residuals)
     of = residuals.observation
     columns = (
         residuals.intensity,

@@ -27,6 +27,7 @@ from dials_spread.spread.variogram.pair_table import (
     N_BINS,
     WITHIN,
     pair_weights,
+    square_levels,
     sum_pairs,
 )
 from dials_spread.statistics.bootstrap import group_crystals, interval
@@ -51,26 +52,23 @@ def table():
 def test_sums_are_those_of_a_loop(table, directions_of):
     """Every pair once, at the angle between its beams, with its own γ."""
     residuals, groups = crystals_of(table)
-    beam, s = table[5], 0.3
-    pairs = sum_pairs(
-        residuals, directions_of(table), groups, s, np.random.default_rng(0)
-    )
+    beam = table[5]
+    pairs = sum_pairs(residuals, directions_of(table), groups, np.random.default_rng(0))
     total = {k: np.zeros((N_BINS, 2)) for k in (WITHIN, BETWEEN)}
     n = len(residuals)
     size = np.bincount(residuals.unique)
-    of_reflection = dict(zip(np.unique(residuals.unique), pair_weights(residuals)))
+    numbers = np.unique(residuals.unique)
+    of_reflection = dict(zip(numbers, pair_weights(residuals)))
+    squares = dict(zip(numbers, square_levels(residuals)))
     for a in range(n):
         for b in range(a + 1, n):
             u = residuals.unique[a]
             if residuals.unique[b] != u or residuals.image[a] == residuals.image[b]:
                 continue
-            own = residuals.unique == u
-            level = residuals.intensity[own].mean()
-            noise = residuals.variance[own].mean() / level**2 + s**2
             weight = of_reflection[u] / (size[u] - 1)
-            square = level**2 * (1 + 3 * noise / size[u])
             gamma = (residuals.intensity[a] - residuals.intensity[b]) ** 2
-            gamma = (gamma - residuals.variance[a] - residuals.variance[b]) / 2 / square
+            gamma -= residuals.variance[a] + residuals.variance[b]
+            gamma /= 2 * squares[u]
             cosine = np.clip(beam[residuals.image[a]] @ beam[residuals.image[b]], -1, 1)
             angle = np.degrees(np.arccos(cosine))
             k = np.searchsorted(EDGES, angle) - 1
@@ -84,6 +82,31 @@ def test_sums_are_those_of_a_loop(table, directions_of):
         product = np.nan_to_num(found.gamma[0]) * found.weight
         np.testing.assert_allclose(product, total[kind][:, 1], atol=1e-9)
     assert pairs.n_pairs == pairs.sums[..., COUNT].sum()
+
+
+def test_the_inverse_square_of_a_mean_is_free_of_bias():
+    """1/L² of few observations is too large; 2,000 reflections of mean 100."""
+    rng = np.random.default_rng(4)
+    unique = np.repeat(np.arange(2000), 6)
+    intensity = 100 * (1 + 0.3 * rng.standard_normal(len(unique)))
+    columns = (unique, unique * 0, np.arange(len(unique)), intensity)
+    residuals = residuals_of_arrays(*columns, np.ones(len(unique)))
+    level = residuals.level[residuals.start[:-1]]
+    assert np.mean(1e4 / level**2) > 1.04
+    assert np.mean(1e4 / square_levels(residuals)) == pytest.approx(1, abs=0.012)
+
+
+def test_repeats_of_one_crystal_are_used_where_pairs_are_drawn(directions_of):
+    """All pairs within crystals, however few of those between them fit."""
+    rng = np.random.default_rng(2)
+    truth = KnownSpread(rest=0.1)
+    table = make_table(rng, truth, n_crystals=30, n_images=8, n_unique=40)
+    residuals, groups = crystals_of(table)
+    every = sum_pairs(residuals, directions_of(table), groups, rng)
+    some = sum_pairs(residuals, directions_of(table), groups, rng, 3 * len(residuals))
+    own = [t.sums[:, :, WITHIN].sum(axis=(0, 1)) for t in (every, some)]
+    assert some.n_pairs < 0.2 * every.n_pairs
+    np.testing.assert_allclose(own[1], own[0])
 
 
 def test_reflections_count_by_their_own_variance(table):
@@ -104,17 +127,15 @@ def test_reflections_count_by_their_own_variance(table):
 def test_a_sample_of_pairs_tells_the_same(table, directions_of):
     residuals, groups = crystals_of(table)
     directions = directions_of(table)
-    every = sum_pairs(residuals, directions, groups, 0.3, np.random.default_rng(0))
-    some = sum_pairs(residuals, directions, groups, 0.3, np.random.default_rng(0), 2500)
+    every = sum_pairs(residuals, directions, groups, np.random.default_rng(0))
+    some = sum_pairs(residuals, directions, groups, np.random.default_rng(0), 2500)
     assert 0 < some.n_pairs <= 2500 < every.n_pairs <= every.n_all
     mean = [
         np.nansum(b.gamma[0] * b.weight) / b.weight.sum()
         for b in (binned(t, np.ones((1, 5))) for t in (every, some))
     ]
     assert mean[1] == pytest.approx(mean[0], rel=0.15)
-    again = sum_pairs(
-        residuals, directions, groups, 0.3, np.random.default_rng(0), 2500, 1
-    )
+    again = sum_pairs(residuals, directions, groups, np.random.default_rng(0), 2500, 1)
     np.testing.assert_allclose(again.sums, some.sums)
 
 
@@ -245,7 +266,7 @@ def test_the_error_of_a_bin_is_that_of_its_dyads(directions_of):
         intensity = level + own * (table.intensity - level)
         table = table._replace(intensity=intensity, variance=table.variance * own**2)
         residuals, groups = crystals_of(table)
-        pairs = sum_pairs(residuals, directions_of(table), groups, 0.1, rng)
+        pairs = sum_pairs(residuals, directions_of(table), groups, rng)
         tables.append(binned(pairs, groups.draws(rng, 200)))
     gamma = np.array([t.gamma for t in tables])
     usual = np.array([t.dyads for t in tables]).mean(axis=0) > 6
@@ -287,7 +308,7 @@ def test_the_robust_variogram_of_normal_differences_is_the_mean_one(directions_o
     rng = np.random.default_rng(5)
     made = make_table(rng, KnownSpread(rest=0.2), n_crystals=8, n_images=10)
     residuals, groups = crystals_of(made)
-    pairs = sum_pairs(residuals, directions_of(made), groups, 0.2, rng)
+    pairs = sum_pairs(residuals, directions_of(made), groups, rng)
     data = binned(pairs, np.ones((1, 8)))
     many = data.pairs > 500
     robust = robust_variogram(pairs)[many]
