@@ -363,7 +363,8 @@ def odd_intervals(document, path: str = "") -> list[str]:
                 "",
             )
             parts = (document.get(own), value, document[key[: len(key) - 3] + "high"])
-            if _odd(*parts):
+            # Scaled data have the scale of 1, exactly.
+            if not path.endswith(".scale") and _odd(*parts):
                 odd.add(f"{path}.{own}".strip("."))
         odd |= set(odd_intervals(value, f"{path}.{key}".strip(".")))
     return sorted(odd)
