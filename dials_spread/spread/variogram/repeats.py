@@ -30,6 +30,10 @@ LOST = 0.5
 """Of the correlation: bins that have lost more say little about 0°."""
 
 
+FEW = 5.0
+"""Effective number of crystals below which a bin is not used beside others."""
+
+
 class Repeats(NamedTuple):
     """
     Repeats within crystals.
@@ -79,8 +83,11 @@ def repeats_at_zero(
             f"{FEWEST_CRYSTALS} crystals)."
         )
         return Repeats(np.full(len(within.gamma), np.nan), pairs, n, reason)
-    # One variance, each bin with its own weight; bins that lost much of it count less.
-    weight = within.weight[near] * rho[near] ** 2
+    # Bins of few crystals, where symmetry mates happen to lie on one scan, hold wild ones.
+    usual = near & (within.dyads >= FEW)
+    near = usual if usual.any() else near
+    # One variance; bins count by their crystals, and less if they have lost much of it.
+    weight = within.dyads[near] * rho[near] ** 2
     lost = curves.growth[:, None] * (1 - rho[near])
     at_zero = np.average(within.gamma[:, near] - lost, weights=weight, axis=1)
     return Repeats(at_zero, pairs, n, "")
