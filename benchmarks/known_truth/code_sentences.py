@@ -49,6 +49,7 @@ NUMBERS = {
     "noisy_spots.reflections.s": "noisy reflections and outliers",
     "normality.excess_kurtosis": "distribution of residuals",
     "normality.skewness": "distribution of residuals",
+    "same_orientation.contrast.ratio": "pairs of one orientation",
     "simulation.explained": "explained by a simulation",
     "spread.s": "size of the spread",
     **{

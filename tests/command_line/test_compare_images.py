@@ -101,15 +101,12 @@ def test_one_crystal_is_allowed_and_said(good):
 
 
 @pytest.mark.slow
-def test_copies_count_as_other_crystals_and_that_is_said(good):
+def test_copies_of_crystals_are_refused(good, refused):
     shutil.copy(good.expt, "copy.expt")
     shutil.copy(good.refl, "copy.refl")
-    run([good.expt, "copy.expt", "copy.refl", good.refl, "output.html=None"])
-    document = read()
-    assert document["input"]["crystals"] == 6
-    assert document["agreement_same_orientation"]["r_factor"]["median"] == 0
-    log = Path(NAMES[2]).read_text(encoding="utf-8")
-    assert "3 experiments have the identifier of another one" in log
+    told = refused(good.expt, "copy.expt", "copy.refl", good.refl)
+    assert len(told) == 3
+    assert f"Crystal 3 (copy.expt) is crystal 0 ({good.expt}) again" in told[0]
 
 
 @pytest.mark.parametrize("ending", ["json", "html", "log"])

@@ -215,7 +215,11 @@ def test_intensities_in_use(results):
 @pytest.mark.slow
 @pytest.mark.parametrize("xrays", ["l_cysteine", "l_cysteine_scaled"])
 def test_xrays_agree_several_times_better_than_electrons(results, xrays):
-    """A ratio of three is far outside what the intervals of either would allow."""
+    """
+    A ratio of three in R is far outside what the intervals of either would allow.
+
+    s is less different, as pairs of electrons count within their correlation angle only.
+    """
     median = {
         name: {
             key: estimate["median"]
@@ -225,8 +229,8 @@ def test_xrays_agree_several_times_better_than_electrons(results, xrays):
         }
         for name in (xrays, "abiraterone")
     }
-    for name in ("r_factor", "excess_spread"):
-        assert median["abiraterone"][name] > 3 * median[xrays][name], name
+    for name, ratio in (("r_factor", 3), ("excess_spread", 2)):
+        assert median["abiraterone"][name] > ratio * median[xrays][name], name
     assert median[xrays]["cc"] > 0.99
 
 
@@ -253,5 +257,5 @@ def test_the_contrast_is_told(results, data_folder, tmp_path):
     assert r_ratio == pytest.approx(r_here / r_there, rel=0.01)
     assert s_ratio == pytest.approx(s_here / s_there, rel=0.01)
     assert r_ratio > 3
-    assert s_ratio > 3
+    assert s_ratio > 2
     assert "reference (X-rays)" in result.html

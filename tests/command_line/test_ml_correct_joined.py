@@ -52,6 +52,9 @@ def folder(data_folder, tmp_path_factory):
     experiments.as_file(str(made / "plain.expt"))
     table.as_file(str(made / "plain.refl"))
     experiments[0].identifier = table.experiment_identifiers()[0] = "copy"
+    # A millionth of a pixel away: the very same crystal twice is refused.
+    x, y, z = table["xyzcal.px"].parts()
+    table["xyzcal.px"] = flex.vec3_double(x + 1e-6, y, z)
     experiments.as_file(str(made / "copy.expt"))
     table.as_file(str(made / "copy.refl"))
     with pytest.MonkeyPatch.context() as patch:

@@ -274,7 +274,7 @@ C1 C 0.1 0.1 0.1 0.02
         (["structure=huge.cif"], "needs matrices of"),
         (["structure=good.cif", "cif_block=y"], "no structure is called y"),
         (["structure=quartz", "d_min=0.2"], "d_min element is less than the minimum"),
-        (["structure=quartz", "d_min=20"], "No reflection to 20 Å"),
+        (["structure=quartz", "d_min=10"], "No reflection to 10 Å"),
         (["structure=quartz", "thickness.median=0"], "must be positive, not 0.0 Å"),
         (["structure=quartz", "thickness.median=-3"], "less than the minimum"),
         (["structure=quartz", "beams.s_max=0.001"], "s_window=0.01, s_max=0.001"),
