@@ -55,6 +55,10 @@ LABELS = {
 }
 
 
+TOLD_APART = "errors of single<br>observations"
+"""The rest, where thickness has been told from it."""
+
+
 def error_bars(middle, low, high) -> dict:
     """
     Describe an interval for plotly.
@@ -98,8 +102,11 @@ def components_plot(components: Components) -> dict:
     )
     top = np.max(high, initial=100.0, where=np.isfinite(high))
     colours = [RED if s == "orientation" else BLUE for s in known]
+    labels = dict(LABELS)
+    if "thickness" in known:
+        labels["rest"] = TOLD_APART
     texts = [
-        f"{LABELS[s].replace('<br>', ' ')}: {digits(p.share * 100)} %<br>standard deviation of the relative "
+        f"{labels[s].replace('<br>', ' ')}: {digits(p.share * 100)} %<br>standard deviation of the relative "
         f"intensity {digits(np.sqrt(p.variance), 2)}"
         for s, p in zip(known, parts)
     ]
@@ -121,7 +128,7 @@ def components_plot(components: Components) -> dict:
         "Where the spread comes from",
         f"{counted(components.n_crystals, 'crystal')}, "
         f"{counted(components.n_pairs, 'pair')} of observations",
-        xaxis=named_axis("", [LABELS[s] for s in known]),
+        xaxis=named_axis("", [labels[s] for s in known]),
         yaxis=axis("Share of the variance [%]", range=[0, 1.02 * top]),
     )
 
