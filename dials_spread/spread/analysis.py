@@ -330,4 +330,5 @@ def _repeats(
         crystals_in_bins(table, WITHIN),
         found.curves,
         bool(found.opposite_alike),
+        sample.groups.n,
     )

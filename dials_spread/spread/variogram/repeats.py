@@ -24,11 +24,17 @@ from dials_spread.spread.variogram.curves import (
     correlation,
 )
 from dials_spread.spread.variogram.pair_table import EDGES
-from dials_spread.statistics.bootstrap import FEWEST_CRYSTALS
+from dials_spread.statistics.bootstrap import (
+    FEWEST_CRYSTALS,
+    standard_errors_of_mean,
+)
 
 LOST = 0.5
 """Of the correlation: bins that have lost more say little about 0°."""
 
+
+LIKELY = 2.0
+"""Standard errors of what repeats differ by that must be less than all there is at 0°."""
 
 FEW = 5.0
 """Effective number of crystals below which a bin is not used beside others."""
@@ -56,6 +62,7 @@ def repeats_at_zero(
     crystals: np.ndarray,
     curves: VariogramCurves,
     both_sides: bool,
+    n_groups: int,
 ) -> Repeats:
     """
     Give γ at 0° of pairs of observations of one crystal.
@@ -67,6 +74,7 @@ def repeats_at_zero(
         crystals: Shape (N_BINS,), crystals of the pairs of each bin.
         curves: Of pairs of two crystals.
         both_sides: Beams from opposite sides are alike.
+        n_groups: Groups of crystals that the samples are of.
 
     Returns:
         The repeats.
@@ -90,4 +98,21 @@ def repeats_at_zero(
     weight = within.dyads[near] * rho[near] ** 2
     lost = curves.growth[:, None] * (1 - rho[near])
     at_zero = np.average(within.gamma[:, near] - lost, weights=weight, axis=1)
+    reason = _not_known(at_zero, float(curves.at_zero[0]), n_groups)
+    if reason:
+        return Repeats(np.full(len(within.gamma), np.nan), pairs, n, reason)
     return Repeats(at_zero, pairs, n, "")
+
+
+def _not_known(at_zero: np.ndarray, between: float, n_groups: int) -> str:
+    """Say why repeats do not divide what two crystals differ by; empty where they do."""
+    if len(at_zero) < 2:
+        return "the uncertainty of what repeats on one crystal differ by is not known."
+    error = float(standard_errors_of_mean(at_zero[1:], n_groups))
+    if LIKELY * error < max(between, 0.0):
+        return ""
+    return (
+        "what repeats on one crystal differ by is known no better than what two crystals "
+        f"differ by at one orientation (γ {at_zero[0]:.3g} ± {error:.2g} of "
+        f"{between:.3g})."
+    )
