@@ -311,9 +311,10 @@ def _variances(
     rest = variogram.rests
     if repeats is not None and not repeats.reason:
         thickness, rest = rest - repeats.at_zero, repeats.at_zero
-    if thickness[0] < 0:
-        # Repeats on one crystal cannot differ by more than those on two.
-        thickness, rest = thickness - thickness[0], variogram.rests
+        # Repeats on one crystal cannot differ by more than those on two. Both move, so
+        # that their sum stays what is known of it.
+        beyond = min(thickness[0], 0.0)
+        thickness, rest = thickness - beyond, rest + beyond
     return {
         "image": image,
         "crystal": crystal,
