@@ -115,17 +115,18 @@ def _mend(kind: Sequence[int], symmetries: Sequence[tuple]) -> str:
 
 def _operator(here: Experiment, there: Experiment) -> str:
     """Find what brings the indices of one crystal to the setting of another; or nothing."""
-    pair = [
-        crystal.symmetry(
-            e.crystal.get_unit_cell(), space_group=e.crystal.get_space_group()
-        )
-        for e in (here, there)
-    ]
     try:
+        pair = [
+            crystal.symmetry(
+                e.crystal.get_unit_cell(), space_group=e.crystal.get_space_group()
+            )
+            for e in (here, there)
+        ]
         choices = reindexing_choices(
             pair[0], pair[1], LENGTH_TOLERANCE, ANGLE_TOLERANCE
         )
-    except ValueError:
+    except (ValueError, AssertionError):
+        # A cell that its own space group does not allow has no such operator.
         return ""
     fits = {}
     for choice in choices:

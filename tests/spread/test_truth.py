@@ -24,7 +24,7 @@ from dials_spread.spread.variogram.variogram import build_variogram
 from dials_spread.statistics.bootstrap import group_crystals
 from dials_spread.statistics.excess_spread import likelihood_table, most_likely
 
-N_DRAWS = 100
+N_DRAWS = 60
 
 INSIDE = 0.9
 """Part of the intervals that hold the truth."""
