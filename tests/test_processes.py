@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -77,14 +78,19 @@ def test_workers_end_with_the_program(tmp_path, method, number):
         start_new_session=True,
     )
     with process:
-        process.stdout.readline()
-        assert len(alive(process.pid)) >= 3
-        # Ctrl-C on a terminal goes to all of them.
-        send = os.killpg if number == signal.SIGINT else os.kill
-        send(process.pid, number)
-        process.wait(2)
-        assert gone(process.pid)
-        lines = process.stderr.read().splitlines()
+        try:
+            process.stdout.readline()
+            assert len(alive(process.pid)) >= 3
+            # Ctrl-C on a terminal goes to all of them.
+            send = os.killpg if number == signal.SIGINT else os.kill
+            send(process.pid, number)
+            process.wait(2)
+            assert gone(process.pid)
+            lines = process.stderr.read().splitlines()
+        finally:
+            # Where this fails, their work would go on for minutes.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
     assert len(lines) == (number != signal.SIGKILL), lines
 
 

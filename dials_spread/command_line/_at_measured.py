@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import logging
+from collections.abc import Sequence
 
 from cctbx import xray
 from libtbx import Auto
 
+from dials_spread.input_files import Input
 from dials_spread.observations import right_factors
 from dials_spread.report.page.document import Provenance
 from dials_spread.report.simulate_ed.measured_outputs import write_measured
@@ -48,6 +50,22 @@ def charge_effect(structure: xray.structure, params) -> ChargeEffect | None:
     return compare_charges(structure, params.d_min, counts=params.charges_counts)
 
 
+def _read(files: Sequence[Sequence[str]], params) -> Input:
+    """Read measured data, each crystal once and with a name of its own."""
+    expt, refl = files
+    data = right_factors.read(
+        expt,
+        refl,
+        params.measured.intensity,
+        params.measured.lp,
+        tell=True,
+        allow_pickle=params.allow_pickle,
+    )
+    data.refuse_given_twice()
+    data.refuse_shared_identifiers()
+    return data
+
+
 def simulate_files(
     structure: xray.structure,
     selection: BeamSelection,
@@ -70,11 +88,7 @@ def simulate_files(
         log: What has been logged.
     """
     own = params.measured
-    data = right_factors.read(
-        *files, own.intensity, own.lp, tell=True, allow_pickle=params.allow_pickle
-    )
-    data.refuse_given_twice()
-    data.refuse_shared_identifiers()
+    data = _read(files, params)
     search = ThicknessSearch(
         least=own.range[0],
         most=own.range[1],

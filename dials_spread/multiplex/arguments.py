@@ -27,6 +27,8 @@ from libtbx import Auto
 
 from dials_spread.arguments import PHIL_FILES
 from dials_spread.correction.apply.parameters import PHIL
+from dials_spread.observations import right_factors
+from dials_spread.valid_input.reading import PHIL as READING
 
 PLACEMENT = """
 correct
@@ -77,10 +79,14 @@ class CorrectionPlan:
     nproc: int | None = None
 
 
+OF_CORRECTION = PHIL + right_factors.PHIL + READING
+"""All parameters of dials.ml_correct."""
+
+
 def correct_scope() -> libtbx.phil.scope:
     """Give the scope ``correct``: the placement, and options of dials.ml_correct."""
     root = iotbx.phil.parse(PLACEMENT)
-    for part in iotbx.phil.parse(PHIL).objects:
+    for part in iotbx.phil.parse(OF_CORRECTION).objects:
         if part.name not in NOT_PASSED:
             root.objects[0].adopt(part)
     return root
@@ -144,7 +150,7 @@ def in_words_of_xia2(text: str) -> str:
     """
     names = "|".join(
         part.name
-        for part in iotbx.phil.parse(PHIL).objects
+        for part in iotbx.phil.parse(OF_CORRECTION).objects
         if part.name not in NOT_PASSED
     )
     return re.sub(rf"(?<![\w.])({names})=", r"correct.\1=", text)

@@ -270,6 +270,9 @@ def test_joined_with_a_crystal_that_is_right(data_folder, tmp_path, monkeypatch)
         experiments = ExperimentListFactory.from_json_file(name + "expt", False)
         experiments[0].identifier = label
         table.experiment_identifiers()[0] = label
+        # Not the very same crystal, which would be refused.
+        x, y, z = table["xyzcal.px"].parts()
+        table["xyzcal.px"] = flex.vec3_double(x + 1e-6 * (label == "b"), y, z)
         table.as_file(f"{label}.refl")
         experiments.as_file(f"{label}.expt")
     given = ["a.expt", "a.refl", "b.expt", "b.refl"]

@@ -25,14 +25,15 @@ def told(comparison, files=("a.expt", "a.refl")) -> str:
 
 
 def with_orientation(comparison, low: float):
-    """The comparison with another lower end of the share of the orientation."""
+    """Another lower end of the share of the orientation, and nothing to be left out."""
     components = comparison.spread.components
     part = replace(components.orientation, share_low=low)
     spread = replace(
         comparison.spread, components=replace(components, orientation=part)
     )
     contrast = OrientationContrast(p_value=0.3, n_crystals=5)
-    return replace(comparison, spread=spread, contrast=contrast)
+    origins = replace(comparison.origins, noisy_spots=None)
+    return replace(comparison, spread=spread, contrast=contrast, origins=origins)
 
 
 def test_correction_where_a_dependence_on_the_orientation_is_shown(electrons):
