@@ -73,7 +73,7 @@ BLOCKS = 4
 LEVELS = np.sinh(np.linspace(-8, 8, 1601)) * 1e-3
 """Bins of γ over its median's factor, for the robust estimate: finer near zero."""
 
-OWN = 10
+OWN = 40
 """Deviations with which the variance of a reflection itself weighs as much as that of
 reflections of its strength."""
 
