@@ -14,7 +14,7 @@ from dials_spread.simulation.datasets import simulate_experiments
 from dials_spread.simulation.noise import NoiseModel
 from dials_spread.simulation.structures import random_structure
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 EXTRA_ERROR = 0.1
 

@@ -22,7 +22,7 @@ from dials_spread.input_files import read_files
 from dials_spread.observations.crystals import check_crystals
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-EACH = 3
+EACH = 2
 SECONDS = 60
 
 

@@ -31,6 +31,8 @@ from dials_spread.rfactor.r1 import r_factor
 VOLUMES = (220.0, 300.0)
 COMPOUNDS = 6
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):

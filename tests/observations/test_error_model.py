@@ -161,6 +161,7 @@ def run(*words):
     )
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_units_of_intensity_do_not_matter(tmp_path, monkeypatch, simulated_10_percent):
     """A relative error of 10 %, scaled by dials.scale in two units of intensity."""

@@ -103,6 +103,7 @@ def assert_equals_export(folder, expt, refl):
     return len(observations), n_absent
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SCALED)
 def test_scaled_intensities_are_those_of_dials_export(name, data_folder, tmp_path):

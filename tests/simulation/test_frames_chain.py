@@ -15,7 +15,7 @@ from dials_spread.simulation.datasets import simulate_experiments
 from dials_spread.simulation.frames import write_frames
 from dials_spread.simulation.structures import random_structure
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 def run_dials(folder, *command):

@@ -25,6 +25,7 @@ from dials_spread.statistics.bootstrap import group_crystals
 from dials_spread.statistics.excess_spread import likelihood_table, most_likely
 
 N_DRAWS = 60
+"""With 100 of them: benchmarks/spread.py --coverage 100."""
 
 INSIDE = 0.9
 """Part of the intervals that hold the truth."""
@@ -124,6 +125,7 @@ def count_inside(
     return SimpleNamespace(inside=inside, variances=np.array(values), s=np.array(sizes))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_components_are_inside_their_intervals(case, directions_of):
