@@ -39,6 +39,7 @@ from known_truth.shares import (
     far_variance,
     noise_free_shares,
     pair_sums,
+    whole_variance,
 )
 from tabulate import tabulate
 
@@ -77,7 +78,8 @@ def print_truth(expt: str, refl: str, numbers: list[int]) -> None:
     """Print the truth of the shares of simulated crystals."""
     everything = read_noise_free(expt, refl)
     for n in numbers or [len(everything.thickness)]:
-        sums = pair_sums(first_crystals(everything, n))
+        data = first_crystals(everything, n)
+        sums = pair_sums(data)
         with np.errstate(divide="ignore"):
             alike = 1 / far_variance(sums)
         for what, weights in (
@@ -92,6 +94,10 @@ def print_truth(expt: str, refl: str, numbers: list[int]) -> None:
                 f"plateau {shares.plateau:.3f}, at 0° {shares.zero:.3f}: orientation "
                 f"{100 * shares.orientation:.0f} %, half-way at {shares.half_way:.2f}°"
             )
+        if {"counting_noise", "relative_error"} <= set(data.columns):
+            parts = whole_variance(data, sums).items()
+            told = ", ".join(f"{name} {100 * part:.1f} %" for name, part in parts)
+            print(f"whole variance, one over it as weight: {told}")
 
 
 def run_all(chosen: argparse.Namespace, names: list[str]) -> list[Cell]:

@@ -5,7 +5,7 @@ All of dials.compare_images but its arguments and its files.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -14,15 +14,13 @@ from dials.array_family import flex
 from dxtbx.model import Experiment
 
 from dials_spread.incidence import Incidence, build_incidence
-from dials_spread.observations import Observations, build_observations
+from dials_spread.observations import Observations
 from dials_spread.observations.correction_state import (
     corrected_crystals,
     mixture_warning,
 )
 from dials_spread.observations.crystals import check_crystals
-from dials_spread.observations.error_model import CountingErrors, counting_errors
 from dials_spread.observations.exchanged_axes import Exchanged, find_exchanged
-from dials_spread.observations.intensities import choose_intensity
 from dials_spread.pairs import (
     Matches,
     MedianOverPairs,
@@ -37,7 +35,6 @@ from dials_spread.pairs import (
     summarise,
 )
 from dials_spread.partners import ImageDirections, find_partners
-from dials_spread.prepare.geometry import observation_geometry
 from dials_spread.significance import (
     Significance,
     assess_matches,
@@ -45,8 +42,8 @@ from dials_spread.significance import (
 )
 from dials_spread.spread.analysis import SpreadAnalysis, SpreadChoices, analyse_spread
 from dials_spread.spread.chance.same_orientation import OrientationContrast
+from dials_spread.spread.observed import Observed, observe
 from dials_spread.spread.origins import OriginAnalysis, analyse_origins
-from dials_spread.spread.size.rejected import without_outliers
 from dials_spread.spread.sources.explained import ExplainedSpread
 from dials_spread.spread.sources.simulated import explain_observations
 
@@ -158,14 +155,13 @@ def compare_images(
         ValueError: The crystals differ, or the data or a pair to be shown do not serve.
     """
     matching, spread = matching or Matching(), spread or SpreadChoices()
-    observed = _observe(experiments, tables, dataset, spread.error_model, **choices)
+    checked = _checked(experiments, tables)
+    observed = observe(*checked, dataset, spread.error_model, **choices)
     observations = observed.observations
     scales, incidence, matches = _match_all(observed.counted, matching, nproc, progress)
     agreement = compare_pairs(observed.counted, incidence, matches, nproc)
     shown = _choose_pairs(observations, matches, n_pairs_shown, pairs_shown)
-    found = _spread(
-        observed, experiments, tables, scales, incidence, matches, spread, seed, nproc
-    )
+    found = _spread(observed, *checked, scales, incidence, matches, spread, seed, nproc)
     pairs = _OfPairs(observations, incidence, matches, agreement, found.spread, seed)
     return Comparison(
         experiments=experiments,
@@ -262,41 +258,8 @@ class _SpreadParts(NamedTuple):
     simulation: ExplainedSpread | None
 
 
-class _Observed(NamedTuple):
-    """Observations, the same with the σ that the spread is beyond, and how it is known."""
-
-    observations: Observations
-    counted: Observations
-    counting: CountingErrors
-    outliers_used: int
-
-
-def _observe(
-    experiments: Sequence[Experiment],
-    tables: Sequence[flex.reflection_table],
-    dataset: Sequence[int] | None,
-    error_model: bool,
-    **choices,
-) -> _Observed:
-    """Observations with their angles, by which independent ones are told apart."""
-    _check_input(experiments, tables)
-    again = error_model and not choices.get("keep_outliers", False)
-    again &= choose_intensity(tables, choices.get("intensity", "auto")) == "scale"
-    if again:
-        choices["keep_outliers"] = True
-    given = build_observations(experiments, tables, dataset, **choices)
-    counting, used = counting_errors(given, experiments, tables), 0
-    if again:
-        given, counting, used = without_outliers(given, counting, tables)
-    given = given.with_geometry(
-        observation_geometry(given, experiments, tables, one_wavelength=False)
-    )
-    variance = counting.variance if error_model else given.variance
-    return _Observed(given, replace(given, variance=variance), counting, used)
-
-
 def _spread(
-    observed: _Observed,
+    observed: Observed,
     experiments: Sequence[Experiment],
     tables: Sequence[flex.reflection_table],
     scales: np.ndarray,
@@ -328,15 +291,17 @@ def _rng(seed: int) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def _check_input(
+def _checked(
     experiments: Sequence[Experiment], tables: Sequence[flex.reflection_table]
-) -> None:
+) -> tuple[Sequence[Experiment], Sequence[flex.reflection_table]]:
+    """Both, where they belong together."""
     if len(experiments) != len(tables) or not len(experiments):
         raise ValueError(
             f"{len(experiments)} experiments and {len(tables)} reflection tables: there "
             "must be one table for each experiment"
         )
     check_crystals(experiments)
+    return experiments, tables
 
 
 def _check_images(incidence: Incidence, min_common: int) -> None:

@@ -20,7 +20,8 @@ Functions:
     pair_sums: sums for each reflection, by angle and by difference in thickness
     noise_free_shares: of all reflections, or of some
     common_parts: what the reflections of an image, or of a crystal, have in common
-    whole_variance: the same with counting noise, images and random errors
+    relative_parts: what counting, images and random errors add
+    whole_variance: shares of the variance with all of these
 """
 
 from __future__ import annotations
@@ -274,34 +275,65 @@ def _products(group: np.ndarray, r: np.ndarray, w: np.ndarray) -> float:
     return float((np.bincount(group, w * r) ** 2).sum() - ((w * r) ** 2).sum())
 
 
-def whole_variance(
-    data: NoiseFree, shares: Shares, extra_error: float, image_spread: float
-) -> dict[str, float]:
+def relative_parts(data: NoiseFree) -> dict[str, np.ndarray]:
     """
-    Give the variances of all sources, as the simulation has put them in.
+    Give the squares of what noise adds to relative intensities, as it was drawn.
 
     Args:
         data: Observations with the columns of noise.
-        shares: Of these.
-        extra_error: Relative standard deviation of random errors.
-        image_spread: Of the beam intensity from image to image.
 
     Returns:
-        orientation, thickness, noise, image and random: variances of a relative
-        intensity.
+        noise, image and random: shape (n,) each, nan where the mean is not known.
     """
     n = np.maximum(np.bincount(data.reflection), 1)
     factors = crystal_factors(data)[data.crystal]
     mean = np.bincount(data.reflection, data.intensity / factors) / n
     columns = data.columns
-    # Counts become a relative intensity as the expected counts do.
-    unit = columns["scale"] * columns["image_factor"] / columns["lp"]
-    noise = columns["counting_noise"] / unit / factors / mean[data.reflection]
-    used = (n[data.reflection] > 1) & np.isfinite(noise)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        relative = data.intensity / factors / mean[data.reflection]
+        # Counts become a relative intensity as the expected counts do.
+        unit = columns["scale"] * columns["image_factor"] / columns["lp"]
+        noise = columns["counting_noise"] / unit / factors / mean[data.reflection]
     return {
+        "noise": noise**2,
+        "image": (relative * (columns["image_factor"] - 1)) ** 2,
+        "random": (relative * (columns["relative_error"] - 1)) ** 2,
+    }
+
+
+def whole_variance(data: NoiseFree, sums: PairSums) -> dict[str, float]:
+    """
+    Give the shares of the whole variance, each reflection with one over its own.
+
+    As in dials.compare_images the median of the variances is added, and reflections whose
+    counting noise exceeds their mean are left out.
+
+    Args:
+        data: Observations with the columns of noise.
+        sums: Of these.
+
+    Returns:
+        orientation, thickness, noise, image and random, which add up to one.
+    """
+    parts = relative_parts(data)
+    n = np.bincount(data.reflection, minlength=len(sums.mean))
+    of_reflection = {
+        name: np.bincount(data.reflection, part, len(n)) / np.maximum(n, 1)
+        for name, part in parts.items()
+    }
+    variance = far_variance(sums) + sum(of_reflection.values())
+    used = (n > 1) & (of_reflection["noise"] < 1) & (variance > 0)
+    middle = np.median(variance[used])
+    weights = np.where(used, 1 / np.where(used, variance + middle, 1.0), 0.0)
+    # Of pairs, so that each observation counts with the weight of its reflection.
+    shares = noise_free_shares(sums, weights / np.maximum(n - 1, 1))
+    found = {
         "orientation": shares.plateau - shares.zero,
         "thickness": shares.zero,
-        "noise": float(np.mean(noise[used] ** 2)),
-        "image": image_spread**2 * shares.square,
-        "random": extra_error**2 * shares.square,
+        **{
+            name: float(np.average(part[used], weights=(weights * n)[used]))
+            for name, part in of_reflection.items()
+        },
     }
+    total = sum(found.values())
+    return {name: value / total for name, value in found.items()}

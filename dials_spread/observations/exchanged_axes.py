@@ -26,16 +26,11 @@ from scipy import stats
 
 from cctbx import crystal
 
+from dials_spread.observations.crystals import ANGLE_TOLERANCE, LENGTH_TOLERANCE
 from dials_spread.observations.intensities import amplitudes
 from dials_spread.observations.table import Observations, unique_indices
 from dials_spread.reindexing import laue_matrices, reindexing_choices
 from dials_spread.statistics.groups import group_means
-
-LENGTH_TOLERANCE = 0.1
-"""Edges that may be taken for one another; as crystals.LENGTH_TOLERANCE."""
-
-ANGLE_TOLERANCE = 5.0
-"""Angles [°], likewise."""
 
 IN_SHELL = 60
 """Reflections in a shell of resolution, over which amplitudes are normalised."""

@@ -15,12 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from dials_spread.input_files import read_files
-from dials_spread.observations import build_observations
-from dials_spread.observations.error_model import counting_errors
 from dials_spread.pairs import crystal_scales
-from dials_spread.prepare.geometry import observation_geometry
 from dials_spread.spread.analysis import SpreadChoices, analyse_spread
-from dials_spread.spread.size.rejected import without_outliers
+from dials_spread.spread.observed import observe
 
 MOST_PAIRS = 2_000_000
 """Pairs of observations behind the share of the orientation: enough for one number."""
@@ -59,25 +56,12 @@ def spread_of_branch(files: Sequence[Path], seed: int) -> SpreadOfBranch:
     logging.getLogger("dials").setLevel(logging.ERROR)
     experiments, reflections = files
     found = read_files([str(experiments)], [str(reflections)], "scale")
-    observations = build_observations(
-        found.experiments,
-        found.tables,
-        intensity="scale",
-        min_zeta=0.0,
-        keep_outliers=True,
-    )
-    counting = counting_errors(observations, found.experiments, found.tables)
-    observations, counting, _ = without_outliers(observations, counting, found.tables)
-    observations = observations.with_geometry(
-        observation_geometry(
-            observations, found.experiments, found.tables, one_wavelength=False
-        )
-    )
+    observed = observe(found.experiments, found.tables, intensity="scale", min_zeta=0.0)
     choices = SpreadChoices(normality=False, likelihood=False, max_pairs=MOST_PAIRS)
     analysis = analyse_spread(
-        observations,
-        counting,
-        crystal_scales(observations),
+        observed.observations,
+        observed.counting,
+        crystal_scales(observed.observations),
         choices,
         np.random.default_rng(seed),
         1,

@@ -15,6 +15,7 @@ Modules:
     analysis: the size of the spread, where it comes from and how it is distributed
     analysis_phil: the parameters of the size of the spread and its sources, for
         commands to include
+    observed: observations as the spread is measured on them
     origins: beam, special orientations and noisy spots
     origins_phil: the parameters of beam, special orientations and noisy spots, for
         commands to include

@@ -87,6 +87,7 @@ def test_x_rays_do_not_depend_on_the_orientation(read_measured):
     found = analyse(experiments, tables)
     assert found.components.orientation.share_low == pytest.approx(0, abs=0.005)
     assert found.components.orientation_p_value > 0.05
+    assert found.components.orientation.share < 0.1
     main = found.variograms.main
     near = main.gamma[(main.pairs > 50) & (main.high <= 5)]
     far = main.gamma[(main.pairs > 50) & (main.low >= 20)]

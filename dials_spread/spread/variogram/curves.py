@@ -30,10 +30,10 @@ from dials_spread.statistics.bootstrap import standard_errors_of_mean
 SHAPES = {
     **{
         f"(1 + (u/c)^{a:g})^(-{b / a:.3g})": (a, b)
-        for a in (1.0, 1.5, 2.0)
+        for a in (1.25, 1.5, 2.0)
         for b in (0.5, 1.0, 2.0)
     },
-    **{f"2^(-u^{a:g})": (a, np.inf) for a in (1.0, 1.5, 2.0)},
+    **{f"2^(-u^{a:g})": (a, np.inf) for a in (1.25, 1.5, 2.0)},
 }
 """Forms of the correlation: how it begins, as 1 - uᵃ, and ends, as u⁻ᵇ or sooner."""
 
@@ -264,15 +264,16 @@ def _growths(
     Returns:
         Growth, correlation angle and weighted sum of squares, shape (samples,) each.
     """
-    rho = correlation(shape, angle / angles[:, None])
-    normal = rho**2 @ weight
-    growth = below @ (weight * rho).T / normal
     total = below**2 @ weight
-    left = total[:, None] - growth**2 * normal
+    rho = correlation(shape, angle / angles[:, None])
+    left = total[:, None] - (below @ (weight * rho).T) ** 2 / (rho**2 @ weight)
     best = left.argmin(axis=1)
-    every = np.arange(len(best))
     at = _between(left, best, angles) if len(angles) > 1 else angles[best]
-    return growth[every, best], at, left[every, best]
+    # Between the angles that were tried, each sample has its own.
+    rho = correlation(shape, angle / at[:, None])
+    normal = rho**2 @ weight
+    growth = np.einsum("sb,sb,b->s", below, rho, weight) / normal
+    return growth, at, total - growth**2 * normal
 
 
 def _between(left: np.ndarray, best: np.ndarray, angles: np.ndarray) -> np.ndarray:

@@ -16,9 +16,9 @@ count as one reflection elsewhere (``friedel=True``).
 Reciprocity. With source and detector exchanged, the incident beam runs against what was
 the diffracted one, -(b + λh), and h is diffracted with the same intensity, for any
 crystal whose two faces are alike (von Laue (1935), Ann. Phys. 415, 705; Cowley (1995),
-Diffraction Physics, ch. 1). In the simulation of 40 crystals the two differ by 0.3 % at
-one thickness, as observations of one orientation do. Such directions from the opposite
-side are compared as `reversed_beams` gives them.
+Diffraction Physics, ch. 1). Of 40 simulated crystals of abiraterone, pairs of one thickness
+(to 5 %) within 0.1° have a noise-free γ of 0.003 from opposite sides and 0.004 from one.
+Such directions are compared as `reversed_beams` gives them.
 
 A reflection on a symmetry element is left as it is by further operators; of the angles
 that these give the smallest counts.

@@ -215,9 +215,15 @@ def test_a_curve_of_each_form_is_found_again(shape, angle):
     assert why_not(data) == ""
     curves = fit_curves(data, 0.01)
     assert curves.plateau[0] == pytest.approx(0.35, abs=1e-3)
-    # A late end, cut off at the plateau, is none of the forms.
-    assert curves.angle[0] == pytest.approx(angle, rel=0.25)
-    assert curves.at_zero[0] == pytest.approx(0.05, abs=0.02)
+    if SHAPES[shape][1] < 1:
+        # A late end, cut off where the plateau begins, is none of the forms.
+        assert curves.angle[0] == pytest.approx(angle, rel=0.25)
+        assert curves.at_zero[0] == pytest.approx(0.05, abs=0.02)
+        return
+    # Between the angles that are tried, which are 13 % apart.
+    assert curves.angle[0] == pytest.approx(angle, rel=0.015)
+    assert curves.at_zero[0] == pytest.approx(0.05, abs=0.003)
+    assert curves.growth[0] == pytest.approx(0.3, abs=0.003)
 
 
 def test_growth_is_claimed_where_it_is_and_seldom_where_not():
@@ -232,12 +238,12 @@ def test_growth_is_claimed_where_it_is_and_seldom_where_not():
         )
         claimed += growth_p_value(data, 100) <= 0.05
     assert claimed <= 11
-    rho = correlation("2^(-u^1)", FOLDED / 0.5)
+    rho = correlation("2^(-u^1.25)", FOLDED / 0.5)
     assert growth_p_value(made(0.1 - 0.06 * rho, noise=0.02), 100) <= 0.05
 
 
 def test_opposite_beams_are_alike_unless_the_data_say_no():
-    rho = correlation("2^(-u^1)", FOLDED / 0.5)
+    rho = correlation("2^(-u^1.25)", FOLDED / 0.5)
     assert opposite_alike(made(0.1 - 0.06 * rho, noise=0.005), 40)
     one_side = np.where(ANGLE < 90, rho, 0)
     assert not opposite_alike(made(0.1 - 0.06 * one_side, noise=0.005), 40)

@@ -13,7 +13,7 @@ from dials_spread.spread.variogram.repeats import repeats_at_zero
 ANGLE = 0.5 * (EDGES[:-1] + EDGES[1:])
 FOLDED = np.minimum(ANGLE, 180 - ANGLE)
 ONES = np.ones(N_BINS)
-SHAPE = "2^(-u^1)"
+SHAPE = "2^(-u^1.25)"
 CRYSTALS = np.full(N_BINS, 40)
 
 
