@@ -60,6 +60,12 @@ NO_FACTORS = {
 }
 """Why the factors of images or crystals cannot be told."""
 
+NO_GROWTH = (
+    "no dependence on the orientation is shown, and without multiple scattering crystals "
+    "of different thickness do not differ."
+)
+"""Why thickness is not divided from the rest."""
+
 SOURCE_LABELS = {
     "image": "common to an image",
     "crystal": "common to a crystal",
@@ -281,12 +287,11 @@ def _without_growth(
     The growth that was fitted all the same is noise or not known well; it stays within
     the intervals.
     """
-    rest = "thickness" if np.isfinite(columns["thickness"][0]) else "rest"
     moved = {name: column.copy() for name, column in columns.items()}
-    moved[rest][0] += moved["orientation"][0]
+    moved["rest"][0] += moved["orientation"][0]
     moved["orientation"][0] = 0.0
     found = _all_components(moved, n, reasons)
-    for name in ("orientation", rest):
+    for name in ("orientation", "rest"):
         ends = {
             end: pick(getattr(found[name], end), getattr(fitted[name], end))
             for kind in ("variance", "share")
@@ -309,7 +314,7 @@ def _variances(
     if moments is not None:
         image, crystal = factor_variances(moments, weights) / levels**2
     rest = variogram.rests
-    if repeats is not None and not repeats.reason:
+    if not _no_thickness(variogram, repeats):
         thickness, rest = rest - repeats.at_zero, repeats.at_zero
         # Repeats on one crystal cannot differ by more than those on two. Both move, so
         # that their sum stays what is known of it.
@@ -328,6 +333,8 @@ def _no_thickness(variogram: Variogram, repeats: Repeats | None) -> str:
     """Say why thickness is not told from the rest; empty where it is."""
     if repeats is None:
         return variogram.reason or "there is one crystal only."
+    if not variogram.grows:
+        return NO_GROWTH
     return repeats.reason
 
 
