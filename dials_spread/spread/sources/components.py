@@ -314,7 +314,7 @@ def _variances(
     if moments is not None:
         image, crystal = factor_variances(moments, weights) / levels**2
     rest = variogram.rests
-    if not _no_thickness(variogram, repeats):
+    if repeats is not None and not _no_thickness(variogram, repeats):
         thickness, rest = rest - repeats.at_zero, repeats.at_zero
         # Repeats on one crystal cannot differ by more than those on two. Both move, so
         # that their sum stays what is known of it.
