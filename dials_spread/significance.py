@@ -120,7 +120,8 @@ def assess_matches(
     intensity, variance = incidence.intensity / factor, incidence.variance / factor**2
     spots = _common_spots(incidence, matches, n, crystal, intensity, variance)
     image = np.repeat(np.arange(len(incidence)), incidence.counts)
-    order = np.argsort(rank[image], kind="stable")
+    # Whatever the order of files and the indices that a crystal was given.
+    order = np.lexsort((intensity, rank[image]))
     columns = (image, crystal[image], incidence.unique, intensity, variance)
     pools = build_pools(*(column[order] for column in columns))
     fitted = spots._replace(

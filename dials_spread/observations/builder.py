@@ -35,6 +35,7 @@ from dials_spread.observations.intensities import (
     intensity_and_variance,
 )
 from dials_spread.observations.table import Observations, as_flex, unique_indices
+from dials_spread.valid_input.columns import POSITIONS
 from dials_spread.versions import is_still, probe
 
 
@@ -126,7 +127,7 @@ def _read_crystal(
     begin = 0 if is_still(experiment) else experiment.scan.get_array_range()[0]
     hkl = table["miller_index"].as_vec3_double().as_numpy_array()
     hkl = hkl.reshape(-1, 3).astype(np.int32)
-    order = _order_of_rows(first, hkl, intensity[kept])
+    order = _order_of_rows(first, table)
     kept, hkl, first, last = kept[order], hkl[order], first[order], last[order]
     entry, entry_bin = spread_entries(
         (first - begin) // joined, (last - begin) // joined
@@ -143,13 +144,11 @@ def _read_crystal(
     )
 
 
-def _order_of_rows(
-    first: np.ndarray, hkl: np.ndarray, intensity: np.ndarray
-) -> np.ndarray:
-    """Sort reflections by frame, index and intensity, however the table has them."""
-    span = 2 * int(np.abs(hkl).max(initial=0)) + 1
-    h, k, l = hkl.astype(np.int64).T
-    return np.lexsort((intensity, (h * span + k) * span + l, first))
+def _order_of_rows(first: np.ndarray, table: flex.reflection_table) -> np.ndarray:
+    """Sort reflections by frame and position, however the table and the indices are."""
+    position = next(table[name] for name in POSITIONS if name in table)
+    x, y, z = position.as_numpy_array().reshape(-1, 3).T
+    return np.lexsort((z, y, x, first))
 
 
 def _order_of_crystals(parts: Sequence[_OneCrystal]) -> list[int]:
@@ -163,7 +162,8 @@ def _order_of_crystals(parts: Sequence[_OneCrystal]) -> list[int]:
     for part in parts:
         values = np.sort(part.intensity)
         some = values[[0, len(values) // 2, -1]] if len(values) else np.empty(0)
-        keys.append((len(values), *some.tolist()))
+        # Small crystals last: they do not change what others draw.
+        keys.append((-len(values), *some.tolist()))
     return sorted(range(len(parts)), key=keys.__getitem__)
 
 

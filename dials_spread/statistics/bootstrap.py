@@ -106,7 +106,8 @@ class Groups:
         whole = np.ones((1, self.n))
         if not self.enough:
             return whole
-        drawn = rng.exponential(size=(n_draws, self.n))
+        # Crystal by crystal: one more does not change what those before it draw.
+        drawn = rng.exponential(size=(self.n, n_draws)).T
         drawn /= drawn.mean(axis=1, keepdims=True)
         return np.concatenate([whole, drawn])
 
