@@ -171,11 +171,25 @@ def analyse_orientations(
         image_residual=mean,
         relative_residual=relative,
         image_n=n,
-        associations=associate(angles, relative, n, images.crystal, rng),
+        associations=_associations(observations, angles, relative, n, rng),
         extremes=_extremes(observations, residuals, z, where, n_extremes),
         n_beyond=(int((np.abs(z) > 3).sum()), float(expected)),
         reason=_reason(len(z), len(np.unique(residuals.crystal))),
     )
+
+
+def _associations(
+    observations: Observations,
+    angles: dict[str, np.ndarray],
+    mean: np.ndarray,
+    n: np.ndarray,
+    rng: np.random.Generator,
+) -> list[Association]:
+    """Correlate what images have, in an order that does not depend on that of files."""
+    rank = observations.crystal_rank[observations.images.crystal]
+    order = np.argsort(rank, kind="stable")
+    angles = {name: angle[order] for name, angle in angles.items()}
+    return associate(angles, mean[order], n[order], rank[order], rng)
 
 
 def _different(axes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
