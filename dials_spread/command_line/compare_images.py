@@ -164,7 +164,7 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
         _, reference, data = session.gather(
             lambda: check_outputs(params.output, [*files, earlier]),
             lambda: read_earlier(params.compare_with, COMMAND),
-            lambda: right_factors.read_as(files, params),
+            lambda: right_factors.read_as(files, params, origins_phil.columns(params)),
         )
         check_crystals(data.experiments, data.names)
         data.refuse_given_twice()
