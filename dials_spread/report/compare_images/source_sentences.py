@@ -94,7 +94,8 @@ def describe_sources(
     words = dict(SOURCE_WORDS)
     if np.isfinite(parts["thickness"].share):
         words["rest"] = WITHIN_CRYSTAL
-    elif not rest_is_apart(components):
+    elif not rest_is_apart(components) or (images_agree and _not_shown(components)):
+        # Pairs of images say that some depends on the orientation, not how much.
         words["rest"] = NOT_APART
     if one:
         words["orientation"] = ONE_CRYSTAL

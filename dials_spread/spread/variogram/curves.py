@@ -46,7 +46,7 @@ ANGLES = np.geomspace(0.05, 12.0, 45)
 """Correlation angles that are tried [°]."""
 
 FEWEST_PAIRS = 20
-"""Pairs below which a bin is not fitted."""
+"""Pairs of observations near 0° below which nothing is fitted."""
 
 NEAR = 2.0
 """γ at 0° needs a bin below this angle [°]."""
@@ -120,7 +120,7 @@ def _folded(angle: np.ndarray) -> np.ndarray:
 
 def fitted_bins(data: Binned, both_sides: bool = True) -> np.ndarray:
     """
-    Select the bins that have pairs enough.
+    Select the bins that have pairs; those of few have large errors.
 
     Args:
         data: The variogram.
@@ -130,8 +130,7 @@ def fitted_bins(data: Binned, both_sides: bool = True) -> np.ndarray:
         Shape (N_BINS,), bool.
     """
     # Pairs of images without a factor have no weight where factors are taken off.
-    known = (data.pairs >= FEWEST_PAIRS) & (data.weight > 0)
-    return known & (both_sides | (EDGES[1:] <= 90))
+    return (data.weight > 0) & (both_sides | (EDGES[1:] <= 90))
 
 
 def far_bins(chosen: np.ndarray) -> np.ndarray:
@@ -144,18 +143,16 @@ def why_not(data: Binned) -> str:
     """Say why γ at 0° and the plateau cannot be told; empty where they can."""
     chosen = fitted_bins(data)
     angle = _folded(data.angle[chosen])
-    few = f"(a bin takes {FEWEST_PAIRS})"
-    if not len(angle):
-        return f"no angle has enough pairs of observations {few}."
-    if angle.min() > NEAR:
+    near = int(data.pairs[chosen][angle <= NEAR].sum())
+    if near < FEWEST_PAIRS:
+        told = f"{near} {'has' if near == 1 else 'have'}"
         return (
-            f"too few pairs of observations {few} have their beam directions within "
-            f"{NEAR:g}°; the nearest that do are {angle.min():.3g}° apart."
+            f"too few pairs of observations ({told}; it takes {FEWEST_PAIRS}) have their "
+            f"beam directions within {NEAR:g}°."
         )
     if not far_bins(chosen).any() or len(angle) < 4:
         return (
-            f"too few pairs of observations {few} have their beam directions beyond "
-            f"{FAR:g}°."
+            f"too few pairs of observations have their beam directions beyond {FAR:g}°."
         )
     return ""
 
@@ -343,8 +340,9 @@ def _growths(
     angles = tried.angles
     total = below**2 @ weight
     rho = correlation(shape, angle / angles[:, None])
-    left = total[:, None] - (below @ (weight * rho).T) ** 2 / (rho**2 @ weight)
-    left += tried.prior
+    # Where γ falls towards 0°, by chance, no form has an advantage.
+    along = np.maximum(below @ (weight * rho).T, 0.0)
+    left = total[:, None] - along**2 / (rho**2 @ weight) + tried.prior
     best = left.argmin(axis=1)
     at = _between(left, best, angles) if len(angles) > 1 else angles[best]
     # Between the angles that were tried, each sample has its own.

@@ -294,11 +294,17 @@ def test_opposite_beams_are_alike_unless_the_data_say_no():
 
 def test_too_few_pairs_are_said_to_be_few():
     none = made(ONES, pairs=0 * ONES)
-    assert "no angle has enough pairs" in why_not(none)
+    assert "(0 have; it takes 20) have their beam directions within 2°" in why_not(none)
     far = made(ONES, pairs=np.where(FOLDED > 10, 100, 0))
-    assert "within 2°; the nearest that do are 14° apart" in why_not(far)
+    assert "(0 have; it takes 20)" in why_not(far)
     near = made(ONES, pairs=np.where(FOLDED < 5, 100, 0))
+    near = near._replace(weight=near.pairs)
     assert "beyond 16°" in why_not(near)
+    # Twenty bins of one pair each are within 2°, and count together.
+    assert why_not(made(ONES, pairs=np.where(FOLDED < 2, 1, 100))) == ""
+    fewer = np.where(FOLDED < 2, 1, 100)
+    fewer[0] = 0
+    assert "(19 have; it takes 20)" in why_not(made(ONES, pairs=fewer))
 
 
 def test_the_error_of_a_bin_is_that_of_its_dyads(directions_of):
