@@ -152,10 +152,11 @@ def _about_orientation(
             "depend on it"
         )
         if part.share_high > SHARE_TO_SEE:
-            # From 4 to 16 crystals the upper end falls as the number to the power -1.6.
-            n = components.n_crystals * (part.share_high / SHARE_TO_SEE) ** 0.6
+            # From 12 to 24 crystals the upper end falls as the number to the power -1.34.
+            n = components.n_crystals * (part.share_high / SHARE_TO_SEE) ** 0.75
+            about = "about" if part.share_high < 1 else "at least about"
             text += (
-                f"; about {counted(int(np.ceil(n)), 'crystal')} would show whether "
+                f"; {about} {counted(int(np.ceil(n)), 'crystal')} would show whether "
                 f"{share_with_interval(SHARE_TO_SEE)} does"
             )
         return [f"{text}."]

@@ -62,7 +62,7 @@ def test_what_is_not_shown_is_not_claimed(electrons):
     )
     assert (
         "A dependence on the orientation is not shown (p = 0.40): at most 50 % of the "
-        "variance may depend on it; about 11 crystals would show whether 20 % does."
+        "variance may depend on it; about 12 crystals would show whether 20 % does."
     ) in told
     assert "multiple scattering" not in told
     assert "depends on the orientation of the crystal" not in told
