@@ -216,6 +216,23 @@ def most_likely(table: np.ndarray) -> np.ndarray:
     return np.where(np.ptp(table, axis=-1) > 0, _parabola(table)[0], np.nan)
 
 
+def narrow_width(table: np.ndarray, power: np.ndarray) -> np.ndarray:
+    """
+    Give the standard deviation of log s where the likelihood is narrower than GRID.
+
+    Args:
+        table: Shape (n, len(GRID)), from likelihood_table.
+        power: Shape (n,), of the likelihood.
+
+    Returns:
+        Shape (n,), from the curvature at the maximum; nan where points of the grid are
+        within one standard deviation, and say more.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        steps = 1 / np.sqrt(-_parabola(table)[1] * power)
+    return np.where(steps < 1, steps * STEP, np.nan)
+
+
 def excess_spreads(
     data: Deviations,
     cell: np.ndarray,

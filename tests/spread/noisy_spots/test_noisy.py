@@ -161,6 +161,19 @@ def test_the_spread_of_a_reflection_and_its_interval():
     assert spreads.tails < 0.3
 
 
+def test_intervals_of_many_observations_hold_their_estimate():
+    """With hundreds the likelihood is narrower than the steps of s that are tried."""
+    rng = np.random.default_rng(5)
+    columns, _ = simulate(rng, n=300, s=0.3, many=(150, 600))
+    spreads = reflection_spreads(residuals_of(columns))
+    assert ((spreads.low < spreads.s) & (spreads.s < spreads.high)).all()
+    # Of n observations of known scatter, as that of a standard deviation.
+    half = 0.5 * np.log(spreads.high / spreads.low)
+    assert np.median(half * np.sqrt(2 * spreads.number)) == pytest.approx(1, abs=0.15)
+    inside = (spreads.low <= 0.3) & (spreads.high >= 0.3)
+    assert inside.mean() == pytest.approx(0.68, abs=0.08)
+
+
 def test_scaling_all_intensities_changes_nothing():
     rng = np.random.default_rng(8)
     columns, _ = simulate(rng, s=0.2, n=100)
