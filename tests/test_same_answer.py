@@ -163,7 +163,11 @@ def test_a_crystal_of_three_reflections_changes_hardly_anything(simulated):
     before = factors(experiments, tables)
     after = factors([*experiments, experiments[0]], [*tables, few])
     for one, two in zip(before, after):
-        np.testing.assert_allclose(two, one, rtol=0.02)
+        change = np.abs(two / one - 1)
+        assert np.median(change) < 0.005
+        # Of the few equivalents of the three, the mean of the others is another.
+        assert np.mean(change > 0.02) < 0.03
+        assert change.max() < 0.15
 
 
 @pytest.mark.slow

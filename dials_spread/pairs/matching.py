@@ -20,7 +20,8 @@ class Matches:
     Pairs of images, best first; arrays of length n.
 
     Attributes:
-        image_a: Number of the one image, into Images.
+        image_a: Number of the one image, into Images; that of lower
+            Observations.image_rank.
         image_b: Number of the other.
         operator: Number of the operator that takes b's indices to a's.
         n_common: Indices in common under that operator.

@@ -178,8 +178,8 @@ def add(
         # What no program would read again is not written.
         problems = impossible_models([experiment], pets.name)
         problems = problems or impossible_values(table, pets.name)
-        if problems:
-            raise ValueError("\n".join(problems))
+        if problems:  # one stands for all: the intensities are in two columns
+            raise ValueError(problems[0])
         tables.append(table)
         experiments.append(experiment)
 

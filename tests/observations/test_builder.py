@@ -116,9 +116,11 @@ def test_the_order_of_crystals_only_renumbers():
     )
     two = build_observations(experiments, tables)
     assert one.dropped == two.dropped
-    order = [3, 4, 0, 1, 2]
+    np.testing.assert_array_equal(two.crystal, 1 - one.crystal)
     for name in ("intensity", "variance", "miller_index", "unique", "row"):
-        np.testing.assert_array_equal(getattr(two, name), getattr(one, name)[order])
+        np.testing.assert_array_equal(getattr(two, name), getattr(one, name))
+    order = [3, 4, 0, 1, 2]
+    np.testing.assert_array_equal(two.image_rank, one.image_rank[order])
     np.testing.assert_array_equal(two.images.first, one.images.first[order])
     np.testing.assert_allclose(two.images.beam, one.images.beam[order])
 
