@@ -154,7 +154,9 @@ def _read(filename: str, reader, problems: list[str]):
         elif isinstance(error, (RuntimeError, AssertionError)) and str(error).strip():
             # The words of dxtbx, such as what an experiment lacks; not those of Python
             # and C++.
-            words = str(error).strip().splitlines()[0][:80]
+            words = str(error).strip().splitlines()[0]
+            # dxtbx begins with the file and line of its source.
+            words = re.sub(r"^\w+ Error: \S+\(\d+\): ", "", words)[:80]
             place = "" if re.search(r"\w::|Internal Error", words) else f" ({words})"
         problems.append(
             f"{filename}: cannot be read, damaged or not written by DIALS{place}"

@@ -84,6 +84,7 @@ def assess_matches(
     incidence: Incidence,
     matches: Matches,
     crystal: np.ndarray,
+    rank: np.ndarray,
     spread: SpreadAnalysis,
     choices: SpreadChoices,
     rng: np.random.Generator,
@@ -96,6 +97,7 @@ def assess_matches(
         incidence: With all crystals on one scale.
         matches: n pairs, best first.
         crystal: Shape (images,), the crystal of each image.
+        rank: Shape (images,), their order for random numbers.
         spread: For s and the factors of images.
         choices: How many pairs, how many permutations.
         rng: For the permutations.
@@ -118,7 +120,10 @@ def assess_matches(
     intensity, variance = incidence.intensity / factor, incidence.variance / factor**2
     spots = _common_spots(incidence, matches, n, crystal, intensity, variance)
     image = np.repeat(np.arange(len(incidence)), incidence.counts)
-    pools = build_pools(image, crystal[image], incidence.unique, intensity, variance)
+    # Whatever the order of files and the indices that a crystal was given.
+    order = np.lexsort((intensity, rank[image]))
+    columns = (image, crystal[image], incidence.unique, intensity, variance)
+    pools = build_pools(*(column[order] for column in columns))
     fitted = spots._replace(
         start=spots.start[: MOST_FITTED + 1],
         one_crystal=spots.one_crystal[:MOST_FITTED],

@@ -44,6 +44,7 @@ PHRASES = {
     "not normal": (r"residuals are not normally distributed",),
     "images are worse": (r"an s above that of all data at a false discovery rate",),
     "no image is worse": (r"None of [\d,]+ images? has an s above",),
+    "rest apart": (r"differs even at the same orientation",),
     "zones matter": (r"Do special orientations matter\? Residuals are larger",),
     "zones not shown": (r"Do special orientations matter\? It is not shown",),
     "noisy class": (r"form a class of noisy reflections",),
@@ -330,7 +331,7 @@ def contradictions(said: Said) -> str | None:
     """Two sentences that cannot both be true."""
     share = _at(said.document, "components.orientation.share")
     shown, denied = said.says("orientation shown"), said.says("orientation denied")
-    bad = shown and (denied or share < 0.005)
+    bad = shown and (denied or (share < 0.005 and said.says("rest apart")))
     bad |= said.says("normal") and said.says("not normal")
     bad |= said.says("noisy class") and said.says("no noisy class")
     return WRONG if bad else RIGHT

@@ -35,6 +35,7 @@ from dials_spread.observations.intensities import (
     intensity_and_variance,
 )
 from dials_spread.observations.table import Observations, as_flex, unique_indices
+from dials_spread.valid_input.columns import POSITIONS
 from dials_spread.versions import is_still, probe
 
 
@@ -124,13 +125,16 @@ def _read_crystal(
     first, last, outside = frame_ranges(experiment, table, chosen.assign)
     joined = frames_per_image(experiment, chosen.image_width)
     begin = 0 if is_still(experiment) else experiment.scan.get_array_range()[0]
+    hkl = table["miller_index"].as_vec3_double().as_numpy_array()
+    hkl = hkl.reshape(-1, 3).astype(np.int32)
+    order = _order_of_rows(first, table)
+    kept, hkl, first, last = kept[order], hkl[order], first[order], last[order]
     entry, entry_bin = spread_entries(
         (first - begin) // joined, (last - begin) // joined
     )
-    hkl = table["miller_index"].as_vec3_double().as_numpy_array()
     return _OneCrystal(
         row=kept,
-        miller_index=hkl.reshape(-1, 3).astype(np.int32),
+        miller_index=hkl,
         intensity=intensity[kept],
         variance=variance[kept],
         entry=entry,
@@ -138,6 +142,29 @@ def _read_crystal(
         reasons=np.bincount(reason[reason >= 0], minlength=len(REASONS)),
         outside=outside,
     )
+
+
+def _order_of_rows(first: np.ndarray, table: flex.reflection_table) -> np.ndarray:
+    """Sort reflections by frame and position, however the table and the indices are."""
+    position = next(table[name] for name in POSITIONS if name in table)
+    x, y, z = position.as_numpy_array().reshape(-1, 3).T
+    return np.lexsort((z, y, x, first))
+
+
+def _order_of_crystals(parts: Sequence[_OneCrystal]) -> list[int]:
+    """
+    Sort crystals by what was observed, however the files are given.
+
+    Random numbers are drawn by crystal or by observation, one after the other: the order
+    of files must not decide which crystal gets which.
+    """
+    keys = []
+    for part in parts:
+        values = np.sort(part.intensity)
+        some = values[[0, len(values) // 2, -1]] if len(values) else np.empty(0)
+        # Small crystals last: they do not change what others draw.
+        keys.append((-len(values), *some.tolist()))
+    return sorted(range(len(parts)), key=keys.__getitem__)
 
 
 def reference_cell(experiments: Sequence[Experiment]) -> uctbx.unit_cell:
@@ -182,13 +209,16 @@ def build_observations(
     choice = choose_intensity(tables, chosen.intensity)
     parts = [_read_crystal(e, t, choice, chosen) for e, t in zip(experiments, tables)]
     dropped = _count_dropped(parts, choice, without_experiment)
-    entries = _lay_out_entries(parts)
+    order = _order_of_crystals(parts)
+    parts = [parts[k] for k in order]
+    crystal = np.repeat(order, [len(p.row) for p in parts])
+    entries = _lay_out_entries(parts, crystal)
     cell = reference_cell(experiments)
     space_group = experiments[0].crystal.get_space_group()
     miller_index = np.concatenate([p.miller_index for p in parts])
     unique_index, unique = unique_indices(miller_index, space_group, chosen.friedel)
     return Observations(
-        crystal=np.repeat(np.arange(len(parts)), [len(p.row) for p in parts]),
+        crystal=crystal,
         row=np.concatenate([p.row for p in parts]),
         miller_index=miller_index,
         unique=unique,
@@ -237,10 +267,9 @@ class _Entries:
     bin_of_image: np.ndarray
 
 
-def _lay_out_entries(parts: Sequence[_OneCrystal]) -> _Entries:
+def _lay_out_entries(parts: Sequence[_OneCrystal], crystal: np.ndarray) -> _Entries:
     """Number the images that have an observation, and sort the entries by image."""
     sizes = np.array([len(p.row) for p in parts])
-    crystal = np.repeat(np.arange(len(parts)), sizes)
     offsets = np.cumsum(sizes) - sizes
     entry = np.concatenate([p.entry + o for p, o in zip(parts, offsets)])
     entry_bin = np.concatenate([p.entry_bin for p in parts])

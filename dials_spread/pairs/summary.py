@@ -166,7 +166,8 @@ def summarise(
     Returns:
         Estimates by name of the statistic.
     """
-    crystal = observations.images.crystal
+    # By rank: nothing else is asked of crystals than whether they are the same.
+    crystal = observations.crystal_rank[observations.images.crystal]
     a, b = crystal[matches.image_a][selected], crystal[matches.image_b][selected]
     return {
         name: median_over_pairs(x[selected], a, b, rng, name in CORRELATIONS)

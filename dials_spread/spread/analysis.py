@@ -188,7 +188,9 @@ def analyse_spread(
     off = {_key(n): SWITCHED_OFF for n in names if not getattr(choices, n)}
     if not len(residuals):
         return SpreadAnalysis(reasons={**{_key(n): NOTHING for n in names}, **off})
-    groups = group_crystals(residuals.crystal, residuals.n_crystals, rng)
+    groups = group_crystals(
+        residuals.crystal, residuals.n_crystals, rng, rank=observations.crystal_rank
+    )
     weights = groups.draws(rng)
     levels = mean_levels(residuals, groups, weights)
     scaled = crystals_scaled(observations, scales)

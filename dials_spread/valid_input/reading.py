@@ -68,9 +68,13 @@ def read_table(
     Raises:
         Refused: It is a pickle file, and that was not allowed.
         RuntimeError: It is damaged, or no table; pickle raises other errors, too.
+        UnicodeDecodeError: A name in it is no text.
     """
     if _is_msgpack(filename):
-        return _with_flags(_from_msgpack(filename, columns))
+        table = _from_msgpack(filename, columns)
+        # Names that are no text raise when they are read, and that not later than here.
+        _ = [*table.keys()], dict(table.experiment_identifiers())
+        return _with_flags(table)
     if not _may_be_pickle(filename):
         raise RuntimeError("no reflection table")
     if not allow_pickle:

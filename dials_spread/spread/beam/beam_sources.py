@@ -197,7 +197,7 @@ def analyse_beam(
             factors.half_b if name == "spots" else factors.k,
             factors.relative_sigma,
             values,
-            crystal,
+            observations.crystal_rank[crystal],
             scale if name != "dials_scale" else None,
             rng,
         )

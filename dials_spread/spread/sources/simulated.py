@@ -54,7 +54,7 @@ def explain_observations(
     once = np.sort(np.unique(columns, axis=0, return_index=True)[1])
     return explained_spread(
         observations.unique[once],
-        observations.crystal[once],
+        observations.crystal_rank[observations.crystal[once]],
         (observations.intensity * factor)[once],
         (observations.variance * factor**2)[once],
         simulated[once],
