@@ -127,7 +127,7 @@ def pairs_agree(said: Said) -> str | None:
 
 def against_chance(said: Said) -> str | None:
     """Pairs that agree better than expected by chance."""
-    q = np.array([_number(m["q_value"]) for m in said.document["matches"]])
+    q = np.array([_number(x) for x in said.document["matches"]["q_value"]])
     if not np.isfinite(q).any():
         return None
     if not (q <= 0.05).any():
@@ -191,7 +191,7 @@ def _covers(estimate: Estimate | None, near) -> str | None:
 
 def one_crystal(said: Said) -> str | None:
     """What is said of one crystal, whose images are turned and irradiated in turn."""
-    if len({m["image_a"]["crystal"] for m in said.document["matches"]}) > 1:
+    if len({*said.document["matches"]["crystal_a"]}) > 1:
         return None
     if said.document["input"]["crystals"] > 1:
         return None
@@ -305,7 +305,7 @@ def differing(document: dict, plain: dict) -> list[str]:
         (
             name,
             *(
-                np.sort([_number(m[name]) for m in d["matches"]])
+                np.sort([_number(x) for x in d["matches"][name]])
                 for d in (document, plain)
             ),
         )
