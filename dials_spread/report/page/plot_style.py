@@ -48,7 +48,7 @@ WARM = ((0.0, "#08519c"), (0.4, "#9ecae1"), (0.6, "#fdbe85"), (1.0, "#a63603"))
 EXCESS = "Relative error not covered by σ, s"
 """What an axis of s says: b of an error model σ'² = σ² + (b I)²."""
 
-MOST_POINTS = 2000
+MOST_POINTS = 1800
 """Points that a browser draws as SVG without delay; each has a text of 100 bytes."""
 
 DIGITS = 6
