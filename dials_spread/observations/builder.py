@@ -22,6 +22,7 @@ from dxtbx.model import Experiment, ExperimentList
 
 from dials_spread import orientation
 from dials_spread.observations.images import (
+    Images,
     describe_images,
     frame_ranges,
     frames_per_image,
@@ -214,9 +215,9 @@ def build_observations(
     crystal = np.repeat(order, [len(p.row) for p in parts])
     entries = _lay_out_entries(parts, crystal)
     cell = reference_cell(experiments)
-    space_group = experiments[0].crystal.get_space_group()
+    group = experiments[0].crystal.get_space_group()
     miller_index = np.concatenate([p.miller_index for p in parts])
-    unique_index, unique = unique_indices(miller_index, space_group, chosen.friedel)
+    unique_index, unique = unique_indices(miller_index, group, chosen.friedel)
     return Observations(
         crystal=crystal,
         row=np.concatenate([p.row for p in parts]),
@@ -226,17 +227,11 @@ def build_observations(
         variance=np.concatenate([p.variance for p in parts]),
         entry_image=entries.image,
         entry=entries.observation,
-        images=describe_images(
-            experiments,
-            entries.crystal_of_image,
-            entries.bin_of_image,
-            chosen.image_width,
-            orientation.reciprocal_basis(cell),
-        ),
+        images=_images(experiments, entries, chosen.image_width, cell),
         unique_index=unique_index,
         d_spacing=cell.d(as_flex(unique_index)).as_numpy_array(),
         unit_cell=cell,
-        space_group=space_group,
+        space_group=group,
         friedel=chosen.friedel,
         choice=choice,
         corrections=applied_corrections(tables, choice),
@@ -265,6 +260,16 @@ class _Entries:
     image: np.ndarray
     crystal_of_image: np.ndarray
     bin_of_image: np.ndarray
+
+
+def _images(experiments, entries: _Entries, width: float, cell) -> Images:
+    return describe_images(
+        experiments,
+        entries.crystal_of_image,
+        entries.bin_of_image,
+        width,
+        orientation.reciprocal_basis(cell),
+    )
 
 
 def _lay_out_entries(parts: Sequence[_OneCrystal], crystal: np.ndarray) -> _Entries:
