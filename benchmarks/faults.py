@@ -70,9 +70,7 @@ ALONE = [
 ]
 """What dials.simulate_ed is given for a structure without crystals."""
 
-CIF = (
-    Path(__file__).resolve().parents[1] / "dials_spread/structures/data/glycine.cif"
-)
+CIF = Path(__file__).resolve().parents[1] / "dials_spread/structures/data/glycine.cif"
 
 FOLDERS = ("compare_placement",)
 """Where programs that had ended stay on purpose, whatever comes after."""
@@ -272,7 +270,11 @@ def _judge_results(folder: Path, before: dict, after: dict) -> str:
             try:
                 # What was in a model and is of no use stays in it.
                 given = [*folder.glob("*.expt")] if name.endswith(".expt") else []
-                kept = any(b"NaN" in _text(x) or b"Inf" in _text(x) for x in given if x.name in before)
+                kept = any(
+                    b"NaN" in _text(x) or b"Inf" in _text(x)
+                    for x in given
+                    if x.name in before
+                )
                 refuse = None if kept else _refuse
                 found = json.loads(path.read_text(), parse_constant=refuse)
                 if name.endswith(".json"):
@@ -384,7 +386,9 @@ def kinds_for(program: str, only_files: bool, pets: str) -> list[Callable]:
     arguments = [kind for part in parts for kind in part.ARGUMENT]
     texts = with_texts(program, pets)
     if program == "import_pets":
-        some = [k for k in files if k.__name__ in ("truncated", "flipped", "other_files")]
+        some = [
+            k for k in files if k.__name__ in ("truncated", "flipped", "other_files")
+        ]
         return [*(3 * texts), *some, *arguments]
     kinds = [k for part in parts for k in (*part.TABLE, *part.MODEL)] + files
     return kinds if only_files else [*kinds, *arguments, *texts]
@@ -469,7 +473,11 @@ def campaign(
             kinds = [k for k in kinds if k.__name__ in wanted]
         Path(root, "good.cif_pets").write_text(base.pets)
         for name, (run, args) in runs.items():
-            good = ["good.cif_pets"] if name == "import_pets" else ["good.expt", "good.refl"]
+            good = (
+                ["good.cif_pets"]
+                if name == "import_pets"
+                else ["good.expt", "good.refl"]
+            )
             _warm(run, [*(f"{root}/{x}" for x in good), *args], Path(root))
         for number in numbers:
             for name, (run, args) in runs.items():
@@ -518,7 +526,9 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="number of the first")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kinds", nargs="*", help="names of kinds; all by default")
-    parser.add_argument("--further", action="store_true", help="none of the first kinds")
+    parser.add_argument(
+        "--further", action="store_true", help="none of the first kinds"
+    )
     parser.add_argument("--compare", action="store_true")
     parser.add_argument("--limit", type=float, default=SECONDS, help="seconds a run")
     options = parser.parse_args()

@@ -245,7 +245,9 @@ def crystals(rng, case):
     elif how == 2:
         crystal["A_at_scan_points"] = [good[:8]] * (n + 1)
     elif how == 3:
-        crystal["B_covariance"] = [float(rng.choice(NUMBERS))] * int(rng.choice([3, 81]))
+        crystal["B_covariance"] = [float(rng.choice(NUMBERS))] * int(
+            rng.choice([3, 81])
+        )
     elif how == 4:
         crystal["__id__"] = str(
             rng.choice(["MosaicCrystalSauter2014", "MosaicCrystalKabsch2010", "x", ""])
@@ -275,7 +277,9 @@ def panels_apart(rng, case):
     elif how == 2:
         panel["gain"] = odd
     elif how == 3:
-        panel["px_mm_strategy"] = {"type": str(rng.choice(["x", "", "ParallaxCorrect"]))}
+        panel["px_mm_strategy"] = {
+            "type": str(rng.choice(["x", "", "ParallaxCorrect"]))
+        }
     elif how == 4:
         panel["px_mm_strategy"] = {"type": "ParallaxCorrectedPxMmStrategy"}
         panel["mu"] = panel["thickness"] = odd
@@ -476,7 +480,11 @@ def _legal(rng, definition):
     if name in ("int", "float"):
         low, high = (getattr(kind, f"value_{x}", None) for x in ("min", "max"))
         old = definition.extract()
-        values = [low, low and low * 1.0001, old if isinstance(old, (int, float)) else 1]
+        values = [
+            low,
+            low and low * 1.0001,
+            old if isinstance(old, (int, float)) else 1,
+        ]
         if high is not None and high <= 400:
             values.append(high)
         value = values[rng.integers(len(values))]

@@ -35,7 +35,11 @@ def one_token(rng, lines):
 def one_number(rng, lines):
     """A number of the head, or of any line, is larger, smaller, negative or none."""
     head = [k for k in range(min(len(lines), 60)) if NUMBER.search(lines[k])]
-    k = head[rng.integers(len(head))] if rng.random() < 0.7 else _some(rng, lines, r"\d")
+    k = (
+        head[rng.integers(len(head))]
+        if rng.random() < 0.7
+        else _some(rng, lines, r"\d")
+    )
     found = [*NUMBER.finditer(lines[k])]
     if not found:
         return lines

@@ -65,9 +65,7 @@ def fall_short(run, kind, base, phil, args=(), program="", each=EACH) -> list[st
         folder.mkdir()
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(folder)
-            _, words = faults.one_input(
-                number, [kind], base, [*args], phil, 7, program
-            )
+            _, words = faults.one_input(number, [kind], base, [*args], phil, 7, program)
             here = Path.cwd()
             before = faults.listing(here)
             outcome = faults.run_forked(run, words, SECONDS)

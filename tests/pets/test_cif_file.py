@@ -61,7 +61,9 @@ def test_files_that_do_not_serve(make, tmp_path, capsys, kind):
     count = 0 if kind == "left-handed" else 1
     text = edit(made.text(), old, new, count)
     if kind == "one value":
-        text = text.replace("_cell_length_a", "_diffrn_zone_axis_scale 1\n_cell_length_a")
+        text = text.replace(
+            "_cell_length_a", "_diffrn_zone_axis_scale 1\n_cell_length_a"
+        )
     if kind == "modulated":
         text = re.sub(r"^((?:-?\d+ ){3})(?=\S+\.\d\d )", r"\g<1>0 ", text, flags=re.M)
     (tmp_path / "made.cif_pets").write_text(text)
