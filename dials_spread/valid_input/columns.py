@@ -53,6 +53,14 @@ TYPES: dict[str, tuple[str, ...]] = {
 }
 """What the columns that are read hold, in the words of flex."""
 
+ONLY_CHECKED = frozenset(
+    ("xyzobs.mm.value", "imageset_id", "partial_id", "profile.correlation", "d")
+) | {n for n in TYPES if n.startswith("num_pixels.")}
+"""Columns that nothing is computed from once they are known to be sound."""
+
+READ = frozenset(TYPES) | {"ml_correction.lp"}
+"""Columns that are read of a file whose other columns are not to be written again."""
+
 WORDS = {
     "int": "whole numbers",
     "size_t": "counts",

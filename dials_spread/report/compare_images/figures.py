@@ -35,16 +35,14 @@ def reference_arrays(reference: dict | None) -> dict[str, np.ndarray] | None:
     Take the distributions out of an earlier run's document.
 
     Args:
-        reference: The document, or None.
+        reference: The document, as read_earlier gives it, or None.
 
     Returns:
         Shape (n,) by quantity, nan for null; None without a reference.
     """
     if reference is None:
         return None
-    pairs = reference.get("matches", [])
-    columns = {q: [pair.get(q) for pair in pairs] for q in NAMES}
-    return {q: np.array(column, dtype=float) for q, column in columns.items()}
+    return {q: np.array(reference["matches"][q], dtype=float) for q in NAMES}
 
 
 def reference_label(reference: dict | None) -> str:

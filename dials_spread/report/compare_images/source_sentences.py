@@ -94,7 +94,8 @@ def describe_sources(
     words = dict(SOURCE_WORDS)
     if np.isfinite(parts["thickness"].share):
         words["rest"] = WITHIN_CRYSTAL
-    elif not rest_is_apart(components):
+    elif not rest_is_apart(components) or (images_agree and _not_shown(components)):
+        # Pairs of images say that some depends on the orientation, not how much.
         words["rest"] = NOT_APART
     if one:
         words["orientation"] = ONE_CRYSTAL
@@ -151,10 +152,11 @@ def _about_orientation(
             "depend on it"
         )
         if part.share_high > SHARE_TO_SEE:
-            # From 4 to 16 crystals the upper end falls as the number to the power -1.6.
-            n = components.n_crystals * (part.share_high / SHARE_TO_SEE) ** 0.6
+            # From 12 to 24 crystals the upper end falls as the number to the power -1.34.
+            n = components.n_crystals * (part.share_high / SHARE_TO_SEE) ** 0.75
+            about = "about" if part.share_high < 1 else "at least about"
             text += (
-                f"; about {counted(int(np.ceil(n)), 'crystal')} would show whether "
+                f"; {about} {counted(int(np.ceil(n)), 'crystal')} would show whether "
                 f"{share_with_interval(SHARE_TO_SEE)} does"
             )
         return [f"{text}."]

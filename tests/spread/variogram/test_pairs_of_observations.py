@@ -10,7 +10,12 @@ from cctbx import sgtbx, uctbx
 from dials_spread.observations import build_observations, unique_indices
 from dials_spread.simulation.tables import KnownSpread, make_table
 from dials_spread.spread.size.residuals import build_residuals, residuals_of_arrays
-from dials_spread.spread.variogram.angle_bins import Binned, binned, robust_variogram
+from dials_spread.spread.variogram.angle_bins import (
+    DYADS_DIFFER,
+    Binned,
+    binned,
+    robust_variogram,
+)
 from dials_spread.spread.variogram.curves import (
     SHAPES,
     correlation,
@@ -226,6 +231,44 @@ def test_a_curve_of_each_form_is_found_again(shape, angle):
     assert curves.growth[0] == pytest.approx(0.3, abs=0.003)
 
 
+def test_a_bin_whose_pairs_have_no_weight_is_left_out():
+    """Pairs of images without a factor are counted, but say nothing without factors."""
+    rho = correlation("2^(-u^2)", FOLDED / 0.6)
+    data = made(0.35 - 0.3 * rho, noise=1e-4)
+    nothing = np.where(np.arange(N_BINS) == 2, 0.0, 1.0)
+    empty = np.where(nothing > 0, data.gamma, np.nan)
+    curves = fit_curves(data._replace(weight=nothing, gamma=empty), 0.01)
+    assert curves.angle[0] == pytest.approx(0.6, rel=0.02)
+    assert np.isfinite(curves.growth).all()
+
+
+def test_bins_that_are_low_by_chance_do_not_rule():
+    """
+    Of few pairs of crystals, γ near 0° is skewed: most bins low, some high.
+
+    Errors that follow the observed γ would bring the fit to the low ones, and the
+    correlation angle to three times what it is.
+    """
+    angles, growths = [], []
+    rho = correlation("2^(-u^1.5)", FOLDED / 0.4)
+    truth = 0.35 - 0.25 * rho
+    dyads = np.clip(40 * np.minimum(FOLDED, 16) ** 2, 2, 4000)
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        # Mean one, relative variance DYADS_DIFFER²/dyads.
+        shape = dyads / DYADS_DIFFER**2
+        found = truth * rng.gamma(shape) / shape
+        samples = found * (1 + rng.standard_normal((50, N_BINS)) / np.sqrt(shape))
+        data = Binned(
+            ONES, np.concatenate([found[None], samples]), ANGLE, 40 * dyads, dyads
+        )
+        curves = fit_curves(data, 0.01)
+        angles.append(curves.angle[0])
+        growths.append(curves.growth[0] / curves.plateau[0])
+    assert np.exp(np.mean(np.log(angles))) == pytest.approx(0.4, rel=0.25)
+    assert np.mean(growths) == pytest.approx(0.25 / 0.35, abs=0.05)
+
+
 def test_growth_is_claimed_where_it_is_and_seldom_where_not():
     """At a level of 5 %, with errors as the samples have them."""
     claimed = 0
@@ -251,11 +294,17 @@ def test_opposite_beams_are_alike_unless_the_data_say_no():
 
 def test_too_few_pairs_are_said_to_be_few():
     none = made(ONES, pairs=0 * ONES)
-    assert "no angle has enough pairs" in why_not(none)
+    assert "(0 have; it takes 20) have their beam directions within 2°" in why_not(none)
     far = made(ONES, pairs=np.where(FOLDED > 10, 100, 0))
-    assert "within 2°; the nearest that do are 14° apart" in why_not(far)
+    assert "(0 have; it takes 20)" in why_not(far)
     near = made(ONES, pairs=np.where(FOLDED < 5, 100, 0))
+    near = near._replace(weight=near.pairs)
     assert "beyond 16°" in why_not(near)
+    # Twenty bins of one pair each are within 2°, and count together.
+    assert why_not(made(ONES, pairs=np.where(FOLDED < 2, 1, 100))) == ""
+    fewer = np.where(FOLDED < 2, 1, 100)
+    fewer[0] = 0
+    assert "(19 have; it takes 20)" in why_not(made(ONES, pairs=fewer))
 
 
 def test_the_error_of_a_bin_is_that_of_its_dyads(directions_of):
