@@ -361,8 +361,7 @@ def _split(
         parts = divided(table, own, emptied)
         found.update((own[i], part) for i, part in parts.items())
         ids = table["id"].as_numpy_array()
-        others = np.count_nonzero(~np.isin(ids, [-1, *parts]))
-        if others:
+        if others := np.count_nonzero(~np.isin(ids, [-1, *parts])):
             unmatched[name] = others
     return found, unmatched
 
