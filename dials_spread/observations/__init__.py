@@ -6,6 +6,7 @@ Modules:
     canonical_order: an order of crystals and observations, however they are given
     correction_state: which rows of a table dials.ml_correct has corrected
     crystals: whether crystals can be compared at all
+    crossings: crossings of the Ewald sphere that overlapping frames list several times
     error_model: σ of scaled intensities before dials.scale enlarged them
     exchanged_axes: crystals whose axes were exchanged when they were indexed
     images: which observation is on which image

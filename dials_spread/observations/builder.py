@@ -23,6 +23,7 @@ from dxtbx.model import Experiment, ExperimentList
 from dials_spread import orientation
 from dials_spread.observations.canonical_order import order_of_crystals, order_of_rows
 from dials_spread.observations.images import (
+    Images,
     describe_images,
     frame_ranges,
     frames_per_image,
@@ -189,26 +190,20 @@ def build_observations(
     columns = _columns(parts)
     entries = _lay_out_entries(parts, columns["crystal"])
     cell = reference_cell(experiments)
-    space_group = experiments[0].crystal.get_space_group()
+    group = experiments[0].crystal.get_space_group()
     unique_index, unique = unique_indices(
-        columns["miller_index"], space_group, chosen.friedel
+        columns["miller_index"], group, chosen.friedel
     )
     return Observations(
         **columns,
         unique=unique,
         entry_image=entries.image,
         entry=entries.observation,
-        images=describe_images(
-            experiments,
-            entries.crystal_of_image,
-            entries.bin_of_image,
-            chosen.image_width,
-            orientation.reciprocal_basis(cell),
-        ),
+        images=_images(experiments, entries, chosen.image_width, cell),
         unique_index=unique_index,
         d_spacing=cell.d(as_flex(unique_index)).as_numpy_array(),
         unit_cell=cell,
-        space_group=space_group,
+        space_group=group,
         friedel=chosen.friedel,
         choice=choice,
         corrections=applied_corrections(tables, choice),
@@ -248,6 +243,16 @@ class _Entries:
     image: np.ndarray
     crystal_of_image: np.ndarray
     bin_of_image: np.ndarray
+
+
+def _images(experiments, entries: _Entries, width: float, cell) -> Images:
+    return describe_images(
+        experiments,
+        entries.crystal_of_image,
+        entries.bin_of_image,
+        width,
+        orientation.reciprocal_basis(cell),
+    )
 
 
 def _lay_out_entries(parts: Sequence[_OneCrystal], crystal: np.ndarray) -> _Entries:

@@ -26,7 +26,6 @@ from dials_spread.report.compare_images.plots_pairs import scatter_plot, spots_p
 from dials_spread.report.compare_images.plots_picture import picture_plot
 from dials_spread.report.page.labels import image_label
 from dials_spread.report.page.sections import Section
-from dials_spread.report.page.static import write_figure
 from dials_spread.symmetry import LaueOperators
 
 
@@ -176,6 +175,9 @@ def save_figures(
         The paths: orientations, matched_images, angle_…, distribution_…, and
         pair_1_spots, pair_1_scatter, pair_1_picture with the rank of the pair.
     """
+    # matplotlib takes longer to load than many a comparison.
+    from dials_spread.report.page.static import write_figure
+
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     plots = overview_plots(

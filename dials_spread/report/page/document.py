@@ -15,6 +15,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,8 +23,10 @@ from dials.util.version import dials_version
 
 import dials_spread
 from dials_spread.observations import Observations
-from dials_spread.reference import Reference, ReferenceMatch
 from dials_spread.report.page.plot_style import rounded_column
+
+if TYPE_CHECKING:  # what reads structures takes a second to load
+    from dials_spread.reference import Reference, ReferenceMatch
 
 LONG = 50
 """Numbers from which a list is a column."""
