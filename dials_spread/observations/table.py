@@ -88,8 +88,7 @@ class Observations:
     The observations of many crystals on their images.
 
     Attributes:
-        crystal: Shape (n,), number of the experiment. Crystals, and the observations of
-            each, are in an order that depends on what was observed alone.
+        crystal: Shape (n,), number of the experiment; for the order see canonical_order.
         row: Shape (n,), row in the table of that crystal's file.
         miller_index: Shape (n, 3), as indexed.
         unique: Shape (n,), number of the unique reflection.
@@ -156,28 +155,6 @@ class Observations:
     def n_crystals(self) -> int:
         """Number of crystals that have an observation."""
         return len(np.unique(self.images.crystal))
-
-    @cached_property
-    def crystal_rank(self) -> np.ndarray:
-        """
-        Shape (experiments,), the place of each crystal among the observations.
-
-        These are in an order that does not depend on that of the files.
-        """
-        present, first = np.unique(self.crystal, return_index=True)
-        found = present[np.argsort(first)]
-        others = np.setdiff1d(np.arange(self.n_experiments), found)
-        rank = np.empty(self.n_experiments, dtype=np.int64)
-        rank[np.append(found, others)] = np.arange(self.n_experiments)
-        return rank
-
-    @cached_property
-    def image_rank(self) -> np.ndarray:
-        """Shape (images,), the place of each image in that order of crystals."""
-        rank = self.crystal_rank[self.images.crystal]
-        result = np.empty(len(rank), dtype=np.int64)
-        result[np.argsort(rank, kind="stable")] = np.arange(len(rank))
-        return result
 
     @property
     def n_experiments(self) -> int:

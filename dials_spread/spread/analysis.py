@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from dials_spread.observations import Observations
+from dials_spread.observations.canonical_order import crystal_rank
 from dials_spread.observations.error_model import CountingErrors
 from dials_spread.spread.origins import OriginChoices
 from dials_spread.spread.size.residuals import Residuals, build_residuals, mean_levels
@@ -198,7 +199,7 @@ def analyse_spread(
     if not len(residuals):
         return SpreadAnalysis(reasons={**{_key(n): NOTHING for n in names}, **off})
     groups = group_crystals(
-        residuals.crystal, residuals.n_crystals, rng, rank=observations.crystal_rank
+        residuals.crystal, residuals.n_crystals, rng, rank=crystal_rank(observations)
     )
     weights = groups.draws(rng)
     levels = mean_levels(residuals, groups, weights)
