@@ -152,11 +152,10 @@ def _read(filename: str, reader, problems: list[str]):
         if isinstance(error, json.JSONDecodeError):
             place = f" (line {error.lineno}, character {error.colno})"
         elif isinstance(error, (RuntimeError, AssertionError)) and str(error).strip():
-            # The words of dxtbx, such as what an experiment lacks; not those of Python
-            # and C++.
-            words = str(error).strip().splitlines()[0]
-            # dxtbx begins with the file and line of its source.
-            words = re.sub(r"^\w+ Error: \S+\(\d+\): ", "", words)[:80]
+            # The words of dxtbx, such as what an experiment lacks, without the line of
+            # its source; not those of Python and C++.
+            first = str(error).strip().splitlines()[0]
+            words = re.sub(r"^\w+ Error: \S+\(\d+\): ", "", first)[:80]
             place = "" if re.search(r"\w::|Internal Error", words) else f" ({words})"
         problems.append(
             f"{filename}: cannot be read, damaged or not written by DIALS{place}"

@@ -21,7 +21,9 @@ from dials.array_family import flex
 from dxtbx.model import Experiment, ExperimentList
 
 from dials_spread import orientation
+from dials_spread.observations.canonical_order import order_of_crystals, order_of_rows
 from dials_spread.observations.images import (
+    Images,
     describe_images,
     frame_ranges,
     frames_per_image,
@@ -35,7 +37,6 @@ from dials_spread.observations.intensities import (
     intensity_and_variance,
 )
 from dials_spread.observations.table import Observations, as_flex, unique_indices
-from dials_spread.valid_input.columns import POSITIONS
 from dials_spread.versions import is_still, probe
 
 
@@ -127,7 +128,7 @@ def _read_crystal(
     begin = 0 if is_still(experiment) else experiment.scan.get_array_range()[0]
     hkl = table["miller_index"].as_vec3_double().as_numpy_array()
     hkl = hkl.reshape(-1, 3).astype(np.int32)
-    order = _order_of_rows(first, table)
+    order = order_of_rows(first, table)
     kept, hkl, first, last = kept[order], hkl[order], first[order], last[order]
     entry, entry_bin = spread_entries(
         (first - begin) // joined, (last - begin) // joined
@@ -142,29 +143,6 @@ def _read_crystal(
         reasons=np.bincount(reason[reason >= 0], minlength=len(REASONS)),
         outside=outside,
     )
-
-
-def _order_of_rows(first: np.ndarray, table: flex.reflection_table) -> np.ndarray:
-    """Sort reflections by frame and position, however the table and the indices are."""
-    position = next(table[name] for name in POSITIONS if name in table)
-    x, y, z = position.as_numpy_array().reshape(-1, 3).T
-    return np.lexsort((z, y, x, first))
-
-
-def _order_of_crystals(parts: Sequence[_OneCrystal]) -> list[int]:
-    """
-    Sort crystals by what was observed, however the files are given.
-
-    Random numbers are drawn by crystal or by observation, one after the other: the order
-    of files must not decide which crystal gets which.
-    """
-    keys = []
-    for part in parts:
-        values = np.sort(part.intensity)
-        some = values[[0, len(values) // 2, -1]] if len(values) else np.empty(0)
-        # Small crystals last: they do not change what others draw.
-        keys.append((-len(values), *some.tolist()))
-    return sorted(range(len(parts)), key=keys.__getitem__)
 
 
 def reference_cell(experiments: Sequence[Experiment]) -> uctbx.unit_cell:
@@ -209,34 +187,23 @@ def build_observations(
     choice = choose_intensity(tables, chosen.intensity)
     parts = [_read_crystal(e, t, choice, chosen) for e, t in zip(experiments, tables)]
     dropped = _count_dropped(parts, choice, without_experiment)
-    order = _order_of_crystals(parts)
-    parts = [parts[k] for k in order]
-    crystal = np.repeat(order, [len(p.row) for p in parts])
-    entries = _lay_out_entries(parts, crystal)
+    columns = _columns(parts)
+    entries = _lay_out_entries(parts, columns["crystal"])
     cell = reference_cell(experiments)
-    space_group = experiments[0].crystal.get_space_group()
-    miller_index = np.concatenate([p.miller_index for p in parts])
-    unique_index, unique = unique_indices(miller_index, space_group, chosen.friedel)
+    group = experiments[0].crystal.get_space_group()
+    unique_index, unique = unique_indices(
+        columns["miller_index"], group, chosen.friedel
+    )
     return Observations(
-        crystal=crystal,
-        row=np.concatenate([p.row for p in parts]),
-        miller_index=miller_index,
+        **columns,
         unique=unique,
-        intensity=np.concatenate([p.intensity for p in parts]),
-        variance=np.concatenate([p.variance for p in parts]),
         entry_image=entries.image,
         entry=entries.observation,
-        images=describe_images(
-            experiments,
-            entries.crystal_of_image,
-            entries.bin_of_image,
-            chosen.image_width,
-            orientation.reciprocal_basis(cell),
-        ),
+        images=_images(experiments, entries, chosen.image_width, cell),
         unique_index=unique_index,
         d_spacing=cell.d(as_flex(unique_index)).as_numpy_array(),
         unit_cell=cell,
-        space_group=space_group,
+        space_group=group,
         friedel=chosen.friedel,
         choice=choice,
         corrections=applied_corrections(tables, choice),
@@ -245,6 +212,17 @@ def build_observations(
         dropped=dropped,
         outside_scan=sum(p.outside for p in parts),
     )
+
+
+def _columns(parts: list[_OneCrystal]) -> dict[str, np.ndarray]:
+    """Put crystals in their order, and join what they have."""
+    order = order_of_crystals([p.intensity for p in parts])
+    parts[:] = [parts[k] for k in order]
+    columns = {
+        name: np.concatenate([getattr(p, name) for p in parts])
+        for name in ("row", "miller_index", "intensity", "variance")
+    }
+    return {"crystal": np.repeat(order, [len(p.row) for p in parts]), **columns}
 
 
 def _count_dropped(
@@ -265,6 +243,16 @@ class _Entries:
     image: np.ndarray
     crystal_of_image: np.ndarray
     bin_of_image: np.ndarray
+
+
+def _images(experiments, entries: _Entries, width: float, cell) -> Images:
+    return describe_images(
+        experiments,
+        entries.crystal_of_image,
+        entries.bin_of_image,
+        width,
+        orientation.reciprocal_basis(cell),
+    )
 
 
 def _lay_out_entries(parts: Sequence[_OneCrystal], crystal: np.ndarray) -> _Entries:

@@ -11,6 +11,7 @@ import numpy as np
 from dials_spread import orientation
 from dials_spread.incidence import Incidence
 from dials_spread.observations import Observations
+from dials_spread.observations.canonical_order import image_rank
 from dials_spread.partners import Partners
 
 
@@ -21,7 +22,7 @@ class Matches:
 
     Attributes:
         image_a: Number of the one image, into Images; that of lower
-            Observations.image_rank.
+            observations.canonical_order.image_rank.
         image_b: Number of the other.
         operator: Number of the operator that takes b's indices to a's.
         n_common: Indices in common under that operator.
@@ -88,7 +89,7 @@ def match_images(
         Each pair once; by common indices, then overlap, then beam angle.
     """
     operators = incidence.operators
-    rank = observations.image_rank
+    rank = image_rank(observations)
     a, b, operator, n_common = _unordered(partners, operators.inverse, rank)
     images = observations.images
     on_directions = operators.on_directions[operator]

@@ -24,6 +24,7 @@ from scipy import stats
 
 from dials_spread import orientation
 from dials_spread.observations import Observations
+from dials_spread.observations.canonical_order import crystal_rank
 from dials_spread.spread.orientations.association import (
     FEWEST_CRYSTALS,
     Association,
@@ -186,7 +187,7 @@ def _associations(
     rng: np.random.Generator,
 ) -> list[Association]:
     """Correlate what images have, in an order that does not depend on that of files."""
-    rank = observations.crystal_rank[observations.images.crystal]
+    rank = crystal_rank(observations)[observations.images.crystal]
     order = np.argsort(rank, kind="stable")
     angles = {name: angle[order] for name, angle in angles.items()}
     return associate(angles, mean[order], n[order], rank[order], rng)
