@@ -34,7 +34,11 @@ from dials_spread.spread.variogram.pair_table import (
     sum_pairs,
 )
 from dials_spread.spread.variogram.repeats import Repeats, repeats_at_zero
-from dials_spread.spread.variogram.variogram import Variogram, build_variogram
+from dials_spread.spread.variogram.variogram import (
+    VAGUE,
+    Variogram,
+    build_variogram,
+)
 from dials_spread.statistics.bootstrap import Groups, group_crystals
 
 logger = logging.getLogger("dials.spread.analysis")
@@ -140,11 +144,16 @@ class SpreadAnalysis:
 
     @property
     def correlation_angle(self) -> float:
-        """Angle [°] within which images agree with each other; nan where not known."""
+        """
+        Angle [°] within which images agree with each other.
+
+        nan where it is not known, or to more than a factor of VAGUE only.
+        """
         if self.variograms is None:
             return np.nan
         found = self.variograms.corrected or self.variograms.main
-        return float(found.range[0])
+        angle, low, high = found.range
+        return float(angle) if high <= VAGUE * low else np.nan
 
 
 @dataclass(frozen=True)

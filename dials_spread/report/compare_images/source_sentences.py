@@ -18,6 +18,7 @@ from dials_spread.spread.sources.components import (
     rest_is_apart,
 )
 from dials_spread.spread.variogram.growth import LEVEL
+from dials_spread.spread.variogram.variogram import VAGUE
 
 SOURCE_WORDS = {
     "image": "is common to all reflections of an image (beam, exposure, volume)",
@@ -44,9 +45,6 @@ ONE_CRYSTAL = (
     "change together in one crystal)"
 )
 """The orientation, of one crystal, whose images are turned and irradiated in turn."""
-
-VAGUE = 10
-"""Ratio of the ends of its interval beyond which no correlation angle is named."""
 
 SHARE_TO_SEE = 0.2
 """Share of the orientation for which the number of crystals is said that show it."""

@@ -10,6 +10,7 @@ from cctbx import sgtbx, uctbx
 from dials_spread.observations import build_observations, unique_indices
 from dials_spread.simulation.tables import KnownSpread, make_table
 from dials_spread.spread.size.residuals import build_residuals, residuals_of_arrays
+from dials_spread.spread.variogram import pair_table
 from dials_spread.spread.variogram.angle_bins import (
     DYADS_DIFFER,
     Binned,
@@ -30,6 +31,7 @@ from dials_spread.spread.variogram.pair_table import (
     COUNT,
     EDGES,
     N_BINS,
+    WEIGHT,
     WITHIN,
     pair_weights,
     square_levels,
@@ -134,7 +136,9 @@ def test_a_sample_of_pairs_tells_the_same(table, directions_of):
     directions = directions_of(table)
     every = sum_pairs(residuals, directions, groups, np.random.default_rng(0))
     some = sum_pairs(residuals, directions, groups, np.random.default_rng(0), 2500)
-    assert 0 < some.n_pairs <= 2500 < every.n_pairs <= every.n_all
+    near = (EDGES[1:] <= pair_table.ALL_WITHIN) | (EDGES[:-1] >= 178)
+    n_near = every.sums[..., BETWEEN, near, COUNT].sum()
+    assert 0 < some.n_pairs <= 2500 + n_near < every.n_pairs <= every.n_all
     mean = [
         np.nansum(b.gamma[0] * b.weight) / b.weight.sum()
         for b in (binned(t, np.ones((1, 5))) for t in (every, some))
@@ -388,3 +392,29 @@ def test_many_crystals_are_drawn_in_groups():
     assert (groups.n, groups.n_crystals) == (50, 700)
     assert (groups.of_crystal[700:] == -1).all()
     assert np.bincount(groups.of_crystal[:700]).tolist() == [14] * 50
+
+
+@pytest.mark.parametrize("step", [1, 3])
+def test_of_too_many_pairs_those_near_each_other_are_all_there(
+    directions_of, monkeypatch, step
+):
+    """They are few, and say most; the others are drawn, and stand for all."""
+    rng = np.random.default_rng(7)
+    truth = KnownSpread(rest=0.2)
+    table = make_table(rng, truth, n_crystals=30, n_images=20, half_angle=4)
+    residuals, groups = crystals_of(table)
+    given = (residuals, directions_of(table), groups)
+    every = sum_pairs(*given, np.random.default_rng(0))
+    looked_at = every.n_all // (step - 1) - 1 if step > 1 else 10 * every.n_all
+    monkeypatch.setattr(pair_table, "MOST_LOOKED_AT", looked_at)
+    some = sum_pairs(*given, np.random.default_rng(0), most_pairs=every.n_all // 4)
+    assert some.n_pairs < 0.7 * every.n_pairs
+    near = EDGES[1:] <= pair_table.ALL_WITHIN
+    all_of, found = (t.sums.sum(axis=(0, 1))[BETWEEN] for t in (every, some))
+    if step == 1:
+        np.testing.assert_allclose(found[near], all_of[near], rtol=1e-9)
+    filled = all_of[:, COUNT] > 1500
+    assert filled[near].any() and filled[~near].any()
+    np.testing.assert_allclose(found[filled, WEIGHT], all_of[filled, WEIGHT], rtol=0.12)
+    within = (t.sums.sum(axis=(0, 1))[WITHIN] for t in (every, some))
+    np.testing.assert_allclose(*within, rtol=1e-9)
