@@ -27,6 +27,7 @@ from cctbx import crystal, miller
 from cctbx.array_family import flex
 
 from dials_spread.correction.apply.correct import CorrectionResult
+from dials_spread.correction.apply.table_errors import intensity_errors
 from dials_spread.rfactor import amplitudes
 from dials_spread.scattering.form_factors import parse_type
 from dials_spread.shelx import instructions, write_hkl
@@ -99,8 +100,7 @@ def merged_intensities(result: CorrectionResult) -> miller.array:
     I = np.where(prepared.merged > 0, F**2, between)
     sigma = prepared.merged_sigma
     if found.sigma_F is not None:
-        # Where F is nearly nought, F² is uncertain by σ(F)² all the same.
-        own = 2 * F * found.sigma_F + found.sigma_F**2
+        own = intensity_errors(F, found.sigma_F)
         sigma = sigma ** (1 - s) * own**s
     symmetry = crystal.symmetry(
         unit_cell=measured.unit_cell, space_group=measured.space_group

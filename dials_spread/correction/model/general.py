@@ -21,6 +21,7 @@ import numpy as np
 from dials_spread.correction.features.all_features import FeatureSet, features_of
 from dials_spread.correction.features.registry import MODEL_1, REFLECTION_ALL, names
 from dials_spread.correction.model.card import Card
+from dials_spread.correction.model.evidence import Evidence, evidence_of
 from dials_spread.correction.model.forest import Forest, forest_of
 from dials_spread.correction.model.model_file import (
     Model,
@@ -66,6 +67,7 @@ class Corrected:
             all but its own intensity tells.
         predicted_r1: R1 to be expected, Σ error_F / Σ F.
         rows: Shape (u, columns), what the model of the error sees; None for networks.
+        evidence: Whether the data show multiple scattering; None where not looked at.
     """
 
     E: np.ndarray
@@ -75,6 +77,7 @@ class Corrected:
     bias: np.ndarray
     predicted_r1: float
     rows: np.ndarray | None = None
+    evidence: Evidence | None = None
 
 
 def _corrected(
@@ -179,15 +182,25 @@ def correct_prepared(
     """
     joined, crossing = prepared.measured.without_repeats()
     own = prepared if joined is prepared.measured else prepare(joined, nproc)
-    found = general.correct(features_of(own, nproc))
+    features = features_of(own, nproc)
+    found = general.correct(features)
     scale = amplitudes(prepared.merged).sum() / amplitudes(own.merged).sum()
     on_scale = replace(
         found,
         F=scale * found.F,
         error_F=scale * found.error_F,
         bias=found.bias[crossing],
+        evidence=_evidence(general, own, features),
     )
     return on_scale, len(joined)
+
+
+def _evidence(
+    general: GeneralModel, prepared: Prepared, features: FeatureSet
+) -> Evidence | None:
+    """Look for multiple scattering, where the model says how observations differ."""
+    bias = general.models.bias if isinstance(general, TreeModel) else general.bias
+    return None if bias is None else evidence_of(prepared, features, bias.predict)
 
 
 def pack(general: GeneralModel, card: Card) -> Model:
