@@ -58,6 +58,7 @@ from dials_spread.prepare.prepared import (
 from dials_spread.reference import Reference
 from dials_spread.rfactor import amplitudes
 from dials_spread.rfactor.wilson_statistics import FOURTH_MOMENT
+from dials_spread.statistics.groups import group_sums
 
 logger = logging.getLogger("dials.spread.correct")
 
@@ -109,6 +110,7 @@ class CorrectionResult:
         uncertainty: Shape (n,), standard deviation of it; None where not known.
         common: Shape (n,), the error that all observations of a reflection share, in units
             of their σ after the correction; None likewise.
+        merged_sigma: Shape (u,), of the corrected intensities, merged with weights 1/σ².
         F: Shape (u,), amplitudes when the corrected table is merged, with weights 1/σ².
         F_before: Shape (u,), likewise of the table that was given.
         changes: What was changed, and where.
@@ -135,6 +137,7 @@ class CorrectionResult:
     warnings: tuple[str, ...]
     by_evidence: bool = False
     common: np.ndarray | None = None
+    merged_sigma: np.ndarray | None = None
 
     @property
     def measured(self) -> Observations:
@@ -338,8 +341,15 @@ def correct_intensities(
         warnings=(*subject.warnings, *_warnings(*moments)),
         by_evidence=by_evidence,
         common=_common(found, after, strength),
+        merged_sigma=_merged_sigma(after),
     )
     return replace(result, uncertainty=_uncertainty(result))
+
+
+def _merged_sigma(after: Observations) -> np.ndarray:
+    """Give 1/√Σ 1/σ² of each reflection, shape (u,)."""
+    weight = group_sums(1 / after.variance, after.unique, after.n_unique)
+    return 1 / np.sqrt(np.maximum(weight, 1e-300))
 
 
 def _strength(strength: float | None, found: CorrectedAmplitudes) -> float:

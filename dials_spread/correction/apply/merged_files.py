@@ -3,7 +3,7 @@ Corrected amplitudes of unique reflections as a file for programs that solve and
 
 A factor cannot make a negative intensity positive, so that some reflections of a corrected
 table stay as they were. Here every reflection has the intensity F² that was found for it,
-and σ = 2 F σ(F).
+and σ = 2 F σ(F) + σ(F)², or what merging its observations leaves where that is more.
 
 Classes:
     MergedFiles: contents by name, and what is to be said of them
@@ -101,6 +101,9 @@ def merged_intensities(result: CorrectionResult) -> miller.array:
     sigma = prepared.merged_sigma
     if found.sigma_F is not None:
         own = intensity_errors(F, found.sigma_F)
+        if result.merged_sigma is not None and s > 0:
+            # What its own observations differ by leaves no less.
+            own = np.maximum(own, result.merged_sigma)
         sigma = sigma ** (1 - s) * own**s
     symmetry = crystal.symmetry(
         unit_cell=measured.unit_cell, space_group=measured.space_group
