@@ -38,21 +38,32 @@ WORDS = (
 class Case:
     """Input that works, to be spoiled, in the working folder."""
 
-    table: flex.reflection_table
-    document: dict
+    table: flex.reflection_table | None
+    document: dict | None
     args: list[str]
     phil: object = None
     expt: list[str] = field(default_factory=lambda: ["case.expt"])
     refl: list[str] = field(default_factory=lambda: ["case.refl"])
     files: list[Callable[[], None]] = field(default_factory=list)
+    texts: dict[str, str] = field(default_factory=dict)
 
     def write(self) -> list[str]:
         """Write the files, spoil them further, and give the arguments."""
-        Path("case.expt").write_text(json.dumps(self.document))
-        self.table.as_msgpack_file("case.refl")
+        if self.table is not None:
+            Path("case.expt").write_text(json.dumps(self.document))
+            self.table.as_msgpack_file("case.refl")
+        for name, text in self.texts.items():
+            Path(name).write_bytes(text.encode("utf-8", "replace"))
         for spoil in self.files:
             spoil()
         return [*self.expt, *self.refl, *self.args]
+
+
+def one_file(rng, case: Case, share: float = 0.5) -> str:
+    """The name of one of the files: of experiments, or of reflections."""
+    if not (case.expt and case.refl):
+        return [*case.expt, *case.refl][0]
+    return case.expt[0] if rng.random() < share else case.refl[0]
 
 
 def _rows(rng, n: int) -> np.ndarray:
@@ -422,7 +433,7 @@ def imagesets(rng, case):
 
 def truncated(rng, case):
     """A file that ends early."""
-    name = case.expt[0] if rng.random() < 0.5 else case.refl[0]
+    name = one_file(rng, case)
     part = rng.random()
 
     def spoil():
@@ -434,7 +445,7 @@ def truncated(rng, case):
 
 def flipped(rng, case):
     """Some bytes of a file are others."""
-    name = case.expt[0] if rng.random() < 0.4 else case.refl[0]
+    name = one_file(rng, case, 0.4)
     n, seed = int(rng.choice([1, 3, 30])), int(rng.integers(2**31))
 
     def spoil():
@@ -457,7 +468,7 @@ class Marks:
 
 def other_files(rng, case):
     """Something else under the name of a file."""
-    name = case.expt[0] if rng.random() < 0.5 else case.refl[0]
+    name = one_file(rng, case)
 
     def fifo():
         os.remove(name)
@@ -586,11 +597,12 @@ def outputs(rng, case):
         os.mkdir("folder")
 
     case.files.append(make)
+    given = one_file(rng, case)
     values = (
         # A pipe as an output waits for its reader, as with any program.
         *("x" * 300, "x/" * 3000, "/proc/x", "/proc/self/mem", "/dev/full", "loop"),
-        *("folder", "none/x", "case.expt", "case.refl", "a\nb", "", "loop/x", "/"),
-        *("case.refl/x", "/dev/null", ".", "..", "folder/", "\x01"),
+        *("folder", "none/x", given, given, "a\nb", "", "loop/x", "/"),
+        *(f"{given}/x", "/dev/null", ".", "..", "folder/", "\x01"),
     )
     value = values[rng.integers(len(values))]
     for name in rng.choice(names, rng.integers(1, 3), replace=False):

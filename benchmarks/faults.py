@@ -4,9 +4,10 @@ What the commands do with spoiled input, beside dials.scale and dials.symmetry.
     python benchmarks/faults.py --inputs 1000 --program compare_images
     python benchmarks/faults.py --inputs 200 --program ml_correct --compare
 
-Three simulated crystals of glycine are spoiled in one way each time (benchmarks/
-fault_kinds.py), chosen at random from a seed, and given to the command in a process of its
-own, with limits of memory and time. Right is
+Three simulated crystals of glycine, their structure, or a file as PETS2 writes it are
+spoiled in one way each time (fault_kinds.py, further_fault_kinds.py, text_fault_kinds.py),
+chosen at random from a seed, and given to the command in a process of its own, with limits
+of memory and time. Right is
 
 - exit status 1, one sentence or more about the input on standard error, no traceback and
   no words of Python or C++, and no file made, changed or removed; or
@@ -24,6 +25,7 @@ import collections
 import copy
 import hashlib
 import importlib
+import importlib.util
 import json
 import math
 import os
@@ -43,16 +45,60 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from fault_kinds import ARGUMENT, FILE, KINDS, MODEL, TABLE, Case  # noqa: E402
+import fault_kinds as first  # noqa: E402
+import further_fault_kinds as further  # noqa: E402
+from fault_kinds import Case  # noqa: E402
+from text_fault_kinds import TEXT  # noqa: E402
 
 from dials.array_family import flex  # noqa: E402
+from dxtbx.model.experiment_list import ExperimentListFactory  # noqa: E402
 
 PROGRAMS = {
     "compare_images": ["likelihood.permutations=99", "n_pairs_shown=1"],
     "ml_correct": [],
     "simulate_ed": ["structure=glycine", "measured.d_min=1.5", "nproc=1"],
+    "import_pets": [],
+    "compare_placement": [
+        *("structure=glycine", "refinement.enable=False", "solution.enable=False"),
+        *("shelx=False", "resampling.draws=20", "nproc=1", "scale.model=KB"),
+    ],
 }
 """What each is given beside files."""
+
+ALONE = [
+    *("n_crystals=1", "d_min=1.5", "scan_width=10", "wave=kinematic", "nproc=1"),
+]
+"""What dials.simulate_ed is given for a structure without crystals."""
+
+CIF = Path(__file__).resolve().parents[1] / "dials_spread/structures/data/glycine.cif"
+
+FOLDERS = ("compare_placement",)
+"""Where programs that had ended stay on purpose, whatever comes after."""
+
+GLYCINE = """\
+TITL alpha-glycine
+CELL 0.0251 5.089 11.812 5.467 90 112.006 90
+ZERR 4 0.001 0.001 0.001 0 0.01 0
+LATT 1
+SYMM 0.5-X, 0.5+Y, 0.5-Z
+SFAC C H N O
+UNIT 8 20 4 8
+WGHT 0.1
+FVAR 1.0 0.5
+MOVE 0 0 0 1
+C1 1 0.4392 0.1465 0.7148 11.0 0.024
+PART 1
+C2 1 0.4265 0.1268 0.4337 11.0 0.020 0.021 =
+  0.019 0.001 0.002 0.001
+PART 0
+N1 3 0.2031 0.0886 0.7593 11.0 0.020
+AFIX 43
+H1 2 0.419 0.238 0.730 21.0 -1.2
+AFIX 0
+O1 4 0.311 0.095 0.237 11.0 0.03
+HKLF 4
+END
+"""
 
 OTHERS = {"scale": ["output.html=None"], "symmetry": ["output.html=None"]}
 
@@ -117,6 +163,8 @@ def listing(folder: Path) -> dict[str, str]:
     found = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
+        if path.relative_to(folder).parts[0] in FOLDERS:
+            continue
         regular = path.is_file() and not path.is_symlink()
         found[name] = hashlib.sha1(path.read_bytes()).hexdigest() if regular else "-"
     return found
@@ -189,7 +237,7 @@ def _warm(run: Callable, arguments: Sequence[str], root: Path) -> None:
 
 def judge(outcome: Outcome, before: dict, after: dict, folder: Path) -> str:
     """Say what is wrong with a run; nothing where it is right."""
-    if any("run_by" in name for name in after):
+    if any(name.startswith("run_by") for name in after):
         return "ran code of the input"
     if outcome.fault:
         return outcome.fault
@@ -206,7 +254,8 @@ def judge(outcome: Outcome, before: dict, after: dict, folder: Path) -> str:
     lines = [x for x in outcome.said.splitlines() if x.strip()]
     if not lines:
         return "no message"
-    vague = VAGUE.search(outcome.said)
+    # What another program says of itself is quoted, and its name told.
+    vague = VAGUE.search(re.sub(r"dials\.scale failed .*", "", outcome.said))
     return f"vague message ({vague.group()})" if vague else ""
 
 
@@ -217,16 +266,32 @@ def _judge_results(folder: Path, before: dict, after: dict) -> str:
         path = folder / name
         if name in before and name.startswith(("case", "copy")):
             return "an input is changed"
-        if name.endswith(".json"):
+        if name.endswith((".json", ".expt")):
             try:
-                _check_numbers(json.loads(path.read_text(), parse_constant=_refuse))
-            except ValueError as error:
-                return f"nonsense in the JSON file ({error})"
+                # What was in a model and is of no use stays in it.
+                given = [*folder.glob("*.expt")] if name.endswith(".expt") else []
+                kept = any(
+                    b"NaN" in _text(x) or b"Inf" in _text(x)
+                    for x in given
+                    if x.name in before
+                )
+                refuse = None if kept else _refuse
+                found = json.loads(path.read_text(), parse_constant=refuse)
+                if name.endswith(".json"):
+                    _check_numbers(found)
+                else:
+                    ExperimentListFactory.from_dict(found, check_format=False)
+            except Exception as error:
+                return f"nonsense in {name} ({error})"
         if name.endswith(".refl"):
             wrong = _wrong_table(path)
             if wrong:
                 return wrong
     return ""
+
+
+def _text(path: Path) -> bytes:
+    return path.read_bytes() if path.is_file() else b""
 
 
 def _refuse(name: str):
@@ -266,15 +331,116 @@ def _wrong_table(path: Path) -> str:
     return ""
 
 
+def with_texts(program: str, pets: str) -> list[Callable]:
+    """
+    Give kinds of faults for a file of text that a program reads.
+
+    Args:
+        program: Its name.
+        pets: A file as PETS2 writes it.
+
+    Returns:
+        Functions of a generator and a case, as other kinds; none where no such file is
+        read.
+    """
+
+    def kind_of(fault: Callable) -> Callable:
+        def kind(rng, case):
+            name, text = "case.cif", CIF.read_text()
+            if program == "import_pets":
+                name, text = "case.cif_pets", pets
+            elif rng.random() < 0.4:
+                name, text = "case.ins", GLYCINE
+            lines = text.split("\n")
+            for _ in range(int(rng.choice([1, 1, 1, 3]))):
+                lines = fault(rng, lines)
+            case.texts[name] = "\n".join(lines)
+            if program == "simulate_ed":
+                case.table, case.expt, case.refl = None, [], []
+                case.args = [f"structure={name}", *ALONE]
+            elif program == "compare_placement":
+                case.args = [
+                    f"structure={name}" if x.startswith("structure") else x
+                    for x in case.args
+                ]
+            elif program == "ml_correct":
+                case.args = [*case.args, f"reference={name}"]
+
+        kind.__name__ = fault.__name__
+        return kind
+
+    return [] if program == "compare_images" else [kind_of(fault) for fault in TEXT]
+
+
+def kinds_for(program: str, only_files: bool, pets: str) -> list[Callable]:
+    """
+    Give the kinds of faults that mean something to a program.
+
+    Args:
+        program: Its name.
+        only_files: None in arguments, so that other programs can be given the same.
+        pets: A file as PETS2 writes it.
+    """
+    parts = first, further
+    files = [kind for part in parts for kind in part.FILE]
+    arguments = [kind for part in parts for kind in part.ARGUMENT]
+    texts = with_texts(program, pets)
+    if program == "import_pets":
+        some = [
+            k for k in files if k.__name__ in ("truncated", "flipped", "other_files")
+        ]
+        return [*(3 * texts), *some, *arguments]
+    kinds = [k for part in parts for k in (*part.TABLE, *part.MODEL)] + files
+    return kinds if only_files else [*kinds, *arguments, *texts]
+
+
+@dataclass(frozen=True)
+class Base:
+    """
+    What is spoiled.
+
+    Attributes:
+        document: Experiments.
+        table: Their reflections.
+        pets: A file as PETS2 writes it.
+    """
+
+    document: dict
+    table: flex.reflection_table
+    pets: str
+
+    def case(self, program: str, args: list[str], phil) -> Case:
+        """Give a copy of it, as a program takes it."""
+        if program == "import_pets":
+            case = Case(None, None, list(args), phil, ["case.cif_pets"], [])
+            case.texts["case.cif_pets"] = self.pets
+            return case
+        whole = self.table.select(flex.bool(len(self.table), True))
+        return Case(whole, copy.deepcopy(self.document), list(args), phil)
+
+
+def make_base(folder: Path) -> Base:
+    """Simulate what is spoiled."""
+    simulate(folder)
+    path = Path(__file__).resolve().parents[1] / "tests" / "pets" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("pets_files", path)
+    assert spec is not None and spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return Base(
+        json.loads((folder / "good.expt").read_text()),
+        flex.reflection_table.from_msgpack_file(str(folder / "good.refl")),
+        made.Made(np.linspace(-20, 20, 41)).text(),
+    )
+
+
 def one_input(
-    number: int, kinds: Sequence, base: tuple, args: list[str], phil, seed: int
+    number: int, kinds: Sequence, base: Base, args: list[str], phil, seed: int, program
 ) -> tuple[str, list[str]]:
     """Spoil an input in the working folder; give the kind and the arguments."""
     rng = np.random.default_rng([seed, number])
     kind = kinds[number % len(kinds)]
-    document, table = base
-    whole = table.select(flex.bool(len(table), True))
-    case = Case(whole, copy.deepcopy(document), list(args), phil)
+    case = base.case(program, args, phil)
     kind(rng, case)
     return kind.__name__, case.write()
 
@@ -283,7 +449,7 @@ def campaign(
     program: str,
     numbers: range,
     seed: int,
-    kinds: Sequence,
+    wanted: Sequence[str] | None,
     compare: bool,
     limit: float,
 ) -> list[tuple[str, str, Outcome]]:
@@ -301,20 +467,25 @@ def campaign(
             runs[other] = (found.run, args)
     results = []
     with tempfile.TemporaryDirectory() as root:
-        simulate(Path(root))
-        base = (
-            json.loads((Path(root) / "good.expt").read_text()),
-            flex.reflection_table.from_msgpack_file(f"{root}/good.refl"),
-        )
-        for run, args in runs.values():
-            _warm(run, [f"{root}/good.expt", f"{root}/good.refl", *args], Path(root))
+        base = make_base(Path(root))
+        kinds = kinds_for(program, compare, base.pets)
+        if wanted:
+            kinds = [k for k in kinds if k.__name__ in wanted]
+        Path(root, "good.cif_pets").write_text(base.pets)
+        for name, (run, args) in runs.items():
+            good = (
+                ["good.cif_pets"]
+                if name == "import_pets"
+                else ["good.expt", "good.refl"]
+            )
+            _warm(run, [*(f"{root}/{x}" for x in good), *args], Path(root))
         for number in numbers:
             for name, (run, args) in runs.items():
                 folder = Path(root) / f"{number}"
                 folder.mkdir()
                 os.chdir(folder)
                 kind, words = one_input(
-                    number, kinds, base, args, module.phil_scope, seed
+                    number, kinds, base, args, module.phil_scope, seed, program
                 )
                 before = listing(folder)
                 outcome = run_forked(run, words, limit)
@@ -355,18 +526,19 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="number of the first")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kinds", nargs="*", help="names of kinds; all by default")
+    parser.add_argument(
+        "--further", action="store_true", help="none of the first kinds"
+    )
     parser.add_argument("--compare", action="store_true")
     parser.add_argument("--limit", type=float, default=SECONDS, help="seconds a run")
     options = parser.parse_args()
-    kinds = (*TABLE, *MODEL, *FILE) if options.compare else KINDS
-    if options.kinds:
-        kinds = [
-            k for k in (*TABLE, *MODEL, *FILE, *ARGUMENT) if k.__name__ in options.kinds
-        ]
+    if options.further:
+        parts = (further.TABLE, further.MODEL, further.FILE, further.ARGUMENT, TEXT)
+        options.kinds = [kind.__name__ for part in parts for kind in part]
     show(
         campaign(
             *(options.program, range(options.first, options.first + options.inputs)),
-            *(options.seed, kinds, options.compare, options.limit),
+            *(options.seed, options.kinds, options.compare, options.limit),
         )
     )
 

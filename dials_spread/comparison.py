@@ -15,6 +15,7 @@ from dxtbx.model import Experiment
 
 from dials_spread.incidence import Incidence, build_incidence
 from dials_spread.observations import Observations
+from dials_spread.observations.canonical_order import crystal_rank, image_rank
 from dials_spread.observations.correction_state import (
     corrected_crystals,
     mixture_warning,
@@ -222,7 +223,7 @@ class _OfPairs(NamedTuple):
         medians = summarise(
             self.observations, self.matches, self.agreement, used, _rng(self.seed)
         )
-        crystal = self.observations.images.crystal
+        crystal = crystal_rank(self.observations)[self.observations.images.crystal]
         contrast = contrast_orientations(
             self.incidence, self.matches, used, crystal, self.spread, _rng(self.seed),
             test, nproc,
@@ -276,7 +277,8 @@ def _spread(
     return _SpreadParts(
         spread=analysis,
         significance=assess_matches(
-            incidence, matches, observations.images.crystal, analysis, choices, rng, nproc
+            incidence, matches, observations.images.crystal, image_rank(observations),
+            analysis, choices, rng, nproc,
         ),
         origins=analyse_origins(
             observations, experiments, tables, counting, scales, analysis.s,
@@ -373,8 +375,8 @@ def _find_pair(
                 f"on frame {frame}"
             )
         found.append(numbers[0])
-    a, b = min(found), max(found)
-    number = np.flatnonzero((matches.image_a == a) & (matches.image_b == b))
+    own = np.sort([matches.image_a, matches.image_b], axis=0).T
+    number = np.flatnonzero((own == np.sort(found)).all(axis=1))
     if not len(number):
         raise ValueError(
             f"pair={','.join(map(str, pair))}: these images are not among the best "

@@ -18,7 +18,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,10 +29,12 @@ from dials.array_family import flex
 from dxtbx.model import Experiment, ExperimentList
 
 from dials_spread.valid_input.columns import (
+    ONLY_CHECKED,
     broken_correction,
     missing_columns,
     wrong_columns,
 )
+from dials_spread.valid_input.division import divided
 from dials_spread.valid_input.given_twice import refuse_given_twice
 from dials_spread.valid_input.kinds_of_intensity import (
     joined_with_unscaled,
@@ -73,6 +75,7 @@ class Input:
         notes: Sentences for the user, on what was found in the files.
         lp: What the columns lp are (observations.right_factors); None if not looked at.
         allow_pickle: Whether tables may be pickle files.
+        some_columns: Whether tables may lack columns that their files have.
     """
 
     experiments: list[Experiment]
@@ -83,6 +86,7 @@ class Input:
     notes: tuple[str, ...] = ()
     lp: dict | None = None
     allow_pickle: bool = False
+    some_columns: bool = False
 
     @property
     def names(self) -> list[str]:
@@ -148,9 +152,10 @@ def _read(filename: str, reader, problems: list[str]):
         if isinstance(error, json.JSONDecodeError):
             place = f" (line {error.lineno}, character {error.colno})"
         elif isinstance(error, (RuntimeError, AssertionError)) and str(error).strip():
-            # The words of dxtbx, such as what an experiment lacks; not those of Python
-            # and C++.
-            words = str(error).strip().splitlines()[0][:80]
+            # The words of dxtbx, such as what an experiment lacks, without the line of
+            # its source; not those of Python and C++.
+            first = str(error).strip().splitlines()[0]
+            words = re.sub(r"^\w+ Error: \S+\(\d+\): ", "", first)[:80]
             place = "" if re.search(r"\w::|Internal Error", words) else f" ({words})"
         problems.append(
             f"{filename}: cannot be read, damaged or not written by DIALS{place}"
@@ -163,6 +168,7 @@ def read_files(
     refl: Sequence[str],
     intensity: str = "auto",
     allow_pickle: bool = False,
+    columns: Collection[str] | None = None,
 ) -> Input:
     """
     Read experiments and reflections, and bring them together.
@@ -172,6 +178,8 @@ def read_files(
         refl: Names of reflection files.
         intensity: "scale", "profile" or "sum" where these must be in every file.
         allow_pickle: Also read tables that are pickle files, which may run any code.
+        columns: Those that are read of each table, such as valid_input.columns.READ;
+            what is there only to be checked is then dropped. All by default.
 
     Returns:
         The experiments, and a table for each.
@@ -185,7 +193,7 @@ def read_files(
     if not refl:
         problems.append(_one_kind_only("reflections", ".refl", expt))
     problems += _given_twice([*expt, *refl])
-    lists, tables = _read_all(expt, refl, allow_pickle, problems)
+    lists, tables = _read_all(expt, refl, allow_pickle, columns, problems)
     for filename, table in zip(refl, tables):
         if table is not None:
             problems += lacks_intensity(table, filename, intensity)
@@ -202,10 +210,10 @@ def read_files(
         problems += impossible_geometry(table, filename, given, named)
     if problems:
         raise ValueError("\n".join(problems))
-    found, unmatched = _split(tables, refl, numbers)
-    _tell_shared_identifiers(experiments)
     # An experiment without reflections keeps its number, with an empty table.
     nothing = tables[0].select(flex.bool(len(tables[0]), False))
+    found, unmatched = _split(tables, refl, numbers, emptied=True)
+    _tell_shared_identifiers(experiments)
     return Input(
         experiments=experiments,
         tables=[found.get(n, nothing) for n in range(len(experiments))],
@@ -213,21 +221,28 @@ def read_files(
         files=[*expt, *refl],
         unmatched=unmatched,
         allow_pickle=allow_pickle,
+        some_columns=columns is not None,
     )
 
 
 def _read_all(
-    expt: Sequence[str], refl: Sequence[str], allow_pickle: bool, problems: list[str]
+    expt: Sequence[str],
+    refl: Sequence[str],
+    allow_pickle: bool,
+    columns: Collection[str] | None,
+    problems: list[str],
 ) -> tuple[list, list]:
     """Read and check all files, each on its own; None for those that cannot be read."""
     lists = [_read(f, read_experiments, problems) for f in expt]
     refused: list[str] = []
-    read = partial(read_table, allow_pickle=allow_pickle)
+    read = partial(read_table, allow_pickle=allow_pickle, columns=columns)
     tables = [_read(f, read, refused) for f in refl]
     problems += _refused_once(refused)
     for filename, table in zip(refl, tables):
         if table is not None:
             problems += _wrong_table(table, filename)
+            for name in ONLY_CHECKED & {*table.keys()} if columns else ():
+                del table[name]
     for filename, experiments in zip(expt, lists):
         if experiments is not None:
             problems += _without_crystal(experiments, filename) or impossible_models(
@@ -337,17 +352,17 @@ def _split(
     tables: Sequence[flex.reflection_table],
     refl: Sequence[str],
     numbers: Sequence[dict[int, int]],
+    emptied: bool = False,
 ) -> tuple[dict[int, flex.reflection_table], dict[str, int]]:
     """Divide tables by experiments, and count what has none."""
     found: dict[int, flex.reflection_table] = {}
     unmatched: dict[str, int] = {}
     for table, name, own in zip(tables, refl, numbers):
-        for i in _ids(table):
-            part = table.select(table["id"] == i)
-            if i in own:
-                found[own[i]] = part
-            else:
-                unmatched[name] = unmatched.get(name, 0) + len(part)
+        parts = divided(table, own, emptied)
+        found.update((own[i], part) for i, part in parts.items())
+        ids = table["id"].as_numpy_array()
+        if others := np.count_nonzero(~np.isin(ids, [-1, *parts])):
+            unmatched[name] = others
     return found, unmatched
 
 

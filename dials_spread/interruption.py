@@ -135,6 +135,11 @@ def in_run() -> bool:
     return _State.depth > 0
 
 
+def is_installed() -> bool:
+    """Say whether a signal ends this process at once."""
+    return _State.owner == os.getpid()
+
+
 def is_leaving() -> bool:
     """Say whether a signal ends this process just now."""
     return _State.leaving

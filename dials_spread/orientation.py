@@ -8,7 +8,8 @@ change, because ``h · (Aᵀ k)`` does not.
 
 Functions:
     reciprocal_basis: B of a cell
-    setting_matrix, incident_beam: A and s0 of an image, in the laboratory
+    setting_matrices, setting_matrix: A of images, in the laboratory
+    incident_beams, incident_beam: their s0
     on_indices: vectors of the laboratory against the indices, at many moments
     scan_points, at_points: what a scan-varying model is then
     rotated: vectors about an axis
@@ -17,6 +18,8 @@ Functions:
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -47,6 +50,41 @@ def _scan_point(experiment: Experiment, z: float, n_points: int) -> int:
     return min(max(point, 0), n_points - 1)
 
 
+def setting_matrices(experiment: Experiment, z: np.ndarray) -> np.ndarray:
+    """
+    Give the matrices that take indices to reciprocal vectors in the laboratory.
+
+    Args:
+        experiment: With a crystal; static and scan-varying models alike.
+        z: Shape (n,), array indices of moments in the scan; not used for a still.
+
+    Returns:
+        Shape (n, 3, 3) [Å⁻¹]: S R(φ) F A with the goniometer's setting rotation S, fixed
+        rotation F and scan rotation R (Waterman et al. (2016), Acta Cryst. D72, 558).
+    """
+    crystal = experiment.crystal
+    if is_still(experiment):
+        return np.repeat(_matrices([crystal.get_A()]), len(z), axis=0)
+    scan, goniometer = experiment.scan, experiment.goniometer
+    a_matrices = [crystal.get_A()]
+    if n_points := crystal.num_scan_points:
+        points = [_scan_point(experiment, x, n_points) for x in z]
+        a_matrices = [crystal.get_A_at_scan_point(point) for point in points]
+    settings = [goniometer.get_setting_rotation()]
+    if n_points := goniometer.num_scan_points:
+        points = [_scan_point(experiment, x, n_points) for x in z]
+        settings = [goniometer.get_setting_rotation_at_scan_point(p) for p in points]
+    angles = [scan.get_angle_from_array_index(float(x), deg=False) for x in z]
+    axis = np.array(goniometer.get_rotation_axis_datum())
+    rotations = Rotation.from_rotvec(np.outer(angles, axis)).as_matrix()
+    fixed = _matrices([goniometer.get_fixed_rotation()])
+    return _matrices(settings) @ rotations @ fixed @ _matrices(a_matrices)
+
+
+def _matrices(flat: Sequence[Sequence[float]]) -> np.ndarray:
+    return np.array(flat).reshape(-1, 3, 3)
+
+
 def setting_matrix(experiment: Experiment, z: float) -> np.ndarray:
     """
     Give the matrix that takes indices to reciprocal vectors in the laboratory.
@@ -56,27 +94,27 @@ def setting_matrix(experiment: Experiment, z: float) -> np.ndarray:
         z: Array index of the moment in the scan; not used for a still.
 
     Returns:
-        Shape (3, 3) [Å⁻¹]: S R(φ) F A with the goniometer's setting rotation S, fixed
-        rotation F and scan rotation R (Waterman et al. (2016), Acta Cryst. D72, 558).
+        Shape (3, 3) [Å⁻¹], see setting_matrices.
     """
-    crystal = experiment.crystal
-    if is_still(experiment):
-        return np.array(crystal.get_A()).reshape(3, 3)
-    scan, goniometer = experiment.scan, experiment.goniometer
-    a_matrix = crystal.get_A()
-    if crystal.num_scan_points > 0:
-        point = _scan_point(experiment, z, crystal.num_scan_points)
-        a_matrix = crystal.get_A_at_scan_point(point)
-    angle = scan.get_angle_from_array_index(z, deg=False)
-    axis = np.array(goniometer.get_rotation_axis_datum())
-    rotation = Rotation.from_rotvec(angle * axis).as_matrix()
-    setting = goniometer.get_setting_rotation()
-    if goniometer.num_scan_points > 0:
-        point = _scan_point(experiment, z, goniometer.num_scan_points)
-        setting = goniometer.get_setting_rotation_at_scan_point(point)
-    setting = np.array(setting).reshape(3, 3)
-    fixed = np.array(goniometer.get_fixed_rotation()).reshape(3, 3)
-    return setting @ rotation @ fixed @ np.array(a_matrix).reshape(3, 3)
+    return setting_matrices(experiment, np.array([z]))[0]
+
+
+def incident_beams(experiment: Experiment, z: np.ndarray) -> np.ndarray:
+    """
+    Give the wave vectors s0 in the laboratory.
+
+    Args:
+        experiment: With a beam that may vary along the scan.
+        z: Shape (n,), array indices of moments in the scan.
+
+    Returns:
+        Shape (n, 3) [Å⁻¹], of length 1/λ.
+    """
+    beam = experiment.beam
+    if beam.num_scan_points == 0 or is_still(experiment):
+        return np.tile(beam.get_s0(), (len(z), 1))
+    points = [_scan_point(experiment, x, beam.num_scan_points) for x in z]
+    return np.array([beam.get_s0_at_scan_point(point) for point in points])
 
 
 def incident_beam(experiment: Experiment, z: float) -> np.ndarray:
@@ -90,11 +128,7 @@ def incident_beam(experiment: Experiment, z: float) -> np.ndarray:
     Returns:
         Shape (3,) [Å⁻¹], of length 1/λ.
     """
-    beam = experiment.beam
-    if beam.num_scan_points == 0 or is_still(experiment):
-        return np.array(beam.get_s0())
-    point = _scan_point(experiment, z, beam.num_scan_points)
-    return np.array(beam.get_s0_at_scan_point(point))
+    return incident_beams(experiment, np.array([z]))[0]
 
 
 def on_indices(experiment: Experiment, z: np.ndarray, v: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -245,12 +245,15 @@ def draw_files(folder: str | Path, draw: Callable[[str], list[Path]]) -> Drawn:
     return Drawn(stage, tuple(moves))
 
 
-def write_together(contents: Mapping[str, bytes], drawn: Sequence[Drawn] = ()) -> None:
+def write_together(
+    contents: Mapping[str, bytes | Iterable[bytes]], drawn: Sequence[Drawn] = ()
+) -> None:
     """
     Write some files so that none of them is replaced before all of them are complete.
 
     Args:
-        contents: By name of the file. Reflection tables are put in their places last.
+        contents: By name of the file, at once or piece by piece. Reflection tables are
+            put in their places last.
         drawn: Further files, of `draw_files`.
 
     Raises:
@@ -273,7 +276,9 @@ def write_together(contents: Mapping[str, bytes], drawn: Sequence[Drawn] = ()) -
                 stage = stage_of(os.path.dirname(path))
                 moves.append(Move(stage.make(contents[name]), path))
             for name in devices:
-                Path(name).write_bytes(contents[name])
+                found = contents[name]
+                whole = found if isinstance(found, bytes) else b"".join(found)
+                Path(name).write_bytes(whole)
             name = ""
             put_in_place(moves, _say_written if _is_of_run(moves) else None)
     except OSError as error:

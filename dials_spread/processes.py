@@ -38,6 +38,9 @@ from dials_spread import interruption
 
 PR_SET_PDEATHSIG = 1
 
+PARENT = "DIALS_SPREAD_PARENT"
+"""In the environment: the number of the process that starts the fork server."""
+
 KILLED = "a process was killed, perhaps for want of memory: try with a smaller nproc"
 
 # A program of its own, so that no code runs between fork and exec of a process that has
@@ -52,6 +55,10 @@ _BECOME = (
 
 _programs: set[subprocess.Popen] = set()
 _pools: weakref.WeakSet[ProcessPoolExecutor] = weakref.WeakSet()
+
+# Of these, those whose processes a server starts: that takes seconds while the server
+# imports, and Ctrl-C is heard meanwhile.
+_heard: weakref.WeakSet[ProcessPoolExecutor] = weakref.WeakSet()
 
 
 def worker_pool(
@@ -71,8 +78,16 @@ def worker_pool(
     interruption.at_end(end_all)
     _start_tracker()
     own = (os.getpid(), initializer, initargs)
+    served = context.get_start_method() == "forkserver"
+    if served:
+        # Its children inherit the mask of the server, which it gets here.
+        os.environ[PARENT] = str(os.getpid())
+        with _without_interrupts():
+            forkserver.ensure_running()
     pool = ProcessPoolExecutor(n, context, _begin, own)
     _pools.add(pool)
+    if served and interruption.is_installed():
+        _heard.add(pool)
     return pool
 
 
@@ -89,7 +104,7 @@ def submit(pool: ProcessPoolExecutor, function: Callable, *args) -> Future:
     Raises:
         ValueError: A process was killed.
     """
-    with _without_interrupts():
+    with contextlib.nullcontext() if pool in _heard else _without_interrupts():
         try:
             return pool.submit(function, *args)
         except (BrokenProcessPool, ConnectionError, EOFError):

@@ -21,7 +21,7 @@ from dials_spread.pairs import Matches
 from dials_spread.pairs.shared import shared_reflections
 from dials_spread.spread.analysis import SpreadAnalysis, SpreadChoices
 from dials_spread.spread.chance.likelihood import fit_correlation, pair_ratios
-from dials_spread.spread.chance.pools import CommonSpots, build_pools
+from dials_spread.spread.chance.pools import CommonSpots, Pools, build_pools
 from dials_spread.spread.chance.same_orientation import (
     EntryColumns,
     OrientationContrast,
@@ -84,6 +84,7 @@ def assess_matches(
     incidence: Incidence,
     matches: Matches,
     crystal: np.ndarray,
+    rank: np.ndarray,
     spread: SpreadAnalysis,
     choices: SpreadChoices,
     rng: np.random.Generator,
@@ -96,6 +97,7 @@ def assess_matches(
         incidence: With all crystals on one scale.
         matches: n pairs, best first.
         crystal: Shape (images,), the crystal of each image.
+        rank: Shape (images,), their order for random numbers.
         spread: For s and the factors of images.
         choices: How many pairs, how many permutations.
         rng: For the permutations.
@@ -117,8 +119,7 @@ def assess_matches(
     factor = _factor_of_entries(spread, incidence)
     intensity, variance = incidence.intensity / factor, incidence.variance / factor**2
     spots = _common_spots(incidence, matches, n, crystal, intensity, variance)
-    image = np.repeat(np.arange(len(incidence)), incidence.counts)
-    pools = build_pools(image, crystal[image], incidence.unique, intensity, variance)
+    pools = _ordered_pools(incidence, crystal, rank, intensity, variance)
     fitted = spots._replace(
         start=spots.start[: MOST_FITTED + 1],
         one_crystal=spots.one_crystal[:MOST_FITTED],
@@ -139,6 +140,20 @@ def assess_matches(
         n_tested=int(np.isfinite(p).sum()),
         n_accepted=int((q <= ACCEPTED).sum()),
     )
+
+
+def _ordered_pools(
+    incidence: Incidence,
+    crystal: np.ndarray,
+    rank: np.ndarray,
+    intensity: np.ndarray,
+    variance: np.ndarray,
+) -> Pools:
+    """Build pools whatever the order of files and the indices of a crystal."""
+    image = np.repeat(np.arange(len(incidence)), incidence.counts)
+    order = np.lexsort((intensity, rank[image]))
+    columns = (image, crystal[image], incidence.unique, intensity, variance)
+    return build_pools(*(column[order] for column in columns))
 
 
 def contrast_orientations(

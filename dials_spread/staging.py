@@ -36,7 +36,7 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Callable, NamedTuple
 
 from dials_spread.interruption import uninterrupted
@@ -118,12 +118,12 @@ class Stage:
                 shutil.rmtree(self.path, ignore_errors=True)
                 raise
 
-    def make(self, content: bytes) -> str:
+    def make(self, content: bytes | Iterable[bytes]) -> str:
         """
         Make a file, with the permissions that the user wants, and bring it to the disk.
 
         Args:
-            content: All of it.
+            content: All of it, at once or piece by piece.
 
         Returns:
             Its path.
@@ -154,9 +154,9 @@ class Stage:
     _lock: int | None = None
 
 
-def _write(path: str, content: bytes) -> None:
+def _write(path: str, content: bytes | Iterable[bytes]) -> None:
     with open(path, "xb") as file:
-        file.write(content)
+        file.writelines([content] if isinstance(content, bytes) else content)
         file.flush()
         os.fsync(file.fileno())
 

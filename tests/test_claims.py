@@ -146,7 +146,12 @@ def test_the_rule_of_orientation(text, share, answer):
 
 def test_contradictions_are_seen():
     shown = "so that part of the spread depends on the orientation."
-    assert rules.contradictions(said(shown, 0.5)) == rules.WRONG
+    shares = "95 % (95 %: 58 to 100 %) differs even at the same orientation"
+    denied = "A dependence on the orientation is not shown (p = 0.3): at most 40 %"
+    for other in (shares, denied):
+        assert rules.contradictions(said(f"{shown} {other}", 0.5)) == rules.WRONG
+    apart = "95 % depends on the orientation or on anything else: not separable here"
+    assert rules.contradictions(said(f"{shown} {apart}", 0.5)) == rules.RIGHT
     assert rules.contradictions(said("All is well.", 0.5)) == rules.RIGHT
 
 

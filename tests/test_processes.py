@@ -94,6 +94,53 @@ def test_workers_end_with_the_program(tmp_path, method, number):
     assert len(lines) == (number != signal.SIGKILL), lines
 
 
+SLOW = """
+import multiprocessing, os, signal
+from dials_spread.interruption import install
+from dials_spread.processes import submit, worker_pool
+if __name__ == "__main__":
+    install("program")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["dials_spread.fork_server", "slow"])
+    pool = worker_pool(2, context)
+    print("there", flush=True)
+    submit(pool, os.getpid).result()
+"""
+
+
+@needs_proc
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_workers_that_are_still_starting_end_with_the_program(tmp_path, number):
+    """While the fork server imports what they need: as long as that may take."""
+    (tmp_path / "pool.py").write_text(SLOW)
+    (tmp_path / "slow.py").write_text("import time\nopen('at', 'w')\ntime.sleep(60)\n")
+    process = subprocess.Popen(
+        [sys.executable, "pool.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([".", *sys.path])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    with process:
+        try:
+            process.stdout.readline()
+            end = time.monotonic() + 20
+            while not (tmp_path / "at").exists() and time.monotonic() < end:
+                time.sleep(0.02)
+            assert len(alive(process.pid)) >= 2
+            (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+            process.wait(2)
+            assert gone(process.pid)
+            lines = process.stderr.read().splitlines()
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    said = ["program: interrupted; no file was written"]
+    assert lines == (said if number == signal.SIGINT else [])
+
+
 PROGRAM = """
 import sys, time
 from dials_spread.processes import start_program

@@ -29,6 +29,7 @@ from known_truth.shares import (
     common_parts,
     far_variance,
     noise_free_shares,
+    one_over,
 )
 
 BACKGROUND = 100.0
@@ -193,14 +194,15 @@ def _truth(column, pool, experiments, tables, drawn) -> Truth:
 
 
 def _weights(sums, column) -> np.ndarray:
-    """One over the variance of each reflection; 0 for those that are too weak."""
+    """As whole_variance weights reflections, with the noise that a column asks for."""
     # Counts of a reflection of mean intensity are mean_counts; the background adds to
     # their variance. Crystals and equivalents together decide whether a mean is known.
     average = sums.mean[sums.mean > 0].mean()
     counts = np.maximum(column.noise.mean_counts * sums.mean / average, 1e-9)
     noise = (counts + BACKGROUND) / counts**2
     variance = far_variance(sums) + column.noise.extra_error**2 * sums.square + noise
-    return np.where((noise < 1) & (variance > 0), 1 / variance, 0.0)
+    used = (noise < 1) & (variance > 0)
+    return one_over(variance, used, sums.count[0].sum(axis=1))
 
 
 def scaled_by_dials(experiments, tables):

@@ -88,6 +88,9 @@ def noise_free_of(
     """
     name = "intensity.dynamical.value"
     name = name if name in table else "intensity.kinematic.value"
+    # Systematic absences are no |F|², and dials.compare_images leaves them out.
+    group = experiments[0].crystal.get_space_group()
+    table = table.select(~group.is_sys_absent(table["miller_index"]))
     intensity = table[name].as_numpy_array()
     hkl = table["miller_index"].as_vec3_double().as_numpy_array().astype(int)
     crystal = table["id"].as_numpy_array()

@@ -44,6 +44,7 @@ PHRASES = {
     "not normal": (r"residuals are not normally distributed",),
     "images are worse": (r"an s above that of all data at a false discovery rate",),
     "no image is worse": (r"None of [\d,]+ images? has an s above",),
+    "rest apart": (r"differs even at the same orientation",),
     "zones matter": (r"Do special orientations matter\? Residuals are larger",),
     "zones not shown": (r"Do special orientations matter\? It is not shown",),
     "noisy class": (r"form a class of noisy reflections",),
@@ -126,7 +127,7 @@ def pairs_agree(said: Said) -> str | None:
 
 def against_chance(said: Said) -> str | None:
     """Pairs that agree better than expected by chance."""
-    q = np.array([_number(m["q_value"]) for m in said.document["matches"]])
+    q = np.array([_number(x) for x in said.document["matches"]["q_value"]])
     if not np.isfinite(q).any():
         return None
     if not (q <= 0.05).any():
@@ -190,7 +191,7 @@ def _covers(estimate: Estimate | None, near) -> str | None:
 
 def one_crystal(said: Said) -> str | None:
     """What is said of one crystal, whose images are turned and irradiated in turn."""
-    if len({m["image_a"]["crystal"] for m in said.document["matches"]}) > 1:
+    if len({*said.document["matches"]["crystal_a"]}) > 1:
         return None
     if said.document["input"]["crystals"] > 1:
         return None
@@ -304,7 +305,7 @@ def differing(document: dict, plain: dict) -> list[str]:
         (
             name,
             *(
-                np.sort([_number(m[name]) for m in d["matches"]])
+                np.sort([_number(x) for x in d["matches"][name]])
                 for d in (document, plain)
             ),
         )
@@ -330,7 +331,7 @@ def contradictions(said: Said) -> str | None:
     """Two sentences that cannot both be true."""
     share = _at(said.document, "components.orientation.share")
     shown, denied = said.says("orientation shown"), said.says("orientation denied")
-    bad = shown and (denied or share < 0.005)
+    bad = shown and (denied or (share < 0.005 and said.says("rest apart")))
     bad |= said.says("normal") and said.says("not normal")
     bad |= said.says("noisy class") and said.says("no noisy class")
     return WRONG if bad else RIGHT

@@ -102,10 +102,11 @@ def run_cell(name: str, seed: int, folder: str) -> tuple[Cell, str]:
     except ValueError as error:
         return Cell(name, seed, error=str(error)), ""
     said = Said(document, text, column, data.truth, plain)
+    pairs = document["matches"]
     near = [
-        m["p_value"]
-        for m in document["matches"]
-        if m["beam_angle"] <= 2 and m["p_value"] is not None
+        p
+        for angle, p in zip(pairs["beam_angle"], pairs["p_value"])
+        if angle <= 2 and p is not None
     ]
     return Cell(
         name,

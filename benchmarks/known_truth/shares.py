@@ -21,6 +21,7 @@ Functions:
     noise_free_shares: of all reflections, or of some
     common_parts: what the reflections of an image, or of a crystal, have in common
     relative_parts: what counting, images and random errors add
+    one_over: weights by the variance of an observation
     whole_variance: shares of the variance with all of these
 """
 
@@ -301,12 +302,32 @@ def relative_parts(data: NoiseFree) -> dict[str, np.ndarray]:
     }
 
 
+def one_over(variance: np.ndarray, used: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """
+    Weight the pairs of reflections by one over the variance of an observation.
+
+    As in dials.compare_images the median of the variances is added, and each observation
+    counts with the weight of its reflection.
+
+    Args:
+        variance: Of a relative intensity, shape (reflections,).
+        used: Which reflections count.
+        pairs: Pairs of observations of each.
+
+    Returns:
+        Shape (reflections,), the weight of a pair.
+    """
+    middle = np.median(variance[used]) if used.any() else 1.0
+    weights = np.where(used, 1 / np.where(used, variance + middle, 1.0), 0.0)
+    # n observations have n (n - 1) / 2 pairs.
+    return weights / np.maximum(np.sqrt(2 * pairs + 0.25) - 0.5, 1)
+
+
 def whole_variance(data: NoiseFree, sums: PairSums) -> dict[str, float]:
     """
     Give the shares of the whole variance, each reflection with one over its own.
 
-    As in dials.compare_images the median of the variances is added, and reflections whose
-    counting noise exceeds their mean are left out.
+    Reflections whose counting noise exceeds their mean are left out.
 
     Args:
         data: Observations with the columns of noise.
@@ -323,15 +344,13 @@ def whole_variance(data: NoiseFree, sums: PairSums) -> dict[str, float]:
     }
     variance = far_variance(sums) + sum(of_reflection.values())
     used = (n > 1) & (of_reflection["noise"] < 1) & (variance > 0)
-    middle = np.median(variance[used])
-    weights = np.where(used, 1 / np.where(used, variance + middle, 1.0), 0.0)
-    # Of pairs, so that each observation counts with the weight of its reflection.
-    shares = noise_free_shares(sums, weights / np.maximum(n - 1, 1))
+    weights = one_over(variance, used, n * (n - 1) / 2)
+    shares = noise_free_shares(sums, weights)
     found = {
         "orientation": shares.plateau - shares.zero,
         "thickness": shares.zero,
         **{
-            name: float(np.average(part[used], weights=(weights * n)[used]))
+            name: float(np.average(part[used], weights=(weights * n * (n - 1))[used]))
             for name, part in of_reflection.items()
         },
     }

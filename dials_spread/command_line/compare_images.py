@@ -40,6 +40,7 @@ from dials_spread.observations import Choices, right_factors
 from dials_spread.observations.crystals import check_crystals
 from dials_spread.output_files import check_outputs
 from dials_spread.report.compare_images.document import read_earlier
+from dials_spread.report.compare_images.outputs import PHIL as OUTPUT
 from dials_spread.report.compare_images.outputs import write_results
 from dials_spread.report.page.document import Provenance
 from dials_spread.spread import analysis_phil, origins_phil
@@ -119,34 +120,8 @@ phil_scope = iotbx.phil.parse(
     nproc = Auto
       .type = int(value_min=1, value_max=4096)
       .help = "Number of threads. Auto uses all cores."
-    output {
-      log = dials.compare_images.log
-        .type = path
-        .help = "Name of the log file. None writes no log file."
-      json = dials.compare_images.json
-        .type = path
-        .help = "Name of the JSON file with all results, for other programs. None writes"
-                "no JSON file."
-      html = dials.compare_images.html
-        .type = path
-        .help = "Name of the report, a page for a browser that needs no network. None"
-                "writes no report."
-      filtered = None
-        .type = path
-        .help = "Name of a file for all reflections, with noisy spots flagged or left out"
-                "(noisy_spots.filter, noisy_spots.leave_out). None writes no such file."
-      max_matches = 100000
-        .type = int(value_min=1, value_max=10000000)
-        .help = "Largest number of pairs in the JSON file, those with the most indices in"
-                "common first."
-      figures = None
-        .type = path
-        .help = "Name of a folder for the figures as files. None writes no figures."
-      figure_format = *png svg
-        .type = choice
-        .help = "Format of the figures in output.figures."
-    }
     """
+    + OUTPUT
 )
 
 NOISY = ("noisy_spots.filter", "noisy_spots.leave_out")
@@ -164,7 +139,7 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
         _, reference, data = session.gather(
             lambda: check_outputs(params.output, [*files, earlier]),
             lambda: read_earlier(params.compare_with, COMMAND),
-            lambda: right_factors.read_as(files, params),
+            lambda: right_factors.read_as(files, params, origins_phil.columns(params)),
         )
         check_crystals(data.experiments, data.names)
         data.refuse_given_twice()

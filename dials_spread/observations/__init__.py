@@ -3,8 +3,10 @@ Reflection tables in, one table of observations out.
 
 Modules:
     builder: the entry point, build_observations
+    canonical_order: an order of crystals and observations, however they are given
     correction_state: which rows of a table dials.ml_correct has corrected
     crystals: whether crystals can be compared at all
+    crossings: crossings of the Ewald sphere that overlapping frames list several times
     error_model: σ of scaled intensities before dials.scale enlarged them
     exchanged_axes: crystals whose axes were exchanged when they were indexed
     images: which observation is on which image

@@ -21,7 +21,9 @@ from dials.array_family import flex
 from dxtbx.model import Experiment, ExperimentList
 
 from dials_spread import orientation
+from dials_spread.observations.canonical_order import order_of_crystals, order_of_rows
 from dials_spread.observations.images import (
+    Images,
     describe_images,
     frame_ranges,
     frames_per_image,
@@ -124,13 +126,16 @@ def _read_crystal(
     first, last, outside = frame_ranges(experiment, table, chosen.assign)
     joined = frames_per_image(experiment, chosen.image_width)
     begin = 0 if is_still(experiment) else experiment.scan.get_array_range()[0]
+    hkl = table["miller_index"].as_vec3_double().as_numpy_array()
+    hkl = hkl.reshape(-1, 3).astype(np.int32)
+    order = order_of_rows(first, table)
+    kept, hkl, first, last = kept[order], hkl[order], first[order], last[order]
     entry, entry_bin = spread_entries(
         (first - begin) // joined, (last - begin) // joined
     )
-    hkl = table["miller_index"].as_vec3_double().as_numpy_array()
     return _OneCrystal(
         row=kept,
-        miller_index=hkl.reshape(-1, 3).astype(np.int32),
+        miller_index=hkl,
         intensity=intensity[kept],
         variance=variance[kept],
         entry=entry,
@@ -182,31 +187,23 @@ def build_observations(
     choice = choose_intensity(tables, chosen.intensity)
     parts = [_read_crystal(e, t, choice, chosen) for e, t in zip(experiments, tables)]
     dropped = _count_dropped(parts, choice, without_experiment)
-    entries = _lay_out_entries(parts)
+    columns = _columns(parts)
+    entries = _lay_out_entries(parts, columns["crystal"])
     cell = reference_cell(experiments)
-    space_group = experiments[0].crystal.get_space_group()
-    miller_index = np.concatenate([p.miller_index for p in parts])
-    unique_index, unique = unique_indices(miller_index, space_group, chosen.friedel)
+    group = experiments[0].crystal.get_space_group()
+    unique_index, unique = unique_indices(
+        columns["miller_index"], group, chosen.friedel
+    )
     return Observations(
-        crystal=np.repeat(np.arange(len(parts)), [len(p.row) for p in parts]),
-        row=np.concatenate([p.row for p in parts]),
-        miller_index=miller_index,
+        **columns,
         unique=unique,
-        intensity=np.concatenate([p.intensity for p in parts]),
-        variance=np.concatenate([p.variance for p in parts]),
         entry_image=entries.image,
         entry=entries.observation,
-        images=describe_images(
-            experiments,
-            entries.crystal_of_image,
-            entries.bin_of_image,
-            chosen.image_width,
-            orientation.reciprocal_basis(cell),
-        ),
+        images=_images(experiments, entries, chosen.image_width, cell),
         unique_index=unique_index,
         d_spacing=cell.d(as_flex(unique_index)).as_numpy_array(),
         unit_cell=cell,
-        space_group=space_group,
+        space_group=group,
         friedel=chosen.friedel,
         choice=choice,
         corrections=applied_corrections(tables, choice),
@@ -215,6 +212,17 @@ def build_observations(
         dropped=dropped,
         outside_scan=sum(p.outside for p in parts),
     )
+
+
+def _columns(parts: list[_OneCrystal]) -> dict[str, np.ndarray]:
+    """Put crystals in their order, and join what they have."""
+    order = order_of_crystals([p.intensity for p in parts])
+    parts[:] = [parts[k] for k in order]
+    columns = {
+        name: np.concatenate([getattr(p, name) for p in parts])
+        for name in ("row", "miller_index", "intensity", "variance")
+    }
+    return {"crystal": np.repeat(order, [len(p.row) for p in parts]), **columns}
 
 
 def _count_dropped(
@@ -237,10 +245,19 @@ class _Entries:
     bin_of_image: np.ndarray
 
 
-def _lay_out_entries(parts: Sequence[_OneCrystal]) -> _Entries:
+def _images(experiments, entries: _Entries, width: float, cell) -> Images:
+    return describe_images(
+        experiments,
+        entries.crystal_of_image,
+        entries.bin_of_image,
+        width,
+        orientation.reciprocal_basis(cell),
+    )
+
+
+def _lay_out_entries(parts: Sequence[_OneCrystal], crystal: np.ndarray) -> _Entries:
     """Number the images that have an observation, and sort the entries by image."""
     sizes = np.array([len(p.row) for p in parts])
-    crystal = np.repeat(np.arange(len(parts)), sizes)
     offsets = np.cumsum(sizes) - sizes
     entry = np.concatenate([p.entry + o for p, o in zip(parts, offsets)])
     entry_bin = np.concatenate([p.entry_bin for p in parts])

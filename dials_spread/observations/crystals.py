@@ -65,11 +65,12 @@ def _about_radiation(experiments, files) -> list[str]:
 
 
 def _about_groups(experiments, files) -> list[str]:
-    symmetries = [
-        (str(g.info()), g, e)
-        for e in experiments
-        for g in [e.crystal.get_space_group()]
-    ]
+    groups = [e.crystal.get_space_group() for e in experiments]
+    # Names take milliseconds each; of thousands of crystals nearly all are alike.
+    names = [str(groups[0].info())]
+    for before, group in zip(groups, groups[1:]):
+        names.append(names[-1] if group == before else str(group.info()))
+    symmetries = [*zip(names, groups, experiments)]
     # One of each kind, in the order of appearance: origins do not count.
     kinds: list[int] = []
     kind = []

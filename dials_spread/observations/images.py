@@ -147,26 +147,27 @@ def describe_images(
     Returns:
         The n images.
     """
-    first, last, z, settings, beams = [], [], [], [], []
-    for number, bin_number in zip(crystal, bins):
+    n = len(crystal)
+    first, last = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
+    z, setting, s0 = np.empty(n), np.empty((n, 3, 3)), np.empty((n, 3))
+    order = np.argsort(crystal, kind="stable")
+    numbers, starts = np.unique(crystal[order], return_index=True)
+    for number, own in zip(numbers, np.split(order, starts[1:])):
         experiment = experiments[int(number)]
         begin, end = 0, 1
         if not is_still(experiment):
             begin, end = experiment.scan.get_array_range()
         joined = frames_per_image(experiment, image_width)
-        low = begin + bin_number * joined
-        high = min(low + joined, end)
-        first.append(low + 1)
-        last.append(high)
-        z.append((low + high) / 2)
-        settings.append(orientation.setting_matrix(experiment, z[-1]))
-        beams.append(orientation.incident_beam(experiment, z[-1]))
-    setting, s0 = np.array(settings), np.array(beams)
+        low = begin + bins[own] * joined
+        high = np.minimum(low + joined, end)
+        first[own], last[own], z[own] = low + 1, high, (low + high) / 2
+        setting[own] = orientation.setting_matrices(experiment, z[own])
+        s0[own] = orientation.incident_beams(experiment, z[own])
     return Images(
         crystal=crystal,
-        first=np.array(first),
-        last=np.array(last),
-        z=np.array(z),
+        first=first,
+        last=last,
+        z=z,
         setting=setting,
         s0=s0,
         beam=orientation.beam_direction(setting, s0, basis),

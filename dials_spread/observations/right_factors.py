@@ -15,7 +15,7 @@ Functions:
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -218,6 +218,7 @@ def read(
     uncorrected: bool = False,
     tell: bool = False,
     allow_pickle: bool = False,
+    columns: Collection[str] | None = None,
 ) -> Input:
     """
     Read files, and put the right factors in the place of columns `lp` that are not.
@@ -230,6 +231,7 @@ def read(
         uncorrected: Look at no crystal that dials.ml_correct has corrected.
         tell: Log what is not right, for commands whose summary does not say it.
         allow_pickle: Also read tables that are pickle files, which may run any code.
+        columns: Those that are read, as of read_files; all by default.
 
     Returns:
         The input, with sentences on the columns that are not right.
@@ -237,7 +239,7 @@ def read(
     Raises:
         ValueError: All that is wrong, one line each.
     """
-    data = read_files(expt, refl, intensity, allow_pickle)
+    data = read_files(expt, refl, intensity, allow_pickle, columns)
     tables = [*data.tables]
     numbers = range(len(tables))
     if uncorrected:
@@ -254,21 +256,25 @@ def read(
     return replace(data, tables=tables, notes=told, lp=check.as_dict())
 
 
-def read_as(files: Sequence[Sequence[str]], params) -> Input:
+def read_as(
+    files: Sequence[Sequence[str]], params, columns: Collection[str] | None = None
+) -> Input:
     """
     Read files as the parameters of a command say.
 
     Args:
         files: Names of experiment files, and of reflection files.
         params: With intensity, lp and allow_pickle.
+        columns: Those that are read; all by default.
 
     Raises:
         ValueError: All that is wrong, one line each.
     """
     expt, refl = files
     return read(
-        expt, refl, params.intensity, params.lp, allow_pickle=params.allow_pickle
-    )
+        expt, refl, params.intensity, params.lp, allow_pickle=params.allow_pickle,
+        columns=columns,
+    )  # fmt: skip
 
 
 def with_right_rows(

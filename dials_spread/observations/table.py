@@ -22,6 +22,7 @@ import numpy as np
 from cctbx import miller, sgtbx, uctbx
 from cctbx.array_family import flex as cctbx_flex
 
+from dials_spread.observations.crossings import number_crossings
 from dials_spread.observations.images import Images
 from dials_spread.orientation import reciprocal_basis
 from dials_spread.statistics.groups import group_means
@@ -87,7 +88,7 @@ class Observations:
     The observations of many crystals on their images.
 
     Attributes:
-        crystal: Shape (n,), number of the experiment.
+        crystal: Shape (n,), number of the experiment; for the order see canonical_order.
         row: Shape (n,), row in the table of that crystal's file.
         miller_index: Shape (n, 3), as indexed.
         unique: Shape (n,), number of the unique reflection.
@@ -408,43 +409,3 @@ def unique_indices(
     keys = ((mapped[:, 0] * span) + mapped[:, 1]) * span + mapped[:, 2]
     _, where, number = np.unique(keys, return_index=True, return_inverse=True)
     return mapped[where].astype(np.int32), number.ravel().astype(np.int32)
-
-
-def number_crossings(
-    crystal: np.ndarray,
-    miller_index: np.ndarray,
-    first: np.ndarray,
-    last: np.ndarray,
-    gap: float,
-) -> np.ndarray:
-    """
-    Number the crossings of the Ewald sphere; see `Observations.without_repeats`.
-
-    Args:
-        crystal: Shape (n,).
-        miller_index: Shape (n, 3).
-        first: Shape (n,), where in the rotation a listing begins: angle or frame.
-        last: Shape (n,), where it ends.
-        gap: Listings of one index in one crystal no further apart are of one crossing.
-
-    Returns:
-        Shape (n,), the crossing of each, in the order in which they first appear.
-    """
-    if not len(crystal):
-        return np.zeros(0, dtype=np.int64)
-    h = miller_index.astype(np.int64) - miller_index.min(axis=0)
-    size = h.max(axis=0) + 1
-    # One number for crystal and index: five keys would be sorted five times.
-    key = np.asarray(crystal, dtype=np.int64)
-    for column, n in zip(h.T, size):
-        key = key * n + column
-    order = np.lexsort((first, key))
-    new = np.ones(len(order), dtype=bool)
-    new[1:] = np.diff(key[order]) != 0
-    new[1:] |= first[order][1:] - last[order][:-1] > gap
-    crossing = np.empty(len(order), dtype=np.int64)
-    crossing[order] = np.cumsum(new) - 1
-    _, begins, number = np.unique(crossing, return_index=True, return_inverse=True)
-    rank = np.empty(len(begins), dtype=np.int64)
-    rank[np.argsort(begins)] = np.arange(len(begins))
-    return rank[np.ravel(number)]

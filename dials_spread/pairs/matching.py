@@ -11,6 +11,7 @@ import numpy as np
 from dials_spread import orientation
 from dials_spread.incidence import Incidence
 from dials_spread.observations import Observations
+from dials_spread.observations.canonical_order import image_rank
 from dials_spread.partners import Partners
 
 
@@ -20,7 +21,8 @@ class Matches:
     Pairs of images, best first; arrays of length n.
 
     Attributes:
-        image_a: Number of the one image, into Images.
+        image_a: Number of the one image, into Images; that of lower
+            observations.canonical_order.image_rank.
         image_b: Number of the other.
         operator: Number of the operator that takes b's indices to a's.
         n_common: Indices in common under that operator.
@@ -47,15 +49,22 @@ class Matches:
         return len(self.image_a)
 
 
-def _unordered(partners: Partners, inverse: np.ndarray) -> tuple[np.ndarray, ...]:
-    """List each pair once, a < b, with the operator that takes b's indices to a's."""
+def _unordered(
+    partners: Partners, inverse: np.ndarray, rank: np.ndarray
+) -> tuple[np.ndarray, ...]:
+    """
+    List each pair once, with the operator that takes b's indices to a's.
+
+    Image a is that of lower rank, as it would be had the files been given in another
+    order.
+    """
     n, top = partners.image.shape
     image = np.repeat(np.arange(n), top).reshape(n, top)
     found = partners.image >= 0
     a, b = image[found], partners.image[found].astype(int)
     operator = partners.operator[found].astype(int)
     n_common = partners.n_common[found].astype(int)
-    swap = a > b
+    swap = rank[a] > rank[b]
     operator = np.where(swap, inverse[operator], operator)
     a, b = np.where(swap, b, a), np.where(swap, a, b)
     # Found from both sides, a pair may have two operators that are equally good.
@@ -80,7 +89,8 @@ def match_images(
         Each pair once; by common indices, then overlap, then beam angle.
     """
     operators = incidence.operators
-    a, b, operator, n_common = _unordered(partners, operators.inverse)
+    rank = image_rank(observations)
+    a, b, operator, n_common = _unordered(partners, operators.inverse, rank)
     images = observations.images
     on_directions = operators.on_directions[operator]
     turned = np.einsum("nij,nj->ni", on_directions, images.beam[b])
@@ -105,5 +115,5 @@ def match_images(
         mirrored=mirrored,
     )
     rounded = np.round(matches.beam_angle, 6)
-    order = np.lexsort((b, a, rounded, -matches.overlap, -n_common))
+    order = np.lexsort((rank[b], rank[a], rounded, -matches.overlap, -n_common))
     return Matches(**{name: value[order] for name, value in vars(matches).items()})

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dials_spread.observations import Observations
+from dials_spread.observations.canonical_order import crystal_rank
 from dials_spread.pairs.agreement import PairAgreement
 from dials_spread.pairs.matching import Matches
 from dials_spread.statistics.bootstrap import (
@@ -166,7 +167,8 @@ def summarise(
     Returns:
         Estimates by name of the statistic.
     """
-    crystal = observations.images.crystal
+    # By rank: nothing else is asked of crystals than whether they are the same.
+    crystal = crystal_rank(observations)[observations.images.crystal]
     a, b = crystal[matches.image_a][selected], crystal[matches.image_b][selected]
     return {
         name: median_over_pairs(x[selected], a, b, rng, name in CORRELATIONS)

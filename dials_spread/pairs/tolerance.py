@@ -58,7 +58,8 @@ def same_orientation(
         return SameOrientation(float(chosen), "as matching.same_orientation says")
     if not np.isfinite(correlation_angle):
         return SameOrientation(
-            DEFAULT, "the default, because the data give no correlation angle"
+            DEFAULT,
+            "the default, because the data do not tell a correlation angle well",
         )
     angle = float(np.clip(correlation_angle, LEAST, MOST))
     reason = "the correlation angle of these data"

@@ -193,6 +193,17 @@ def _column(block: CifBlock, key: str) -> np.ndarray | None:
     return _numbers([values] if isinstance(values, str) else list(values))
 
 
+def _equally_long(columns: dict[str, np.ndarray], name: str) -> None:
+    """Refuse columns of different lengths: one is not of the loop of the others."""
+    (first, column), *others = columns.items()
+    for key, other in others:
+        if len(other) != len(column):
+            raise ValueError(
+                f"{name}: {first} has {len(column)} values and {key} has {len(other)}; "
+                "they must be of one loop"
+            )
+
+
 def _wavelength(block: CifBlock, name: str, given: float | None) -> float:
     key = "_diffrn_radiation_wavelength"
     found = _number(str(block.get(key, "?"))) if given is None else given
@@ -232,6 +243,9 @@ def _frames(block: CifBlock, name: str, assumed: list[str]) -> Frames:
     if not np.all(np.isfinite(number)) or len(np.unique(number)) < len(number):
         raise ValueError(f"{name}: {FRAME}id is no number, or one is there twice")
     n = len(number)
+    names = ("u", "v", "w", "alpha", "beta", "omega", "scale", "precession_angle")
+    own = {f"{FRAME}{k}": _column(block, FRAME + k) for k in ("id", *names)}
+    _equally_long({k: c for k, c in own.items() if c is not None}, name)
 
     def column(key: str, default: float | None, told: str) -> np.ndarray:
         found = _column(block, FRAME + key)
@@ -277,8 +291,9 @@ def _listed(block: CifBlock, name: str, number: np.ndarray) -> Listed:
     missing = [key for key in keys if key not in block]
     if missing:
         raise ValueError(f"{name}: the list of reflections lacks {', '.join(missing)}")
-    columns = [c for key in keys if (c := _column(block, key)) is not None]
-    values = np.stack(columns, axis=1)
+    columns = {key: c for key in keys if (c := _column(block, key)) is not None}
+    _equally_long(columns, name)
+    values = np.stack([*columns.values()], axis=1)
     hkl, intensity, sigma, frame = (
         *(values[:, :3], values[:, 3]),
         *(values[:, 4], values[:, 5]),

@@ -43,6 +43,8 @@ from dials_spread.pets.rocking_curves import (
     judge,
     relative_error,
 )
+from dials_spread.valid_input.models import impossible_models
+from dials_spread.valid_input.values import impossible_values
 
 logger = logging.getLogger("dials.spread.pets")
 
@@ -172,7 +174,13 @@ def add(
             *(re.sub(r"\W+", "_", Path(pets.name).stem), len(experiments)),
         )
         lines = _lines(pets, run, settings, rows, relative)
-        tables.append(build_table(lines, experiment, len(experiments)))
+        table = build_table(lines, experiment, len(experiments))
+        # What no program would read again is not written.
+        problems = impossible_models([experiment], pets.name)
+        problems = problems or impossible_values(table, pets.name)
+        if problems:  # one stands for all: the intensities are in two columns
+            raise ValueError(problems[0])
+        tables.append(table)
         experiments.append(experiment)
 
 

@@ -125,6 +125,41 @@ def _accumulate(crystal, left, fraction, x_B, residual, weight, matrix, vector):
                 matrix[c, columns[a], columns[b]] += wa * values[b]
 
 
+@nb.njit(cache=True, nogil=True)
+def _interpolate(parameters, crystal, left, right, fraction, x_B, log_scale):
+    """Give the logarithm of the scale of each observation."""
+    last = parameters.shape[1] - 1
+    for i in range(len(crystal)):
+        own, part = parameters[crystal[i]], fraction[i]
+        between = (1 - part) * own[left[i]] + part * own[right[i]]
+        log_scale[i] = between + own[last] * x_B[i]
+
+
+@nb.njit(cache=True, nogil=True)
+def _sum_merged(unique, intensity, variance, scale, merged, counts, total, weight):
+    """Add what counts of each observation to the merged intensity of its reflection."""
+    for i in range(len(unique)):
+        u = unique[i]
+        if counts[i]:
+            model = RELATIVE_ERROR * scale[i] * merged[u]
+            w = scale[i] / (variance[i] + model * model)
+            total[u] += w * intensity[i]
+            weight[u] += w * scale[i]
+
+
+@nb.njit(cache=True, nogil=True)
+def _compare(unique, intensity, variance, scale, merged, residual, weight):
+    """Give relative residuals from the merged intensity, and weights."""
+    for i in range(len(unique)):
+        model = scale[i] * merged[unique[i]]
+        if model > 0:
+            error = RELATIVE_ERROR * model
+            weight[i] = model * model / (variance[i] + error * error)
+            residual[i] = intensity[i] / model - 1
+        else:
+            weight[i], residual[i] = 0.0, intensity[i] - 1
+
+
 def _prior(nodes: _Nodes) -> np.ndarray:
     """Give the inverse covariance of nodes and B, shape (crystals, p + 1, p + 1)."""
     n_crystals, p = len(nodes.count), int(nodes.count.max())
@@ -182,9 +217,9 @@ def fit_scales(measured: Observations, rounds: int = ROUNDS) -> Scales:
     right = np.minimum(nodes.left + 1, parameters.shape[1] - 2)
 
     def log_scale() -> np.ndarray:
-        at_left, at_right = parameters[crystal, nodes.left], parameters[crystal, right]
-        slope = parameters[crystal, -1] * x_B
-        return (1 - nodes.fraction) * at_left + nodes.fraction * at_right + slope
+        found = np.empty(len(u))
+        _interpolate(parameters, crystal, nodes.left, right, nodes.fraction, x_B, found)
+        return found
 
     merged, scale, has_scale = None, np.exp(log_scale()), np.ones(len(u), dtype=bool)
     for _ in range(rounds if shared.any() else 0):
@@ -201,8 +236,8 @@ def fit_scales(measured: Observations, rounds: int = ROUNDS) -> Scales:
         step = np.linalg.solve(matrix, vector[..., None])[..., 0]
         parameters += np.clip(step, -LARGEST_STEP, LARGEST_STEP)
         parameters[:, -1] -= _mean_B(parameters[:, -1], matrix)
-        scale = np.exp(log_scale())
-        scale /= np.exp(np.mean(np.log(scale)))
+        logarithm = log_scale()
+        scale = np.exp(logarithm - logarithm.mean())
     level = np.arange(parameters.shape[1] - 1) < nodes.count[:, None]
     means = np.sum(parameters[:, :-1] * level, axis=1) / nodes.count
     return Scales(scale, means, parameters[:, -1], int(shared.sum()))
@@ -243,13 +278,10 @@ def _merge(
     if merged is None:
         merged = group_sums(measured.intensity / scale, u, n)
         merged /= np.maximum(np.bincount(u, minlength=n), 1)
-    model = scale * merged[u]
-    w = has_scale / (measured.sigma**2 + (RELATIVE_ERROR * model) ** 2)
-    merged = group_sums(w * scale * measured.intensity, u, n)
-    merged /= np.maximum(group_sums(w * scale**2, u, n), 1e-300)
-    model = scale * merged[u]
-    positive = model > 0
-    model = np.where(positive, model, 1.0)
-    weight = model**2 / (measured.sigma**2 + (RELATIVE_ERROR * model) ** 2)
-    residual = measured.intensity / model - 1
-    return merged, residual, np.where(positive, weight, 0.0)
+    columns = (u, measured.intensity, measured.variance, scale)
+    total, sum_of_weights = np.zeros(n), np.zeros(n)
+    _sum_merged(*columns, merged, has_scale, total, sum_of_weights)
+    merged = total / np.maximum(sum_of_weights, 1e-300)
+    residual, weight = np.empty(len(u)), np.empty(len(u))
+    _compare(*columns, merged, residual, weight)
+    return merged, residual, weight

@@ -147,8 +147,9 @@ def structure_factors_for(
     """
     abTEM's structure factors, F / Ω [1/Å²], for beams within g_max.
 
-    Releases differ in whether the matrix of Bloch waves holds V_{g-h} or its conjugate,
-    which is the enantiomorph: where it does, conjugates are put in.
+    Releases differ in whether arrays hold V_g or its conjugate, and whether the matrix of
+    Bloch waves made of them holds V_{g-h} or its conjugate, which is the enantiomorph:
+    both are asked for, and conjugates put in where they are wanted.
 
     Args:
         As in `bloch_intensities`.
@@ -243,22 +244,37 @@ def _own_structure_factors(
     values = np.zeros(len(hkl), dtype=complex)
     values[inside] = table[tuple((hkl[inside] + limits).T)]
     values *= np.pi / relativistic_mass_ratio(wavelength)
+    if _arrays_are_conjugate():
+        values = np.conj(values)
     return abtem.bloch.dynamical.StructureFactorArray(values, hkl, cell, 2 * g_max)
 
 
-@lru_cache(maxsize=1)
-def _matrix_is_conjugate() -> bool:
-    """
-    Whether this release puts V_{h-g} where V_{g-h} belongs, by asking it.
-
-    The structure factor of an atom at a quarter of a is -i times that at the origin.
-    """
+def _atom_at_a_quarter() -> Any:
+    """abTEM's structure factors of an atom at a/4: -i times those at the origin."""
     abtem = import_abtem()
     from ase import Atoms
 
     atom = Atoms("C", scaled_positions=[(0.25, 0, 0)], cell=[5, 5, 5], pbc=True)
-    waves = abtem.bloch.BlochWaves(
-        abtem.bloch.StructureFactor(atom, g_max=0.5, centering="P"),
+    return abtem.bloch.StructureFactor(atom, g_max=0.5, centering="P")
+
+
+@lru_cache(maxsize=1)
+def _arrays_are_conjugate() -> bool:
+    """
+    Whether this release holds conjugates of V_g, by asking it.
+
+    Since 1.0.11 it does: its structure factors have exp(+2πi g·r).
+    """
+    array = _atom_at_a_quarter().build(lazy=False)
+    values, hkl = np.asarray(array.array), np.asarray(array.hkl).tolist()
+    return bool(values[hkl.index([1, 0, 0])].imag > 0)
+
+
+@lru_cache(maxsize=1)
+def _matrix_is_conjugate() -> bool:
+    """Whether this release puts V_{h-g} where V_{g-h} belongs, by asking it."""
+    waves = import_abtem().bloch.BlochWaves(
+        _atom_at_a_quarter(),
         energy=200e3,
         sg_max=0.1,
         g_max=0.25,

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from dials_spread.observations import Observations
+from dials_spread.observations.canonical_order import crystal_rank
 from dials_spread.observations.error_model import CountingErrors
 from dials_spread.spread.origins import OriginChoices
 from dials_spread.spread.size.residuals import Residuals, build_residuals, mean_levels
@@ -33,7 +34,11 @@ from dials_spread.spread.variogram.pair_table import (
     sum_pairs,
 )
 from dials_spread.spread.variogram.repeats import Repeats, repeats_at_zero
-from dials_spread.spread.variogram.variogram import Variogram, build_variogram
+from dials_spread.spread.variogram.variogram import (
+    VAGUE,
+    Variogram,
+    build_variogram,
+)
 from dials_spread.statistics.bootstrap import Groups, group_crystals
 
 logger = logging.getLogger("dials.spread.analysis")
@@ -139,11 +144,16 @@ class SpreadAnalysis:
 
     @property
     def correlation_angle(self) -> float:
-        """Angle [°] within which images agree with each other; nan where not known."""
+        """
+        Angle [°] within which images agree with each other.
+
+        nan where it is not known, or to more than a factor of VAGUE only.
+        """
         if self.variograms is None:
             return np.nan
         found = self.variograms.corrected or self.variograms.main
-        return float(found.range[0])
+        angle, low, high = found.range
+        return float(angle) if high <= VAGUE * low else np.nan
 
 
 @dataclass(frozen=True)
@@ -188,7 +198,9 @@ def analyse_spread(
     off = {_key(n): SWITCHED_OFF for n in names if not getattr(choices, n)}
     if not len(residuals):
         return SpreadAnalysis(reasons={**{_key(n): NOTHING for n in names}, **off})
-    groups = group_crystals(residuals.crystal, residuals.n_crystals, rng)
+    groups = group_crystals(
+        residuals.crystal, residuals.n_crystals, rng, rank=crystal_rank(observations)
+    )
     weights = groups.draws(rng)
     levels = mean_levels(residuals, groups, weights)
     scaled = crystals_scaled(observations, scales)

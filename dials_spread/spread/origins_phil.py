@@ -3,6 +3,7 @@ The parameters of beam, special orientations and noisy spots, for commands to in
 
 Functions:
     choices_of: what the extracted scopes say
+    columns: which columns of the tables are read
     filtered_table: what output.filtered holds
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from dials.array_family import flex
 
@@ -18,6 +19,7 @@ from dials_spread.beam import BeamRegion
 from dials_spread.input_files import Input
 from dials_spread.spread.noisy_spots.filtered import set_aside
 from dials_spread.spread.origins import OriginChoices, noisy_of
+from dials_spread.valid_input.columns import READ
 
 logger = logging.getLogger("dials.spread.origins")
 
@@ -125,6 +127,11 @@ def choices_of(params, files: Sequence[str] = ()) -> OriginChoices:
         error_model=params.spread.error_model,
         folders=tuple(sorted({os.path.dirname(f) or "." for f in files})),
     )
+
+
+def columns(params) -> Collection[str] | None:
+    """Name the columns that are read: all of them, None, where all are written again."""
+    return None if params.output.filtered else READ
 
 
 def filtered_table(params, data: Input, comparison) -> flex.reflection_table | None:

@@ -106,7 +106,8 @@ class Groups:
         whole = np.ones((1, self.n))
         if not self.enough:
             return whole
-        drawn = rng.exponential(size=(n_draws, self.n))
+        # Crystal by crystal: one more does not change what those before it draw.
+        drawn = rng.exponential(size=(self.n, n_draws)).T
         drawn /= drawn.mean(axis=1, keepdims=True)
         return np.concatenate([whole, drawn])
 
@@ -116,6 +117,7 @@ def group_crystals(
     n_crystals: int,
     rng: np.random.Generator,
     most: int = MOST_GROUPS,
+    rank: np.ndarray | None = None,
 ) -> Groups:
     """
     Put crystals into groups that are drawn together.
@@ -125,11 +127,16 @@ def group_crystals(
         n_crystals: Number of crystals in the numbering.
         rng: Deals crystals out to groups, where there are more than most.
         most: Most groups.
+        rank: Shape (n_crystals,), an order of crystals in which random numbers are
+            drawn, so that it does not matter how they are numbered; that of the numbers
+            by default.
 
     Returns:
         The groups: one a crystal where these are few.
     """
     present = np.flatnonzero(np.bincount(crystal, minlength=n_crystals))
+    if rank is not None:
+        present = present[np.argsort(rank[present])]
     n = min(len(present), most)
     of_crystal = np.full(n_crystals, -1, dtype=np.int32)
     dealt = present if len(present) <= most else rng.permutation(present)

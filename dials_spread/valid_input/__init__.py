@@ -9,10 +9,12 @@ is no fault.
 
 Modules:
     columns: which columns a table must have, and what each holds
+    division: a table divided by experiments
     given_twice: the same crystal under two names
     kinds_of_intensity: which intensities a table has: scaled or not, and whether all of
         its crystals do
     models: beam, detector, goniometer, scan and crystal
     reading: files of experiments and reflections, without running code in them
+    stored_columns: some columns of a table, taken out of its file or exchanged in it
     values: what the numbers in a table can be
 """

@@ -29,6 +29,7 @@ WHOLE = ("int", "size_t")
 NUMBERS = (
     *("inverse_scale_factor", "partiality", "lp", "qe", "dqe", "zeta", "d"),
     *("profile.correlation", "background.mean", "ml_correction", "ml_correction.sigma"),
+    *("ml_correction.inflation", "ml_correction.common"),
     *(f"ml_correction.offset.{kind}" for kind in KINDS),
 )
 
@@ -52,6 +53,14 @@ TYPES: dict[str, tuple[str, ...]] = {
     ),
 }
 """What the columns that are read hold, in the words of flex."""
+
+ONLY_CHECKED = frozenset(
+    ("xyzobs.mm.value", "imageset_id", "partial_id", "profile.correlation", "d")
+) | {n for n in TYPES if n.startswith("num_pixels.")}
+"""Columns that nothing is computed from once they are known to be sound."""
+
+READ = frozenset(TYPES) | {"ml_correction.lp"}
+"""Columns that are read of a file whose other columns are not to be written again."""
 
 WORDS = {
     "int": "whole numbers",

@@ -16,10 +16,13 @@ Functions:
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 from dials.array_family import flex
 from dxtbx.model.experiment_list import ExperimentList, ExperimentListFactory
+
+from dials_spread.valid_input.stored_columns import OtherFormat, read_columns
 
 PHIL = """
 allow_pickle = False
@@ -49,25 +52,45 @@ class Refused(ValueError):
     """Why a file is not read, in words for the user; other errors are of libraries."""
 
 
-def read_table(filename: str, allow_pickle: bool = False) -> flex.reflection_table:
+def read_table(
+    filename: str,
+    allow_pickle: bool = False,
+    columns: Collection[str] | None = None,
+) -> flex.reflection_table:
     """
     Read a table of reflections.
 
     Args:
         filename: Of a regular file.
         allow_pickle: Also read a pickle file, which may run any code.
+        columns: Names of those that are needed; others may be there too. All by default.
 
     Raises:
         Refused: It is a pickle file, and that was not allowed.
         RuntimeError: It is damaged, or no table; pickle raises other errors, too.
+        UnicodeDecodeError: A name in it is no text.
     """
     if _is_msgpack(filename):
-        return _with_flags(flex.reflection_table.from_msgpack_file(filename))
+        table = _from_msgpack(filename, columns)
+        # Names that are no text raise when they are read, and that not later than here.
+        _ = [*table.keys()], dict(table.experiment_identifiers())
+        return _with_flags(table)
     if not _may_be_pickle(filename):
         raise RuntimeError("no reflection table")
     if not allow_pickle:
         raise Refused(PICKLE_FILE)
     return _with_flags(flex.reflection_table.from_pickle(filename))
+
+
+def _from_msgpack(
+    filename: str, columns: Collection[str] | None
+) -> flex.reflection_table:
+    if columns is not None:
+        try:
+            return read_columns(filename, columns)
+        except OtherFormat:  # which DIALS can read, or says what is wrong with
+            pass
+    return flex.reflection_table.from_msgpack_file(filename)
 
 
 def _with_flags(table: flex.reflection_table) -> flex.reflection_table:

@@ -29,6 +29,9 @@ LARGEST_INTENSITY = 1e15
 LEAST_SIGMA = 1e-6
 """σ over the intensity, or over the median intensity: 10¹² counts would be needed."""
 
+LEAST_SIGNAL = 1e-6
+"""Largest of all intensities over its σ: of nothing but noise it is 1 or more."""
+
 LARGEST_POSITION = 1e6
 """[px], [mm] or [images]."""
 
@@ -170,6 +173,13 @@ def _too_exact(
     known &= np.isfinite(variance) & (variance > 0)
     if not known.any():
         return []
+    strongest = float(np.max(intensity[known] / np.sqrt(variance[known])))
+    if 0 < strongest < LEAST_SIGNAL:
+        return [
+            f"{filename}: column intensity.{kind}.value of {np.count_nonzero(known)} rows: "
+            f"the largest is {strongest:g} σ, so that intensities and variances are not "
+            "in the same units"
+        ]
     scale = np.maximum(intensity, np.median(intensity[known]))
     with np.errstate(invalid="ignore", over="ignore"):
         bad = known & (variance < np.square(LEAST_SIGMA * scale))

@@ -18,8 +18,9 @@ from dxtbx.model import ExperimentList
 from dials_spread.command_line import compare_images as command
 from dials_spread.command_line.compare_images import run
 from dials_spread.report.compare_images import outputs
+from dials_spread.report.compare_images.document import pair_entries
 
-NAMES = [f"dials.compare_images.{ending}" for ending in ("html", "json", "log")]
+NAMES = [f"dials.compare_images.{ending}" for ending in ("html", "json", "log", "npz")]
 
 
 def written(folder: Path = Path(".")) -> list[str]:
@@ -30,7 +31,7 @@ def read(filename: str = "dials.compare_images.json") -> dict:
     return json.loads(Path(filename).read_text(encoding="utf-8"))
 
 
-def test_three_files_are_written_and_nothing_else(good):
+def test_four_files_are_written_and_nothing_else(good):
     run([good.refl, good.expt, "nproc=1"])
     assert written() == sorted([*NAMES, good.expt, good.refl])
     log = Path(NAMES[2]).read_text(encoding="utf-8")
@@ -39,11 +40,12 @@ def test_three_files_are_written_and_nothing_else(good):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["log", "json", "html"])
+@pytest.mark.parametrize("kind", ["log", "json", "html", "tables"])
 def test_each_output_can_be_left_out(good, kind):
     run([good.expt, good.refl, f"output.{kind}=None"])
-    assert f"dials.compare_images.{kind}" not in written()
-    assert len(written()) == 4
+    ending = "npz" if kind == "tables" else kind
+    assert f"dials.compare_images.{ending}" not in written()
+    assert len(written()) == 5
 
 
 def test_help_and_configuration(capsys):
@@ -63,14 +65,14 @@ def test_parameters_from_files_and_verbosity(good, capsys):
     run([good.expt, "own.phil", good.refl, "matching.top=4", "-vv", "output.html=None"])
     used = read()["parameters"]
     assert (used["matching.top"], used["matching.min_common"]) == ("4", "6")
-    assert min(m["n_common"] for m in read()["matches"]) >= 6
+    assert min(read()["matches"]["n_common"]) >= 6
     assert "top = 4" in capsys.readouterr().out
 
 
 @pytest.mark.slow
 def test_pairs_that_are_named_are_shown(good):
     run([good.expt, good.refl, "output.html=None", "output.log=None"])
-    last = read()["matches"][-1]
+    last = pair_entries(read()["matches"])[-1]
     named = [
         last[i][key] for i in ("image_a", "image_b") for key in ("crystal", "image")
     ]
@@ -194,7 +196,7 @@ def test_the_order_of_the_crystals_changes_names_only(good):
 def pairs(document: dict, rename=lambda c: c) -> dict:
     """R, rounded, and number of common indices of each pair, whichever comes first."""
     found = {}
-    for match in document["matches"]:
+    for match in pair_entries(document["matches"]):
         images = (match["image_a"], match["image_b"])
         names = frozenset((rename(i["crystal"]), i["image"]) for i in images)
         found[names] = (match["n_common"], round(match["r_factor"], 6))

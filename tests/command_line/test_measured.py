@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from dials_spread.command_line.compare_images import run
+from dials_spread.report.compare_images.document import pair_entries
 
 L_CYSTEINE = [f"l_cysteine/{k}_integrated" for k in (20, 25, 30, 35)]
 SCALED = [f"l_cysteine/scaled_{k}" for k in ("20_25", "30", "35")]
@@ -56,7 +57,8 @@ def compare(folder: Path, data: Path, names: list[str], arguments: list[str]):
     files = [str(f) for n in names for f in sorted(data.glob(f"{n}.expt"))]
     files += [f.replace(".expt", ".refl") for f in files]
     ways = {kind: folder / f"out.{kind}" for kind in ("log", "json", "html")}
-    run([*files, *arguments, *(f"output.{k}={f}" for k, f in ways.items())])
+    outputs = (f"output.{k}={f}" for k, f in ways.items())
+    run([*files, *arguments, *outputs, f"output.tables={folder / 'out.npz'}"])
     texts = {kind: f.read_text(encoding="utf-8") for kind, f in ways.items()}
     document = json.loads(texts["json"], parse_constant=refuse)
     return SimpleNamespace(
@@ -120,7 +122,7 @@ def test_the_document_hangs_together(results, name):
         assert given[key] == sum(c[key] for c in given["by_crystal"])
     assert given["unique"] <= given["observations"]
     assert given["crystals"] == sum(c["images"] > 0 for c in given["by_crystal"])
-    matches = document["matches"]
+    matches = pair_entries(document["matches"])
     assert len(matches) == document["n_matches"]
     check_matches(matches, document)
     check_medians(matches, document)
@@ -163,7 +165,8 @@ def check_medians(matches: list[dict], document: dict) -> None:
             estimate = document[key][name]
             assert estimate["n_pairs"] == len(values)
             if values:
-                assert estimate["median"] == pytest.approx(np.median(values))
+                # Columns have six digits.
+                assert estimate["median"] == pytest.approx(np.median(values), rel=5e-6)
                 if estimate["low"] is not None:
                     assert estimate["low"] <= estimate["high"]
             else:
@@ -180,7 +183,7 @@ def test_the_page_needs_nothing_and_the_log_has_the_tables(results, name):
     assert outside == []
     assert not re.search(r"@import|url\(\s*[\"']?(https?:)?//", result.html)
     assert re.search(r"crystal +dataset +images +observations +scale\n", result.log)
-    if result.document["matches"]:
+    if result.document["n_matches"]:
         assert re.search(r"\n# +image a +image b +common +overlap", result.log)
         assert re.search(r"\nmedian over pairs +within 2° ", result.log)
     parts = ["Input", "Summary", "Tables", "What to do next"]
@@ -218,7 +221,8 @@ def test_xrays_agree_several_times_better_than_electrons(results, xrays):
     """
     A ratio of three in R is far outside what the intervals of either would allow.
 
-    s is less different, as pairs of electrons count within their correlation angle only.
+    s of the nine pairs of l_cysteine that are of one orientation is 5.5 % (0.2 to 29 %):
+    a factor of two is asked, of 2.8 found.
     """
     median = {
         name: {

@@ -7,19 +7,20 @@ command itself is run, on sound files that it refuses in the end.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
-import json
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
-from dials.array_family import flex
 from dials.util import Sorry
 
-from dials_spread.command_line import compare_images, ml_correct
+from dials_spread.command_line import compare_images, import_pets, ml_correct
 from dials_spread.input_files import read_files
 from dials_spread.observations.crystals import check_crystals
+from dials_spread.structures.structure_files import read_structure
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 EACH = 2
@@ -33,19 +34,16 @@ def _load(name: str):
     return module
 
 
-kinds = _load("fault_kinds")
+sys.path.insert(0, str(BENCHMARKS))
 faults = _load("faults")
+kinds, further = faults.first, faults.further
+FILES = [k for p in (kinds, further) for k in (*p.TABLE, *p.MODEL, *p.FILE)]
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    """What is spoiled: three crystals, as document and table."""
-    folder = tmp_path_factory.mktemp("base")
-    faults.simulate(folder)
-    return (
-        json.loads((folder / "good.expt").read_text()),
-        flex.reflection_table.from_msgpack_file(str(folder / "good.refl")),
-    )
+    """What is spoiled: three crystals, and a file as PETS2 writes it."""
+    return faults.make_base(tmp_path_factory.mktemp("base"))
 
 
 def read(arguments) -> None:
@@ -60,14 +58,14 @@ def read(arguments) -> None:
         raise Sorry(str(error)) from None
 
 
-def fall_short(run, kind, base, phil, args=()) -> list[str]:
+def fall_short(run, kind, base, phil, args=(), program="", each=EACH) -> list[str]:
     found = []
-    for number in range(EACH):
+    for number in range(each):
         folder = Path(f"{number}")
         folder.mkdir()
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(folder)
-            _, words = faults.one_input(number, [kind], base, [*args], phil, 7)
+            _, words = faults.one_input(number, [kind], base, [*args], phil, 7, program)
             here = Path.cwd()
             before = faults.listing(here)
             outcome = faults.run_forked(run, words, SECONDS)
@@ -77,18 +75,37 @@ def fall_short(run, kind, base, phil, args=()) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("kind", [*kinds.TABLE, *kinds.MODEL, *kinds.FILE])
+@pytest.mark.parametrize("kind", FILES)
 def test_spoiled_files_are_read_or_refused(kind, base, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert fall_short(read, kind, base, ml_correct.phil_scope) == []
 
 
-@pytest.mark.parametrize("kind", [*kinds.ARGUMENT])
+@pytest.mark.parametrize("kind", [*kinds.ARGUMENT, *further.ARGUMENT])
 def test_spoiled_arguments_are_refused(kind, base, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     args = ["matching.min_common=1000000"]  # which no image has: refused in the end
     scope = compare_images.phil_scope
     assert fall_short(compare_images.run, kind, base, scope, args) == []
+
+
+def read_text(arguments) -> None:
+    """Read a structure as the commands do."""
+    (name,) = (a.split("=")[1] for a in arguments if a.startswith("structure="))
+    try:
+        read_structure(name)
+    except ValueError as error:
+        raise Sorry(str(error)) from None
+
+
+@pytest.mark.parametrize("number", range(len(faults.TEXT)))
+def test_spoiled_texts_are_read_or_refused(number, base, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for program, run in (("import_pets", import_pets.run), ("simulate_ed", read_text)):
+        kind = faults.with_texts(program, base.pets)[number]
+        short = fall_short(run, kind, base, import_pets.phil_scope, (), program, 1)
+        assert short == [], program
+        shutil.rmtree("0")
 
 
 def test_the_judge_sees_what_falls_short(tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from dxtbx.model import Beam, Crystal, Experiment, ExperimentList, Goniometer, S
 
 from dials_spread.observations import build_observations
 from dials_spread.observations.builder import reference_cell
+from dials_spread.observations.canonical_order import image_rank
 
 
 def experiment(a=8.0, first=1, n_frames=20, width=0.5, wavelength=0.0251):
@@ -116,9 +117,11 @@ def test_the_order_of_crystals_only_renumbers():
     )
     two = build_observations(experiments, tables)
     assert one.dropped == two.dropped
-    order = [3, 4, 0, 1, 2]
+    np.testing.assert_array_equal(two.crystal, 1 - one.crystal)
     for name in ("intensity", "variance", "miller_index", "unique", "row"):
-        np.testing.assert_array_equal(getattr(two, name), getattr(one, name)[order])
+        np.testing.assert_array_equal(getattr(two, name), getattr(one, name))
+    order = [3, 4, 0, 1, 2]
+    np.testing.assert_array_equal(image_rank(two), image_rank(one)[order])
     np.testing.assert_array_equal(two.images.first, one.images.first[order])
     np.testing.assert_allclose(two.images.beam, one.images.beam[order])
 

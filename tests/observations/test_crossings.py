@@ -11,7 +11,7 @@ from dials.array_family import flex
 from dxtbx.model.experiment_list import ExperimentListFactory
 
 from dials_spread.observations import build_observations
-from dials_spread.observations.table import number_crossings
+from dials_spread.observations.crossings import number_crossings
 from dials_spread.prepare.geometry import observation_geometry
 from dials_spread.report.compare_images.sentences import describe_input
 

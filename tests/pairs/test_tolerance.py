@@ -24,8 +24,8 @@ from dials_spread.pairs.tolerance import DEFAULT, LEAST, MOST, same_orientation
             "lowest that is used; the correlation angle of these data",
         ),
         (None, 60.0, MOST, "is 60°"),
-        (None, np.nan, DEFAULT, "the default, because the data give no"),
-        (Auto, np.inf, DEFAULT, "the default, because the data give no"),
+        (None, np.nan, DEFAULT, "the default, because the data do not tell"),
+        (Auto, np.inf, DEFAULT, "the default, because the data do not tell"),
     ],
 )
 def test_the_angle_and_why(chosen, found, angle, why):

@@ -37,6 +37,12 @@ SPOILED = {
     "no CIF": (r"\Adata_pets", "PETS", "not a CIF"),
     "frame twice": (r"^2 (?=\S+ \S+ \S+ 0.900)", "1 ", "one is there twice"),
     "modulated": (r"^_refln_index_l$", "_refln_index_l\n_refln_index_m_1", "modulated"),
+    "one value": (
+        r"^_diffrn_zone_axis_scale$",
+        "_other",
+        "_diffrn_zone_axis_id has 3 values and _diffrn_zone_axis_scale has 1",
+    ),
+    "huge": (r"^((?:-?\d+ ){3})\d+\.\d\d ", r"\g<1>1e300 ", "no intensity is so large"),
     "far axes": (r"^_diffrn_zone_axis_omega$", "_x", None),
 }
 
@@ -54,6 +60,10 @@ def test_files_that_do_not_serve(make, tmp_path, capsys, kind):
     made = make(ALPHA)
     count = 0 if kind == "left-handed" else 1
     text = edit(made.text(), old, new, count)
+    if kind == "one value":
+        text = text.replace(
+            "_cell_length_a", "_diffrn_zone_axis_scale 1\n_cell_length_a"
+        )
     if kind == "modulated":
         text = re.sub(r"^((?:-?\d+ ){3})(?=\S+\.\d\d )", r"\g<1>0 ", text, flags=re.M)
     (tmp_path / "made.cif_pets").write_text(text)

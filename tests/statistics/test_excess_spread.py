@@ -234,3 +234,23 @@ def test_s_is_relative(drawn):
     found, third = (excess_spreads(d, cell, n_cells) for d in (data, strong))
     inside = (found > 0.02) & (found < 5)
     np.testing.assert_allclose(third[inside], found[inside] / 3, rtol=0.01)
+
+
+def test_the_table_is_the_formula_written_out():
+    """Cells in any order, levels worth nothing, and no sum that one cell hands on."""
+    rng, n, n_cells = np.random.default_rng(3), 400, 7
+    square, known, unknown = rng.exponential(size=(3, n)) * [[1e6], [1e3], [1e5]]
+    noise, n_all = rng.exponential(3, n), rng.integers(2, 9, n).astype(float)
+    cell, grid = rng.integers(0, n_cells - 1, n), np.array([0.0, 0.03, 0.5, 10.0])
+    data = Deviations(square, known, unknown, noise, n_all)
+    found = likelihood_table(data, cell, n_cells, 2, grid)
+    expected = np.zeros((n_cells, len(grid)))
+    for i in range(n):
+        for k, s in enumerate(grid):
+            share = s**2 * unknown[i] / (s**2 * unknown[i] + known[i])
+            p, q = 2 - 4 * share, 4 - 4 * share
+            level = min((s**2 + noise[i]) / n_all[i], 4.0)
+            bias = (1 + p * (p - 1) / 2 * level) / (1 + q * (q - 1) / 2 * level)
+            total = known[i] + s**2 * unknown[i] * bias
+            expected[cell[i], k] -= (np.log(total) + square[i] / total) / 2
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-9)

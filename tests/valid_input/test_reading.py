@@ -64,3 +64,16 @@ def test_what_is_no_list_of_experiments(tmp_path):
     path.write_text('{"a": 1}')
     with pytest.raises(RuntimeError, match="no experiment list"):
         read_experiments(str(path))
+
+
+def test_an_identifier_that_is_no_text(tmp_path, simulated):
+    """Refused when the table is read, as a damaged file."""
+    table = simulated[1][0]
+    path = tmp_path / "a.refl"
+    table.as_msgpack_file(str(path))
+    (name,) = table.experiment_identifiers().values()
+    content = path.read_bytes()
+    assert content.count(name.encode()) == 1
+    path.write_bytes(content.replace(name.encode(), b"\xc6" + name.encode()[1:]))
+    with pytest.raises(UnicodeDecodeError):
+        read_table(str(path))

@@ -174,3 +174,16 @@ def test_half_of_a_correction_is_refused(table):
     assert "without the column intensity.prf.original.variance the corr" in line
     del table["intensity.prf.original.value"]
     assert len(broken_correction(table, "a.refl")) == 1
+
+
+def test_intensities_in_other_units_than_their_variances(table):
+    """Of nothing but noise the largest is some σ; here it is a billionth of one."""
+    kept = table["intensity.prf.value"]
+    table["intensity.prf.value"] = kept * 1e-12
+    (line,) = impossible_values(table, "a.refl")
+    assert line.startswith("a.refl: column intensity.prf.value of ")
+    assert line.endswith("so that intensities and variances are not in the same units")
+    rng = np.random.default_rng(0)
+    sigma = np.sqrt(table["intensity.prf.variance"].as_numpy_array())
+    table["intensity.prf.value"] = flex.double(sigma * rng.normal(size=len(sigma)))
+    assert impossible_values(table, "a.refl") == []

@@ -17,6 +17,7 @@ from dxtbx.model import Experiment, ExperimentList
 
 from dials_spread.observations.correction_state import correction_columns
 from dials_spread.output_files import write_together
+from dials_spread.valid_input.columns import holds
 
 logger = logging.getLogger("dials.spread.corrected_files")
 
@@ -40,12 +41,15 @@ def join(
     """
     own = [ExperimentList([experiment]) for experiment in experiments]
     names = _identifiers(experiments)
-    columns = set.intersection(*(set(t.keys()) for t in tables if len(t)))
-    everything = set.union(*(set(t.keys()) for t in tables if len(t)))
+    held = [{(k, holds(t[k])) for k in t.keys()} for t in tables if len(t)]
+    columns = {name for name, _ in set.intersection(*held)}
+    everything = {name for name, _ in set.union(*held)}
     left_out = sorted(everything - columns - {*correction_columns([*everything])})
     if left_out:
         logger.warning(
-            "Columns that are not in all tables are left out: %s.", ", ".join(left_out)
+            "Columns that are not in all tables, or hold other things there, are left "
+            "out: %s.",
+            ", ".join(left_out),
         )
     # Filled as DIALS does it: without them a correction could not be taken back.
     filled = correction_columns(sorted(everything - columns))

@@ -47,9 +47,16 @@ from dials_spread.observations.intensities import COLUMN
 from dials_spread.observations.right_factors import AS_READ
 from dials_spread.prepare.geometry import factor_from_zeta
 from dials_spread.statistics.groups import group_means
+from dials_spread.valid_input.columns import READ
 from dials_spread.valid_input.reading import read_experiments, read_table
+from dials_spread.valid_input.stored_columns import Rewritten
 
 logger = logging.getLogger("dials.spread.columns")
+
+CHANGED = ("id", "flags", "intensity.", "inverse_scale_factor", "lp", "dqe", "qe") + (
+    *("partiality", "ml_correction", "miller_index"),
+)
+"""How columns begin that a correction changes or rests on."""
 
 OF_ONE = 2
 """Files of one data set: experiments and reflections."""
@@ -97,9 +104,12 @@ def read_uncorrected(files: Sequence[Sequence[str]], params) -> Input:
     lp = "column" if params.undo else params.lp
     tell = params.mode != "apply"  # which has a summary
     expt, refl = files
+    # What is joined, or restored, is written from the tables that are read here.
+    one = len(expt) == len(refl) == 1 and not params.undo
     return right_factors.read(
-        expt, refl, params.intensity, lp, True, tell, params.allow_pickle
-    )
+        expt, refl, params.intensity, lp, True, tell, params.allow_pickle,
+        READ if one else None,
+    )  # fmt: skip
 
 
 def uncorrected_part(data: Input) -> tuple[Input, list[int], tuple[str, ...]]:
@@ -133,7 +143,7 @@ def uncorrected_part(data: Input) -> tuple[Input, list[int], tuple[str, ...]]:
 
 def corrected_table(
     data: Input, result: Correction, crystals: Sequence[int] | None = None
-) -> tuple[ExperimentList, flex.reflection_table]:
+) -> tuple[ExperimentList, flex.reflection_table | Rewritten]:
     """
     Apply a correction.
 
@@ -143,7 +153,8 @@ def corrected_table(
         crystals: Numbers of the crystals that it is of; all by default.
 
     Returns:
-        The experiments, and all their reflections.
+        The experiments, and all their reflections; where not all columns were read, as
+        what is to be written.
 
     Raises:
         ValueError: One of these crystals is corrected already.
@@ -323,12 +334,19 @@ def _whole_or_joined(
     data: Input,
     whole: Callable[[flex.reflection_table], flex.reflection_table],
     parts: Callable[[], list[flex.reflection_table]],
-) -> tuple[ExperimentList, flex.reflection_table]:
+) -> tuple[ExperimentList, flex.reflection_table | Rewritten]:
     """Keep the table of a single file as it is; join those of several."""
     if len(data.files) != OF_ONE:
         return join(data.experiments, parts())
     expt, refl = data.files
-    return read_experiments(expt), whole(read_table(refl, data.allow_pickle))
+    if not data.some_columns:
+        return read_experiments(expt), whole(read_table(refl, data.allow_pickle))
+    wanted = [name for name in READ if name.startswith(CHANGED)]
+    table = read_table(refl, data.allow_pickle, wanted)
+    before, done = {*table.keys()}, whole(table)
+    if not before <= {*wanted}:  # a format of which all columns are read
+        return read_experiments(expt), done
+    return read_experiments(expt), Rewritten(refl, done, before - {*done.keys()})
 
 
 def values_of_file(
@@ -350,8 +368,10 @@ def values_of_file(
         One for each row of the file.
     """
     ids = table["id"].as_numpy_array()
-    result = np.full(len(table), float(other))
+    order = np.argsort(ids, kind="stable")
+    ids, result = ids[order], np.full(len(table), float(other))
     for part, own in zip(tables, values):
         if len(part):
-            result[ids == part["id"][0]] = own
+            first = np.searchsorted(ids, part["id"][0])
+            result[order[first : first + len(part)]] = own
     return result

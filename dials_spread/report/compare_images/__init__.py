@@ -14,6 +14,7 @@ Modules:
     frames: raw frames of an experiment, and where their pixels lie in reciprocal space
     log_tables: the tables of the log about input and pairs, each with a line that says
         what it shows
+    long_tables: tables of all pairs and all images, in a file beside the JSON document
     outputs: from the results of dials.compare_images to files
     page: the report of dials.compare_images
     pictures: two raw images in a common orientation, on one grid across the beam

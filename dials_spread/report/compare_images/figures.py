@@ -26,7 +26,6 @@ from dials_spread.report.compare_images.plots_pairs import scatter_plot, spots_p
 from dials_spread.report.compare_images.plots_picture import picture_plot
 from dials_spread.report.page.labels import image_label
 from dials_spread.report.page.sections import Section
-from dials_spread.report.page.static import write_figure
 from dials_spread.symmetry import LaueOperators
 
 
@@ -35,16 +34,14 @@ def reference_arrays(reference: dict | None) -> dict[str, np.ndarray] | None:
     Take the distributions out of an earlier run's document.
 
     Args:
-        reference: The document, or None.
+        reference: The document, as read_earlier gives it, or None.
 
     Returns:
         Shape (n,) by quantity, nan for null; None without a reference.
     """
     if reference is None:
         return None
-    pairs = reference.get("matches", [])
-    columns = {q: [pair.get(q) for pair in pairs] for q in NAMES}
-    return {q: np.array(column, dtype=float) for q, column in columns.items()}
+    return {q: np.array(reference["matches"][q], dtype=float) for q in NAMES}
 
 
 def reference_label(reference: dict | None) -> str:
@@ -178,6 +175,9 @@ def save_figures(
         The paths: orientations, matched_images, angle_…, distribution_…, and
         pair_1_spots, pair_1_scatter, pair_1_picture with the rank of the pair.
     """
+    # matplotlib takes longer to load than many a comparison.
+    from dials_spread.report.page.static import write_figure
+
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     plots = overview_plots(

@@ -67,7 +67,7 @@ def dropped_table(document: dict) -> str:
     )
 
 
-def matches_table(matches: Sequence[dict], most: int = 25) -> str:
+def matches_table(pairs: Sequence[dict]) -> str:
     """Give the best pairs as a table for the log."""
     header = ["#", "image a", "image b", "common", "overlap", "angle [°]"]
     header += ["reindexing operator", *MATCH_LABELS.values()]
@@ -82,7 +82,7 @@ def matches_table(matches: Sequence[dict], most: int = 25) -> str:
             m["operator"],
             *(digits(m[name], 3) for name in MATCH_LABELS),
         ]
-        for rank, m in enumerate(matches[:most], start=1)
+        for rank, m in enumerate(pairs, start=1)
     ]
     return (
         "Pairs of images with the most indices in common (an image is dataset / crystal "

@@ -21,7 +21,8 @@ from dials_spread.report.compare_images import log_tables, sentences
 from dials_spread.report.compare_images.advice import what_next
 from dials_spread.report.compare_images.document import (
     comparison_document,
-    match_documents,
+    match_columns,
+    pair_entries,
 )
 from dials_spread.report.compare_images.findings import (
     chance_findings,
@@ -29,6 +30,7 @@ from dials_spread.report.compare_images.findings import (
     spread_findings,
 )
 from dials_spread.report.compare_images.frames import crystal_names
+from dials_spread.report.compare_images.long_tables import tables_as_bytes
 from dials_spread.report.compare_images.origins.origins_findings import origin_findings
 from dials_spread.report.compare_images.origins.origins_section import (
     origin_sections,
@@ -60,6 +62,44 @@ from dials_spread.symmetry import LaueOperators
 
 logger = logging.getLogger("dials.spread.report")
 
+PHIL = """
+output {
+  log = dials.compare_images.log
+    .type = path
+    .help = "Name of the log file. None writes no log file."
+  json = dials.compare_images.json
+    .type = path
+    .help = "Name of the JSON file with all results, for other programs. None writes"
+            "no JSON file."
+  html = dials.compare_images.html
+    .type = path
+    .help = "Name of the report, a page for a browser that needs no network. None"
+            "writes no report."
+  tables = dials.compare_images.npz
+    .type = path
+    .help = "Name of a file with the tables of all pairs and all images, of which the"
+            "JSON file holds the best pairs only: pandas.DataFrame(numpy.load(name)"
+            "['pairs']), or ['images']. None writes no such file."
+  filtered = None
+    .type = path
+    .help = "Name of a file for all reflections, with noisy spots flagged or left out"
+            "(noisy_spots.filter, noisy_spots.leave_out). None writes no such file."
+  max_matches = 50000
+    .type = int(value_min=1, value_max=10000000)
+    .help = "Largest number of pairs in the JSON file, those with the most indices in"
+            "common first."
+  figures = None
+    .type = path
+    .help = "Name of a folder for the figures as files. None writes no figures."
+  figure_format = *png svg
+    .type = choice
+    .help = "Format of the figures in output.figures."
+}
+"""
+
+IN_LOG = 25
+"""Pairs in the table of the log."""
+
 
 def comparison_as_dict(
     comparison: Comparison, provenance: Provenance, most: int | None = None
@@ -75,7 +115,7 @@ def comparison_as_dict(
     Returns:
         The document.
     """
-    matches = match_documents(
+    matches = match_columns(
         comparison.observations,
         comparison.incidence.operators,
         comparison.matches,
@@ -243,8 +283,10 @@ def log_results(
     tables = [log_tables.input_table(document)]
     if document["input"]["dropped"]:
         tables.append(log_tables.dropped_table(document))
-    if document["matches"]:
-        tables.append(log_tables.matches_table(document["matches"]))
+    n_described = len(document["matches"]["n_common"])
+    if n_described:
+        best = pair_entries(document["matches"], range(min(n_described, IN_LOG)))
+        tables.append(log_tables.matches_table(best))
         tables.append(log_tables.agreement_table(comparison))
     tables += spread_tables(comparison.spread) + origin_tables(comparison.origins)
     for table in tables:
@@ -252,10 +294,10 @@ def log_results(
     logger.info("\n%s\n", wrapped(FOOTNOTE))
     if note:
         logger.info("%s\n", wrapped(note))
-    if len(document["matches"]) < len(comparison.matches):
+    if n_described < len(comparison.matches):
         logger.info(
             "The JSON file holds the best %s of %s pairs (output.max_matches).\n",
-            f"{len(document['matches']):,}",
+            f"{n_described:,}",
             f"{len(comparison.matches):,}",
         )
     logger.info(steps_text(told.advice))
@@ -324,7 +366,7 @@ def write_results(
     filtered: flex.reflection_table | None = None,
 ) -> None:
     """
-    Write log, JSON, report and figures.
+    Write log, JSON, tables, report and figures.
 
     Everything is made before the first file is written, all of them whole or none.
 
@@ -350,6 +392,8 @@ def write_results(
         files[output.filtered] = filtered.as_msgpack()
     if output.json:
         files[output.json] = write_json(document).encode("utf-8")
+    if output.tables:
+        files[output.tables] = tables_as_bytes(comparison)
     if output.html:
         page = compare_images_page(
             *contents, [*told.input, *told.pairs], document, reference, told.findings,

@@ -15,6 +15,7 @@ import numpy as np
 
 from dials_spread.observations import Observations
 from dials_spread.pairs import Matches, PairAgreement, SpotComparison
+from dials_spread.report.compare_images.document import pair_entries
 from dials_spread.report.compare_images.figures import (
     find_pair,
     overview_plots,
@@ -80,20 +81,19 @@ def table_rows(document: dict, anchors: dict[int, str]) -> list[dict]:
     Returns:
         At most MOST_ROWS rows, and those of the pairs shown in full.
     """
-    pairs = document.get("matches", [])
-    numbers = list(range(min(MOST_ROWS, len(pairs))))
-    numbers += sorted(n for n in anchors if MOST_ROWS <= n < len(pairs))
+    pairs = document["matches"]
+    n_pairs = len(pairs["n_common"])
+    numbers = list(range(min(MOST_ROWS, n_pairs)))
+    numbers += sorted(n for n in anchors if MOST_ROWS <= n < n_pairs)
     return [
         {
             "rank": n + 1,
             "anchor": anchors.get(n),
-            "a": document_label(pairs[n]["image_a"]),
-            "b": document_label(pairs[n]["image_b"]),
-            "cells": [
-                _cell(pairs[n].get(key), places) for key, _, _, places in COLUMNS
-            ],
+            "a": document_label(pair["image_a"]),
+            "b": document_label(pair["image_b"]),
+            "cells": [_cell(pair.get(key), places) for key, _, _, places in COLUMNS],
         }
-        for n in numbers
+        for n, pair in zip(numbers, pair_entries(pairs, numbers))
     ]
 
 

@@ -113,7 +113,7 @@ def _highest(spots: SpotComparison) -> float:
 def _background_traces(spots: SpotComparison, highest: float) -> list[dict]:
     """All other observations, and the mean of all."""
     above = int((spots.background_intensity > highest).sum())
-    drawn = sample(len(spots.background_spot), 2 * MOST_POINTS)
+    drawn = sample(len(spots.background_spot), MOST_POINTS)
     others = {
         "type": "scatter",
         "mode": "markers",

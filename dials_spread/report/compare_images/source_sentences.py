@@ -18,6 +18,7 @@ from dials_spread.spread.sources.components import (
     rest_is_apart,
 )
 from dials_spread.spread.variogram.growth import LEVEL
+from dials_spread.spread.variogram.variogram import VAGUE
 
 SOURCE_WORDS = {
     "image": "is common to all reflections of an image (beam, exposure, volume)",
@@ -44,9 +45,6 @@ ONE_CRYSTAL = (
     "change together in one crystal)"
 )
 """The orientation, of one crystal, whose images are turned and irradiated in turn."""
-
-VAGUE = 10
-"""Ratio of the ends of its interval beyond which no correlation angle is named."""
 
 SHARE_TO_SEE = 0.2
 """Share of the orientation for which the number of crystals is said that show it."""
@@ -94,7 +92,8 @@ def describe_sources(
     words = dict(SOURCE_WORDS)
     if np.isfinite(parts["thickness"].share):
         words["rest"] = WITHIN_CRYSTAL
-    elif not rest_is_apart(components):
+    elif not rest_is_apart(components) or (images_agree and _not_shown(components)):
+        # Pairs of images say that some depends on the orientation, not how much.
         words["rest"] = NOT_APART
     if one:
         words["orientation"] = ONE_CRYSTAL
@@ -151,10 +150,11 @@ def _about_orientation(
             "depend on it"
         )
         if part.share_high > SHARE_TO_SEE:
-            # From 4 to 16 crystals the upper end falls as the number to the power -1.6.
-            n = components.n_crystals * (part.share_high / SHARE_TO_SEE) ** 0.6
+            # From 12 to 24 crystals the upper end falls as the number to the power -1.34.
+            n = components.n_crystals * (part.share_high / SHARE_TO_SEE) ** 0.75
+            about = "about" if part.share_high < 1 else "at least about"
             text += (
-                f"; about {counted(int(np.ceil(n)), 'crystal')} would show whether "
+                f"; {about} {counted(int(np.ceil(n)), 'crystal')} would show whether "
                 f"{share_with_interval(SHARE_TO_SEE)} does"
             )
         return [f"{text}."]

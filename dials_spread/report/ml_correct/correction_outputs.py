@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import io
 import logging
+from collections.abc import Iterable
 
 from dials.array_family import flex
 from dxtbx.model import ExperimentList
@@ -42,6 +43,7 @@ from dials_spread.report.page.report_files import (
     log_parts,
 )
 from dials_spread.rfactor.wilson_statistics import mixed_moment
+from dials_spread.valid_input.stored_columns import Rewritten
 
 logger = logging.getLogger("dials.spread.correction_outputs")
 
@@ -168,7 +170,7 @@ def correction_parts(
 
 def write_correction(
     result: CorrectionResult,
-    corrected: tuple[ExperimentList, flex.reflection_table],
+    corrected: tuple[ExperimentList, flex.reflection_table | Rewritten],
     provenance: Provenance,
     output,
     log: io.StringIO,
@@ -201,10 +203,10 @@ def write_correction(
 
 
 def correction_files(
-    corrected: tuple[ExperimentList, flex.reflection_table],
+    corrected: tuple[ExperimentList, flex.reflection_table | Rewritten],
     merged: MergedFiles,
     output,
-) -> dict[str, bytes]:
+) -> dict[str, bytes | Iterable[bytes]]:
     """
     Give what was corrected as the content of files.
 
@@ -219,8 +221,8 @@ def correction_files(
 
 
 def table_files(
-    tables: tuple[ExperimentList, flex.reflection_table], output
-) -> dict[str, bytes]:
+    tables: tuple[ExperimentList, flex.reflection_table | Rewritten], output
+) -> dict[str, bytes | Iterable[bytes]]:
     """
     Give experiments and reflections as the content of files.
 
@@ -229,7 +231,7 @@ def table_files(
         output: Names of files.
     """
     experiments, table = tables
-    contents = {}
+    contents: dict[str, bytes | Iterable[bytes]] = {}
     if output.experiments:
         contents[output.experiments] = experiments.as_json().encode("utf-8")
     if output.reflections:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import io
 import logging
+from collections.abc import Iterable
 
 from dials.array_family import flex
 from dxtbx.model import ExperimentList
@@ -146,7 +147,7 @@ def write_training(
     if result is not None and pair is not None:
         tables += log_tables(result, pair)
     log_parts(parts, tables)
-    contents: dict[str, bytes] = {}
+    contents: dict[str, bytes | Iterable[bytes]] = {}
     if corrected is not None and result is not None:
         merged = merged_files(result, output)
         document["correction"]["merged_file"] = merged.figures

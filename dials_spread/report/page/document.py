@@ -15,6 +15,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,7 +23,20 @@ from dials.util.version import dials_version
 
 import dials_spread
 from dials_spread.observations import Observations
-from dials_spread.reference import Reference, ReferenceMatch
+from dials_spread.report.page.plot_style import rounded_column
+
+if TYPE_CHECKING:  # what reads structures takes a second to load
+    from dials_spread.reference import Reference, ReferenceMatch
+
+LONG = 50
+"""Numbers from which a list is a column."""
+
+DIGITS = 6
+"""Significant digits of numbers in columns; none of them is known so well."""
+
+
+_NUMBERS = {float, int, bool, type(None)}
+_AS_THEY_ARE = {int, bool, str, type(None)}
 
 
 def finite(value):
@@ -40,6 +54,12 @@ def finite(value):
     if isinstance(value, np.ndarray):
         return finite(value.tolist())
     if isinstance(value, (list, tuple)):
+        kinds = set(map(type, value))
+        if kinds <= _AS_THEY_ARE:
+            return list(value)
+        if kinds <= _NUMBERS:  # columns are long
+            isfinite = math.isfinite
+            return [x if x is not None and isfinite(x) else None for x in value]
         return [finite(v) for v in value]
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
@@ -50,9 +70,35 @@ def finite(value):
     return value
 
 
+def _written(value, indent: int) -> str:
+    """Dicts line by line, and lists of dicts; columns and what is short on one line."""
+    pad, inner = " " * indent, " " * (indent + 1)
+    if isinstance(value, dict) and value:
+        lines = [f"{_text(k)}: {_written(v, indent + 1)}" for k, v in value.items()]
+        return "{\n" + ",\n".join(inner + line for line in lines) + f"\n{pad}}}"
+    if not isinstance(value, list):
+        return _text(value)
+    kinds = set(map(type, value))
+    if dict in kinds:
+        lines = [f"{inner}{_text(entry)}" for entry in value]
+        return "[\n" + ",\n".join(lines) + f"\n{pad}]"
+    if len(value) >= LONG and float in kinds and kinds <= _NUMBERS:
+        value = rounded_column(value, DIGITS)
+    return _text(value)
+
+
+def _text(value) -> str:
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))
+
+
 def write_json(document: dict) -> str:
-    """Give the document as text, refusing what is no JSON."""
-    return json.dumps(finite(document), allow_nan=False, indent=1) + "\n"
+    """
+    Give the document as text, refusing what is no JSON.
+
+    Columns, of ``LONG`` numbers or more, are rounded to ``DIGITS`` significant digits;
+    other numbers are as they are.
+    """
+    return _written(finite(document), 0) + "\n"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ Functions:
     legend_above, colour_bar, new_plot: parts of a plot
     log_ticks: ticks for a logarithmic axis
     plain: numpy to what JSON knows
+    rounded_column: numbers as short as they may be
     sample: at most so many of n
     crystal_colours: a colour for each crystal
 """
@@ -47,8 +48,11 @@ WARM = ((0.0, "#08519c"), (0.4, "#9ecae1"), (0.6, "#fdbe85"), (1.0, "#a63603"))
 EXCESS = "Relative error not covered by σ, s"
 """What an axis of s says: b of an error model σ'² = σ² + (b I)²."""
 
-MOST_POINTS = 5000
-"""Points that a browser draws as SVG without delay."""
+MOST_POINTS = 2000
+"""Points that a browser draws as SVG without delay; each has a text of 100 bytes."""
+
+DIGITS = 6
+"""Significant ones of numbers in a plot, more than any shows."""
 
 MOST_DECADES = 2.2
 """On a logarithmic axis, up to which 2 and 5 are written too."""
@@ -231,19 +235,53 @@ def plain(value):
 
     Returns:
         The same as dicts, lists and Python's numbers; None for nan and infinity;
-        floats with six significant digits, which is more than any plot shows.
+        floats with ``DIGITS`` significant digits.
     """
     if isinstance(value, dict):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, np.ndarray):
+        if value.dtype.kind == "f" and value.ndim == 1:
+            return rounded_column(value, DIGITS)
         return plain(value.tolist())
     if isinstance(value, (list, tuple)):
+        kinds = set(map(type, value))
+        if kinds <= {str, int, bool}:
+            return list(value)
+        if kinds <= {float, type(None)}:
+            return rounded_column(value, DIGITS)
         return [plain(v) for v in value]
     if isinstance(value, np.generic):
         return plain(value.item())
     if isinstance(value, float):
-        return float(f"{value:.6g}") if np.isfinite(value) else None
+        return rounded_column([value], DIGITS)[0]
     return value
+
+
+def rounded_column(
+    values: np.ndarray | Sequence[float | None], digits: int
+) -> list[float | None]:
+    """
+    Round numbers to what is known of them at most, so that they are written briefly.
+
+    Args:
+        values: Shape (n,); nan or None for what is not known.
+        digits: Significant ones.
+
+    Returns:
+        The nearest decimal numbers of so many digits; None for what is not finite.
+    """
+    x = np.asarray(values, dtype=float)
+    finite = np.isfinite(x)
+    size = np.abs(np.where(finite & (x != 0), x, 1.0))
+    places = digits - 1 - np.floor(np.log10(size))
+    # A whole number divided by a power of ten is the nearest decimal. Beyond 10**22 these
+    # powers are not exact, but nothing that small is written.
+    up, down = 10.0 ** np.clip(places, 0, 22), 10.0 ** np.clip(-places, 0, 300)
+    with np.errstate(invalid="ignore", over="ignore"):
+        nearest = (np.rint(x * up / down) / up * down).tolist()
+    if finite.all():
+        return nearest
+    return [y if known else None for y, known in zip(nearest, finite.tolist())]
 
 
 def sample(n: int, most: int = MOST_POINTS) -> np.ndarray:

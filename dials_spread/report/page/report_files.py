@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -83,7 +83,10 @@ def log_parts(parts: PageParts, tables: Sequence[TextTable]) -> None:
 
 
 def add_reports(
-    contents: dict[str, bytes], document: dict, parts: PageParts, output
+    contents: dict[str, bytes | Iterable[bytes]],
+    document: dict,
+    parts: PageParts,
+    output,
 ) -> None:
     """Add the JSON document and the page to the files that will be written."""
     if output.json:
@@ -124,7 +127,10 @@ def _log_name(output) -> list[str]:
 
 
 def end_run(
-    contents: Mapping[str, bytes], parts: PageParts, output, log: io.StringIO
+    contents: Mapping[str, bytes | Iterable[bytes]],
+    parts: PageParts,
+    output,
+    log: io.StringIO,
 ) -> None:
     """Write all files; the log ends with what each is for and what to do next."""
     told = meanings([*contents], output, parts.files)
@@ -151,7 +157,7 @@ def _drawn_lines(drawn: Drawn) -> list[str]:
 
 
 def write_all(
-    contents: Mapping[str, bytes],
+    contents: Mapping[str, bytes | Iterable[bytes]],
     log_name: str | None,
     log: io.StringIO,
     last: str = "",

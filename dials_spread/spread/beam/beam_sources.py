@@ -17,6 +17,7 @@ from dials.array_family import flex
 
 from dials_spread.beam import BeamIntensity
 from dials_spread.observations import Observations
+from dials_spread.observations.canonical_order import crystal_rank
 from dials_spread.spread.beam.beam_shares import (
     Explained,
     centred,
@@ -197,7 +198,7 @@ def analyse_beam(
             factors.half_b if name == "spots" else factors.k,
             factors.relative_sigma,
             values,
-            crystal,
+            crystal_rank(observations)[crystal],
             scale if name != "dials_scale" else None,
             rng,
         )

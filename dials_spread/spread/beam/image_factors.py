@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from dials.array_family import flex
 
@@ -38,7 +40,8 @@ class UnscaledImageFactors:
     What the spots say about each image, arrays of shape (images,).
 
     Attributes:
-        k: Factor, geometric mean 1; nan where there are too few spots.
+        k: Factor, geometric mean 1; nan where there are too few spots, or none of a
+            reflection that ties the image to the others.
         relative_sigma: Of k.
         half_a, half_b: k from two random halves of the unique reflections.
         n: Observations behind k.
@@ -99,6 +102,7 @@ def _alternate(unique, image, n_images, intensity, variance):
     """
     several = np.bincount(unique, minlength=1) > 1
     use = several[unique]
+    use[use] = _connected(unique[use], image[use], n_images)
     unique, image, intensity, variance = (
         column[use] for column in (unique, image, intensity, variance)
     )
@@ -164,6 +168,21 @@ def fit_image_factors(
         half_b=fit(~half[unique])[0],
         n=np.bincount(image, minlength=n_images),
     )
+
+
+def _connected(unique, image, n_images) -> np.ndarray:
+    """
+    Say which spots are on the largest set of images that hang together by reflections.
+
+    How strong images are beside those that share no reflection with them, not even over
+    others, is not determined.
+    """
+    if not len(image):
+        return np.ones(0, dtype=bool)
+    n = n_images + int(unique.max()) + 1
+    both = coo_matrix((np.ones(len(image)), (image, n_images + unique)), shape=(n, n))
+    part = connected_components(both, directed=False)[1][image]
+    return part == np.argmax(np.bincount(part))
 
 
 def _start(image, n_images, intensity) -> np.ndarray:

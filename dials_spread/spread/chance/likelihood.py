@@ -56,9 +56,9 @@ def _describe(u, pools, s2, out):
     return True
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@nb.njit(cache=True, nogil=True, inline="always", error_model="numpy")
 def _term(intensity_a, variance_a, intensity_b, variance_b, known, rho):
-    """Ratio of determinants, and of exponents the difference, of one spot."""
+    """Both determinants, and the difference of the exponents, of one spot."""
     mean, spread, all_variance, part = known[0], known[1], known[2], known[3]
     x, y = intensity_a - mean, intensity_b - mean
     v_a, v_b = variance_a + spread, variance_b + spread
@@ -70,8 +70,9 @@ def _term(intensity_a, variance_a, intensity_b, variance_b, known, rho):
     a1, b1, c1 = a - lost, b - lost, c + shared - lost
     before, after = a * b - c * c, a1 * b1 - c1 * c1
     xx, yy, xy = x * x, y * y, x * y
-    quotient = (b1 * xx - 2 * c1 * xy + a1 * yy) / after
-    return after / before, quotient - (b * xx - 2 * c * xy + a * yy) / before
+    quotient = (b1 * xx - 2 * c1 * xy + a1 * yy) * before
+    quotient -= (b * xx - 2 * c * xy + a * yy) * after
+    return after, before, quotient / (after * before)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -82,12 +83,12 @@ def _profile(first, stop, spots, pools, s2, correlations, table):
         for q in range(spots.start[pair], spots.start[pair + 1]):
             if _describe(spots.unique[q], pools, s2, known):
                 for k in range(len(correlations)):
-                    ratio, difference = _term(
+                    after, before, difference = _term(
                         spots.intensity_a[q], spots.variance_a[q],
                         spots.intensity_b[q], spots.variance_b[q],
                         known, correlations[k],
                     )  # fmt: skip
-                    table[pair, k] -= 0.5 * (np.log(ratio) + difference)
+                    table[pair, k] -= 0.5 * (np.log(after / before) + difference)
 
 
 def fit_correlation(
@@ -123,29 +124,32 @@ def fit_correlation(
     return float(CORRELATIONS[total.argmax()])
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@nb.njit(cache=True, nogil=True, inline="always", error_model="numpy")
 def _draw_pair(u, column, pools, state):
     """Draw two observations of u that differ in a column of what is drawn."""
     low = pools.start[u]
     n = np.uint64(pools.start[u + 1] - low)
     while True:
         state, value = next_random(state)
-        k = low + np.int64((value >> np.uint64(32)) % n)
-        j = low + np.int64((value & np.uint64(0xFFFFFFFF)) % n)
+        # The higher half of a product is uniform below n; a remainder takes longer.
+        k = low + np.int64(((value >> np.uint64(32)) * n) >> np.uint64(32))
+        j = low + np.int64(((value & np.uint64(0xFFFFFFFF)) * n) >> np.uint64(32))
         if pools.drawn[k, column] != pools.drawn[j, column]:
             return state, k, j
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def _drawn_ratio(n, where, column, pools, known, rho, state):
     """Log-likelihood ratio of a drawn pair of images; the next state."""
     total, product = 0.0, 1.0
     for i in range(n):
         state, k, j = _draw_pair(where[i], column, pools, state)
-        one, two = pools.drawn[k], pools.drawn[j]
-        ratio, difference = _term(one[0], one[1], two[0], two[1], known[i], rho)
+        after, before, difference = _term(
+            pools.drawn[k, 0], pools.drawn[k, 1],
+            pools.drawn[j, 0], pools.drawn[j, 1], known[i], rho,
+        )  # fmt: skip
         total += difference
-        product *= ratio
+        product *= after / before
         # One logarithm for many spots.
         if product < 1e-200:
             total += np.log(product)
@@ -159,11 +163,11 @@ def _observed_ratio(pair, spots, pools, s2, rho, known, where):
     n, total = 0, 0.0
     for q in range(spots.start[pair], spots.start[pair + 1]):
         if _describe(spots.unique[q], pools, s2, known[n]):
-            ratio, difference = _term(
+            after, before, difference = _term(
                 spots.intensity_a[q], spots.variance_a[q],
                 spots.intensity_b[q], spots.variance_b[q], known[n], rho,
             )  # fmt: skip
-            total -= 0.5 * (np.log(ratio) + difference)
+            total -= 0.5 * (np.log(after / before) + difference)
             where[n] = spots.unique[q]
             n += 1
     return total, n

@@ -4,11 +4,12 @@ Noisy spots: which reflections, or single observations, spread more than the oth
 Functions:
     analyse_noisy: spread by reflection, clusters, dependence, effect of removal
     beyond_cut: observations far from the median of their reflection
+    without_lone: residuals without those that are alone beyond the cut
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,7 +33,7 @@ from dials_spread.spread.size.reflection_spread import (
     dependence_on,
     reflection_spreads,
 )
-from dials_spread.spread.size.residuals import Residuals
+from dials_spread.spread.size.residuals import Residuals, residuals_of_arrays
 from dials_spread.spread.size.size import deviations
 from dials_spread.statistics.excess_spread import most_likely, robust_spread
 from dials_spread.statistics.groups import group_medians
@@ -43,6 +44,10 @@ CUT = 6.0
 FEWEST_FOR_CUT = 3
 """Observations of a reflection: of two nobody knows which is wrong."""
 
+LONE = 0.15
+"""Part of the observations of a reflection up to which those beyond the cut are single
+wild ones; one always is. They say nothing of the others."""
+
 APART = 2.0
 """Ashman's D from which two components are two clusters, not one that is skewed."""
 
@@ -50,6 +55,10 @@ CHANCE = 0.05
 
 FEWEST_REFLECTIONS = 20
 """With fewer no mixture is fitted."""
+
+NO_CLASS = (
+    "no class of noisy reflections was found, so that there is none to leave out."
+)
 
 NONE_FAR = "No observation is that far from the median of its reflection."
 
@@ -60,7 +69,8 @@ class NoisySpots:
     The spread by reflection, and what leaving out the noisiest does.
 
     Attributes:
-        spreads: Of each reflection that counts.
+        spreads: Of each reflection that counts, without single wild observations, which
+            are told of on their own.
         expected_s: Shape (reflections,): s with all others as prior knowledge.
         miller_index: Shape (reflections, 3), in the asymmetric unit.
         d_spacing: Shape (reflections,) [Å].
@@ -140,6 +150,33 @@ def beyond_cut(columns: Columns, s: float, cut: float = CUT) -> np.ndarray:
     expected = columns.variance + (s * np.maximum(median, 0)) ** 2
     far = np.abs(intensity - median) > cut * np.sqrt(expected)
     return far & (np.bincount(unique)[unique] >= FEWEST_FOR_CUT)
+
+
+def without_lone(residuals: Residuals, far: np.ndarray) -> Residuals:
+    """
+    Leave out what is beyond the cut alone.
+
+    Args:
+        residuals: n of them.
+        far: Shape (n,), bool, beyond the cut.
+
+    Returns:
+        The residuals of the others, as they are without it.
+    """
+    n = np.diff(residuals.start)
+    of = np.arange(len(n)).repeat(n)
+    few = np.bincount(of, far, len(n)) <= np.maximum(LONE * n, 1)
+    rows = np.flatnonzero(~(far & few[of]))
+    if len(rows) == len(residuals):
+        return residuals
+    kept = residuals_of_arrays(
+        residuals.unique[rows],
+        residuals.crystal[rows],
+        residuals.image[rows],
+        residuals.intensity[rows],
+        residuals.variance[rows],
+    )
+    return replace(kept, observation=residuals.observation[rows][kept.observation])
 
 
 def choose_clusters(
@@ -230,21 +267,20 @@ def analyse_noisy(
         The result; where no reflection was observed twice, a reason and little else.
     """
     columns = _columns(observations, scales, variance)
-    spreads = reflection_spreads(residuals, nproc)
+    robust = _robust(residuals)
+    far = beyond_cut(columns, robust, cut)
+    alone_out = without_lone(residuals, far[residuals.observation])
+    spreads = reflection_spreads(alone_out, nproc)
     mixtures, n_clusters, p, cluster, expected, reason = _clusters_of(
-        spreads, residuals, rng, nproc
+        spreads, alone_out, rng, nproc
     )
-    start, robust = _overall(residuals, spreads)
+    start = _overall(spreads)
     noisiest = spreads.unique[(cluster == n_clusters - 1) & (n_clusters > 1)]
     in_cluster = np.isin(columns.unique, noisiest)
     judged = np.isin(columns.unique, spreads.unique)
-    far = beyond_cut(columns, robust, cut)
     several = np.bincount(columns.unique)[columns.unique] >= FEWEST_FOR_CUT
     d = observations.d_spacing[spreads.unique]
-    why = (
-        reason
-        or "no class of noisy reflections was found, so that there is none to leave out."
-    )
+    why = reason or NO_CLASS
     remove_cluster = _effect(columns, in_cluster, judged, True, start, rng, why)
     return NoisySpots(
         spreads=spreads,
@@ -284,13 +320,19 @@ def _columns(
     )
 
 
-def _overall(residuals: Residuals, spreads: ReflectionSpreads) -> tuple[float, float]:
-    """s of all, and its robust twin; zero without residuals."""
+def _overall(spreads: ReflectionSpreads) -> float:
+    """s of all; zero without residuals."""
+    if not len(spreads):
+        return 0.0
+    return float(most_likely(spreads.log_likelihood.sum(axis=0)))
+
+
+def _robust(residuals: Residuals) -> float:
+    """s of all from medians; zero without residuals."""
     if not len(residuals):
-        return 0.0, 0.0
+        return 0.0
     zero = np.zeros(len(residuals), dtype=int)
-    robust = robust_spread(deviations(residuals), zero, 1)[0]
-    return float(most_likely(spreads.log_likelihood.sum(axis=0))), float(robust)
+    return float(robust_spread(deviations(residuals), zero, 1)[0])
 
 
 def _effect(columns, removed, eligible, whole, start, rng, reason) -> Removal:

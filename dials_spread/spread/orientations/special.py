@@ -5,9 +5,14 @@ Near a zone axis many reflections are excited at once, and multiple scattering i
 strongest. Each image has a nearest zone axis and angles to the axes of the lattices; if
 orientation matters, images at small angles hold the larger residuals.
 
+Which reflections an image holds depends on its orientation, too, and some have larger
+residuals than others wherever they are: weak ones, noisy ones. So each |z| is compared with
+the mean of its reflection.
+
 Functions:
     analyse_orientations: angles, association and extremes
     standardised_residuals: in units of what is expected
+    relative_sizes: against the others of the reflection
 """
 
 from __future__ import annotations
@@ -19,6 +24,7 @@ from scipy import stats
 
 from dials_spread import orientation
 from dials_spread.observations import Observations
+from dials_spread.observations.canonical_order import crystal_rank
 from dials_spread.spread.orientations.association import (
     FEWEST_CRYSTALS,
     Association,
@@ -48,6 +54,8 @@ class Orientations:
         low_zone_angle: Shape (images,) [°].
         axis_angle: Shape (images,) [°] by the name of the axis.
         image_residual: Shape (images,), mean |z| of the observations; nan without any.
+        relative_residual: Shape (images,), mean of |z| over the mean |z| of the same
+            reflection; what is associated with the angles.
         image_n: Shape (images,), observations behind it.
         associations: One an angle.
         extremes: The observations of largest |z|, with their images and zones.
@@ -62,6 +70,7 @@ class Orientations:
     low_zone_angle: np.ndarray
     axis_angle: dict[str, np.ndarray]
     image_residual: np.ndarray
+    relative_residual: np.ndarray
     image_n: np.ndarray
     associations: list[Association]
     extremes: list[dict]
@@ -95,6 +104,26 @@ def standardised_residuals(residuals: Residuals, s: float) -> np.ndarray:
     return (residuals.intensity - residuals.mean) / np.sqrt(expected)
 
 
+def relative_sizes(residuals: Residuals, size: np.ndarray) -> np.ndarray:
+    """
+    Give what is expected to be one for every reflection.
+
+    Args:
+        residuals: n of them.
+        size: Shape (n,), |z|.
+
+    Returns:
+        Shape (n,), |z| over the mean |z| of the observations of its reflection.
+    """
+    start = residuals.start
+    n = np.diff(start)
+    mean = np.add.reduceat(size, start[:-1]) / n if len(n) else np.empty(0)
+    # All alike is as expected.
+    return np.where(
+        (mean > 0).repeat(n), size / np.where(mean > 0, mean, 1).repeat(n), 1
+    )
+
+
 def analyse_orientations(
     observations: Observations,
     residuals: Residuals,
@@ -123,9 +152,13 @@ def analyse_orientations(
     low, low_angle = nearest_zones(images.beam, basis, min(LOW_INDEX, highest))
     z = standardised_residuals(residuals, s if np.isfinite(s) else 0.0)
     n = np.bincount(residuals.image, minlength=len(images))
-    total = np.bincount(residuals.image, np.abs(z), minlength=len(images))
+    size = np.abs(z)
+    of_image = [
+        np.bincount(residuals.image, values, minlength=len(images))
+        for values in (size, relative_sizes(residuals, size))
+    ]
     with np.errstate(invalid="ignore"):
-        mean = total / n
+        mean, relative = (total / n for total in of_image)
     axes = axis_angles(images.beam, basis)
     angles = {"low_index_zone": low_angle, "zone": zone_angle, **_different(axes)}
     expected = 2 * stats.norm.sf(3) * len(z)
@@ -137,12 +170,27 @@ def analyse_orientations(
         low_zone_angle=low_angle,
         axis_angle=axes,
         image_residual=mean,
+        relative_residual=relative,
         image_n=n,
-        associations=associate(angles, mean, n, images.crystal, rng),
+        associations=_associations(observations, angles, relative, n, rng),
         extremes=_extremes(observations, residuals, z, where, n_extremes),
         n_beyond=(int((np.abs(z) > 3).sum()), float(expected)),
         reason=_reason(len(z), len(np.unique(residuals.crystal))),
     )
+
+
+def _associations(
+    observations: Observations,
+    angles: dict[str, np.ndarray],
+    mean: np.ndarray,
+    n: np.ndarray,
+    rng: np.random.Generator,
+) -> list[Association]:
+    """Correlate what images have, in an order that does not depend on that of files."""
+    rank = crystal_rank(observations)[observations.images.crystal]
+    order = np.argsort(rank, kind="stable")
+    angles = {name: angle[order] for name, angle in angles.items()}
+    return associate(angles, mean[order], n[order], rank[order], rng)
 
 
 def _different(axes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

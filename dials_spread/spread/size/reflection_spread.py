@@ -21,6 +21,7 @@ from dials_spread.statistics.excess_spread import (
     Deviations,
     likelihood_table,
     most_likely,
+    narrow_width,
 )
 from dials_spread.statistics.groups import rounded
 
@@ -137,14 +138,16 @@ def reflection_spreads(
     s = most_likely(table)
     tails = tail_weight(data, cell, np.nan_to_num(s)) if len(unique) else 0.0
     power = (number - 1) / number / (1 + 0.5 * tails)
+    width = narrow_width(table, power)
+    narrow = np.isfinite(width)
     flat = (table - table.max(axis=1, keepdims=True)) * power[:, None]
     return ReflectionSpreads(
         unique=unique,
         number=number,
         level=residuals.level[first],
         s=s,
-        low=_crossing(flat, GRID),
-        high=_crossing(flat[:, ::-1], GRID[::-1]),
+        low=np.where(narrow, s * np.exp(-width), _crossing(flat, GRID)),
+        high=np.where(narrow, s * np.exp(width), _crossing(flat[:, ::-1], GRID[::-1])),
         likelihood=np.exp(flat[:, 1:]),
         log_likelihood=table,
         tails=tails,

@@ -44,8 +44,9 @@ def worst_images(observations: Observations, size: SpreadSize) -> WorstImages:
     """
     Find the images whose s is significantly above that of all data.
 
-    log s of an image is taken as normal about log s of all data, with the standard error
-    that its 95 % likelihood interval has on its lower side; that is enlarged where
+    s of an image, or log s where that says less, is taken as normal about that of all data,
+    with the standard error that its 95 % likelihood interval has on its lower side (near
+    zero the likelihood falls more slowly than that of a normal log s); that is enlarged where
     neighbouring images list the same crossings again, because then there are fewer
     independent observations than the likelihood counts. The p-values are one-sided and
     corrected for the number of images (Benjamini and Hochberg).
@@ -61,8 +62,10 @@ def worst_images(observations: Observations, size: SpreadSize) -> WorstImages:
     repeats = max(len(observations) / max(observations.n_passages, 1), 1.0)
     known = np.isfinite(images.s)
     with np.errstate(divide="ignore", invalid="ignore"):
-        error = np.log(images.s / images.s_low) / stats.norm.ppf(0.975)
-        z = np.log(images.s / size.s) / (error * np.sqrt(repeats))
+        by_logarithm = np.log(images.s / size.s) / np.log(images.s / images.s_low)
+        plain = (images.s - size.s) / (images.s - images.s_low)
+    errors = np.where(images.s > size.s, np.fmin(by_logarithm, plain), by_logarithm)
+    z = errors * stats.norm.ppf(0.975) / np.sqrt(repeats)
     # An interval that reaches down to zero says nothing of this kind: p near a half.
     p = np.where(known & (size.s > 0), stats.norm.sf(np.nan_to_num(z, nan=0.0)), np.nan)
     q = benjamini_hochberg(p)

@@ -11,6 +11,7 @@ import numpy as np
 from dials.array_family import flex
 
 from dials_spread.observations import Observations
+from dials_spread.observations.canonical_order import crystal_rank
 from dials_spread.spread.sources.explained import ExplainedSpread, explained_spread
 
 
@@ -54,7 +55,7 @@ def explain_observations(
     once = np.sort(np.unique(columns, axis=0, return_index=True)[1])
     return explained_spread(
         observations.unique[once],
-        observations.crystal[once],
+        crystal_rank(observations)[observations.crystal[once]],
         (observations.intensity * factor)[once],
         (observations.variance * factor**2)[once],
         simulated[once],

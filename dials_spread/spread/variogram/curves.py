@@ -7,8 +7,9 @@ correlation angle c. Its form is not known. Forms that begin flat or straight, a
 end soon or late, are tried (the Cauchy family of Gneiting and Schlather (2004), SIAM Rev.
 46, 269, and 2^(-uᵃ)), each with many c, and the one that fits best is taken, in every
 sample anew.
-Bins count by their errors, plus a part of the plateau for what no form describes, so that
-γ at 0° follows the bins near 0° where there are pairs enough.
+Bins count by the errors that they should have if the fit is right, plus a part of the
+plateau for what no form describes, so that γ at 0° follows the bins near 0° where there are
+pairs enough. Where they are few, the correlation angle is drawn to what is usual.
 
 Functions:
     fitted_bins, far_bins, why_not: what can be fitted, and if nothing, why
@@ -23,7 +24,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dials_spread.spread.variogram.angle_bins import Binned
+from dials_spread.spread.variogram.angle_bins import (
+    DYADS_DIFFER,
+    LOWEST,
+    Binned,
+)
 from dials_spread.spread.variogram.pair_table import EDGES
 from dials_spread.statistics.bootstrap import standard_errors_of_mean
 
@@ -41,7 +46,7 @@ ANGLES = np.geomspace(0.05, 12.0, 45)
 """Correlation angles that are tried [°]."""
 
 FEWEST_PAIRS = 20
-"""Pairs below which a bin is not fitted."""
+"""Pairs of observations near 0° below which nothing is fitted."""
 
 NEAR = 2.0
 """γ at 0° needs a bin below this angle [°]."""
@@ -64,8 +69,12 @@ USUAL = 0.6
 
 USUAL_SHAPE = "(1 + (u/c)^1.5)^(-0.667)"
 
-CLUSTERED = 4.0
-"""Pairs that count as one where too few crystals say how alike pairs are."""
+WITHIN_FACTOR = 2.0
+"""The correlation angle is within this factor of USUAL with a probability of ⅔, before the
+data have spoken: of crystals of 50 to 1,000 Å it is 0.3° to 1.4° (docs/reliability.rst)."""
+
+ROUNDS = 4
+"""Of fitting by the errors that the fit before gives."""
 
 
 class VariogramCurves(NamedTuple):
@@ -111,7 +120,7 @@ def _folded(angle: np.ndarray) -> np.ndarray:
 
 def fitted_bins(data: Binned, both_sides: bool = True) -> np.ndarray:
     """
-    Select the bins that have pairs enough.
+    Select the bins that have pairs; those of few have large errors.
 
     Args:
         data: The variogram.
@@ -120,7 +129,8 @@ def fitted_bins(data: Binned, both_sides: bool = True) -> np.ndarray:
     Returns:
         Shape (N_BINS,), bool.
     """
-    return (data.pairs >= FEWEST_PAIRS) & (both_sides | (EDGES[1:] <= 90))
+    # Pairs of images without a factor have no weight where factors are taken off.
+    return (data.weight > 0) & (both_sides | (EDGES[1:] <= 90))
 
 
 def far_bins(chosen: np.ndarray) -> np.ndarray:
@@ -133,45 +143,37 @@ def why_not(data: Binned) -> str:
     """Say why γ at 0° and the plateau cannot be told; empty where they can."""
     chosen = fitted_bins(data)
     angle = _folded(data.angle[chosen])
-    few = f"(a bin takes {FEWEST_PAIRS})"
-    if not len(angle):
-        return f"no angle has enough pairs of observations {few}."
-    if angle.min() > NEAR:
+    near = int(data.pairs[chosen][angle <= NEAR].sum())
+    if near < FEWEST_PAIRS:
+        told = f"{near} {'has' if near == 1 else 'have'}"
         return (
-            f"too few pairs of observations {few} have their beam directions within "
-            f"{NEAR:g}°; the nearest that do are {angle.min():.3g}° apart."
+            f"too few pairs of observations ({told}; it takes {FEWEST_PAIRS}) have their "
+            f"beam directions within {NEAR:g}°."
         )
     if not far_bins(chosen).any() or len(angle) < 4:
         return (
-            f"too few pairs of observations {few} have their beam directions beyond "
-            f"{FAR:g}°."
+            f"too few pairs of observations have their beam directions beyond {FAR:g}°."
         )
     return ""
 
 
-def errors_of_bins(data: Binned, noise: float) -> np.ndarray:
+def errors_of_bins(data: Binned, level: np.ndarray, noise: float) -> np.ndarray:
     """
-    Give the standard error of γ in each bin, with what no curve describes.
+    Give the standard error that γ has in each bin if its mean is some level.
+
+    Errors are relative, and those of what was observed would give bins that came out low
+    by chance the most say.
 
     Args:
-        data: The variogram.
+        data: The variogram, of which pairs and dyads count.
+        level: Mean γ of each bin, shape (N_BINS,).
         noise: Mean variance of a relative intensity from counting, ν.
 
     Returns:
         Shape (N_BINS,).
     """
-    gamma = data.gamma[0]
-    chosen = fitted_bins(data)
-    plateau = _plateaus(data, chosen)[0]
-    # Never far below the plateau: a bin near zero by chance must not rule.
-    level = np.maximum(np.nan_to_num(gamma), 0.1 * max(plateau, 0)) + noise
-    known = 2 * level**2 / np.maximum(data.pairs, 1)
-    if len(data.gamma) > 1:
-        sampled = np.nan_to_num(np.std(data.gamma[1:], axis=0))
-        known = np.maximum(known, sampled**2)
-    else:
-        known = known * CLUSTERED
-    return np.sqrt(known + (MISFIT * plateau) ** 2 + 1e-18)
+    dyads = (DYADS_DIFFER * level) ** 2 / np.maximum(data.dyads, 1)
+    return np.sqrt(dyads + 2 * (level + noise) ** 2 / np.maximum(data.pairs, 1))
 
 
 def _plateaus(data: Binned, chosen: np.ndarray) -> np.ndarray:
@@ -229,51 +231,124 @@ def fit_curves(
         The curves.
     """
     chosen = fitted_bins(data, both_sides)
-    plateau = _plateaus(data, chosen)
     angle = _folded(data.angle[chosen])
-    weight = errors_of_bins(data, noise)[chosen] ** -2.0
-    below = plateau[:, None] - data.gamma[:, chosen]
+    plateau = _plateaus(data, chosen)
+    tried = _Tried([USUAL_SHAPE], np.array([USUAL]), np.zeros((len(plateau), 1)))
+    if not usual:
+        tried = _all_to_try(angle, len(plateau))
+    level = np.full(len(data.pairs), max(plateau[0], 0.0))
+    for _ in range(ROUNDS):
+        errors = errors_of_bins(data, level, noise)
+        error = np.hypot(errors, MISFIT * plateau[0])[chosen] + 1e-9
+        below = plateau[:, None] - data.gamma[:, chosen]
+        one = _best(tried.of_first, angle, error**-2.0, below[:1])
+        rho = correlation(one.shape, angle / one.angle[0])
+        level[chosen] = np.maximum(
+            plateau[0] - one.growth[0] * rho, LOWEST * max(plateau[0], 0.0)
+        )
+    gamma = _with_errors(data.gamma, errors)
+    found = _best(tried, angle, error**-2.0, plateau[:, None] - gamma[:, chosen])
+    # More than all cannot vanish.
+    growth = np.minimum(found.growth, np.maximum(plateau, 0))
+    return VariogramCurves(plateau, growth, found.angle, found.shape)
+
+
+def _with_errors(gamma: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """Add to the samples what they lack of the errors of bins, always the same."""
+    if len(gamma) < 2:
+        return gamma
+    variance = np.nan_to_num(np.var(gamma[1:], axis=0))
+    lacking = np.sqrt(np.maximum(errors**2 - variance, 0.0))
+    noise = np.random.default_rng(0).standard_normal(gamma.shape)
+    noise[0] = 0.0
+    return gamma + noise * lacking
+
+
+class _Tried(NamedTuple):
+    """
+    What is tried.
+
+    Attributes:
+        shapes: Forms.
+        angles: Correlation angles [°], shape (k,).
+        prior: Shape (1 + samples, k), -2 log of how likely each is beforehand. Each sample
+            has its own idea of the usual angle, so that what is not known from the data
+            spreads as far as it may.
+    """
+
+    shapes: list[str]
+    angles: np.ndarray
+    prior: np.ndarray
+
+    @property
+    def of_first(self) -> _Tried:
+        """For all crystals alone."""
+        return self._replace(prior=self.prior[:1])
+
+
+def _all_to_try(angle: np.ndarray, n: int) -> _Tried:
+    """All forms and angles, for n samples of bins at some angles [°]."""
     # What falls off before the first bin could be anything at 0°.
-    shapes, angles = list(SHAPES), ANGLES[np.append(ANGLES[1:] > angle.min(), True)]
-    if usual:
-        shapes, angles = [USUAL_SHAPE], np.array([USUAL])
-    fits = [_growths(shape, angle, weight, below, angles) for shape in shapes]
-    left = np.array([f[2] for f in fits])
-    best = left.argmin(axis=0)
+    angles = ANGLES[np.append(ANGLES[1:] > angle.min(), True)]
+    centre = np.random.default_rng(1).standard_normal(n) * np.log(WITHIN_FACTOR)
+    centre[0] = 0.0
+    away = np.log(angles / USUAL) - centre[:, None]
+    return _Tried([*SHAPES], angles, (away / np.log(WITHIN_FACTOR)) ** 2)
+
+
+class _Fits(NamedTuple):
+    growth: np.ndarray
+    angle: np.ndarray
+    shape: str
+
+
+def _best(
+    tried: _Tried, angle: np.ndarray, weight: np.ndarray, below: np.ndarray
+) -> _Fits:
+    """
+    Take the form and angle that fit best, in each row of what is missing to the plateau.
+
+    Args:
+        tried: Forms and angles.
+        angle: Of the bins [°], shape (bins,).
+        weight: One over their squared errors, shape (bins,).
+        below: Shape (rows, bins).
+    """
+    fits = [_growths(shape, tried, angle, weight, below) for shape in tried.shapes]
+    best = np.array([left for _, _, left in fits]).argmin(axis=0)
     every = np.arange(len(best))
-    growth = np.array([f[0] for f in fits])[best, every]
-    return VariogramCurves(
-        plateau=plateau,
-        # More than all cannot vanish.
-        growth=np.minimum(growth, np.maximum(plateau, 0)),
-        angle=np.array([f[1] for f in fits])[best, every],
-        shape=shapes[best[0]],
+    return _Fits(
+        growth=np.array([growth for growth, _, _ in fits])[best, every],
+        angle=np.array([at for _, at, _ in fits])[best, every],
+        shape=tried.shapes[best[0]],
     )
 
 
 def _growths(
     shape: str,
+    tried: _Tried,
     angle: np.ndarray,
     weight: np.ndarray,
     below: np.ndarray,
-    angles: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
-    Fit one form to each row of what is missing to the plateau.
+    Fit one form to each row.
 
     Returns:
-        Growth, correlation angle and weighted sum of squares, shape (samples,) each.
+        Growth, correlation angle and weighted sum of squares, shape (rows,) each.
     """
+    angles = tried.angles
     total = below**2 @ weight
     rho = correlation(shape, angle / angles[:, None])
-    left = total[:, None] - (below @ (weight * rho).T) ** 2 / (rho**2 @ weight)
+    # Where γ falls towards 0°, by chance, no form has an advantage.
+    along = np.maximum(below @ (weight * rho).T, 0.0)
+    left = total[:, None] - along**2 / (rho**2 @ weight) + tried.prior
     best = left.argmin(axis=1)
     at = _between(left, best, angles) if len(angles) > 1 else angles[best]
     # Between the angles that were tried, each sample has its own.
     rho = correlation(shape, angle / at[:, None])
-    normal = rho**2 @ weight
-    growth = np.einsum("sb,sb,b->s", below, rho, weight) / normal
-    return growth, at, total - growth**2 * normal
+    growth = np.einsum("sb,sb,b->s", below, rho, weight) / (rho**2 @ weight)
+    return growth, at, left[np.arange(len(best)), best]
 
 
 def _between(left: np.ndarray, best: np.ndarray, angles: np.ndarray) -> np.ndarray:

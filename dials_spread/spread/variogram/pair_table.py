@@ -24,7 +24,8 @@ halves of the reflections, and
 is free of their errors, as those of the halves have nothing in common.
 
 Where all pairs are too many, each observation is paired with a few others of its
-reflection, drawn at random; with those of its own crystal, which are few, all the same.
+reflection, drawn at random. With those of its own crystal, and with those whose beam is
+within ALL_WITHIN, which are few and say most, it is paired all the same.
 
 Functions:
     pair_limit: how many partners of each observation fit
@@ -66,6 +67,16 @@ WEIGHT, GAMMA, SUM_OF_ANGLES, COUNT, WEIGHT_WITHOUT, GAMMA_WITHOUT = range(6)
 of images with a factor; weight times their γ without the factors."""
 
 MOST_PAIRS = 20_000_000
+
+MOST_LOOKED_AT = 2_000_000_000
+"""Pairs whose angle is looked at to find those within ALL_WITHIN; of more, those of a part of
+the observations."""
+
+ALL_WITHIN = 2.0
+"""Pairs whose beams are closer [°] are all taken; an edge of the bins."""
+
+NEAR_SQUARE = (2 * math.sin(math.radians(ALL_WITHIN) / 2)) ** 2
+"""The squared distance of their unit vectors."""
 
 BLOCKS = 4
 """Of reflections, each with tables of its own: sums are alike to the last digit."""
@@ -169,6 +180,18 @@ def _of_images(a, b, halves):
 
 
 @nb.njit(cache=True, nogil=True)
+def _is_near(p, q, columns, frame):
+    """Whether the beams of a pair are within ALL_WITHIN, from the same side or not."""
+    beam, against, matrices, fixes, halves = frame
+    if columns[6][p] != columns[6][q]:
+        return False
+    square = _nearest(beam[p], beam[q], matrices, fixes)
+    if square > 2.0:
+        square = _nearest(beam[p], against[q], matrices, fixes)
+    return square < NEAR_SQUARE
+
+
+@nb.njit(cache=True, nogil=True)
 def _add(p, q, weight, square_level, columns, frame, edges, levels, sums, histogram):
     """Add one pair; a pair on one image, or of different hand, is left out."""
     intensity, variance, image, crystal, group, operator, hand = columns
@@ -202,11 +225,11 @@ def _add(p, q, weight, square_level, columns, frame, edges, levels, sums, histog
 
 @nb.njit(cache=True, nogil=True)
 def _sum_reflections(
-    first, stop, start, weight, square_level, partners, seed, columns, beams, matrices,
+    first, stop, start, weight, square_level, limits, seed, columns, beams, matrices,
     fixes, edges, levels, sums, histogram,
 ):  # fmt: skip
     """All pairs, or some, of reflections first … stop - 1; gives their number."""
-    n_pairs = 0
+    n_pairs, partners, step = 0, limits[0], limits[1]
     for u in range(first, stop):
         low, m = start[u], start[u + 1] - start[u]
         frame = (beams[0], beams[1], matrices, fixes[u], beams[2])
@@ -220,15 +243,28 @@ def _sum_reflections(
                     )  # fmt: skip
             continue
         own = weight[u] / (m - 1)
+        # With a step each is found from both ends.
+        near = own if step == 1 else 0.5 * step * own
         for p in range(low, low + m):
-            for q in range(p + 1, low + m):
-                if columns[3][q] != columns[3][p]:
+            # Of one in step observations all near pairs, which stand for those of others.
+            looks = (p - low) % step == 0
+            for q in range(low if looks and step > 1 else p + 1, low + m):
+                same = columns[3][q] == columns[3][p]
+                if same and q > p:
+                    n_pairs += _add(
+                        p, q, own, square_level[u], columns, frame, edges, levels, sums,
+                        histogram,
+                    )  # fmt: skip
+                elif same:
+                    continue
+                elif not looks:
                     # Those of one crystal lie together.
                     break
-                n_pairs += _add(
-                    p, q, own, square_level[u], columns, frame, edges, levels, sums,
-                    histogram,
-                )  # fmt: skip
+                elif _is_near(p, q, columns, frame):
+                    n_pairs += _add(
+                        p, q, near, square_level[u], columns, frame, edges, levels, sums,
+                        histogram,
+                    )  # fmt: skip
         w = weight[u] / (2 * partners)
         state = np.uint64(seed) + np.uint64(u) * np.uint64(0xD1342543DE82EF95)
         for p in range(low, low + m):
@@ -236,7 +272,7 @@ def _sum_reflections(
                 state, value = next_random(state)
                 q = low + np.int64(value % np.uint64(m - 1))
                 q += q >= p
-                if columns[3][q] == columns[3][p]:
+                if columns[3][q] == columns[3][p] or _is_near(p, q, columns, frame):
                     continue
                 n_pairs += _add(
                     p, q, w, square_level[u], columns, frame, edges, levels, sums,
@@ -314,7 +350,7 @@ def sum_pairs(
         directions: Of the observations that the residuals are made of.
         groups: Of crystals.
         rng: For partners, where not all pairs fit.
-        most_pairs: Most pairs.
+        most_pairs: Most pairs, beside those near each other.
         nproc: Threads; all cores by default.
         halves: Shape (splits, 2, images), factors of images less one from both halves
             of the reflections, as spread.sources.factors fits them; none by default.
@@ -338,12 +374,14 @@ def sum_pairs(
     beam = directions.beam[of]
     against = reversed_beams(beam, directions.towards[residuals.unique])
     beams = (beam, against, _factors(halves, residuals.n_images))
-    partners, seed = pair_limit(sizes, most_pairs), int(rng.integers(2**62))
+    n_all = int((sizes.astype(np.int64) * (sizes - 1) // 2).sum())
+    limits = (pair_limit(sizes, most_pairs), 1 + n_all // MOST_LOOKED_AT)
+    seed = int(rng.integers(2**62))
     fixes = directions.fixes[residuals.unique[start[:-1]]]
 
     def add(first: int, stop: int, sums: np.ndarray, histogram: np.ndarray) -> int:
         return _sum_reflections(
-            first, stop, start, weight, square_level, partners, seed, columns,
+            first, stop, start, weight, square_level, limits, seed, columns,
             beams, directions.on_directions, fixes, EDGES, LEVELS, sums, histogram,
         )  # fmt: skip
 
@@ -352,7 +390,7 @@ def sum_pairs(
         sums=sums,
         histogram=histogram,
         n_pairs=n_pairs,
-        n_all=int((sizes.astype(np.int64) * (sizes - 1) // 2).sum()),
+        n_all=n_all,
     )
 
 

@@ -38,6 +38,9 @@ from dials_spread.statistics.bootstrap import EMPTY, Groups, interval
 
 KINDS = {WITHIN: "within crystals", BETWEEN: "between crystals"}
 
+VAGUE = 10
+"""Ratio of the ends of its interval beyond which a correlation angle is not used."""
+
 
 @dataclass(frozen=True)
 class Variogram:

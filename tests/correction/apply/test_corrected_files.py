@@ -189,3 +189,18 @@ def test_experiments_of_the_same_name_keep_their_history():
     assert [e.identifier for e in joined] == ["one", "one_1"]
     for experiment in joined:
         assert experiment.history.get_history()[0].endswith("|dials.import|v3.30")
+
+
+def test_a_column_of_two_types_is_left_out(simulated, caplog):
+    """Whole numbers in one table and others in the next cannot be one column."""
+    experiments, tables = simulated
+    tables = [t.select(flex.bool(len(t), True)) for t in tables]
+    for k, table in enumerate(tables):
+        table["mine"] = (flex.double if k else flex.int)(len(table), 1)
+    with caplog.at_level("WARNING"):
+        _, joined = join(experiments, tables)
+    assert "mine" not in joined and len(joined) == sum(map(len, tables))
+    assert caplog.messages == [
+        "Columns that are not in all tables, or hold other things there, are left out: "
+        "mine."
+    ]

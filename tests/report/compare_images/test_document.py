@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO
 from types import SimpleNamespace
 
 import numpy as np
+import pandas
 import pytest
 
 from dials_spread.comparison import Matching, compare_images
-from dials_spread.report.compare_images.document import RESULTS, read_earlier
+from dials_spread.report.compare_images.document import (
+    RESULTS,
+    pair_entries,
+    read_earlier,
+)
+from dials_spread.report.compare_images.long_tables import tables_as_bytes
 from dials_spread.report.compare_images.outputs import comparison_as_dict
 from dials_spread.report.page.document import Provenance, finite, write_json
 from dials_spread.spread.sources.components import SOURCES
@@ -53,7 +60,9 @@ def document(electrons):
 
 
 def test_keys_are_those_that_others_rely_on(electrons, document):
-    assert [*document][:4] == ["command", "version", "dials_version", "input"]
+    first = ["command", "version", "dials_version", "format", "input"]
+    assert [*document][:5] == first
+    assert document["format"] == 2
     assert document["command"] == COMMAND
     assert document["parameters"] == {"seed": "0"}
     assert document["input"]["files"] == ["a.expt", "a.refl"]
@@ -69,9 +78,11 @@ def test_keys_are_those_that_others_rely_on(electrons, document):
 def test_matches_are_those_of_the_results(electrons, document):
     matches, agreement = electrons.matches, electrons.agreement
     images = electrons.observations.images
-    assert len(document["matches"]) == document["n_matches"] == len(matches)
+    pairs = pair_entries(document["matches"])
+    assert len(pairs) == document["n_matches"] == len(matches)
+    assert {len(column) for column in document["matches"].values()} == {len(pairs)}
     for k in (0, len(matches) - 1):
-        told = document["matches"][k]
+        told = pairs[k]
         assert told["n_common"] == matches.n_common[k]
         assert told["r_factor"] == pytest.approx(agreement.r_factor[k], nan_ok=True)
         assert told["image_a"] == {
@@ -100,7 +111,7 @@ def test_input_is_counted(electrons, document):
 def test_the_best_pairs_only(electrons):
     provenance = Provenance(COMMAND, [], {})
     few = comparison_as_dict(electrons, provenance, most=3)
-    assert len(few["matches"]) == 3
+    assert len(few["matches"]["cc"]) == 3
     assert few["n_matches"] == len(electrons.matches)
 
 
@@ -119,8 +130,60 @@ def test_an_experiment_without_reflections_is_listed(read_measured):
 def test_what_was_written_can_be_compared_with(document, tmp_path):
     path = tmp_path / "a.json"
     path.write_text(write_json(document), encoding="utf-8")
-    assert read_earlier(str(path), COMMAND) == document
+    found = read_earlier(str(path), COMMAND)
     assert read_earlier(None, COMMAND) is None
+    for name, column in found["matches"].items():
+        written = np.array(document["matches"][name], dtype=float)
+        np.testing.assert_allclose(np.array(column, dtype=float), written, rtol=1e-5)
+    assert found["agreement"] == document["agreement"]
+
+
+def test_documents_of_old_releases_are_compared_with(document, tmp_path):
+    """They have one dict a pair, and no key that names the format."""
+    old = {**document, "matches": pair_entries(document["matches"])}
+    del old["format"]
+    paths = tmp_path / "old.json", tmp_path / "new.json"
+    for path, content in zip(paths, (old, document)):
+        path.write_text(write_json(content), encoding="utf-8")
+    before, now = (read_earlier(str(path), COMMAND) for path in paths)
+    for name in ("cc", "n_common", "excess_spread"):
+        np.testing.assert_allclose(
+            np.array(before["matches"][name], dtype=float),
+            np.array(now["matches"][name], dtype=float),
+            rtol=1e-5,
+        )
+
+
+def test_columns_are_rounded_and_single_numbers_are_not():
+    third, many = 1 / 3, np.geomspace(1e-12, 1e12, 60) * np.pi
+    text = write_json({"a": third, "few": [third] * 3, "column": many})
+    found = json.loads(text)
+    assert found["a"] == third and found["few"] == [third] * 3
+    assert found["column"] == [float(f"{x:.6g}") for x in many]
+    assert max(map(len, text.splitlines())) < 60 * 13
+
+
+def test_tables_hold_all_pairs_and_images(electrons):
+    """One line of numpy or pandas reads them; nothing in the file is code."""
+    tables = np.load(BytesIO(tables_as_bytes(electrons)), allow_pickle=False)
+    pairs, images = pandas.DataFrame(tables["pairs"]), tables["images"]
+    observations, matches = electrons.observations, electrons.matches
+    assert len(pairs) == len(matches) and len(images) == len(observations.images)
+    np.testing.assert_allclose(pairs["cc"], electrons.agreement.cc, rtol=1e-6)
+    crystal = observations.images.crystal[matches.image_b]
+    np.testing.assert_array_equal(pairs["crystal_b"], crystal)
+    assert (
+        pairs["operator"][0]
+        == electrons.incidence.operators.symbols[matches.operator[0]]
+    )
+    assert images["observations"].sum() == len(observations.entry)
+    size = electrons.spread.size.by_image
+    known = np.isfinite(images["s"])
+    np.testing.assert_allclose(
+        images["s"][known], size.s[np.isfinite(size.s)], rtol=1e-6
+    )
+    beam = np.stack([images[f"beam_{a}"] for a in "xyz"], axis=1)
+    np.testing.assert_allclose(beam, observations.images.beam, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -130,6 +193,9 @@ def test_what_was_written_can_be_compared_with(document, tmp_path):
         {"matches": [3]},
         {"matches": [{"r_factor": "low"}]},
         {"matches": [{"cc": [1]}]},
+        {"matches": {"n_common": [5, 6], "cc": [0.5]}},
+        {"matches": {"n_common": [5], "cc": ["high"]}},
+        {"matches": {"n_common": 5}},
         {"agreement_same_orientation": []},
         {"agreement_same_orientation": {"cc": {"median": "x"}}},
         {"agreement_same_orientation": {"cc": 3}},
@@ -154,7 +220,10 @@ def test_all_is_made_before_anything_is_written(electrons, tmp_path, monkeypatch
         raise ValueError("no page")
 
     monkeypatch.setattr(outputs, "compare_images_page", fail)
-    names = {kind: str(tmp_path / kind) for kind in ("json", "html", "log", "figures")}
+    names = {
+        kind: str(tmp_path / kind)
+        for kind in ("json", "html", "log", "figures", "tables")
+    }
     output = SimpleNamespace(**names, figure_format="png", max_matches=5)
     with pytest.raises(ValueError, match="no page"):
         outputs.write_results(

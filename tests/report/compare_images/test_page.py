@@ -24,15 +24,12 @@ EVIL = 'a<script>document.title="evil"</script>&b.refl'
 
 def make_document(matches, agreement, operators):
     numbers = {**vars(matches), **vars(agreement)}
-    image = {"dataset": 0, "crystal": 1, "image": 3}
-    pairs = [
-        {
-            **{k: v[i] for k, v in numbers.items() if not k.startswith("image")},
-            **{"image_a": image, "image_b": {**image, "image_last": 6}},
-            "operator": operators.symbols[matches.operator[i]],
-        }
-        for i in range(len(matches))
-    ]
+    n = len(matches)
+    names = {"dataset": 0, "crystal": 1, "image": 3}
+    columns = {f"{name}_{e}": [x] * n for name, x in names.items() for e in "ab"}
+    columns.update(image_last_a=[3] * n, image_last_b=[6] * n)
+    columns.update({k: v for k, v in numbers.items() if not k.startswith("image")})
+    columns["operator"] = [operators.symbols[k] for k in matches.operator]
     return {
         "command": "dials.compare_images",
         "version": "0.1.0",
@@ -46,7 +43,7 @@ def make_document(matches, agreement, operators):
         },
         "intensity": "profile",
         "parameters": {"image_width": "0", "matching.top": "10"},
-        "matches": plain(pairs),
+        "matches": plain(columns),
     }
 
 
@@ -133,9 +130,10 @@ def test_links_lead_somewhere(page):
 
 
 def test_long_lists_are_cut_but_keep_the_pairs_that_are_shown():
-    image = {"dataset": 0, "crystal": 1, "image": 3}
-    pair = {"image_a": image, "image_b": image, "n_common": 5, "operator": "h,k,l"}
-    document = {"matches": [pair] * 2000}
+    names = ("dataset", "crystal", "image", "image_last")
+    columns = {f"{n}_{end}": [1] * 2000 for n in names for end in "ab"}
+    more = {"n_common": [5] * 2000, "operator": ["h,k,l"] * 2000}
+    document = {"matches": {**columns, **more}}
     rows = table_rows(document, {1700: "pair-1701", 2500: "pair-2501"})
     assert len(rows) == MOST_ROWS + 1
     assert rows[-1]["anchor"] == "pair-1701"

@@ -101,10 +101,12 @@ def test_distribution_holds_every_pair_and_its_median():
 def test_a_reference_is_laid_over_the_distributions(parts):
     reference = {
         "input": {"radiation": "X-rays"},
-        "matches": [
-            {"n_common": 9, "cc": 0.99, "r_factor": 0.05, "excess_spread": None},
-            {"n_common": 7, "cc": 0.98, "r_factor": 0.07, "excess_spread": 0.02},
-        ],
+        "matches": {
+            "n_common": [9, 7],
+            "cc": [0.99, 0.98],
+            "r_factor": [0.05, 0.07],
+            "excess_spread": [None, 0.02],
+        },
     }
     args = (parts.observations, parts.operators, parts.matches, parts.agreement)
     plots = overview_plots(*args, reference)

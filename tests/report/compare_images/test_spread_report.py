@@ -62,10 +62,15 @@ def test_what_is_not_shown_is_not_claimed(electrons):
     )
     assert (
         "A dependence on the orientation is not shown (p = 0.40): at most 50 % of the "
-        "variance may depend on it; about 11 crystals would show whether 20 % does."
+        "variance may depend on it; about 12 crystals would show whether 20 % does."
     ) in told
     assert "multiple scattering" not in told
     assert "depends on the orientation of the crystal" not in told
+    # Pairs of images may show it all the same: then nothing is said to be without it.
+    by_images = " ".join(describe_sources(not_shown, "electrons", images_agree=True))
+    assert "anything else: not separable here" in by_images
+    assert "even at the same orientation" not in by_images
+    assert "although images of one orientation agree better" in by_images
     vague = replace(components, correlation_angle=(1.0, 0.1, 9.1))
     assert "between 0.10° and 9.1°" in " ".join(describe_sources(vague, "electrons"))
     sharp = replace(components, correlation_angle=(0.5, 0.3, 0.9))

@@ -44,6 +44,21 @@ def test_known_factors_are_found():
     )
 
 
+def test_images_that_share_no_reflection_with_the_others_have_no_factor():
+    """How strong they are beside these is not determined, whatever the start."""
+    rng = np.random.default_rng(2)
+    crystal, _, image, unique, intensity, variance = observe(rng)
+    apart = image >= 140
+    unique[apart] += 200
+    args = (unique, image, len(crystal), intensity, variance)
+    found = fit_image_factors(*args, np.random.default_rng(0))
+    assert np.isfinite(found.k[:140]).all() and np.isnan(found.k[140:]).all()
+    alone = [column[~apart] for column in (unique, image, intensity, variance)]
+    args = (*alone[:2], 140, *alone[2:])
+    without = fit_image_factors(*args, np.random.default_rng(0))
+    np.testing.assert_allclose(found.k[:140], without.k, rtol=1e-6)
+
+
 def test_numbers_of_images_do_not_matter():
     rng = np.random.default_rng(3)
     crystal, _, image, unique, intensity, variance = observe(rng)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -21,6 +23,7 @@ from dials_spread.spread.noisy_spots.noisy import (
     analyse_noisy,
     beyond_cut,
     choose_clusters,
+    without_lone,
 )
 from dials_spread.spread.noisy_spots.removal import (
     Columns,
@@ -104,6 +107,42 @@ def test_a_second_kind_is_found_with_its_members():
     assert np.mean(truth[cluster == 1]) > 0.9
 
 
+def test_single_wild_observations_make_no_class_and_noisy_reflections_do():
+    """One that is far is left out; in a reflection where many are, hardly any."""
+    numbers = {"wild": [], "noisy": []}
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        columns, _ = simulate(rng, n=250, s=0.1, many=(15, 30))
+        wild = rng.random(len(columns)) < 0.004
+        intensity = np.where(wild, 6 * columns.intensity, columns.intensity)
+        noisy, is_noisy = simulate(
+            np.random.default_rng(seed), n=250, s=0.1, many=(15, 30), noisy=0.1
+        )
+        for name, given in (
+            ("wild", replace(columns, intensity=intensity)),
+            ("noisy", noisy),
+        ):
+            residuals = residuals_of(given)
+            far = beyond_cut(given, 0.1, 6)[residuals.observation]
+            kept = without_lone(residuals, far)
+            out = set(residuals.observation) - set(kept.observation)
+            if name == "wild":
+                beyond = set(residuals.observation[far])
+                # Some reflections have more by chance.
+                assert out <= beyond and len(out) > 0.8 * len(beyond) > 0
+            else:
+                of_noisy = is_noisy[given.unique]
+                assert of_noisy[sorted(out)].sum() < 0.01 * of_noisy.sum()
+            np.testing.assert_array_equal(
+                kept.intensity, given.intensity[kept.observation]
+            )
+            spreads = reflection_spreads(kept)
+            mixtures = fit_clusters(spreads.likelihood, LOG_GRID, rng)
+            numbers[name].append(choose_clusters(mixtures, kept, rng)[0])
+    assert numbers["wild"] == [1, 1, 1, 1]
+    assert numbers["noisy"] == [2, 2, 2, 2]
+
+
 def test_the_spread_of_a_reflection_and_its_interval():
     """68 % intervals hold the truth in about 68 % of the reflections."""
     rng = np.random.default_rng(2)
@@ -120,6 +159,19 @@ def test_the_spread_of_a_reflection_and_its_interval():
     assert np.abs(mean[positive] - np.log(0.3)).mean() < 0.7 * alone
     assert (sd > 0).all()
     assert spreads.tails < 0.3
+
+
+def test_intervals_of_many_observations_hold_their_estimate():
+    """With hundreds the likelihood is narrower than the steps of s that are tried."""
+    rng = np.random.default_rng(5)
+    columns, _ = simulate(rng, n=300, s=0.3, many=(150, 600))
+    spreads = reflection_spreads(residuals_of(columns))
+    assert ((spreads.low < spreads.s) & (spreads.s < spreads.high)).all()
+    # Of n observations of known scatter, as that of a standard deviation.
+    half = 0.5 * np.log(spreads.high / spreads.low)
+    assert np.median(half * np.sqrt(2 * spreads.number)) == pytest.approx(1, abs=0.15)
+    inside = (spreads.low <= 0.3) & (spreads.high >= 0.3)
+    assert inside.mean() == pytest.approx(0.68, abs=0.08)
 
 
 def test_scaling_all_intensities_changes_nothing():

@@ -17,7 +17,10 @@ from dials_spread.spread.orientations.association import (
     crystal_permutations,
     exchanged_images,
 )
-from dials_spread.spread.orientations.special import analyse_orientations
+from dials_spread.spread.orientations.special import (
+    analyse_orientations,
+    relative_sizes,
+)
 from dials_spread.spread.orientations.zone_axes import (
     axis_angles,
     direct_basis,
@@ -138,6 +141,21 @@ def test_a_planted_association_is_found_and_p_is_honest():
     # Eight crystals, each with its own level: often, not always.
     assert np.mean(np.array(p_planted) < 0.05) > 3 * np.mean(np.array(p_none) < 0.05)
     assert np.mean(np.array(p_planted) < 0.05) > 0.4
+
+
+def test_reflections_with_larger_residuals_everywhere_make_no_difference(read_measured):
+    """Which reflections an image holds depends on its orientation."""
+    experiments, tables = read_measured("abiraterone/integrated")
+    residuals = build_residuals(build_observations([*experiments], tables))
+    rng = np.random.default_rng(3)
+    size = rng.exponential(size=len(residuals))
+    n = np.diff(residuals.start)
+    relative = relative_sizes(residuals, size)
+    of = np.arange(len(n)).repeat(n)
+    np.testing.assert_allclose(np.bincount(of, relative) / n, 1.0)
+    noisy = relative_sizes(residuals, size * rng.exponential(size=len(n))[of])
+    np.testing.assert_allclose(noisy, relative)
+    np.testing.assert_array_equal(relative_sizes(residuals, 0 * size), 1.0)
 
 
 def test_few_crystals_have_no_p_value(read_measured):

@@ -44,6 +44,27 @@ def test_images_of_one_spread_are_not_worst():
     assert np.count_nonzero(found) <= 4
 
 
+def test_an_s_of_all_next_to_zero_makes_no_image_worst():
+    """
+    Its logarithm is far below that of any image.
+
+    One of 100 images has s = 2.6 % (1.1 % at least, 95 %), all together 0.2 %: 3.1
+    standard errors, p = 0.001, one in ten sets has such an image.
+    """
+    s, low = np.full(100, 0.002), np.zeros(100)
+    s[5], low[5] = 0.026, 0.011
+    images = SimpleNamespace(s=s, s_low=low, number=np.arange(100), n=np.full(100, 15))
+
+    class Observations(SimpleNamespace):
+        def __len__(self):
+            return 1500
+
+    size = SimpleNamespace(s=0.002, by_image=images)
+    assert not len(worst_images(Observations(n_passages=1500), size).image)
+    low[5] = 0.022  # 12 standard errors
+    assert worst_images(Observations(n_passages=1500), size).image.tolist() == [5]
+
+
 def test_worse_images_are_found_in_their_order():
     spreads = np.full(N_IMAGES, 0.2)
     spreads[[7, 30]] = 0.4, 0.6

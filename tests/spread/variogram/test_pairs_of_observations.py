@@ -10,7 +10,13 @@ from cctbx import sgtbx, uctbx
 from dials_spread.observations import build_observations, unique_indices
 from dials_spread.simulation.tables import KnownSpread, make_table
 from dials_spread.spread.size.residuals import build_residuals, residuals_of_arrays
-from dials_spread.spread.variogram.angle_bins import Binned, binned, robust_variogram
+from dials_spread.spread.variogram import pair_table
+from dials_spread.spread.variogram.angle_bins import (
+    DYADS_DIFFER,
+    Binned,
+    binned,
+    robust_variogram,
+)
 from dials_spread.spread.variogram.curves import (
     SHAPES,
     correlation,
@@ -25,6 +31,7 @@ from dials_spread.spread.variogram.pair_table import (
     COUNT,
     EDGES,
     N_BINS,
+    WEIGHT,
     WITHIN,
     pair_weights,
     square_levels,
@@ -129,7 +136,9 @@ def test_a_sample_of_pairs_tells_the_same(table, directions_of):
     directions = directions_of(table)
     every = sum_pairs(residuals, directions, groups, np.random.default_rng(0))
     some = sum_pairs(residuals, directions, groups, np.random.default_rng(0), 2500)
-    assert 0 < some.n_pairs <= 2500 < every.n_pairs <= every.n_all
+    near = (EDGES[1:] <= pair_table.ALL_WITHIN) | (EDGES[:-1] >= 178)
+    n_near = every.sums[..., BETWEEN, near, COUNT].sum()
+    assert 0 < some.n_pairs <= 2500 + n_near < every.n_pairs <= every.n_all
     mean = [
         np.nansum(b.gamma[0] * b.weight) / b.weight.sum()
         for b in (binned(t, np.ones((1, 5))) for t in (every, some))
@@ -226,6 +235,44 @@ def test_a_curve_of_each_form_is_found_again(shape, angle):
     assert curves.growth[0] == pytest.approx(0.3, abs=0.003)
 
 
+def test_a_bin_whose_pairs_have_no_weight_is_left_out():
+    """Pairs of images without a factor are counted, but say nothing without factors."""
+    rho = correlation("2^(-u^2)", FOLDED / 0.6)
+    data = made(0.35 - 0.3 * rho, noise=1e-4)
+    nothing = np.where(np.arange(N_BINS) == 2, 0.0, 1.0)
+    empty = np.where(nothing > 0, data.gamma, np.nan)
+    curves = fit_curves(data._replace(weight=nothing, gamma=empty), 0.01)
+    assert curves.angle[0] == pytest.approx(0.6, rel=0.02)
+    assert np.isfinite(curves.growth).all()
+
+
+def test_bins_that_are_low_by_chance_do_not_rule():
+    """
+    Of few pairs of crystals, γ near 0° is skewed: most bins low, some high.
+
+    Errors that follow the observed γ would bring the fit to the low ones, and the
+    correlation angle to three times what it is.
+    """
+    angles, growths = [], []
+    rho = correlation("2^(-u^1.5)", FOLDED / 0.4)
+    truth = 0.35 - 0.25 * rho
+    dyads = np.clip(40 * np.minimum(FOLDED, 16) ** 2, 2, 4000)
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        # Mean one, relative variance DYADS_DIFFER²/dyads.
+        shape = dyads / DYADS_DIFFER**2
+        found = truth * rng.gamma(shape) / shape
+        samples = found * (1 + rng.standard_normal((50, N_BINS)) / np.sqrt(shape))
+        data = Binned(
+            ONES, np.concatenate([found[None], samples]), ANGLE, 40 * dyads, dyads
+        )
+        curves = fit_curves(data, 0.01)
+        angles.append(curves.angle[0])
+        growths.append(curves.growth[0] / curves.plateau[0])
+    assert np.exp(np.mean(np.log(angles))) == pytest.approx(0.4, rel=0.25)
+    assert np.mean(growths) == pytest.approx(0.25 / 0.35, abs=0.05)
+
+
 def test_growth_is_claimed_where_it_is_and_seldom_where_not():
     """At a level of 5 %, with errors as the samples have them."""
     claimed = 0
@@ -251,11 +298,17 @@ def test_opposite_beams_are_alike_unless_the_data_say_no():
 
 def test_too_few_pairs_are_said_to_be_few():
     none = made(ONES, pairs=0 * ONES)
-    assert "no angle has enough pairs" in why_not(none)
+    assert "(0 have; it takes 20) have their beam directions within 2°" in why_not(none)
     far = made(ONES, pairs=np.where(FOLDED > 10, 100, 0))
-    assert "within 2°; the nearest that do are 14° apart" in why_not(far)
+    assert "(0 have; it takes 20)" in why_not(far)
     near = made(ONES, pairs=np.where(FOLDED < 5, 100, 0))
+    near = near._replace(weight=near.pairs)
     assert "beyond 16°" in why_not(near)
+    # Twenty bins of one pair each are within 2°, and count together.
+    assert why_not(made(ONES, pairs=np.where(FOLDED < 2, 1, 100))) == ""
+    fewer = np.where(FOLDED < 2, 1, 100)
+    fewer[0] = 0
+    assert "(19 have; it takes 20)" in why_not(made(ONES, pairs=fewer))
 
 
 def test_the_error_of_a_bin_is_that_of_its_dyads(directions_of):
@@ -339,3 +392,29 @@ def test_many_crystals_are_drawn_in_groups():
     assert (groups.n, groups.n_crystals) == (50, 700)
     assert (groups.of_crystal[700:] == -1).all()
     assert np.bincount(groups.of_crystal[:700]).tolist() == [14] * 50
+
+
+@pytest.mark.parametrize("step", [1, 3])
+def test_of_too_many_pairs_those_near_each_other_are_all_there(
+    directions_of, monkeypatch, step
+):
+    """They are few, and say most; the others are drawn, and stand for all."""
+    rng = np.random.default_rng(7)
+    truth = KnownSpread(rest=0.2)
+    table = make_table(rng, truth, n_crystals=30, n_images=20, half_angle=4)
+    residuals, groups = crystals_of(table)
+    given = (residuals, directions_of(table), groups)
+    every = sum_pairs(*given, np.random.default_rng(0))
+    looked_at = every.n_all // (step - 1) - 1 if step > 1 else 10 * every.n_all
+    monkeypatch.setattr(pair_table, "MOST_LOOKED_AT", looked_at)
+    some = sum_pairs(*given, np.random.default_rng(0), most_pairs=every.n_all // 4)
+    assert some.n_pairs < 0.7 * every.n_pairs
+    near = EDGES[1:] <= pair_table.ALL_WITHIN
+    all_of, found = (t.sums.sum(axis=(0, 1))[BETWEEN] for t in (every, some))
+    if step == 1:
+        np.testing.assert_allclose(found[near], all_of[near], rtol=1e-9)
+    filled = all_of[:, COUNT] > 1500
+    assert filled[near].any() and filled[~near].any()
+    np.testing.assert_allclose(found[filled, WEIGHT], all_of[filled, WEIGHT], rtol=0.12)
+    within = (t.sums.sum(axis=(0, 1))[WITHIN] for t in (every, some))
+    np.testing.assert_allclose(*within, rtol=1e-9)

@@ -20,8 +20,8 @@ from dials_spread.correction.model.network.inputs import observation_rows
 from dials_spread.correction.model.network.shapes import HEADS, Network
 from dials_spread.versions import available_cores
 
-BLOCK = 65536
-"""Observations at a time, which bounds memory."""
+BLOCK = 8192
+"""Observations at a time: their layers stay near the processor."""
 
 STEEPEST = 6.0
 """Logarithms of weights lie between plus and minus this."""
@@ -43,7 +43,11 @@ class Predicted:
 
 def silu(x: np.ndarray) -> np.ndarray:
     """Give x / (1 + e^-x)."""
-    return x / (1 + np.exp(-np.clip(x, -60, 60)))
+    found = np.negative(x)
+    with np.errstate(over="ignore"):  # where it is 0 to all digits
+        np.exp(found, out=found)
+    found += 1
+    return np.divide(x, found, out=found)
 
 
 class _Layers:
@@ -53,7 +57,9 @@ class _Layers:
         self.arrays = network.arrays
 
     def __call__(self, name: str, x: np.ndarray) -> np.ndarray:
-        return x @ self.arrays[f"{name}.weight"].T + self.arrays[f"{name}.bias"]
+        found = x @ self.arrays[f"{name}.weight"].T
+        found += self.arrays[f"{name}.bias"]
+        return found
 
 
 class _Groups:
@@ -83,23 +89,41 @@ def _blocks(n: int) -> list[slice]:
     return [slice(first, min(first + BLOCK, n)) for first in range(0, n, BLOCK)]
 
 
-def predict(network: Network, features: FeatureSet) -> Predicted:
+def squashed_rows(network: Network, features: FeatureSet) -> np.ndarray:
+    """
+    Give the inputs of observations, made comparable, shape (n, inputs).
+
+    Args:
+        network: That they are for.
+        features: Of a compound.
+    """
+    rows = np.asarray(observation_rows(features), dtype=np.float32)
+    for block in _blocks(len(rows)):
+        rows[block] = network.observation_squash(rows[block])
+    return rows
+
+
+def predict(
+    network: Network, features: FeatureSet, rows: np.ndarray | None = None
+) -> Predicted:
     """
     Correct a compound with one network.
 
     Args:
         network: Trained on other compounds.
         features: Of this one.
+        rows: From squashed_rows, where other networks have the same.
     """
+    rows = squashed_rows(network, features) if rows is None else rows
     layer = _Layers(network)
     reflection = network.reflection_squash(features.reflection)
     of_reflection = silu(layer("reflect.1", silu(layer("reflect.0", reflection))))
     to_observe = layer("observe_reflection", of_reflection)
-    rows = observation_rows(features)
-    squash, unique = network.observation_squash, features.unique
+    unique = features.unique
 
     def first(block: slice) -> np.ndarray:
-        x = layer("observe", squash(rows[block])) + to_observe[unique[block]]
+        x = layer("observe", rows[block])
+        x += to_observe[unique[block]]
         return silu(layer("mix", silu(x)))
 
     of_unique = _Groups(unique, len(features.E_k))
@@ -120,7 +144,8 @@ def predict(network: Network, features: FeatureSet) -> Predicted:
 
     def given(block: slice) -> np.ndarray:
         h = layer("again", first(block))
-        h = h + back[0][unique[block]] + back[1][crystal[block]]
+        h += back[0][unique[block]]
+        h += back[1][crystal[block]]
         out = layer("give", silu(h))
         weight = np.exp(STEEPEST * np.tanh(out[:, :HEADS] / STEEPEST))
         value = features.E_i[block, None] - out[:, HEADS : 2 * HEADS]
@@ -157,9 +182,16 @@ def predict_mean(networks: Sequence[Network], features: FeatureSet) -> Predicted
         networks: Trained on other compounds.
         features: Of this one.
     """
+    first = networks[0]
+    alike = all(
+        np.array_equal(n.arrays[name], first.arrays[name])
+        for n in networks
+        for name in ("observation.centre", "observation.width")
+    )
+    rows = squashed_rows(first, features) if alike else None
     # numpy lets go of the interpreter while it computes.
     with ThreadPoolExecutor(min(len(networks), available_cores())) as pool:
-        found = list(pool.map(lambda network: predict(network, features), networks))
+        found = list(pool.map(lambda n: predict(n, features, rows), networks))
     return Predicted(
         np.mean([f.E for f in found], axis=0), np.mean([f.error for f in found], axis=0)
     )

@@ -99,7 +99,7 @@ def _about_orientations(found: Orientations) -> list[str]:
     direction = "near" if best.correlation < 0 else "away from"
     return [
         f"Do special orientations matter? Residuals are larger {direction} {name} "
-        f"(Spearman's correlation {digits(best.correlation, 2)}, p = "
+        f"than those of the same reflections elsewhere (Spearman's correlation {digits(best.correlation, 2)}, p = "
         f"{digits(best.q_value, 2)} after correction for "
         f"{counted(len(tested), 'angle')}; {rests})."
     ]

@@ -35,14 +35,14 @@ FEWEST_FOR_LINE = 30
 
 IMAGES_HELP = """
 Each dot is an image: the angle between the beam and the nearest simple zone axis (indices
-up to 1), and the mean size of the residuals of its spots in units of what is expected (0.8
-for normal ones). If special orientations matter, dots rise towards the left. Flat: they
+up to 1), and the mean size of the residuals of its spots over that of the same reflections
+on all images: 1 is the average. If special orientations matter, dots rise towards the left. Flat: they
 do not. High dots anywhere else are bad images. The line is the running median.
 """
 
 CORRELATION_HELP = """
-Rank correlation between the size of residuals on an image and its angle to a special
-direction: the nearest zone axis up to the chosen index, the nearest of the simplest ones,
+Rank correlation between the size of residuals on an image, over that of the same
+reflections elsewhere, and its angle to a special direction: the nearest zone axis up to the chosen index, the nearest of the simplest ones,
 and the axes of both lattices. Negative: residuals are larger near that direction. The
 p-value comes from giving whole crystals the orientations of other crystals, because
 neighbouring images are not independent; it takes four crystals. Good: all bars blue and
@@ -73,7 +73,7 @@ def images_plot(observations: Observations, found: Orientations) -> dict:
     Returns:
         A plot.
     """
-    x, y = found.low_zone_angle, found.image_residual
+    x, y = found.low_zone_angle, found.relative_residual
     known = np.flatnonzero(np.isfinite(y))
     drawn = known[sample(len(known))]
     data = [
@@ -115,7 +115,9 @@ def images_plot(observations: Observations, found: Orientations) -> dict:
         "Residuals and zone axes",
         note,
         xaxis=axis("Angle to the nearest simple zone axis [°]", rangemode="tozero"),
-        yaxis=axis("Mean size of the residuals on the image [σ]", rangemode="tozero"),
+        yaxis=axis(
+            "Mean residual over that of the same reflections", rangemode="tozero"
+        ),
         legend=legend_above(),
     )
 

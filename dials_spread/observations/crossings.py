@@ -1,0 +1,50 @@
+"""
+Crossings of the Ewald sphere, of which overlapping frames list one several times.
+
+Functions:
+    number_crossings: from where listings begin and end
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def number_crossings(
+    crystal: np.ndarray,
+    miller_index: np.ndarray,
+    first: np.ndarray,
+    last: np.ndarray,
+    gap: float,
+) -> np.ndarray:
+    """
+    Number the crossings of the Ewald sphere; see `Observations.without_repeats`.
+
+    Args:
+        crystal: Shape (n,).
+        miller_index: Shape (n, 3).
+        first: Shape (n,), where in the rotation a listing begins: angle or frame.
+        last: Shape (n,), where it ends.
+        gap: Listings of one index in one crystal no further apart are of one crossing.
+
+    Returns:
+        Shape (n,), the crossing of each, in the order in which they first appear.
+    """
+    if not len(crystal):
+        return np.zeros(0, dtype=np.int64)
+    h = miller_index.astype(np.int64) - miller_index.min(axis=0)
+    size = h.max(axis=0) + 1
+    # One number for crystal and index: five keys would be sorted five times.
+    key = np.asarray(crystal, dtype=np.int64)
+    for column, n in zip(h.T, size):
+        key = key * n + column
+    order = np.lexsort((first, key))
+    new = np.ones(len(order), dtype=bool)
+    new[1:] = np.diff(key[order]) != 0
+    new[1:] |= first[order][1:] - last[order][:-1] > gap
+    crossing = np.empty(len(order), dtype=np.int64)
+    crossing[order] = np.cumsum(new) - 1
+    _, begins, number = np.unique(crossing, return_index=True, return_inverse=True)
+    rank = np.empty(len(begins), dtype=np.int64)
+    rank[np.argsort(begins)] = np.arange(len(begins))
+    return rank[np.ravel(number)]
