@@ -37,6 +37,7 @@ from dials_spread.correction.apply.table_errors import (
     common_errors,
     factors_with_errors,
     intensity_errors,
+    merged_errors,
 )
 from dials_spread.correction.model.model_file import Model
 from dials_spread.observations import Observations, build_observations
@@ -58,7 +59,6 @@ from dials_spread.prepare.prepared import (
 from dials_spread.reference import Reference
 from dials_spread.rfactor import amplitudes
 from dials_spread.rfactor.wilson_statistics import FOURTH_MOMENT
-from dials_spread.statistics.groups import group_sums
 
 logger = logging.getLogger("dials.spread.correct")
 
@@ -341,15 +341,9 @@ def correct_intensities(
         warnings=(*subject.warnings, *_warnings(*moments)),
         by_evidence=by_evidence,
         common=_common(found, after, strength),
-        merged_sigma=_merged_sigma(after),
+        merged_sigma=merged_errors(after.sigma, after.unique, after.n_unique),
     )
     return replace(result, uncertainty=_uncertainty(result))
-
-
-def _merged_sigma(after: Observations) -> np.ndarray:
-    """Give 1/√Σ 1/σ² of each reflection, shape (u,)."""
-    weight = group_sums(1 / after.variance, after.unique, after.n_unique)
-    return 1 / np.sqrt(np.maximum(weight, 1e-300))
 
 
 def _strength(strength: float | None, found: CorrectedAmplitudes) -> float:

@@ -21,6 +21,7 @@ Functions:
     remaining_spread: e of each reflection, from how corrected equivalents differ
     factors_with_errors: factors of observations, and of their variances
     intensity_errors: σ(F²) from σ(F)
+    merged_errors: what merging leaves of σ
     common_errors: what all observations of a reflection share
 """
 
@@ -175,6 +176,22 @@ def intensity_errors(F: np.ndarray, sigma: np.ndarray) -> np.ndarray:
     return 2 * F * sigma + sigma**2
 
 
+def merged_errors(sigma: np.ndarray, unique: np.ndarray, n_unique: int) -> np.ndarray:
+    """
+    Give 1/√Σ 1/σ², what merging with weights 1/σ² leaves.
+
+    Args:
+        sigma: Shape (n,).
+        unique: Shape (n,).
+        n_unique: How many there are.
+
+    Returns:
+        Shape (u,).
+    """
+    weight = group_sums(1 / sigma**2, unique, n_unique)
+    return 1 / np.sqrt(np.maximum(weight, 1e-300))
+
+
 def common_errors(
     sigma: np.ndarray, unique: np.ndarray, total: np.ndarray
 ) -> np.ndarray:
@@ -189,6 +206,6 @@ def common_errors(
     Returns:
         Shape (n,): √(total² - 1/Σ 1/σ²)/σ; nought where merging leaves as much already.
     """
-    merged = 1 / np.maximum(group_sums(1 / sigma**2, unique, len(total)), 1e-300)
-    common = np.sqrt(np.maximum(total**2 - merged, 0))
+    merged = merged_errors(sigma, unique, len(total))
+    common = np.sqrt(np.maximum(total**2 - merged**2, 0))
     return common[unique] / sigma

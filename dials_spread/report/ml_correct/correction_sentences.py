@@ -79,7 +79,8 @@ MERGED_HOW = (
     "Before and after are the same observations on the same scales, which this program "
     "fitted to put all crystals on one scale; means with weights 1/σ², as dials.scale and "
     "dials.merge have them; CC½ by the σ-τ method. Before dials.scale, σ has no error "
-    "model and ⟨I/σ⟩ is too high."
+    "model and ⟨I/σ⟩ is too high; after the correction, σ holds by what observations still "
+    "differ, and ⟨I/σ⟩ is lower."
 )
 
 
