@@ -206,7 +206,8 @@ def _with_curve(found: Variogram, data: Binned, noise: float, n: int) -> Variogr
     """Fit every sample."""
     alike = opposite_alike(data, n)
     p_value = growth_p_value(data, n, alike)
-    grows = not p_value > LEVEL
+    # What was not tested, for want of crystals, is not claimed either.
+    grows = p_value <= LEVEL
     curves = fit_curves(data, noise, alike, usual=not grows)
     with np.errstate(divide="ignore", invalid="ignore"):
         sill = curves.plateau
@@ -219,7 +220,7 @@ def _with_curve(found: Variogram, data: Binned, noise: float, n: int) -> Variogr
         nugget=_estimate(curves.at_zero, n),
         sill=_estimate(sill, n),
         range=_angle(curves.angle, n) if grows else (np.nan, *EMPTY),
-        share_of_plateau=(value, low if grows else 0.0, high),
+        share_of_plateau=(value, 0.0 if p_value > LEVEL else low, high),
         growth_p_value=p_value,
         partial_sills=curves.growth,
         rests=curves.at_zero,

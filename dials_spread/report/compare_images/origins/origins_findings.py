@@ -13,6 +13,7 @@ import numpy as np
 from dials_spread.report.compare_images.origins.plots_beam import LABELS
 from dials_spread.report.page.intervals import share_with_interval
 from dials_spread.report.page.labels import counted, digits
+from dials_spread.spread.beam.beam_shares import Explained
 from dials_spread.spread.beam.beam_sources import BeamSources
 from dials_spread.spread.noisy_spots.noisy import NoisySpots
 from dials_spread.spread.noisy_spots.removal import Removal
@@ -20,6 +21,9 @@ from dials_spread.spread.orientations.special import Orientations
 from dials_spread.spread.origins import SCALE_FIRST, OriginAnalysis
 
 CHANCE = 0.05
+
+LEAST = 0.02
+"""Of the variance of factors that something explains, or that is not noise."""
 
 NAMES = {
     "low_index_zone": "the nearest simple zone axis",
@@ -51,6 +55,16 @@ def origin_findings(origins: OriginAnalysis) -> list[str]:
     return told
 
 
+def _explains(share: Explained, ceiling: float) -> bool:
+    """
+    Whether a quantity is said to explain factors of images.
+
+    It does so for more than a fiftieth, in an interval (where there is one) without zero,
+    and where not all is noise.
+    """
+    return share.r_squared > LEAST and not share.low <= 0 and not ceiling <= LEAST
+
+
 def _about_beam(found: BeamSources) -> list[str]:
     measured = {
         n: e
@@ -67,7 +81,7 @@ def _about_beam(found: BeamSources) -> list[str]:
         "factors of the images of a crystal have a standard deviation of "
         f"{100 * found.spread_of_k:.0f} %. The {LABELS[name]} "
     )
-    if share.r_squared <= 0.02:
+    if not _explains(share, found.ceiling):
         text += "does not explain their variance"
     else:
         told = share_with_interval(share.r_squared, share.low, share.high)
