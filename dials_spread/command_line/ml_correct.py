@@ -117,7 +117,7 @@ def correct_files(data, model, params, provenance, log) -> None:
     result = correct_intensities(
         subject,
         model,
-        strength=params.strength,
+        strength=None if params.strength is Auto else params.strength,
         reference=next(iter(params.reference), None),
         column=params.reference_column,
         block=next(iter(params.cif_block), None),
@@ -142,7 +142,7 @@ def learn_files(data, params, provenance, log) -> None:
         crystals=(params.train.crystals, params.test.crystals),
         keep=params.mode == "train",
         with_shap=params.shap,
-        strength=params.strength,
+        strength=1.0 if params.strength is Auto else params.strength,
         force=params.force,
         seed=params.seed,
         nproc=threads(params),

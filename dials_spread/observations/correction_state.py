@@ -36,6 +36,13 @@ UNCERTAINTY = "ml_correction.sigma"
 OFFSET = "ml_correction.offset"
 """Columns of what was added to each kind of intensity, where something was."""
 
+INFLATION = "ml_correction.inflation"
+"""Column of what variances were multiplied by besides c², where there is one."""
+
+COMMON = "ml_correction.common"
+"""Column of the error that all observations of a reflection share, in units of the σ that
+the correction gave."""
+
 INTEGRATED = ("prf", "sum")
 SCALED = ("scale",)
 KINDS = (*INTEGRATED, *SCALED)
@@ -71,6 +78,17 @@ def added(table: flex.reflection_table, kind: str) -> np.ndarray:
     return column(table, name) if name in table else np.zeros(len(table))
 
 
+def variance_factor(table: flex.reflection_table) -> np.ndarray:
+    """Give what a correction multiplied variances by in each row, shape (n,)."""
+    factor = column(table, FACTOR)
+    square = factor * factor
+    if INFLATION not in table:
+        return square
+    # 0 is what is filled in where tables are joined with some that lack the column.
+    more = column(table, INFLATION)
+    return square * np.where(more > 0, more, 1.0)
+
+
 def kept_rows(table: flex.reflection_table, kind: str) -> np.ndarray:
     """
     Find the rows whose intensity was corrected, whatever was made of it since.
@@ -93,7 +111,10 @@ def untouched_rows(table: flex.reflection_table, kind: str) -> np.ndarray:
     """Find the rows, of those kept, in which it is still what the correction made of it."""
     factor = column(table, FACTOR)
     untouched = kept_rows(table, kind)
-    parts = (("value", factor, added(table, kind)), ("variance", factor * factor, 0.0))
+    parts = (
+        ("value", factor, added(table, kind)),
+        ("variance", variance_factor(table), 0.0),
+    )
     for what, c, o in parts:
         expected = column(table, original_name(kind, what)) * c + o
         found = column(table, intensity_name(kind, what))

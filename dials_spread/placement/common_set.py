@@ -25,9 +25,14 @@ from dxtbx.model import Experiment
 
 from dials_spread.input_files import read_files
 from dials_spread.observations import Observations, build_observations, unique_indices
-from dials_spread.observations.error_model import error_model_parameters
+from dials_spread.observations.correction_state import COMMON, column, kept_rows
+from dials_spread.observations.error_model import (
+    counting_errors,
+    error_model_parameters,
+)
 from dials_spread.rfactor.merging import Merged, merge
 from dials_spread.statistics.bootstrap import FEWEST_CRYSTALS, Groups, group_crystals
+from dials_spread.statistics.groups import group_means
 
 PARTS = 12
 """Parts of scans that are drawn where there are too few crystals."""
@@ -44,6 +49,8 @@ class BranchData:
         tables: Their reflections.
         observations: Scaled, Friedel mates merged.
         error_model: a and b of dials.scale's σ'² = a²(σ² + (bI)²); None where unknown.
+        common: Shape (n,), the error that all observations of a reflection share, as a
+            correction has left it in the tables; 0 without one.
     """
 
     files: tuple[Path, Path]
@@ -51,6 +58,7 @@ class BranchData:
     tables: Sequence[flex.reflection_table]
     observations: Observations
     error_model: tuple[float, float] | None
+    common: np.ndarray
 
     @property
     def identifiers(self) -> list[str]:
@@ -78,6 +86,7 @@ def read_branch(experiments: Path, reflections: Path) -> BranchData:
         found.tables,
         observations,
         _error_model(found.experiments),
+        _common_errors(observations, found.experiments, found.tables),
     )
 
 
@@ -88,6 +97,30 @@ def _error_model(experiments: Sequence[Experiment]) -> tuple[float, float] | Non
         return None
     a, b = np.median(found, axis=0)
     return float(a), float(b)
+
+
+def _common_errors(
+    observations: Observations,
+    experiments: Sequence[Experiment],
+    tables: Sequence[flex.reflection_table],
+) -> np.ndarray:
+    """
+    Give what merging does not make smaller, on the scale of the observations.
+
+    The column has it in units of σ as the correction left them: of tables that were scaled
+    since, without what the error model of dials.scale has added.
+    """
+    common = np.zeros(len(observations))
+    for k, table in enumerate(tables):
+        if COMMON in table:
+            own = observations.crystal == k
+            common[own] = column(table, COMMON)[observations.row[own]]
+    if not common.any():
+        return common
+    variance = observations.variance
+    if not any(kept_rows(table, "scale").any() for table in tables):
+        variance = counting_errors(observations, experiments, tables).variance
+    return common * np.sqrt(variance)
 
 
 @dataclass(frozen=True)
@@ -107,17 +140,22 @@ class CommonSet:
 
     @cached_property
     def merged(self) -> dict[str, Merged]:
-        """By branch: merged with weights 1/σ², as dials.merge does; nan where missing."""
-        return {
-            name: merge(
-                own.observations.intensity,
-                own.observations.variance,
-                self.unique[name],
-                len(self.unique_index),
-                1 / own.observations.variance,
+        """
+        By branch: merged with weights 1/σ², as dials.merge does; nan where missing.
+
+        σ holds what all observations of a reflection share, too.
+        """
+        found = {}
+        for name, own in self.data.items():
+            unique, n = self.unique[name], len(self.unique_index)
+            variance = own.observations.variance
+            merged = merge(
+                own.observations.intensity, variance, unique, n, 1 / variance
             )
-            for name, own in self.data.items()
-        }
+            common = group_means(own.common, unique, n)
+            sigma = np.hypot(merged.sigma, np.nan_to_num(common))
+            found[name] = Merged(merged.intensity, sigma, merged.n)
+        return found
 
     @cached_property
     def in_all(self) -> np.ndarray:

@@ -265,7 +265,10 @@ def test_several_files_become_one(simulated, data_folder):
     joined = column(read("corrected.refl"), "ml_correction")
     whole = [str(simulated / f"simulated.{ending}") for ending in ("expt", "refl")]
     run([*whole, "method=weights", "output.html=None"])
-    np.testing.assert_allclose(joined, column(read("corrected.refl"), "ml_correction"))
+    # Orientations differ in the last digits written, and weights hang on differences.
+    np.testing.assert_allclose(
+        joined, column(read("corrected.refl"), "ml_correction"), rtol=1e-6
+    )
 
 
 @pytest.mark.slow

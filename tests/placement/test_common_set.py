@@ -12,6 +12,7 @@ from dials.array_family import flex
 from dxtbx.model.experiment_list import ExperimentListFactory
 from iotbx import mtz
 
+from dials_spread.correction.apply.one_table import apply_factors
 from dials_spread.placement.common_set import (
     common_set,
     read_branch,
@@ -68,6 +69,28 @@ def test_merged_as_dials_merge_does(quartz, tmp_path):
         assert merged.sigma[k] == pytest.approx(sigma, rel=0.02)
         same += 1
     assert same > 0.95 * len(known)
+
+
+def test_what_observations_share_is_in_the_merged_sigma(quartz, tmp_path):
+    """By hand: 1/√Σ 1/σ² and the shared part, added in quadrature."""
+    table = flex.reflection_table.from_file(str(quartz[1]))
+    more = np.random.default_rng(0).uniform(1, 3, len(table))
+    corrected = apply_factors(
+        table, np.ones(len(table)), scaled=True, inflation=more, common=np.sqrt(more)
+    )
+    corrected.as_file(str(tmp_path / "a.refl"))
+    shutil.copy(quartz[0], tmp_path / "a.expt")
+    data = read_branch(tmp_path / "a.expt", tmp_path / "a.refl")
+    merged = common_set({"after": data}).merged["after"]
+    own, before = data.observations, read_branch(*quartz).observations
+    np.testing.assert_allclose(own.variance, before.variance * more[own.row])
+    for k in (0, 20, 150):
+        mine = own.unique == k
+        independent = 1 / np.sum(1 / own.variance[mine])
+        shared = np.mean(np.sqrt(more[own.row[mine]] * own.variance[mine]))
+        assert merged.sigma[k] == pytest.approx(np.hypot(independent**0.5, shared))
+    plain = common_set({"none": read_branch(*quartz)})
+    assert not plain.data["none"].common.any()
 
 
 def test_reflections_that_all_have(both, quartz, fewer):

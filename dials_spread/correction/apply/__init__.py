@@ -15,6 +15,7 @@ Modules:
     one_table: corrections in one reflection table: made, and taken back
     parameters: the parameters of dials.ml_correct
     suitability: what a correction must not be applied to
+    table_errors: what the σ of a corrected table are made of
     tables: corrections in the tables of all crystals of a run
 """
 

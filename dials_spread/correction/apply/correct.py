@@ -30,10 +30,15 @@ from dials_spread.correction.apply.estimates import (
     CorrectedAmplitudes,
     Factors,
     estimate,
-    observation_factors,
 )
 from dials_spread.correction.apply.one_table import check_crystals_uncorrected
 from dials_spread.correction.apply.suitability import check_suitable
+from dials_spread.correction.apply.table_errors import (
+    common_errors,
+    factors_with_errors,
+    intensity_errors,
+    merged_errors,
+)
 from dials_spread.correction.model.model_file import Model
 from dials_spread.observations import Observations, build_observations
 from dials_spread.observations.builder import Integrated, intensities_before_scaling
@@ -98,10 +103,14 @@ class CorrectionResult:
         model: The model file; None where weights alone were used.
         estimate: Corrected amplitudes at full strength.
         strength: How much of the correction was applied: 0, nothing, to 1.
+        by_evidence: Whether the data decided how much.
         factors: Of intensities on one scale; scale and Lorentz factor are not in them.
         column: Shape (n,), of the intensities in the tables: all of it.
         offset: Shape (n,), what is added to their products, as Observations has them.
         uncertainty: Shape (n,), standard deviation of it; None where not known.
+        common: Shape (n,), the error that all observations of a reflection share, in units
+            of their σ after the correction; None likewise.
+        merged_sigma: Shape (u,), of the corrected intensities, merged with weights 1/σ².
         F: Shape (u,), amplitudes when the corrected table is merged, with weights 1/σ².
         F_before: Shape (u,), likewise of the table that was given.
         changes: What was changed, and where.
@@ -126,11 +135,23 @@ class CorrectionResult:
     fourth_moments: tuple[float, float]
     truth: ReferenceCheck | None
     warnings: tuple[str, ...]
+    by_evidence: bool = False
+    common: np.ndarray | None = None
+    merged_sigma: np.ndarray | None = None
 
     @property
     def measured(self) -> Observations:
         """The observations with their geometry, before they were put on one scale."""
         return self.subject.prepared.measured
+
+    @property
+    def inflation(self) -> np.ndarray | None:
+        """
+        Shape (n,), of variances beyond the square of the factor: see table_errors.
+
+        None where nothing was corrected.
+        """
+        return self.factors.inflation if self.strength > 0 else None
 
 
 def get_subject(
@@ -265,7 +286,7 @@ def lorentz_warning(
 def correct_intensities(
     subject: Subject,
     model: Model | None = None,
-    strength: float = 1.0,
+    strength: float | None = None,
     reference: str | Reference | None = None,
     column: str | None = None,
     seed: int = 0,
@@ -279,7 +300,8 @@ def correct_intensities(
     Args:
         subject: The data, from get_subject.
         model: From choose_model; None for weights alone.
-        strength: Power to which factors are raised, 0 for none of the correction.
+        strength: Power to which factors are raised, 0 for none of the correction; None
+            for what the data bear out (model.evidence), 1 where they tell nothing.
         reference: Taken for the truth, to compare with, or the name of its file.
         column: Label of the column of a reference.
         seed: For the control of the reference.
@@ -294,15 +316,13 @@ def correct_intensities(
     if isinstance(reference, str):
         reference = find_reference(subject.observations, reference, column, block)
     found = ready or estimate(subject.counted, model, nproc)
-    before = prepared.scaled
-    factors = observation_factors(
-        before.intensity, before.sigma, before.unique, found.F, found.relative
-    ).weakened(strength)
+    by_evidence = strength is None and found.evidence is not None
+    strength = _strength(strength, found)
+    before, factors = prepared.scaled, _factors(subject, found).weakened(strength)
     after = before.with_intensity(*factors.apply(before.intensity, before.sigma))
     F_before, F = _merged_amplitudes(before), _merged_amplitudes(after)
     moments = fourth_moments(prepared, F_before, F)
     whole_factor = _whole_factor(subject, factors.factor, strength)
-    error_F = found.error_F
     result = CorrectionResult(
         subject=subject,
         model=model,
@@ -314,13 +334,46 @@ def correct_intensities(
         uncertainty=None,
         F=F,
         F_before=F_before,
-        changes=describe_changes(prepared, F_before, F, after, error_F),
+        changes=describe_changes(prepared, F_before, F, after, found.error_F),
         agreement=(describe_agreement(before), describe_agreement(after)),
         fourth_moments=moments,
         truth=_compare(subject, factors, found, reference, seed),
         warnings=(*subject.warnings, *_warnings(*moments)),
+        by_evidence=by_evidence,
+        common=_common(found, after, strength),
+        merged_sigma=merged_errors(after.sigma, after.unique, after.n_unique),
     )
     return replace(result, uncertainty=_uncertainty(result))
+
+
+def _strength(strength: float | None, found: CorrectedAmplitudes) -> float:
+    if strength is not None:
+        return strength
+    return 1.0 if found.evidence is None else found.evidence.strength
+
+
+def _factors(subject: Subject, found: CorrectedAmplitudes) -> Factors:
+    """Give the factors of observations on one scale, and of their variances."""
+    before = subject.prepared.scaled
+    return factors_with_errors(
+        before.intensity,
+        before.sigma,
+        subject.counted.sigma,
+        before.unique,
+        before.crossings(),
+        (found.F, subject.prepared.N),
+        found.relative,
+    )
+
+
+def _common(
+    found: CorrectedAmplitudes, after: Observations, strength: float
+) -> np.ndarray | None:
+    """Give what corrected observations of a reflection share, in units of their σ."""
+    if found.sigma_F is None or not strength > 0:
+        return None
+    total = intensity_errors(found.F, found.sigma_F)
+    return strength * common_errors(after.sigma, after.unique, total)
 
 
 def _merged_amplitudes(observations: Observations) -> np.ndarray:

@@ -37,6 +37,7 @@ from dials_spread.correction.apply.error_law import (
 from dials_spread.correction.features.all_features import features_of
 from dials_spread.correction.features.published import PUBLISHED, published_features
 from dials_spread.correction.features.registry import MODEL_1, names
+from dials_spread.correction.model.evidence import Evidence
 from dials_spread.correction.model.general import correct_prepared, is_general, unpack
 from dials_spread.correction.model.model_file import Model, check_features, read_model
 from dials_spread.correction.model.shrinkage import predict_ensemble
@@ -74,11 +75,14 @@ class Factors:
         offset: Shape (n,), added to the product, on the scale of the intensities; 0
             where a factor is enough.
         reached: Shape (u,), bool: a factor is enough.
+        inflation: Shape (n,), by which variances are multiplied besides, 1 and more (see
+            table_errors); None for nothing.
     """
 
     factor: np.ndarray
     offset: np.ndarray
     reached: np.ndarray
+    inflation: np.ndarray | None = None
 
     def apply(
         self, intensity: np.ndarray, sigma: np.ndarray
@@ -93,12 +97,14 @@ class Factors:
         Returns:
             Intensities and their σ, shape (n,) each.
         """
-        return intensity * self.factor + self.offset, sigma * self.factor
+        more = 1.0 if self.inflation is None else np.sqrt(self.inflation)
+        return intensity * self.factor + self.offset, sigma * self.factor * more
 
     def weakened(self, strength: float) -> Factors:
         """Give a part of the correction, from 0 for nothing to 1."""
         factor, offset = self.factor**strength, self.offset * strength
-        return replace(self, factor=factor, offset=offset)
+        inflation = None if self.inflation is None else self.inflation**strength
+        return replace(self, factor=factor, offset=offset, inflation=inflation)
 
     def as_dict(self) -> dict:
         """Give what goes into a JSON file."""
@@ -127,6 +133,7 @@ class CorrectedAmplitudes:
         predicted_r1: R1 to be expected; None likewise.
         n_passages: Observations when those are joined that list one crossing of the
             Ewald sphere several times; None where that was not looked at.
+        evidence: Whether the data show multiple scattering; None likewise.
     """
 
     method: str
@@ -136,6 +143,7 @@ class CorrectedAmplitudes:
     sigma_F: np.ndarray | None = None
     predicted_r1: float | None = None
     n_passages: int | None = None
+    evidence: Evidence | None = None
 
 
 def choose_model(method: str = "auto", model: str | None = None) -> Model | None:
@@ -209,6 +217,7 @@ def _by_general_model(
         sigma_F=found.error_F / MEAN_OF_NORMAL,
         predicted_r1=found.predicted_r1,
         n_passages=n_passages,
+        evidence=found.evidence,
     )
 
 

@@ -3,7 +3,7 @@ Corrected amplitudes of unique reflections as a file for programs that solve and
 
 A factor cannot make a negative intensity positive, so that some reflections of a corrected
 table stay as they were. Here every reflection has the intensity F² that was found for it,
-and σ = 2 F σ(F).
+and σ = 2 F σ(F) + σ(F)², or what merging its observations leaves where that is more.
 
 Classes:
     MergedFiles: contents by name, and what is to be said of them
@@ -27,6 +27,7 @@ from cctbx import crystal, miller
 from cctbx.array_family import flex
 
 from dials_spread.correction.apply.correct import CorrectionResult
+from dials_spread.correction.apply.table_errors import intensity_errors
 from dials_spread.rfactor import amplitudes
 from dials_spread.scattering.form_factors import parse_type
 from dials_spread.shelx import instructions, write_hkl
@@ -99,8 +100,10 @@ def merged_intensities(result: CorrectionResult) -> miller.array:
     I = np.where(prepared.merged > 0, F**2, between)
     sigma = prepared.merged_sigma
     if found.sigma_F is not None:
-        # Where F is nearly nought, F² is uncertain by σ(F)² all the same.
-        own = 2 * F * found.sigma_F + found.sigma_F**2
+        own = intensity_errors(F, found.sigma_F)
+        if result.merged_sigma is not None and s > 0:
+            # What its own observations differ by leaves no less.
+            own = np.maximum(own, result.merged_sigma)
         sigma = sigma ** (1 - s) * own**s
     symmetry = crystal.symmetry(
         unit_cell=measured.unit_cell, space_group=measured.space_group

@@ -2,7 +2,7 @@
 Corrections in one reflection table: made, and taken back.
 
 Before dials.scale the integrated values are multiplied by c, after it the scaled one;
-variances by c². What stood there is kept beside it, as `intensity.prf.original.value`
+variances by c² and by what the correction leaves of errors (table_errors). What stood there is kept beside it, as `intensity.prf.original.value`
 and so on, and c in `ml_correction`. Where no factor is enough (see estimates), something
 is added, which `ml_correction.offset.prf` and so on keep. Flags, identifiers, the order
 of rows and all other columns stay as they are. `inverse_scale_factor` stays too, so that
@@ -29,7 +29,9 @@ from cctbx.array_family import flex as cctbx_flex
 from dials.array_family import flex
 
 from dials_spread.observations.correction_state import (
+    COMMON,
     FACTOR,
+    INFLATION,
     INTEGRATED,
     OFFSET,
     SCALED,
@@ -46,6 +48,7 @@ from dials_spread.observations.correction_state import (
     original_name,
     row_states,
     untouched_rows,
+    variance_factor,
 )
 from dials_spread.observations.intensities import COLUMN, intensity_and_variance
 from dials_spread.observations.right_factors import AS_READ, without_as_read
@@ -149,6 +152,8 @@ def apply_factors(
     uncertainty: np.ndarray | None = None,
     offset: np.ndarray | None = None,
     rows: np.ndarray | None = None,
+    inflation: np.ndarray | None = None,
+    common: np.ndarray | None = None,
 ) -> flex.reflection_table:
     """
     Multiply intensities by factors, add offsets, and keep what they were.
@@ -162,6 +167,8 @@ def apply_factors(
             Observations: with lp, qe and partiality, or the scale, applied.
         rows: Shape (n,), which rows belong to crystals that are corrected now; the
             others stay as they are, corrected before or not. All by default.
+        inflation: Shape (n,), by which variances are multiplied besides c².
+        common: Shape (n,), error shared by a reflection's observations, in units of σ.
 
     Returns:
         The corrected table.
@@ -173,6 +180,40 @@ def apply_factors(
     check_uncorrected(table, rows)
     factor = np.ascontiguousarray(factor, dtype=float)
     _check_factors(factor, len(table))
+    kinds = _kinds_to_correct(table, scaled)
+    rows = np.ones(len(table), dtype=bool) if rows is None else rows
+    columns = {FACTOR: factor, **_old_lp(table)}
+    more = ((UNCERTAINTY, uncertainty), (COMMON, common), (INFLATION, inflation))
+    for name, values in more:
+        if values is not None:
+            columns[name] = np.ascontiguousarray(values, dtype=float)
+    of_variance = factor * factor
+    if inflation is not None:
+        _check_factors(columns[INFLATION], len(table))
+        of_variance = of_variance * columns[INFLATION]
+    corrected = without_as_read(copied(table))
+    for kind in kinds:
+        shift = np.zeros(len(table))
+        if offset is not None:
+            shift = _offset_of_rows(table, kind, offset)
+            columns[f"{OFFSET}.{kind}"] = shift
+        parts = (("value", factor, shift), ("variance", of_variance, 0.0))
+        for what, c, o in parts:
+            name = intensity_name(kind, what)
+            found = column(table, name)
+            columns[original_name(kind, what)] = found
+            corrected[name] = cctbx_flex.double(np.where(rows, found * c + o, found))
+    _put(corrected, rows, columns)
+    return corrected
+
+
+def _kinds_to_correct(table: flex.reflection_table, scaled: bool) -> list[str]:
+    """
+    List the intensities of a table that are to be corrected.
+
+    Raises:
+        ValueError: There are none.
+    """
     kinds = [
         k
         for k in (SCALED if scaled else INTEGRATED)
@@ -181,26 +222,7 @@ def apply_factors(
     if not kinds:
         wanted = "intensity.scale" if scaled else "intensity.prf or intensity.sum"
         raise ValueError(f"The reflections have no {wanted} to be corrected")
-    rows = np.ones(len(table), dtype=bool) if rows is None else rows
-    columns = {FACTOR: factor, **_old_lp(table)}
-    if uncertainty is not None:
-        columns[UNCERTAINTY] = np.ascontiguousarray(uncertainty, dtype=float)
-    corrected = without_as_read(copied(table))
-    for kind in kinds:
-        shift = np.zeros(len(table))
-        if offset is not None:
-            shift = _offset_of_rows(table, kind, offset)
-            columns[f"{OFFSET}.{kind}"] = shift
-        for what, c, o in (
-            ("value", factor, shift),
-            ("variance", factor * factor, 0.0),
-        ):
-            name = intensity_name(kind, what)
-            found = column(table, name)
-            columns[original_name(kind, what)] = found
-            corrected[name] = cctbx_flex.double(np.where(rows, found * c + o, found))
-    _put(corrected, rows, columns)
-    return corrected
+    return kinds
 
 
 def _old_lp(table: flex.reflection_table) -> dict[str, np.ndarray]:
@@ -291,7 +313,7 @@ def _restore(table: flex.reflection_table, kind: str) -> None:
             kind,
         )
     joined = intact & ~untouched
-    parts = (("value", factor, shift), ("variance", factor * factor, 0.0))
+    parts = (("value", factor, shift), ("variance", variance_factor(table), 0.0))
     restored = {}
     for what, c, o in parts:
         found = column(table, intensity_name(kind, what)).copy()

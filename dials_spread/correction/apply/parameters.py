@@ -32,11 +32,13 @@ model = None
   .type = path
   .help = "Name of a model file. By default the model that comes with the package is"
           "used."
-strength = 1.0
+strength = Auto
   .type = float(value_min=0, value_max=1)
   .help = "Part of the correction that is applied, from 0 to 1: correction factors"
           "are raised to this power. With 0 nothing is corrected but a missing Lorentz"
-          "factor."
+          "factor. Auto takes 1 where symmetry equivalents in different orientations"
+          "differ as multiple scattering makes them differ, 0 where they do not, and"
+          "what is between where they tell neither."
 lorentz = *auto applied missing
   .type = choice
   .help = "Whether the intensities contain the Lorentz correction. auto takes it as"

@@ -17,7 +17,7 @@ Functions:
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -33,16 +33,20 @@ from dials_spread.correction.apply.one_table import (
     undo_factors,
     without_correction,
 )
+from dials_spread.correction.apply.table_errors import LARGEST_INFLATION
 from dials_spread.input_files import Input
-from dials_spread.observations import Observations, right_factors
+from dials_spread.observations import Observations, right_factors, unique_indices
 from dials_spread.observations.correction_state import (
     column,
     corrected_crystals,
     correction_state,
+    intensity_name,
     mixture_warning,
 )
+from dials_spread.observations.intensities import COLUMN
 from dials_spread.observations.right_factors import AS_READ
 from dials_spread.prepare.geometry import factor_from_zeta
+from dials_spread.statistics.groups import group_means
 from dials_spread.valid_input.columns import READ
 from dials_spread.valid_input.reading import read_experiments, read_table
 from dials_spread.valid_input.stored_columns import Rewritten
@@ -67,6 +71,9 @@ class Correction(Protocol):
         column: Shape (n,), factors of the intensities in the tables.
         offset: Shape (n,), what is added to the products, as Observations has them.
         uncertainty: Shape (n,), standard deviation of the factors; None where unknown.
+        inflation: Shape (n,), of variances beyond the square of the factor; None for 1.
+        common: Shape (n,), error shared by a reflection's observations, in units of their
+            σ; None where unknown.
     """
 
     @property
@@ -77,6 +84,10 @@ class Correction(Protocol):
     def offset(self) -> np.ndarray: ...  # noqa: D102
     @property
     def uncertainty(self) -> np.ndarray | None: ...  # noqa: D102
+    @property
+    def inflation(self) -> np.ndarray | None: ...  # noqa: D102
+    @property
+    def common(self) -> np.ndarray | None: ...  # noqa: D102
 
 
 def read_uncorrected(files: Sequence[Sequence[str]], params) -> Input:
@@ -154,7 +165,11 @@ def corrected_table(
     factors = observations.in_rows(result.column, lengths)
     _add_lorentz(factors, tables, observations)
     columns = {"factor": (factors, 1.0)}
-    more = {"uncertainty": result.uncertainty}
+    more = {"uncertainty": result.uncertainty, "common": result.common}
+    if result.inflation is not None:
+        inflation = observations.in_rows(result.inflation, lengths, 1.0)
+        _doubt_others(inflation, factors, tables, observations)
+        columns["inflation"] = (inflation, 1.0)
     more["offset"] = result.offset if np.any(result.offset) else None
     for name, values in more.items():
         if values is not None:
@@ -215,6 +230,56 @@ def _add_lorentz(
         zeta = table["zeta"].as_numpy_array()
         found = factor_from_zeta(zeta, d_star, float(np.median(measured.rate)))
         factor[left] = found[left]
+
+
+def _doubt_others(
+    inflation: Sequence[np.ndarray],
+    factors: Sequence[np.ndarray],
+    tables: Sequence[flex.reflection_table],
+    measured: Observations,
+) -> None:
+    """
+    Give rows that are no observation σ as large as the intensity of their reflection.
+
+    Nothing was found for them: they lie next to the rotation axis, where no Lorentz factor
+    holds, or were recorded in part. Multiplied by a small Lorentz factor with nothing but
+    their counting errors they would be wrong, and the best of all rows of the table.
+    """
+    name = COLUMN[measured.choice]
+    for number, (own, factor, table) in enumerate(zip(inflation, factors, tables)):
+        mine = measured.crystal == number
+        row, unique = measured.row[mine], measured.unique[mine]
+        left = np.ones(len(table), dtype=bool)
+        left[row] = False
+        if not (left.any() and len(row)):
+            continue
+        value, variance = (
+            column(table, intensity_name(name, what)) for what in ("value", "variance")
+        )
+        corrected = np.abs(value * factor)
+        level = np.full(len(table), np.median(corrected[row]))
+        mean = group_means(corrected[row], unique, measured.n_unique)
+        for k, index in _known_indices(table, left, measured):
+            if np.isfinite(mean[index]):
+                level[k] = mean[index]
+        left &= variance > 0
+        counted = variance[left] * factor[left] ** 2
+        own[left] = np.clip(1 + level[left] ** 2 / counted, 1.0, LARGEST_INFLATION)
+
+
+def _known_indices(
+    table: flex.reflection_table, rows: np.ndarray, measured: Observations
+) -> Iterator[tuple[int, int]]:
+    """Give those rows whose unique reflection was observed, with its number."""
+    place = np.flatnonzero(rows)
+    hkl = np.array(table["miller_index"])[place].reshape(-1, 3)
+    both = np.concatenate([measured.unique_index, hkl])
+    _, number = unique_indices(both, measured.space_group, measured.friedel)
+    number = np.ravel(number)
+    known = {n: k for k, n in enumerate(number[: measured.n_unique])}
+    for k, n in zip(place, number[measured.n_unique :]):
+        if n in known:
+            yield int(k), known[n]
 
 
 def restored_table(data: Input) -> tuple[ExperimentList, flex.reflection_table]:

@@ -8,6 +8,7 @@ Modules:
     boosting: scikit-learn's boosted trees, each fit in one thread
     card: what a model file says of itself, and what may be in it
     estimator: a regressor that says how sure it is, and does nothing where it is not
+    evidence: whether the data themselves show multiple scattering
     forest: boosted trees as plain arrays, independent of the library that grew them
     general: the general model, for compounds that were never seen, in one model file
     model_file: model files that may be untrusted input

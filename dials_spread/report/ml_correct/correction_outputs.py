@@ -79,7 +79,7 @@ def correction_document(
     """
     subject, truth = result.subject, result.truth
     before, after = result.agreement
-    moments = result.fourth_moments
+    moments, evidence = result.fourth_moments, result.estimate.evidence
     return finite(
         {
             **base_document(provenance, subject.observations),
@@ -88,6 +88,7 @@ def correction_document(
             "correction": {
                 "method": result.estimate.method,
                 "strength": result.strength,
+                "evidence": evidence and evidence.as_dict(),
                 "lorentz_applied_here": subject.prepared.measured.lorentz_applied_here,
                 "lorentz_r_meas": {
                     f"{k:+g}": v for k, v in subject.lorentz_r_meas.items()

@@ -136,8 +136,18 @@ _UNTESTED = (
 
 
 def _not_corrected(result: CorrectionResult) -> tuple[str, tuple[str, ...]]:
+    lorentz = result.subject.prepared.measured.lorentz_applied_here
+    evidence = result.estimate.evidence
+    if result.by_evidence and evidence is not None:
+        told = (
+            "NOT CORRECTED: no sign of multiple scattering in the data (probability "
+            f"that there is some: {evidence.probability:.2f}). "
+        )
+        if lorentz:
+            return f"{told}Only the missing Lorentz factor was applied.", ()
+        return f"{told}All intensities are left as they are.", ()
     told = "NOT CORRECTED: strength=0"
-    if result.subject.prepared.measured.lorentz_applied_here:
+    if lorentz:
         return f"{told} applies nothing but the missing Lorentz factor.", ()
     return f"{told} leaves all intensities as they are.", ()
 

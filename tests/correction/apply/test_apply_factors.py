@@ -117,6 +117,30 @@ def test_offsets_by_hand():
     assert undo_factors(corrected).as_msgpack() == table.as_msgpack()
 
 
+def test_errors_that_are_left_go_into_variances_by_hand():
+    table = small_table()
+    c, more = np.array([2.0, 0.5, 3.0, 1.0]), np.array([4.0, 1.0, 9.0, 2.0])
+    corrected = apply_factors(
+        table, c, scaled=False, inflation=more, common=np.full(4, 0.5)
+    )
+    np.testing.assert_allclose(
+        column(corrected, "intensity.prf.variance"), [64, 0.25, 24.3, -2]
+    )
+    np.testing.assert_allclose(
+        column(corrected, "intensity.prf.value"), [20, -1.5, 0.3, 7]
+    )
+    np.testing.assert_array_equal(column(corrected, "ml_correction.inflation"), more)
+    np.testing.assert_array_equal(column(corrected, "ml_correction.common"), 0.5)
+    assert correction_state(corrected) == "corrected"
+    assert undo_factors(corrected).as_msgpack() == table.as_msgpack()
+    # Joined with a table that lacks the column, which is then nought there.
+    older = apply_factors(table, c, scaled=False)
+    older["ml_correction.inflation"] = cctbx_flex.double(4, 0.0)
+    assert correction_state(older) == "corrected"
+    with pytest.raises(ValueError, match="not positive"):
+        apply_factors(table, c, scaled=False, inflation=np.zeros(4))
+
+
 def test_twice_is_refused():
     corrected = apply_factors(small_table(), np.full(4, 2.0), scaled=False)
     for scaled in (False, True):

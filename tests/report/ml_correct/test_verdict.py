@@ -46,6 +46,22 @@ def document(result) -> dict:
     )
 
 
+def test_data_without_a_sign_of_multiple_scattering_stay_as_they_are(correct):
+    result = correct(7, "kinematic", THICK, strength=None)
+    assert result.strength == 0 and result.by_evidence
+    verdict = correction_verdict(result)
+    assert verdict.headline.startswith("NOT CORRECTED: no sign of multiple scattering")
+    assert "left as they are" in verdict.headline
+    np.testing.assert_array_equal(result.column, 1)
+    assert result.inflation is None and result.common is None
+    np.testing.assert_array_equal(result.F, result.F_before)
+    told = " ".join(correction_sentences(result, compare(result)))
+    assert f"probability {result.estimate.evidence.probability:.2f}" in told
+    thick = correct(7, "dynamical", THICK, strength=None)
+    assert thick.strength == 1 and thick.by_evidence
+    assert correction_verdict(thick).kind == "not tested"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_no_improvement_is_claimed_of_kinematic_data(correct, seed):

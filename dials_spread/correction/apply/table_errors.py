@@ -1,0 +1,211 @@
+"""
+What the σ of a corrected table are made of.
+
+A corrected observation is off by its counting error, by what the correction leaves of the
+difference between orientations, and by what is wrong with all observations of its
+reflection. The first two are its own: they go into its variance, which becomes
+
+    k² c² σ² + e²,    e² = (2 E s)² + 2 s⁴,    s² = a² + b² E²
+
+for normalised intensities, with k, a and b such that 68 % of the observations lie within one
+standard deviation of the mean of their reflection. So dials.scale, which takes observations
+for independent, finds them neither better nor worse than they are: it weighs, scales and
+rejects by these σ. e follows from the amplitude of the reflection and not from the
+observation itself, since weights that are large for small observations pull the mean down.
+
+What is common to all observations of a reflection does not become smaller by merging, and no
+variance of an observation can say so. It stands in a column of its own, in units of σ, so that
+no scale has to be known.
+
+Functions:
+    remaining_spread: e of each reflection, from how corrected equivalents differ
+    factors_with_errors: factors of observations, and of their variances
+    intensity_errors: σ(F²) from σ(F)
+    merged_errors: what merging leaves of σ
+    common_errors: what all observations of a reflection share
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from scipy import optimize
+
+from dials_spread.correction.apply.error_law import ONE_SIGMA
+from dials_spread.correction.apply.estimates import Factors, observation_factors
+from dials_spread.statistics.groups import group_means, group_sums
+
+FEWEST = 60
+"""Observations of reflections measured more than once, to tell e from."""
+
+LARGEST_INFLATION = 1e12
+"""Of a variance, which stays finite."""
+
+PRIOR = 2.0
+"""Observations of a reflection that the law is worth, when its own differ from each other
+more, or less, than others of its strength do."""
+
+LARGEST_K = 5.0
+"""By which counting errors may be too small."""
+
+ROUNDS = 4
+
+
+def _variance(E: np.ndarray, a: float, b: float) -> np.ndarray:
+    """Give e² of normalised intensities."""
+    s_sq = a**2 + (b * E) ** 2
+    return 4 * E**2 * s_sq + 2 * s_sq**2
+
+
+def remaining_spread(
+    intensity: np.ndarray, sigma: np.ndarray, E: np.ndarray, unique: np.ndarray
+) -> tuple[float, np.ndarray]:
+    """
+    Say by how much observations of a reflection differ beyond their σ.
+
+    Args:
+        intensity: Shape (n,), corrected and normalised, ⟨I⟩ = 1; independent.
+        sigma: Shape (n,), their counting errors.
+        E: Shape (u,), corrected normalised amplitudes.
+        unique: Shape (n,).
+
+    Returns:
+        k, 1 and more, by which σ are too small, and e of shape (u,); 1 and nought where too
+        few reflections were measured more than once.
+    """
+    n_unique = len(E)
+    n = np.bincount(unique, minlength=n_unique)[unique]
+    difference = intensity - group_means(intensity, unique, n_unique)[unique]
+    off = np.abs(difference)
+    used = np.flatnonzero((n > 1) & np.isfinite(off) & np.isfinite(sigma))
+    if len(used) < FEWEST:
+        return 1.0, np.zeros(n_unique)
+    # An observation has part in the mean that it is compared with.
+    off = off[used] * np.sqrt(n[used] / (n[used] - 1))
+    own, counted = E[unique[used]], sigma[used] ** 2
+
+    def sd(p: np.ndarray) -> np.ndarray:
+        k, a, b = np.exp(p)
+        return np.sqrt(k**2 * counted + _variance(own, a, b) + 1e-12)
+
+    def minus(p: np.ndarray) -> float:
+        # Errors have heavy tails: the likelihood is that of Laplace's distribution.
+        width = sd(p)
+        return float(np.mean(np.log(width) + np.sqrt(2) * off / width))
+
+    start = np.log([1.2, 0.05, 0.1])
+    bounds = [(0.0, np.log(LARGEST_K)), *[(np.log(1e-4), 0.0)] * 2]
+    found = optimize.minimize(minus, start, method="L-BFGS-B", bounds=bounds).x
+
+    def within(shift: float) -> float:
+        return float(np.mean(off <= sd(found + shift)) - ONE_SIGMA)
+
+    low, high = -6.0, 2.0
+    if within(low) < 0 < within(high):
+        found = found + optimize.brentq(within, low, high, xtol=1e-3)
+    # To a per cent: sums in another order of rows must not make another table.
+    k, a, b = np.exp(np.round(found, 2))
+    law = _variance(E, a, b)
+    # What a reflection's own observations say of it, beside the law.
+    seen = difference**2 - (1 - 1 / np.maximum(n, 1)) * k**2 * sigma**2
+    total = np.maximum(group_sums(seen, unique, n_unique), 0)
+    freedom = np.bincount(unique, minlength=n_unique) - 1
+    own_e = (PRIOR * law + total) / (PRIOR + np.maximum(freedom, 0))
+    return max(float(k), 1.0), np.sqrt(own_e)
+
+
+def factors_with_errors(
+    intensity: np.ndarray,
+    sigma: np.ndarray,
+    counted: np.ndarray,
+    unique: np.ndarray,
+    crossing: np.ndarray,
+    amplitudes: tuple[np.ndarray, np.ndarray],
+    relative: np.ndarray,
+) -> Factors:
+    """
+    Give factors of observations and of their variances.
+
+    Args:
+        intensity: Shape (n,), scaled.
+        sigma: Shape (n,), positive, those of the table.
+        counted: Shape (n,), those of counting alone; the same before dials.scale.
+        unique: Shape (n,).
+        crossing: Shape (n,), the crossing of the Ewald sphere that each lists.
+        amplitudes: F, corrected, and N, expected intensities, each of shape (u,).
+        relative: Shape (n,), see observation_factors.
+
+    Returns:
+        Factors such that merging with weights 1/σ² of the corrected table gives F², and
+        such that equivalents differ by what these σ say, or less.
+    """
+    F, N = amplitudes
+    E, n = F / np.sqrt(N), int(crossing.max(initial=-1)) + 1
+    first = np.unique(crossing, return_index=True)[1]
+    inflation = np.ones(len(intensity))
+    k, spread = 1.0, None
+    for _ in range(ROUNDS):
+        factors = observation_factors(
+            intensity, sigma * np.sqrt(inflation), unique, F, relative
+        )
+        if spread is None:
+            after = (intensity * factors.factor + factors.offset) / N[unique]
+            own = factors.factor * counted / N[unique]
+            after, own = (group_means(x, crossing, n) for x in (after, own))
+            k, spread = remaining_spread(after, own, E, unique[first])
+            spread = spread * N
+        wanted = (k * factors.factor * counted) ** 2
+        wanted = wanted + spread[unique] ** 2
+        ratio = wanted / (factors.factor * sigma) ** 2
+        inflation = np.clip(ratio, 1.0, LARGEST_INFLATION)
+    factors = observation_factors(
+        intensity, sigma * np.sqrt(inflation), unique, F, relative
+    )
+    return replace(factors, inflation=inflation)
+
+
+def intensity_errors(F: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """
+    Give σ(F²) = 2 F σ + σ²: where F is nearly nought, F² is uncertain all the same.
+
+    Args:
+        F: Any shape, amplitudes.
+        sigma: The same shape, their σ.
+    """
+    return 2 * F * sigma + sigma**2
+
+
+def merged_errors(sigma: np.ndarray, unique: np.ndarray, n_unique: int) -> np.ndarray:
+    """
+    Give 1/√Σ 1/σ², what merging with weights 1/σ² leaves.
+
+    Args:
+        sigma: Shape (n,).
+        unique: Shape (n,).
+        n_unique: How many there are.
+
+    Returns:
+        Shape (u,).
+    """
+    weight = group_sums(1 / sigma**2, unique, n_unique)
+    return 1 / np.sqrt(np.maximum(weight, 1e-300))
+
+
+def common_errors(
+    sigma: np.ndarray, unique: np.ndarray, total: np.ndarray
+) -> np.ndarray:
+    """
+    Give the error that all observations of a reflection share, in units of their σ.
+
+    Args:
+        sigma: Shape (n,), of the corrected table.
+        unique: Shape (n,).
+        total: Shape (u,), expected σ of the merged intensity.
+
+    Returns:
+        Shape (n,): √(total² - 1/Σ 1/σ²)/σ; nought where merging leaves as much already.
+    """
+    merged = merged_errors(sigma, unique, len(total))
+    common = np.sqrt(np.maximum(total**2 - merged**2, 0))
+    return common[unique] / sigma
