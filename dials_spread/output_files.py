@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
 
+from libtbx import Auto
+
 from dials_spread import interruption
 from dials_spread.staging import (
     BeingWritten,
@@ -61,6 +63,8 @@ def check_outputs(output, files: Sequence[Sequence[str]]) -> None:
     problems: list[str] = []
     seen: dict[str, str] = {}
     for name, value in vars(output).items():
+        if value is Auto:
+            problems.append(f"output.{name}=Auto: a name, or None, is needed")
         if not isinstance(value, str) or name[0] == "_" or name in NO_FILES:
             continue
         if name == "image_folder" and not output.images:

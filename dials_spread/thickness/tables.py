@@ -17,6 +17,7 @@ from dxtbx.model.experiment_list import ExperimentList
 
 from dials_spread.input_files import pair_up
 from dials_spread.thickness.results import CrystalSimulation
+from dials_spread.valid_input.columns import conflicting_columns
 from dials_spread.valid_input.reading import read_experiments, read_table
 
 # Column: attribute of CrystalSimulation, and the value of a row without an experiment.
@@ -88,8 +89,9 @@ def _joined(
     experiments: ExperimentList,
     rows_of: dict[int, np.ndarray],
 ) -> flex.reflection_table:
-    """One table after the other, with the columns that all of them have."""
+    """One table after the other, with the columns that all of them have alike."""
     shared = set.intersection(*(set(table.keys()) for table in tables))
+    shared -= conflicting_columns(tables)
     joined = flex.reflection_table()
     for table in tables:
         for name in set(table.keys()) - shared:

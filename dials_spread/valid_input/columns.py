@@ -2,12 +2,15 @@
 Which columns a table of reflections must have, and what each of them holds.
 
 Functions:
+    conflicting_columns: what keeps tables from being joined
     missing_columns: what a table lacks
     wrong_columns: what is of another type than it must be
     broken_correction: what keeps a correction from being understood or undone
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from dials.array_family import flex
 
@@ -81,6 +84,22 @@ WORDS = {
 def holds(column) -> str:
     """Name what a column of a table holds, as flex does."""
     return type(column).__name__
+
+
+def conflicting_columns(tables: Iterable[flex.reflection_table]) -> set[str]:
+    """
+    Name the columns that hold one thing in a table and another in the next.
+
+    Args:
+        tables: To be joined, which dials refuses with such columns.
+    """
+    held: dict[str, str] = {}
+    return {
+        name
+        for table in tables
+        for name in table.keys()
+        if held.setdefault(name, holds(table[name])) != holds(table[name])
+    }
 
 
 def missing_columns(table: flex.reflection_table, filename: str) -> list[str]:

@@ -64,6 +64,7 @@ def test_nobody_waits_for_a_pipe(good, refused):
         ),
         ("beam.annulus=0.1,nan", "beam.annulus cannot be [0.1, nan]"),
         ("beam.annulus=None", "beam.annulus cannot be None"),
+        ("output.log=Auto", "output.log=Auto: a name, or None, is needed"),
     ],
 )
 def test_numbers_that_are_none(good, refused, argument, told):

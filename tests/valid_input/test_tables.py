@@ -10,6 +10,7 @@ from dials.array_family import flex
 
 from dials_spread.valid_input.columns import (
     broken_correction,
+    conflicting_columns,
     missing_columns,
     wrong_columns,
 )
@@ -198,3 +199,14 @@ def test_a_correction_factor_that_is_none(table, value):
     (line,) = impossible_values(table, "a.refl")
     assert line.startswith("a.refl: column ml_correction of 1 row (first row 5: ")
     assert line.endswith("no correction factor")
+
+
+def test_columns_that_cannot_be_joined(simulated):
+    tables = [t.select(flex.bool(len(t), True)) for t in simulated[1]]
+    assert conflicting_columns(tables) == set()
+    for k, table in enumerate(tables):
+        table["mine"] = (flex.double if k else flex.int)(len(table), 1)
+    tables[2]["alone"] = flex.int(len(tables[2]), 1)
+    assert conflicting_columns(tables) == {"mine"}
+    with pytest.raises(RuntimeError):
+        tables[0].extend(tables[1])

@@ -20,6 +20,7 @@ from dials.array_family import flex
 from dxtbx.model import Experiment
 
 from dials_spread.observations import Observations
+from dials_spread.valid_input.columns import conflicting_columns
 
 
 def set_aside(
@@ -60,6 +61,10 @@ def set_aside(
         if experiment.identifier:
             names[number] = experiment.identifier
         parts.append(part)
+    for name in conflicting_columns(parts):
+        for part in parts:
+            if name in part:
+                del part[name]
     joined = parts[0]
     for part in parts[1:]:
         joined.extend(part)
