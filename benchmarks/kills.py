@@ -30,6 +30,7 @@ import signal
 import sys
 import tempfile
 import time
+import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -52,7 +53,7 @@ QUICK = [
 """The analysis takes most of the time and writes nothing."""
 
 PROGRAMS = {
-    "compare_images": ([*DATA, *QUICK], ["json", "html", "log"]),
+    "compare_images": ([*DATA, *QUICK], ["json", "html", "log", "npz"]),
     "ml_correct": (
         [*DATA, "output.merged=corrected.hkl"],
         ["expt", "refl", "hkl", "json", "html", "log"],
@@ -133,6 +134,12 @@ def is_whole(path: Path) -> bool:
         try:
             return len(flex.reflection_table.from_msgpack_file(str(path))) > 0
         except RuntimeError:
+            return False
+    if path.suffix == ".npz":
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return all(len(np.atleast_1d(arrays[name])) >= 0 for name in arrays)
+        except (OSError, ValueError, zipfile.BadZipFile):
             return False
     if path.suffix == ".html":
         return content.rstrip().endswith(b"</html>")

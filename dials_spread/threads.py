@@ -36,6 +36,9 @@ def run_blocks(
         progress: What a progress bar says; none is shown where standard error is no
             terminal.
     """
+    if 0 < n <= block:  # starting a thread takes longer than little work
+        function(0, n)
+        return
     ranges = [(first, min(first + block, n)) for first in range(0, n, block)]
     # disable=None: silent where standard error is no terminal.
     bar = tqdm(total=n, desc=progress, disable=None if progress else True)

@@ -195,7 +195,11 @@ def build_observations(
         columns["miller_index"], group, chosen.friedel
     )
     return Observations(
-        **columns,
+        crystal=columns["crystal"],
+        row=columns["row"],
+        miller_index=columns["miller_index"],
+        intensity=columns["intensity"],
+        variance=columns["variance"],
         unique=unique,
         entry_image=entries.image,
         entry=entries.observation,

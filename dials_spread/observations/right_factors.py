@@ -250,10 +250,20 @@ def read(
     )  # fmt: skip
     for k, table in zip(numbers, found):
         tables[k] = table
+    if columns is not None:
+        for table in tables:
+            _drop_spare_positions(table)
     told = tuple(check.sentences())
     for sentence in told if tell else ():
         logger.warning(sentence)
     return replace(data, tables=tables, notes=told, lp=check.as_dict())
+
+
+def _drop_spare_positions(table: flex.reflection_table) -> None:
+    """Leave out what only the factor rests on, and positions but of the first kind."""
+    if "xyzcal.px" in table:
+        for name in {"s1", "xyzcal.mm", "xyzobs.px.value"} & {*table.keys()}:
+            del table[name]
 
 
 def read_as(

@@ -28,7 +28,7 @@ from dials_spread.statistics.groups import (
     group_sums,
 )
 
-BLOCK = 1_000_000
+BLOCK = 250_000
 """Common reflections handled at once, to bound the memory."""
 
 

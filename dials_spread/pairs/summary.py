@@ -141,8 +141,9 @@ def median_over_pairs(
 def _ends(values: np.ndarray, groups: Groups, correlation: bool) -> tuple[float, float]:
     """The interval of a median, within what the statistic can be."""
     low, high = median_interval(1 - values if correlation else values, groups.n)
-    # All samples are the same where most pairs have no s at all: no interval of no width.
-    if not low < high:
+    # Samples are the same where most pairs have no s at all, or where so few pairs are
+    # of each crystal that one is always in the middle: no interval of no width.
+    if not high - low > 1e-9 * abs(values[0]):
         return EMPTY
     return (max(1 - high, -1.0), 1 - low) if correlation else (low, high)
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from cctbx import sgtbx, uctbx
 from dials.array_family import flex
+from dxtbx.model import Experiment
 from dxtbx.model.experiment_list import ExperimentList
 
 from dials_spread.orientation import reciprocal_basis
@@ -174,14 +175,21 @@ def add(
             *(re.sub(r"\W+", "_", Path(pets.name).stem), len(experiments)),
         )
         lines = _lines(pets, run, settings, rows, relative)
-        table = build_table(lines, experiment, len(experiments))
-        # What no program would read again is not written.
-        problems = impossible_models([experiment], pets.name)
-        problems = problems or impossible_values(table, pets.name)
-        if problems:  # one stands for all: the intensities are in two columns
-            raise ValueError(problems[0])
-        tables.append(table)
+        tables.append(_possible_table(lines, experiment, len(experiments), pets.name))
         experiments.append(experiment)
+
+
+def _possible_table(
+    lines: Lines, experiment: Experiment, number: int, name: str
+) -> flex.reflection_table:
+    """Build a table, and refuse what no program would read again."""
+    problems = impossible_models([experiment], name)
+    if not problems:
+        table = build_table(lines, experiment, number)
+        problems = impossible_values(table, name)
+    if problems:  # one stands for all: the intensities are in two columns
+        raise ValueError(problems[0])
+    return table
 
 
 def _lines(
@@ -238,7 +246,7 @@ def _symmetry(pets: PetsFile, choices: ImportChoices):
         )
     try:
         group = sgtbx.space_group_info(symbol or "P 1").group()
-    except (RuntimeError, ValueError):
+    except (RuntimeError, ValueError, TypeError):  # of text that is not ASCII
         raise ValueError(f"{pets.name}: {symbol} is no space group") from None
     ortho = np.linalg.inv(pets.ub).T  # columns: a, b, c
     of_matrix = uctbx.unit_cell(metrical_matrix=_metric(ortho))

@@ -17,6 +17,7 @@ from dials.array_family import flex
 from dxtbx.model import Experiment
 
 from dials_spread.pets.rocking_curves import excitation
+from dials_spread.valid_input.values import LARGEST_POSITION
 
 LARGEST_TURN = np.deg2rad(2.5)
 """A crossing is looked for no further from the frame than this [rad]."""
@@ -143,7 +144,15 @@ def _add_positions(
     panel = experiment.detector[0]
     n = len(table)
     origin = np.array(panel.get_origin())
-    at = s1 * (origin[2] / s1[:, 2])[:, None] - origin
+    with np.errstate(all="ignore"):
+        at = s1 * (origin[2] / s1[:, 2])[:, None] - origin
+    furthest = float(np.abs(at).max())
+    if not furthest < LARGEST_POSITION:
+        raise ValueError(
+            f"Reflections are up to {furthest:g} mm from the beam on a detector at "
+            f"{abs(origin[2]):g} mm: indices, orientation matrix and wavelength do not go "
+            "together"
+        )
     mm = at @ np.array([panel.get_fast_axis(), panel.get_slow_axis()]).T
     px = mm / np.array(panel.get_pixel_size())
     start, width = experiment.scan.get_oscillation(deg=False)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numba as nb
 import numpy as np
 
 FEWEST_FOR_CORRELATION = 3
@@ -71,9 +72,30 @@ def _order(x: np.ndarray, group: np.ndarray) -> np.ndarray:
     rises = (group[1:] > group[:-1]) | ((group[1:] == group[:-1]) & (x[1:] >= x[:-1]))
     if rises.all():
         return np.arange(len(x))
-    # By x alone, then by group with the order kept: faster than lexsort.
-    order = np.argsort(x)
-    return order[np.argsort(group[order], kind="stable")]
+    x, group = np.asarray(x, dtype=np.float64), np.asarray(group, dtype=np.int64)
+    if np.isnan(x).any() or group.min() < 0:
+        return np.lexsort((x, group))
+    if group.min() == group.max():
+        return np.argsort(x, kind="stable")
+    return _sorted_within(x, group, int(group.max()) + 1)
+
+
+@nb.njit(cache=True, nogil=True)
+def _sorted_within(x, group, n_groups):
+    """Count how many each group has, deal elements out to groups, and sort each."""
+    start = np.zeros(n_groups + 1, dtype=np.int64)
+    for g in group:
+        start[g + 1] += 1
+    start = np.cumsum(start)
+    place, order = start.copy(), np.empty(len(x), dtype=np.int64)
+    for i in range(len(x)):
+        order[place[group[i]]] = i
+        place[group[i]] += 1
+    for g in range(n_groups):
+        if start[g + 1] - start[g] > 1:
+            own = order[start[g] : start[g + 1]].copy()
+            order[start[g] : start[g + 1]] = own[np.argsort(x[own], kind="mergesort")]
+    return order
 
 
 def group_sums(x: np.ndarray, group: np.ndarray, n_groups: int) -> np.ndarray:

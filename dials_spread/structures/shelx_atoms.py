@@ -71,6 +71,8 @@ class AtomState:
             self._residue = numbers[0] if numbers and numbers[0] != "0" else ""
         elif key in ("MOVE", "PART", "AFIX"):
             told = numbers_of(words[1:], f"{where}: {key}")
+            if key == "MOVE" and len(told) > 3 and abs(told[3]) != 1:
+                raise ValueError(f"{where}: MOVE has the sign {told[3]:g}, not 1 or -1")
             getattr(self, f"_{key.lower()}")(told)
             self._met[key] += key == "MOVE"
 
@@ -171,10 +173,21 @@ def atom_words(words: list[str], state: AtomState, where: str) -> list[str] | No
     for code in (*site, sof, *shape[:6]):
         state.value(code, f"{where}: atom {name}")
     if state._shift != (0.0, 0.0, 0.0, 1.0):
-        sign = state._shift[3]
-        site = [s + sign * state.value(x, where) for s, x in zip(state._shift, site)]
-        state._met["moved"] += 1
+        site = _moved(site, state, f"{where}: atom {name}", where)
     return [f"{told[0]:.0f}", *(repr(x) for x in (*site, sof, *shape[:6]))]
+
+
+def _moved(site: list[float], state: AtomState, atom: str, where: str) -> list[float]:
+    """Give coordinates after MOVE, none of which may look like a code."""
+    sign = state._shift[3]
+    found = [s + sign * state.value(x, where) for s, x in zip(state._shift, site)]
+    if not all(abs(x) < 5 for x in found):
+        raise ValueError(
+            f"{atom} is moved to {', '.join(f'{x:g}' for x in found)} by MOVE, which is "
+            "in none of the cells around"
+        )
+    state._met["moved"] += 1
+    return found
 
 
 def _check_riding(shape: list[float], state: AtomState, where: str) -> None:

@@ -52,12 +52,14 @@ class Range:
         most: Largest one.
         why: What a number outside would be.
         zero: Whether numbers that are not positive are dealt with later.
+        finite: Whether numbers that are not finite are impossible, too.
     """
 
     least: float
     most: float
     why: str
     zero: bool = False
+    finite: bool = False
 
 
 _INTENSITY = Range(-LARGEST_INTENSITY, LARGEST_INTENSITY, "no intensity is so large")
@@ -70,7 +72,7 @@ RANGES: dict[str, Range] = {
     **{n: _INTENSITY if n.endswith("value") else _VARIANCE for n in ORIGINALS},
     "background.mean": _INTENSITY,
     **{f"ml_correction.offset.{kind}": _INTENSITY for kind in KINDS},
-    "ml_correction": Range(0, 1e6, "no correction factor"),
+    "ml_correction": Range(0, 1e6, "no correction factor", finite=True),
     "ml_correction.sigma": Range(0, 1e9, "no uncertainty of a correction factor"),
     "inverse_scale_factor": Range(1e-9, 1e9, "no scale factor", zero=True),
     # dials.scale joins the parts of a reflection, and these may add up to more than 1.
@@ -118,7 +120,8 @@ def impossible_values(table: flex.reflection_table, filename: str) -> list[str]:
                 bad = (values > allowed.most) | (values < allowed.least)
                 if allowed.zero:
                     bad &= values > 0
-            bad &= np.isfinite(values)
+            known = np.isfinite(values)
+            bad = bad | ~known if allowed.finite else bad & known
             problems += _told(filename, name, values, _rows(bad) & usable, allowed.why)
     for kind in KINDS:
         if f"intensity.{kind}.value" in table:

@@ -20,6 +20,7 @@ from dials_spread.observations.lorentz_polarisation import (
     judge_column,
 )
 from dials_spread.observations.right_factors import AS_READ, with_right_factors
+from dials_spread.valid_input.columns import READ
 
 QUIET = ("output.html=None", "output.json=None")
 NAMES = ("quartz/integrated", "l_cysteine/20_integrated", "cunir_stills/integrated")
@@ -288,3 +289,22 @@ def test_joined_with_a_crystal_that_is_right(data_folder, tmp_path, monkeypatch)
     back = flex.reflection_table.from_file("back.refl")
     expected = np.concatenate([lp_of(right), lp_of(wrong)])
     assert np.array_equal(lp_of(back), expected)
+
+
+@pytest.mark.parametrize(
+    "name", ["quartz/integrated", "quartz/scaled", "glycine/integrated"]
+)
+def test_some_columns_give_the_same_observations(data_folder, name):
+    """What is not read is not missed, extents of reflections included."""
+    files = [[str(data_folder / f"{name}.{ending}")] for ending in ("expt", "refl")]
+    whole, some = (
+        right_factors.read(*files, columns=columns) for columns in (None, READ)
+    )
+    assert len([*some.tables[0].keys()]) < len([*whole.tables[0].keys()])
+    assert (some.notes, some.lp) == (whole.notes, whole.lp)
+    one, two = (
+        build_observations(x.experiments, x.tables, assign="extent")
+        for x in (whole, some)
+    )
+    for column in ("intensity", "variance", "entry_image", "entry", "row", "unique"):
+        np.testing.assert_array_equal(getattr(one, column), getattr(two, column))

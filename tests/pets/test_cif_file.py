@@ -42,6 +42,11 @@ SPOILED = {
         "_other",
         "_diffrn_zone_axis_id has 3 values and _diffrn_zone_axis_scale has 1",
     ),
+    "huge matrix": (
+        r"^(_diffrn_orient_matrix_UB_13) \S+",
+        r"\1 9e28",
+        "is that of no crystal",
+    ),
     "huge": (r"^((?:-?\d+ ){3})\d+\.\d\d ", r"\g<1>1e300 ", "no intensity is so large"),
     "far axes": (r"^_diffrn_zone_axis_omega$", "_x", None),
 }

@@ -17,14 +17,11 @@ def abiraterone(read_measured):
     """Observations of six experiments with the amplitudes that their file gives."""
     experiments, tables = read_measured("abiraterone/integrated")
     observations = build_observations(experiments, tables)
-    kinematic = np.concatenate(
-        [
-            t["jana.intensity_kin"].as_numpy_array()[
-                observations.row[observations.crystal == n]
-            ]
-            for n, t in enumerate(tables)
-        ]
-    )
+    kinematic = np.zeros(len(observations))
+    for n, table in enumerate(tables):
+        own = observations.crystal == n
+        values = table["jana.intensity_kin"].as_numpy_array()
+        kinematic[own] = values[observations.row[own]]
     total = np.bincount(observations.unique, kinematic)
     f_calc = np.sqrt(total / np.bincount(observations.unique))
     f_calc[::50] = np.nan

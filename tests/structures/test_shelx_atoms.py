@@ -314,6 +314,11 @@ def test_labels_carry_their_residue(tmp_path, read_amplitudes):
         (shelx().replace("CELL", "REM"), "no CELL"),
         (shelx().replace("SFAC", "REM"), "no SFAC"),
         (shelx("C1 1 0.5 0.5 0.5 11 0.03\n"), r"C1 is on .* 0.5: give 10.5"),
+        (shelx("MOVE 0 0 0 1e30\n"), r"line 9: MOVE has the sign 1e\+30, not 1 or -1"),
+        (
+            shelx("MOVE 7 0 0\nC1 1 0.1 0.2 0.3 11 0.03\n"),
+            "line 10: atom C1 is moved to 7.1, 0.2, 0.3 by MOVE",
+        ),
         (shelx("MOVE one\n"), "line 9: MOVE: one is no number"),
     ],
 )  # fmt: skip

@@ -187,3 +187,14 @@ def test_intensities_in_other_units_than_their_variances(table):
     sigma = np.sqrt(table["intensity.prf.variance"].as_numpy_array())
     table["intensity.prf.value"] = flex.double(sigma * rng.normal(size=len(sigma)))
     assert impossible_values(table, "a.refl") == []
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -1.0])
+def test_a_correction_factor_that_is_none(table, value):
+    """Other columns may have nan, which is left out; no correction gives one."""
+    table["ml_correction"] = flex.double(len(table), 1.0)
+    assert impossible_values(table, "a.refl") == []
+    with_value(table, "ml_correction", 5, value)
+    (line,) = impossible_values(table, "a.refl")
+    assert line.startswith("a.refl: column ml_correction of 1 row (first row 5: ")
+    assert line.endswith("no correction factor")

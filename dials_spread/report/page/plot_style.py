@@ -48,8 +48,11 @@ WARM = ((0.0, "#08519c"), (0.4, "#9ecae1"), (0.6, "#fdbe85"), (1.0, "#a63603"))
 EXCESS = "Relative error not covered by σ, s"
 """What an axis of s says: b of an error model σ'² = σ² + (b I)²."""
 
-MOST_POINTS = 2000
+MOST_POINTS = 1800
 """Points that a browser draws as SVG without delay; each has a text of 100 bytes."""
+
+FEW = 30
+"""Numbers that are rounded one by one."""
 
 DIGITS = 6
 """Significant ones of numbers in a plot, more than any shows."""
@@ -270,6 +273,9 @@ def rounded_column(
     Returns:
         The nearest decimal numbers of so many digits; None for what is not finite.
     """
+    if len(values) < FEW:
+        known = [x if x is not None and math.isfinite(x) else None for x in values]
+        return [x if x is None else float(f"{x:.{digits}g}") for x in known]
     x = np.asarray(values, dtype=float)
     finite = np.isfinite(x)
     size = np.abs(np.where(finite & (x != 0), x, 1.0))

@@ -40,6 +40,9 @@ PERMUTATIONS = 999
 ENOUGH = 30
 """Drawn ratios as high as the observed one after which drawing ends."""
 
+TOGETHER = 32
+"""Pairs of images that are drawn at a time; those drawn after the end do not count."""
+
 CORRELATIONS = np.linspace(0.0, 0.98, 50)
 """Values of ρ that are tried."""
 
@@ -57,15 +60,20 @@ def _describe(u, pools, s2, out):
 
 
 @nb.njit(cache=True, nogil=True, inline="always", error_model="numpy")
-def _term(intensity_a, variance_a, intensity_b, variance_b, known, rho):
-    """Both determinants, and the difference of the exponents, of one spot."""
-    mean, spread, all_variance, part = known[0], known[1], known[2], known[3]
+def _term(
+    intensity_a, variance_a, intensity_b, variance_b,
+    mean, spread, all_variance, part, shared,
+):  # fmt: skip
+    """
+    Both determinants, and the difference of the exponents, of one spot.
+
+    Numbers alone: handing on a part of an array takes as long as all of this.
+    """
     x, y = intensity_a - mean, intensity_b - mean
     v_a, v_b = variance_a + spread, variance_b + spread
     a = v_a * (1 - 2 * part) + all_variance * part
     b = v_b * (1 - 2 * part) + all_variance * part
     c = (all_variance - v_a - v_b) * part
-    shared = rho * spread
     lost = 2 * shared * part * (1 - part)
     a1, b1, c1 = a - lost, b - lost, c + shared - lost
     before, after = a * b - c * c, a1 * b1 - c1 * c1
@@ -86,7 +94,8 @@ def _profile(first, stop, spots, pools, s2, correlations, table):
                     after, before, difference = _term(
                         spots.intensity_a[q], spots.variance_a[q],
                         spots.intensity_b[q], spots.variance_b[q],
-                        known, correlations[k],
+                        known[0], known[1], known[2], known[3],
+                        correlations[k] * known[1],
                     )  # fmt: skip
                     table[pair, k] -= 0.5 * (np.log(after / before) + difference)
 
@@ -134,27 +143,40 @@ def _draw_pair(u, column, pools, state):
         # The higher half of a product is uniform below n; a remainder takes longer.
         k = low + np.int64(((value >> np.uint64(32)) * n) >> np.uint64(32))
         j = low + np.int64(((value & np.uint64(0xFFFFFFFF)) * n) >> np.uint64(32))
-        if pools.drawn[k, column] != pools.drawn[j, column]:
+        if pools.owner[k, column] != pools.owner[j, column]:
             return state, k, j
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def _drawn_ratio(n, where, column, pools, known, rho, state):
-    """Log-likelihood ratio of a drawn pair of images; the next state."""
-    total, product = 0.0, 1.0
+def _drawn_ratios(n, where, column, pools, known, rho, state, ratios, products):
+    """
+    Fill ratios with log-likelihood ratios of drawn pairs of images; give the next state.
+
+    Spot by spot, so that the observations that are drawn from are at hand for all pairs.
+    """
+    ratios[:] = 0.0
+    products[:] = 1.0
     for i in range(n):
-        state, k, j = _draw_pair(where[i], column, pools, state)
-        after, before, difference = _term(
-            pools.drawn[k, 0], pools.drawn[k, 1],
-            pools.drawn[j, 0], pools.drawn[j, 1], known[i], rho,
-        )  # fmt: skip
-        total += difference
-        product *= after / before
-        # One logarithm for many spots.
-        if product < 1e-200:
-            total += np.log(product)
-            product = 1.0
-    return -0.5 * (total + np.log(product)), state
+        mean, spread = known[i, 0], known[i, 1]
+        all_variance, part = known[i, 2], known[i, 3]
+        u, shared = where[i], rho * spread
+        for drawn in range(len(ratios)):
+            state, k, j = _draw_pair(u, column, pools, state)
+            after, before, difference = _term(
+                np.float64(pools.drawn[k, 0]), np.float64(pools.drawn[k, 1]),
+                np.float64(pools.drawn[j, 0]), np.float64(pools.drawn[j, 1]),
+                mean, spread, all_variance, part, shared,
+            )  # fmt: skip
+            ratios[drawn] += difference
+            product = products[drawn] * (after / before)
+            # One logarithm for many spots.
+            if product < 1e-200:
+                ratios[drawn] += np.log(product)
+                product = 1.0
+            products[drawn] = product
+    for drawn in range(len(ratios)):
+        ratios[drawn] = -0.5 * (ratios[drawn] + np.log(products[drawn]))
+    return state
 
 
 @nb.njit(cache=True, nogil=True)
@@ -165,7 +187,8 @@ def _observed_ratio(pair, spots, pools, s2, rho, known, where):
         if _describe(spots.unique[q], pools, s2, known[n]):
             after, before, difference = _term(
                 spots.intensity_a[q], spots.variance_a[q],
-                spots.intensity_b[q], spots.variance_b[q], known[n], rho,
+                spots.intensity_b[q], spots.variance_b[q],
+                known[n, 0], known[n, 1], known[n, 2], known[n, 3], rho * known[n, 1],
             )  # fmt: skip
             total -= 0.5 * (np.log(after / before) + difference)
             where[n] = spots.unique[q]
@@ -175,26 +198,37 @@ def _observed_ratio(pair, spots, pools, s2, rho, known, where):
 
 @nb.njit(cache=True, nogil=True)
 def _compare(
-    first, stop, spots, pools, s2, rho, seeds, permutations, enough, ratio, p_value
-):
+    first, stop, spots, short, pools, s2, rho, seeds, permutations, enough, ratio,
+    p_value,
+):  # fmt: skip
     """Fill ratio and p_value of pairs first … stop - 1."""
     longest = 1
     for pair in range(first, stop):
         longest = max(longest, spots.start[pair + 1] - spots.start[pair])
     known = np.empty((longest + 1, 4))
     where = np.empty(longest + 1, dtype=np.int64)
+    ratios, products = np.empty(TOGETHER), np.empty(TOGETHER)
     for pair in range(first, stop):
         observed, n = _observed_ratio(pair, spots, pools, s2, rho, known, where)
         if n == 0:
             continue
         ratio[pair] = observed
+        # As short as what is drawn, or a pair that is drawn would not equal itself.
+        observed, n = _observed_ratio(pair, short, pools, s2, rho, known, where)
         column = IMAGE if spots.one_crystal[pair] else CRYSTAL
         state, reached, drawn = seeds[pair], 0, 0
+        # Sums in another order may differ in the last digits.
+        least = observed - 1e-9 * abs(observed)
         while drawn < permutations and reached < enough:
-            total, state = _drawn_ratio(n, where, column, pools, known, rho, state)
-            drawn += 1
-            # Sums in another order may differ in the last digits.
-            reached += total >= observed - 1e-9 * abs(observed)
+            some = ratios[: min(permutations - drawn, TOGETHER)]
+            state = _drawn_ratios(
+                n, where, column, pools, known, rho, state, some, products[: len(some)]
+            )
+            for one in some:
+                drawn += 1
+                reached += one >= least
+                if reached == enough:
+                    break
         if reached == enough:
             p_value[pair] = reached / drawn
         else:
@@ -232,11 +266,15 @@ def pair_ratios(
     ratio, p_value = np.full(n, np.nan), np.full(n, np.nan)
     seeds = rng.integers(2**63, size=n).astype(np.uint64)
     used = correlation if correlation > 0 else 0.5
+    names = ("intensity_a", "variance_a", "intensity_b", "variance_b")
+    short = spots._replace(
+        **{k: getattr(spots, k).astype(np.float32).astype(float) for k in names}
+    )
 
     def run(first, stop):
         _compare(
-            first, stop, spots, pools, s**2, used, seeds, permutations, ENOUGH, ratio,
-            p_value,
+            first, stop, spots, short, pools, s**2, used, seeds, permutations, ENOUGH,
+            ratio, p_value,
         )  # fmt: skip
 
     run_blocks(run, n, max(1, min(n // 16, 2000)), nproc)

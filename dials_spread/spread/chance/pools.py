@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-IMAGE, CRYSTAL = 2, 3
-"""Columns of Pools.drawn after intensity and variance."""
+IMAGE, CRYSTAL = 0, 1
+"""Columns of Pools.owner."""
 
 
 class Pools(NamedTuple):
@@ -22,14 +22,16 @@ class Pools(NamedTuple):
     Attributes:
         start: Shape (reflections + 1,): those of reflection u are start[u]:start[u + 1]
             of the next.
-        drawn: Shape (n, 4): intensity on one scale, variance, image and crystal of each,
-            together because they are drawn together, from anywhere.
+        drawn: Shape (n, 2), float32: intensity on one scale and variance of each, side by
+            side and short, because they are drawn from anywhere.
+        owner: Shape (n, 2), int32: image and crystal of each.
         sum: Shape (reflections,), of the intensities.
         noise: Shape (reflections,), sum of the variances.
     """
 
     start: np.ndarray
     drawn: np.ndarray
+    owner: np.ndarray
     sum: np.ndarray
     noise: np.ndarray
 
@@ -79,7 +81,8 @@ def build_pools(
     start = np.concatenate([[0], np.cumsum(np.bincount(unique))]).astype(np.int64)
     return Pools(
         start=start,
-        drawn=np.stack([intensity, variance, image, crystal], axis=1)[order],
+        drawn=np.stack([intensity, variance], axis=1).astype(np.float32)[order],
+        owner=np.stack([image, crystal], axis=1).astype(np.int32)[order],
         sum=np.bincount(unique, intensity),
         noise=np.bincount(unique, variance),
     )

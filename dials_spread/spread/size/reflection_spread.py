@@ -139,7 +139,8 @@ def reflection_spreads(
     tails = tail_weight(data, cell, np.nan_to_num(s)) if len(unique) else 0.0
     power = (number - 1) / number / (1 + 0.5 * tails)
     width = narrow_width(table, power)
-    narrow = np.isfinite(width)
+    narrow = np.isfinite(width) & np.isfinite(s)
+    width = np.where(narrow, width, 0.0)
     flat = (table - table.max(axis=1, keepdims=True)) * power[:, None]
     return ReflectionSpreads(
         unique=unique,

@@ -75,8 +75,7 @@ the observations."""
 ALL_WITHIN = 2.0
 """Pairs whose beams are closer [°] are all taken; an edge of the bins."""
 
-NEAR_SQUARE = (2 * math.sin(math.radians(ALL_WITHIN) / 2)) ** 2
-"""The squared distance of their unit vectors."""
+NEAR_COSINE = math.cos(math.radians(ALL_WITHIN))
 
 BLOCKS = 4
 """Of reflections, each with tables of its own: sums are alike to the last digit."""
@@ -180,15 +179,28 @@ def _of_images(a, b, halves):
 
 
 @nb.njit(cache=True, nogil=True)
-def _is_near(p, q, columns, frame):
-    """Whether the beams of a pair are within ALL_WITHIN, from the same side or not."""
-    beam, against, matrices, fixes, halves = frame
-    if columns[6][p] != columns[6][q]:
-        return False
-    square = _nearest(beam[p], beam[q], matrices, fixes)
-    if square > 2.0:
-        square = _nearest(beam[p], against[q], matrices, fixes)
-    return square < NEAR_SQUARE
+def _near_of(p, first, stop, crystal, hand, beam, against, matrices, fixes, found):
+    """Find those of other crystals whose beams are within ALL_WITHIN of that of p."""
+    n, alone = 0, fixes.sum() == 1
+    x, y, z = beam[p, 0], beam[p, 1], beam[p, 2]
+    for q in range(first, stop):
+        if crystal[q] == crystal[p] or hand[q] != hand[p]:
+            continue
+        if alone:
+            # No operator but the identity keeps the reflection, as nearly always.
+            along = x * beam[q, 0] + y * beam[q, 1] + z * beam[q, 2]
+            if along < 0:
+                along = x * against[q, 0] + y * against[q, 1] + z * against[q, 2]
+            near = along > NEAR_COSINE
+        else:
+            square = _nearest(beam[p], beam[q], matrices, fixes)
+            if square > 2.0:
+                square = _nearest(beam[p], against[q], matrices, fixes)
+            near = 1 - 0.5 * square > NEAR_COSINE
+        if near:
+            found[n] = q
+            n += 1
+    return n
 
 
 @nb.njit(cache=True, nogil=True)
@@ -230,6 +242,8 @@ def _sum_reflections(
 ):  # fmt: skip
     """All pairs, or some, of reflections first … stop - 1; gives their number."""
     n_pairs, partners, step = 0, limits[0], limits[1]
+    crystal, hand = columns[3], columns[6]
+    found = np.empty(np.diff(start).max(), dtype=np.int64)
     for u in range(first, stop):
         low, m = start[u], start[u + 1] - start[u]
         frame = (beams[0], beams[1], matrices, fixes[u], beams[2])
@@ -243,28 +257,28 @@ def _sum_reflections(
                     )  # fmt: skip
             continue
         own = weight[u] / (m - 1)
-        # With a step each is found from both ends.
-        near = own if step == 1 else 0.5 * step * own
         for p in range(low, low + m):
-            # Of one in step observations all near pairs, which stand for those of others.
-            looks = (p - low) % step == 0
-            for q in range(low if looks and step > 1 else p + 1, low + m):
-                same = columns[3][q] == columns[3][p]
-                if same and q > p:
-                    n_pairs += _add(
-                        p, q, own, square_level[u], columns, frame, edges, levels, sums,
-                        histogram,
-                    )  # fmt: skip
-                elif same:
-                    continue
-                elif not looks:
+            for q in range(p + 1, low + m):
+                if crystal[q] != crystal[p]:
                     # Those of one crystal lie together.
                     break
-                elif _is_near(p, q, columns, frame):
-                    n_pairs += _add(
-                        p, q, near, square_level[u], columns, frame, edges, levels, sums,
-                        histogram,
-                    )  # fmt: skip
+                n_pairs += _add(
+                    p, q, own, square_level[u], columns, frame, edges, levels, sums,
+                    histogram,
+                )  # fmt: skip
+        # Of one in step observations all near pairs, which stand for those of others; each
+        # is then found from both ends.
+        near = own if step == 1 else 0.5 * step * own
+        for p in range(low, low + m, step):
+            n = _near_of(
+                p, p + 1 if step == 1 else low, low + m, crystal, hand, beams[0], beams[1], matrices, fixes[u],
+                found,
+            )  # fmt: skip
+            for k in range(n):
+                n_pairs += _add(
+                    p, found[k], near, square_level[u], columns, frame, edges, levels,
+                    sums, histogram,
+                )  # fmt: skip
         w = weight[u] / (2 * partners)
         state = np.uint64(seed) + np.uint64(u) * np.uint64(0xD1342543DE82EF95)
         for p in range(low, low + m):
@@ -272,7 +286,10 @@ def _sum_reflections(
                 state, value = next_random(state)
                 q = low + np.int64(value % np.uint64(m - 1))
                 q += q >= p
-                if columns[3][q] == columns[3][p] or _is_near(p, q, columns, frame):
+                if crystal[q] == crystal[p] or _near_of(
+                    p, q, q + 1, crystal, hand, beams[0], beams[1], matrices, fixes[u],
+                    found,
+                ):  # fmt: skip
                     continue
                 n_pairs += _add(
                     p, q, w, square_level[u], columns, frame, edges, levels, sums,
