@@ -127,7 +127,6 @@ class CorrectionResult:
     factors: Factors
     column: np.ndarray
     offset: np.ndarray
-    uncertainty: np.ndarray | None
     F: np.ndarray
     F_before: np.ndarray
     changes: dict[str, list[Change]]
@@ -135,6 +134,7 @@ class CorrectionResult:
     fourth_moments: tuple[float, float]
     truth: ReferenceCheck | None
     warnings: tuple[str, ...]
+    uncertainty: np.ndarray | None = None
     by_evidence: bool = False
     common: np.ndarray | None = None
     merged_sigma: np.ndarray | None = None
@@ -317,21 +317,20 @@ def correct_intensities(
         reference = find_reference(subject.observations, reference, column, block)
     found = ready or estimate(subject.counted, model, nproc)
     by_evidence = strength is None and found.evidence is not None
-    strength = _strength(strength, found)
-    before, factors = prepared.scaled, _factors(subject, found).weakened(strength)
+    before, strength = prepared.scaled, _strength(strength, found)
+    factors = _factors(subject, found).weakened(strength)
     after = before.with_intensity(*factors.apply(before.intensity, before.sigma))
-    F_before, F = _merged_amplitudes(before), _merged_amplitudes(after)
+    F_before, F = map(_merged_amplitudes, (before, after))
     moments = fourth_moments(prepared, F_before, F)
-    whole_factor = _whole_factor(subject, factors.factor, strength)
+    whole = _whole_factor(subject, factors.factor, strength)
     result = CorrectionResult(
         subject=subject,
         model=model,
         estimate=found,
         strength=strength,
         factors=factors,
-        column=whole_factor,
-        offset=_whole_offset(subject, factors, whole_factor),
-        uncertainty=None,
+        column=whole,
+        offset=_whole_offset(subject, factors, whole),
         F=F,
         F_before=F_before,
         changes=describe_changes(prepared, F_before, F, after, found.error_F),

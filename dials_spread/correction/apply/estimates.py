@@ -134,6 +134,7 @@ class CorrectedAmplitudes:
         n_passages: Observations when those are joined that list one crossing of the
             Ewald sphere several times; None where that was not looked at.
         evidence: Whether the data show multiple scattering; None likewise.
+        simulated_r1: R1 to be expected of simulated data; None where nothing says it.
     """
 
     method: str
@@ -144,6 +145,7 @@ class CorrectedAmplitudes:
     predicted_r1: float | None = None
     n_passages: int | None = None
     evidence: Evidence | None = None
+    simulated_r1: float | None = None
 
 
 def choose_model(method: str = "auto", model: str | None = None) -> Model | None:
@@ -218,6 +220,7 @@ def _by_general_model(
         predicted_r1=found.predicted_r1,
         n_passages=n_passages,
         evidence=found.evidence,
+        simulated_r1=found.simulated_r1,
     )
 
 

@@ -74,6 +74,7 @@ class Corrected:
         predicted_r1: R1 to be expected, Σ error_F / Σ F.
         rows: Shape (u, columns), what the model of the error sees; None for networks.
         evidence: Whether the data show multiple scattering; None where not looked at.
+        simulated_r1: R1 to be expected of simulated data; None where that is predicted_r1.
     """
 
     E: np.ndarray
@@ -84,6 +85,7 @@ class Corrected:
     predicted_r1: float
     rows: np.ndarray | None = None
     evidence: Evidence | None = None
+    simulated_r1: float | None = None
 
 
 def _corrected(
@@ -221,6 +223,7 @@ def with_unsimulated(found: Corrected, r_meas: float) -> Corrected:
         error=np.hypot(found.error, relative * found.E),
         error_F=error_F,
         predicted_r1=float(error_F.sum() / total) if total > 0 else np.nan,
+        simulated_r1=found.predicted_r1,
     )
 
 

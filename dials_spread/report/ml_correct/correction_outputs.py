@@ -107,6 +107,7 @@ def correction_document(
                     "expected": mixed_moment(pair.centric),
                 },
                 "predicted_r1": result.estimate.predicted_r1,
+                "predicted_r1_simulated": result.estimate.simulated_r1,
                 "warnings": list(result.warnings),
             },
             "r1": None if truth is None else truth.as_dict(),

@@ -111,10 +111,13 @@ def correction_verdict(result: CorrectionResult) -> CorrectionVerdict:
     if expected is None:
         told = f"CORRECTED, NOT TESTED: {changed}. {_UNTESTED}"
         return CorrectionVerdict("not tested", told, (), change)
-    if change < SMALL_CHANGE * result.strength * expected:
+    # The limit was found on simulated data, by what is expected of these.
+    simulated = result.estimate.simulated_r1
+    least = expected if simulated is None else simulated
+    if change < SMALL_CHANGE * result.strength * least:
         told = (
             f"NO CERTAIN IMPROVEMENT: {changed}, less than half of the error that they "
-            f"are expected to have at full strength ({percent(expected)})."
+            f"are expected to have at full strength ({percent(least)})."
         )
         reasons = (
             "So small a change is found of kinematic data as well, and does not make "
