@@ -78,8 +78,8 @@ output {
   tables = dials.compare_images.npz
     .type = path
     .help = "Name of a file with the tables of all pairs and all images, of which the"
-            "JSON file holds the best pairs only: pandas.DataFrame(numpy.load(name)"
-            "['pairs']), or ['images']. None writes no such file."
+            "JSON file holds the best pairs only: arrays pairs and images, which"
+            "numpy.load reads and pandas makes tables of. None writes no such file."
   filtered = None
     .type = path
     .help = "Name of a file for all reflections, with noisy spots flagged or left out"
