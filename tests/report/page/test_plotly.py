@@ -27,6 +27,7 @@ DIMENSIONLESS = (
     *("Relative error not covered by σ, s", "R", "CC"),
     *("γ, half the mean squared relative difference", "Spearman's rank correlation"),
     *("Share explained, cross-validated R²", "R1 of amplitudes"),
+    "Mean residual over that of the same reflections",
 )
 
 

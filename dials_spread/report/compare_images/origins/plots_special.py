@@ -116,7 +116,7 @@ def images_plot(observations: Observations, found: Orientations) -> dict:
         note,
         xaxis=axis("Angle to the nearest simple zone axis [°]", rangemode="tozero"),
         yaxis=axis(
-            "Mean residual over that of the same reflections [1]", rangemode="tozero"
+            "Mean residual over that of the same reflections", rangemode="tozero"
         ),
         legend=legend_above(),
     )
