@@ -21,6 +21,9 @@ import numpy as np
 from dials_spread.placement.common_set import CommonSet
 from dials_spread.rfactor import amplitudes
 
+NOT_FITTED = (1.0, 0.02)
+"""a and b that the error model of dials.scale begins with."""
+
 
 @dataclass(frozen=True)
 class ScalingSummary:
@@ -29,7 +32,8 @@ class ScalingSummary:
 
     Attributes:
         a, b: Of the error model σ'² = a²(σ² + (bI)²); nan where unknown.
-        isa: 1/(ab), the I/σ that no reflection exceeds.
+        isa: 1/(ab), the I/σ that no reflection exceeds; nan where no error model was
+            fitted.
         n_observations: Used.
         n_outliers: Rejected by dials.scale.
         n_excluded: Left out for other reasons.
@@ -59,13 +63,15 @@ def scaling_summary(common: CommonSet, branch: str) -> ScalingSummary:
     """
     own = common.data[branch]
     a, b = own.error_model or (np.nan, np.nan)
+    # With too few reflections dials.scale fits no error model and keeps its first values.
+    fitted = (a, b) != NOT_FITTED and a * b > 1e-6
     dropped = own.observations.dropped
     outliers = dropped.get("outlier in scaling", 0)
     scale = np.log(_scale_factors(common, branch))
     return ScalingSummary(
         a=float(a),
         b=float(b),
-        isa=float(1 / (a * b)) if a * b > 1e-6 else float("nan"),
+        isa=float(1 / (a * b)) if fitted else float("nan"),
         n_observations=len(own.observations),
         n_outliers=int(outliers),
         n_excluded=int(sum(dropped.values()) - outliers),

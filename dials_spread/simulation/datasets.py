@@ -130,5 +130,8 @@ def joined(
     for index, experiment in enumerate(experiments):
         reflections.experiment_identifiers()[index] = experiment.identifier
     reflections["partial_id"] = flex.size_t_range(len(reflections))
-    logger.info("%d reflections of %d crystals.", len(reflections), len(experiments))
+    n = len(experiments)
+    logger.info(
+        "%d reflections of %d crystal%s.", len(reflections), n, "" if n == 1 else "s"
+    )
     return reflections

@@ -276,7 +276,7 @@ def _by_source(
             sample.levels,
             None if factors is None else crystal_moments(factors, sample.groups),
             variograms.corrected or variograms.main,
-            0 if factors is None else int(np.isfinite(factors.factor).sum()),
+            len(np.unique(sample.residuals.image)),
             variograms.repeats,
             sample.crystals_scaled,
         )

@@ -33,6 +33,9 @@ INTENSITIES = {
 MOST_PAIRS = 100
 """Times the pairs at hand; that more would be needed says nothing."""
 
+LEAST_RATIO = 0.05
+"""Of s within pairs to s with others: smaller ones are as good as none."""
+
 POOR_CC = 0.5
 """Images of one orientation that are indexed alike hardly ever correlate less."""
 
@@ -330,7 +333,10 @@ def _it_would_take(contrast: OrientationContrast) -> str:
         f"In four of five data sets like this one a ratio of {digits(contrast.ratio_seen, 2)} "
         "would show"
     )
-    if contrast.ratio < 1 and contrast.pairs_needed < MOST_PAIRS * contrast.n_pairs:
+    if contrast.ratio_seen < LEAST_RATIO:
+        return "Data like these would show none but the largest difference."
+    worth = contrast.ratio_seen < contrast.ratio < 1
+    if worth and contrast.pairs_needed < MOST_PAIRS * contrast.n_pairs:
         n = int(np.ceil(contrast.pairs_needed))
         text += f"; for the one found it would need about {counted(n, 'pair')}"
     return f"{text}."

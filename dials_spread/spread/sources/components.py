@@ -230,7 +230,7 @@ def variance_components(
         levels: Shape (draws,), from mean_levels.
         moments: Of the factors of images; None where these are undetermined.
         variogram: After factors are taken off.
-        n_images: That have a factor.
+        n_images: That the residuals are of.
         repeats: Within crystals at one orientation, of the same residuals as the
             variogram; None where that is within crystals itself.
         crystals_scaled: Why factors of crystals are no part of the spread any more, in

@@ -172,11 +172,15 @@ def test_the_verdict_follows_test_interval_and_amount_of_data():
     assert "p = 0.0010; 1,234 common spots" in text and "includes 1" not in text
     text = told(ratio_high=1.2)
     assert text.startswith(CLAIM) and "The interval over crystals includes 1" in text
-    text = told(p_value=0.011, pairs_needed=62.3)
+    text = told(p_value=0.011, ratio=0.9, pairs_needed=62.3)
     assert CLAIM not in text and "cannot be told from these data: s within" in text
     assert (
         "a ratio of 0.80 would show; for the one found it would need about 63" in text
     )
+    # What is found is less than what would show already, or that is next to nothing.
+    assert "for the one found" not in told(p_value=0.011, pairs_needed=62.3)
+    nothing = told(p_value=0.029, ratio=0.0, ratio_seen=0.001, pairs_needed=74)
+    assert nothing.endswith("would show none but the largest difference.")
     text = told(p_value=0.6, ratio=1.1, ratio_high=1.3, pairs_needed=nan)
     assert CLAIM not in text and text.endswith("a ratio of 0.80 would show.")
     assert "of 2 crystals; it takes 3." in told(n_crystals=2)

@@ -129,7 +129,9 @@ def variogram_table(variogram: Variogram) -> str:
         text += tabulate(rows, header, **STYLE) + "\n"
     if variogram.reason:
         return f"{text}No curve is fitted: {variogram.reason}"
-    parts = [(label, getattr(variogram, n)) for n, label in CURVE_LABELS.items()]
+    # Where no growth is shown, what a curve says of 0° is noise.
+    named = CURVE_LABELS if variogram.grows else ["sill"]
+    parts = [(CURVE_LABELS[n], getattr(variogram, n)) for n in named]
     curve = [[label, digits(v), interval_cell(v, a, b)] for label, (v, a, b) in parts]
     p_value = digits(variogram.growth_p_value, 2)
     curve.append(["p-value of growth with the angle", p_value, NO_VALUE])
