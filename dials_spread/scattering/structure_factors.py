@@ -37,7 +37,7 @@ def structure_factors(
     """
     indices = np.asarray(miller_indices, dtype=int).reshape(-1, 3)
     if not structure.scatterers().size():
-        raise ValueError("The structure has no scatterers.")
+        raise ValueError("The structure has no atoms.")
     neutral, charged = separate_charges(structure)
     neutral.scattering_type_registry(table="electron")
     if not len(indices):

@@ -45,7 +45,7 @@ def check_structure(structure: xray.structure, d_min: float) -> None:
     """
     scatterers = structure.scatterers()
     if not scatterers.size():
-        raise ValueError("The structure has no scatterers.")
+        raise ValueError("The structure has no atoms.")
     problems = _d_min_problems(structure, d_min)
     problems += _atom_problems(scatterers)
     if not problems:

@@ -57,7 +57,7 @@ def test_no_scatterers():
     symmetry = crystal.symmetry(
         unit_cell=(10,) * 3 + (90,) * 3, space_group_symbol="P1"
     )
-    with pytest.raises(ValueError, match="no scatterers"):
+    with pytest.raises(ValueError, match="no atoms"):
         structure_factors(xray.structure(crystal_symmetry=symmetry), [(1, 0, 0)])
 
 

@@ -49,7 +49,7 @@ def test_all_that_is_wrong_is_told_at_once():
         "Occupancies are not between 0 and 1: A0.",
         "U is not between 0 and 2 Å²: A1, A2.",
     ]
-    assert problems(structure_of()) == ["The structure has no scatterers."]
+    assert problems(structure_of()) == ["The structure has no atoms."]
     nothing = structure_of({"site": (0.1, 0.1, 0.1), "occupancy": 0.0})
     assert problems(nothing) == ["All occupancies are zero."]
 

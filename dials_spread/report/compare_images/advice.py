@@ -17,7 +17,11 @@ import numpy as np
 from dials_spread.arguments import REFLECTIONS
 from dials_spread.comparison import Comparison
 from dials_spread.observations import Observations
-from dials_spread.report.compare_images.origins.origins_findings import helps
+from dials_spread.report.compare_images.origins.origins_findings import (
+    helps,
+    leaves_out_few,
+    rises_enough,
+)
 from dials_spread.report.compare_images.sentences import (
     indexed_differently,
     wider_images,
@@ -36,12 +40,6 @@ MOST_EXCLUDED = 10
 STANDS_OUT = 1.5
 """Times s of all data, from which an image is named: with many observations an image is
 significantly worse long before that matters."""
-
-WORTH_A_STEP = 1e-3
-"""Rise of CC½ for which spots are left out."""
-
-MOST_LEFT_OUT = 0.05
-"""Part of the observations; leaving out more costs completeness and multiplicity."""
 
 
 def what_next(
@@ -330,9 +328,7 @@ def _set_aside(comparison: Comparison, names: str) -> list[Step]:
 
 
 def _is_worth_it(removal: Removal) -> bool:
-    rise = removal.after["cc_half"] - removal.before["cc_half"]
-    few = removal.n_removed <= MOST_LEFT_OUT * max(removal.n_used, 1)
-    return rise >= WORTH_A_STEP and few
+    return rises_enough(removal) and leaves_out_few(removal)
 
 
 def _correct(comparison: Comparison, names: str, shown: bool) -> Step:

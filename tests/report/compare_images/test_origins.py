@@ -113,6 +113,7 @@ def test_what_is_set_aside_is_what_was_found(electrons):
     ("p", "difference", "after", "told"),
     [
         (0.0099, 0.01, 0.99, "helps"),
+        (0.0099, 0.01, 0.9805, "raises CC½ a little"),
         (0.0099, 0.01, 0.98, "raises CC½ above that of random choices (p = 0.0099)"),
         (0.4, 0.01, 0.99, "does not raise CC½ more than expected by chance"),
     ],
@@ -124,5 +125,10 @@ def test_the_verdict_on_leaving_out_agrees_with_p(p, difference, after, told):
         after={"cc_half": after},
         p_value={"cc_half": p},
         difference={"cc_half": difference},
+        n_removed=30,
+        n_used=1000,
     )
     assert _verdict(removal).startswith(told)
+    if told == "helps":
+        removal.n_removed = 370
+        assert "but costs 37 % of the observations" in _verdict(removal)

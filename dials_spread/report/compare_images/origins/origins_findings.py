@@ -25,6 +25,12 @@ CHANCE = 0.05
 LEAST = 0.02
 """Of the variance of factors that something explains, or that is not noise."""
 
+WORTH_A_STEP = 1e-3
+"""Rise of CC½ for which spots are left out."""
+
+MOST_LEFT_OUT = 0.05
+"""Part of the observations; leaving out more costs completeness and multiplicity."""
+
 NAMES = {
     "low_index_zone": "the nearest simple zone axis",
     "zone": "the nearest zone axis",
@@ -174,9 +180,27 @@ def helps(removal: Removal) -> bool:
     )
 
 
+def rises_enough(removal: Removal) -> bool:
+    """Whether CC½ rises by as much as is worth a step."""
+    return removal.after["cc_half"] - removal.before["cc_half"] >= WORTH_A_STEP
+
+
+def leaves_out_few(removal: Removal) -> bool:
+    """Whether completeness and multiplicity stay."""
+    return removal.n_removed <= MOST_LEFT_OUT * max(removal.n_used, 1)
+
+
 def _verdict(removal: Removal) -> str:
     """Say whether it helps, or what speaks against it."""
     if helps(removal):
+        if not rises_enough(removal):
+            return "raises CC½ a little, hardly worth a step"
+        if not leaves_out_few(removal):
+            part = 100 * removal.n_removed / max(removal.n_used, 1)
+            return (
+                f"raises CC½, but costs {part:.0f} % of the observations, and with them "
+                "completeness or multiplicity"
+            )
         return "helps"
     p = removal.p_value["cc_half"]
     if not p <= CHANCE:
