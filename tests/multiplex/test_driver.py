@@ -146,7 +146,7 @@ def test_after_scaling_is_after_each_scaling(simulated, tmp_path, monkeypatch):
     assert [s.dataset for s in corrections.steps] == [
         *("All data", "cos cluster 3", "Filtered")
     ]
-    assert not any(s.refused for s in corrections.steps)
+    assert [s.refused for s in corrections.steps] == ["", "", ""]
     assert done.files == ["1_corrected.refl"]
     page = (tmp_path / "xia2.multiplex.html").read_text(encoding="utf-8")
     # Where the file handler will have put them.

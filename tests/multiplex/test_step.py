@@ -65,7 +65,9 @@ def test_the_step_gives_what_the_correction_gives(simulated, corrected):
     np.testing.assert_array_equal(factor[~inside], 1.0)
     of_observations = found != 1
     np.testing.assert_allclose(
-        factor[inside][of_observations], found[of_observations], rtol=1e-9
+        # Weights depend on how equivalents differ, in the last digits that files hold.
+        *(factor[inside][of_observations], found[of_observations]),
+        rtol=1e-6,
     )
 
 
@@ -100,15 +102,22 @@ def test_scaled_data_are_corrected_anew_after_each_scaling(
     monkeypatch.chdir(tmp_path)
     experiments, table = simulated[0], scaled(simulated[1])
     settings = {"dataset": "Filtered", "placement": "after"}
-    first, _ = correct(experiments, table, CorrectionPlan(), **settings)
+    plan = CorrectionPlan(arguments=("strength=1",))
+    first, _ = correct(experiments, table, plan, **settings)
     assert list(first["intensity.prf.value"]) == list(table["intensity.prf.value"])
     again = copy.deepcopy(first)  # dials.scale writes new values beside old columns
     for what in ("value", "variance"):
         again[f"intensity.scale.{what}"] = table[f"intensity.scale.{what}"]
     assert correction_state(again) == "overwritten"
-    second, step = correct(experiments, again, CorrectionPlan(), **settings)
+    second, step = correct(experiments, again, plan, **settings)
     assert not step.refused
     assert columns(second) == columns(first)
+    # What shows no multiple scattering, as so few reflections do not, is left as it is,
+    # and looked at anew.
+    same, step = correct(experiments, table, CorrectionPlan(), **settings)
+    assert not step.refused
+    assert list(same["intensity.scale.value"]) == list(table["intensity.scale.value"])
+    assert not correct(experiments, same, CorrectionPlan(), **settings)[1].refused
 
 
 @pytest.mark.slow
@@ -116,7 +125,9 @@ def test_before_scaling_old_scales_are_not_corrected(simulated, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     table = scaled(simulated[1])
     settings = {"dataset": "All data", "placement": "before"}
-    found, _ = correct(simulated[0], table, CorrectionPlan(), **settings)
+    found, _ = correct(
+        simulated[0], table, CorrectionPlan(arguments=("strength=1",)), **settings
+    )
     assert list(found["intensity.scale.value"]) == list(table["intensity.scale.value"])
     assert list(found["intensity.prf.value"]) != list(table["intensity.prf.value"])
 

@@ -16,13 +16,17 @@ from dials.array_family import flex
 
 from dials_spread.correction.apply.one_table import copied, without_correction
 from dials_spread.observations.correction_state import (
+    COMMON,
     FACTOR,
+    INFLATION,
     OFFSET,
     UNCERTAINTY,
+    column,
     corrected_kinds,
     correction_state,
     intensity_name,
     original_name,
+    variance_factor,
 )
 
 
@@ -35,11 +39,24 @@ def forget_overwritten(table: flex.reflection_table) -> flex.reflection_table:
 
     Returns:
         The table, without the columns of a correction whose intensities were computed
-        anew since; any other table as it is.
+        anew since, or that had left all of them as they were (no sign of multiple
+        scattering); any other table as it is.
     """
-    if correction_state(table) != "overwritten":
-        return table
-    return without_correction(table)
+    if correction_state(table) == "overwritten" or _left_as_they_are(table):
+        return without_correction(table)
+    return table
+
+
+def _left_as_they_are(table: flex.reflection_table) -> bool:
+    """Whether a correction has changed nothing at all."""
+    if FACTOR not in table:
+        return False
+    offsets = [n for n in table.keys() if n.startswith(f"{OFFSET}.")]
+    return bool(
+        (column(table, FACTOR) == 1).all()
+        and (variance_factor(table) == 1).all()
+        and not any(column(table, name).any() for name in offsets)
+    )
 
 
 def with_corrected_part(
@@ -64,9 +81,12 @@ def with_corrected_part(
         for what in ("value", "variance"):
             whole[original_name(kind, what)] = table[intensity_name(kind, what)]
     whole[FACTOR] = cctbx_flex.double(len(table), 1.0)
-    for name in (UNCERTAINTY, *(f"{OFFSET}.{kind}" for kind in kinds)):
+    offsets = (f"{OFFSET}.{kind}" for kind in kinds)
+    for name in (UNCERTAINTY, COMMON, INFLATION, *offsets):
         if name in part:
-            whole[name] = cctbx_flex.double(len(table), 0.0)
+            # Variances of the others are multiplied by nothing.
+            none = 1.0 if name == INFLATION else 0.0
+            whole[name] = cctbx_flex.double(len(table), none)
     changed = [
         intensity_name(kind, what) for kind in kinds for what in ("value", "variance")
     ]
@@ -75,7 +95,7 @@ def with_corrected_part(
     ]
     changed += [n for n in part.keys() if n.startswith(FACTOR)]
     for name in changed:
-        column = whole[name]
-        column.set_selected(inside.iselection(), part[name])
-        whole[name] = column
+        values = whole[name]
+        values.set_selected(inside.iselection(), part[name])
+        whole[name] = values
     return whole
