@@ -138,9 +138,9 @@ def test_an_interrupt_leaves_no_file(good, listing, monkeypatch):
 
 @pytest.mark.slow
 def test_a_figure_that_fails_leaves_no_file(good, listing, monkeypatch):
-    from dials_spread.report.compare_images import figures
+    from dials_spread.report.page import static
 
-    draw, drawn = figures.write_figure, []
+    draw, drawn = static.write_figure, []
 
     def fail_at_the_third(plot, path):
         drawn.append(draw(plot, path))
@@ -149,7 +149,7 @@ def test_a_figure_that_fails_leaves_no_file(good, listing, monkeypatch):
         return drawn[-1]
 
     before = listing(good.folder)
-    monkeypatch.setattr(figures, "write_figure", fail_at_the_third)
+    monkeypatch.setattr(static, "write_figure", fail_at_the_third)
     with pytest.raises(command.Sorry, match="No space left"):
         run([good.expt, good.refl, "output.figures=figures"])
     assert listing(good.folder) == before
