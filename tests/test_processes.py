@@ -64,33 +64,46 @@ needs_proc = pytest.mark.skipif(
 )
 
 
+@contextlib.contextmanager
+def running(folder, *arguments, **more):
+    """Run pool.py of a folder in a session of its own, which ends with the test."""
+    process = subprocess.Popen(
+        [sys.executable, "pool.py", *arguments],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        **more,
+    )
+    with process:
+        try:
+            process.stdout.readline()
+            yield process
+        finally:
+            # Where a test fails, their work would go on for minutes.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def last_words(process, number) -> list[str]:
+    """Send a signal, see that all processes end, and give what they say."""
+    # Ctrl-C on a terminal goes to all of them.
+    send = os.killpg if number == signal.SIGINT else os.kill
+    send(process.pid, number)
+    process.wait(2)
+    assert gone(process.pid)
+    return process.stderr.read().splitlines()
+
+
 @needs_proc
 @pytest.mark.parametrize("method", ["fork", "forkserver"])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_workers_end_with_the_program(tmp_path, method, number):
     (tmp_path / "pool.py").write_text(POOL)
-    process = subprocess.Popen(
-        [sys.executable, "pool.py", method],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    with process:
-        try:
-            process.stdout.readline()
-            assert len(alive(process.pid)) >= 3
-            # Ctrl-C on a terminal goes to all of them.
-            send = os.killpg if number == signal.SIGINT else os.kill
-            send(process.pid, number)
-            process.wait(2)
-            assert gone(process.pid)
-            lines = process.stderr.read().splitlines()
-        finally:
-            # Where this fails, their work would go on for minutes.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+    with running(tmp_path, method) as process:
+        assert len(alive(process.pid)) >= 3
+        lines = last_words(process, number)
     assert len(lines) == (number != signal.SIGKILL), lines
 
 
@@ -114,29 +127,13 @@ def test_workers_that_are_still_starting_end_with_the_program(tmp_path, number):
     """While the fork server imports what they need: as long as that may take."""
     (tmp_path / "pool.py").write_text(SLOW)
     (tmp_path / "slow.py").write_text("import time\nopen('at', 'w')\ntime.sleep(60)\n")
-    process = subprocess.Popen(
-        [sys.executable, "pool.py"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([".", *sys.path])},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    with process:
-        try:
-            process.stdout.readline()
-            end = time.monotonic() + 20
-            while not (tmp_path / "at").exists() and time.monotonic() < end:
-                time.sleep(0.02)
-            assert len(alive(process.pid)) >= 2
-            (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
-            process.wait(2)
-            assert gone(process.pid)
-            lines = process.stderr.read().splitlines()
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+    path = os.pathsep.join([".", *sys.path])
+    with running(tmp_path, env={**os.environ, "PYTHONPATH": path}) as process:
+        end = time.monotonic() + 20
+        while not (tmp_path / "at").exists() and time.monotonic() < end:
+            time.sleep(0.02)
+        assert len(alive(process.pid)) >= 2
+        lines = last_words(process, number)
     said = ["program: interrupted; no file was written"]
     assert lines == (said if number == signal.SIGINT else [])
 

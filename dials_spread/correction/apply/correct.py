@@ -303,11 +303,10 @@ def correct_intensities(
         strength: Power to which factors are raised, 0 for none of the correction; None
             for what the data bear out (model.evidence), 1 where they tell nothing.
         reference: Taken for the truth, to compare with, or the name of its file.
-        column: Label of the column of a reference.
+        column, block: Of a reference: label of its column, data block of a CIF of several.
         seed: For the control of the reference.
         nproc: Threads; all cores by default.
         ready: Amplitudes that were estimated elsewhere.
-        block: The data block of a reference CIF that holds several.
 
     Raises:
         ValueError: The model or the reference cannot be used.
@@ -323,6 +322,7 @@ def correct_intensities(
     F_before, F = map(_merged_amplitudes, (before, after))
     moments = fourth_moments(prepared, F_before, F)
     whole = _whole_factor(subject, factors.factor, strength)
+    merged = merged_errors(after)
     result = CorrectionResult(
         subject=subject,
         model=model,
@@ -339,8 +339,8 @@ def correct_intensities(
         truth=_compare(subject, factors, found, reference, seed),
         warnings=(*subject.warnings, *_warnings(*moments)),
         by_evidence=by_evidence,
-        common=_common(found, after, strength),
-        merged_sigma=merged_errors(after.sigma, after.unique, after.n_unique),
+        common=_common(found, after, merged, strength),
+        merged_sigma=merged,
     )
     return replace(result, uncertainty=_uncertainty(result))
 
@@ -366,13 +366,13 @@ def _factors(subject: Subject, found: CorrectedAmplitudes) -> Factors:
 
 
 def _common(
-    found: CorrectedAmplitudes, after: Observations, strength: float
+    found: CorrectedAmplitudes, after: Observations, merged: np.ndarray, strength: float
 ) -> np.ndarray | None:
     """Give what corrected observations of a reflection share, in units of their σ."""
     if found.sigma_F is None or not strength > 0:
         return None
     total = intensity_errors(found.F, found.sigma_F)
-    return strength * common_errors(after.sigma, after.unique, total)
+    return strength * common_errors(after.sigma, after.unique, total, merged)
 
 
 def _merged_amplitudes(observations: Observations) -> np.ndarray:

@@ -34,6 +34,8 @@ from scipy import optimize
 
 from dials_spread.correction.apply.error_law import ONE_SIGMA
 from dials_spread.correction.apply.estimates import Factors, observation_factors
+from dials_spread.observations import Observations
+from dials_spread.rfactor.merging import merge
 from dials_spread.statistics.groups import group_means, group_sums
 
 FEWEST = 60
@@ -176,24 +178,15 @@ def intensity_errors(F: np.ndarray, sigma: np.ndarray) -> np.ndarray:
     return 2 * F * sigma + sigma**2
 
 
-def merged_errors(sigma: np.ndarray, unique: np.ndarray, n_unique: int) -> np.ndarray:
-    """
-    Give 1/√Σ 1/σ², what merging with weights 1/σ² leaves.
-
-    Args:
-        sigma: Shape (n,).
-        unique: Shape (n,).
-        n_unique: How many there are.
-
-    Returns:
-        Shape (u,).
-    """
-    weight = group_sums(1 / sigma**2, unique, n_unique)
-    return 1 / np.sqrt(np.maximum(weight, 1e-300))
+def merged_errors(observations: Observations) -> np.ndarray:
+    """Give what merging with weights 1/σ² leaves of σ, shape (u,)."""
+    variance = observations.variance
+    columns = (observations.intensity, variance, observations.unique)
+    return merge(*columns, observations.n_unique, 1 / variance).sigma
 
 
 def common_errors(
-    sigma: np.ndarray, unique: np.ndarray, total: np.ndarray
+    sigma: np.ndarray, unique: np.ndarray, total: np.ndarray, merged: np.ndarray
 ) -> np.ndarray:
     """
     Give the error that all observations of a reflection share, in units of their σ.
@@ -202,10 +195,10 @@ def common_errors(
         sigma: Shape (n,), of the corrected table.
         unique: Shape (n,).
         total: Shape (u,), expected σ of the merged intensity.
+        merged: Shape (u,), what merging with weights 1/σ² leaves of σ.
 
     Returns:
-        Shape (n,): √(total² - 1/Σ 1/σ²)/σ; nought where merging leaves as much already.
+        Shape (n,): √(total² - merged²)/σ; nought where merging leaves as much already.
     """
-    merged = merged_errors(sigma, unique, len(total))
     common = np.sqrt(np.maximum(total**2 - merged**2, 0))
     return common[unique] / sigma

@@ -259,7 +259,8 @@ def _with_errors(gamma: np.ndarray, errors: np.ndarray) -> np.ndarray:
         return gamma
     variance = np.nan_to_num(np.var(gamma[1:], axis=0))
     lacking = np.sqrt(np.maximum(errors**2 - variance, 0.0))
-    noise = np.random.default_rng(0).standard_normal(gamma.shape)
+    # Other numbers than those of angle_bins, with which they would not add as squares.
+    noise = np.random.default_rng(2).standard_normal(gamma.shape)
     noise[0] = 0.0
     return gamma + noise * lacking
 

@@ -85,7 +85,8 @@ def test_nothing_is_added_at_strength_nought(data):
 def test_the_common_part_makes_up_the_whole():
     """By hand: σ of 2 and 2 merge to √2; 3 in all leaves √7, in units of each σ."""
     sigma, unique = np.array([2.0, 2.0, 1.0]), np.array([0, 0, 1])
-    common = common_errors(sigma, unique, np.array([3.0, 0.5]))
+    merged = merge(sigma, sigma**2, unique, 2, 1 / sigma**2).sigma
+    common = common_errors(sigma, unique, np.array([3.0, 0.5]), merged)
     np.testing.assert_allclose(common, [np.sqrt(7) / 2, np.sqrt(7) / 2, 0])
 
 

@@ -119,8 +119,8 @@ def _about_orientations(found: Orientations) -> list[str]:
     direction = "near" if best.correlation < 0 else "away from"
     return [
         f"Do special orientations matter? Residuals are larger {direction} {name} "
-        f"than those of the same reflections elsewhere (Spearman's correlation {digits(best.correlation, 2)}, p = "
-        f"{digits(best.q_value, 2)} after correction for "
+        "than those of the same reflections elsewhere (Spearman's correlation "
+        f"{digits(best.correlation, 2)}, p = {digits(best.q_value, 2)} after correction for "
         f"{counted(len(tested), 'angle')}; {rests})."
     ]
 
