@@ -150,7 +150,7 @@ def _about_orientation(
             "depend on it"
         )
         if part.share_high > SHARE_TO_SEE:
-            # From 12 to 24 crystals the upper end falls as the number to the power -1.34.
+            # From 12 to 48 crystals the upper end falls as the number to about -1.25.
             n = components.n_crystals * (part.share_high / SHARE_TO_SEE) ** 0.75
             about = "about" if part.share_high < 1 else "at least about"
             text += (
