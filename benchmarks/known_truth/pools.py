@@ -67,6 +67,7 @@ class PoolChoice:
 
 POOLS = {
     "paracetamol": PoolChoice("paracetamol", crystals=100),
+    "paracetamol, many": PoolChoice("paracetamol", crystals=320),
     "paracetamol, equal": PoolChoice("paracetamol", thickness_spread=0.0),
     "paracetamol, thin": PoolChoice("paracetamol", thickness=80.0),
     "paracetamol, thick": PoolChoice(
