@@ -16,6 +16,7 @@ from dials_spread.report.compare_images.advice import (
     exclusions,
     what_next,
 )
+from dials_spread.report.compare_images.outputs import MIXED, summarise
 from dials_spread.report.compare_images.sentences import describe_matches
 from dials_spread.spread.chance.same_orientation import OrientationContrast
 
@@ -230,6 +231,17 @@ def test_stills_have_no_image_width(electrons):
     assert "Lower matching.min_common, widen image_width, or add crystals." in scans
     (of_stills,) = describe_matches(replace(lost, experiments=stills))
     assert of_stills.endswith("Lower matching.min_common, or add crystals.")
+
+
+def test_with_exchanged_axes_nothing_is_claimed_of_sources_or_orientations(electrons):
+    """Different reflections are compared as if they were equivalent."""
+    plain = summarise(electrons)
+    assert len(plain.spread) > 2 and plain.chance and plain.origins
+    one = Exchanged(1, "-k,h,l", 0.0, 0.9, 100, 1e-9)
+    mixed = summarise(replace(electrons, exchanged=(one,)))
+    assert mixed.spread == [plain.spread[0], MIXED]
+    assert mixed.chance == mixed.origins == []
+    assert mixed.pairs == describe_matches(electrons)
 
 
 def test_exchanged_axes_come_first(electrons):
