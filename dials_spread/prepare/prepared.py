@@ -148,13 +148,16 @@ def preferred_exponent(
     return 0.0, found
 
 
-def prepare(measured: Observations, nproc: int | None = None) -> Prepared:
+def prepare(
+    measured: Observations, nproc: int | None = None, scales: Scales | None = None
+) -> Prepared:
     """
     Scale, merge and normalise, and compute couplings.
 
     Args:
         measured: n observations of u unique reflections.
         nproc: Threads; all cores by default.
+        scales: From fit_scales, where they are known already.
 
     Returns:
         All that features are made of.
@@ -163,7 +166,7 @@ def prepare(measured: Observations, nproc: int | None = None) -> Prepared:
         ValueError: The mean intensity is not positive.
     """
     unique, n_unique = measured.unique, measured.n_unique
-    scales = fit_scales(measured)
+    scales = fit_scales(measured) if scales is None else scales
     scaled = measured.divided(scales.scale)
     intensity, sigma = scaled.intensity, scaled.sigma
     n = np.bincount(unique, minlength=n_unique)

@@ -106,6 +106,7 @@ def sentences_by_topic(
     return {
         "data": [
             _data(result, pair),
+            *limit_sentences(result),
             _method(result),
             *evidence_sentences(result),
             _lorentz(result),
@@ -150,6 +151,35 @@ def _data(result: CorrectionResult, pair: BeforeAfter) -> str:
             "reflection that several neighbouring images list is counted once."
         )
     return text
+
+
+def limit_sentences(result: CorrectionResult) -> list[str]:
+    """
+    Say to which resolution there is signal, and what became of what is beyond.
+
+    Args:
+        result: The correction.
+    """
+    limit = result.subject.limit
+    if limit is None or limit.d_min is None:
+        return []
+    signal = []
+    if np.isfinite(limit.cc_half):
+        signal.append(f"CC½ {limit.cc_half:.2f}")
+    if np.isfinite(limit.i_over_sigma):
+        signal.append(f"⟨I/σ⟩ {limit.i_over_sigma:.1f}")
+    beyond = f" ({', '.join(signal)})".replace("-", "−") if signal else ""
+    how = "as given" if limit.by == "d_min" else f"found from {limit.by} in shells"
+    text = (
+        f"Resolution limit {limit.d_min:.2f} Å, {how}: "
+        f"{counted(limit.n_observations, 'observation')} between it and "
+        f"{limit.d_end:.2f} Å{beyond} had no say in the correction and "
+        f"{'stays as it was' if limit.n_observations == 1 else 'stay as they were'}, but "
+        "for a missing Lorentz factor."
+    )
+    if limit.by != "d_min":
+        text += f" Scale with d_min={limit.d_min:.2f}, too; d_min=None corrects all."
+    return [text]
 
 
 def _method(result: CorrectionResult) -> str:
@@ -301,8 +331,7 @@ def _little_signal(pair: BeforeAfter) -> list[str]:
     return [
         f"{LABELS['cc_half']} before the correction is below {LOW_CC_HALF:g} at {told}: "
         "there is little signal there, and noise disturbs the correction of all "
-        "reflections. Find a resolution limit (dials.estimate_resolution), cut the data "
-        "(dials.filter_reflections d_min=) and correct again."
+        "reflections. d_min= leaves out what is beyond a limit."
     ]
 
 
