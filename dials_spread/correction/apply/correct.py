@@ -45,7 +45,6 @@ from dials_spread.correction.apply.suitability import check_suitable
 from dials_spread.correction.apply.table_errors import (
     common_errors,
     factors_with_errors,
-    intensity_errors,
     merged_errors,
 )
 from dials_spread.correction.model.model_file import Model
@@ -278,9 +277,9 @@ def _common(
     found: CorrectedAmplitudes, after: Observations, merged: np.ndarray, strength: float
 ) -> np.ndarray | None:
     """Give what corrected observations of a reflection share, in units of their σ."""
-    if found.sigma_F is None or not strength > 0:
+    total = found.intensities()[1]
+    if total is None or not strength > 0:
         return None
-    total = intensity_errors(found.F, found.sigma_F)
     return strength * common_errors(after.sigma, after.unique, total, merged)
 
 
