@@ -55,12 +55,8 @@ from dials_spread.prepare.geometry import add_geometry
 from dials_spread.prepare.prepared import check_lorentz, prepare
 from dials_spread.reference import Reference
 from dials_spread.rfactor import amplitudes
-from dials_spread.rfactor.wilson_statistics import FOURTH_MOMENT
 
 logger = logging.getLogger("dials.spread.correct")
-
-LARGEST_FOURTH_MOMENT = 1.6
-"""⟨E⁴⟩ after over before; beyond, strong reflections run away."""
 
 
 @dataclass(frozen=True)
@@ -245,7 +241,7 @@ def correct_intensities(
         agreement=(describe_agreement(before), describe_agreement(after)),
         fourth_moments=moments,
         truth=_compare(subject, factors, found, reference, seed),
-        warnings=(*subject.warnings, *_warnings(*moments)),
+        warnings=subject.warnings,
         by_evidence=by_evidence,
         common=_common(found, after, merged, strength),
         merged_sigma=merged,
@@ -340,16 +336,3 @@ def _compare(
         reference,
         np.random.default_rng(seed),
     )
-
-
-def _warnings(before: float, after: float) -> list[str]:
-    moment = after / before
-    if not moment > LARGEST_FOURTH_MOMENT:
-        return []
-    told = (
-        f"{FOURTH_MOMENT} rose from {before:.2f} to {after:.2f}, by more than a factor of "
-        f"{LARGEST_FOURTH_MOMENT:g}: in tests on known structures such a correction made "
-        "amplitudes worse more often than better. Compare with strength=0.5 or "
-        "method=weights."
-    )
-    return [told]

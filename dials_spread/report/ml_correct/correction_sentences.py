@@ -75,6 +75,11 @@ NO_PROOF = (
     "intensities can agree well, and right ones may agree less."
 )
 
+OTHERWISE = (
+    "dials.compare_images gives another CC½ of the same file: it divides each crystal by "
+    "one number, adds no missing Lorentz factor, and merges with equal weights."
+)
+
 MERGED_HOW = (
     "Before and after are the same observations on the same scales, which this program "
     "fitted to put all crystals on one scale; means with weights 1/σ², as dials.scale and "
@@ -295,12 +300,18 @@ def _merging(result: CorrectionResult) -> str:
         f"{CHI_SQUARE} of observations about their mean, 1 where σ is right: "
         f"{digits(old.chi_square)} before and {digits(new.chi_square)} after."
     )
+    n, independent = len(result.measured), result.estimate.n_passages
+    if independent is not None and independent < n:
+        text += (
+            f" It is small since each crossing is listed {n / independent:.1f} times in the "
+            "mean, and listings of one crossing agree with each other."
+        )
     if old.n_crystals:
         text = (
             f"{CC_CRYSTALS} (median of {old.n_crystals}): {digits(old.cc_crystals)} "
             f"before and {digits(new.cc_crystals)} after. {text}"
         )
-    return f"{text} {NO_PROOF}"
+    return f"{text} {NO_PROOF} {OTHERWISE}"
 
 
 def _fallen(pair: BeforeAfter) -> list[str]:
@@ -341,8 +352,10 @@ def _moments(result: CorrectionResult, pair: BeforeAfter) -> str:
     return (
         f"{FOURTH_MOMENT} {before:.2f} before, {after:.2f} after; Wilson statistics "
         f"expect {EXPECTED_ACENTRIC:g} of acentric and {EXPECTED_CENTRIC:g} of centric "
-        f"reflections, {expected:.2f} of these ({100 * part:.0f} % centric). Multiple "
-        "scattering usually makes it smaller."
+        f"reflections, {expected:.2f} of these ({100 * part:.0f} % centric), if many equal "
+        "atoms are anywhere. Few, heavy or ordered atoms make it larger, multiple scattering "
+        "and noise usually smaller: whether it comes nearer to what is expected says nothing "
+        "of the correction."
     )
 
 
