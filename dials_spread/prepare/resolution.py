@@ -116,15 +116,16 @@ def _found(joined: Observations) -> tuple[float | None, str]:
     shells = resolution_shells(1 / np.sqrt(joined.d_star_sq), n_shells)
     shell = shells.shell[joined.unique]
     told = np.array([_signal(joined, shell == k) for k in range(len(shells))])
-    place, (cc, ratio) = 1 / shells.d_min**2, told.T
+    place, (cc, ratio) = (1 / shells.d_max**2 + 1 / shells.d_min**2) / 2, told.T
     if np.isfinite(cc).mean() > 0.5:
         n = np.bincount(shells.shell, minlength=len(shells))
         at, by = _where_curve_falls(place, cc, n), "CC½"
     else:
         below = np.append(ratio < LOW_I_OVER_SIGMA, True)
-        # Beyond the last shell that has signal.
-        last = len(ratio) - int(np.argmin(below[::-1])) if not below.all() else 0
-        at, by = (place[last - 1] if 0 < last < len(ratio) else None), "⟨I/σ⟩"
+        # Of the last shell that has signal.
+        last = int(np.argmax(below)) - 1
+        at = 1 / shells.d_min[last] ** 2 if 0 <= last < len(ratio) - 1 else None
+        by = "⟨I/σ⟩"
     return (None if at is None else float(1 / np.sqrt(at))), by
 
 
