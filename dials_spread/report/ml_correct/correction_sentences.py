@@ -300,11 +300,11 @@ def _merging(result: CorrectionResult) -> str:
         f"{CHI_SQUARE} of observations about their mean, 1 where σ is right: "
         f"{digits(old.chi_square)} before and {digits(new.chi_square)} after."
     )
-    n, independent = len(result.measured), result.estimate.n_passages
-    if independent is not None and independent < n:
+    measured = result.measured
+    if measured.often_repeated:
         text += (
-            f" It is small since each crossing is listed {n / independent:.1f} times in the "
-            "mean, and listings of one crossing agree with each other."
+            f" It is small since {len(measured) / measured.n_passages:.1f} listings of one "
+            "crossing of the Ewald sphere, in the mean, agree with each other."
         )
     if old.n_crystals:
         text = (
