@@ -26,6 +26,10 @@ from dials_spread.spread.variogram.shuffles import (
 )
 from dials_spread.statistics.bootstrap import standard_errors_of_mean
 
+LEAST_PLATEAU = 1.96
+"""Its standard errors that γ far from 0° is at least: of no spread nothing depends on the
+orientation, though γ, which is free of counting noise, is below nought somewhere."""
+
 LEVEL = 0.05
 """A p-value above which growth is not claimed."""
 
@@ -48,8 +52,8 @@ def growth_p_value(
         without_factors: Whether factors of images were taken off.
 
     Returns:
-        The p-value, the larger one of both tests; nan without samples, or without pairs
-        at both ends.
+        The p-value, the larger one of both tests; 1 where there is no spread far from
+        0°; nan without samples, or without pairs at both ends.
     """
     over_crystals = _over_crystals(data, n, both_sides)
     if shuffled is None:
@@ -65,6 +69,8 @@ def _over_crystals(data: Binned, n: int, both_sides: bool) -> float:
     if len(data.gamma) < 2 or not far.any():
         return np.nan
     plateau = np.average(data.gamma[:, far], weights=data.weight[far], axis=1)
+    if not plateau[0] > LEAST_PLATEAU * standard_errors_of_mean(plateau[1:], n):
+        return 1.0
     side = both_sides | (EDGES[1:] <= 90)
     outer = np.maximum(EDGES[:-1], EDGES[1:])
     outer = np.where(outer <= 90, outer, 180 - EDGES[:-1])
