@@ -18,9 +18,9 @@ worth n / (1 + ρ (n - 1)) independent ones, with the intraclass correlation ρ 
 Survey Sampling, section 5.4).
 
 Classes:
-    Prior: what is known before
+    FirstEstimate: what is known before
     ErrorLaw: of observations
-    Step: a solution
+    InversionStep: a solution
 
 Functions:
     fit_error_law: from residuals
@@ -56,7 +56,7 @@ BOUNDS = ((0.0, np.log(5.0)), (np.log(1e-3), np.log(2.0)), (np.log(1e-3), np.log
 
 
 @dataclass(frozen=True)
-class Prior:
+class FirstEstimate:
     """
     What is known of amplitudes before; arrays of shape (u,), on the scale of F [Å].
 
@@ -96,7 +96,7 @@ class ErrorLaw:
 
 
 @dataclass(frozen=True)
-class Step:
+class InversionStep:
     """
     A solution.
 
@@ -147,10 +147,10 @@ def solve(
     calculated: tuple[np.ndarray, scipy.sparse.csr_matrix],
     unique: np.ndarray,
     F: np.ndarray,
-    prior: Prior,
+    prior: FirstEstimate,
     use: np.ndarray,
     intraclass: float = INTRACLASS,
-) -> Step:
+) -> InversionStep:
     """
     Improve amplitudes by one linear step.
 
@@ -185,4 +185,4 @@ def solve(
     limit = LARGEST_STEP * np.maximum(F, SMALL * prior.expected)
     new = np.maximum(F + np.clip(change, -limit, limit), LEAST * prior.expected)
     share = np.clip(1 - variance / prior.sigma**2, 0.0, 1.0)
-    return Step(new, np.sqrt(variance), law, share)
+    return InversionStep(new, np.sqrt(variance), law, share)

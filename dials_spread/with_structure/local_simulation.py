@@ -195,7 +195,11 @@ def _simulate_some(
         beams = candidates[rows]
         s = excitation(beams, setting[i], s0, axis, angles)
         U, number = couplings(beams, table, unique, middle)
-        n = curves.shape[2] - 1 if curve_step > 0 else max(2, int(np.ceil(high[i] / thin)))
+        n = (
+            curves.shape[2] - 1
+            if curve_step > 0
+            else max(2, int(np.ceil(high[i] / thin)))
+        )
         step = curve_step if curve_step > 0 else high[i] / n
         B = slice_operator(U, np.pi * step / K)
         P = np.exp((2j * np.pi * step) * s).astype(np.complex64)

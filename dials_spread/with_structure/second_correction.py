@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import scipy.sparse
 
 from cctbx import xray
 from dials.array_family import flex
@@ -29,19 +28,18 @@ from dials_spread.correction.apply.correct import Subject
 from dials_spread.correction.apply.error_law import MEAN_OF_NORMAL
 from dials_spread.correction.apply.estimates import CorrectedAmplitudes
 from dials_spread.reindexing import Reindexing
-from dials_spread.rfactor import amplitudes, r_factor
-from dials_spread.rfactor.r1 import best_scales
 from dials_spread.thickness.curves import Shape
-from dials_spread.with_structure.crossing_table import CrossingTable, crossing_table
-from dials_spread.with_structure.crystal_shapes import CrystalShape, fit_shapes
-from dials_spread.with_structure.data_potential import DataPotential, data_potential
-from dials_spread.with_structure.inversion import INTRACLASS, Prior, Step, solve
-from dials_spread.with_structure.local_simulation import (
-    LocalCrystal,
-    LocalSettings,
-    local_crystal,
-    simulate,
+from dials_spread.with_structure.crossing_table import CrossingTable
+from dials_spread.with_structure.crystal_shapes import CrystalShape
+from dials_spread.with_structure.hands import Hands, compare_hands
+from dials_spread.with_structure.inversion import (
+    INTRACLASS,
+    FirstEstimate,
+    InversionStep,
+    solve,
 )
+from dials_spread.with_structure.local_simulation import LocalSettings
+from dials_spread.with_structure.problem import Problem, set_up
 
 logger = logging.getLogger("dials.spread.second_correction")
 
@@ -55,7 +53,7 @@ LARGEST_RELATIVE = 2.0
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOutPredictions:
     """
     How well observations are predicted that took no part in the amplitudes.
 
@@ -91,83 +89,25 @@ class SecondCorrection:
         unique: Shape (observations,).
         r1: R1 of observations with single and with multiple scattering, first estimate.
         to_F: Factor from amplitudes of the data to F [Å].
+        hands: The structure against its mirror image; None for a centrosymmetric one, or
+            where that was not looked for.
+        centrosymmetric: Whether it is.
     """
 
     first: CorrectedAmplitudes
     estimate: CorrectedAmplitudes
     crystals: tuple[CrystalShape, ...]
-    held_out: HeldOut
+    held_out: HeldOutPredictions
     n_steps: int
-    step: Step
-    prior: Prior
+    step: InversionStep
+    prior: FirstEstimate
     calculated: np.ndarray
     response: np.ndarray
     unique: np.ndarray
     r1: tuple[float, float]
     to_F: float
-
-
-@dataclass(frozen=True)
-class Problem:
-    """
-    What all steps share.
-
-    Attributes:
-        crystals: Their crossings.
-        shapes: How thick they are.
-        table: What was measured.
-        potential: Of the structure.
-        prior: The first estimate.
-        settings: Of the simulation.
-        nproc: Threads; all cores by default.
-    """
-
-    crystals: Sequence[LocalCrystal]
-    shapes: Sequence[Shape]
-    table: CrossingTable
-    potential: DataPotential
-    prior: Prior
-    settings: LocalSettings
-    nproc: int | None
-
-    def simulated(
-        self, F: np.ndarray, rows: np.ndarray | None = None, gradient: bool = True
-    ) -> tuple[np.ndarray, scipy.sparse.csr_matrix | None]:
-        """
-        Simulate crossings with some amplitudes.
-
-        Args:
-            F: Shape (u,) [Å].
-            rows: Shape (n,), bool, those wanted; intensities of the others are nan.
-            gradient: Also give derivatives.
-        """
-        potential = self.potential.with_amplitudes(F)
-        found, parts = np.full(len(self.table), np.nan), []
-        for c, (crystal, shape) in enumerate(zip(self.crystals, self.shapes)):
-            own = np.flatnonzero(
-                (self.table.crystal == c) & (True if rows is None else rows)
-            )
-            found[own], J = simulate(
-                crystal, potential, shape, self.table.crossing[own], self.settings,
-                gradient, self.nproc,
-            )  # fmt: skip
-            parts.append(J)
-        return found, scipy.sparse.vstack(parts).tocsr() if gradient else None
-
-    def scales(self, I: np.ndarray, use: np.ndarray) -> np.ndarray:
-        """Give what brings measured intensities to calculated ones, crystal by crystal."""
-        f_o, n = amplitudes(self.table.intensity), len(self.crystals)
-        use = use & np.isfinite(I)
-        f_c = np.sqrt(np.maximum(I, 0))
-        k = best_scales(f_o[use], f_c[use], self.table.crystal[use], n)
-        return np.where(np.isfinite(k), k, 1.0)[self.table.crystal] ** 2
-
-    def r1(self, I: np.ndarray, scale: np.ndarray, rows: np.ndarray) -> float:
-        """R1 of some observations, on given scales."""
-        rows = rows & np.isfinite(I)
-        f_c = np.sqrt(np.maximum(I[rows], 0))
-        f_o = amplitudes(self.table.intensity[rows] * scale[rows])
-        return float(np.abs(f_o - f_c).sum() / f_c.sum()) if f_c.sum() > 0 else np.nan
+    hands: Hands | None
+    centrosymmetric: bool
 
 
 def correct_with_structure(
@@ -182,6 +122,7 @@ def correct_with_structure(
     seed: int = 0,
     nproc: int | None = None,
     shapes: Sequence[Shape] | None = None,
+    hand: bool = True,
 ) -> SecondCorrection:
     """
     Correct amplitudes with a provisional structure.
@@ -197,6 +138,7 @@ def correct_with_structure(
         seed: Of what is held out, and of the fit of thicknesses.
         nproc: Threads; all cores by default.
         shapes: Of the crystals, where they are known.
+        hand: Compare with the mirror image of the structure.
 
     Raises:
         ValueError: A crystal is a still, or no crystal has enough observations for a
@@ -234,46 +176,9 @@ def correct_with_structure(
         unique=subject.prepared.measured.unique,
         r1=r1,
         to_F=to_F,
+        hands=compare_hands(problem, seed) if hand else None,
+        centrosymmetric=problem.centrosymmetric,
     )
-
-
-def set_up(
-    subject: Subject,
-    first: CorrectedAmplitudes,
-    structure: xray.structure,
-    choice: Reindexing,
-    experiments: Sequence[Experiment],
-    tables: Sequence[flex.reflection_table],
-    settings: LocalSettings,
-    seed: int,
-    nproc: int | None,
-    shapes: Sequence[Shape] | None,
-) -> tuple[Problem, list[CrystalShape], float]:
-    """Lay the structure on the data and fit thicknesses; see correct_with_structure."""
-    prepared = subject.prepared
-    measured = prepared.measured
-    d_min = float(1 / np.sqrt(measured.d_star_sq.max()))
-    crystals = [
-        local_crystal(c, e, t, d_min)
-        for c, (e, t) in enumerate(zip(experiments, tables))
-    ]
-    potential = data_potential(structure, measured, choice)
-    to_F = r_factor(first.F, potential.calculated)[1]
-    table = crossing_table(prepared.scaled, subject.counted.sigma, crystals, to_F**2)
-    prior = Prior(
-        F=to_F * first.F,
-        sigma=to_F * np.asarray(first.sigma_F),
-        expected=to_F * np.sqrt(prepared.N),
-    )
-    if shapes is None:
-        told = fit_shapes(
-            crystals, table, potential.with_amplitudes(prior.F), settings,
-            np.random.default_rng(seed), nproc,
-        )  # fmt: skip
-    else:
-        told = [CrystalShape(s, np.nan, 0, np.nan, np.nan) for s in shapes]
-    own = [t.shape for t in told]
-    return Problem(crystals, own, table, potential, prior, settings, nproc), told, to_F
 
 
 def _held_out(
@@ -288,7 +193,7 @@ def _held_out(
 
 def _steps(
     problem: Problem, held: tuple[np.ndarray, np.ndarray], intraclass: float
-) -> tuple[Step, tuple, HeldOut, int, tuple[float, float]]:
+) -> tuple[InversionStep, tuple, HeldOutPredictions, int, tuple[float, float]]:
     """
     Repeat steps while held-out observations are predicted better.
 
@@ -299,7 +204,7 @@ def _steps(
     table, prior = problem.table, problem.prior
     either, every = held[0] | held[1], np.ones(len(table), bool)
     F, scale = prior.F, np.ones(len(table))
-    found: list[tuple[Step, tuple]] = []
+    found: list[tuple[InversionStep, tuple]] = []
     figures: list[tuple[float, ...]] = []
     r1 = (np.nan, np.nan)
     for number in range(MOST_STEPS + 1):
@@ -321,14 +226,18 @@ def _steps(
     n_steps = len(figures) - 1 if figures[-1][0] < figures[-2][0] else len(figures) - 2
     step, linear = found[max(n_steps - 1, 0)]
     observations, reflections = zip(*figures)
-    told = HeldOut(observations, reflections, int(held[0].sum()), int(held[1].sum()))
+    told = HeldOutPredictions(
+        observations, reflections, int(held[0].sum()), int(held[1].sum())
+    )
     return step, linear, told, n_steps, r1
 
 
 def _first_r1(problem: Problem, I: np.ndarray) -> tuple[float, float]:
     """R1 of all observations with single and with multiple scattering."""
     every = np.ones(len(I), bool)
-    single = np.where(np.isfinite(I), problem.prior.F[problem.table.unique] ** 2, np.nan)
+    single = np.where(
+        np.isfinite(I), problem.prior.F[problem.table.unique] ** 2, np.nan
+    )
     first, second = (
         problem.r1(x, problem.scales(x, every), every) for x in (single, I)
     )
@@ -336,7 +245,7 @@ def _first_r1(problem: Problem, I: np.ndarray) -> tuple[float, float]:
 
 
 def _relative(
-    problem: Problem, step: Step, linear: tuple
+    problem: Problem, step: InversionStep, linear: tuple
 ) -> tuple[np.ndarray, np.ndarray]:
     """Give the factor that sets each crossing apart from others, and its response."""
     I, J, F = linear
