@@ -77,7 +77,6 @@ from dials_spread.report.page.report_files import write_all
 from dials_spread.valid_input.reading import PHIL as READING
 
 COMMAND = "dials.ml_correct"
-
 phil_scope = iotbx.phil.parse(PHIL + right_factors.PHIL + READING)
 
 

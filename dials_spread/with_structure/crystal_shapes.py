@@ -1,8 +1,9 @@
 """
 How thick each crystal is, from some of its observations.
 
-As thickness.fit, with intensities from local_simulation and amplitudes from the data, which
-an incomplete structure does not spoil: with silicon alone, quartz appeared twice as thick.
+As thickness.fit, with intensities from local_simulation. Amplitudes are those of the
+structure: with amplitudes found from the same observations every crystal would seem thin,
+since these agree with them best when nothing is scattered twice.
 
 Functions:
     fit_shapes: of all crystals
@@ -87,7 +88,7 @@ def fit_shapes(
     Args:
         crystals: Their crossings.
         table: What was measured.
-        potential: With the amplitudes of the data.
+        potential: Of the structure.
         settings: Of the simulation.
         rng: Chooses observations, halves and bootstrap samples.
         nproc: Threads; all cores by default.

@@ -19,7 +19,7 @@ from scipy import special
 
 from dials_spread.rfactor import amplitudes
 from dials_spread.with_structure.crystal_shapes import fit_shapes
-from dials_spread.with_structure.problem import Problem
+from dials_spread.with_structure.problem import StructureProblem
 
 MOST = 2500
 """Observations compared."""
@@ -57,7 +57,7 @@ class Hands:
         }
 
 
-def compare_hands(problem: Problem, seed: int = 0) -> Hands | None:
+def compare_hands(problem: StructureProblem, seed: int = 0) -> Hands | None:
     """
     Compare both hands.
 
@@ -75,10 +75,9 @@ def compare_hands(problem: Problem, seed: int = 0) -> Hands | None:
     rows = np.zeros(len(table), bool)
     rows[rng.permutation(len(table))[:MOST]] = True
     other = replace(problem, potential=problem.potential.other_hand())
-    told = fit_shapes(
-        problem.crystals, table, other.potential.with_amplitudes(F), problem.settings,
-        np.random.default_rng(seed), problem.nproc,
-    )  # fmt: skip
+    rng = np.random.default_rng(seed)
+    given = (problem.crystals, table, other.potential, problem.settings, rng)
+    told = fit_shapes(*given, problem.nproc)
     other = replace(other, shapes=[t.shape for t in told])
     residuals, r1 = [], []
     for one in (problem, other):

@@ -19,11 +19,11 @@ Survey Sampling, section 5.4).
 
 Classes:
     FirstEstimate: what is known before
-    ErrorLaw: of observations
+    ResidualLaw: of observations
     InversionStep: a solution
 
 Functions:
-    fit_error_law: from residuals
+    fit_residual_law: from residuals
     solve: one linear step
 """
 
@@ -72,7 +72,7 @@ class FirstEstimate:
 
 
 @dataclass(frozen=True)
-class ErrorLaw:
+class ResidualLaw:
     """
     Errors of observations.
 
@@ -110,11 +110,13 @@ class InversionStep:
 
     F: np.ndarray
     sigma: np.ndarray
-    law: ErrorLaw
+    law: ResidualLaw
     information: np.ndarray
 
 
-def fit_error_law(off: np.ndarray, counted: np.ndarray, E: np.ndarray) -> ErrorLaw:
+def fit_residual_law(
+    off: np.ndarray, counted: np.ndarray, E: np.ndarray
+) -> ResidualLaw:
     """
     Find the errors of observations from residuals.
 
@@ -128,8 +130,8 @@ def fit_error_law(off: np.ndarray, counted: np.ndarray, E: np.ndarray) -> ErrorL
         heavy tails: the likelihood is that of Laplace's distribution.
     """
 
-    def law(p: np.ndarray) -> ErrorLaw:
-        return ErrorLaw(*(float(x) for x in np.exp(p)))
+    def law(p: np.ndarray) -> ResidualLaw:
+        return ResidualLaw(*(float(x) for x in np.exp(p)))
 
     def minus(p: np.ndarray) -> float:
         width = law(p).sigma(E, counted)
@@ -139,7 +141,7 @@ def fit_error_law(off: np.ndarray, counted: np.ndarray, E: np.ndarray) -> ErrorL
     found = law(optimize.minimize(minus, start, method="L-BFGS-B", bounds=BOUNDS).x)
     stretch = np.quantile(np.abs(off) / found.sigma(E, counted), ONE_SIGMA)
     low = max(float(stretch), 0.2)
-    return ErrorLaw(max(found.k * low, 1.0), found.a * low, found.b * low)
+    return ResidualLaw(max(found.k * low, 1.0), found.a * low, found.b * low)
 
 
 def solve(
@@ -170,7 +172,7 @@ def solve(
     y, counted, I, J, own = y[use], counted[use], I[use], J[use], unique[use]
     N = prior.expected[own] ** 2
     E = np.sqrt(np.maximum(I, 0) / N)
-    law = fit_error_law((y - I) / N, counted / N, E)
+    law = fit_residual_law((y - I) / N, counted / N, E)
     sigma = law.sigma(E, counted / N) * N
     n = np.bincount(own, minlength=len(F))[own]
     z = np.abs(y - I) / sigma

@@ -2,7 +2,7 @@
 A structure laid on the data, with the thickness of each crystal: what all steps share.
 
 Classes:
-    Problem: measured and simulated intensities
+    StructureProblem: measured and simulated intensities
 
 Functions:
     set_up: from data, first estimate and structure
@@ -39,7 +39,7 @@ from dials_spread.with_structure.local_simulation import (
 
 
 @dataclass(frozen=True)
-class Problem:
+class StructureProblem:
     """
     What all steps share.
 
@@ -114,7 +114,7 @@ def set_up(
     seed: int,
     nproc: int | None,
     shapes: Sequence[Shape] | None,
-) -> tuple[Problem, list[CrystalShape], float]:
+) -> tuple[StructureProblem, list[CrystalShape], float]:
     """
     Lay the structure on the data and fit thicknesses.
 
@@ -152,13 +152,11 @@ def set_up(
         expected=to_F * np.sqrt(prepared.N),
     )
     if shapes is None:
-        told = fit_shapes(
-            crystals, table, potential.with_amplitudes(prior.F), settings,
-            np.random.default_rng(seed), nproc,
-        )  # fmt: skip
+        rng = np.random.default_rng(seed)
+        told = fit_shapes(crystals, table, potential, settings, rng, nproc)
     else:
         told = [CrystalShape(s, np.nan, 0, np.nan, np.nan) for s in shapes]
-    problem = Problem(
+    problem = StructureProblem(
         crystals, [t.shape for t in told], table, potential, prior, settings, nproc,
         structure.space_group().is_centric(),
     )  # fmt: skip

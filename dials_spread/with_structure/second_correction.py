@@ -39,7 +39,7 @@ from dials_spread.with_structure.inversion import (
     solve,
 )
 from dials_spread.with_structure.local_simulation import LocalSettings
-from dials_spread.with_structure.problem import Problem, set_up
+from dials_spread.with_structure.problem import StructureProblem, set_up
 
 logger = logging.getLogger("dials.spread.second_correction")
 
@@ -192,7 +192,7 @@ def _held_out(
 
 
 def _steps(
-    problem: Problem, held: tuple[np.ndarray, np.ndarray], intraclass: float
+    problem: StructureProblem, held: tuple[np.ndarray, np.ndarray], intraclass: float
 ) -> tuple[InversionStep, tuple, HeldOutPredictions, int, tuple[float, float]]:
     """
     Repeat steps while held-out observations are predicted better.
@@ -232,7 +232,7 @@ def _steps(
     return step, linear, told, n_steps, r1
 
 
-def _first_r1(problem: Problem, I: np.ndarray) -> tuple[float, float]:
+def _first_r1(problem: StructureProblem, I: np.ndarray) -> tuple[float, float]:
     """R1 of all observations with single and with multiple scattering."""
     every = np.ones(len(I), bool)
     single = np.where(
@@ -245,7 +245,7 @@ def _first_r1(problem: Problem, I: np.ndarray) -> tuple[float, float]:
 
 
 def _relative(
-    problem: Problem, step: InversionStep, linear: tuple
+    problem: StructureProblem, step: InversionStep, linear: tuple
 ) -> tuple[np.ndarray, np.ndarray]:
     """Give the factor that sets each crossing apart from others, and its response."""
     I, J, F = linear
