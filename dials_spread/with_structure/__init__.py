@@ -2,6 +2,7 @@
 A second correction for multiple scattering, with a provisional structure.
 
 Modules:
+    cross_validation: whether held-out observations are predicted better
     crossing_table: what was measured, by crossing of the Ewald sphere
     crystal_shapes: how thick each crystal is
     data_potential: amplitudes from the data, phases from the structure

@@ -31,8 +31,11 @@ from dials_spread.with_structure.local_simulation import (
 
 logger = logging.getLogger("dials.spread.crystal_shapes")
 
-MOST = 400
+MOST = 300
 """Observations of a crystal that its thickness is fitted to."""
+
+FEWER_PLATES = 3
+"""One of so many plates is tried: there are many angles, and the fit takes its time."""
 
 STEP = 20.0
 """Of thicknesses [Å]."""
@@ -163,6 +166,12 @@ def _best(curves, met, table, own, potential, crystal, rng) -> ShapeFit:
         amplitudes(table.intensity[own]),
         U * np.sqrt(potential.F_squared),
         table.unique[own],
-        candidate_shapes(curves.grid, crystal.scan.limits, LAWS),
+        _shapes(curves.grid, crystal.scan.limits),
         rng,
     )
+
+
+def _shapes(grid: np.ndarray, limits: tuple[float, float]) -> list[Shape]:
+    """Give the shapes that are tried."""
+    shapes = candidate_shapes(grid, limits, LAWS)
+    return [s for i, s in enumerate(shapes) if s.law != "slab" or i % FEWER_PLATES == 0]

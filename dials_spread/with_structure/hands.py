@@ -57,13 +57,16 @@ class Hands:
         }
 
 
-def compare_hands(problem: StructureProblem, seed: int = 0) -> Hands | None:
+def compare_hands(
+    problem: StructureProblem, seed: int = 0, refit: bool = True
+) -> Hands | None:
     """
     Compare both hands.
 
     Args:
         problem: From second_correction.set_up.
         seed: Of the choice of observations, and of the fit of thicknesses.
+        refit: Fit thicknesses with the mirror image, too; otherwise both have the same.
 
     Returns:
         None for a centrosymmetric structure, which is its own mirror image.
@@ -75,10 +78,11 @@ def compare_hands(problem: StructureProblem, seed: int = 0) -> Hands | None:
     rows = np.zeros(len(table), bool)
     rows[rng.permutation(len(table))[:MOST]] = True
     other = replace(problem, potential=problem.potential.other_hand())
-    rng = np.random.default_rng(seed)
-    given = (problem.crystals, table, other.potential, problem.settings, rng)
-    told = fit_shapes(*given, problem.nproc)
-    other = replace(other, shapes=[t.shape for t in told])
+    if refit:
+        fit_rng = np.random.default_rng(seed)
+        given = (problem.crystals, table, other.potential, problem.settings, fit_rng)
+        told = fit_shapes(*given, problem.nproc)
+        other = replace(other, shapes=[t.shape for t in told])
     residuals, r1 = [], []
     for one in (problem, other):
         I, _ = one.simulated(F, rows, gradient=False)

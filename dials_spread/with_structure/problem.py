@@ -96,11 +96,11 @@ class StructureProblem:
         return np.where(np.isfinite(k), k, 1.0)[self.table.crystal] ** 2
 
     def r1(self, I: np.ndarray, scale: np.ndarray, rows: np.ndarray) -> float:
-        """R1 of some observations, on given scales."""
+        """Give Σ|√y - √I| / Σ√y of some observations, on given scales."""
         rows = rows & np.isfinite(I)
         f_c = np.sqrt(np.maximum(I[rows], 0))
         f_o = amplitudes(self.table.intensity[rows] * scale[rows])
-        return float(np.abs(f_o - f_c).sum() / f_c.sum()) if f_c.sum() > 0 else np.nan
+        return float(np.abs(f_o - f_c).sum() / f_o.sum()) if f_o.sum() > 0 else np.nan
 
 
 def set_up(

@@ -1,9 +1,9 @@
 """
 The second correction: data, a first estimate and a provisional structure in, amplitudes out.
 
-Steps are repeated as long as observations that were left out are predicted better: those
-that were held out take no part in the amplitudes that predict them. The last step, with
-which the tables are corrected, uses all.
+A first step is taken where observations that were left out are predicted better by it
+(cross_validation), and a second where some that took part in neither are. The last step,
+with which the tables are corrected, uses all.
 
 Classes:
     SecondCorrection: what was found
@@ -29,7 +29,10 @@ from dials_spread.correction.apply.error_law import MEAN_OF_NORMAL
 from dials_spread.correction.apply.estimates import CorrectedAmplitudes
 from dials_spread.reindexing import Reindexing
 from dials_spread.thickness.curves import Shape
-from dials_spread.with_structure.crossing_table import CrossingTable
+from dials_spread.with_structure.cross_validation import (
+    HeldOutPredictions,
+    cross_validate,
+)
 from dials_spread.with_structure.crystal_shapes import CrystalShape
 from dials_spread.with_structure.hands import Hands, compare_hands
 from dials_spread.with_structure.inversion import (
@@ -43,31 +46,13 @@ from dials_spread.with_structure.problem import StructureProblem, set_up
 
 logger = logging.getLogger("dials.spread.second_correction")
 
-MOST_STEPS = 3
+MOST_STEPS = 2
 
-HELD_OUT = 0.1
-"""Part of the observations, and of the reflections, that predict nothing."""
+HELD_OUT = 0.2
+"""Part of the observations that decides whether a second step is taken."""
 
 LARGEST_RELATIVE = 2.0
 """Factors of observations of one reflection differ from their mean by no more."""
-
-
-@dataclass(frozen=True)
-class HeldOutPredictions:
-    """
-    How well observations are predicted that took no part in the amplitudes.
-
-    Attributes:
-        observations: R1 after each step, that of the first estimate first; of
-            observations held out one by one.
-        reflections: Likewise of all observations of reflections held out.
-        n_observations, n_reflections: How many observations these are.
-    """
-
-    observations: tuple[float, ...]
-    reflections: tuple[float, ...]
-    n_observations: int
-    n_reflections: int
 
 
 @dataclass(frozen=True)
@@ -79,7 +64,10 @@ class SecondCorrection:
         first: The estimate that it started from.
         estimate: The one that it ended with.
         crystals: Their shapes.
-        held_out: What the steps are judged by.
+        by_observation: Held-out observations, by which the first step is judged.
+        by_reflection: All observations of reflections that were held out.
+        steps_r1: Residuals of the observations that decide on further steps, after each
+            step, that of the first estimate first.
         n_steps: Steps that were taken; 0 where none predicts better.
         step: The last.
         prior: What it started from, on the scale of F [Å].
@@ -97,7 +85,9 @@ class SecondCorrection:
     first: CorrectedAmplitudes
     estimate: CorrectedAmplitudes
     crystals: tuple[CrystalShape, ...]
-    held_out: HeldOutPredictions
+    by_observation: HeldOutPredictions
+    by_reflection: HeldOutPredictions
+    steps_r1: tuple[float, ...]
     n_steps: int
     step: InversionStep
     prior: FirstEstimate
@@ -148,9 +138,9 @@ def correct_with_structure(
         subject, first, structure, choice, experiments, tables, settings, seed, nproc,
         shapes,
     )  # fmt: skip
-    held = _held_out(problem.table, np.random.default_rng([seed, 1]))
-    step, linear, figures, n_steps, r1 = _steps(problem, held, intraclass)
-    relative, response = _relative(problem, step, linear)
+    steps = _steps(problem, intraclass, np.random.default_rng([seed, 1]))
+    step, n_steps = steps.step, steps.n
+    relative, response = _relative(problem, step, steps.linear)
     of = problem.table.of_observation
     known = of >= 0
     ratio = np.where(known, relative[of], 1.0)
@@ -167,69 +157,71 @@ def correct_with_structure(
         first=first,
         estimate=estimate,
         crystals=tuple(told),
-        held_out=figures,
+        by_observation=steps.by_observation,
+        by_reflection=steps.by_reflection,
+        steps_r1=steps.r1_steps,
         n_steps=n_steps,
         step=step,
         prior=problem.prior,
         calculated=problem.potential.calculated,
         response=np.where(known, response[of], np.nan),
         unique=subject.prepared.measured.unique,
-        r1=r1,
+        r1=steps.r1,
         to_F=to_F,
         hands=compare_hands(problem, seed) if hand else None,
         centrosymmetric=problem.centrosymmetric,
     )
 
 
-def _held_out(
-    table: CrossingTable, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Choose observations, of reflections with others, and whole reflections."""
-    n = np.bincount(table.unique)
-    whole = (rng.random(len(n)) < HELD_OUT)[table.unique]
-    single = ~whole & (rng.random(len(table)) < HELD_OUT) & (n[table.unique] > 2)
-    return single, whole
+@dataclass(frozen=True)
+class _Steps:
+    """The steps; linear is intensities, derivatives and F that the last one began with."""
+
+    step: InversionStep
+    linear: tuple
+    n: int
+    by_observation: HeldOutPredictions
+    by_reflection: HeldOutPredictions
+    r1_steps: tuple[float, ...]
+    r1: tuple[float, float]
 
 
 def _steps(
-    problem: StructureProblem, held: tuple[np.ndarray, np.ndarray], intraclass: float
-) -> tuple[InversionStep, tuple, HeldOutPredictions, int, tuple[float, float]]:
-    """
-    Repeat steps while held-out observations are predicted better.
-
-    Returns:
-        The step with all observations, intensities and derivatives that it started
-        from, what was held out, how many steps, and R1 of the first estimate.
-    """
+    problem: StructureProblem, intraclass: float, rng: np.random.Generator
+) -> _Steps:
+    """Take steps as long as they predict what was left out."""
     table, prior = problem.table, problem.prior
-    either, every = held[0] | held[1], np.ones(len(table), bool)
-    F, scale = prior.F, np.ones(len(table))
-    found: list[tuple[InversionStep, tuple]] = []
-    figures: list[tuple[float, ...]] = []
-    r1 = (np.nan, np.nan)
-    for number in range(MOST_STEPS + 1):
-        last = number == MOST_STEPS
-        I, J = problem.simulated(F, either if last else None, gradient=not last)
-        scale = scale if last else problem.scales(I, ~either)
-        figures.append(tuple(problem.r1(I, scale, rows) for rows in held))
-        logger.debug("Step %d: held-out R1 %.4f, %.4f", number, *figures[-1])
-        if number == 0:
-            r1 = _first_r1(problem, I)
-        elif not figures[-1][0] < figures[-2][0]:
-            break
-        if not last:
-            observed = (table.intensity * scale, table.sigma * scale)
-            given = (observed, (I, J), table.unique, F, prior)
-            found.append((solve(*given, every, intraclass), (I, J, F)))
-            F = solve(*given, ~either, intraclass).F
-    # The last step was the first that did not help, or there was none such.
-    n_steps = len(figures) - 1 if figures[-1][0] < figures[-2][0] else len(figures) - 2
-    step, linear = found[max(n_steps - 1, 0)]
-    observations, reflections = zip(*figures)
-    told = HeldOutPredictions(
-        observations, reflections, int(held[0].sum()), int(held[1].sum())
+    n = np.bincount(table.unique)[table.unique]
+    held = (rng.random(len(table)) < HELD_OUT) & (n > 2)
+    every = np.ones(len(table), bool)
+    I, J = problem.simulated(prior.F)
+    r1 = _first_r1(problem, I)
+    linear = (I, J, prior.F)
+    scale = problem.scales(I, every)
+    observed = (table.intensity * scale, table.sigma * scale)
+    given = (observed, (I, J), table.unique, prior.F, prior)
+    step = solve(*given, every, intraclass)
+    by_observation, by_reflection = (
+        cross_validate(*given, intraclass, rng, apart) for apart in (False, True)
     )
-    return step, linear, told, n_steps, r1
+    taken, figures = int(by_observation.z > 0), [problem.r1(I, scale, held)]
+    F = solve(*given, ~held, intraclass).F if taken else prior.F
+    while 0 < taken < MOST_STEPS:
+        I, J = problem.simulated(F)
+        scale = problem.scales(I, ~held)
+        figures.append(problem.r1(I, scale, held))
+        observed = (table.intensity * scale, table.sigma * scale)
+        given = (observed, (I, J), table.unique, F, prior)
+        F = solve(*given, ~held, intraclass).F
+        later, _ = problem.simulated(F, held, gradient=False)
+        figures.append(problem.r1(later, scale, held))
+        if not figures[-1] < figures[-2]:
+            break
+        step, linear = solve(*given, every, intraclass), (I, J, given[3])
+        taken += 1
+    return _Steps(
+        step, linear, taken, by_observation, by_reflection, tuple(figures), r1
+    )
 
 
 def _first_r1(problem: StructureProblem, I: np.ndarray) -> tuple[float, float]:
@@ -249,7 +241,7 @@ def _relative(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Give the factor that sets each crossing apart from others, and its response."""
     I, J, F = linear
-    unique = problem.table.unique
+    unique = np.array(problem.table.unique)
     now = I + J @ (step.F - F)
     own = np.asarray(J[np.arange(len(I)), unique]).ravel()
     with np.errstate(divide="ignore", invalid="ignore"):

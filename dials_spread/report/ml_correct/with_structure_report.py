@@ -82,7 +82,7 @@ class StructureReport:
 
     def sentences(self) -> list[str]:
         """For the log and the page."""
-        held, shares = self.found.held_out, self.shares()
+        shares = self.shares()
         told = [self._verdict()]
         undetermined = int(np.count_nonzero(shares > UNDETERMINED))
         F = self.found.estimate.F
@@ -105,23 +105,29 @@ class StructureReport:
         told.append(
             f"R1 of single observations with the first estimate: {kinematic:.3f} with "
             f"single scattering, {dynamical:.3f} with multiple scattering, each crystal on "
-            f"its own scale ({counted(held.n_observations, 'observation')} were held out)."
+            "its own scale. The first can be lower: the first estimate was made to agree "
+            "with these observations."
         )
         return [*told, self._hand()]
 
     def _verdict(self) -> str:
-        held, n = self.found.held_out, self.found.n_steps
-        before, after = held.observations[0], held.observations[max(n, 1)]
-        figures = f"R1 {before:.3f} with the first estimate, {after:.3f} after"
-        if n:
+        found = self.found
+        one, other = found.by_observation, found.by_reflection
+        z = f"{one.z:.1f}".replace("-", "−")
+        figures = (
+            f"Σ|ΔF|/ΣFo of {one.n:,} observations, each predicted without itself, "
+            f"{one.before:.3f} with the first estimate and {one.after:.3f} after a step, "
+            f"z = {z} over {counted(one.n_reflections, 'reflection')}; of reflections "
+            f"left out whole {other.before:.3f} and {other.after:.3f}"
+        )
+        if found.n_steps:
             return (
-                f"The structure helps: {counted(n, 'step')}; held-out observations are "
-                f"predicted better ({figures}; of held-out reflections "
-                f"{held.reflections[0]:.3f} and {held.reflections[n]:.3f})."
+                f"The structure helps: held-out observations are predicted better "
+                f"({figures}). {counted(found.n_steps, 'step')} taken."
             )
         return (
             "The structure does not help: held-out observations are not predicted better "
-            f"({figures} one step). The amplitudes stay those of the first correction, "
+            f"({figures}). The amplitudes stay those of the first correction, "
             "without a structure. It may be too incomplete or wrong, or the thickness is."
         )
 
@@ -233,10 +239,9 @@ class StructureReport:
             "source": self.source,
             "steps": found.n_steps,
             "held_out": {
-                "observations": finite_or_none(found.held_out.observations),
-                "reflections": finite_or_none(found.held_out.reflections),
-                "n_observations": found.held_out.n_observations,
-                "n_reflections": found.held_out.n_reflections,
+                "by_observation": found.by_observation.as_dict(),
+                "by_reflection": found.by_reflection.as_dict(),
+                "later_steps": finite_or_none(found.steps_r1),
             },
             "r1_structure": self.r1(),
             "r1_observations": {"kinematic": found.r1[0], "dynamical": found.r1[1]},
