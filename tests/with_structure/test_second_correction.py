@@ -158,7 +158,7 @@ def test_amplitudes_become_better(crystals, first, found):
     assert r1(crystals, found.estimate.F) < r1(crystals, first.F)
     assert np.all(found.step.information >= 0) and np.all(found.step.information <= 1)
     whole = corrected(crystals, first, crystals.structure)
-    assert r1(crystals, whole.estimate.F) < 0.5 * r1(crystals, first.F)
+    assert r1(crystals, whole.estimate.F) < 0.6 * r1(crystals, first.F)
 
 
 def test_a_structure_with_wrong_atoms_is_of_no_help(crystals, first):
