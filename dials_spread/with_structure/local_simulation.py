@@ -4,7 +4,7 @@ Dynamical intensities of observations of one crystal, and what each |F| does to 
 Every observation is integrated over its own rocking curve, among the beams that matter to
 it (local_beams), and reported as the |F|² that would give the intensity kinematically, as
 in scattering.rocking. Against that simulation of all beams of an orientation amplitudes
-differ by 2 % (40 beams; docs/with_structure.rst), at a fraction of the time, and every
+differ by 2 to 3 % (32 beams; docs/with_structure.rst), at a fraction of the time, and every
 derivative comes with it.
 
 Classes:
@@ -73,10 +73,10 @@ class LocalSettings:
         slice_thickness: [Å].
     """
 
-    n_beams: int = 40
+    n_beams: int = 32
     s_max: float = 0.012
     window: float = 0.006
-    spacing: float = 0.8
+    spacing: float = 0.9
     fewest: int = 8
     slice_thickness: float = 15.0
 

@@ -119,7 +119,7 @@ def test_parameters_that_contradict_it(files, tmp_path, monkeypatch, more, told)
     assert not list(tmp_path.iterdir())
 
 
-def test_stills_and_xrays(files, tmp_path, monkeypatch):
+def test_stills(files, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     experiments = ExperimentList.from_file(files / "good.expt", check_format=False)
     for experiment in experiments:
@@ -129,11 +129,11 @@ def test_stills_and_xrays(files, tmp_path, monkeypatch):
     structure = f"structure={files / 'part.cif'}"
     (line,) = refused("stills.expt", files / "good.refl", structure)
     assert "structure= needs crystals that rotate: 2 of 2 are stills" in line
-    for experiment in experiments:
-        experiment.scan = Scan((1, 60), (0.0, 1.0))
-        experiment.beam.set_wavelength(0.3)
-    experiments.as_file("xrays.expt")
-    told = refused("xrays.expt", files / "good.refl", structure)
-    assert any("the correction is for electrons" in line for line in told)
-    told = refused("xrays.expt", files / "good.refl", structure, "force=True")
-    assert any("X-rays" in line for line in told)
+
+
+def test_xrays(data_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    stem = data_folder / "l_cysteine" / "20_integrated"
+    given = (f"{stem}.expt", f"{stem}.refl", "structure=glycine", "allow_pickle=True")
+    assert any("the correction is for electrons" in line for line in refused(*given))
+    assert any("X-rays" in line for line in refused(*given, "force=True"))

@@ -184,8 +184,8 @@ def test_errors_are_as_large_as_predicted(crystals, found):
     own = found.estimate
     scale = r_factor(own.F[known], F[known])[1]
     z = np.abs(scale * own.F - F)[known] / (scale * own.sigma_F[known])
-    assert 0.5 < np.mean(z < 1) < 0.9
-    assert np.mean(z < 2) > 0.8
+    assert 0.5 < np.mean(z < 1) < 0.9  # an atom of five lacks, beside hydrogen
+    assert np.mean(z < 2) > 0.75
 
 
 def test_the_hand_is_recognised(crystals, first):
