@@ -43,7 +43,16 @@ from known_truth.shares import (
 )
 from tabulate import tabulate
 
-SLOW = ("large cell", "40 crystals, dynamical", "scaled", "scaled, dynamical")
+SLOW = (
+    "large cell",
+    "40 crystals, dynamical",
+    "100 crystals",
+    "100 crystals, dynamical",
+    "300 crystals, dynamical",
+    "scaled",
+    "scaled, dynamical",
+    "scaled, factors",
+)
 """Columns that are left out unless they are named."""
 
 

@@ -14,7 +14,8 @@ import re
 import sys
 from typing import Callable, TypeVar
 
-from dxtbx.model import Beam, Experiment
+import dxtbx.model
+from dxtbx.model import Beam, Experiment, Panel
 
 Parsed = TypeVar("Parsed")
 
@@ -64,6 +65,44 @@ def probe(beam: Beam) -> str:
         return "X-rays"
     name = get_name().lower()
     return {"electron": "electrons", "neutron": "neutrons"}.get(name, "X-rays")
+
+
+def trusts_lower_end(panel: Panel) -> bool:
+    """
+    Say whether the least count of a panel's trusted range is to be trusted.
+
+    It is not in DIALS 3.12, where files therefore have -1 for "from 0 on". It is in later
+    releases, which take -1 from these files as it stands; but -1 is no count, and what
+    pixels hold that were not read.
+
+    Args:
+        panel: A dxtbx panel.
+    """
+    low, _ = panel.get_trusted_range()
+    return low != -1 and panel.is_value_in_trusted_range(low)
+
+
+def set_electrons(beam: Beam) -> None:
+    """
+    Say of a beam that it is of electrons, where beams know their probe (dxtbx 3.14).
+
+    Args:
+        beam: A dxtbx beam, changed in place.
+    """
+    if hasattr(dxtbx.model, "Probe"):
+        beam.set_probe(dxtbx.model.Probe.electron)
+
+
+def keep_history(old: Experiment, new: Experiment) -> None:
+    """
+    Give an experiment the history of another, where experiments have one (dxtbx 3.26).
+
+    Args:
+        old: Where it was read.
+        new: Its copy, changed in place.
+    """
+    if getattr(old, "history", None) is not None:
+        new.history = old.history
 
 
 def parsed_or_refused(parse: Callable[[], Parsed]) -> Parsed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import os
 import signal
 import subprocess
@@ -106,6 +107,21 @@ def read_measured(data_folder):
         table = flex.reflection_table.from_file(f"{path}.refl")
         numbers = range(len(experiments))
         return experiments, [table.select(table["id"] == i) for i in numbers]
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def models_in():
+    """A function that reads an .expt without the history that later releases write.
+
+    There are the times at which programs ran, so that no two runs write the same.
+    """
+
+    def read(path: str | Path) -> dict:
+        document = json.loads(Path(path).read_text())
+        document.pop("history", None)
+        return document
 
     return read
 

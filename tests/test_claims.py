@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from pathlib import Path
 
@@ -16,8 +17,21 @@ sys.path.insert(0, str(BENCHMARKS))
 from known_truth import code_sentences, columns, rules, scoring, shares  # noqa: E402
 from known_truth.drawing import Truth, draw  # noqa: E402
 from known_truth.noise_free import NoiseFree  # noqa: E402
-from known_truth.planted import Drawn, axes_exchanged, other_units  # noqa: E402
+from known_truth.planted import (  # noqa: E402
+    Drawn,
+    axes_exchanged,
+    other_units,
+    stills,
+)
 from known_truth.pools import pool_named  # noqa: E402
+
+from dials_spread.observations import build_observations  # noqa: E402
+from dials_spread.pairs.scales import (  # noqa: E402
+    crystal_scales,
+    left_by_median,
+    left_by_scales,
+)
+from dials_spread.spread.size.residuals import build_residuals  # noqa: E402
 
 
 def directions(*degrees: float) -> np.ndarray:
@@ -167,6 +181,33 @@ def test_odd_intervals_are_seen():
 @pytest.fixture(scope="module")
 def crystals(tmp_path_factory):
     return pool_named("small", str(tmp_path_factory.mktemp("pools")))
+
+
+def test_the_truth_of_a_pool_leaves_its_crystals_as_they_are(crystals):
+    """flex.reflection_table.concat of DIALS 3.12 adds the others to its first table."""
+    before = [len(t) for t in crystals.tables]
+    crystals.truths.clear()
+    crystals.truth()
+    assert [len(t) for t in crystals.tables] == before
+
+
+def test_factors_of_stills_take_a_part_of_the_variance(crystals):
+    """Each still has its own factor, from a dozen spots: these agree better for it."""
+    tables = [copy.deepcopy(t) for t in crystals.tables]
+    experiments, tables = stills(crystals.experiments, tables, None)
+    observations = build_observations(experiments, tables, image_width=1)
+    left = left_by_scales(observations)
+    strong = observations.intensity > 3 * observations.sigma
+    assert (left[~strong] == 1).all() and (left[strong] < 1).any()
+    spots = np.bincount(observations.crystal[strong])[observations.crystal]
+    # No factor comes from more spots than its still has strong ones.
+    lost = left < 1
+    assert (left[lost] <= 1 - 0.4 / spots[lost]).all()
+    assert (left >= left_by_median(np.array([5, 6])).min()).all()
+    residuals = build_residuals(
+        observations, crystal_scales(observations), left=left_by_scales(observations)
+    )
+    assert residuals.left == pytest.approx(left[residuals.observation])
 
 
 def test_exchanged_axes_keep_what_is_measured(crystals):

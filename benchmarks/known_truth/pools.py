@@ -11,6 +11,7 @@ Functions:
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -66,6 +67,7 @@ class PoolChoice:
 
 POOLS = {
     "paracetamol": PoolChoice("paracetamol", crystals=100),
+    "paracetamol, many": PoolChoice("paracetamol", crystals=320),
     "paracetamol, equal": PoolChoice("paracetamol", thickness_spread=0.0),
     "paracetamol, thin": PoolChoice("paracetamol", thickness=80.0),
     "paracetamol, thick": PoolChoice(
@@ -111,7 +113,9 @@ class Pool:
     def truth(self) -> tuple[NoiseFree, PairSums]:
         """Give the noise-free observations and sums over their pairs."""
         if "dynamical" not in self.truths:
-            table = flex.reflection_table.concat(self.tables)
+            # concat of DIALS 3.12 adds the others to its first table.
+            own = [copy.deepcopy(table) for table in self.tables]
+            table = flex.reflection_table.concat(own)
             data = noise_free_of(self.experiments, table)
             self.truths["dynamical"] = (data, pair_sums(data))
         return self.truths["dynamical"]

@@ -18,6 +18,7 @@ from dxtbx.model import Detector
 from dials_spread.beam.regions import PanelPixels
 from dials_spread.beam.rings import ring_ceilings, ring_level
 from dials_spread.beam.spots import SpotBoxes, covered
+from dials_spread.versions import trusts_lower_end
 
 UNTRUSTED, IN_SPOT, REJECTED = 1, 2, 3
 """Marks of pixels; 0 is a good one, REJECTED far above the others at its radius."""
@@ -33,7 +34,8 @@ class Trusted:
 
     Attributes:
         low, high: Trusted range [counts].
-        low_in, high_in: Whether its ends belong to it; DIALS releases differ.
+        low_in: Whether its lower end belongs to it; DIALS releases differ. The upper
+            end never does: what stands there may have been more.
         gain: [counts per quantum].
         pedestal: [counts].
     """
@@ -41,13 +43,12 @@ class Trusted:
     low: float
     high: float
     low_in: bool
-    high_in: bool
     gain: float
     pedestal: float
 
     def saturated(self, counts: np.ndarray) -> np.ndarray:
-        """Shape (n,), bool: above the range."""
-        return counts > self.high if self.high_in else counts >= self.high
+        """Shape (n,), bool: above the range, or at its upper end."""
+        return counts >= self.high
 
     def below(self, counts: np.ndarray) -> np.ndarray:
         """Shape (n,), bool: below the range."""
@@ -55,7 +56,7 @@ class Trusted:
 
 
 def trusted_ranges(detector: Detector) -> list[Trusted]:
-    """Ask each panel what it trusts, with its own idea of whether ends belong."""
+    """Ask each panel what it trusts."""
     ranges = []
     for panel in detector:
         low, high = panel.get_trusted_range()
@@ -63,8 +64,7 @@ def trusted_ranges(detector: Detector) -> list[Trusted]:
             Trusted(
                 low=low,
                 high=high,
-                low_in=panel.is_value_in_trusted_range(low),
-                high_in=panel.is_value_in_trusted_range(high),
+                low_in=trusts_lower_end(panel),
                 gain=panel.get_gain() or 1.0,
                 pedestal=panel.get_pedestal(),
             )
@@ -103,13 +103,11 @@ def _sum_pixels(
     raw, places, ring, spots, good, limits, pedestal, gain, ceiling, marks, counts, sums
 ):
     """Add up the good pixels of a panel by rings, and count by marks what is not."""
-    low, high, low_in, high_in = limits
+    low, high, low_in = limits
     for i in range(len(places)):
         count = float(raw[places[i]])
         # Written so that nan is out of range.
-        inside = (count > low or (low_in and count == low)) and (
-            count < high or (high_in and count == high)
-        )
+        inside = (count > low or (low_in and count == low)) and count < high
         # Untrusted pixels in spots count as untrusted.
         if not inside or (len(good) and not good[places[i]]):
             marks[UNTRUSTED] += 1
@@ -208,7 +206,7 @@ def count_frame(
     marks, counts = np.zeros(REJECTED + 1, dtype=int), np.zeros(len(full), dtype=int)
     sums = np.zeros(len(full))
     for raw, p, covering, trusted, mask in parts:
-        limits = (trusted.low, trusted.high, trusted.low_in, trusted.high_in)
+        limits = (trusted.low, trusted.high, trusted.low_in)
         usable = np.ones(0, dtype=bool) if mask is None else mask.ravel()
         _sum_pixels(
             raw, p.annulus, p.ring, covering, usable, limits, trusted.pedestal,

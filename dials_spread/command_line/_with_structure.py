@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from dials_spread.correction.apply.correct import Subject
 from dials_spread.correction.apply.estimates import estimate
+from dials_spread.correction.apply.subject import Subject
 from dials_spread.correction.model.model_file import Model
 from dials_spread.input_files import Input
 from dials_spread.report.ml_correct.with_structure_report import StructureReport

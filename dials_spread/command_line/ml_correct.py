@@ -87,14 +87,12 @@ def undo_files(data, params, log) -> None:
 
 def how_to_prepare(data, params) -> dict:
     """Give the choices of get_subject."""
+    alike = ("lorentz", "force", "intensity", "partiality_cutoff", "min_zeta")
     return {
-        "lorentz": params.lorentz,
-        "force": params.force,
+        **{name: getattr(params, name) for name in alike},
         "without_experiment": sum(data.unmatched.values()),
         "nproc": threads(params),
-        "intensity": params.intensity,
-        "partiality_cutoff": params.partiality_cutoff,
-        "min_zeta": params.min_zeta,
+        "d_min": "auto" if params.d_min is Auto else params.d_min,
     }
 
 

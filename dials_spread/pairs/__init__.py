@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dials_spread.pairs.agreement import PairAgreement, compare_pairs
 from dials_spread.pairs.matching import Matches, match_images
-from dials_spread.pairs.scales import crystal_scales
+from dials_spread.pairs.scales import crystal_scales, left_by_scales
 from dials_spread.pairs.spots import SpotComparison, compare_spots
 from dials_spread.pairs.summary import MedianOverPairs, summarise
 from dials_spread.pairs.tolerance import SameOrientation, same_orientation
@@ -29,6 +29,7 @@ __all__ = [
     "compare_pairs",
     "compare_spots",
     "crystal_scales",
+    "left_by_scales",
     "match_images",
     "same_orientation",
     "summarise",

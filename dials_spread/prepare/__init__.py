@@ -11,6 +11,7 @@ Modules:
     normalisation: normalised amplitudes, and how strongly the crystal scatters in
         absolute units, without its structure
     prepared: scaled observations, merged and normalised
+    resolution: to which resolution there is signal
     scaling: crystals on one scale
     weights: estimates without any learning
 """

@@ -32,8 +32,10 @@ from dials_spread.statistics.groups import group_sums, means_of_others
 EXPONENTS = (-1.0, 0.0, 1.0)
 """Powers of the rate tried on top of what is in use."""
 
-CLEARLY = 0.97
-"""R_meas must fall to this part before another exponent is called better."""
+CLEARLY = {-1.0: 0.8, 1.0: 0.95}
+"""R_meas must fall to this part before another exponent is called better. One factor less
+makes what lies next to the rotation axis, and is measured worst, count for less: R_meas falls
+by it in one of seven sets whose factor is right."""
 
 
 @dataclass(frozen=True)
@@ -141,20 +143,23 @@ def preferred_exponent(
         exponent: agreement(intensity * relative**exponent, sigma * relative**exponent)
         for exponent in EXPONENTS
     }
-    finite = {e: r for e, r in found.items() if np.isfinite(r)}
-    best = min(finite, key=lambda e: finite[e], default=0.0)
-    if best and finite[best] < CLEARLY * finite.get(0.0, np.inf):
-        return best, found
+    so_far = found.get(0.0, np.nan)
+    better = {e: r for e, r in found.items() if e and r < CLEARLY[e] * so_far}
+    if better:
+        return min(better, key=lambda e: better[e]), found
     return 0.0, found
 
 
-def prepare(measured: Observations, nproc: int | None = None) -> Prepared:
+def prepare(
+    measured: Observations, nproc: int | None = None, scales: Scales | None = None
+) -> Prepared:
     """
     Scale, merge and normalise, and compute couplings.
 
     Args:
         measured: n observations of u unique reflections.
         nproc: Threads; all cores by default.
+        scales: From fit_scales, where they are known already.
 
     Returns:
         All that features are made of.
@@ -163,7 +168,7 @@ def prepare(measured: Observations, nproc: int | None = None) -> Prepared:
         ValueError: The mean intensity is not positive.
     """
     unique, n_unique = measured.unique, measured.n_unique
-    scales = fit_scales(measured)
+    scales = fit_scales(measured) if scales is None else scales
     scaled = measured.divided(scales.scale)
     intensity, sigma = scaled.intensity, scaled.sigma
     n = np.bincount(unique, minlength=n_unique)

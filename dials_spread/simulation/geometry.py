@@ -16,6 +16,7 @@ from dxtbx.imageset import ImageSetFactory
 from dxtbx.model.experiment_list import Experiment, ExperimentList
 
 from dials_spread.input_files import NO_IMAGES
+from dials_spread.versions import set_electrons
 
 # 200 kV, relativistic.
 DEFAULT_WAVELENGTH = 0.02508
@@ -39,8 +40,7 @@ def electron_beam(wavelength: float) -> dxtbx.model.Beam:
         polarization=(0, 1, 0),
         polarization_fraction=0.5,
     )
-    if hasattr(dxtbx.model, "Probe"):  # absent before dxtbx 3.14
-        beam.set_probe(dxtbx.model.Probe.electron)
+    set_electrons(beam)
     return beam
 
 

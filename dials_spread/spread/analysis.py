@@ -15,6 +15,7 @@ import numpy as np
 from dials_spread.observations import Observations
 from dials_spread.observations.canonical_order import crystal_rank
 from dials_spread.observations.error_model import CountingErrors
+from dials_spread.pairs import left_by_scales
 from dials_spread.spread.origins import OriginChoices
 from dials_spread.spread.size.residuals import Residuals, build_residuals, mean_levels
 from dials_spread.spread.size.size import SpreadSize, measure_size
@@ -34,6 +35,7 @@ from dials_spread.spread.variogram.pair_table import (
     sum_pairs,
 )
 from dials_spread.spread.variogram.repeats import Repeats, repeats_at_zero
+from dials_spread.spread.variogram.shuffles import shuffle_pairs
 from dials_spread.spread.variogram.variogram import (
     VAGUE,
     Variogram,
@@ -193,7 +195,7 @@ def analyse_spread(
     """
     if choices.error_model:
         observations = replace(observations, variance=counting.variance)
-    residuals = build_residuals(observations, scales)
+    residuals = build_residuals(observations, scales, left=left_by_scales(observations))
     names = ("size", "variogram", "components", "normality")
     off = {_key(n): SWITCHED_OFF for n in names if not getattr(choices, n)}
     if not len(residuals):
@@ -302,11 +304,15 @@ def _variograms(
         sample.nproc, factors.halves,
     )  # fmt: skip
     noise = float(np.mean(sample.residuals.relative_sigma**2))
+    shuffled = shuffle_pairs(
+        sample.residuals, directions, np.random.default_rng(0), sample.nproc,
+        factors.halves,
+    )  # fmt: skip
 
     def variogram(kind: int, without_factors: bool = False) -> Variogram:
         return build_variogram(
             table, sample.groups, sample.weights, sample.levels, noise, kind,
-            without_factors,
+            without_factors, shuffled if kind == BETWEEN else None,
         )  # fmt: skip
 
     kind = BETWEEN if sample.groups.n_crystals > 1 else WITHIN

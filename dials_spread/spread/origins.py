@@ -18,6 +18,7 @@ from dxtbx.model import Experiment
 from dials_spread.beam import BeamRegion, measure_beam
 from dials_spread.observations import Observations
 from dials_spread.observations.error_model import CountingErrors
+from dials_spread.pairs import left_by_scales
 from dials_spread.spread.beam.beam_sources import BeamSources, analyse_beam
 from dials_spread.spread.noisy_spots.noisy import NoisySpots, analyse_noisy
 from dials_spread.spread.orientations.special import Orientations, analyse_orientations
@@ -131,7 +132,7 @@ def analyse_origins(
         beam = _beam(observations, experiments, tables, choices, rng, nproc)
     variance = counting.variance if choices.error_model else observations.variance
     counted = replace(observations, variance=variance)
-    residuals = build_residuals(counted, scales)
+    residuals = build_residuals(counted, scales, left=left_by_scales(counted))
     if not len(residuals):
         reasons = {**dict.fromkeys(names[1:], NOTHING), **reasons}
         return OriginAnalysis(beam=beam, reasons=reasons)
@@ -144,7 +145,8 @@ def analyse_origins(
             factors = factors or fit_factors(residuals, rng)
             observations = divided_by_factors(observations, factors)
             variance = observations.variance
-            residuals = build_residuals(observations, scales)
+            left = left_by_scales(observations)
+            residuals = build_residuals(observations, scales, left=left)
         if _mostly_known(observations, factors) and len(residuals):
             noisy = analyse_noisy(
                 observations, residuals, scales, rng, variance, choices.cut, nproc

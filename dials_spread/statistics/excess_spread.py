@@ -38,7 +38,10 @@ WEAKEST = 3.0
 """L / σ(L) from which a relative deviation means something."""
 
 GRID = np.concatenate([[0.0], np.geomspace(2e-3, 10.0, 64)])
-"""Values of s that are tried; between them a parabola is laid through three."""
+"""Values of s that are tried; between them a quartic is laid through five."""
+
+NEWTON = 4
+"""Steps to its peak; after three it is known to 1e-9 of a step."""
 
 STEP = float(np.log(GRID[2] / GRID[1]))
 
@@ -220,19 +223,38 @@ def likelihood_table(
     return table.T
 
 
-def _parabola(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lay a parabola through the three points about the highest: s and curvature."""
+def _peak(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Lay a quartic through the five points about the highest: s and curvature at its peak.
+
+    A parabola through three is off by up to 0.7 % of s, as the likelihood of a logarithm
+    is not even: x + exp(-x).
+    """
     best = table.argmax(axis=-1)
-    middle = np.clip(best, 2, len(GRID) - 2)
+    middle = np.clip(best, 3, len(GRID) - 3)
     y = [
         np.take_along_axis(table, (middle + k)[..., None], axis=-1)[..., 0]
-        for k in (-1, 0, 1)
+        for k in (-2, -1, 0, 1, 2)
     ]
-    curvature = y[0] - 2 * y[1] + y[2]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        shift = np.where(curvature < 0, 0.5 * (y[0] - y[2]) / curvature, 0.0)
-    s = GRID[middle] * np.exp(STEP * np.clip(shift, -1, 1))
-    return np.where(best == 0, 0.0, s), np.where(best == 0, 0.0, curvature)
+    first = (y[0] - 8 * y[1] + 8 * y[3] - y[4]) / 12
+    second = (16 * (y[1] + y[3]) - 30 * y[2] - y[0] - y[4]) / 12
+    third = (2 * (y[1] - y[3]) - y[0] + y[4]) / 2
+    fourth = y[0] + y[4] - 4 * (y[1] + y[3]) + 6 * y[2]
+
+    def curved(x):
+        return second + x * (third + x * fourth / 2)
+
+    highest = np.clip(best - middle, -2.0, 2.0)
+    x = highest
+    for _ in range(NEWTON):
+        bend = curved(x)
+        slope = first + x * (second + x * (third / 2 + x * fourth / 6))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            step = np.where(bend < 0, -slope / bend, 0.0)
+        # It lies between the neighbours of the highest point, which may be wild.
+        x = np.clip(x + step, highest - 1, highest + 1)
+    s = GRID[middle] * np.exp(STEP * x)
+    return np.where(best == 0, 0.0, s), np.where(best == 0, 0.0, curved(x))
 
 
 def most_likely(table: np.ndarray) -> np.ndarray:
@@ -245,7 +267,7 @@ def most_likely(table: np.ndarray) -> np.ndarray:
     Returns:
         Shape (...): 0 where the known errors suffice; nan for an empty cell.
     """
-    return np.where(np.ptp(table, axis=-1) > 0, _parabola(table)[0], np.nan)
+    return np.where(np.ptp(table, axis=-1) > 0, _peak(table)[0], np.nan)
 
 
 def narrow_width(table: np.ndarray, power: np.ndarray) -> np.ndarray:
@@ -261,7 +283,7 @@ def narrow_width(table: np.ndarray, power: np.ndarray) -> np.ndarray:
         within one standard deviation, and say more.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        steps = 1 / np.sqrt(-_parabola(table)[1] * power)
+        steps = 1 / np.sqrt(-_peak(table)[1] * power)
     return np.where(steps < 1, steps * STEP, np.nan)
 
 
@@ -306,8 +328,8 @@ def likelihood_interval(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     drop = table.max(axis=-1, keepdims=True) - DROP - table
     ends = [_crossing(d, g) for d, g in ((drop, GRID), (drop[:, ::-1], GRID[::-1]))]
-    # A peak narrower than the grid is a parabola.
-    s, curvature = _parabola(table)
+    # A peak narrower than the grid is a parabola about its top.
+    s, curvature = _peak(table)
     width = STEP * np.sqrt(2 * DROP / np.maximum(-curvature, 0.5))
     narrow = (s > 0) & (width < 1.5 * STEP)
     filled = np.ptp(table, axis=-1) > 0

@@ -20,8 +20,8 @@ from cctbx import xray
 from dials.array_family import flex
 from dxtbx.model import Experiment
 
-from dials_spread.correction.apply.correct import Subject
 from dials_spread.correction.apply.estimates import CorrectedAmplitudes
+from dials_spread.correction.apply.subject import Subject
 from dials_spread.reindexing import Reindexing
 from dials_spread.rfactor import amplitudes, r_factor
 from dials_spread.rfactor.r1 import best_scales

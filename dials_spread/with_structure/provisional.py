@@ -15,7 +15,7 @@ import numpy as np
 from cctbx import crystal, xray
 
 from dials_spread.correction.apply.against_reference import match
-from dials_spread.correction.apply.correct import Subject
+from dials_spread.correction.apply.subject import Subject
 from dials_spread.prepare.normalisation import ATOM_VOLUME
 from dials_spread.reference import Reference, ReferenceMatch
 from dials_spread.reindexing import Reindexing, reindexing_choices

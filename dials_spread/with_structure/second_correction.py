@@ -24,9 +24,9 @@ from cctbx import xray
 from dials.array_family import flex
 from dxtbx.model import Experiment
 
-from dials_spread.correction.apply.correct import Subject
-from dials_spread.correction.apply.error_law import MEAN_OF_NORMAL
 from dials_spread.correction.apply.estimates import CorrectedAmplitudes
+from dials_spread.correction.apply.subject import Subject
+from dials_spread.correction.model.posterior import MEAN_OF_NORMAL
 from dials_spread.reindexing import Reindexing
 from dials_spread.thickness.curves import Shape
 from dials_spread.with_structure.cross_validation import (
@@ -146,12 +146,13 @@ def correct_with_structure(
     ratio = np.where(known, relative[of], 1.0)
     estimate = first
     if n_steps:
-        sigma_F = step.sigma / to_F
-        F, error_F = step.F / to_F, MEAN_OF_NORMAL * sigma_F
+        sigma = step.sigma / to_F
+        F, error_F = step.F / to_F, MEAN_OF_NORMAL * sigma
         estimate = replace(
             first, method="structure", F=F, relative=ratio, error_F=error_F,
-            sigma_F=sigma_F, predicted_r1=float(error_F.sum() / F.sum()),
-            evidence=None, simulated_r1=None,
+            sigma_F=sigma, predicted_r1=float(error_F.sum() / F.sum()), evidence=None,
+            simulated_r1=None, intensity=F**2 + sigma**2,
+            sigma_intensity=np.sqrt(4 * (F * sigma) ** 2 + 2 * sigma**4),
         )  # fmt: skip
     return SecondCorrection(
         first=first,

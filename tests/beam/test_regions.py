@@ -132,6 +132,26 @@ def test_a_frame_counted_by_hand():
     assert (wider.pixels, wider.level) == (0, pytest.approx(np.nan, nan_ok=True))
 
 
+@pytest.mark.parametrize("low", [-1, 0])
+def test_ends_of_the_trusted_range(low):
+    """Full counters and pixels that were not read never count, whatever the release."""
+    counts = np.array([[-1, 5, 7, 65534, 65535, 65536]])
+    panel = Panel()
+    panel.set_image_size((6, 1))
+    panel.set_trusted_range((low, 65535))
+    detector = Detector()
+    detector.add_panel(panel)
+    (trusted,) = trusted_ranges(detector)
+    assert [*trusted.below(counts[0])] == [True, *[False] * 5]
+    assert [*trusted.saturated(counts[0])] == [*[False] * 4, True, True]
+    every = np.arange(6)
+    pixels = [PanelPixels(every, np.zeros(6, dtype=np.int16), every, 6, np.array([6]))]
+    boxes = SpotBoxes(np.zeros(0, dtype=int), np.zeros((0, 6), dtype=int))
+    found = count_frame([counts], pixels, [trusted], [None], boxes, 0.0, margin=0)
+    assert found.untrusted == 3
+    assert found.disc_saturated.sum() == 2
+
+
 def test_the_level_does_not_depend_on_where_spots_are():
     full = np.array([100, 200, 300])
     means = np.array([9.0, 3.0, 1.0])

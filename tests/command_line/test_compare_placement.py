@@ -209,12 +209,17 @@ def test_corrected_data_are_refused_before_anything_runs(
 
 @pytest.mark.slow
 def test_dials_scale_fails_in_all_branches(data_folder, tmp_path, monkeypatch):
-    """scale.model=KB meets negative intensities of glycine, which DIALS 3.12 refuses."""
+    """
+    By scale.model=KB: DIALS 3.12 ends at negative intensities of glycine, 3.30 refuses
+    this model for one data set. What is told is the last line of all it printed.
+    """
     monkeypatch.chdir(tmp_path)
     arguments = ["structure=glycine", "scale.model=KB", *QUICK]
     with pytest.raises(Sorry) as told:
         compare_placement.run([*files_of(data_folder, "glycine"), *arguments])
     (line,) = str(told.value).splitlines()
     assert line.startswith("No branch came to an end. dials.scale failed first (")
-    printed = line.split("printed is in ")[1]
-    assert "Traceback" in Path(printed).read_text()
+    reason, printed = line.split("first (", 1)[1].split("); all that it printed is in ")
+    everything = Path(printed).read_text().splitlines()
+    assert everything[0].startswith("DIALS (2018)") and len(everything) > 10
+    assert reason and [x for x in everything if x.strip()][-1].endswith(reason)

@@ -27,7 +27,7 @@ def leaves():
             yield pytest.param(definition.object, id=f"{name}:{definition.path}")
 
 
-@pytest.mark.parametrize("leaf", leaves())
+@pytest.mark.parametrize("leaf", [*leaves()])
 def test_each_leaf_has_a_help_in_sentences_with_units(leaf):
     text = " ".join((leaf.help or "").split())
     assert len(text) > 25 and text[-1] == "."

@@ -8,7 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize
 
-from dials_spread.pairs.scales import image_scales, likely_scales
+from dials_spread.pairs.scales import (
+    image_scales,
+    left_by_median,
+    likely_scales,
+)
 
 
 def r_factor(a, b, k):
@@ -110,3 +114,11 @@ def test_the_likely_scale_is_nearer_the_truth_and_wild_spots_hardly_move_it():
     assert sd["likely"] < 0.12 < sd["r"]
     assert abs(np.mean(errors["likely"])) < 0.03
     assert abs(np.mean(errors["wild"])) < 0.35
+
+
+@pytest.mark.parametrize("n", [5, 8, 13, 40])
+def test_a_median_takes_its_part_of_the_variance(n):
+    drawn = np.random.default_rng(n).standard_normal((200_000, n))
+    from_median = drawn - np.median(drawn, axis=1, keepdims=True)
+    left = np.mean(from_median**2) / np.mean(drawn**2)
+    assert left_by_median(np.array([n]))[0] == pytest.approx(left, abs=0.03 / n)

@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from scipy import optimize
 
 from dials_spread.statistics.excess_spread import (
+    GRID,
     Deviations,
     excess_spreads,
     likelihood_interval,
     likelihood_table,
+    most_likely,
     of_level,
     robust_spread,
     well_known,
@@ -88,6 +90,17 @@ def test_equal_errors_have_a_closed_form():
     robust = robust_spread(data, cell, 3)
     assert robust[0] == pytest.approx(np.sqrt((4 / 0.45494 - 2) / 5), rel=1e-4)
     assert robust[1] == 0 and np.isnan(robust[2])
+
+
+@pytest.mark.parametrize("known", [0.0, 1e-3])
+def test_the_peak_between_points_of_the_grid_is_found(known):
+    """Of n equal squares D the likelihood is highest at s² = D - known, wherever that is."""
+    s = np.geomspace(0.08, 4.0, 301)[:, None]
+    variance = np.square(s) + known
+    tried = GRID[None, 1:] ** 2 + known
+    table = -500 * (np.log(tried) + variance / tried)
+    table = np.column_stack([np.full(len(s), -np.inf if known == 0 else -1e6), table])
+    np.testing.assert_allclose(most_likely(table), s[:, 0], rtol=4e-4)
 
 
 def test_units_and_order_do_not_matter():

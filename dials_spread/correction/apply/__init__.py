@@ -14,6 +14,7 @@ Modules:
         solve and refine
     one_table: corrections in one reflection table: made, and taken back
     parameters: the parameters of dials.ml_correct
+    subject: data that are to be corrected, and what must be said of them first
     suitability: what a correction must not be applied to
     table_errors: what the σ of a corrected table are made of
     tables: corrections in the tables of all crystals of a run

@@ -5,7 +5,7 @@ The entry point of the correction: experiments and reflections in, results out.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -32,65 +32,31 @@ from dials_spread.correction.apply.estimates import (
     estimate,
 )
 from dials_spread.correction.apply.one_table import check_crystals_uncorrected
+from dials_spread.correction.apply.subject import (
+    Beyond,
+    Subject,
+    exchanged_axes,
+    extinctions,
+    lorentz_warning,
+    with_counting_errors,
+    within_limit,
+)
 from dials_spread.correction.apply.suitability import check_suitable
 from dials_spread.correction.apply.table_errors import (
     common_errors,
     factors_with_errors,
-    intensity_errors,
     merged_errors,
 )
 from dials_spread.correction.model.model_file import Model
 from dials_spread.observations import Observations, build_observations
-from dials_spread.observations.builder import Integrated, intensities_before_scaling
+from dials_spread.observations.builder import intensities_before_scaling
 from dials_spread.observations.crystals import check_crystals
-from dials_spread.observations.error_model import counting_errors
-from dials_spread.observations.exchanged_axes import (
-    describe_exchanged,
-    find_exchanged,
-)
-from dials_spread.prepare.extinctions import missing_elements
 from dials_spread.prepare.geometry import add_geometry
-from dials_spread.prepare.prepared import (
-    Prepared,
-    check_lorentz,
-    prepare,
-    with_sigma,
-)
+from dials_spread.prepare.prepared import check_lorentz, prepare
 from dials_spread.reference import Reference
 from dials_spread.rfactor import amplitudes
-from dials_spread.rfactor.wilson_statistics import FOURTH_MOMENT
 
 logger = logging.getLogger("dials.spread.correct")
-
-LARGEST_FOURTH_MOMENT = 1.6
-"""⟨E⁴⟩ after over before; beyond, strong reflections run away."""
-
-
-@dataclass(frozen=True)
-class Subject:
-    """
-    Data that are to be corrected.
-
-    Attributes:
-        observations: Of all crystals.
-        prepared: The same, scaled and merged.
-        counted: As prepared, with the σ of counting alone, which the estimate starts
-            from; the same object where these are the σ of the tables.
-        lorentz: Shape (n,), the Lorentz factor applied here, with median 1.
-        integrated: Before scaling; None where the tables have none.
-        lorentz_exponent: Power of it that equivalents would prefer more; 0 is good.
-        lorentz_r_meas: R_meas with equal weights, by that power.
-        warnings: Sentences for the user.
-    """
-
-    observations: Observations
-    prepared: Prepared
-    counted: Prepared
-    lorentz: np.ndarray
-    integrated: Integrated | None
-    lorentz_exponent: float
-    lorentz_r_meas: dict[float, float]
-    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -145,6 +111,11 @@ class CorrectionResult:
         return self.subject.prepared.measured
 
     @property
+    def beyond(self) -> Beyond | None:
+        """What lies beyond the resolution limit, and is not corrected."""
+        return self.subject.beyond
+
+    @property
     def inflation(self) -> np.ndarray | None:
         """
         Shape (n,), of variances beyond the square of the factor: see table_errors.
@@ -163,6 +134,7 @@ def get_subject(
     force: bool = False,
     without_experiment: int = 0,
     nproc: int | None = None,
+    d_min: float | str | None = "auto",
     **choices,
 ) -> Subject:
     """
@@ -177,6 +149,8 @@ def get_subject(
         force: Correct even what should not be.
         without_experiment: Reflections whose experiment was not given, to be counted.
         nproc: Threads; all cores by default.
+        d_min: Resolution limit [Å]; "auto" to find it from the data (prepare.resolution),
+            None for none. Observations beyond it have no say.
         choices: About observations, see observations.Choices.
 
     Raises:
@@ -188,98 +162,28 @@ def get_subject(
         experiments, tables, dataset, without_experiment, **choices
     )
     warnings = check_suitable(observations, force)
-    warnings += _exchanged_axes(observations)
     measured = add_geometry(observations, experiments, tables, lorentz)
+    within = within_limit(observations, measured, d_min)
+    observations, measured = within[:2]
+    if within.beyond is not None:
+        warnings = check_suitable(observations, force)
+    warnings += exchanged_axes(observations)
     exponent, found = check_lorentz(measured)
     if exponent:
         warnings.append(lorentz_warning(measured, exponent, found))
-    ratio = measured.sigma / observations.sigma
-    ratio = ratio / np.median(ratio)
-    integrated = intensities_before_scaling(observations, tables, ratio)
-    prepared = prepare(measured, nproc)
-    warnings += _extinctions(prepared)
+    prepared = prepare(measured, nproc, within.scales)
+    warnings += extinctions(prepared)
     return Subject(
         observations=observations,
         prepared=prepared,
         counted=with_counting_errors(prepared, observations, experiments, tables),
-        lorentz=ratio,
-        integrated=integrated,
+        lorentz=within.lorentz,
+        integrated=intensities_before_scaling(observations, tables, within.lorentz),
         lorentz_exponent=exponent,
         lorentz_r_meas=found,
         warnings=tuple(warnings),
-    )
-
-
-def _exchanged_axes(observations: Observations) -> list[str]:
-    """Name and log crystals whose axes are exchanged."""
-    found = describe_exchanged(find_exchanged(observations))
-    if not found:
-        return []
-    found += " dials.compare_images has the commands."
-    logger.warning(found)
-    return [found]
-
-
-def _extinctions(prepared: Prepared) -> list[str]:
-    """Name and log reflections near zero that the space group does not extinguish."""
-    found = missing_elements(
-        prepared.measured.unique_index,
-        prepared.merged / prepared.normalisation.N,
-        prepared.measured.space_group,
-    )
-    for sentence in found:
-        logger.warning(sentence)
-    return found
-
-
-def with_counting_errors(
-    prepared: Prepared,
-    observations: Observations,
-    experiments: Sequence[Experiment],
-    tables: Sequence[flex.reflection_table],
-) -> Prepared:
-    """
-    Give scaled data with σ of counting alone.
-
-    dials.scale enlarges σ by its error model until equivalents agree within them. With
-    multiple scattering they disagree, so that the very error that is to be corrected
-    would be taken for noise: of quartz, the correction then reached R1 .193 instead of
-    .146.
-
-    Args:
-        prepared: n observations.
-        observations: The same, as they were read.
-        experiments: One a crystal.
-        tables: That they were read from.
-
-    Returns:
-        The input itself where it was not scaled, or nothing is known of before.
-    """
-    counting = counting_errors(observations, experiments, tables)
-    if not counting.known:
-        return prepared
-    part = np.sqrt(counting.variance / observations.variance)
-    return with_sigma(prepared, prepared.measured.sigma * part)
-
-
-def lorentz_warning(
-    measured: Observations, exponent: float, found: Mapping[float, float]
-) -> str:
-    """
-    Say that symmetry equivalents prefer another power of the Lorentz factor.
-
-    Args:
-        measured: With the Lorentz factor, as it was found or applied.
-        exponent: The preferred extra power, not 0.
-        found: R_meas with equal weights by extra power.
-    """
-    factors = "one Lorentz factor" if abs(exponent) == 1 else "a Lorentz factor"
-    so_far = "was multiplied in here" if measured.lorentz_applied_here else "was found"
-    return (
-        f"Observations agree better with {factors} {'more' if exponent > 0 else 'less'} "
-        f"(R_meas with equal weights {found[exponent]:.3f} instead of {found[0.0]:.3f}). "
-        f"The factor {so_far}: is it applied in the input? lorentz=missing or "
-        "lorentz=applied says so. Multiple scattering can favour the wrong choice."
+        limit=within.limit,
+        beyond=within.beyond,
     )
 
 
@@ -337,7 +241,7 @@ def correct_intensities(
         agreement=(describe_agreement(before), describe_agreement(after)),
         fourth_moments=moments,
         truth=_compare(subject, factors, found, reference, seed),
-        warnings=(*subject.warnings, *_warnings(*moments)),
+        warnings=subject.warnings,
         by_evidence=by_evidence,
         common=_common(found, after, merged, strength),
         merged_sigma=merged,
@@ -369,9 +273,9 @@ def _common(
     found: CorrectedAmplitudes, after: Observations, merged: np.ndarray, strength: float
 ) -> np.ndarray | None:
     """Give what corrected observations of a reflection share, in units of their σ."""
-    if found.sigma_F is None or not strength > 0:
+    total = found.intensities()[1]
+    if total is None or not strength > 0:
         return None
-    total = intensity_errors(found.F, found.sigma_F)
     return strength * common_errors(after.sigma, after.unique, total, merged)
 
 
@@ -432,16 +336,3 @@ def _compare(
         reference,
         np.random.default_rng(seed),
     )
-
-
-def _warnings(before: float, after: float) -> list[str]:
-    moment = after / before
-    if not moment > LARGEST_FOURTH_MOMENT:
-        return []
-    told = (
-        f"{FOURTH_MOMENT} rose from {before:.2f} to {after:.2f}, by more than a factor of "
-        f"{LARGEST_FOURTH_MOMENT:g}: in tests on known structures such a correction made "
-        "amplitudes worse more often than better. Compare with strength=0.5 or "
-        "method=weights."
-    )
-    return [told]

@@ -18,6 +18,7 @@ from dxtbx.model import Experiment, ExperimentList
 from dials_spread.observations.correction_state import correction_columns
 from dials_spread.output_files import write_together
 from dials_spread.valid_input.columns import holds
+from dials_spread.versions import keep_history
 
 logger = logging.getLogger("dials.spread.corrected_files")
 
@@ -106,8 +107,7 @@ def _named(experiment: Experiment, name: str) -> Experiment:
         scaling_model=experiment.scaling_model,
         identifier=name,
     )
-    if getattr(experiment, "history", None) is not None:  # since dxtbx 3.26
-        named.history = experiment.history
+    keep_history(experiment, named)
     return named
 
 

@@ -42,9 +42,6 @@ FEWEST = 30
 LARGEST = 1e3
 """A parameter of a model file beyond this makes no sense."""
 
-MEAN_OF_NORMAL = float(np.sqrt(2 / np.pi))
-"""Mean absolute error of normal errors over their standard deviation."""
-
 _SETTINGS = {
     "error_floor": "floor",
     "error_strong": "strong",

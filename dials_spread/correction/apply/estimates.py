@@ -16,6 +16,7 @@ reflection is that weak, its observations stay as they are and what their mean l
 added to each: how they differ, and their σ, remain.
 
 Functions:
+    intensity_errors: σ(F²) from σ(F)
     choose_model: the model that a user wants, or None for weights alone
     estimate: amplitudes of the unique reflections
     observation_factors: from these to the factor and offset of each observation
@@ -29,17 +30,14 @@ from pathlib import Path
 
 import numpy as np
 
-from dials_spread.correction.apply.error_law import (
-    MEAN_OF_NORMAL,
-    error_parts,
-    law_from,
-)
+from dials_spread.correction.apply.error_law import error_parts, law_from
 from dials_spread.correction.features.all_features import features_of
 from dials_spread.correction.features.published import PUBLISHED, published_features
 from dials_spread.correction.features.registry import MODEL_1, names
 from dials_spread.correction.model.evidence import Evidence
 from dials_spread.correction.model.general import correct_prepared, is_general, unpack
 from dials_spread.correction.model.model_file import Model, check_features, read_model
+from dials_spread.correction.model.posterior import MEAN_OF_NORMAL
 from dials_spread.correction.model.shrinkage import predict_ensemble
 from dials_spread.prepare.prepared import Prepared
 from dials_spread.prepare.weights import estimate_amplitudes
@@ -124,17 +122,20 @@ class CorrectedAmplitudes:
 
     Attributes:
         method: "weights" or "model".
-        F: Shape (u,), on the scale of the merged intensities, not negative.
+        F: Shape (u,), on the scale of the merged intensities, not negative; the mean of
+            what it may be where errors are known.
         relative: Shape (n,), what sets an observation apart from the others of its
             reflection.
         error_F: Shape (u,), expected absolute error of F; None where nothing says it.
-        sigma_F: Shape (u,), its standard deviation: two thirds of the errors are within;
-            None likewise.
+        sigma_F: Shape (u,), standard deviation of F; None likewise.
         predicted_r1: R1 to be expected; None likewise.
         n_passages: Observations when those are joined that list one crossing of the
             Ewald sphere several times; None where that was not looked at.
         evidence: Whether the data show multiple scattering; None likewise.
         simulated_r1: R1 to be expected of simulated data; None where nothing says it.
+        intensity: Shape (u,), mean of F² over what F may be, F² and its variance; None
+            where that is not known.
+        sigma_intensity: Shape (u,), its standard deviation; None likewise.
     """
 
     method: str
@@ -146,6 +147,27 @@ class CorrectedAmplitudes:
     n_passages: int | None = None
     evidence: Evidence | None = None
     simulated_r1: float | None = None
+    intensity: np.ndarray | None = None
+    sigma_intensity: np.ndarray | None = None
+
+    def intensities(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """Give means of F² and their σ, shape (u,) each; of F where no more is known."""
+        if self.intensity is not None:
+            return self.intensity, self.sigma_intensity
+        if self.sigma_F is None:
+            return self.F**2, None
+        return self.F**2, intensity_errors(self.F, self.sigma_F)
+
+
+def intensity_errors(F: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """
+    Give σ(F²) = 2 F σ + σ²: where F is nearly nought, F² is uncertain all the same.
+
+    Args:
+        F: Any shape, amplitudes.
+        sigma: The same shape, their σ.
+    """
+    return 2 * F * sigma + sigma**2
 
 
 def choose_model(method: str = "auto", model: str | None = None) -> Model | None:
@@ -216,7 +238,9 @@ def _by_general_model(
         F=found.F,
         relative=relative_factors(found.E, found.bias, prepared.measured.unique),
         error_F=found.error_F,
-        sigma_F=found.error_F / MEAN_OF_NORMAL,
+        sigma_F=found.sigma_F,
+        intensity=found.intensity,
+        sigma_intensity=found.sigma_intensity,
         predicted_r1=found.predicted_r1,
         n_passages=n_passages,
         evidence=found.evidence,

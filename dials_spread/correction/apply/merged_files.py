@@ -1,16 +1,17 @@
 """
 Corrected amplitudes of unique reflections as a file for programs that solve and refine.
 
-A factor cannot make a negative intensity positive, so that some reflections of a corrected
-table stay as they were. Here every reflection has the intensity F² that was found for it,
-and σ = 2 F σ(F) + σ(F)², or what merging its observations leaves where that is more.
+Intensities are means of F² over what F may be (model.posterior), with their standard
+deviations, or what merging the observations leaves where that is more: the intensity that
+least squares on F² want, F² and the variance of F. Amplitudes are the means of F. Neither is
+ever negative; at strength 0, and by weights alone, intensities are merged as they are.
 
 Classes:
     MergedFiles: contents by name, and what is to be said of them
 
 Functions:
     check_merged: before anything is computed
-    merged_intensities: F² and σ
+    merged_intensities, merged_amplitudes: F² and F, with their σ
     merged_files: the content of the files
 """
 
@@ -27,8 +28,7 @@ from cctbx import crystal, miller
 from cctbx.array_family import flex
 
 from dials_spread.correction.apply.correct import CorrectionResult
-from dials_spread.correction.apply.table_errors import intensity_errors
-from dials_spread.rfactor import amplitudes
+from dials_spread.observations import Observations
 from dials_spread.scattering.form_factors import parse_type
 from dials_spread.shelx import instructions, write_hkl
 from dials_spread.solution.composition import formula_units, parse_composition
@@ -89,22 +89,43 @@ def merged_intensities(result: CorrectionResult) -> miller.array:
     Give F² and its σ.
 
     Args:
-        result: A correction; at a strength below 1 the amplitudes are between those that
-            were merged and those that were found, in the logarithm. An intensity that is
-            not positive has none: it is then the mean of both with these weights.
+        result: A correction; at a strength below 1 intensities are between those that
+            were merged and those that were found, in the logarithm. One that is not
+            positive has none: it is then the mean of both with these weights. So at
+            strength 0 they are the merged ones, negative where these are.
     """
-    prepared, found, s = result.subject.prepared, result.estimate, result.strength
-    measured, plain = prepared.measured, amplitudes(prepared.merged)
-    F = plain ** (1 - s) * found.F**s
-    between = (1 - s) * prepared.merged + s * found.F**2
-    I = np.where(prepared.merged > 0, F**2, between)
+    prepared, s = result.subject.prepared, result.strength
+    measured, plain = prepared.measured, prepared.merged
+    found, own = result.estimate.intensities()
+    with np.errstate(invalid="ignore", divide="ignore"):
+        I = np.abs(plain) ** (1 - s) * found**s
+    I = np.where(plain > 0, I, (1 - s) * plain + s * found)
     sigma = prepared.merged_sigma
-    if found.sigma_F is not None:
-        own = intensity_errors(F, found.sigma_F)
+    if own is not None:
         if result.merged_sigma is not None and s > 0:
             # What its own observations differ by leaves no less.
             own = np.maximum(own, result.merged_sigma)
         sigma = sigma ** (1 - s) * own**s
+    return _array(measured, I, sigma).set_observation_type_xray_intensity()
+
+
+def merged_amplitudes(result: CorrectionResult) -> miller.array | None:
+    """
+    Give the mean of F and its σ; None where that is not known of what is written.
+
+    Args:
+        result: A correction.
+    """
+    found = result.estimate
+    if found.intensity is None or found.sigma_F is None or result.strength != 1:
+        return None
+    array = _array(result.subject.prepared.measured, found.F, found.sigma_F)
+    return array.set_observation_type_xray_amplitude()
+
+
+def _array(
+    measured: Observations, values: np.ndarray, sigma: np.ndarray
+) -> miller.array:
     symmetry = crystal.symmetry(
         unit_cell=measured.unit_cell, space_group=measured.space_group
     )
@@ -115,8 +136,8 @@ def merged_intensities(result: CorrectionResult) -> miller.array:
     points = miller.set(
         symmetry, flex.miller_index(h, k, l), anomalous_flag=not measured.friedel
     )
-    data, errors = (flex.double(np.ascontiguousarray(x)) for x in (I, sigma))
-    return miller.array(points, data, errors).set_observation_type_xray_intensity()
+    columns = (flex.double(np.ascontiguousarray(x)) for x in (values, sigma))
+    return miller.array(points, *columns)
 
 
 def merged_files(result: CorrectionResult, output) -> MergedFiles:
@@ -127,7 +148,7 @@ def merged_files(result: CorrectionResult, output) -> MergedFiles:
         result: A correction.
         output: Names of files, as the command's ``output`` scope: merged with .hkl gives
             SHELX HKLF 4 and, where the composition is known, an .ins file beside it; with
-            .mtz columns IMEAN and SIGIMEAN as dials.merge.
+            .mtz columns IMEAN and SIGIMEAN as dials.merge, and F and SIGF where known.
     """
     name = output.merged
     if not name:
@@ -136,7 +157,8 @@ def merged_files(result: CorrectionResult, output) -> MergedFiles:
     if Path(name).suffix.lower() == ".hkl":
         return _shelx_files(result, array, name, output.composition)
     return MergedFiles(
-        {name: _mtz(array, _wavelength(result))}, {"name": name, "n": array.size()}
+        {name: _mtz(array, merged_amplitudes(result), _wavelength(result))},
+        {"name": name, "n": array.size()},
     )
 
 
@@ -146,7 +168,9 @@ def _wavelength(result: CorrectionResult) -> float:
     return float(1 / np.median(np.linalg.norm(s0, axis=1)))
 
 
-def _mtz(array: miller.array, wavelength: float) -> bytes:
+def _mtz(
+    array: miller.array, amplitudes: miller.array | None, wavelength: float
+) -> bytes:
     # Mates apart get (+) and (-) behind the label.
     label = "I" if array.anomalous_flag() else "IMEAN"
     made = array.as_mtz_dataset(
@@ -155,10 +179,12 @@ def _mtz(array: miller.array, wavelength: float) -> bytes:
         crystal_name="XTAL",
         project_name="DIALS",
         dataset_name="corrected",
-    ).mtz_object()
+    )
+    if amplitudes is not None:
+        made.add_miller_array(amplitudes, column_root_label="F")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "merged.mtz"
-        made.write(str(path))
+        made.mtz_object().write(str(path))
         return path.read_bytes()
 
 

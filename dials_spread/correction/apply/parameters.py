@@ -107,6 +107,11 @@ intensity = *auto scale profile sum
   .help = "Which intensities the correction is found from. auto takes scaled"
           "intensities where every table is scaled, otherwise profile-fitted ones where"
           "every table has them, otherwise summed ones."
+d_min = Auto
+  .type = float(value_min=0.1, value_max=100)
+  .help = "Resolution limit in Å. Observations beyond it have no say in the correction,"
+          "and are left as they are. Auto finds it where CC½ falls below 0.3, as"
+          "dials.estimate_resolution does; None takes all observations."
 min_zeta = 0.05
   .type = float(value_min=0, value_max=1)
   .help = "Observations with |zeta| below this value, which lie next to the rotation"

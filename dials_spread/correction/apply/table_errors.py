@@ -20,7 +20,6 @@ no scale has to be known.
 Functions:
     remaining_spread: e of each reflection, from how corrected equivalents differ
     factors_with_errors: factors of observations, and of their variances
-    intensity_errors: σ(F²) from σ(F)
     merged_errors: what merging leaves of σ
     common_errors: what all observations of a reflection share
 """
@@ -165,17 +164,6 @@ def factors_with_errors(
         intensity, sigma * np.sqrt(inflation), unique, F, relative
     )
     return replace(factors, inflation=inflation)
-
-
-def intensity_errors(F: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-    """
-    Give σ(F²) = 2 F σ + σ²: where F is nearly nought, F² is uncertain all the same.
-
-    Args:
-        F: Any shape, amplitudes.
-        sigma: The same shape, their σ.
-    """
-    return 2 * F * sigma + sigma**2
 
 
 def merged_errors(observations: Observations) -> np.ndarray:

@@ -33,6 +33,7 @@ from dials_spread.correction.apply.one_table import (
     undo_factors,
     without_correction,
 )
+from dials_spread.correction.apply.subject import Beyond
 from dials_spread.correction.apply.table_errors import LARGEST_INFLATION
 from dials_spread.input_files import Input
 from dials_spread.observations import Observations, right_factors, unique_indices
@@ -74,6 +75,7 @@ class Correction(Protocol):
         inflation: Shape (n,), of variances beyond the square of the factor; None for 1.
         common: Shape (n,), error shared by a reflection's observations, in units of their
             σ; None where unknown.
+        beyond: Observations beyond the resolution limit; None for none.
     """
 
     @property
@@ -88,6 +90,8 @@ class Correction(Protocol):
     def inflation(self) -> np.ndarray | None: ...  # noqa: D102
     @property
     def common(self) -> np.ndarray | None: ...  # noqa: D102
+    @property
+    def beyond(self) -> Beyond | None: ...  # noqa: D102
 
 
 def read_uncorrected(files: Sequence[Sequence[str]], params) -> Input:
@@ -164,23 +168,29 @@ def corrected_table(
     lengths = [len(table) for table in tables]
     factors = observations.in_rows(result.column, lengths)
     _add_lorentz(factors, tables, observations)
+    others = _rows_of_others(tables, observations, result.beyond)
+    if result.beyond is not None:
+        far = result.beyond.measured
+        for number, own in enumerate(factors):
+            mine = far.crystal == number
+            own[far.row[mine]] = result.beyond.lorentz[mine]
     columns = {"factor": (factors, 1.0)}
     more = {"uncertainty": result.uncertainty, "common": result.common}
     if result.inflation is not None:
         inflation = observations.in_rows(result.inflation, lengths, 1.0)
-        _doubt_others(inflation, factors, tables, observations)
+        _doubt_others(inflation, factors, others, tables, observations)
         columns["inflation"] = (inflation, 1.0)
     more["offset"] = result.offset if np.any(result.offset) else None
     for name, values in more.items():
         if values is not None:
             # Rows that are no observation are as uncertain as they are corrected: not.
             columns[name] = (observations.in_rows(values, lengths, 0.0), 0.0)
-    others = [t for k, t in enumerate(data.tables) if k not in numbers]
+    not_now = [t for k, t in enumerate(data.tables) if k not in numbers]
 
     def whole(table: flex.reflection_table) -> flex.reflection_table:
         own = {k: values_of_file(table, tables, *c) for k, c in columns.items()}
         _take_factors(table, tables)
-        left = [part["id"][0] for part in others if len(part)]
+        left = [part["id"][0] for part in not_now if len(part)]
         rows = ~np.isin(column(table, "id"), left)
         return apply_factors(table, scaled=observations.scaled, rows=rows, **own)
 
@@ -232,9 +242,24 @@ def _add_lorentz(
         factor[left] = found[left]
 
 
+def _rows_of_others(
+    tables: Sequence[flex.reflection_table],
+    measured: Observations,
+    beyond: Beyond | None,
+) -> list[np.ndarray]:
+    """Say of each table which rows are no observation, within the limit or beyond."""
+    found = [np.ones(len(table), dtype=bool) for table in tables]
+    known = (measured,) if beyond is None else (measured, beyond.measured)
+    for number, left in enumerate(found):
+        for some in known:
+            left[some.row[some.crystal == number]] = False
+    return found
+
+
 def _doubt_others(
     inflation: Sequence[np.ndarray],
     factors: Sequence[np.ndarray],
+    others: Sequence[np.ndarray],
     tables: Sequence[flex.reflection_table],
     measured: Observations,
 ) -> None:
@@ -249,8 +274,7 @@ def _doubt_others(
     for number, (own, factor, table) in enumerate(zip(inflation, factors, tables)):
         mine = measured.crystal == number
         row, unique = measured.row[mine], measured.unique[mine]
-        left = np.ones(len(table), dtype=bool)
-        left[row] = False
+        left = others[number]
         if not (left.any() and len(row)):
             continue
         value, variance = (
@@ -262,7 +286,7 @@ def _doubt_others(
         for k, index in _known_indices(table, left, measured):
             if np.isfinite(mean[index]):
                 level[k] = mean[index]
-        left &= variance > 0
+        left = left & (variance > 0)
         counted = variance[left] * factor[left] ** 2
         own[left] = np.clip(1 + level[left] ** 2 / counted, 1.0, LARGEST_INFLATION)
 

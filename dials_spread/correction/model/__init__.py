@@ -12,6 +12,7 @@ Modules:
     forest: boosted trees as plain arrays, independent of the library that grew them
     general: the general model, for compounds that were never seen, in one model file
     model_file: model files that may be untrusted input
+    posterior: amplitudes and intensities that cannot be negative, and their σ
     shrinkage: how far an ensemble is to be believed
     tree_model: two models, one of observations and one of reflections
 """

@@ -214,6 +214,13 @@ class Summary:
         return [step.on_page for step in self.advice]
 
 
+MIXED = (
+    "Where it comes from, and whether images of the same orientation agree better, cannot "
+    "be told before the crystals with exchanged axes are reindexed."
+)
+"""What different reflections, compared as if they were equivalent, differ by says nothing."""
+
+
 def summarise(
     comparison: Comparison,
     reference: dict | None = None,
@@ -247,6 +254,10 @@ def summarise(
     if comparison.simulation is not None:
         explained = explained_sentence(comparison.simulation.as_dict())
         origins.append(f"Does multiple scattering explain the spread? {explained}")
+    told = spread_findings(observations, spread, comparison.contrast.shown)
+    if comparison.exchanged:
+        told, pairs = [*told[:1], MIXED], sentences.describe_matches(comparison)
+        chance, origins = [], []
     return Summary(
         input=[
             *sentences.describe_input(observations),
@@ -255,7 +266,7 @@ def summarise(
             *sentences.describe_mixture(comparison),
             *filter(None, [describe_exchanged(comparison.exchanged)]),
         ],
-        spread=spread_findings(observations, spread, comparison.contrast.shown),
+        spread=told,
         pairs=pairs,
         chance=chance,
         origins=origins,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from dials.array_family import flex
@@ -61,6 +61,10 @@ FILES = {
 """What each file of the ``output`` scope is for."""
 
 
+def _by_exponent(found: Mapping[float, float]) -> dict[str, float]:
+    return {f"{k:+g}": v for k, v in found.items()}
+
+
 def correction_document(
     provenance: Provenance,
     result: CorrectionResult,
@@ -91,10 +95,9 @@ def correction_document(
                 "method": result.estimate.method,
                 "strength": result.strength,
                 "evidence": evidence and evidence.as_dict(),
+                "resolution_limit": subject.limit and subject.limit.as_dict(),
                 "lorentz_applied_here": subject.prepared.measured.lorentz_applied_here,
-                "lorentz_r_meas": {
-                    f"{k:+g}": v for k, v in subject.lorentz_r_meas.items()
-                },
+                "lorentz_r_meas": _by_exponent(subject.lorentz_r_meas),
                 "scales": subject.prepared.scales.as_dict(),
                 "factors": result.factors.as_dict(),
                 "changes": {

@@ -75,6 +75,11 @@ NO_PROOF = (
     "intensities can agree well, and right ones may agree less."
 )
 
+OTHERWISE = (
+    "dials.compare_images gives another CC½ of the same file: it divides each crystal by "
+    "one number, adds no missing Lorentz factor, and merges with equal weights."
+)
+
 MERGED_HOW = (
     "Before and after are the same observations on the same scales, which this program "
     "fitted to put all crystals on one scale; means with weights 1/σ², as dials.scale and "
@@ -106,6 +111,7 @@ def sentences_by_topic(
     return {
         "data": [
             _data(result, pair),
+            *limit_sentences(result),
             _method(result),
             *evidence_sentences(result),
             _lorentz(result),
@@ -150,6 +156,35 @@ def _data(result: CorrectionResult, pair: BeforeAfter) -> str:
             "reflection that several neighbouring images list is counted once."
         )
     return text
+
+
+def limit_sentences(result: CorrectionResult) -> list[str]:
+    """
+    Say to which resolution there is signal, and what became of what is beyond.
+
+    Args:
+        result: The correction.
+    """
+    limit = result.subject.limit
+    if limit is None or limit.d_min is None:
+        return []
+    signal = []
+    if np.isfinite(limit.cc_half):
+        signal.append(f"CC½ {limit.cc_half:.2f}")
+    if np.isfinite(limit.i_over_sigma):
+        signal.append(f"⟨I/σ⟩ {limit.i_over_sigma:.1f}")
+    beyond = f" ({', '.join(signal)})".replace("-", "−") if signal else ""
+    how = "as given" if limit.by == "d_min" else f"found from {limit.by} in shells"
+    text = (
+        f"Resolution limit {limit.d_min:.2f} Å, {how}: "
+        f"{counted(limit.n_observations, 'observation')} between it and "
+        f"{limit.d_end:.2f} Å{beyond} had no say in the correction and "
+        f"{'stays as it was' if limit.n_observations == 1 else 'stay as they were'}, but "
+        "for a missing Lorentz factor."
+    )
+    if limit.by != "d_min":
+        text += f" Scale with d_min={limit.d_min:.2f}, too; d_min=None corrects all."
+    return [text]
 
 
 def _method(result: CorrectionResult) -> str:
@@ -267,12 +302,18 @@ def _merging(result: CorrectionResult) -> str:
         f"{CHI_SQUARE} of observations about their mean, 1 where σ is right: "
         f"{digits(old.chi_square)} before and {digits(new.chi_square)} after."
     )
+    measured = result.measured
+    if measured.often_repeated:
+        text += (
+            f" It is small since {len(measured) / measured.n_passages:.1f} listings of one "
+            "crossing of the Ewald sphere, in the mean, agree with each other."
+        )
     if old.n_crystals:
         text = (
             f"{CC_CRYSTALS} (median of {old.n_crystals}): {digits(old.cc_crystals)} "
             f"before and {digits(new.cc_crystals)} after. {text}"
         )
-    return f"{text} {NO_PROOF}"
+    return f"{text} {NO_PROOF} {OTHERWISE}"
 
 
 def _fallen(pair: BeforeAfter) -> list[str]:
@@ -303,8 +344,7 @@ def _little_signal(pair: BeforeAfter) -> list[str]:
     return [
         f"{LABELS['cc_half']} before the correction is below {LOW_CC_HALF:g} at {told}: "
         "there is little signal there, and noise disturbs the correction of all "
-        "reflections. Find a resolution limit (dials.estimate_resolution), cut the data "
-        "(dials.filter_reflections d_min=) and correct again."
+        "reflections. d_min= leaves out what is beyond a limit."
     ]
 
 
@@ -314,8 +354,10 @@ def _moments(result: CorrectionResult, pair: BeforeAfter) -> str:
     return (
         f"{FOURTH_MOMENT} {before:.2f} before, {after:.2f} after; Wilson statistics "
         f"expect {EXPECTED_ACENTRIC:g} of acentric and {EXPECTED_CENTRIC:g} of centric "
-        f"reflections, {expected:.2f} of these ({100 * part:.0f} % centric). Multiple "
-        "scattering usually makes it smaller."
+        f"reflections, {expected:.2f} of these ({100 * part:.0f} % centric), if many equal "
+        "atoms are anywhere. Few, heavy or ordered atoms make it larger, multiple scattering "
+        "and noise usually smaller: whether it comes nearer to what is expected says nothing "
+        "of the correction."
     )
 
 

@@ -69,7 +69,7 @@ def summary_table(
         for key in COMPARED
     ]
     old, new = result.fourth_moments
-    expected = f"{mixed_moment(pair.centric):.2f} (Wilson statistics)"
+    expected = f"{mixed_moment(pair.centric):.2f} (many equal atoms; no verdict)"
     rows.append([FOURTH_MOMENT, f"{old:.2f}", f"{new:.2f}", expected])
     told = result.estimate.predicted_r1 if result.strength > 0 else None
     model = "" if told is None else f"{told:.3f} (model)"

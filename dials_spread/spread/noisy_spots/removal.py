@@ -232,6 +232,8 @@ def effect_of_removal(
     if not n_removed:
         return no_removal("Nothing is to be left out.")
     rows = _sampled(columns, rng)
+    # Reflection by reflection, so that no draw has to be sorted.
+    rows = rows[np.argsort(columns.unique[rows], kind="stable")]
     used, out, may = columns.select(rows), removed[rows], eligible[rows]
     before = agreement_of(used, start)
     after = agreement_of(used.select(~out), before["s"])

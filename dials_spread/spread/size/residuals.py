@@ -50,6 +50,7 @@ class Residuals:
         level: Mean of all observations of the reflection, positive. What is relative is
             relative to it: one low observation of two as the divisor would blow up the
             residual of the other.
+        left: What the fit of factors of crystals has left of the variance, up to 1.
         left_out: Number of observations left out, by reason.
         n_crystals: Number of crystals in the numbering, with or without observations.
         n_images: Likewise of images.
@@ -65,6 +66,7 @@ class Residuals:
     mean_variance: np.ndarray
     number: np.ndarray
     level: np.ndarray
+    left: np.ndarray
     left_out: dict[str, int]
     n_crystals: int
     n_images: int
@@ -141,6 +143,7 @@ def residuals_of_arrays(
     intensity: np.ndarray,
     variance: np.ndarray,
     weakest: float = WEAKEST,
+    left: np.ndarray | None = None,
 ) -> Residuals:
     """
     Give the residuals of bare columns.
@@ -152,6 +155,7 @@ def residuals_of_arrays(
         intensity: Shape (n,), on one scale.
         variance: Shape (n,), positive.
         weakest: μ / σ(μ) from which a unique reflection counts.
+        left: Shape (n,), what scaling has left of the variance; all by default.
 
     Returns:
         The residuals of the observations that count, possibly none.
@@ -182,6 +186,7 @@ def residuals_of_arrays(
         mean_variance=mean_variance,
         number=number,
         level=level[unique],
+        left=np.ones(len(rows)) if left is None else left[rows],
         left_out={reason: n for reason, n in left_out.items() if n},
         n_crystals=int(crystal.max(initial=-1)) + 1,
         n_images=int(image.max(initial=-1)) + 1,
@@ -192,6 +197,7 @@ def build_residuals(
     observations: Observations,
     scales: np.ndarray | None = None,
     weakest: float = WEAKEST,
+    left: np.ndarray | None = None,
 ) -> Residuals:
     """
     Give the residuals of observations.
@@ -201,6 +207,8 @@ def build_residuals(
         scales: Shape (crystals,), what the intensities of each crystal are divided by;
             nothing by default.
         weakest: μ / σ(μ) from which a unique reflection counts.
+        left: Shape (n,), what the fit of the scales has left of the variance of each, as
+            pairs.left_by_scales gives it; all by default.
 
     Returns:
         The residuals of the observations that count, possibly none.
@@ -213,6 +221,7 @@ def build_residuals(
         observations.intensity / divisor,
         observations.variance / divisor**2,
         weakest,
+        left,
     )
 
 

@@ -112,6 +112,9 @@ def correlate(residuals: Residuals) -> SameCrystal:
         The correlation and its effects.
     """
     start, n = residuals.start, residuals.number
+    if residuals.n_crystals == 1:
+        # Its spread is within it: as many independent observations.
+        return SameCrystal(0.0, 1 / n, np.ones(len(residuals)))
     own, sums = np.zeros(len(residuals)), np.zeros((len(start) - 1, 4))
     _sum_crystals(
         start, residuals.crystal, residuals.n_crystals, residuals.intensity,

@@ -9,11 +9,13 @@ in statistics). That mean has errors too, and the same spread: of n others with 
     Var(I - μ) = σ² + Σσ_j²/n² + s²μ²(1 + 1/n),
 
 and less where some of the others are of the same crystal, with which an observation
-agrees better than with the rest (same_crystal).
+agrees better than with the rest (same_crystal), or where the factor of its crystal comes
+from few observations (left_by_scales in pairs).
 
 Functions:
     deviations: squares and variances, from residuals
     absolute_deviation: the median absolute relative deviation, noise included
+    shared_means: what means of all crystals make of standard errors
     measure_size: all of it, from residuals
 """
 
@@ -158,8 +160,8 @@ def deviations(residuals: Residuals) -> Deviations:
     together = correlate(residuals)
     data = of_level(
         square=(residuals.intensity - residuals.mean) ** 2,
-        known=residuals.variance + residuals.mean_variance,
-        times=1 + together.of_deviation,
+        known=residuals.left * residuals.variance + residuals.mean_variance,
+        times=residuals.left * (1 + together.of_deviation),
         level=residuals.level,
         noise=noise,
         n_all=n_all / together.of_mean,
@@ -227,7 +229,32 @@ def _columns(
     )
 
 
-def spread_interval(s: np.ndarray, n: int) -> tuple[float, float]:
+def shared_means(residuals: Residuals, groups: Groups) -> float:
+    """
+    Give the factor by which means that crystals share make s less certain.
+
+    Crystals are drawn as if they were independent, but m deviations from the means of the
+    others are correlated by -1/(m - 1), and their squares by the square of that. Of m
+    crystals with one observation each this gives m - 1 degrees of freedom.
+
+    Args:
+        residuals: n of them.
+        groups: Of crystals.
+
+    Returns:
+        The factor of standard errors, from 1 (many observations of each reflection, or
+        all on one crystal) to √2 (pairs of crystals).
+    """
+    size = np.diff(residuals.start)
+    number = np.repeat(np.arange(len(size)), size)
+    group = groups.of_crystal[residuals.crystal].astype(np.int64)
+    place, together = np.unique(number * groups.n + group, return_counts=True)
+    pairs = np.bincount(place // groups.n, together**2.0, minlength=len(size))
+    apart = (size**2 - pairs) / (size - 1.0) ** 2
+    return float(np.sqrt(1 + apart.sum() / len(residuals)))
+
+
+def spread_interval(s: np.ndarray, n: int, shared: float = 1.0) -> tuple[float, float]:
     """
     Give the interval of a spread, from that of its square, the variance.
 
@@ -237,18 +264,20 @@ def spread_interval(s: np.ndarray, n: int) -> tuple[float, float]:
     Args:
         s: Shape (1 + draws,), from all and from each draw.
         n: Number of groups of crystals.
+        shared: Factor of standard errors, from shared_means.
 
     Returns:
         Low and high end, not below zero; nan where there is none.
     """
-    low, high = np.sqrt(np.maximum(variance_interval(s**2, n), 0))
+    square = s[0] ** 2 + np.append(0.0, shared * (s[1:] ** 2 - s[0] ** 2))
+    low, high = np.sqrt(np.maximum(variance_interval(square, n), 0))
     return float(low), float(high)
 
 
-def _of_bins(table, weights, levels, groups: Groups) -> _Interval:
+def _of_bins(table, weights, levels, groups: Groups, shared: float) -> _Interval:
     """The spread of bins with intervals; table of shape (bins, groups, grid)."""
     values = np.array([most_likely(weights @ part) for part in table]) / levels
-    ends = np.array([spread_interval(v, groups.n) for v in values])
+    ends = np.array([spread_interval(v, groups.n, shared) for v in values])
     low, high = ends.reshape(-1, 2).T
     return _Interval(values[:, 0], low, high)
 
@@ -296,9 +325,10 @@ def measure_size(
     cell = (of_level * n_bins + of_shell) * groups.n + group
     table = likelihood_table(data, cell, n_bins * n_bins * groups.n, nproc)
     table = table.reshape(n_bins, n_bins, groups.n, -1)
+    shared = shared_means(residuals, groups)
 
     def columns(table: np.ndarray, cell: np.ndarray) -> SizeColumns:
-        found = _of_bins(table, weights, levels, groups)
+        found = _of_bins(table, weights, levels, groups, shared)
         return _columns(residuals, data, cell, found)
 
     everything = np.zeros(len(residuals), dtype=int)

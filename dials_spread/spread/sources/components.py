@@ -253,7 +253,7 @@ def variance_components(
     if not variogram.reason and not variogram.grows:
         found = _without_growth(found, columns, groups.n, reasons)
     return Components(
-        **found,
+        **_beside_noise(found),
         kind=variogram.kind,
         n_observations=len(residuals),
         n_images=n_images,
@@ -299,6 +299,17 @@ def _without_growth(
         }
         found[name] = replace(found[name], **ends)
     return found
+
+
+def _beside_noise(found: dict[str, Component]) -> dict[str, Component]:
+    """Leave no source more of the variance than what counting noise can leave."""
+    left = 1 - found["noise"].share_low
+    return {
+        name: part
+        if name == "noise" or not part.share_high > left
+        else replace(part, share_high=float(max(left, part.share)))
+        for name, part in found.items()
+    }
 
 
 def _variances(

@@ -11,6 +11,7 @@ Modules:
     pair_table: pairs of observations of one unique reflection, summed by angle and by
         crystals
     repeats: how much observations of one crystal at one orientation differ
+    shuffles: what γ near 0° would be if the orientation did not matter
     variogram: how the disagreement of two observations grows with the angle between
         their beams
 """

@@ -160,7 +160,7 @@ def _degrees(square):
 
 
 @nb.njit(cache=True, nogil=True)
-def _angle(a, b, b_reversed, matrices, fixes):
+def angle_between(a, b, b_reversed, matrices, fixes):
     """The angle [°]; beyond 90° 180° less that to the beam of the reversed experiment."""
     square = _nearest(a, b, matrices, fixes)
     if square <= 2.0:
@@ -169,7 +169,7 @@ def _angle(a, b, b_reversed, matrices, fixes):
 
 
 @nb.njit(cache=True, nogil=True)
-def _of_images(a, b, halves):
+def of_images(a, b, halves):
     """½ (α_a - α_b)(β_a - β_b), the mean over splits; nan where one is not known."""
     total = 0.0
     for split in range(len(halves)):
@@ -210,7 +210,7 @@ def _add(p, q, weight, square_level, columns, frame, edges, levels, sums, histog
     beam, against, matrices, fixes, halves = frame
     if image[p] == image[q] or hand[p] != hand[q]:
         return 0
-    angle = _angle(beam[p], beam[q], against[q], matrices, fixes)
+    angle = angle_between(beam[p], beam[q], against[q], matrices, fixes)
     kind = 0 if crystal[p] == crystal[q] else 1
     if kind == 0 and operator[p] == operator[q] and angle < SAME_CROSSING:
         return 0
@@ -225,7 +225,7 @@ def _add(p, q, weight, square_level, columns, frame, edges, levels, sums, histog
     cell[1] += weight * gamma
     cell[2] += weight * angle
     cell[3] += 1
-    common = _of_images(image[p], image[q], halves)
+    common = of_images(image[p], image[q], halves)
     if not math.isnan(common):
         cell[4] += weight
         cell[5] += weight * (gamma - common)
@@ -390,7 +390,7 @@ def sum_pairs(
     )
     beam = directions.beam[of]
     against = reversed_beams(beam, directions.towards[residuals.unique])
-    beams = (beam, against, _factors(halves, residuals.n_images))
+    beams = (beam, against, factors_of_halves(halves, residuals.n_images))
     n_all = int((sizes.astype(np.int64) * (sizes - 1) // 2).sum())
     limits = (pair_limit(sizes, most_pairs), 1 + n_all // MOST_LOOKED_AT)
     seed = int(rng.integers(2**62))
@@ -411,7 +411,7 @@ def sum_pairs(
     )
 
 
-def _factors(halves: np.ndarray | None, n_images: int) -> np.ndarray:
+def factors_of_halves(halves: np.ndarray | None, n_images: int) -> np.ndarray:
     """Factors as the loops want them; nan without."""
     if halves is None:
         return np.full((1, 2, n_images), np.nan)

@@ -34,6 +34,7 @@ from dials_spread.spread.variogram.curves import (
 )
 from dials_spread.spread.variogram.growth import LEVEL, growth_p_value
 from dials_spread.spread.variogram.pair_table import BETWEEN, EDGES, WITHIN, PairTable
+from dials_spread.spread.variogram.shuffles import Shuffled
 from dials_spread.statistics.bootstrap import EMPTY, Groups, interval
 
 KINDS = {WITHIN: "within crystals", BETWEEN: "between crystals"}
@@ -131,6 +132,7 @@ def build_variogram(
     noise: float,
     kind: int = BETWEEN,
     without_factors: bool = False,
+    shuffled: Shuffled | None = None,
 ) -> Variogram:
     """
     Give the variogram with its curve.
@@ -143,16 +145,14 @@ def build_variogram(
         noise: Mean variance of a relative intensity from counting.
         kind: WITHIN crystals or BETWEEN them.
         without_factors: Take off what images differ by in all their reflections.
+        shuffled: Pairs between crystals near 0° with shuffled observations.
 
     Returns:
         The variogram; without a curve, and with the reason, where pairs are too few.
     """
     data = binned(table, weights, kind, without_factors)
     data = data._replace(gamma=data.gamma / levels[:, None] ** 2)
-    reason = why_not(data)
-    unknown = (np.nan, *EMPTY)
-    ends = [interval(g, groups.n) for g in data.gamma.T]
-    low, high = np.array(ends if groups.enough else [EMPTY] * len(ends)).T
+    unknown, (low, high) = (np.nan, *EMPTY), _ends(data, groups)
     found = Variogram(
         kind=KINDS[kind],
         low=EDGES[:-1],
@@ -171,14 +171,24 @@ def build_variogram(
         range=unknown,
         share_of_plateau=unknown,
         growth_p_value=np.nan,
-        reason=reason,
+        reason=why_not(data),
         n_pairs=table.n_pairs,
         n_all=table.n_all,
         n_crystals=groups.n_crystals,
         partial_sills=np.full(len(weights), np.nan),
         rests=_mean_over_angles(data),
     )
-    return found if reason else _with_curve(found, data, noise, groups.n)
+    if found.reason:
+        return found
+    alike = opposite_alike(data, groups.n)
+    p_value = growth_p_value(data, groups.n, alike, shuffled, without_factors)
+    return _with_curve(found, data, noise, groups.n, alike, p_value)
+
+
+def _ends(data: Binned, groups: Groups) -> np.ndarray:
+    """Ends of the interval of each bin, shape (2, N_BINS)."""
+    ends = [interval(g, groups.n) for g in data.gamma.T]
+    return np.array(ends if groups.enough else [EMPTY] * len(ends)).T
 
 
 def _robust(table: PairTable, kind: int, without_factors: bool) -> np.ndarray:
@@ -202,10 +212,10 @@ def _angle(angles: np.ndarray, n: int) -> tuple[float, float, float]:
     return value, low, min(high, max(FAR, value)) if np.isfinite(high) else high
 
 
-def _with_curve(found: Variogram, data: Binned, noise: float, n: int) -> Variogram:
+def _with_curve(
+    found: Variogram, data: Binned, noise: float, n: int, alike: bool, p_value: float
+) -> Variogram:
     """Fit every sample."""
-    alike = opposite_alike(data, n)
-    p_value = growth_p_value(data, n, alike)
     # What was not tested, for want of crystals, is not claimed either.
     grows = p_value <= LEVEL
     curves = fit_curves(data, noise, alike, usual=not grows)
@@ -217,11 +227,11 @@ def _with_curve(found: Variogram, data: Binned, noise: float, n: int) -> Variogr
         found,
         shape=curves.shape,
         opposite_alike=alike,
+        growth_p_value=p_value,
         nugget=_estimate(curves.at_zero, n),
         sill=_estimate(sill, n),
         range=_angle(curves.angle, n) if grows else (np.nan, *EMPTY),
         share_of_plateau=(value, 0.0 if p_value > LEVEL else low, high),
-        growth_p_value=p_value,
         partial_sills=curves.growth,
         rests=curves.at_zero,
         curves=curves,

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dials_spread.correction.apply.estimates import relative_factors
+from dials_spread.correction.apply.estimates import intensity_errors, relative_factors
 from dials_spread.correction.apply.table_errors import (
     common_errors,
     factors_with_errors,
-    intensity_errors,
     remaining_spread,
 )
 from dials_spread.rfactor.merging import merge

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dials_spread.spread.size.residuals import mean_levels, residuals_of_arrays
-from dials_spread.spread.size.size import deviations, measure_size
+from dials_spread.spread.size.size import deviations, measure_size, shared_means
 from dials_spread.statistics.bootstrap import group_crystals
 from dials_spread.statistics.excess_spread import (
     likelihood_table,
@@ -90,3 +90,28 @@ def test_two_crystals_give_no_interval_and_say_why():
     assert np.isnan(size.overall.s_low[0])
     assert "There are 2 crystals: no interval, which takes 3 crystals" in size.reason
     assert size.s == pytest.approx(0.2, abs=0.03)
+
+
+@pytest.mark.parametrize("m", [2, 3, 8])
+def test_means_that_crystals_share_leave_m_less_one_degrees_of_freedom(m):
+    """The scatter of Σ(I - mean of the others)² over draws, over that of independent ones."""
+    rng = np.random.default_rng(m)
+    residuals = simulate(rng, 0.1, m, 300)
+    groups = group_crystals(residuals.crystal, m, rng)
+    shared = shared_means(residuals, groups)
+    assert shared == pytest.approx(np.sqrt(m / (m - 1)))
+    drawn = rng.standard_normal((20_000, m))
+    others = (drawn.sum(axis=1, keepdims=True) - drawn) / (m - 1)
+    square = (drawn - others) ** 2
+    independent = np.sqrt(m * square.var())
+    assert square.sum(axis=1).std() / independent == pytest.approx(shared, rel=0.04)
+
+
+def test_means_within_one_crystal_are_drawn_with_it():
+    """All observations of a reflection in one group: drawn together, nothing is added."""
+    unique = np.repeat(np.arange(200), 4)
+    crystal = np.repeat(np.arange(200) % 5, 4)
+    intensity = 100 * (1 + 0.1 * np.random.default_rng(0).standard_normal(800))
+    residuals = residuals_of_arrays(unique, crystal, crystal, intensity, np.ones(800))
+    groups = group_crystals(crystal, 5, np.random.default_rng(0))
+    assert shared_means(residuals, groups) == 1

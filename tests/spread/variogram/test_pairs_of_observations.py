@@ -289,6 +289,13 @@ def test_growth_is_claimed_where_it_is_and_seldom_where_not():
     assert growth_p_value(made(0.1 - 0.06 * rho, noise=0.02), 100) <= 0.05
 
 
+def test_nothing_grows_where_there_is_no_spread():
+    """γ below nought near 0°, as counting noise leaves it by chance."""
+    rho = correlation("2^(-u^1.25)", FOLDED / 0.5)
+    assert growth_p_value(made(0.001 - 0.06 * rho, noise=0.02), 100) == 1
+    assert growth_p_value(made(0.1 - 0.06 * rho, noise=0.02), 100) <= 0.05
+
+
 def test_opposite_beams_are_alike_unless_the_data_say_no():
     rho = correlation("2^(-u^1.25)", FOLDED / 0.5)
     assert opposite_alike(made(0.1 - 0.06 * rho, noise=0.005), 40)

@@ -1,0 +1,221 @@
+"""
+Data that are to be corrected, and what must be said of them first.
+
+Classes:
+    Subject: the data, scaled and merged
+    Beyond: observations that the correction has nothing to say of
+    Within: the others
+
+Functions:
+    within_limit: observations to the resolution limit, and those beyond
+    with_counting_errors: scaled data with σ of counting alone
+    lorentz_warning: that equivalents prefer another power of the Lorentz factor
+    exchanged_axes, extinctions: what else is wrong with them
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from dials.array_family import flex
+from dxtbx.model import Experiment
+
+from dials_spread.correction.apply.suitability import reasons_against
+from dials_spread.observations import Observations
+from dials_spread.observations.builder import Integrated
+from dials_spread.observations.error_model import counting_errors
+from dials_spread.observations.exchanged_axes import (
+    describe_exchanged,
+    find_exchanged,
+)
+from dials_spread.prepare.extinctions import missing_elements
+from dials_spread.prepare.prepared import Prepared, with_sigma
+from dials_spread.prepare.resolution import ResolutionLimit, resolution_limit
+from dials_spread.prepare.scaling import Scales, fit_scales
+
+logger = logging.getLogger("dials.spread.correct")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """
+    Data that are to be corrected.
+
+    Attributes:
+        observations: Of all crystals.
+        prepared: The same, scaled and merged.
+        counted: As prepared, with the σ of counting alone, which the estimate starts
+            from; the same object where these are the σ of the tables.
+        lorentz: Shape (n,), the Lorentz factor applied here, with median 1.
+        integrated: Before scaling; None where the tables have none.
+        lorentz_exponent: Power of it that equivalents would prefer more; 0 is good.
+        lorentz_r_meas: R_meas with equal weights, by that power.
+        warnings: Sentences for the user.
+        limit: To which resolution there is signal; None where that was not looked at.
+        beyond: What lies beyond the limit; None for nothing.
+    """
+
+    observations: Observations
+    prepared: Prepared
+    counted: Prepared
+    lorentz: np.ndarray
+    integrated: Integrated | None
+    lorentz_exponent: float
+    lorentz_r_meas: dict[float, float]
+    warnings: tuple[str, ...]
+    limit: ResolutionLimit | None = None
+    beyond: Beyond | None = None
+
+
+@dataclass(frozen=True)
+class Beyond:
+    """
+    Observations beyond the resolution limit, which have no say in the correction.
+
+    Attributes:
+        measured: n of them.
+        lorentz: Shape (n,), the Lorentz factor applied here, over the median of the
+            others; all that their intensities are multiplied by.
+    """
+
+    measured: Observations
+    lorentz: np.ndarray
+
+
+class Within(NamedTuple):
+    """
+    Observations to the resolution limit.
+
+    Attributes:
+        observations: n of them, as they were read.
+        measured: The same with their geometry.
+        lorentz: Shape (n,), the Lorentz factor applied here, with median 1.
+        limit: To which resolution there is signal.
+        beyond: What lies beyond it; None for nothing.
+        scales: Of the n; None where they have to be found.
+    """
+
+    observations: Observations
+    measured: Observations
+    lorentz: np.ndarray
+    limit: ResolutionLimit
+    beyond: Beyond | None
+    scales: Scales | None
+
+
+def within_limit(
+    observations: Observations, measured: Observations, d_min: float | str | None
+) -> Within:
+    """
+    Find the resolution limit, and leave out what is beyond.
+
+    Args:
+        observations: As they were read.
+        measured: The same with their geometry.
+        d_min: The limit [Å]; "auto" to find it from the data, None for none. One that
+            was found is not obeyed where too little would be left for a correction.
+
+    Raises:
+        ValueError: Nothing is within.
+    """
+    scales = fit_scales(measured)
+    limit = ResolutionLimit(None, "d_min", float(measured.d_spacing.min()))
+    if d_min is not None:
+        given = None if isinstance(d_min, str) else d_min
+        limit = resolution_limit(measured.divided(scales.scale), given)
+    kept = np.ones(len(measured), dtype=bool)
+    if limit.d_min is not None:
+        kept = measured.within(limit.d_min)
+        if d_min == "auto" and reasons_against(observations.select(kept)):
+            kept[:], limit = True, replace(limit, d_min=None)
+    ratio = measured.sigma / observations.sigma
+    if kept.all():
+        ratio = ratio / np.median(ratio)
+        return Within(observations, measured, ratio, limit, None, scales)
+    if not kept.any():
+        raise ValueError(
+            f"d_min={limit.d_min:g} leaves nothing: the observations begin at "
+            f"{measured.d_spacing.max():.2f} Å"
+        )
+    ratio = ratio / np.median(ratio[kept])
+    beyond = Beyond(measured.select(~kept), ratio[~kept])
+    both = (x.select(kept) for x in (observations, measured))
+    return Within(*both, ratio[kept], limit, beyond, None)
+
+
+def exchanged_axes(observations: Observations) -> list[str]:
+    """Name and log crystals whose axes are exchanged."""
+    found = describe_exchanged(find_exchanged(observations))
+    if not found:
+        return []
+    found += " dials.compare_images has the commands."
+    logger.warning(found)
+    return [found]
+
+
+def extinctions(prepared: Prepared) -> list[str]:
+    """Name and log reflections near zero that the space group does not extinguish."""
+    found = missing_elements(
+        prepared.measured.unique_index,
+        prepared.merged / prepared.normalisation.N,
+        prepared.measured.space_group,
+    )
+    for sentence in found:
+        logger.warning(sentence)
+    return found
+
+
+def with_counting_errors(
+    prepared: Prepared,
+    observations: Observations,
+    experiments: Sequence[Experiment],
+    tables: Sequence[flex.reflection_table],
+) -> Prepared:
+    """
+    Give scaled data with σ of counting alone.
+
+    dials.scale enlarges σ by its error model until equivalents agree within them. With
+    multiple scattering they disagree, so that the very error that is to be corrected
+    would be taken for noise: of quartz, the correction then reached R1 .193 instead of
+    .146.
+
+    Args:
+        prepared: n observations.
+        observations: The same, as they were read.
+        experiments: One a crystal.
+        tables: That they were read from.
+
+    Returns:
+        The input itself where it was not scaled, or nothing is known of before.
+    """
+    counting = counting_errors(observations, experiments, tables)
+    if not counting.known:
+        return prepared
+    part = np.sqrt(counting.variance / observations.variance)
+    return with_sigma(prepared, prepared.measured.sigma * part)
+
+
+def lorentz_warning(
+    measured: Observations, exponent: float, found: Mapping[float, float]
+) -> str:
+    """
+    Say that symmetry equivalents prefer another power of the Lorentz factor.
+
+    Args:
+        measured: With the Lorentz factor, as it was found or applied.
+        exponent: The preferred extra power, not 0.
+        found: R_meas with equal weights by extra power.
+    """
+    factors = "one Lorentz factor" if abs(exponent) == 1 else "a Lorentz factor"
+    so_far = "was multiplied in here" if measured.lorentz_applied_here else "was found"
+    return (
+        f"Observations agree better with {factors} {'more' if exponent > 0 else 'less'} "
+        f"(R_meas with equal weights {found[exponent]:.3f} instead of {found[0.0]:.3f}). "
+        f"The factor {so_far}: is it applied in the input? lorentz=missing or "
+        "lorentz=applied says so. Multiple scattering can favour the wrong choice."
+    )
