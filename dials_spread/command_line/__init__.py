@@ -5,6 +5,7 @@ Modules:
     _at_measured: what dials.simulate_ed does with charges, and with measured data
     _simulation_setup: from the parameters of dials.simulate_ed to structure, experiment
         and frames
+    _with_structure: the second correction of dials.ml_correct
     compare_images: find images of the same orientation across crystals and compare
         their spots
     compare_placement: correct before scaling, after it, or not at all

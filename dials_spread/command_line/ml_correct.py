@@ -17,23 +17,20 @@ all parameters with what they mean.
 A reference (a structure or a list of structure factors) is compared with, before and
 after the correction. It does not change what is written.
 
+structure=provisional.ins corrects a second time with a first, incomplete structure, whose
+phases say what multiple scattering does to each observation; amplitudes stay the data's.
+
 mode=train trains a model on these very data against the reference, and tests it on
-held-out crystals, on held-out reflections, and, where data and references of several
-compounds are given, on held-out compounds. Held-out crystals say nothing about what it
-learned of scattering: other crystals of a compound have the same |F|. mode=validate does
-the same and writes no model.
+held-out crystals, reflections and compounds. mode=validate does the same and writes no
+model. Other crystals of a compound have the same |F| and say nothing of scattering.
 
 Examples::
-
-  dials.ml_correct integrated.expt integrated.refl strength=0.5
 
   dials.ml_correct integrated.expt integrated.refl reference=my.cif
 
   dials.ml_correct integrated.expt integrated.refl reference=my.cif mode=train
 
-  dials.ml_correct a.{expt,refl} b.{expt,refl} reference=a.cif reference=b.cif mode=train
-
-  dials.ml_correct other.expt other.refl model=trained.model reference=other.cif
+  dials.ml_correct scaled.expt scaled.refl structure=provisional.ins
 
   dials.ml_correct corrected.expt corrected.refl undo=True
 """
@@ -47,6 +44,7 @@ from dials.util import Sorry
 from libtbx import Auto
 
 from dials_spread import session
+from dials_spread.command_line._with_structure import refuse_stills, second_correction
 from dials_spread.correction import correct_intensities
 from dials_spread.correction.apply.correct import get_subject
 from dials_spread.correction.apply.estimates import choose_model
@@ -79,7 +77,6 @@ from dials_spread.report.page.report_files import write_all
 from dials_spread.valid_input.reading import PHIL as READING
 
 COMMAND = "dials.ml_correct"
-
 phil_scope = iotbx.phil.parse(PHIL + right_factors.PHIL + READING)
 
 
@@ -108,13 +105,16 @@ def correct_files(data, model, params, provenance, log) -> None:
     """Correct what was read, and write it."""
     check_crystals(data.experiments, data.names)
     part, crystals, told = uncorrected_part(data)
+    refuse_stills(part.experiments if params.structure else ())
     subject = get_subject(
         part.experiments, part.tables, part.dataset, **how_to_prepare(data, params)
     )
+    subject, second = second_correction(params, part, subject, model, threads(params))
     subject = replace(subject, warnings=(*told, *data.notes, *subject.warnings))
     result = correct_intensities(
         subject,
         model,
+        ready=second and second.found.estimate,
         strength=None if params.strength is Auto else params.strength,
         reference=next(iter(params.reference), None),
         column=params.reference_column,
@@ -123,7 +123,7 @@ def correct_files(data, model, params, provenance, log) -> None:
         nproc=threads(params),
     )
     corrected = corrected_table(data, result, crystals)
-    write_correction(result, corrected, provenance, params.output, log)
+    write_correction(result, corrected, provenance, params.output, log, second)
 
 
 def learn_files(data, params, provenance, log) -> None:
@@ -171,7 +171,7 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
         setattr(params, name, [*filter(None, getattr(params, name))])
     params.mode = choose_mode(params)
     params.output.model = params.output.model if params.mode == "train" else None
-    more = [*([params.model] if params.model else []), *params.reference]
+    more = [*filter(None, (params.model, params.structure)), *params.reference]
     try:
         _, _, model, data = session.gather(
             lambda: check_outputs(params.output, [*files, more]),

@@ -62,6 +62,13 @@ reference = None
           "correction. mode=train and mode=validate fit to it; they take several, one"
           "for each compound, and find by cell and symmetry which data sets belong to"
           "which."
+structure = None
+  .type = path
+  .help = "Provisional structure (CIF, SHELX .ins or .res, PDB, or a built-in one), which"
+          "may lack atoms. The intensities are corrected a second time: the structure"
+          "gives the phases of the potential, the data its amplitudes, and |F| of all"
+          "reflections is fitted to all observations. Where held-out observations are not"
+          "predicted better, the correction without a structure is kept."
 cif_block = None
   .type = str
   .multiple = True
@@ -199,7 +206,7 @@ def check_parameters(params) -> None:
     Raises:
         ValueError: One line for each contradiction.
     """
-    problems = []
+    problems = _structure_problems(params)
     mode, n = params.mode, len(params.reference)
     n_blocks = len(params.cif_block)
     if n_blocks and not n:
@@ -230,3 +237,19 @@ def check_parameters(params) -> None:
             problems.append("Give both of train.crystals and test.crystals, or neither")
     if problems:
         raise ValueError("\n".join(problems))
+
+
+def _structure_problems(params) -> list[str]:
+    """Say what does not go together with a provisional structure."""
+    if params.structure is None:
+        return []
+    if params.undo:
+        return ["undo=True restores the original intensities; leave out structure="]
+    if params.mode != "apply":
+        return [f"structure= corrects, and mode={params.mode} does not; leave one out"]
+    if params.method == "weights":
+        return [
+            "structure= starts from amplitudes with expected errors, which method=weights "
+            "does not give; leave out method="
+        ]
+    return []

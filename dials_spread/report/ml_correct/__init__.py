@@ -17,6 +17,7 @@ Modules:
         and files
     training_sentences: what a model trained on the data is worth, in words
     training_tables: what a model trained on the data is worth, in tables
+    with_structure_report: what a second correction with a provisional structure found
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from dials.array_family import flex
 from dxtbx.model import ExperimentList
@@ -30,6 +31,7 @@ from dials_spread.report.ml_correct.correction_verdict import (
     correction_verdict,
     next_steps,
 )
+from dials_spread.report.ml_correct.with_structure_report import StructureReport
 from dials_spread.report.page.document import (
     Provenance,
     base_document,
@@ -178,6 +180,7 @@ def write_correction(
     provenance: Provenance,
     output,
     log: io.StringIO,
+    second: StructureReport | None = None,
 ) -> dict:
     """
     Write experiments, reflections, log, JSON and report.
@@ -190,6 +193,7 @@ def write_correction(
         provenance: Command, files and parameters.
         output: Names of files, as the command's ``output`` scope.
         log: What has been logged.
+        second: What a provisional structure told; None without one.
 
     Returns:
         The JSON document.
@@ -197,7 +201,14 @@ def write_correction(
     pair, verdict = compare(result), correction_verdict(result)
     document = correction_document(provenance, result, pair, verdict)
     parts = correction_parts(result, pair, verdict, output)
-    log_parts(parts, log_tables(result, pair))
+    tables = log_tables(result, pair)
+    if second is not None:
+        section = second.section(pair.d_spacing)
+        document["with_structure"] = finite(second.as_dict())
+        summary, sections = [*section.notes, *parts.summary], [section, *parts.sections]
+        parts = replace(parts, summary=summary, sections=sections)
+        tables = [*section.tables, *tables]
+    log_parts(parts, tables)
     merged = merged_files(result, output)
     document["correction"]["merged_file"] = merged.figures
     contents = correction_files(corrected, merged, output)

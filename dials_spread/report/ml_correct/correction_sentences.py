@@ -203,6 +203,8 @@ def _method(result: CorrectionResult) -> str:
             f"Method: model “{result.model.card.name}” (SHA-256 "
             f"{result.model.checksum[:12]}…)"
         )
+        if result.estimate.method == "structure":
+            how += ", then least squares with the phases of a provisional structure"
     return f"{how}; strength {result.strength:.3g}."
 
 

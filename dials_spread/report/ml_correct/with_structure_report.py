@@ -1,0 +1,258 @@
+"""
+What a second correction with a provisional structure found: sentences, tables, plot, JSON.
+
+Classes:
+    StructureReport: all of it
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dials_spread.report.page.labels import counted
+from dials_spread.report.page.plot_parts import points
+from dials_spread.report.page.plot_style import BLUE, axis, log_axis, new_plot
+from dials_spread.report.page.sections import Section
+from dials_spread.report.page.tables import TextTable
+from dials_spread.rfactor import amplitudes, r_factor
+from dials_spread.rfactor.r1 import finite_or_none
+from dials_spread.rfactor.shells import resolution_shells
+from dials_spread.with_structure import SecondCorrection
+
+N_SHELLS = 8
+
+UNDETERMINED = 0.5
+"""Share of the first estimate beyond which the observations do not determine |F|."""
+
+R1_STRUCTURE = "R1 against the structure"
+"""Label of r_factor of merged amplitudes with |F| of the structure that was given."""
+
+FIRST_SHARE = "share of the first estimate"
+"""Label of 1 - information: with_structure/inversion.py computes it (solve)."""
+
+RESPONSE_HELP = """
+How much the intensity of each observation depends on its own |F|: half the relative change
+of I over that of |F|. It is 1 in single scattering, and 0 where an intensity comes from
+other reflections alone: such an observation hardly counts. Below 0, more |F| would make the
+reflection weaker, as in thick crystals.
+"""
+
+MOST_DOTS = 3000
+
+
+@dataclass(frozen=True)
+class StructureReport:
+    """
+    A second correction, to be told.
+
+    Attributes:
+        source: Name of the structure's file.
+        found: The correction.
+        calculated: Shape (u,), |F| of the structure for the measured reflections.
+        merged: Shape (u,), plainly merged intensities.
+    """
+
+    source: str
+    found: SecondCorrection
+    calculated: np.ndarray
+    merged: np.ndarray
+
+    def amplitude_sets(self) -> dict[str, np.ndarray]:
+        """Give amplitudes by name: merged, after the first and the second correction."""
+        return {
+            "merged": amplitudes(self.merged),
+            "first": self.found.first.F,
+            "second": self.found.estimate.F,
+        }
+
+    def r1(self) -> dict[str, float]:
+        """R1 of each set against the structure."""
+        return {
+            name: float(r_factor(F, self.calculated)[0])
+            for name, F in self.amplitude_sets().items()
+        }
+
+    def shares(self) -> np.ndarray:
+        """Shape (u,): the part of each amplitude that is still the first estimate."""
+        if not self.found.n_steps:
+            return np.ones(len(self.merged))
+        return 1 - self.found.step.information
+
+    def sentences(self) -> list[str]:
+        """For the log and the page."""
+        shares = self.shares()
+        told = [self._verdict()]
+        undetermined = int(np.count_nonzero(shares > UNDETERMINED))
+        F = self.found.estimate.F
+        told.append(
+            f"Phases of the potential are those of {self.source}; amplitudes are from the "
+            f"data. On average {100 * np.average(shares, weights=F):.0f} % of an amplitude "
+            "is still the first estimate (that without a structure), weighted by |F|; "
+            f"{counted(undetermined, 'reflection')} of {len(F):,} are not determined by "
+            "their observations, which say less than the first estimate, and keep large "
+            "errors."
+        )
+        r1 = self.r1()
+        told.append(
+            f"{R1_STRUCTURE}: {r1['merged']:.3f} merged, {r1['first']:.3f} after the first "
+            f"correction, {r1['second']:.3f} after the second. This is no independent "
+            "test: the structure took part, and where atoms are missing or wrong a higher "
+            "R1 can be right."
+        )
+        kinematic, dynamical = self.found.r1
+        told.append(
+            f"R1 of single observations with the first estimate: {kinematic:.3f} with "
+            f"single scattering, {dynamical:.3f} with multiple scattering, each crystal on "
+            "its own scale. The first can be lower: the first estimate was made to agree "
+            "with these observations."
+        )
+        return [*told, self._hand()]
+
+    def _verdict(self) -> str:
+        found = self.found
+        one, other = found.by_observation, found.by_reflection
+        z = f"{one.z:.1f}".replace("-", "−")
+        figures = (
+            f"Σ|ΔF|/ΣFo of {one.n:,} observations, each predicted without itself, "
+            f"{one.before:.3f} with the first estimate and {one.after:.3f} after a step, "
+            f"z = {z} over {counted(one.n_reflections, 'reflection')}; of reflections "
+            f"left out whole {other.before:.3f} and {other.after:.3f}"
+        )
+        if found.n_steps:
+            return (
+                f"The structure helps: held-out observations are predicted better "
+                f"({figures}). {counted(found.n_steps, 'step')} taken."
+            )
+        return (
+            "The structure does not help: held-out observations are not predicted better "
+            f"({figures}). The amplitudes stay those of the first correction, "
+            "without a structure. It may be too incomplete or wrong, or the thickness is."
+        )
+
+    def _hand(self) -> str:
+        hands = self.found.hands
+        if hands is None:
+            return (
+                "Absolute structure: not applicable, the structure is centrosymmetric."
+            )
+        better = "as given" if hands.z > 0 else "its mirror image"
+        sure = "" if abs(hands.z) > 3 else " This is not significant (3 σ are)."
+        z = f"{hands.z:.1f}".replace("-", "−")
+        return (
+            f"Absolute structure: {better} agrees better, z = {z}, probability of the hand "
+            f"as given {hands.probability:.3g} (R1 of {hands.n:,} observations "
+            f"{hands.r1[0]:.4f} as given, {hands.r1[1]:.4f} inverted; amplitudes know "
+            f"nothing of the hand).{sure}"
+        )
+
+    def crystals_table(self) -> TextTable:
+        """Give the thickness of each crystal."""
+        rows = []
+        for number, one in enumerate(self.found.crystals):
+            shape = one.shape
+            law = {"uniform": "uniform", "slab": "plate"}.get(
+                shape.law, f"wedge ±{100 * shape.within:.0f} %"
+            )
+            fitted = one.n > 0
+            rows.append(
+                [
+                    str(number),
+                    f"{shape.thickness:.0f}({one.su:.0f})"
+                    if fitted
+                    else f"{shape.thickness:.0f}",
+                    law,
+                    str(one.n),
+                    f"{one.r1_kinematic:.3f}" if fitted else "–",
+                    f"{one.r1:.3f}" if fitted else "–",
+                ]
+            )
+        header = ["crystal", "thickness [Å]", "shape", "observations used"]
+        header += ["R1 kinematic", "R1 dynamical"]
+        return TextTable("Thickness of the crystals", header, rows)
+
+    def shells_table(self, d_spacing: np.ndarray) -> TextTable:
+        """
+        Give R1 and shares by resolution.
+
+        Args:
+            d_spacing: Shape (u,) [Å].
+        """
+        shells, shares = resolution_shells(d_spacing, N_SHELLS), self.shares()
+        sets, rows = self.amplitude_sets(), []
+        scale = {name: r_factor(F, self.calculated)[1] for name, F in sets.items()}
+        for k in range(len(shells)):
+            own = (shells.shell == k) & np.isfinite(self.calculated)
+            f_c = self.calculated[own]
+            row = [f"{shells.d_max[k]:.2f} to {shells.d_min[k]:.2f}", str(own.sum())]
+            for name, F in sets.items():
+                off = np.abs(scale[name] * F[own] - f_c).sum()
+                row.append(f"{off / f_c.sum():.3f}" if f_c.sum() > 0 else "–")
+            row.append(f"{np.mean(shares[own]):.2f}" if own.any() else "–")
+            row.append(str(int(np.count_nonzero(shares[own] > UNDETERMINED))))
+            rows.append(row)
+        header = ["d [Å]", "reflections", "R1 merged", "first", "second"]
+        header += [FIRST_SHARE, "undetermined"]
+        return TextTable(
+            f"{R1_STRUCTURE} by resolution (not independent of it)", header, rows
+        )
+
+    def section(self, d_spacing: np.ndarray) -> Section:
+        """
+        For the page.
+
+        Args:
+            d_spacing: Shape (u,) [Å].
+        """
+        return Section(
+            "with_structure",
+            "With the provisional structure",
+            "Structure",
+            self.sentences(),
+            {"response": self._response_plot()},
+            (self.shells_table(d_spacing), self.crystals_table()),
+        )
+
+    def _response_plot(self) -> dict:
+        found = self.found
+        size = found.step.F / found.prior.expected
+        response, E = found.response, size[found.unique]
+        known = np.flatnonzero(np.isfinite(response))
+        step = max(1, len(known) // MOST_DOTS)
+        shown = known[::step]
+        y = np.clip(response[shown], -1, 2)
+        return new_plot(
+            [points(E[shown], y, BLUE, "observations")],
+            RESPONSE_HELP,
+            "Response of intensities to their own |F|",
+            xaxis=log_axis("normalised amplitude E", E[shown]),
+            yaxis=axis("d ln I / 2 d ln |F|"),
+        )
+
+    def as_dict(self) -> dict:
+        """Give what goes into a JSON file."""
+        found, shares = self.found, self.shares()
+        response = found.response[np.isfinite(found.response)]
+        parts = [0.05, 0.25, 0.5, 0.75, 0.95]
+        return {
+            "source": self.source,
+            "steps": found.n_steps,
+            "held_out": {
+                "by_observation": found.by_observation.as_dict(),
+                "by_reflection": found.by_reflection.as_dict(),
+                "later_steps": finite_or_none(found.steps_r1),
+            },
+            "r1_structure": self.r1(),
+            "r1_observations": {"kinematic": found.r1[0], "dynamical": found.r1[1]},
+            "share_of_first_estimate": float(
+                np.average(shares, weights=found.estimate.F)
+            ),
+            "undetermined": int(np.count_nonzero(shares > UNDETERMINED)),
+            "errors": found.step.law.as_dict(),
+            "response_quantiles": dict(
+                zip(map(str, parts), np.quantile(response, parts).tolist())
+            ),
+            "crystals": [one.as_dict() for one in found.crystals],
+            "hands": found.hands and found.hands.as_dict(),
+        }

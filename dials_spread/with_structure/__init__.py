@@ -1,0 +1,32 @@
+"""
+A second correction for multiple scattering, with a provisional structure.
+
+Modules:
+    cross_validation: whether held-out observations are predicted better
+    crossing_table: what was measured, by crossing of the Ewald sphere
+    crystal_shapes: how thick each crystal is
+    data_potential: amplitudes from the data, phases from the structure
+    hands: the structure against its mirror image
+    inversion: amplitudes from all observations by least squares
+    local_beams: which beams matter to one observation
+    local_simulation: intensities of observations, and what each |F| does to them
+    local_waves: the wave of one observation, and its derivative
+    problem: a structure laid on the data
+    provisional: whether a structure is one of the measured crystals
+    second_correction: data, first estimate and structure in, amplitudes out
+"""
+
+from __future__ import annotations
+
+from dials_spread.with_structure.provisional import lay_on_data, refuse_stills
+from dials_spread.with_structure.second_correction import (
+    SecondCorrection,
+    correct_with_structure,
+)
+
+__all__ = [
+    "SecondCorrection",
+    "correct_with_structure",
+    "lay_on_data",
+    "refuse_stills",
+]

@@ -1,0 +1,104 @@
+"""
+Whether observations are predicted better that took no part in the amplitudes.
+
+In turn a fifth of the observations, or of the reflections with all of their observations,
+is left out; amplitudes come from the others, and predict what was left out, to first order.
+
+Classes:
+    HeldOutPredictions: residuals before and after
+
+Functions:
+    cross_validate: by observation, or by reflection
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import scipy.sparse
+
+from dials_spread.rfactor import amplitudes
+from dials_spread.with_structure.inversion import FirstEstimate, solve
+
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class HeldOutPredictions:
+    """
+    Predictions of observations that were left out.
+
+    Attributes:
+        before, after: Σ|√y - √I| / Σ√y of all of them, predicted by the first estimate
+            and after a step.
+        z: Their difference over its standard deviation, from sums over reflections:
+            observations of one are not independent. Positive where after is better.
+        n: Observations.
+        n_reflections: Reflections that they are of.
+    """
+
+    before: float
+    after: float
+    z: float
+    n: int
+    n_reflections: int
+
+    def as_dict(self) -> dict:
+        """Give what goes into a JSON file."""
+        return asdict(self)
+
+
+def cross_validate(
+    observed: tuple[np.ndarray, np.ndarray],
+    calculated: tuple[np.ndarray, scipy.sparse.csr_matrix],
+    unique: np.ndarray,
+    F: np.ndarray,
+    prior: FirstEstimate,
+    intraclass: float,
+    rng: np.random.Generator,
+    by_reflection: bool = False,
+) -> HeldOutPredictions:
+    """
+    Predict observations from others.
+
+    Args:
+        observed, calculated, unique, F, prior, intraclass: As for inversion.solve.
+        rng: Deals observations, or reflections, into folds.
+        by_reflection: Leave out all observations of a reflection together.
+    """
+    (y, _), (I, J) = observed, calculated
+    fold = rng.integers(0, FOLDS, len(F) if by_reflection else len(y))
+    fold = fold[unique] if by_reflection else fold
+    predicted = np.full(len(y), np.nan)
+    for k in range(FOLDS):
+        own = fold == k
+        step = solve(observed, calculated, unique, F, prior, ~own, intraclass)
+        predicted[own] = (I + J @ (step.F - F))[own]
+    return compare(y, I, predicted, unique)
+
+
+def compare(
+    y: np.ndarray, first: np.ndarray, second: np.ndarray, unique: np.ndarray
+) -> HeldOutPredictions:
+    """
+    Compare two predictions of observations.
+
+    Args:
+        y: Shape (n,), observed intensities.
+        first, second: Predicted ones; nan where there are none.
+        unique: The reflection of each.
+    """
+    known = np.isfinite(first) & np.isfinite(second)
+    f_o = amplitudes(y[known])
+    off = [np.abs(f_o - np.sqrt(np.maximum(I[known], 0))) for I in (first, second)]
+    better = np.bincount(unique[known], off[0] - off[1])
+    spread, total = float(np.sqrt(np.sum(better**2))), float(f_o.sum())
+    before, after = (float(x.sum()) / total if total > 0 else np.nan for x in off)
+    return HeldOutPredictions(
+        before=before,
+        after=after,
+        z=float(better.sum()) / spread if spread > 0 else 0.0,
+        n=int(known.sum()),
+        n_reflections=len(np.unique(unique[known])),
+    )

@@ -1,0 +1,163 @@
+"""
+A structure laid on the data, with the thickness of each crystal: what all steps share.
+
+Classes:
+    StructureProblem: measured and simulated intensities
+
+Functions:
+    set_up: from data, first estimate and structure
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse
+
+from cctbx import xray
+from dials.array_family import flex
+from dxtbx.model import Experiment
+
+from dials_spread.correction.apply.estimates import CorrectedAmplitudes
+from dials_spread.correction.apply.subject import Subject
+from dials_spread.reindexing import Reindexing
+from dials_spread.rfactor import amplitudes, r_factor
+from dials_spread.rfactor.r1 import best_scales
+from dials_spread.thickness.curves import Shape
+from dials_spread.with_structure.crossing_table import CrossingTable, crossing_table
+from dials_spread.with_structure.crystal_shapes import CrystalShape, fit_shapes
+from dials_spread.with_structure.data_potential import DataPotential, data_potential
+from dials_spread.with_structure.inversion import FirstEstimate
+from dials_spread.with_structure.local_simulation import (
+    LocalCrystal,
+    LocalSettings,
+    local_crystal,
+    simulate,
+)
+
+
+@dataclass(frozen=True)
+class StructureProblem:
+    """
+    What all steps share.
+
+    Attributes:
+        crystals: Their crossings.
+        shapes: How thick they are.
+        table: What was measured.
+        potential: Of the structure.
+        prior: The first estimate.
+        settings: Of the simulation.
+        nproc: Threads; all cores by default.
+        centrosymmetric: Whether the structure is its own mirror image.
+    """
+
+    crystals: Sequence[LocalCrystal]
+    shapes: Sequence[Shape]
+    table: CrossingTable
+    potential: DataPotential
+    prior: FirstEstimate
+    settings: LocalSettings
+    nproc: int | None
+    centrosymmetric: bool
+
+    def simulated(
+        self, F: np.ndarray, rows: np.ndarray | None = None, gradient: bool = True
+    ) -> tuple[np.ndarray, scipy.sparse.csr_matrix | None]:
+        """
+        Simulate crossings with some amplitudes.
+
+        Args:
+            F: Shape (u,) [Å].
+            rows: Shape (n,), bool, those wanted; intensities of the others are nan.
+            gradient: Also give derivatives.
+        """
+        potential = self.potential.with_amplitudes(F)
+        found, parts = np.full(len(self.table), np.nan), []
+        for c, (crystal, shape) in enumerate(zip(self.crystals, self.shapes)):
+            own = np.flatnonzero(
+                (self.table.crystal == c) & (True if rows is None else rows)
+            )
+            found[own], J = simulate(
+                crystal, potential, shape, self.table.crossing[own], self.settings,
+                gradient, self.nproc,
+            )  # fmt: skip
+            parts.append(J)
+        return found, scipy.sparse.vstack(parts).tocsr() if gradient else None
+
+    def scales(self, I: np.ndarray, use: np.ndarray) -> np.ndarray:
+        """Give what brings measured intensities to calculated ones, crystal by crystal."""
+        f_o, n = amplitudes(self.table.intensity), len(self.crystals)
+        use = use & np.isfinite(I)
+        f_c = np.sqrt(np.maximum(I, 0))
+        k = best_scales(f_o[use], f_c[use], self.table.crystal[use], n)
+        return np.where(np.isfinite(k), k, 1.0)[self.table.crystal] ** 2
+
+    def r1(self, I: np.ndarray, scale: np.ndarray, rows: np.ndarray) -> float:
+        """Give Σ|√y - √I| / Σ√y of some observations, on given scales."""
+        rows = rows & np.isfinite(I)
+        f_c = np.sqrt(np.maximum(I[rows], 0))
+        f_o = amplitudes(self.table.intensity[rows] * scale[rows])
+        return float(np.abs(f_o - f_c).sum() / f_o.sum()) if f_o.sum() > 0 else np.nan
+
+
+def set_up(
+    subject: Subject,
+    first: CorrectedAmplitudes,
+    structure: xray.structure,
+    choice: Reindexing,
+    experiments: Sequence[Experiment],
+    tables: Sequence[flex.reflection_table],
+    settings: LocalSettings,
+    seed: int,
+    nproc: int | None,
+    shapes: Sequence[Shape] | None,
+) -> tuple[StructureProblem, list[CrystalShape], float]:
+    """
+    Lay the structure on the data and fit thicknesses.
+
+    Args:
+        subject: The data.
+        first: Amplitudes without a structure, with their errors.
+        structure: The structure.
+        choice: From the indices of the data to those of the structure.
+        experiments, tables: That the data were read from.
+        settings: Of the simulation.
+        seed: Of the fit of thicknesses.
+        nproc: Threads; all cores by default.
+        shapes: Of the crystals, where they are known.
+
+    Returns:
+        What steps share, the shapes, and the factor from amplitudes of the data to F [Å].
+
+    Raises:
+        ValueError: A crystal is a still, or no crystal has enough observations for a
+            thickness.
+    """
+    prepared = subject.prepared
+    measured = prepared.measured
+    d_min = float(1 / np.sqrt(measured.d_star_sq.max()))
+    crystals = [
+        local_crystal(c, e, t, d_min)
+        for c, (e, t) in enumerate(zip(experiments, tables))
+    ]
+    potential = data_potential(structure, measured, choice)
+    to_F = r_factor(first.F, potential.calculated)[1]
+    table = crossing_table(prepared.scaled, subject.counted.sigma, crystals, to_F**2)
+    prior = FirstEstimate(
+        F=to_F * first.F,
+        sigma=to_F * np.asarray(first.sigma_F),
+        expected=to_F * np.sqrt(prepared.N),
+    )
+    if shapes is None:
+        rng = np.random.default_rng(seed)
+        told = fit_shapes(crystals, table, potential, settings, rng, nproc)
+    else:
+        told = [CrystalShape(s, np.nan, 0, np.nan, np.nan) for s in shapes]
+    problem = StructureProblem(
+        crystals, [t.shape for t in told], table, potential, prior, settings, nproc,
+        structure.space_group().is_centric(),
+    )  # fmt: skip
+    return problem, told, to_F

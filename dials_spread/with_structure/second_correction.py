@@ -1,0 +1,255 @@
+"""
+The second correction: data, a first estimate and a provisional structure in, amplitudes out.
+
+A first step is taken where observations that were left out are predicted better by it
+(cross_validation), and a second where some that took part in neither are. The last step,
+with which the tables are corrected, uses all.
+
+Classes:
+    SecondCorrection: what was found
+
+Functions:
+    correct_with_structure: the entry point
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cctbx import xray
+from dials.array_family import flex
+from dxtbx.model import Experiment
+
+from dials_spread.correction.apply.estimates import CorrectedAmplitudes
+from dials_spread.correction.apply.subject import Subject
+from dials_spread.correction.model.posterior import MEAN_OF_NORMAL
+from dials_spread.reindexing import Reindexing
+from dials_spread.thickness.curves import Shape
+from dials_spread.with_structure.cross_validation import (
+    HeldOutPredictions,
+    cross_validate,
+)
+from dials_spread.with_structure.crystal_shapes import CrystalShape
+from dials_spread.with_structure.hands import Hands, compare_hands
+from dials_spread.with_structure.inversion import (
+    INTRACLASS,
+    FirstEstimate,
+    InversionStep,
+    solve,
+)
+from dials_spread.with_structure.local_simulation import LocalSettings
+from dials_spread.with_structure.problem import StructureProblem, set_up
+
+logger = logging.getLogger("dials.spread.second_correction")
+
+MOST_STEPS = 2
+
+HELD_OUT = 0.2
+"""Part of the observations that decides whether a second step is taken."""
+
+LARGEST_RELATIVE = 2.0
+"""Factors of observations of one reflection differ from their mean by no more."""
+
+
+@dataclass(frozen=True)
+class SecondCorrection:
+    """
+    What was found.
+
+    Attributes:
+        first: The estimate that it started from.
+        estimate: The one that it ended with.
+        crystals: Their shapes.
+        by_observation: Held-out observations, by which the first step is judged.
+        by_reflection: All observations of reflections that were held out.
+        steps_r1: Residuals of the observations that decide on further steps, after each
+            step, that of the first estimate first.
+        n_steps: Steps that were taken; 0 where none predicts better.
+        step: The last.
+        prior: What it started from, on the scale of F [Å].
+        calculated: Shape (u,), |F| of the structure [Å].
+        response: Shape (observations,), d ln I / 2 d ln |F|: 1 in single scattering, 0 for
+            an observation that does not depend on its own |F|; nan where unknown.
+        unique: Shape (observations,).
+        r1: R1 of observations with single and with multiple scattering, first estimate.
+        to_F: Factor from amplitudes of the data to F [Å].
+        hands: The structure against its mirror image; None for a centrosymmetric one, or
+            where that was not looked for.
+        centrosymmetric: Whether it is.
+    """
+
+    first: CorrectedAmplitudes
+    estimate: CorrectedAmplitudes
+    crystals: tuple[CrystalShape, ...]
+    by_observation: HeldOutPredictions
+    by_reflection: HeldOutPredictions
+    steps_r1: tuple[float, ...]
+    n_steps: int
+    step: InversionStep
+    prior: FirstEstimate
+    calculated: np.ndarray
+    response: np.ndarray
+    unique: np.ndarray
+    r1: tuple[float, float]
+    to_F: float
+    hands: Hands | None
+    centrosymmetric: bool
+
+
+def correct_with_structure(
+    subject: Subject,
+    first: CorrectedAmplitudes,
+    structure: xray.structure,
+    choice: Reindexing,
+    experiments: Sequence[Experiment],
+    tables: Sequence[flex.reflection_table],
+    settings: LocalSettings = LocalSettings(),  # noqa: B008, it is immutable
+    intraclass: float = INTRACLASS,
+    seed: int = 0,
+    nproc: int | None = None,
+    shapes: Sequence[Shape] | None = None,
+    hand: bool = True,
+) -> SecondCorrection:
+    """
+    Correct amplitudes with a provisional structure.
+
+    Args:
+        subject: The data.
+        first: Amplitudes without a structure, with their errors.
+        structure: The structure.
+        choice: From the indices of the data to those of the structure.
+        experiments, tables: That the data were read from.
+        settings: Of the simulation.
+        intraclass: Correlation of the errors of observations of a reflection.
+        seed: Of what is held out, and of the fit of thicknesses.
+        nproc: Threads; all cores by default.
+        shapes: Of the crystals, where they are known.
+        hand: Compare with the mirror image of the structure.
+
+    Raises:
+        ValueError: A crystal is a still, or no crystal has enough observations for a
+            thickness.
+    """
+    problem, told, to_F = set_up(
+        subject, first, structure, choice, experiments, tables, settings, seed, nproc,
+        shapes,
+    )  # fmt: skip
+    steps = _steps(problem, intraclass, np.random.default_rng([seed, 1]))
+    step, n_steps = steps.step, steps.n
+    relative, response = _relative(problem, step, steps.linear)
+    of = problem.table.of_observation
+    known = of >= 0
+    ratio = np.where(known, relative[of], 1.0)
+    estimate = first
+    if n_steps:
+        sigma = step.sigma / to_F
+        F, error_F = step.F / to_F, MEAN_OF_NORMAL * sigma
+        estimate = replace(
+            first, method="structure", F=F, relative=ratio, error_F=error_F,
+            sigma_F=sigma, predicted_r1=float(error_F.sum() / F.sum()), evidence=None,
+            simulated_r1=None, intensity=F**2 + sigma**2,
+            sigma_intensity=np.sqrt(4 * (F * sigma) ** 2 + 2 * sigma**4),
+        )  # fmt: skip
+    return SecondCorrection(
+        first=first,
+        estimate=estimate,
+        crystals=tuple(told),
+        by_observation=steps.by_observation,
+        by_reflection=steps.by_reflection,
+        steps_r1=steps.r1_steps,
+        n_steps=n_steps,
+        step=step,
+        prior=problem.prior,
+        calculated=problem.potential.calculated,
+        response=np.where(known, response[of], np.nan),
+        unique=subject.prepared.measured.unique,
+        r1=steps.r1,
+        to_F=to_F,
+        hands=compare_hands(problem, seed) if hand else None,
+        centrosymmetric=problem.centrosymmetric,
+    )
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """The steps; linear is intensities, derivatives and F that the last one began with."""
+
+    step: InversionStep
+    linear: tuple
+    n: int
+    by_observation: HeldOutPredictions
+    by_reflection: HeldOutPredictions
+    r1_steps: tuple[float, ...]
+    r1: tuple[float, float]
+
+
+def _steps(
+    problem: StructureProblem, intraclass: float, rng: np.random.Generator
+) -> _Steps:
+    """Take steps as long as they predict what was left out."""
+    table, prior = problem.table, problem.prior
+    n = np.bincount(table.unique)[table.unique]
+    held = (rng.random(len(table)) < HELD_OUT) & (n > 2)
+    every = np.ones(len(table), bool)
+    I, J = problem.simulated(prior.F)
+    r1 = _first_r1(problem, I)
+    linear = (I, J, prior.F)
+    scale = problem.scales(I, every)
+    observed = (table.intensity * scale, table.sigma * scale)
+    given = (observed, (I, J), table.unique, prior.F, prior)
+    step = solve(*given, every, intraclass)
+    by_observation, by_reflection = (
+        cross_validate(*given, intraclass, rng, apart) for apart in (False, True)
+    )
+    taken, figures = int(by_observation.z > 0), [problem.r1(I, scale, held)]
+    F = solve(*given, ~held, intraclass).F if taken else prior.F
+    while 0 < taken < MOST_STEPS:
+        I, J = problem.simulated(F)
+        scale = problem.scales(I, ~held)
+        figures.append(problem.r1(I, scale, held))
+        observed = (table.intensity * scale, table.sigma * scale)
+        given = (observed, (I, J), table.unique, F, prior)
+        F = solve(*given, ~held, intraclass).F
+        later, _ = problem.simulated(F, held, gradient=False)
+        figures.append(problem.r1(later, scale, held))
+        if not figures[-1] < figures[-2]:
+            break
+        step, linear = solve(*given, every, intraclass), (I, J, given[3])
+        taken += 1
+    return _Steps(
+        step, linear, taken, by_observation, by_reflection, tuple(figures), r1
+    )
+
+
+def _first_r1(problem: StructureProblem, I: np.ndarray) -> tuple[float, float]:
+    """R1 of all observations with single and with multiple scattering."""
+    every = np.ones(len(I), bool)
+    single = np.where(
+        np.isfinite(I), problem.prior.F[problem.table.unique] ** 2, np.nan
+    )
+    first, second = (
+        problem.r1(x, problem.scales(x, every), every) for x in (single, I)
+    )
+    return first, second
+
+
+def _relative(
+    problem: StructureProblem, step: InversionStep, linear: tuple
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give the factor that sets each crossing apart from others, and its response."""
+    I, J, F = linear
+    unique = np.array(problem.table.unique)
+    now = I + J @ (step.F - F)
+    own = np.asarray(J[np.arange(len(I)), unique]).ravel()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        response = own * F[unique] / (2 * I)
+        now = np.maximum(now, 0.05 * I)
+        # Where an intensity does not depend on |F| it says nothing of it.
+        relative = (step.F[unique] ** 2 / now) ** np.clip(response, 0.0, 1.0)
+    relative = np.where(np.isfinite(relative), relative, 1.0)
+    bounded = np.clip(relative, 1 / LARGEST_RELATIVE, LARGEST_RELATIVE)
+    return bounded, response

@@ -1,0 +1,139 @@
+"""dials.ml_correct structure=: a run from files, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dials.array_family import flex
+from dials.util import Sorry
+from dxtbx.model import Scan
+from dxtbx.model.experiment_list import ExperimentList
+
+from dials_spread.command_line.ml_correct import run
+from dials_spread.structures.structure_files import write_cif
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> Path:
+    """Two crystals of a random compound and its structure without one atom."""
+    from dials_spread.scattering.thickness_model import ThicknessModel
+    from dials_spread.simulation.datasets import simulate_experiments
+    from dials_spread.simulation.noise import NoiseModel
+    from dials_spread.simulation.structures import random_structure
+
+    folder = tmp_path_factory.mktemp("with_structure")
+    rng = np.random.default_rng(1)
+    cell = (5.9, 7.1, 9.3, 90.0, 90.0, 90.0)
+    structure = random_structure(rng, cell, "P 21 21 21")
+    experiments, table = simulate_experiments(
+        structure, rng, n_crystals=2, d_min=1.05, scan_width=60.0, wave="dynamical",
+        noise=NoiseModel(mean_counts=5000.0),
+        thickness=ThicknessModel(450.0, spread=0.2, within=0.0),
+    )  # fmt: skip
+    experiments.as_file(folder / "good.expt")
+    table.as_file(folder / "good.refl")
+    n = len(structure.scatterers())
+    part = structure.select(flex.bool([i != 4 for i in range(n)]))
+    (folder / "part.cif").write_text(write_cif(part, "part"))
+    other = random_structure(np.random.default_rng(77), cell, "P 21 21 21")
+    (folder / "other.cif").write_text(write_cif(other, "other"))
+    return folder
+
+
+def refused(*args) -> list[str]:
+    with pytest.raises(Sorry) as told:
+        run([str(x) for x in args])
+    return str(told.value).splitlines()
+
+
+def test_a_run_and_its_undoing(files, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = [str(files / "good.expt"), str(files / "good.refl")]
+    structure = f"structure={files / 'part.cif'}"
+    run([*given, structure, "output.merged=merged.mtz", "nproc=2"])
+    told = json.loads(Path("dials.ml_correct.json").read_text())["with_structure"]
+    assert told["source"].endswith("part.cif")
+    assert told["held_out"]["by_observation"]["n"] > 500
+    assert 0 <= told["share_of_first_estimate"] <= 1
+    assert len(told["crystals"]) == 2 and told["hands"]["observations"] > 500
+    log = Path("dials.ml_correct.log").read_text()
+    for words in (
+        "held-out observations are", "Absolute structure", "no independent test",
+        "Thickness of the crystals", "share of the first estimate",
+    ):  # fmt: skip
+        assert words in " ".join(log.split())
+    assert "With the provisional structure" in Path("dials.ml_correct.html").read_text()
+    assert Path("merged.mtz").is_file()
+    before = flex.reflection_table.from_file(given[1])
+    after = flex.reflection_table.from_file("corrected.refl")
+    name = "intensity.prf.value" if "intensity.prf.value" in before else None
+    name = name or "intensity.sum.value"
+    factor = after["ml_correction"].as_numpy_array()
+    assert np.all(factor > 0) and np.ptp(factor) > 0.05
+    run(["corrected.expt", "corrected.refl", "undo=True"])
+    back = flex.reflection_table.from_file("uncorrected.refl")
+    np.testing.assert_array_equal(
+        back[name].as_numpy_array(), before[name].as_numpy_array()
+    )
+
+
+def test_structures_that_are_not_of_the_crystals(files, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = (files / "good.expt", files / "good.refl")
+    (line,) = refused(*given, f"structure={files / 'other.cif'}")
+    assert "other.cif does not agree with the data better than chance: R1 " in line
+    assert "with h,k,l" in line
+    (line,) = refused(*given, "structure=quartz")
+    assert "quartz is of another compound" in line and "cannot be brought onto" in line
+    (line,) = refused(*given, "structure=none.cif")
+    assert line.startswith("structure=none.cif: no such file")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (
+            "undo=True",
+            "undo=True restores the original intensities; leave out structure=",
+        ),
+        ("mode=validate", "structure= corrects, and mode=validate does not"),
+        ("method=weights", "structure= starts from amplitudes with expected errors"),
+    ],
+)
+def test_parameters_that_contradict_it(files, tmp_path, monkeypatch, more, told):
+    monkeypatch.chdir(tmp_path)
+    lines = refused(
+        files / "good.expt",
+        files / "good.refl",
+        f"structure={files / 'part.cif'}",
+        more,
+    )
+    assert any(line.startswith(told) for line in lines)
+    assert not list(tmp_path.iterdir())
+
+
+def test_stills(files, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    experiments = ExperimentList.from_file(files / "good.expt", check_format=False)
+    for experiment in experiments:
+        first, last = experiment.scan.get_array_range()
+        experiment.scan = Scan((first + 1, last), (0.0, 0.0))
+    experiments.as_file("stills.expt")
+    structure = f"structure={files / 'part.cif'}"
+    (line,) = refused("stills.expt", files / "good.refl", structure)
+    assert "structure= needs crystals that rotate: 2 of 2 are stills" in line
+
+
+def test_xrays(data_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    stem = data_folder / "l_cysteine" / "20_integrated"
+    given = (f"{stem}.expt", f"{stem}.refl", "structure=glycine", "allow_pickle=True")
+    assert any("the correction is for electrons" in line for line in refused(*given))
+    assert any("X-rays" in line for line in refused(*given, "force=True"))

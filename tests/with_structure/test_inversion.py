@@ -1,0 +1,96 @@
+"""Least squares for amplitudes: closed formulas, and limits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse
+
+from dials_spread.with_structure.inversion import (
+    FirstEstimate,
+    ResidualLaw,
+    fit_residual_law,
+    solve,
+)
+
+
+def case(n_each=6, u=40, noise=0.05, response=2.0, seed=0):
+    """Observations I = F², of reflections whose first estimates are 20 % off."""
+    rng = np.random.default_rng(seed)
+    true = rng.uniform(0.5, 2.0, u)
+    first = true * (1 + 0.2 * rng.standard_normal(u))
+    unique = np.repeat(np.arange(u), n_each)
+    y = true[unique] ** 2 * (1 + noise * rng.standard_normal(len(unique)))
+    J = scipy.sparse.csr_matrix(
+        (response * first[unique], (np.arange(len(unique)), unique)), (len(unique), u)
+    )
+    prior = FirstEstimate(first, 0.2 * true, np.ones(u))
+    observed = (y, np.full(len(y), 1e-3))
+    return true, prior, observed, (first[unique] ** 2, J), unique
+
+
+def rms(F, true):
+    return np.sqrt(np.mean((F / true - 1) ** 2))
+
+
+def test_good_observations_decide():
+    true, prior, observed, calculated, unique = case()
+    use = np.ones(len(unique), bool)
+    F = prior.F
+    for _ in range(3):
+        J = scipy.sparse.csr_matrix(
+            (2 * F[unique], (np.arange(len(unique)), unique)), calculated[1].shape
+        )
+        step = solve(
+            observed, (F[unique] ** 2, J), unique, F, prior, use, intraclass=0.0
+        )
+        F = step.F
+    # 5 % of an intensity are 2.5 % of an amplitude, six times.
+    assert rms(F, true) == pytest.approx(0.025 / np.sqrt(6), rel=0.4)
+    assert np.median(step.sigma / F) == pytest.approx(0.025 / np.sqrt(6), rel=0.4)
+    assert step.information.min() > 0.8
+
+
+def test_without_response_nothing_changes():
+    true, prior, observed, calculated, unique = case(response=0.0)
+    use = np.ones(len(unique), bool)
+    step = solve(observed, calculated, unique, prior.F, prior, use)
+    np.testing.assert_allclose(step.F, prior.F)
+    np.testing.assert_allclose(step.sigma, prior.sigma)
+    np.testing.assert_allclose(step.information, 0, atol=1e-12)
+
+
+def test_reflections_left_out_stay():
+    true, prior, observed, calculated, unique = case()
+    use = unique >= 10
+    step = solve(observed, calculated, unique, prior.F, prior, use)
+    np.testing.assert_allclose(step.F[:10], prior.F[:10])
+    assert rms(step.F[10:], true[10:]) < 0.5 * rms(prior.F[10:], true[10:])
+
+
+def test_shared_errors_make_many_observations_worth_a_few():
+    """With ρ = 0.25, a hundred observations are worth 100 / (1 + 0.25 99) = 3.9."""
+    _, prior, observed, calculated, unique = case(n_each=100)
+    use = np.ones(len(unique), bool)
+    alone = solve(observed, calculated, unique, prior.F, prior, use, intraclass=0.0)
+    shared = solve(observed, calculated, unique, prior.F, prior, use, intraclass=0.25)
+    of_data = [1 / (1 / s.sigma**2 - 1 / prior.sigma**2) for s in (alone, shared)]
+    np.testing.assert_allclose(of_data[1] / of_data[0], 1 + 0.25 * 99, rtol=1e-6)
+
+
+def test_outliers_count_little():
+    true, prior, observed, calculated, unique = case(n_each=8)
+    y = observed[0].copy()
+    y[::8] *= 10
+    use = np.ones(len(unique), bool)
+    step = solve((y, observed[1]), calculated, unique, prior.F, prior, use, 0.0)
+    assert rms(step.F, true) < 0.5 * rms(prior.F, true)
+
+
+def test_the_law_of_errors_is_found_again():
+    rng = np.random.default_rng(5)
+    E, counted = rng.uniform(0.1, 2.5, 20000), np.full(20000, 0.01)
+    sigma = ResidualLaw(1.0, 0.06, 0.15).sigma(E, counted)
+    law = fit_residual_law(sigma * rng.standard_normal(20000), counted, E)
+    ratio = law.sigma(E, counted) / sigma
+    np.testing.assert_allclose(np.quantile(ratio, [0.05, 0.5, 0.95]), 1, atol=0.15)

@@ -1,0 +1,249 @@
+"""Simulated crystals of which the truth is known, from an incomplete structure."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cctbx.array_family import flex
+
+from dials_spread.correction.apply.correct import correct_intensities
+from dials_spread.correction.apply.estimates import choose_model, estimate
+from dials_spread.correction.apply.one_table import undo_factors
+from dials_spread.correction.apply.tables import corrected_table
+from dials_spread.general_model.gather import true_amplitudes
+from dials_spread.input_files import Input
+from dials_spread.reindexing import Reindexing
+from dials_spread.rfactor import r_factor
+from dials_spread.scattering.dynamical import crystal_intensities, potential_for
+from dials_spread.simulation.structures import random_structure
+from dials_spread.thickness.curves import Shape
+from dials_spread.with_structure import correct_with_structure, lay_on_data
+from dials_spread.with_structure.crossing_table import CrossingTable, crossing_table
+from dials_spread.with_structure.crystal_shapes import fit_shapes
+from dials_spread.with_structure.data_potential import data_potential
+from dials_spread.with_structure.hands import compare_hands
+from dials_spread.with_structure.local_simulation import (
+    LocalSettings,
+    local_crystal,
+    simulate,
+)
+from dials_spread.with_structure.problem import set_up
+
+SAME = Reindexing("h,k,l", np.eye(3), True)
+
+
+@pytest.fixture(scope="module")
+def potential(crystals):
+    measured = crystals.subject.prepared.measured
+    return data_potential(crystals.structure, measured, SAME)
+
+
+@pytest.fixture(scope="module")
+def first(crystals):
+    return estimate(crystals.subject.counted, choose_model(), nproc=2)
+
+
+def corrected(crystals, first, structure):
+    return correct_with_structure(
+        crystals.subject, first, structure, SAME, crystals.experiments, crystals.tables,
+        nproc=2, shapes=known_shapes(crystals), hand=False,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def found(crystals, first):
+    """Without one atom of ten; the thicknesses are known."""
+    n = len(crystals.structure.scatterers())
+    kept = flex.bool([i != 3 for i in range(n)])
+    return corrected(crystals, first, crystals.structure.select(kept))
+
+
+def known_shapes(crystals):
+    means = [np.median(t["truth.thickness"].as_numpy_array()) for t in crystals.tables]
+    return [Shape(float(x)) for x in means]
+
+
+def truth(crystals):
+    return true_amplitudes(crystals.subject.observations, crystals.tables)
+
+
+def test_intensities_are_those_of_all_beams(crystals, potential):
+    """Against the simulation of whole orientations, as dials.simulate_ed has it."""
+    own = local_crystal(0, crystals.experiments[0], crystals.tables[0], 1.0)
+    rows = np.arange(0, len(own), 3)
+    whole = crystal_intensities(
+        potential_for(crystals.structure, own_wavelength(crystals), 1.0),
+        own.scan, own.miller_index[rows], own.phi[rows], np.array([400.0]),
+    )[:, 0]  # fmt: skip
+    I, _ = simulate(
+        own, potential, Shape(400.0), rows, LocalSettings(), gradient=False, nproc=2
+    )
+    both = np.isfinite(whole) & np.isfinite(I)
+    assert both.mean() > 0.9
+    assert r_factor(np.sqrt(I[both]), np.sqrt(whole[both]))[0] < 0.03
+    kinematic = np.abs(potential.calculated)
+    assert np.isfinite(kinematic).all()
+
+
+def own_wavelength(crystals):
+    return crystals.experiments[0].beam.get_wavelength()
+
+
+@pytest.mark.parametrize("shape", [Shape(300.0), Shape(400.0, within=0.5)])
+def test_derivatives_are_differences(crystals, potential, shape):
+    own = local_crystal(0, crystals.experiments[0], crystals.tables[0], 1.0)
+    rows, settings = np.arange(5, len(own), len(own) // 12), LocalSettings()
+    F = potential.calculated
+    _, J = simulate(own, potential, shape, rows, settings, nproc=1)
+    strongest = np.unique(np.asarray(np.abs(J).argmax(axis=1)).ravel())
+    for column in strongest[:5]:
+        step = 0.02 * F[column]
+        moved = []
+        for sign in (1, -1):
+            other = F.copy()
+            other[column] += sign * step
+            I, _ = simulate(
+                own, potential.with_amplitudes(other), shape, rows, settings, False, 1
+            )
+            moved.append(I)
+        difference = (moved[0] - moved[1]) / (2 * step)
+        derivative = J[:, column].toarray().ravel()
+        known = np.isfinite(difference)
+        scale = np.abs(derivative[known]).max()
+        np.testing.assert_allclose(
+            derivative[known], difference[known], atol=0.01 * scale
+        )
+
+
+def test_amplitudes_are_the_datas_and_phases_the_structures(potential):
+    F = 2 * potential.calculated + 0.1
+    other = potential.with_amplitudes(F)
+    known = potential.unique >= 0
+    size = np.sqrt(potential.F_squared)
+    np.testing.assert_allclose(
+        np.abs(other.table[known]) * size, F[potential.unique[known]], rtol=1e-5
+    )
+    np.testing.assert_array_equal(other.table[~known], potential.table[~known])
+    turned = other.table[known] * np.conj(potential.table[known])
+    strong = np.abs(potential.table[known]) > 1e-6
+    np.testing.assert_allclose(np.angle(turned[strong]), 0, atol=1e-3)
+    # The potential is real: U of -g is the conjugate of U of g.
+    flipped = np.conj(other.table[::-1, ::-1, ::-1])
+    np.testing.assert_allclose(other.table, flipped, atol=1e-7)
+
+
+def test_the_thickness_is_found(crystals, first, potential):
+    subject = crystals.subject
+    own = local_crystal(0, crystals.experiments[0], crystals.tables[0], 1.0)
+    prepared = subject.prepared
+    table = crossing_table(prepared.scaled, prepared.sigma, [own], 1.0)
+    (one,) = fit_shapes(
+        [own], table, potential, LocalSettings(), np.random.default_rng(0), nproc=2
+    )
+    assert abs(one.shape.thickness - known_shapes(crystals)[0].thickness) < 80
+    assert one.r1 < 0.6 * one.r1_kinematic
+
+
+def r1(crystals, F):
+    true = truth(crystals)
+    known = np.isfinite(true)
+    return r_factor(F[known], true[known])[0]
+
+
+def test_amplitudes_become_better(crystals, first, found):
+    assert found.n_steps >= 1
+    held = found.by_observation
+    assert held.z > 2 and held.after < held.before
+    assert r1(crystals, found.estimate.F) < r1(crystals, first.F)
+    assert np.all(found.step.information >= 0) and np.all(found.step.information <= 1)
+    whole = corrected(crystals, first, crystals.structure)
+    assert r1(crystals, whole.estimate.F) < 0.6 * r1(crystals, first.F)
+
+
+def test_a_structure_with_wrong_atoms_is_of_no_help(crystals, first):
+    """Atoms moved by 0.5 Å: the amplitudes of the first correction are kept."""
+    moved = crystals.structure.deep_copy_scatterers()
+    rng = np.random.default_rng(2)
+    cell = moved.unit_cell()
+    for scatterer in moved.scatterers():
+        step = rng.standard_normal(3)
+        site = np.array(cell.orthogonalize(scatterer.site))
+        site += 0.5 * step / np.linalg.norm(step)
+        scatterer.site = cell.fractionalize(tuple(site))
+    found = corrected(crystals, first, moved)
+    better = found.by_observation
+    assert better.z < 2
+    if not found.n_steps:
+        assert found.estimate is first
+
+
+def test_errors_are_as_large_as_predicted(crystals, found):
+    F = truth(crystals)
+    known = np.isfinite(F)
+    own = found.estimate
+    scale = r_factor(own.F[known], F[known])[1]
+    z = np.abs(scale * own.F - F)[known] / (scale * own.sigma_F[known])
+    assert 0.5 < np.mean(z < 1) < 0.9  # an atom of five lacks, beside hydrogen
+    assert np.mean(z < 2) > 0.75
+
+
+def test_the_hand_is_recognised(crystals, first):
+    for structure, sign in (
+        (crystals.structure, 1), (crystals.structure.inverse_hand(), -1),
+    ):  # fmt: skip
+        problem, _, _ = set_up(
+            crystals.subject, first, structure, SAME, crystals.experiments,
+            crystals.tables, LocalSettings(), 0, 2, known_shapes(crystals),
+        )  # fmt: skip
+        hands = compare_hands(problem, refit=False)
+        assert sign * hands.z > 3
+        assert (hands.probability > 0.99) == (sign > 0)
+
+
+def test_the_corrected_table_merges_to_the_amplitudes(crystals, found):
+    """What dials.merge makes of it, weights 1/σ², and undoing it, bit for bit."""
+    subject = crystals.subject
+    result = correct_intensities(subject, choose_model(), ready=found.estimate)
+    reached = result.factors.reached
+    F = found.estimate.F
+    np.testing.assert_allclose(result.F[reached], F[reached], rtol=1e-6)
+    data = Input(
+        list(crystals.experiments), crystals.tables, [0] * len(crystals.tables),
+        files=["a.expt", "b.expt", "a.refl", "b.refl"], unmatched={},
+    )  # fmt: skip
+    _, table = corrected_table(data, result)
+    for name in ("ml_correction", "ml_correction.inflation", "ml_correction.common"):
+        assert name in table
+    back = undo_factors(table)
+    for name in ("intensity.prf.value", "intensity.prf.variance"):
+        if name in table:
+            before = np.concatenate([t[name].as_numpy_array() for t in crystals.tables])
+            np.testing.assert_array_equal(back[name].as_numpy_array(), before)
+
+
+def test_another_compound_is_refused(crystals):
+    cell = (5.9, 7.1, 9.3, 90.0, 90.0, 90.0)
+    other = random_structure(np.random.default_rng(77), cell, "P 21 21 21")
+    with pytest.raises(ValueError, match="other.cif does not agree .* R1 .* h,k,l"):
+        lay_on_data(other, "other.cif", crystals.subject, np.random.default_rng(0))
+
+
+def test_hydrogen_and_elements_are_looked_at(crystals):
+    rng = np.random.default_rng(0)
+    laid = lay_on_data(crystals.structure, "my.ins", crystals.subject, rng)
+    assert laid.choice.symbol == "h,k,l"
+    kinds = [s.scattering_type for s in crystals.structure.scatterers()]
+    told = " ".join(laid.warnings)
+    assert ("my.ins has no hydrogen" in told) == ("H" not in kinds)
+    few = crystals.structure.select(flex.bool([i < 2 for i in range(len(kinds))]))
+    with pytest.raises(ValueError, match="too incomplete"):
+        lay_on_data(few, "few.ins", crystals.subject, rng)
+
+
+def test_too_few_observations_for_a_thickness(crystals, potential):
+    own = local_crystal(0, crystals.experiments[0], crystals.tables[0], 1.0)
+    none = np.zeros(10, int)
+    table = CrossingTable(none, none, none, np.ones(10), np.ones(10), none)
+    with pytest.raises(ValueError, match="30 observations that fitting a thickness"):
+        fit_shapes([own], table, potential, LocalSettings(), np.random.default_rng(0))
