@@ -1,8 +1,8 @@
 """
 The second correction: data, a first estimate and a provisional structure in, amplitudes out.
 
-A first step is taken where observations that were left out are predicted better by it
-(cross_validation), and a second where some that took part in neither are. The last step,
+A first step is taken where observations that were left out are predicted better by it, by
+two standard deviations (cross_validation), and a second where some that took part in neither are. The last step,
 with which the tables are corrected, uses all.
 
 Classes:
@@ -50,6 +50,9 @@ MOST_STEPS = 2
 
 HELD_OUT = 0.2
 """Part of the observations that decides whether a second step is taken."""
+
+SIGNIFICANT = 2.0
+"""Standard deviations by which held-out observations must be predicted better."""
 
 LARGEST_RELATIVE = 2.0
 """Factors of observations of one reflection differ from their mean by no more."""
@@ -205,7 +208,7 @@ def _steps(
     by_observation, by_reflection = (
         cross_validate(*given, intraclass, rng, apart) for apart in (False, True)
     )
-    taken, figures = int(by_observation.z > 0), [problem.r1(I, scale, held)]
+    taken, figures = int(by_observation.z > SIGNIFICANT), [problem.r1(I, scale, held)]
     F = solve(*given, ~held, intraclass).F if taken else prior.F
     while 0 < taken < MOST_STEPS:
         I, J = problem.simulated(F)

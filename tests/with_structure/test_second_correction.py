@@ -174,10 +174,8 @@ def test_a_structure_with_wrong_atoms_is_of_no_help(crystals, first):
         site += 0.5 * step / np.linalg.norm(step)
         scatterer.site = cell.fractionalize(tuple(site))
     found = corrected(crystals, first, moved)
-    better = found.by_observation
-    assert better.z < 2
-    if not found.n_steps:
-        assert found.estimate is first
+    assert found.by_observation.z < 2
+    assert found.n_steps == 0 and found.estimate is first
 
 
 def test_errors_are_as_large_as_predicted(crystals, found):
