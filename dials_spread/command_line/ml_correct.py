@@ -45,7 +45,7 @@ from libtbx import Auto
 
 from dials_spread import session
 from dials_spread.command_line._with_structure import (
-    refuse_unsuitable,
+    refuse_others,
     second_correction,
 )
 from dials_spread.correction import correct_intensities
@@ -108,7 +108,7 @@ def correct_files(data, model, params, provenance, log) -> None:
     """Correct what was read, and write it."""
     check_crystals(data.experiments, data.names)
     part, crystals, told = uncorrected_part(data)
-    refuse_unsuitable(part.experiments if params.structure else ())
+    refuse_others(part.experiments if params.structure else ())
     subject = get_subject(
         part.experiments, part.tables, part.dataset, **how_to_prepare(data, params)
     )

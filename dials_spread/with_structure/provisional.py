@@ -3,7 +3,7 @@ Whether a structure is one of the measured crystals, and in which setting.
 
 Functions:
     lay_on_data: the reindexing operator, and what speaks against the structure
-    refuse_unsuitable: stills, and other radiation than electrons
+    refuse_others: stills, and other radiation than electrons
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def lay_on_data(
     )
 
 
-def refuse_unsuitable(experiments: Sequence[Experiment]) -> None:
+def refuse_others(experiments: Sequence[Experiment]) -> None:
     """
     Refuse crystals that did not rotate, and other radiation than electrons.
 
@@ -104,7 +104,8 @@ def refuse_unsuitable(experiments: Sequence[Experiment]) -> None:
     kinds = {probe(e.beam) for e in experiments} - {"electrons"}
     if kinds:
         raise ValueError(
-            "structure= corrects multiple scattering of electrons: the data are of {' and '.join(sorted(kinds))}"
+            "structure= corrects multiple scattering of electrons: the data are of "
+            + " and ".join(sorted(kinds))
         )
     n = sum(is_still(e) for e in experiments)
     if n:
