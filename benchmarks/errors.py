@@ -58,6 +58,7 @@ def simulated(
     """Name, observations and true amplitudes of each set."""
     seeds = [*FAMILIES["ordinary"].seeds(compounds - compounds // 3, 5000)]
     seeds += [*FAMILIES["fine"].seeds(compounds // 3, 560)]
+    seeds += [*FAMILIES["rich"].seeds(compounds // 12, 50)]
     folder.mkdir(exist_ok=True)
     for seed in seeds:
         if not store_compound(Store(str(folder)), seed):

@@ -299,6 +299,15 @@ def panels_apart(rng, case):
         detector["panels"] = [panel, {**panel, "origin": [odd, odd, odd]}]
 
 
+def other_way(scan):
+    """Turn a scan round, as written by DIALS 3.12 or by later releases."""
+    kept = scan.get("properties", {}).get("oscillation")
+    if kept:
+        scan["properties"]["oscillation"] = [-angle for angle in kept]
+    else:
+        scan["oscillation"] = [0.0, -scan["oscillation"][1]]
+
+
 def images_apart(rng, case):
     """Scans of different lengths, other times, batches, and ranges that are valid."""
     scans = case.document["scan"]
@@ -315,7 +324,7 @@ def images_apart(rng, case):
         first, last = scan["image_range"]
         scan["image_range"] = [first + 1000, last + 1000]
     elif how == 5:
-        scan["oscillation"] = [0.0, -scan["oscillation"][1]]
+        other_way(scan)
     elif how == 6:
         first, _ = scan["image_range"]
         scan["image_range"] = [first, first + int(rng.choice([0, 1, 5]))]

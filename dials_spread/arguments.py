@@ -313,9 +313,10 @@ def _serves(definition, value) -> bool:
         return False
     if kind not in (*NUMERIC, "bool", "choice") or definition.multiple:
         return True
-    # What is None or Auto by default may be so.
-    nothing = value is None or value is Auto
-    return not nothing or definition.extract() in (None, Auto)
+    default = definition.extract()
+    if value is Auto:
+        return default is Auto
+    return value is not None or default is None or default is Auto
 
 
 def _finite(value) -> bool:

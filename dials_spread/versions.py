@@ -137,6 +137,22 @@ def parsed_or_refused(parse: Callable[[], Parsed]) -> Parsed:
     return result
 
 
+def cif_error(told: str) -> tuple[str, int | None]:
+    """
+    Find what the CIF parser of cctbx complains of; it was exchanged before DIALS 3.30.
+
+    Args:
+        told: Its message.
+
+    Returns:
+        The first name of a loop whose values are too few or too many, or nothing; and
+        the number of the line, if told.
+    """
+    loop = re.search(r"loop containing (?:tag )?'?([^\s']+)", told)
+    line = re.search(r"\bline (\d+)|^<string>:(\d+):", told)
+    return loop[1] if loop else "", int(line[1] or line[2]) if line else None
+
+
 def available_cores() -> int:
     """
     Count the processors that this process may use.

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from dials_spread.versions import parsed_or_refused
+from dials_spread.versions import cif_error, parsed_or_refused
 
 
 def test_what_is_parsed_is_given_back(capsys):
@@ -48,3 +48,17 @@ def test_help_ends_the_program():
     with pytest.raises(SystemExit) as error:
         parsed_or_refused(lambda: sys.exit(0))
     assert error.value.code == 0
+
+
+@pytest.mark.parametrize(
+    ("told", "found"),
+    [
+        ("Wrong number of data items for loop containing _b", ("_b", None)),
+        ("memory(line 2) : lexer error 1 :\n\tUnexpected", ("", 2)),
+        ("<string>:6:1: loop containing tag '_b' has 1 values, not", ("_b", 6)),
+        ("<string>:2:4: unterminated single-quoted string", ("", 2)),
+        ("Binary file detected, aborting parsing.", ("", None)),
+    ],
+)
+def test_both_parsers_of_cif_are_understood(told, found):
+    assert cif_error(told) == found

@@ -29,7 +29,7 @@ def read_merged(file: Path, common: CommonSet) -> Merged:
         On the common list; nan for reflections that the file lacks.
     """
     arrays = mtz.object(str(file)).as_miller_arrays()
-    array = next(a for a in arrays if a.sigmas() is not None).map_to_asu()
+    array = next(a for a in arrays if a.is_xray_intensity_array()).map_to_asu()
     known = {h: k for k, h in enumerate(array.indices())}
     value, sigma = array.data().as_numpy_array(), array.sigmas().as_numpy_array()
     place = np.array(

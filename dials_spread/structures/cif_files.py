@@ -17,6 +17,8 @@ import iotbx.cif
 from iotbx.cif import CifParserError
 from iotbx.cif.model import cif as Cif
 
+from dials_spread.versions import cif_error
+
 logger = logging.getLogger("dials.spread.structures")
 
 _NAMELESS = re.compile(
@@ -85,6 +87,9 @@ def cif_reader(path: Path) -> iotbx.cif.reader:
         OSError: It cannot be opened.
     """
     text = text_of(path).replace("\r\n", "\n").replace("\r", "\n")
+    if "\0" in text:  # at which later parsers run out of memory
+        number = text[: text.index("\0")].count("\n") + 1
+        raise ValueError(f"{path}, line {number}: a byte of zero, not a CIF")
     *_, rest = re.split(r"(?:^|\s)loop_(?=\s|$)", text, flags=re.IGNORECASE)
     tokens = re.sub(r"(?:^|\s)#.*", " ", rest).split()
     if tokens and rest != text and all(token[0] == "_" for token in tokens):
@@ -104,13 +109,12 @@ def cif_reader(path: Path) -> iotbx.cif.reader:
 
 def _fault(told: str, text: str) -> str:
     """Turn what the parser says into the line, or the loop, that is wrong."""
-    loop = re.search(r"loop containing (\S+)", told)
+    loop, place = cif_error(told)
     if loop:
-        return f": too few or too many values in the loop of {loop[1]}; is it complete?"
-    place = re.search(r"line (\d+)", told)
+        return f": too few or too many values in the loop of {loop}; is it complete?"
     if place is None:
         return ": cannot be read, not a CIF"
     lines = text.split("\n")
-    number = min(int(place[1]), len(lines))
+    number = min(place, len(lines))
     line = lines[number - 1].strip()[:60]
     return f", line {number}: cannot be read, not a CIF{f' (“{line}”)' if line else ''}"

@@ -93,7 +93,7 @@ def _atom_problems(scatterers) -> list[str]:
     return [
         *([f"Occupancies are not between 0 and 1: {_some(bad)}."] if bad else []),
         *(["All occupancies are zero."] if empty else []),
-        *([f"Coordinates are out of range: {_some(far)}."] if far else []),
+        *([f"Coordinates are not fractions of the cell: {_some(far)}."] if far else []),
         *(
             [f"U is not between 0 and {LARGEST_U:g} Å²: {_some(moved)}."]
             if moved

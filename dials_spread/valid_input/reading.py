@@ -22,7 +22,12 @@ from pathlib import Path
 from dials.array_family import flex
 from dxtbx.model.experiment_list import ExperimentList, ExperimentListFactory
 
-from dials_spread.valid_input.stored_columns import OtherFormat, read_columns
+from dials_spread.valid_input.stored_columns import (
+    OtherFormat,
+    WrongLength,
+    check_lengths,
+    read_columns,
+)
 
 PHIL = """
 allow_pickle = False
@@ -85,6 +90,13 @@ def read_table(
 def _from_msgpack(
     filename: str, columns: Collection[str] | None
 ) -> flex.reflection_table:
+    with Path(filename).open("rb") as file:
+        try:
+            check_lengths(file)
+        except WrongLength as error:
+            raise Refused(f"damaged: a column has {error}") from None
+        except (OtherFormat, UnicodeDecodeError):  # DIALS says what is wrong with it
+            pass
     if columns is not None:
         try:
             return read_columns(filename, columns)

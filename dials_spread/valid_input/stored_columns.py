@@ -7,6 +7,7 @@ type, length and bytes. Here only the headers are read; the bytes of a column ar
 DIALS to decode, one column after the other, so that a table is never held twice.
 
 Functions:
+    check_lengths: refuse columns that are not as long as they say
     find_columns: where each column stands in a file
     read_columns: some of them as a table
 
@@ -52,6 +53,10 @@ PIECE = 1 << 24
 
 class OtherFormat(ValueError):
     """A file is not as this module knows it; DIALS may know better."""
+
+
+class WrongLength(OtherFormat):
+    """A column has not as many bytes as its rows need."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,10 @@ def _expect(file: BinaryIO, wanted: str) -> int:
 
 
 def _text(file: BinaryIO) -> str:
-    return file.read(_expect(file, "text")).decode("utf-8")
+    kind, n = _header(file)
+    if kind not in ("text", "bytes"):  # DIALS takes either
+        raise OtherFormat(f"{kind} where text is expected")
+    return file.read(n).decode("utf-8")
 
 
 def _pass_column(file: BinaryIO) -> int:
@@ -127,9 +135,57 @@ def _pass_column(file: BinaryIO) -> int:
     n_rows = _expect(file, "int")
     n_bytes = _expect(file, "bytes")
     if n_bytes != n_rows * SIZES[kind]:
-        raise OtherFormat(f"{n_bytes} bytes for {n_rows} rows of {kind}")
+        raise WrongLength(f"{n_bytes} bytes for {n_rows} rows of {kind}")
     file.seek(n_bytes, 1)
     return n_rows
+
+
+def check_lengths(file: BinaryIO) -> None:
+    """
+    Look for columns that are longer or shorter than they say.
+
+    DIALS 3.30 crashes at one that says it is very long.
+
+    Args:
+        file: Open, of any position.
+
+    Raises:
+        WrongLength: Of the first such column.
+        OtherFormat: It is no table, or damaged elsewhere.
+    """
+    end = file.seek(0, 2)
+    file.seek(0)
+    if _expect(file, "array") != 3:
+        raise OtherFormat("not three parts")
+    _pass(file, end)
+    _pass(file, end)
+    for _ in range(_expect(file, "map")):
+        if _text(file) != "data":
+            _pass(file, end)
+            continue
+        for _ in range(_expect(file, "map")):
+            _pass(file, end)  # its name
+            begin = file.tell()
+            try:
+                _pass_column(file)
+            except WrongLength:
+                raise
+            except OtherFormat:  # rows of no fixed size, or damaged
+                file.seek(begin)
+                _pass_other_column(file, end)
+
+
+def _pass_other_column(file: BinaryIO, end: int) -> None:
+    """Go past a column whose rows have no fixed size, but one byte each at least."""
+    begin = file.tell()
+    if _header(file) == ("array", 2):
+        _pass(file, end)  # its type
+        if _header(file) == ("array", 2):
+            (rows, n_rows), (what, n_bytes) = _header(file), _header(file)
+            if (rows, what) == ("int", "bytes") and n_rows > n_bytes:
+                raise WrongLength(f"{n_bytes} bytes for {n_rows} rows")
+    file.seek(begin)
+    _pass(file, end)
 
 
 def find_columns(file: BinaryIO) -> StoredTable:

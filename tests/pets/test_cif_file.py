@@ -132,6 +132,12 @@ def test_signs_of_windows_in_the_text_do_not_matter(make, tmp_path, capsys):
     assert f"{len(made.lines)} reflections on them" in log
 
 
+def test_a_wavelength_that_nobody_can_choose(make, tmp_path, capsys):
+    (tmp_path / "made.cif_pets").write_text(make(ALPHA).text())
+    told = refused(capsys, "made.cif_pets", "wavelength=Auto")
+    assert told == "wavelength cannot be Auto"
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

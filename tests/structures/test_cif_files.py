@@ -54,6 +54,7 @@ def test_the_parser_itself_does_not_take_it_either(tmp_path):
         ("data_x\n_a 'abc\n_b 1\n", ", line 2: cannot be read, not a CIF (“_a 'abc”)"),
         ("data_x\n_a 1\nloop_\n_b\n_c\n1 2\n3\n", "too many values in the loop of _b"),
         ("data_x\n_a\n;\nabc\n", "cannot be read, not a CIF"),
+        ("data_x\nloop_\n_b\n_c\n1 \0\n2 3\n", ", line 5: a byte of zero, not a CIF"),
     ],
 )
 def test_a_fault_is_told_with_its_line(text, told, tmp_path):

@@ -52,6 +52,8 @@ def test_all_that_is_wrong_is_told_at_once():
     assert problems(structure_of()) == ["The structure has no atoms."]
     nothing = structure_of({"site": (0.1, 0.1, 0.1), "occupancy": 0.0})
     assert problems(nothing) == ["All occupancies are zero."]
+    far = structure_of({"site": (0.1, 4e29, 0.1)})
+    assert problems(far) == ["Coordinates are not fractions of the cell: A0."]
 
 
 def test_atoms_that_overlap():

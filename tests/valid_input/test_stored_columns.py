@@ -16,6 +16,7 @@ from dials_spread.valid_input.reading import read_table
 from dials_spread.valid_input.stored_columns import (
     OtherFormat,
     Rewritten,
+    check_lengths,
     find_columns,
     read_columns,
 )
@@ -111,3 +112,18 @@ def test_shoeboxes_are_left_to_dials(table):
     table["shoebox"] = flex.shoebox(len(table))
     with pytest.raises(OtherFormat, match="a column holds Shoebox"):
         find_columns(BytesIO(table.as_msgpack()))
+    check_lengths(BytesIO(table.as_msgpack()))
+
+
+@pytest.mark.parametrize("name", ["chosen", "s1", "id", "shoebox"])
+def test_columns_that_say_they_are_longer(table, name, tmp_path):
+    """DIALS 3.30 crashes at 2^40 rows; before, all that follows is read as rows."""
+    msgpack = pytest.importorskip("msgpack", reason="comes with most of DIALS")
+    table["shoebox"] = flex.shoebox(len(table))
+    content = msgpack.unpackb(table.as_msgpack(), raw=True, strict_map_key=False)
+    check_lengths(BytesIO(msgpack.packb(content)))
+    content[2][b"data"][name.encode()][1][0] = 2**40
+    spoiled = tmp_path / "a.refl"
+    spoiled.write_bytes(msgpack.packb(content))
+    with pytest.raises(ValueError, match="damaged: a column has .* bytes for 10995"):
+        read_table(str(spoiled))

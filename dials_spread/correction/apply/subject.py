@@ -144,8 +144,14 @@ def within_limit(
         )
     ratio = ratio / np.median(ratio[kept])
     beyond = Beyond(measured.select(~kept), ratio[~kept])
-    both = (x.select(kept) for x in (observations, measured))
-    return Within(*both, ratio[kept], limit, beyond, None)
+    return Within(
+        observations=observations.select(kept),
+        measured=measured.select(kept),
+        lorentz=ratio[kept],
+        limit=limit,
+        beyond=beyond,
+        scales=None,
+    )
 
 
 def exchanged_axes(observations: Observations) -> list[str]:

@@ -290,8 +290,8 @@ def _expected(result: CorrectionResult) -> str:
         text += (
             " Of held-out simulated compounds, two thirds had an R1 within a factor of "
             f"{' or '.join(factors)} of what the model expects. Measured data have further "
-            "errors: an allowance of 0.3 R_meas is in the expected R1, with which that of "
-            "five measured compounds was 0.9 to 1.5 times the expected one."
+            "errors: an allowance in proportion to R_meas is in the expected R1, with which "
+            "that of five measured compounds was 0.9 to 1.5 times the expected one."
         )
     return text
 

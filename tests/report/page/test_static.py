@@ -53,7 +53,7 @@ def test_a_raw_picture_has_three_frames(three_spots, tmp_path):
     figure = draw(picture_plot(three_spots, "0 / 1", "1 / 7", picture))
     assert len(figure.axes) == 3
     assert [len(axes.images) for axes in figure.axes] == [1, 1, 1]
-    assert figure.axes[1].get_images()[0].get_extent() == (-0.6, 0.6, -0.6, 0.6)
+    assert [*figure.axes[1].get_images()[0].get_extent()] == [-0.6, 0.6, -0.6, 0.6]
 
 
 def test_other_formats_are_refused(three_spots, tmp_path):
