@@ -44,10 +44,7 @@ from dials.util import Sorry
 from libtbx import Auto
 
 from dials_spread import session
-from dials_spread.command_line._with_structure import (
-    refuse_others,
-    second_correction,
-)
+from dials_spread.command_line._with_structure import refuse_others, second_correction
 from dials_spread.correction import correct_intensities
 from dials_spread.correction.apply.correct import get_subject
 from dials_spread.correction.apply.estimates import choose_model
