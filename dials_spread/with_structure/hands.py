@@ -21,7 +21,7 @@ from dials_spread.rfactor import amplitudes
 from dials_spread.with_structure.crystal_shapes import fit_shapes
 from dials_spread.with_structure.problem import StructureProblem
 
-MOST = 2500
+MOST = 10_000
 """Observations compared."""
 
 
