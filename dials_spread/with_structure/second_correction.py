@@ -147,16 +147,7 @@ def correct_with_structure(
     of = problem.table.of_observation
     known = of >= 0
     ratio = np.where(known, relative[of], 1.0)
-    estimate = first
-    if n_steps:
-        sigma = step.sigma / to_F
-        F, error_F = step.F / to_F, MEAN_OF_NORMAL * sigma
-        estimate = replace(
-            first, method="structure", F=F, relative=ratio, error_F=error_F,
-            sigma_F=sigma, predicted_r1=float(error_F.sum() / F.sum()), evidence=None,
-            simulated_r1=None, intensity=F**2 + sigma**2,
-            sigma_intensity=np.sqrt(4 * (F * sigma) ** 2 + 2 * sigma**4),
-        )  # fmt: skip
+    estimate = _estimate(first, step, ratio, to_F) if n_steps else first
     return SecondCorrection(
         first=first,
         estimate=estimate,
@@ -174,6 +165,27 @@ def correct_with_structure(
         to_F=to_F,
         hands=compare_hands(problem, seed) if hand else None,
         centrosymmetric=problem.centrosymmetric,
+    )
+
+
+def _estimate(
+    first: CorrectedAmplitudes, step: InversionStep, ratio: np.ndarray, to_F: float
+) -> CorrectedAmplitudes:
+    """Give the amplitudes of a step on the scale of the data."""
+    sigma, F = step.sigma / to_F, step.F / to_F
+    error_F = MEAN_OF_NORMAL * sigma
+    return replace(
+        first,
+        method="structure",
+        F=F,
+        relative=ratio,
+        error_F=error_F,
+        sigma_F=sigma,
+        predicted_r1=float(error_F.sum() / F.sum()),
+        evidence=None,
+        simulated_r1=None,
+        intensity=F**2 + sigma**2,
+        sigma_intensity=np.sqrt(4 * (F * sigma) ** 2 + 2 * sigma**4),
     )
 
 
