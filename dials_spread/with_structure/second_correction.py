@@ -144,10 +144,7 @@ def correct_with_structure(
     steps = _steps(problem, intraclass, np.random.default_rng([seed, 1]))
     step, n_steps = steps.step, steps.n
     relative, response = _relative(problem, step, steps.linear)
-    of = problem.table.of_observation
-    known = of >= 0
-    ratio = np.where(known, relative[of], 1.0)
-    estimate = _estimate(first, step, ratio, to_F) if n_steps else first
+    estimate = _estimate(first, step, relative, to_F) if n_steps else first
     return SecondCorrection(
         first=first,
         estimate=estimate,
@@ -159,7 +156,7 @@ def correct_with_structure(
         step=step,
         prior=problem.prior,
         calculated=problem.potential.calculated,
-        response=np.where(known, response[of], np.nan),
+        response=response,
         unique=subject.prepared.measured.unique,
         r1=steps.r1,
         to_F=to_F,
@@ -255,7 +252,7 @@ def _first_r1(problem: StructureProblem, I: np.ndarray) -> tuple[float, float]:
 def _relative(
     problem: StructureProblem, step: InversionStep, linear: tuple
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Give the factor that sets each crossing apart from others, and its response."""
+    """Give the factor that sets each observation apart from others, and its response."""
     I, J, F = linear
     unique = np.array(problem.table.unique)
     now = I + J @ (step.F - F)
@@ -267,4 +264,6 @@ def _relative(
         relative = (step.F[unique] ** 2 / now) ** np.clip(response, 0.0, 1.0)
     relative = np.where(np.isfinite(relative), relative, 1.0)
     bounded = np.clip(relative, 1 / LARGEST_RELATIVE, LARGEST_RELATIVE)
-    return bounded, response
+    of = problem.table.of_observation
+    known = of >= 0
+    return np.where(known, bounded[of], 1.0), np.where(known, response[of], np.nan)
