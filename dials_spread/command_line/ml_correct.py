@@ -114,7 +114,7 @@ def correct_files(data, model, params, provenance, log) -> None:
     result = correct_intensities(
         subject,
         model,
-        ready=second and second.found.estimate,
+        ready=second.found.estimate if second else None,
         strength=None if params.strength is Auto else params.strength,
         reference=next(iter(params.reference), None),
         column=params.reference_column,

@@ -109,7 +109,7 @@ intensity = *auto scale profile sum
           "every table has them, otherwise summed ones."
 d_min = Auto
   .type = float(value_min=0.1, value_max=100)
-  .help = "Resolution limit in Å. Observations beyond it have no say in the correction,"
+  .help = "Resolution limit in angstrom. Observations beyond it have no say in the correction,"
           "and are left as they are. Auto finds it where CC½ falls below 0.3, as"
           "dials.estimate_resolution does; None takes all observations."
 min_zeta = 0.05
