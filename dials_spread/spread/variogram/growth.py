@@ -19,12 +19,11 @@ import numpy as np
 from dials_spread.spread.variogram.angle_bins import Binned
 from dials_spread.spread.variogram.curves import FEWEST_PAIRS, far_bins, fitted_bins
 from dials_spread.spread.variogram.pair_table import EDGES
-from dials_spread.spread.variogram.shuffles import (
-    WITHIN,
-    Shuffled,
-    shuffled_p_value,
-)
+from dials_spread.spread.variogram.shuffles import Shuffled, shuffled_p_value
 from dials_spread.statistics.bootstrap import standard_errors_of_mean
+
+WITHIN = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""Angles [°] within which γ is compared with the plateau."""
 
 LEAST_PLATEAU = 1.96
 """Its standard errors that γ far from 0° is at least: of no spread nothing depends on the
