@@ -168,6 +168,7 @@ def passed_on(phil: libtbx.phil.scope, params, program: str) -> list[str]:
             continue
         if name.split(".")[0] in NOT_PASSED[program]:
             refused.append(f"{definition.path} cannot be given: the branches set it")
+            continue
         told.append(f"{name}={_value(definition.object)}")
     if refused:
         raise ValueError("\n".join(refused))
@@ -181,5 +182,7 @@ def _value(definition: libtbx.phil.definition) -> str:
     if kind == "choice":
         return "+".join(word[1:] for word in words if word.startswith("*")) or "None"
     told = " ".join(words)
-    # The programs run in folders of their own.
-    return str(Path(told).resolve()) if kind == "path" and Path(told).exists() else told
+    # The programs run in folders of their own. (Path.exists raises where a name is long.)
+    if kind == "path" and os.path.exists(told):
+        return str(Path(told).resolve())
+    return told

@@ -168,7 +168,7 @@ def _not_run(
 def _made_from(step: ProgramRun, files: Sequence[Path]) -> dict:
     """Tell all that the result depends on."""
     named = [a.split("=", 1)[1] for a in step.arguments if "=" in a]
-    more = [Path(name) for name in named if Path(name).is_file()]
+    more = [Path(name) for name in named if os.path.isfile(name)]
     return {
         "program": step.program,
         "arguments": list(step.arguments),

@@ -17,6 +17,7 @@ import numpy as np
 from cctbx import adptbx, xray
 
 from dials_spread.scattering.structure_factors import MIN_D_SPACING
+from dials_spread.valid_input.models import CELL_LENGTH
 
 logger = logging.getLogger("dials.spread.structure_checks")
 
@@ -40,14 +41,16 @@ def check_structure(structure: xray.structure, d_min: float) -> None:
         d_min: Resolution limit [Å].
 
     Raises:
-        ValueError: One line for each problem: no atoms, occupancies or displacements out
-            of range, overlapping atoms, d_min beyond the form factors or the cell.
+        ValueError: One line for each problem: no atoms, a cell, occupancies or
+            displacements out of range, overlapping atoms, d_min beyond the form factors.
     """
     scatterers = structure.scatterers()
     if not scatterers.size():
         raise ValueError("The structure has no atoms.")
-    problems = _d_min_problems(structure, d_min)
+    problems = _d_min_problems(structure, d_min) + _cell_problems(structure)
     problems += _atom_problems(scatterers)
+    if not problems:
+        problems = _ellipsoid_problems(structure)
     if not problems:
         problems += _overlap_problems(structure)
     if problems:
@@ -77,6 +80,27 @@ def _d_min_problems(structure: xray.structure, d_min: float) -> list[str]:
             f"{MIN_D_SPACING} Å."
         ]
     return []
+
+
+def _cell_problems(structure: xray.structure) -> list[str]:
+    lengths = structure.unit_cell().parameters()[:3]
+    if all(CELL_LENGTH[0] <= x <= CELL_LENGTH[1] for x in lengths):
+        return []
+    told = ", ".join(f"{x:g}" for x in lengths)
+    return [f"The unit cell, of {told} Å, is that of no crystal."]
+
+
+def _ellipsoid_problems(structure: xray.structure) -> list[str]:
+    """Say which anisotropic displacements are too large, of whichever sign."""
+    cell = structure.unit_cell()
+    bad = [
+        s.label
+        for s in structure.scatterers()
+        if s.flags.use_u_aniso()
+        and not np.abs(adptbx.u_star_as_u_cart(cell, s.u_star)).max() <= LARGEST_U
+    ]
+    told = f"Elements of U are not below {LARGEST_U:g} Å²: {_some(bad)}."
+    return [told] if bad else []
 
 
 def _atom_problems(scatterers) -> list[str]:

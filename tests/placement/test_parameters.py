@@ -47,6 +47,7 @@ def test_names_of_files_hold_wherever_a_program_runs(tmp_path, monkeypatch):
         ("correct.undo=True", "correct"),
         ("correct.mode=train", "correct"),
         ("correct.output.merged=x.hkl", "correct"),
+        (f"correct.output.reflections={'x' * 300}", "correct"),
     ],
 )
 def test_what_branches_set_is_refused(given, name):

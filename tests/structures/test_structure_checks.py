@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from cctbx import crystal, xray
+from cctbx import adptbx, crystal, xray
 
 from dials_spread.structures.structure_checks import (
     beyond_physical,
@@ -54,6 +54,25 @@ def test_all_that_is_wrong_is_told_at_once():
     assert problems(nothing) == ["All occupancies are zero."]
     far = structure_of({"site": (0.1, 4e29, 0.1)})
     assert problems(far) == ["Coordinates are not fractions of the cell: A0."]
+
+
+@pytest.mark.parametrize("length", [0.5, 1.1812e31])
+def test_a_cell_of_no_crystal(length):
+    structure = structure_of({"site": (0.1, 0.1, 0.1)})
+    cell = crystal.symmetry((6, length, 8, 90, 90, 90), "P 1")
+    (told,) = problems(structure.customized_copy(crystal_symmetry=cell))
+    assert told == f"The unit cell, of 6, {length:g}, 8 Å, is that of no crystal."
+
+
+@pytest.mark.parametrize("largest", [30.0, -30.0])
+def test_an_ellipsoid_that_is_too_large(largest):
+    structure = structure_of({"site": (0.1, 0.1, 0.1)})
+    (atom,) = structure.scatterers()
+    atom.set_use_u_aniso_only()
+    cell = structure.unit_cell()
+    atom.u_star = adptbx.u_cart_as_u_star(cell, (0.02, largest, 0.02, 0, 0, 0))
+    structure.scatterers()[0] = atom
+    assert problems(structure) == ["Elements of U are not below 2 Å²: A0."]
 
 
 def test_atoms_that_overlap():
