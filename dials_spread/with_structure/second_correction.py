@@ -26,6 +26,7 @@ from dxtbx.model import Experiment
 
 from dials_spread.correction.apply.estimates import CorrectedAmplitudes
 from dials_spread.correction.apply.subject import Subject
+from dials_spread.correction.model.general import unsimulated_errors
 from dials_spread.correction.model.posterior import MEAN_OF_NORMAL
 from dials_spread.reindexing import Reindexing
 from dials_spread.thickness.curves import Shape
@@ -144,7 +145,12 @@ def correct_with_structure(
     steps = _steps(problem, intraclass, np.random.default_rng([seed, 1]))
     step, n_steps = steps.step, steps.n
     relative, response = _relative(problem, step, steps.linear)
-    estimate = _estimate(first, step, relative, to_F) if n_steps else first
+    estimate = first
+    if n_steps:
+        more = problem.prior.expected * unsimulated_errors(
+            step.F / problem.prior.expected, subject.prepared.r_meas
+        )
+        estimate = _estimate(first, step, more, relative, to_F)
     return SecondCorrection(
         first=first,
         estimate=estimate,
@@ -166,10 +172,14 @@ def correct_with_structure(
 
 
 def _estimate(
-    first: CorrectedAmplitudes, step: InversionStep, ratio: np.ndarray, to_F: float
+    first: CorrectedAmplitudes,
+    step: InversionStep,
+    more: np.ndarray,
+    ratio: np.ndarray,
+    to_F: float,
 ) -> CorrectedAmplitudes:
-    """Give the amplitudes of a step on the scale of the data."""
-    sigma, F = step.sigma / to_F, step.F / to_F
+    """Give the amplitudes of a step on the scale of the data; more errors are added."""
+    sigma, F = np.hypot(step.sigma, more) / to_F, step.F / to_F
     error_F = MEAN_OF_NORMAL * sigma
     return replace(
         first,

@@ -217,6 +217,18 @@ def correct_prepared(
     return told, len(joined)
 
 
+def unsimulated_errors(E: np.ndarray, r_meas: float) -> np.ndarray:
+    """
+    Give the errors of normalised amplitudes that no simulation holds.
+
+    Args:
+        E: Shape (u,).
+        r_meas: How far equivalents disagree; nan where nothing was measured twice.
+    """
+    a, b = UNSIMULATED
+    return (r_meas if np.isfinite(r_meas) else 0.0) * np.hypot(a, b * E)
+
+
 def with_unsimulated(
     found: Corrected, r_meas: float, n: np.ndarray, centric: np.ndarray
 ) -> Corrected:
@@ -233,9 +245,7 @@ def with_unsimulated(
         Means and standard deviations of amplitudes and intensities: see posterior.
     """
     known = found.error / MEAN_OF_NORMAL
-    more = r_meas if np.isfinite(r_meas) else 0.0
-    a, b = UNSIMULATED
-    sigma = np.sqrt(known**2 + more**2 * (a**2 + (b * found.E) ** 2))
+    sigma = np.hypot(known, unsimulated_errors(found.E, r_meas))
     told = posterior(found.E, known, sigma, centric, UNKNOWN / np.maximum(n, 1))
     root_N = np.divide(found.error_F, found.error)
     total = np.sum(told.E * root_N)

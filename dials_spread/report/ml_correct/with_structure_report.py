@@ -26,6 +26,9 @@ N_SHELLS = 8
 UNDETERMINED = 0.5
 """Share of the first estimate beyond which the observations do not determine |F|."""
 
+SURE = 3
+"""Standard deviations from which a hand is told."""
+
 R1_STRUCTURE = "R1 against the structure"
 """Label of r_factor of merged amplitudes with |F| of the structure that was given."""
 
@@ -138,13 +141,15 @@ class StructureReport:
                 "Absolute structure: not applicable, the structure is centrosymmetric."
             )
         better = "as given" if hands.z > 0 else "its mirror image"
-        sure = "" if abs(hands.z) > 3 else " This is not significant (3 σ are)."
         z = f"{hands.z:.1f}".replace("-", "−")
+        told = f"{better} agrees better"
+        if not abs(hands.z) > SURE:
+            told = f"cannot be told; {told}, but not significantly (it takes {SURE} σ)"
         return (
-            f"Absolute structure: {better} agrees better, z = {z}, probability of the hand "
-            f"as given {hands.probability:.3g} (R1 of {hands.n:,} observations "
+            f"Absolute structure: {told}, z = {z}, probability of the hand as given "
+            f"{hands.probability:.3g} (R1 of {hands.n:,} observations "
             f"{hands.r1[0]:.4f} as given, {hands.r1[1]:.4f} inverted; amplitudes know "
-            f"nothing of the hand).{sure}"
+            "nothing of the hand)."
         )
 
     def crystals_table(self) -> TextTable:
