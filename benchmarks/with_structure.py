@@ -36,8 +36,9 @@ from cctbx.array_family import flex
 from dials.array_family import flex as dials_flex
 
 from dials_spread.correction.apply.against_reference import find_reference, match
+from dials_spread.correction.apply.correct import get_subject
 from dials_spread.correction.apply.estimates import choose_model, estimate
-from dials_spread.correction.apply.subject import Subject, get_subject
+from dials_spread.correction.apply.subject import Subject
 from dials_spread.general_model.gather import true_amplitudes
 from dials_spread.input_files import read_files
 from dials_spread.refinement.difference_map import difference_map, nearest

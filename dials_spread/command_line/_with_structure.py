@@ -15,10 +15,10 @@ from dials_spread.structures.structure_files import read_structure
 from dials_spread.with_structure import (
     correct_with_structure,
     lay_on_data,
-    refuse_stills,
+    refuse_others,
 )
 
-__all__ = ["refuse_stills", "second_correction"]
+__all__ = ["refuse_others", "second_correction"]
 
 
 def second_correction(

@@ -44,7 +44,7 @@ from dials.util import Sorry
 from libtbx import Auto
 
 from dials_spread import session
-from dials_spread.command_line._with_structure import refuse_stills, second_correction
+from dials_spread.command_line._with_structure import refuse_others, second_correction
 from dials_spread.correction import correct_intensities
 from dials_spread.correction.apply.correct import get_subject
 from dials_spread.correction.apply.estimates import choose_model
@@ -105,7 +105,7 @@ def correct_files(data, model, params, provenance, log) -> None:
     """Correct what was read, and write it."""
     check_crystals(data.experiments, data.names)
     part, crystals, told = uncorrected_part(data)
-    refuse_stills(part.experiments if params.structure else ())
+    refuse_others(part.experiments if params.structure else ())
     subject = get_subject(
         part.experiments, part.tables, part.dataset, **how_to_prepare(data, params)
     )

@@ -18,7 +18,7 @@ Modules:
 
 from __future__ import annotations
 
-from dials_spread.with_structure.provisional import lay_on_data, refuse_stills
+from dials_spread.with_structure.provisional import lay_on_data, refuse_others
 from dials_spread.with_structure.second_correction import (
     SecondCorrection,
     correct_with_structure,
@@ -28,5 +28,5 @@ __all__ = [
     "SecondCorrection",
     "correct_with_structure",
     "lay_on_data",
-    "refuse_stills",
+    "refuse_others",
 ]

@@ -3,8 +3,8 @@ The hand of a structure: which of the two mirror images the data agree with.
 
 Intensities of Friedel mates and of mirror images differ by multiple scattering alone. Both
 are simulated with the amplitudes of the first correction, which know nothing of a hand,
-each with a thickness fitted to it, and the differences of the residuals are summed by
-reflection: observations of one reflection are not independent.
+each with a thickness fitted to it, and the differences of the residuals, of normalised
+amplitudes, are summed by reflection: observations of one reflection are not independent.
 
 Functions:
     compare_hands: the z-score
@@ -21,7 +21,7 @@ from dials_spread.rfactor import amplitudes
 from dials_spread.with_structure.crystal_shapes import fit_shapes
 from dials_spread.with_structure.problem import StructureProblem
 
-MOST = 2500
+MOST = 10_000
 """Observations compared."""
 
 
@@ -91,7 +91,8 @@ def compare_hands(
         residuals.append(
             np.abs(amplitudes(table.intensity * scale) - np.sqrt(np.maximum(I, 0)))
         )
-    better = residuals[1] - residuals[0]
+    # Normalised amplitudes: else a few of the strongest reflections would decide.
+    better = (residuals[1] - residuals[0]) / problem.prior.expected[table.unique]
     known = rows & np.isfinite(better)
     by_reflection = np.bincount(table.unique[known], better[known])
     spread = float(np.sqrt(np.sum(by_reflection**2)))

@@ -3,16 +3,19 @@ Whether a structure is one of the measured crystals, and in which setting.
 
 Functions:
     lay_on_data: the reindexing operator, and what speaks against the structure
+    refuse_others: stills, and other radiation than electrons
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from cctbx import crystal, xray
+from dxtbx.model import Experiment
 
 from dials_spread.correction.apply.against_reference import match
 from dials_spread.correction.apply.subject import Subject
@@ -22,7 +25,7 @@ from dials_spread.reindexing import Reindexing, reindexing_choices
 from dials_spread.scattering.form_factors import parse_type
 from dials_spread.scattering.structure_factors import MIN_D_SPACING
 from dials_spread.structures.structure_checks import check_structure
-from dials_spread.versions import is_still
+from dials_spread.versions import is_still, probe
 
 logger = logging.getLogger("dials.spread.provisional")
 
@@ -88,16 +91,22 @@ def lay_on_data(
     )
 
 
-def refuse_stills(experiments) -> None:
+def refuse_others(experiments: Sequence[Experiment]) -> None:
     """
-    Refuse crystals that did not rotate.
+    Refuse crystals that did not rotate, and other radiation than electrons.
 
     Args:
         experiments: One a crystal.
 
     Raises:
-        ValueError: Some did not.
+        ValueError: Some did not, or were not measured with electrons.
     """
+    kinds = {probe(e.beam) for e in experiments} - {"electrons"}
+    if kinds:
+        raise ValueError(
+            "structure= corrects multiple scattering of electrons: the data are of "
+            + " and ".join(sorted(kinds))
+        )
     n = sum(is_still(e) for e in experiments)
     if n:
         raise ValueError(

@@ -1,8 +1,8 @@
 """
 The second correction: data, a first estimate and a provisional structure in, amplitudes out.
 
-A first step is taken where observations that were left out are predicted better by it
-(cross_validation), and a second where some that took part in neither are. The last step,
+A first step is taken where observations that were left out are predicted better by it, by
+two standard deviations (cross_validation), and a second where some that took part in neither are. The last step,
 with which the tables are corrected, uses all.
 
 Classes:
@@ -50,6 +50,9 @@ MOST_STEPS = 2
 
 HELD_OUT = 0.2
 """Part of the observations that decides whether a second step is taken."""
+
+SIGNIFICANT = 2.0
+"""Standard deviations by which held-out observations must be predicted better."""
 
 LARGEST_RELATIVE = 2.0
 """Factors of observations of one reflection differ from their mean by no more."""
@@ -141,19 +144,7 @@ def correct_with_structure(
     steps = _steps(problem, intraclass, np.random.default_rng([seed, 1]))
     step, n_steps = steps.step, steps.n
     relative, response = _relative(problem, step, steps.linear)
-    of = problem.table.of_observation
-    known = of >= 0
-    ratio = np.where(known, relative[of], 1.0)
-    estimate = first
-    if n_steps:
-        sigma = step.sigma / to_F
-        F, error_F = step.F / to_F, MEAN_OF_NORMAL * sigma
-        estimate = replace(
-            first, method="structure", F=F, relative=ratio, error_F=error_F,
-            sigma_F=sigma, predicted_r1=float(error_F.sum() / F.sum()), evidence=None,
-            simulated_r1=None, intensity=F**2 + sigma**2,
-            sigma_intensity=np.sqrt(4 * (F * sigma) ** 2 + 2 * sigma**4),
-        )  # fmt: skip
+    estimate = _estimate(first, step, relative, to_F) if n_steps else first
     return SecondCorrection(
         first=first,
         estimate=estimate,
@@ -165,12 +156,33 @@ def correct_with_structure(
         step=step,
         prior=problem.prior,
         calculated=problem.potential.calculated,
-        response=np.where(known, response[of], np.nan),
+        response=response,
         unique=subject.prepared.measured.unique,
         r1=steps.r1,
         to_F=to_F,
         hands=compare_hands(problem, seed) if hand else None,
         centrosymmetric=problem.centrosymmetric,
+    )
+
+
+def _estimate(
+    first: CorrectedAmplitudes, step: InversionStep, ratio: np.ndarray, to_F: float
+) -> CorrectedAmplitudes:
+    """Give the amplitudes of a step on the scale of the data."""
+    sigma, F = step.sigma / to_F, step.F / to_F
+    error_F = MEAN_OF_NORMAL * sigma
+    return replace(
+        first,
+        method="structure",
+        F=F,
+        relative=ratio,
+        error_F=error_F,
+        sigma_F=sigma,
+        predicted_r1=float(error_F.sum() / F.sum()),
+        evidence=None,
+        simulated_r1=None,
+        intensity=F**2 + sigma**2,
+        sigma_intensity=np.sqrt(4 * (F * sigma) ** 2 + 2 * sigma**4),
     )
 
 
@@ -205,7 +217,7 @@ def _steps(
     by_observation, by_reflection = (
         cross_validate(*given, intraclass, rng, apart) for apart in (False, True)
     )
-    taken, figures = int(by_observation.z > 0), [problem.r1(I, scale, held)]
+    taken, figures = int(by_observation.z > SIGNIFICANT), [problem.r1(I, scale, held)]
     F = solve(*given, ~held, intraclass).F if taken else prior.F
     while 0 < taken < MOST_STEPS:
         I, J = problem.simulated(F)
@@ -240,7 +252,7 @@ def _first_r1(problem: StructureProblem, I: np.ndarray) -> tuple[float, float]:
 def _relative(
     problem: StructureProblem, step: InversionStep, linear: tuple
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Give the factor that sets each crossing apart from others, and its response."""
+    """Give the factor that sets each observation apart from others, and its response."""
     I, J, F = linear
     unique = np.array(problem.table.unique)
     now = I + J @ (step.F - F)
@@ -252,4 +264,6 @@ def _relative(
         relative = (step.F[unique] ** 2 / now) ** np.clip(response, 0.0, 1.0)
     relative = np.where(np.isfinite(relative), relative, 1.0)
     bounded = np.clip(relative, 1 / LARGEST_RELATIVE, LARGEST_RELATIVE)
-    return bounded, response
+    of = problem.table.of_observation
+    known = of >= 0
+    return np.where(known, bounded[of], 1.0), np.where(known, response[of], np.nan)

@@ -93,7 +93,9 @@ def own_wavelength(crystals):
 @pytest.mark.parametrize("shape", [Shape(300.0), Shape(400.0, within=0.5)])
 def test_derivatives_are_differences(crystals, potential, shape):
     own = local_crystal(0, crystals.experiments[0], crystals.tables[0], 1.0)
-    rows, settings = np.arange(5, len(own), len(own) // 12), LocalSettings()
+    # All beams: which 32 matter most may change with |F|.
+    rows = np.arange(5, len(own), len(own) // 12)
+    settings = LocalSettings(n_beams=150)
     F = potential.calculated
     _, J = simulate(own, potential, shape, rows, settings, nproc=1)
     strongest = np.unique(np.asarray(np.abs(J).argmax(axis=1)).ravel())
@@ -172,10 +174,8 @@ def test_a_structure_with_wrong_atoms_is_of_no_help(crystals, first):
         site += 0.5 * step / np.linalg.norm(step)
         scatterer.site = cell.fractionalize(tuple(site))
     found = corrected(crystals, first, moved)
-    better = found.by_observation
-    assert better.z < 2
-    if not found.n_steps:
-        assert found.estimate is first
+    assert found.by_observation.z < 2
+    assert found.n_steps == 0 and found.estimate is first
 
 
 def test_errors_are_as_large_as_predicted(crystals, found):

@@ -126,8 +126,8 @@ class StructureReport:
                 f"({figures}). {counted(found.n_steps, 'step')} taken."
             )
         return (
-            "The structure does not help: held-out observations are not predicted better "
-            f"({figures}). The amplitudes stay those of the first correction, "
+            "The structure does not help: held-out observations are not predicted better by 2 "
+            f"standard deviations ({figures}). The amplitudes stay those of the first correction, "
             "without a structure. It may be too incomplete or wrong, or the thickness is."
         )
 
