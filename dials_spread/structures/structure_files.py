@@ -187,6 +187,8 @@ def _read_shelx(path: Path) -> xray.structure:
         min_distance_sym_equiv=AS_WRITTEN if prepared.general else SPECIAL_POSITION,
         strictly_shelxl=False,
     )
+    # Errors of the cell, from ZERR, of which a cell cannot go to another process.
+    vars(structure.unit_cell()).pop("parameter_sigmas", None)
     for scatterer, label in zip(structure.scatterers(), prepared.labels):
         scatterer.label = label
     order = structure.space_group().order_z()

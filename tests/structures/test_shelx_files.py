@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter
 
 import pytest
@@ -70,3 +71,15 @@ def test_small_cases(data_folder):
     assert counted == {"C": 8, "N": 4}
     electron = read_structure(str(cases / "sfac_electron.ins"))
     assert {s.scattering_type for s in electron.scatterers()} >= {"C", "H"}
+
+
+def test_a_structure_with_errors_of_the_cell_goes_to_another_process(tmp_path):
+    path = tmp_path / "a.ins"
+    path.write_text(
+        "TITL x\nCELL 0.0251 5 6 7 90 90 90\nZERR 1 0.001 0.001 0.001 0 0 0\n"
+        "LATT -1\nSFAC C\nUNIT 1\nFVAR 1\nC1 1 0.1 0.2 0.3 11 0.02\nHKLF 4\nEND\n"
+    )
+    structure = read_structure(str(path))
+    again = pickle.loads(pickle.dumps(structure))
+    assert again.unit_cell().parameters() == structure.unit_cell().parameters()
+    assert [a.label for a in again.scatterers()] == ["C1"]
