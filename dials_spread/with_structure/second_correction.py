@@ -145,12 +145,8 @@ def correct_with_structure(
     steps = _steps(problem, intraclass, np.random.default_rng([seed, 1]))
     step, n_steps = steps.step, steps.n
     relative, response = _relative(problem, step, steps.linear)
-    estimate = first
-    if n_steps:
-        more = problem.prior.expected * unsimulated_errors(
-            step.F / problem.prior.expected, subject.prepared.r_meas
-        )
-        estimate = _estimate(first, step, more, relative, to_F)
+    more = _unsimulated(step.F, problem.prior.expected, subject.prepared.r_meas)
+    estimate = _estimate(first, step, more, relative, to_F) if n_steps else first
     return SecondCorrection(
         first=first,
         estimate=estimate,
@@ -169,6 +165,11 @@ def correct_with_structure(
         hands=compare_hands(problem, seed) if hand else None,
         centrosymmetric=problem.centrosymmetric,
     )
+
+
+def _unsimulated(F: np.ndarray, expected: np.ndarray, r_meas: float) -> np.ndarray:
+    """Errors that no simulation holds, on the scale of F."""
+    return expected * unsimulated_errors(F / expected, r_meas)
 
 
 def _estimate(

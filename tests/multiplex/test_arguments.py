@@ -74,9 +74,9 @@ def test_no_option_of_xia2_is_lost_or_changed():
 
 
 def test_messages_name_the_options_that_are_taken():
-    told = "lorentz=missing says so; force=True corrects, undo=True and d_min=1 not"
+    told = "lorentz=missing says so; force=True corrects, undo=True and unit_cell=1 not"
     expected = "correct.lorentz=missing says so; correct.force=True corrects, undo=True"
-    assert in_words_of_xia2(told) == f"{expected} and d_min=1 not"
+    assert in_words_of_xia2(told) == f"{expected} and unit_cell=1 not"
     assert in_words_of_xia2(f"see correct.force=True {expected}").count("correct.") == 3
 
 
