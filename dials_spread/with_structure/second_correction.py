@@ -135,18 +135,17 @@ def correct_with_structure(
         hand: Compare with the mirror image of the structure.
 
     Raises:
-        ValueError: A crystal is a still, or no crystal has enough observations for a
-            thickness.
+        ValueError: A still, or no crystal has enough observations for a thickness.
     """
     problem, told, to_F = set_up(
         subject, first, structure, choice, experiments, tables, settings, seed, nproc,
         shapes,
     )  # fmt: skip
     steps = _steps(problem, intraclass, np.random.default_rng([seed, 1]))
-    step, n_steps = steps.step, steps.n
+    step, r_meas = steps.step, subject.prepared.r_meas
     relative, response = _relative(problem, step, steps.linear)
-    more = _unsimulated(step.F, problem.prior.expected, subject.prepared.r_meas)
-    estimate = _estimate(first, step, more, relative, to_F) if n_steps else first
+    more = _unsimulated(step.F, problem.prior.expected, r_meas)
+    estimate = _estimate(first, step, more, relative, to_F) if steps.n else first
     return SecondCorrection(
         first=first,
         estimate=estimate,
@@ -154,7 +153,7 @@ def correct_with_structure(
         by_observation=steps.by_observation,
         by_reflection=steps.by_reflection,
         steps_r1=steps.r1_steps,
-        n_steps=n_steps,
+        n_steps=steps.n,
         step=step,
         prior=problem.prior,
         calculated=problem.potential.calculated,
