@@ -64,12 +64,11 @@ def crystal_scales(observations: Observations) -> np.ndarray:
     n_crystals = len(observations.dataset)
     if observations.scaled:
         return np.ones(n_crystals)
-    strong = observations.intensity > STRONG * observations.sigma
+    strong, shared, number = _with_a_say(observations)
     log_i = np.log(observations.intensity[strong])
     crystal, unique = observations.crystal[strong], observations.unique[strong]
     log_scale = np.zeros(n_crystals)
-    shared = _shared_by_crystals(crystal, unique, n_crystals)
-    enough = np.bincount(crystal[shared], minlength=n_crystals) >= FEWEST
+    enough = number >= FEWEST
     for _ in range(ROUNDS):
         n_unique = len(observations.unique_index)
         merged = group_medians(log_i - log_scale[crystal], unique, n_unique)
@@ -112,14 +111,21 @@ def left_by_scales(observations: Observations) -> np.ndarray:
     left = np.ones(len(observations))
     if observations.scaled:
         return left
-    strong = np.flatnonzero(observations.intensity > STRONG * observations.sigma)
-    crystal = observations.crystal[strong]
-    n_crystals = len(observations.dataset)
-    shared = _shared_by_crystals(crystal, observations.unique[strong], n_crystals)
-    number = np.bincount(crystal[shared], minlength=n_crystals)[crystal]
+    strong, shared, number = _with_a_say(observations)
+    number = number[observations.crystal[strong]]
     used = shared & (number >= FEWEST)
     left[strong[used]] = left_by_median(number[used])
     return left
+
+
+def _with_a_say(
+    observations: Observations,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Strong observations, which of these are shared, and how many each crystal has."""
+    strong = np.flatnonzero(observations.intensity > STRONG * observations.sigma)
+    crystal, n_crystals = observations.crystal[strong], len(observations.dataset)
+    shared = _shared_by_crystals(crystal, observations.unique[strong], n_crystals)
+    return strong, shared, np.bincount(crystal[shared], minlength=n_crystals)
 
 
 def _shared_by_crystals(

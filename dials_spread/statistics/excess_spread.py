@@ -19,12 +19,14 @@ Functions:
     of_level: deviations, from a level and its noise
     well_known: which levels a relative deviation can be taken from
     likelihood_table, most_likely, likelihood_interval: s of many cells
+    peak_of_five: the highest point between points of a likelihood
     excess_spreads: s of many cells at once
     robust_spread: its robust twin
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numba as nb
@@ -223,19 +225,22 @@ def likelihood_table(
     return table.T
 
 
-def _peak(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def peak_of_five(
+    y: Sequence[np.ndarray] | np.ndarray, highest: np.ndarray | float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
     """
-    Lay a quartic through the five points about the highest: s and curvature at its peak.
+    Lay a quartic through five points at -2 … 2, and find its peak.
 
     A parabola through three is off by up to 0.7 % of s, as the likelihood of a logarithm
     is not even: x + exp(-x).
+
+    Args:
+        y: Shape (5, ...).
+        highest: Where the highest point is; the peak lies between its neighbours.
+
+    Returns:
+        Place and curvature of the peak, shape (...).
     """
-    best = table.argmax(axis=-1)
-    middle = np.clip(best, 3, len(GRID) - 3)
-    y = [
-        np.take_along_axis(table, (middle + k)[..., None], axis=-1)[..., 0]
-        for k in (-2, -1, 0, 1, 2)
-    ]
     first = (y[0] - 8 * y[1] + 8 * y[3] - y[4]) / 12
     second = (16 * (y[1] + y[3]) - 30 * y[2] - y[0] - y[4]) / 12
     third = (2 * (y[1] - y[3]) - y[0] + y[4]) / 2
@@ -244,8 +249,7 @@ def _peak(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     def curved(x):
         return second + x * (third + x * fourth / 2)
 
-    highest = np.clip(best - middle, -2.0, 2.0)
-    x = highest
+    x = np.asarray(highest)
     for _ in range(NEWTON):
         bend = curved(x)
         slope = first + x * (second + x * (third / 2 + x * fourth / 6))
@@ -253,8 +257,20 @@ def _peak(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             step = np.where(bend < 0, -slope / bend, 0.0)
         # It lies between the neighbours of the highest point, which may be wild.
         x = np.clip(x + step, highest - 1, highest + 1)
+    return x, curved(x)
+
+
+def _peak(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give s and curvature at the highest point of each row."""
+    best = table.argmax(axis=-1)
+    middle = np.clip(best, 3, len(GRID) - 3)
+    y = [
+        np.take_along_axis(table, (middle + k)[..., None], axis=-1)[..., 0]
+        for k in (-2, -1, 0, 1, 2)
+    ]
+    x, curvature = peak_of_five(y, np.clip(best - middle, -2.0, 2.0))
     s = GRID[middle] * np.exp(STEP * x)
-    return np.where(best == 0, 0.0, s), np.where(best == 0, 0.0, curved(x))
+    return np.where(best == 0, 0.0, s), np.where(best == 0, 0.0, curvature)
 
 
 def most_likely(table: np.ndarray) -> np.ndarray:

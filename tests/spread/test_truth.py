@@ -19,7 +19,10 @@ from dials_spread.spread.size.residuals import mean_levels, residuals_of_arrays
 from dials_spread.spread.size.size import deviations, spread_interval
 from dials_spread.spread.sources.components import variance_components
 from dials_spread.spread.sources.factors import crystal_moments, fit_factors
-from dials_spread.spread.variogram.pair_table import pair_weights, sum_pairs
+from dials_spread.spread.variogram.pair_inputs import pair_weights
+from dials_spread.spread.variogram.pair_table import (
+    sum_pairs,
+)
 from dials_spread.spread.variogram.variogram import build_variogram
 from dials_spread.statistics.bootstrap import group_crystals
 from dials_spread.statistics.excess_spread import likelihood_table, most_likely

@@ -18,7 +18,7 @@ import numpy as np
 from dials_spread.rfactor.merging import cc_half, r_meas
 from dials_spread.spread.size.residuals import residuals_of_arrays
 from dials_spread.spread.size.size import deviations
-from dials_spread.statistics.excess_spread import likelihood_table
+from dials_spread.statistics.excess_spread import likelihood_table, peak_of_five
 
 DRAWS = 100
 """Random removals."""
@@ -27,7 +27,7 @@ MOST_OBSERVATIONS = 300_000
 """With more, reflections are sampled: 100 draws shall take seconds."""
 
 STEP = 0.1
-"""In log s, between the points of which a parabola is laid through three."""
+"""In log s, between the five points that a quartic is laid through."""
 
 POINTS = 5
 
@@ -136,9 +136,9 @@ def fit_spread(columns: Columns, start: float) -> float:
         y = likelihood_table(data, cell, 1, grid=grid)[0]
         best = int(y.argmax())
         if 0 < best < POINTS - 1:
-            left, top, right = y[best - 1 : best + 2]
-            shift = 0.5 * (left - right) / (left - 2 * top + right)
-            return float(grid[best] * np.exp(STEP * shift))
+            middle = POINTS // 2
+            place, _ = peak_of_five(y, float(best - middle))
+            return float(grid[middle] * np.exp(STEP * place))
         centre = np.log(grid[best])
         if grid[best] <= ZERO:
             return 0.0

@@ -40,7 +40,7 @@ import scipy.sparse as sp
 
 from dials_spread.spread.size.residuals import Residuals
 from dials_spread.spread.sources.factors import CrystalMoments, factor_variances
-from dials_spread.spread.variogram.pair_table import pair_weights, square_levels
+from dials_spread.spread.variogram.pair_inputs import pair_weights, square_levels
 from dials_spread.spread.variogram.repeats import Repeats
 from dials_spread.spread.variogram.variogram import Variogram
 from dials_spread.statistics.bootstrap import EMPTY, Groups, interval, variance_interval

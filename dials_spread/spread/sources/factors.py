@@ -29,7 +29,7 @@ from scipy.sparse.linalg import LinearOperator, cg
 
 from dials_spread.observations import Observations
 from dials_spread.spread.size.residuals import Residuals, images_of_observations
-from dials_spread.spread.variogram.pair_table import pair_weights, square_levels
+from dials_spread.spread.variogram.pair_inputs import pair_weights, square_levels
 from dials_spread.statistics.bootstrap import Groups
 
 FEWEST = 3

@@ -10,10 +10,6 @@ Bins begin at 0.05°, because multiple scattering changes within tenths of a deg
 from opposite sides are compared by reciprocity (directions): such a pair is put at 180°
 less the angle between one beam and the other reversed.
 
-Weak reflections differ by several times their mean, strong ones by some hundredths. Each
-reflection counts with one over its own variance (pair_weights), so that few weak ones do
-not rule, and the mean and the robust estimate tell the same.
-
 What the images of a pair differ by in all their reflections is taken off, too. A factor of an
 image that is fitted to its reflections has errors, and near 0°, where little else is left,
 these would seem to be a difference between crystals. So the factors are fitted twice, to two
@@ -29,8 +25,6 @@ within ALL_WITHIN, which are few and say most, it is paired all the same.
 
 Functions:
     pair_limit: how many partners of each observation fit
-    pair_weights: how much each reflection counts
-    square_levels: what the squares of its differences are divided by
     sum_pairs: the sums
 """
 
@@ -44,10 +38,8 @@ import numba as nb
 import numpy as np
 
 from dials_spread.spread.size.residuals import Residuals
-from dials_spread.spread.variogram.directions import (
-    ObservationDirections,
-    reversed_beams,
-)
+from dials_spread.spread.variogram.directions import ObservationDirections
+from dials_spread.spread.variogram.pair_inputs import pair_inputs
 from dials_spread.statistics.bootstrap import Groups
 from dials_spread.statistics.random_numbers import next_random
 from dials_spread.threads import run_blocks
@@ -82,16 +74,6 @@ BLOCKS = 4
 
 LEVELS = np.sinh(np.linspace(-8, 8, 1601)) * 1e-3
 """Bins of γ over its median's factor, for the robust estimate: finer near zero."""
-
-OWN = 40
-"""Deviations with which the variance of a reflection itself weighs as much as that of
-reflections of its strength."""
-
-LARGEST = 0.3
-"""Relative variance of a mean beyond which no series tells the bias of its inverse."""
-
-STRENGTHS = 16
-"""Classes of strength, whose reflections lend their variance to each other."""
 
 SAME_CROSSING = 2.0
 """Listings of one index on one crystal no further apart are of one crossing [°]."""
@@ -179,6 +161,13 @@ def of_images(a, b, halves):
 
 
 @nb.njit(cache=True, nogil=True)
+def gamma_of_pair(p, q, intensity, variance, square_level):
+    """½ [(I_p - I_q)² - σ_p² - σ_q²] / μ²."""
+    square = (intensity[p] - intensity[q]) ** 2
+    return 0.5 * (square - variance[p] - variance[q]) / square_level
+
+
+@nb.njit(cache=True, nogil=True)
 def _near_of(p, first, stop, crystal, hand, beam, against, matrices, fixes, found):
     """Find those of other crystals whose beams are within ALL_WITHIN of that of p."""
     n, alone = 0, fixes.sum() == 1
@@ -218,7 +207,7 @@ def _add(p, q, weight, square_level, columns, frame, edges, levels, sums, histog
     k = min(max(k, 0), len(edges) - 2)
     square = (intensity[p] - intensity[q]) ** 2
     noise = variance[p] + variance[q]
-    gamma = 0.5 * (square - noise) / square_level
+    gamma = gamma_of_pair(p, q, intensity, variance, square_level)
     low, high = min(group[p], group[q]), max(group[p], group[q])
     cell = sums[low, high, kind, k]
     cell[0] += weight
@@ -298,58 +287,6 @@ def _sum_reflections(
     return n_pairs
 
 
-def _relative_variances(residuals: Residuals) -> np.ndarray:
-    """
-    Give the variance of a relative observation of each reflection, shape (reflections,).
-
-    It is its own and that of reflections of its strength, as OWN says.
-    """
-    start = residuals.start
-    size = np.diff(start)
-    relative = residuals.intensity / residuals.level - 1
-    own = np.add.reduceat(relative**2, start[:-1])
-    pooled = np.empty(len(size))
-    # A stable sort, so that equal ones stay in their order.
-    order = np.argsort(residuals.level[start[:-1]], kind="stable")
-    for part in np.array_split(order, min(STRENGTHS, len(order))):
-        pooled[part] = own[part].sum() / (size[part] - 1).sum()
-    return (own + OWN * pooled) / (size - 1 + OWN)
-
-
-def square_levels(residuals: Residuals) -> np.ndarray:
-    """
-    Give μ² of each reflection without its own variance.
-
-    Args:
-        residuals: Sorted by reflection; at least one.
-
-    Returns:
-        Shape (reflections,), such that 1/μ² is free of bias: with the mean L of n
-        observations E[1/L²] = (1 + 3 Var(L)/μ² …)/μ², and differences do not depend on L.
-    """
-    start = residuals.start
-    level = residuals.level[start[:-1]]
-    of_mean = _relative_variances(residuals) / np.diff(start)
-    return level**2 * (1 + 3 * np.minimum(of_mean, LARGEST))
-
-
-def pair_weights(residuals: Residuals) -> np.ndarray:
-    """
-    Give each reflection a weight of one over the variance of a relative observation.
-
-    The median of all is added: what is known badly, from few observations, must not count
-    most.
-
-    Args:
-        residuals: Sorted by reflection; at least one.
-
-    Returns:
-        Shape (reflections,).
-    """
-    variance = _relative_variances(residuals)
-    return 1 / np.maximum(variance + float(np.median(variance)), 1e-12)
-
-
 def sum_pairs(
     residuals: Residuals,
     directions: ObservationDirections,
@@ -377,29 +314,22 @@ def sum_pairs(
     """
     start = residuals.start
     sizes = np.diff(start)
-    weight, square_level = pair_weights(residuals), square_levels(residuals)
-    of = residuals.observation
+    given = pair_inputs(residuals, directions, halves)
     columns = (
-        residuals.intensity,
-        residuals.variance,
-        residuals.image,
-        residuals.crystal,
+        *given.columns,
         groups.of_crystal[residuals.crystal],
-        directions.operator[of],
-        directions.hand[of],
+        directions.operator[residuals.observation],
+        given.hand,
     )
-    beam = directions.beam[of]
-    against = reversed_beams(beam, directions.towards[residuals.unique])
-    beams = (beam, against, factors_of_halves(halves, residuals.n_images))
     n_all = int((sizes.astype(np.int64) * (sizes - 1) // 2).sum())
     limits = (pair_limit(sizes, most_pairs), 1 + n_all // MOST_LOOKED_AT)
     seed = int(rng.integers(2**62))
-    fixes = directions.fixes[residuals.unique[start[:-1]]]
 
     def add(first: int, stop: int, sums: np.ndarray, histogram: np.ndarray) -> int:
         return _sum_reflections(
-            first, stop, start, weight, square_level, limits, seed, columns,
-            beams, directions.on_directions, fixes, EDGES, LEVELS, sums, histogram,
+            first, stop, start, given.weight, given.square_level, limits, seed,
+            columns, given.beams, given.on_directions, given.fixes, EDGES, LEVELS, sums,
+            histogram,
         )  # fmt: skip
 
     sums, histogram, n_pairs = _sum_in_threads(add, len(sizes), groups.n, nproc)
@@ -409,13 +339,6 @@ def sum_pairs(
         n_pairs=n_pairs,
         n_all=n_all,
     )
-
-
-def factors_of_halves(halves: np.ndarray | None, n_images: int) -> np.ndarray:
-    """Factors as the loops want them; nan without."""
-    if halves is None:
-        return np.full((1, 2, n_images), np.nan)
-    return np.ascontiguousarray(halves, dtype=float)
 
 
 def _sum_in_threads(

@@ -24,17 +24,13 @@ import numba as nb
 import numpy as np
 
 from dials_spread.spread.size.residuals import Residuals
-from dials_spread.spread.variogram.directions import (
-    ObservationDirections,
-    reversed_beams,
-)
+from dials_spread.spread.variogram.directions import ObservationDirections
+from dials_spread.spread.variogram.pair_inputs import pair_inputs
 from dials_spread.spread.variogram.pair_table import (
     MOST_PAIRS,
     angle_between,
-    factors_of_halves,
+    gamma_of_pair,
     of_images,
-    pair_weights,
-    square_levels,
 )
 from dials_spread.statistics.random_numbers import next_random
 from dials_spread.threads import run_blocks
@@ -107,8 +103,7 @@ def _add_shuffled(low, m, weight, square_level, columns, pairs, state, halves, s
             order[i], order[j] = order[j], order[i]
         for n in range(len(first)):
             p, q = low + order[first[n]], low + order[second[n]]
-            square = (intensity[p] - intensity[q]) ** 2
-            gamma = 0.5 * (square - variance[p] - variance[q]) / square_level
+            gamma = gamma_of_pair(p, q, intensity, variance, square_level)
             cell = sums[shuffle, place[n, 0], place[n, 1]]
             cell[0] += weight
             cell[1] += weight * gamma
@@ -170,19 +165,8 @@ def shuffle_pairs(
     sizes = np.diff(start).astype(np.int64)
     if (sizes * (sizes - 1) // 2).sum() > MOST_PAIRS:
         return None
-    of = residuals.observation
-    columns = (
-        residuals.intensity,
-        residuals.variance,
-        residuals.image,
-        residuals.crystal,
-        directions.hand[of],
-    )
-    beam = directions.beam[of]
-    against = reversed_beams(beam, directions.towards[residuals.unique])
-    beams = (beam, against, factors_of_halves(halves, residuals.n_images))
-    fixes = directions.fixes[residuals.unique[start[:-1]]]
-    weight, square_level = pair_weights(residuals), square_levels(residuals)
+    given = pair_inputs(residuals, directions, halves)
+    columns = (*given.columns, given.hand)
     seed = int(rng.integers(2**62))
     block = max(1, -(-len(sizes) // BLOCKS))
 
@@ -193,8 +177,9 @@ def shuffle_pairs(
         def run(begin: int, stop: int) -> None:
             own = begin // block
             _shuffle_reflections(
-                begin, stop, start, weight, square_level, seed, columns, beams,
-                directions.on_directions, fixes, np.array(WITHIN), sums[own], pairs[own],
+                begin, stop, start, given.weight, given.square_level, seed, columns,
+                given.beams, given.on_directions, given.fixes, np.array(WITHIN),
+                sums[own], pairs[own],
             )  # fmt: skip
 
         run_blocks(run, len(sizes), block, nproc)

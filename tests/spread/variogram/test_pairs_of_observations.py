@@ -26,6 +26,7 @@ from dials_spread.spread.variogram.curves import (
 )
 from dials_spread.spread.variogram.directions import map_directions, reversed_beams
 from dials_spread.spread.variogram.growth import growth_p_value
+from dials_spread.spread.variogram.pair_inputs import pair_weights, square_levels
 from dials_spread.spread.variogram.pair_table import (
     BETWEEN,
     COUNT,
@@ -33,8 +34,6 @@ from dials_spread.spread.variogram.pair_table import (
     N_BINS,
     WEIGHT,
     WITHIN,
-    pair_weights,
-    square_levels,
     sum_pairs,
 )
 from dials_spread.statistics.bootstrap import group_crystals, interval
