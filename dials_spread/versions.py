@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import re
 import sys
 from typing import Callable, TypeVar
 
 import dxtbx.model
-from dxtbx.model import Beam, Experiment, Panel
+from dxtbx.model import Beam, Experiment, ExperimentList, Panel
+
+import dials_spread
 
 Parsed = TypeVar("Parsed")
 
@@ -103,6 +106,33 @@ def keep_history(old: Experiment, new: Experiment) -> None:
     """
     if getattr(old, "history", None) is not None:
         new.history = old.history
+
+
+def experiments_file(experiments: ExperimentList, program: str | None) -> bytes:
+    """
+    Give experiments as the content of a file, with the program in their history.
+
+    Files have a history since dxtbx 3.26, a line for each program that wrote them:
+    ``time|program|version``. dxtbx names the module that calls it where it knows no
+    program of it, and the version of DIALS with every name that begins with ``dials.``.
+
+    Args:
+        experiments: In later releases they get the same history.
+        program: Such as dials.ml_correct. None adds no line, so that what is written does
+            not depend on the time.
+    """
+    text = experiments.as_json()
+    history = next((getattr(e, "history", None) for e in experiments), None)
+    if history is not None:
+        *lines, last = history.get_history()
+        if program is not None:
+            when, _, _, *flags = last.split("|")
+            ours = [when, program, f"v{dials_spread.__version__}", *flags]
+            lines.append("|".join(ours))
+        for experiment in experiments:
+            experiment.history = dxtbx.model.History(lines)
+        text = json.dumps({**json.loads(text), "history": lines}, indent=2)
+    return text.encode("utf-8")
 
 
 def parsed_or_refused(parse: Callable[[], Parsed]) -> Parsed:

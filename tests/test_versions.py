@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+from datetime import datetime
 
 import pytest
 
-from dials_spread.versions import cif_error, parsed_or_refused
+import dials_spread
+from dials_spread.versions import cif_error, experiments_file, parsed_or_refused
 
 
 def test_what_is_parsed_is_given_back(capsys):
@@ -62,3 +65,40 @@ def test_help_ends_the_program():
 )
 def test_both_parsers_of_cif_are_understood(told, found):
     assert cif_error(told) == found
+
+
+def experiments_with(lines):
+    model = pytest.importorskip("dxtbx.model")
+    experiment = model.Experiment(identifier="a")
+    if hasattr(model, "History") and lines:
+        experiment.history = model.History(lines)
+    return model.ExperimentList([experiment])
+
+
+IMPORTED = "2026-01-01T00:00:00Z|dials.import|v3.30.0"
+
+
+def test_the_program_and_its_version_are_in_the_history():
+    experiments = experiments_with([IMPORTED])
+    content = json.loads(experiments_file(experiments, "dials.ml_correct"))
+    usual = json.loads(experiments.as_json())
+    lines = content.pop("history", [])
+    usual.pop("history", None)
+    assert content == usual
+    if not hasattr(experiments[0], "history"):
+        assert not lines
+        return
+    assert lines[0] == IMPORTED
+    ((when, *rest),) = (line.split("|") for line in lines[1:])
+    assert rest == ["dials.ml_correct", f"v{dials_spread.__version__}"]
+    assert datetime.fromisoformat(when.replace("Z", "+00:00")).year >= 2026
+    assert experiments[0].history.get_history()[:2] == lines
+
+
+@pytest.mark.parametrize("lines", [[IMPORTED], []])
+def test_without_a_program_the_history_stays(lines):
+    experiments = experiments_with(lines)
+    content = json.loads(experiments_file(experiments, None))
+    if hasattr(experiments[0], "history"):
+        assert content["history"] == lines
+    assert content["experiment"][0]["identifier"] == "a"

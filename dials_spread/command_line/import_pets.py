@@ -36,6 +36,7 @@ from dials_spread.output_files import check_outputs
 from dials_spread.pets.conversion import ImportChoices, convert
 from dials_spread.report.page.labels import counted
 from dials_spread.report.page.report_files import write_all
+from dials_spread.versions import experiments_file
 
 COMMAND = "dials.import_pets"
 
@@ -123,7 +124,7 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
         )
         contents = {}
         if out.experiments:
-            contents[out.experiments] = experiments.as_json().encode("utf-8")
+            contents[out.experiments] = experiments_file(experiments, COMMAND)
         if out.reflections:
             contents[out.reflections] = table.as_msgpack()
         write_all(contents, out.log, log)

@@ -18,7 +18,7 @@ from dxtbx.model import Experiment, ExperimentList
 from dials_spread.observations.correction_state import correction_columns
 from dials_spread.output_files import write_together
 from dials_spread.valid_input.columns import holds
-from dials_spread.versions import keep_history
+from dials_spread.versions import experiments_file, keep_history
 
 logger = logging.getLogger("dials.spread.corrected_files")
 
@@ -116,6 +116,7 @@ def write_corrected(
     table: flex.reflection_table,
     expt: str,
     refl: str,
+    program: str | None = None,
 ) -> None:
     """
     Write experiments and their reflections.
@@ -125,10 +126,11 @@ def write_corrected(
         table: Their reflections.
         expt: Name of the file of experiments.
         refl: Name of the file of reflections.
+        program: Named in the history of the experiments; by default none is.
 
     Raises:
         OSError: They cannot be written; old files are as they were.
     """
     write_together(
-        {expt: experiments.as_json().encode("utf-8"), refl: table.as_msgpack()}
+        {expt: experiments_file(experiments, program), refl: table.as_msgpack()}
     )

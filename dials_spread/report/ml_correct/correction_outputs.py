@@ -46,8 +46,11 @@ from dials_spread.report.page.report_files import (
 )
 from dials_spread.rfactor.wilson_statistics import mixed_moment
 from dials_spread.valid_input.stored_columns import Rewritten
+from dials_spread.versions import experiments_file
 
 logger = logging.getLogger("dials.spread.correction_outputs")
+
+PROGRAM = "dials.ml_correct"
 
 FILES = {
     "experiments": "experiments, for DIALS",
@@ -248,7 +251,7 @@ def table_files(
     experiments, table = tables
     contents: dict[str, bytes | Iterable[bytes]] = {}
     if output.experiments:
-        contents[output.experiments] = experiments.as_json().encode("utf-8")
+        contents[output.experiments] = experiments_file(experiments, PROGRAM)
     if output.reflections:
         contents[output.reflections] = table.as_msgpack()
     return contents

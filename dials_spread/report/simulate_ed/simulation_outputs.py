@@ -34,8 +34,11 @@ from dials_spread.scattering.charges import ChargeEffect
 from dials_spread.scattering.structure_factors import separate_charges
 from dials_spread.simulation.image_files import SUFFIXES
 from dials_spread.structures.structure_files import write_cif
+from dials_spread.versions import experiments_file
 
 logger = logging.getLogger("dials.spread.simulation_outputs")
+
+PROGRAM = "dials.simulate_ed"
 
 
 def structure_document(name: str, structure: xray.structure) -> dict:
@@ -251,7 +254,7 @@ def write_files(
         log: What was told so far.
         drawn: Frames.
     """
-    contents = {output.experiments: experiments.as_json().encode("utf-8")}
+    contents = {output.experiments: experiments_file(experiments, PROGRAM)}
     contents[output.reflections] = reflections.as_msgpack()
     contents.update((name, text.encode("utf-8")) for name, text in texts.items())
     write_all(contents, output.log, log, drawn=drawn)
