@@ -3,6 +3,9 @@ What the commands do with spoiled input, beside dials.scale and dials.symmetry.
 
     python benchmarks/faults.py --inputs 1000 --program compare_images
     python benchmarks/faults.py --inputs 200 --program ml_correct --compare
+    python benchmarks/faults.py --inputs 200 --program with_structure
+
+with_structure is dials.ml_correct with a provisional structure.
 
 Three simulated crystals of glycine, their structure, or a file as PETS2 writes it are
 spoiled in one way each time (fault_kinds.py, further_fault_kinds.py, text_fault_kinds.py),
@@ -56,6 +59,7 @@ from dxtbx.model.experiment_list import ExperimentListFactory  # noqa: E402
 PROGRAMS = {
     "compare_images": ["likelihood.permutations=99", "n_pairs_shown=1"],
     "ml_correct": [],
+    "with_structure": ["structure=case.cif", "nproc=1"],
     "simulate_ed": ["structure=glycine", "measured.d_min=1.5", "nproc=1"],
     "import_pets": [],
     "compare_placement": [
@@ -64,6 +68,9 @@ PROGRAMS = {
     ],
 }
 """What each is given beside files."""
+
+MODULES = {"with_structure": "ml_correct"}
+"""Commands that are tried under another name, too."""
 
 ALONE = [
     *("n_crystals=1", "d_min=1.5", "scan_width=10", "wave=kinematic", "nproc=1"),
@@ -358,7 +365,7 @@ def with_texts(program: str, pets: str) -> list[Callable]:
             if program == "simulate_ed":
                 case.table, case.expt, case.refl = None, [], []
                 case.args = [f"structure={name}", *ALONE]
-            elif program == "compare_placement":
+            elif program in ("compare_placement", "with_structure"):
                 case.args = [
                     f"structure={name}" if x.startswith("structure") else x
                     for x in case.args
@@ -391,6 +398,8 @@ def kinds_for(program: str, only_files: bool, pets: str) -> list[Callable]:
         ]
         return [*(3 * texts), *some, *arguments]
     kinds = [k for part in parts for k in (*part.TABLE, *part.MODEL)] + files
+    if program == "with_structure":
+        texts = 4 * texts
     return kinds if only_files else [*kinds, *arguments, *texts]
 
 
@@ -416,7 +425,10 @@ class Base:
             case.texts["case.cif_pets"] = self.pets
             return case
         whole = self.table.select(flex.bool(len(self.table), True))
-        return Case(whole, copy.deepcopy(self.document), list(args), phil)
+        case = Case(whole, copy.deepcopy(self.document), list(args), phil)
+        if program == "with_structure":
+            case.texts["case.cif"] = CIF.read_text()
+        return case
 
 
 def make_base(folder: Path) -> Base:
@@ -459,7 +471,8 @@ def campaign(
     Returns:
         The program, the kind of fault, and how the run ended.
     """
-    module = importlib.import_module(f"dials_spread.command_line.{program}")
+    name = MODULES.get(program, program)
+    module = importlib.import_module(f"dials_spread.command_line.{name}")
     runs = {program: (module.run, PROGRAMS[program])}
     if compare:
         for other, args in OTHERS.items():
@@ -478,7 +491,8 @@ def campaign(
                 if name == "import_pets"
                 else ["good.expt", "good.refl"]
             )
-            _warm(run, [*(f"{root}/{x}" for x in good), *args], Path(root))
+            words = [x.replace("=case.cif", f"={CIF}") for x in args]
+            _warm(run, [*(f"{root}/{x}" for x in good), *words], Path(root))
         for number in numbers:
             for name, (run, args) in runs.items():
                 folder = Path(root) / f"{number}"
