@@ -31,8 +31,12 @@ from dials.util.version import dials_version
 
 import dials_spread
 from dials_spread.arguments import EXPERIMENTS, REFLECTIONS, argument_problems
+from dials_spread.compiled_cache import ready_cache
 from dials_spread.interruption import whole_run
 from dials_spread.versions import parsed_or_refused
+
+# Commands import this module before any that has compiled functions.
+ready_cache()
 
 logger = logging.getLogger("dials.spread.session")
 
