@@ -6,7 +6,11 @@ and a signal ends it: SIGKILL, SIGINT to all its processes as by Ctrl-C on a ter
 SIGTERM. Counted are half files, files that are gone, sets of which some files are of the
 old run and some of the new, hidden files that are left when a run has ended well after
 the last kill, processes alive two seconds later, exit status, lines on standard error
-and the time to the exit.
+and the time to the exit. What a run writes after the last kill has to be what was written
+before the first.
+
+with_structure is dials.ml_correct with a provisional structure. Of dials.compare_placement,
+which keeps what its programs have written, a part of the runs begins without that.
 
     python benchmarks/kills.py [--kills 100] [--signals 100] [--seed 0] [--programs ...]
                                [--json kills.json]
@@ -52,16 +56,33 @@ QUICK = [
 ]  # fmt: skip
 """The analysis takes most of the time and writes nothing."""
 
+FAST = ["refinement.enable=False", "solution.enable=False", "shelx=False",
+        "resampling.draws=20", "scale.model=KB"]  # fmt: skip
+
 PROGRAMS = {
     "compare_images": ([*DATA, *QUICK], ["json", "html", "log", "npz"]),
     "ml_correct": (
         [*DATA, "output.merged=corrected.hkl"],
         ["expt", "refl", "hkl", "json", "html", "log"],
     ),
+    "with_structure": (
+        [*DATA, "structure=paracetamol", "output.merged=corrected.hkl", "nproc=1"],
+        ["expt", "refl", "hkl", "json", "html", "log"],
+    ),
+    "compare_placement": (
+        [*DATA, "structure=paracetamol", *FAST, "nproc=2"],
+        ["hkl", "html", "ins", "json", "log"],
+    ),
     "simulate_ed": ([*SIMULATE, "nproc=2"], ["expt", "refl", "json", "log"]),
     "import_pets": (["../a.cif_pets"], ["expt", "refl", "log"]),
 }
 """Arguments, and endings of the files that are written."""
+
+MODULES = {"with_structure": "ml_correct"}
+"""Commands that are tried under another name, too."""
+
+ANEW = 0.4
+"""Share of the runs of dials.compare_placement that run all programs."""
 
 
 def fork_run(
@@ -91,6 +112,7 @@ def be_program(command: str, args: list[str], folder: Path, hook: tuple | None) 
     os.chdir(folder)
     for number, name in ((1, os.devnull), (2, "../stderr.txt")):
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), number)
+    command = MODULES.get(command, command)
     sys.argv = [f"dials.{command}", *args]
     run = importlib.import_module(f"dials_spread.command_line.{command}").run
     try:
@@ -106,12 +128,12 @@ def be_program(command: str, args: list[str], folder: Path, hook: tuple | None) 
 
 def outputs(folder: Path) -> dict[str, Path]:
     """The files of a run by name."""
-    return {p.name: p for p in folder.iterdir() if not p.name.startswith(".")}
+    return {p.name: p for p in folder.iterdir() if p.is_file() and p.name[0] != "."}
 
 
 def hidden(folder: Path) -> list[str]:
     """What is left over."""
-    return sorted(p.name for p in folder.iterdir() if p.name.startswith("."))
+    return sorted(p.name for p in folder.rglob(".*"))
 
 
 def digest(path: Path) -> str:
@@ -222,17 +244,19 @@ class Trial:
         self.args, endings = PROGRAMS[command]
         self.folder, self.kept = top / command, top / f"{command}.old"
         self.folder.mkdir()
+        times = []
         for _ in range(2):
             start = time.monotonic()
             reader, writer = os.pipe()
             pid = fork_run(command, self.args, self.folder, (0, None, writer))
             os.close(writer)
             status, _ = wait_for_end(pid)
-            self.until = time.monotonic() - start
+            times.append(time.monotonic() - start)
             self.changes = len(os.read(reader, 65536))
             os.close(reader)
             if status:
                 raise RuntimeError((top / "stderr.txt").read_text())
+        self.until_anew, self.until = times
         found = sorted(p.suffix[1:] for p in outputs(self.folder).values())
         assert found == sorted(endings), found
         shutil.copytree(self.folder, self.kept)
@@ -250,6 +274,10 @@ class Trial:
     def once(self, number: int, counts: Counter, times: list[float]) -> None:
         """Start a run, end it by a signal, and count what is found."""
         self.restore()
+        branches, until = self.folder / self.command, self.until
+        if branches.is_dir() and self.rng.random() < ANEW:
+            shutil.rmtree(branches)
+            until = self.until_anew
         inodes = {name: p.stat().st_ino for name, p in outputs(self.folder).items()}
         reader, writer = os.pipe()
         in_writing, at_once = (self.rng.random() < x for x in (IN_WRITING, 0.5))
@@ -261,7 +289,7 @@ class Trial:
             os.read(reader, 1)  # nothing where the run has ended
             time.sleep(0 if at_once else self.rng.uniform(0, LATER))
         else:
-            time.sleep(self.rng.uniform(0.02, 1.0) * self.until)
+            time.sleep(self.rng.uniform(0.02, 1.0) * until)
         os.close(reader)
         if own is None:
             try:
@@ -316,11 +344,14 @@ class Trial:
         for pid in left:
             os.kill(pid, signal.SIGKILL)
 
-    def last(self) -> list[str]:
-        """Let a run end well, and give the hidden files that are left."""
+    def last(self) -> tuple[list[str], list[str]]:
+        """Let a run end well; give the hidden files, and files that are not as before."""
         status, _ = wait_for_end(fork_run(self.command, self.args, self.folder))
         assert status == 0
-        return hidden(self.folder)
+        now = outputs(self.folder)
+        compared = [name for name in self.old if Path(name).suffix in (".hkl", ".refl")]
+        others = [name for name in compared if digest(now[name]) != self.old[name]]
+        return hidden(self.folder), others
 
 
 def make_input(top: Path, programs: list[str]) -> None:
@@ -345,7 +376,8 @@ def main() -> None:
                                                           "simulate_ed"])  # fmt: skip
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
-    for command in {*chosen.programs, "simulate_ed"}:
+    used = {MODULES.get(name, name) for name in chosen.programs}
+    for command in {*used, "simulate_ed"}:
         importlib.import_module(f"dials_spread.command_line.{command}")
     import dials_spread
 
@@ -369,7 +401,9 @@ def main() -> None:
                 for k in range(n):
                     trial.once(numbers[k % len(numbers)], counts, times)
                 told = " and ".join(signal.Signals(number).name for number in numbers)
-                counts["hidden files after the next run"] = len(trial.last())
+                left, others = trial.last()
+                counts["hidden files after the next run"] = len(left)
+                counts["other results of the next run"] = len(others)
                 slowest = max(times, default=0.0)
                 results[f"{command} {told}"] = {**counts, "slowest exit [s]": slowest}
                 print(

@@ -148,7 +148,54 @@ def names_gone(rng, lines):
     return [*lines[:k], lines[k].replace(name, given, 1), *lines[k + 1 :]]
 
 
+ATOM = re.compile(r"^(\s*[A-Z]\w*\s+)(\w+)((?:\s+-?\d*\.\d+){3})(\s.*)$")
+"""Label, type, coordinates, and what follows, in a CIF or a SHELX file."""
+
+
+def wrong_atoms(rng, lines):
+    """Atoms elsewhere, of other elements, too many, too few, or at one place."""
+    places = [k for k, line in enumerate(lines) if ATOM.match(line)]
+    found = [ATOM.match(lines[k]).groups() for k in places]
+    if not found:
+        return one_number(rng, lines)
+    how, n = rng.integers(9), len(found)
+    xyz = [[float(x) for x in atom[2].split()] for atom in found]
+    kinds, ends = [atom[1] for atom in found], [atom[3] for atom in found]
+    repeat = 1
+    if how == 0:
+        xyz = rng.random((n, 3)).tolist()
+    elif how == 1:
+        shift = float(rng.choice([0.002, 0.02, 0.1]))
+        xyz = [[x + float(rng.normal(0, shift)) for x in one] for one in xyz]
+    elif how == 2:
+        xyz = [[-x for x in one] for one in xyz]
+    elif how == 3:
+        xyz = [xyz[0]] * n
+    elif how == 4:
+        kinds = [str(rng.choice([*kinds, "U", "H", "Og", "Xx", "99"]))] * n
+    elif how == 5:
+        rng.shuffle(kinds)
+    elif how == 6:
+        ends = [re.sub(r"1\.0+|11\.0", str(rng.choice([0, 0.01, 3])), x) for x in ends]
+    elif how == 7:
+        repeat = int(rng.choice([2, 30]))
+    kept = {*places}
+    if how == 8:
+        kept = {*rng.permutation(places)[: int(rng.choice([0, 1, 2, n // 2]))].tolist()}
+    made = {
+        k: f"{atom[0]}{kind}  {x:.6f} {y:.6f} {z:.6f}{end}"
+        for k, atom, kind, (x, y, z), end in zip(places, found, kinds, xyz, ends)
+    }
+    result = []
+    for k, line in enumerate(lines):
+        if k not in made:
+            result.append(line)
+        elif k in kept:
+            result += [made[k]] * repeat
+    return result
+
+
 TEXT = (
     *(one_token, one_number, a_whole_column, lines_gone, head_line_gone, cut_short),
-    *(lines_twice, letters, none_of_it, names_gone),
+    *(lines_twice, letters, none_of_it, names_gone, wrong_atoms),
 )
