@@ -31,6 +31,7 @@ import dials_spread
 from dials_spread.output_files import write_text
 from dials_spread.placement.branches import ProgramRun
 from dials_spread.processes import start_program
+from dials_spread.staging import clear_leftovers
 
 logger = logging.getLogger("dials.spread.placement")
 
@@ -192,6 +193,8 @@ def _run(
     started: set[subprocess.Popen],
 ) -> StepResult:
     """Run one program, or take what an earlier run left."""
+    # A run that was killed just as it wrote what is kept; nobody writes there again.
+    clear_leftovers(str(folder))
     made_from, kept = _made_from(step, files), folder / KEPT
     if kept.is_file():
         told = json.loads(kept.read_text(encoding="utf-8"))

@@ -13,6 +13,7 @@ import pytest
 
 from dials_spread.placement.branches import ProgramRun
 from dials_spread.placement.programs import run_steps
+from dials_spread.staging import PREFIX
 
 
 @pytest.fixture
@@ -69,6 +70,16 @@ def test_steps_hand_on_their_files_and_are_kept(program):
     (out / "none/scale/out.refl").unlink()
     run_steps(steps, inputs, out, 1, lambda r: None)
     assert runs(program) == 6
+
+
+def test_what_a_killed_run_left_beside_kept_results_is_removed(program):
+    steps, inputs, out = [step("none/scale")], given(program), program / "results"
+    run_steps(steps, inputs, out, 1, lambda r: None)
+    left = out / "none" / "scale" / f"{PREFIX}left"
+    left.mkdir()
+    (left / "lock").touch()  # free, as its run is no more
+    found = run_steps(steps, inputs, out, 1, lambda r: None)
+    assert found["none/scale"].reused and not left.exists()
 
 
 def test_a_failure_is_told_and_the_others_finish(program):
