@@ -133,7 +133,7 @@ def outputs(folder: Path) -> dict[str, Path]:
 
 def hidden(folder: Path) -> list[str]:
     """What is left over."""
-    return sorted(p.name for p in folder.rglob(".*"))
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob(".*"))
 
 
 def digest(path: Path) -> str:
@@ -409,6 +409,8 @@ def main() -> None:
                 print(
                     f"  {told}: {dict(sorted(counts.items()))}, slowest {slowest:.2f} s"
                 )
+                for name in [*left, *others]:
+                    print(f"    {name}")
                 sys.stdout.flush()
     if chosen.json:
         chosen.json.write_text(json.dumps(results, indent=1))

@@ -334,7 +334,7 @@ def image_map(
         [
             _map_trace(
                 *(low, high, n_common, texts, size, SEQUENTIAL, counts),
-                *("Above: reflections in common", 0.0),
+                *("Above: common reflections", 0.0),
             ),
             _map_trace(
                 *(high[known], low[known], r_factor[known], [texts[i] for i in known]),
