@@ -116,6 +116,16 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.sum(a * b) / norm) if norm > 0 else np.nan
 
 
+def _with_logarithm(scale: np.ndarray, x: np.ndarray, group: np.ndarray) -> float:
+    """Correlation within crystals of the logarithm of a scale with x."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        logs = np.log(scale)
+    known = np.isfinite(logs)
+    return _correlation(
+        centred(logs[known], group[known]), centred(x[known], group[known])
+    )
+
+
 def _nothing(reason: str, n_images: int, n_crystals: int) -> Explained:
     return Explained(
         r_squared=np.nan,
@@ -235,12 +245,7 @@ def explained_share(
     low, high = _interval(errors, group, rng)
     with_scale = np.nan
     if dials_scale is not None:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            scale = np.log(dials_scale[use])
-        known = np.isfinite(scale)
-        with_scale = _correlation(
-            centred(scale[known], group[known]), centred(x[known], group[known])
-        )
+        with_scale = _with_logarithm(dials_scale[use], x, group)
     return Explained(
         r_squared=_share(errors),
         low=low,

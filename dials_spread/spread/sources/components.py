@@ -275,7 +275,7 @@ def _all_components(
     return {
         name: _component(
             column,
-            _ends(name, column, n),
+            _ends(name, columns, n, 1.0),
             shares.get(name),
             reasons.get(name, ""),
         )
@@ -382,15 +382,24 @@ def _component(
     )
 
 
-def _ends(name: str, values: np.ndarray, n: int) -> tuple[float, float]:
+def _ends(
+    name: str, columns: dict[str, np.ndarray], n: int, divided_by: np.ndarray | float
+) -> tuple[float, float]:
     """
-    Ends of the interval of a source.
+    Ends of the interval of a source, of its variance or of its share.
+
+    Thickness can be all that γ at 0° may be beyond what repeats differ by: γ at 0° of few pairs
+    of crystals is more often too low than too high, and its error with it.
 
     Factors of images and crystals come from products of different reflections, as often
     below zero as above where there are none: the logarithms of the samples of few crystals,
     which are alike by chance, would not reach zero.
     """
+    values = columns[name] / divided_by
     low, high = interval(values, n)
+    if name == "thickness":
+        rest = columns["rest"] / divided_by
+        high = np.fmax(high, interval(values + rest, n)[1] - rest[0])
     if name in ("image", "crystal"):
         low = np.fmin(low, interval(values, n, logarithms=False)[0])
     return low, high
@@ -421,7 +430,7 @@ def _shares(
             low, high = 1 / (1 + np.maximum(ends, 0))[:, ::-1].T
             low, high = low.min(), high.max()
         else:
-            low, high = _ends(name, variance / signed, n)
+            low, high = _ends(name, variances, n, signed)
             if share > HALF:
                 # What the others leave: their errors are relative to what they are.
                 others = interval(1 - variance / signed, n)
