@@ -211,7 +211,8 @@ def left_by_scaling(tables: list[flex.reflection_table]) -> float:
     """
     Give the relative error that dials.scale has left, from what was put in.
 
-    Its factors take off a part of those of images, and have errors themselves.
+    Its factors take off a part of those of images, and have errors themselves. What it set
+    aside does not count.
 
     Args:
         tables: Scaled, of crystals without multiple scattering.
@@ -222,6 +223,7 @@ def left_by_scaling(tables: list[flex.reflection_table]) -> float:
     names = ("truth.scale", "truth.image_factor", "truth.relative_error")
     factor, unique = [], []
     for table in tables:
+        table = table.select(~table.get_flags(table.flags.bad_for_scaling, all=False))
         put_in = np.prod([table[n].as_numpy_array() for n in names], axis=0)
         factor.append(put_in / table["inverse_scale_factor"].as_numpy_array())
         unique.append(table["unique"].as_numpy_array())
