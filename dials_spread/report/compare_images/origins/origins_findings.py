@@ -88,7 +88,14 @@ def _about_beam(found: BeamSources) -> list[str]:
         "factors of the images of a crystal have a standard deviation of "
         f"{100 * found.spread_of_k:.0f} %. The {LABELS[name]} "
     )
-    if not _explains(share, found.ceiling, len(raw)):
+    explains = _explains(share, found.ceiling, len(raw))
+    if not explains and share.r_squared > LEAST and share.p_value > CHANCE / len(raw):
+        text += (
+            "is not shown to explain their variance: what it changes by along the scan "
+            "would fit as well in another order "
+            f"(p = {digits(min(share.p_value * len(raw), 1.0), 2)})"
+        )
+    elif not explains:
         text += "does not explain their variance"
     else:
         told = share_with_interval(share.r_squared, share.low, share.high)
