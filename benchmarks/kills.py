@@ -275,9 +275,12 @@ class Trial:
         """Start a run, end it by a signal, and count what is found."""
         self.restore()
         branches, until = self.folder / self.command, self.until
-        if branches.is_dir() and self.rng.random() < ANEW:
-            shutil.rmtree(branches)
-            until = self.until_anew
+        if (self.kept / self.command).is_dir():
+            shutil.rmtree(branches, ignore_errors=True)
+            if self.rng.random() < ANEW:
+                until = self.until_anew
+            else:
+                shutil.copytree(self.kept / self.command, branches)
         inodes = {name: p.stat().st_ino for name, p in outputs(self.folder).items()}
         reader, writer = os.pipe()
         in_writing, at_once = (self.rng.random() < x for x in (IN_WRITING, 0.5))
