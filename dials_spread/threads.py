@@ -16,6 +16,9 @@ from tqdm import tqdm
 
 from dials_spread.versions import available_cores
 
+_met: set[object] = set()
+"""Code of functions that have been called here once."""
+
 
 def run_blocks(
     function: Callable[[int, int], None],
@@ -35,14 +38,23 @@ def run_blocks(
         nproc: Threads; all cores that the process may use by default.
         progress: What a progress bar says; none is shown where standard error is no
             terminal.
+
+    The first time, the first range is done alone: numba (0.65, where it is built with its
+    assertions, as in Debian) ends the process when two threads meet types of arguments
+    that are new to it at the same moment.
     """
     if 0 < n <= block:  # starting a thread takes longer than little work
         function(0, n)
         return
     ranges = [(first, min(first + block, n)) for first in range(0, n, block)]
+    nproc, code = nproc or available_cores(), getattr(function, "__code__", function)
     # disable=None: silent where standard error is no terminal.
     bar = tqdm(total=n, desc=progress, disable=None if progress else True)
-    with bar, ThreadPoolExecutor(nproc or available_cores()) as pool:
+    with bar, ThreadPoolExecutor(nproc) as pool:
+        if ranges and nproc > 1 and code not in _met:
+            function(*ranges[0])
+            bar.update(ranges.pop(0)[1])
+            _met.add(code)
         starts, stops = zip(*ranges) if ranges else ((), ())
         done = pool.map(function, starts, stops)
         for (first, stop), _ in zip(ranges, done):

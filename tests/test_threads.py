@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -36,9 +37,30 @@ def test_exceptions_reach_the_caller(nproc):
 
 
 def test_no_more_threads_than_asked_for():
-    names = set()
-    run_blocks(lambda *_: names.add(threading.get_ident()), 200, 1, 2)
-    assert 1 <= len(names) <= 2 and threading.get_ident() not in names
+    names = []
+
+    def work(*_):
+        names.append(threading.get_ident())
+
+    run_blocks(work, 2, 1, 2)
+    # The first range of a function that is new is done here, before any other begins.
+    assert names[0] == threading.get_ident() and len(names) == 2
+    names.clear()
+    run_blocks(work, 200, 1, 2)
+    assert 1 <= len({*names}) <= 2 and threading.get_ident() not in names
+
+
+def test_a_new_function_has_begun_and_ended_once_before_several_threads_call_it():
+    running, most = [], []
+
+    def work(first, stop):
+        running.append(first)
+        most.append((first, len(running)))
+        time.sleep(0.01)
+        running.remove(first)
+
+    run_blocks(work, 8, 1, 4)
+    assert most[0] == (0, 1) and max(n for _, n in most) > 1
 
 
 def test_no_progress_bar_where_there_is_no_terminal(capsys):
