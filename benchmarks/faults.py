@@ -113,7 +113,10 @@ MEMORY = 6 * 2**30
 """[bytes], of addresses."""
 
 SECONDS = 120
-"""A run that takes longer hangs; sound input takes a few seconds."""
+"""A run that computes longer hangs; sound input takes a few seconds."""
+
+IDLE = 30
+"""So does one whose processes all sleep for so long after that [s]."""
 
 VAGUE = re.compile(
     r"\[Errno|Traceback|object has no|NoneType|KeyError|IndexError|ValueError:|TypeError|"
@@ -184,19 +187,37 @@ def run_forked(run: Callable, arguments: Sequence[str], limit: float) -> Outcome
         child = os.fork()
         if not child:
             _child(run, arguments, out.fileno(), err.fileno())
+        look = busy = begin + limit
         while True:
             found, status = os.waitpid(child, os.WNOHANG)
             if found:
                 break
-            if time.monotonic() - begin > limit:
-                os.killpg(child, signal.SIGKILL)
-                os.waitpid(child, 0)
-                return Outcome(-9, "", time.monotonic() - begin, "hangs")
+            if (now := time.monotonic()) > look:
+                look, (computes, seconds) = now + 1, work_of(child)
+                busy = now if computes else busy
+                if seconds > limit or now > busy + IDLE:
+                    os.killpg(child, signal.SIGKILL)
+                    os.waitpid(child, 0)
+                    return Outcome(-9, "", now - begin, "hangs")
             time.sleep(0.01)
         err.seek(0)
         said = err.read().decode("utf-8", "replace")
     code = os.waitstatus_to_exitcode(status)
     return Outcome(code, said, time.monotonic() - begin, "")
+
+
+def work_of(session: int) -> tuple[bool, float]:
+    """Say whether a process of a session computes, or waits to, and for how long [s]."""
+    computes, ticks = False, 0
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            words = path.read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        if int(words[3]) == session:
+            computes |= words[0] in "RD"
+            ticks += sum(map(int, words[11:15]))
+    return computes, ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _child(run: Callable, arguments: Sequence[str], out: int, err: int) -> None:
