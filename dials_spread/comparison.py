@@ -40,6 +40,7 @@ from dials_spread.significance import (
     Significance,
     assess_matches,
     contrast_orientations,
+    nothing_tested,
 )
 from dials_spread.spread.analysis import SpreadAnalysis, SpreadChoices, analyse_spread
 from dials_spread.spread.chance.same_orientation import OrientationContrast
@@ -47,6 +48,11 @@ from dials_spread.spread.observed import Observed, observe
 from dials_spread.spread.origins import OriginAnalysis, analyse_origins
 from dials_spread.spread.sources.explained import ExplainedSpread
 from dials_spread.spread.sources.simulated import explain_observations
+
+REINDEX_FIRST = (
+    "crystals with exchanged axes are to be reindexed first: other reflections would be "
+    "compared."
+)
 
 
 @dataclass(frozen=True)
@@ -162,7 +168,10 @@ def compare_images(
     scales, incidence, matches = _match_all(observed.counted, matching, nproc, progress)
     agreement = compare_pairs(observed.counted, incidence, matches, nproc)
     shown = _choose_pairs(observations, matches, n_pairs_shown, pairs_shown)
-    found = _spread(observed, *checked, scales, incidence, matches, spread, seed, nproc)
+    exchanged = find_exchanged(observations)
+    found = _spread(
+        observed, *checked, scales, incidence, matches, spread, seed, nproc, exchanged
+    )
     pairs = _OfPairs(observations, incidence, matches, agreement, found.spread, seed)
     return Comparison(
         experiments=experiments,
@@ -175,7 +184,7 @@ def compare_images(
         **pairs.together(matching.same_orientation, nproc),
         shown=shown,
         spots=_lay_out(observations, matches, agreement, incidence, shown, scales),
-        exchanged=find_exchanged(observations),
+        exchanged=exchanged,
         outliers_used=observed.outliers_used,
         mixture=mixture_warning(corrected_crystals(tables, observations.choice)),
         **found._asdict(),
@@ -269,17 +278,21 @@ def _spread(
     choices: SpreadChoices,
     seed: int,
     nproc: int | None,
+    exchanged: Sequence[Exchanged],
 ) -> _SpreadParts:
     """The spread, what is behind it, and whether pairs agree better than by chance."""
     rng = _rng(seed)
     observations, counted, counting, _ = observed
     analysis = analyse_spread(observations, counting, scales, choices, rng, nproc)
-    return _SpreadParts(
-        spread=analysis,
-        significance=assess_matches(
+    significance = nothing_tested(len(matches), REINDEX_FIRST)
+    if not exchanged:
+        significance = assess_matches(
             incidence, matches, observations.images.crystal, image_rank(observations),
             analysis, choices, rng, nproc,
-        ),
+        )  # fmt: skip
+    return _SpreadParts(
+        spread=analysis,
+        significance=significance,
         origins=analyse_origins(
             observations, experiments, tables, counting, scales, analysis.s,
             choices.origins, _rng(seed), nproc, analysis.factors,
