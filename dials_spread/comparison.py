@@ -168,10 +168,7 @@ def compare_images(
     scales, incidence, matches = _match_all(observed.counted, matching, nproc, progress)
     agreement = compare_pairs(observed.counted, incidence, matches, nproc)
     shown = _choose_pairs(observations, matches, n_pairs_shown, pairs_shown)
-    exchanged = find_exchanged(observations)
-    found = _spread(
-        observed, *checked, scales, incidence, matches, spread, seed, nproc, exchanged
-    )
+    found = _spread(observed, *checked, scales, incidence, matches, spread, seed, nproc)
     pairs = _OfPairs(observations, incidence, matches, agreement, found.spread, seed)
     return Comparison(
         experiments=experiments,
@@ -184,7 +181,6 @@ def compare_images(
         **pairs.together(matching.same_orientation, nproc),
         shown=shown,
         spots=_lay_out(observations, matches, agreement, incidence, shown, scales),
-        exchanged=exchanged,
         outliers_used=observed.outliers_used,
         mixture=mixture_warning(corrected_crystals(tables, observations.choice)),
         **found._asdict(),
@@ -264,6 +260,7 @@ class _SpreadParts(NamedTuple):
 
     spread: SpreadAnalysis
     significance: Significance
+    exchanged: tuple[Exchanged, ...]
     origins: OriginAnalysis
     simulation: ExplainedSpread | None
 
@@ -278,12 +275,12 @@ def _spread(
     choices: SpreadChoices,
     seed: int,
     nproc: int | None,
-    exchanged: Sequence[Exchanged],
 ) -> _SpreadParts:
     """The spread, what is behind it, and whether pairs agree better than by chance."""
     rng = _rng(seed)
     observations, counted, counting, _ = observed
     analysis = analyse_spread(observations, counting, scales, choices, rng, nproc)
+    exchanged = find_exchanged(observations)
     significance = nothing_tested(len(matches), REINDEX_FIRST)
     if not exchanged:
         significance = assess_matches(
@@ -293,6 +290,7 @@ def _spread(
     return _SpreadParts(
         spread=analysis,
         significance=significance,
+        exchanged=exchanged,
         origins=analyse_origins(
             observations, experiments, tables, counting, scales, analysis.s,
             choices.origins, _rng(seed), nproc, analysis.factors,
