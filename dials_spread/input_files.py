@@ -20,7 +20,7 @@ import os
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -117,7 +117,13 @@ def has_no_images(experiment: Experiment) -> bool:
     imageset = experiment.imageset
     if imageset is None or not hasattr(imageset, "get_template"):
         return False
-    name = Path(imageset.get_template()).name
+    return _is_placeholder(imageset.get_template())
+
+
+@lru_cache(maxsize=1024)
+def _is_placeholder(template: str) -> bool:
+    """Whether a template names what is written instead of raw images."""
+    name = Path(template).name
     return any(
         re.fullmatch(
             re.escape(p).replace(r"\{:04d\}", r"\d{4,}").replace(r"\{\}", ".*"), name

@@ -98,6 +98,32 @@ def _sorted_within(x, group, n_groups):
     return order
 
 
+def _sorted(x: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Values by group, and from low to high within each."""
+    n_groups = int(group.max(initial=-1)) + 1
+    if n_groups < 2 or np.isnan(x).any():
+        return x[_order(x, group)]
+    group = np.ascontiguousarray(group, dtype=np.int64)
+    return _values_within(np.ascontiguousarray(x, dtype=np.float64), group, n_groups)
+
+
+@nb.njit(cache=True, nogil=True)
+def _values_within(x, group, n_groups):
+    """As _sorted_within, but values themselves, which takes half as long."""
+    start = np.zeros(n_groups + 1, dtype=np.int64)
+    for g in group:
+        start[g + 1] += 1
+    start = np.cumsum(start)
+    place, dealt = start.copy(), np.empty(len(x))
+    for i in range(len(x)):
+        dealt[place[group[i]]] = x[i]
+        place[group[i]] += 1
+    for g in range(n_groups):
+        if start[g + 1] - start[g] > 1:
+            dealt[start[g] : start[g + 1]].sort()
+    return dealt
+
+
 def group_sums(x: np.ndarray, group: np.ndarray, n_groups: int) -> np.ndarray:
     """
     Sum each group.
@@ -164,7 +190,7 @@ def group_quantiles(
     Returns:
         Shape (len(levels), n_groups); nan where a group is empty.
     """
-    x = x[_order(x, group)]
+    x = _sorted(x, group)
     n = np.bincount(group, minlength=n_groups)
     start = np.cumsum(n) - n
     result = np.full((len(levels), n_groups), np.nan)
