@@ -29,7 +29,7 @@ from dials_spread.spread.chance.same_orientation import (
 )
 from dials_spread.spread.sources.factors import usable_factors
 from dials_spread.statistics.false_discovery import benjamini_hochberg
-from dials_spread.statistics.groups import group_numbers
+from dials_spread.statistics.groups import group_numbers, order_within
 
 MOST_FITTED = 20_000
 """Pairs behind the correlation."""
@@ -151,7 +151,7 @@ def _ordered_pools(
 ) -> Pools:
     """Build pools whatever the order of files and the indices of a crystal."""
     image = np.repeat(np.arange(len(incidence)), incidence.counts)
-    order = np.lexsort((intensity, rank[image]))
+    order = order_within(intensity, rank[image])
     columns = (image, crystal[image], incidence.unique, intensity, variance)
     return build_pools(*(column[order] for column in columns))
 
@@ -228,7 +228,7 @@ def _common_spots(
         incidence, image_a, image_b, matches.operator[:n], matches.n_common[:n]
     )
     unique = incidence.unique[shared.on_a].astype(np.int64)
-    order = np.lexsort((unique, group_numbers(shared.start)))
+    order = order_within(unique, group_numbers(shared.start))
     on_a, on_b = shared.on_a[order], shared.on_b[order]
     return CommonSpots(
         start=shared.start,

@@ -156,7 +156,7 @@ def couplings(
         nproc: Threads; all cores by default.
 
     Returns:
-        Shape (n, 9), dimensionless, in the order of COLUMNS. Rotating crystals or
+        Shape (n, 9), float32, dimensionless, in the order of COLUMNS. Rotating crystals or
         applying a symmetry operator to indices and beams changes nothing.
 
     Source: recipe of the project; the amplitude is Born's second, e.g. Spence & Zuo
@@ -165,25 +165,25 @@ def couplings(
     order = np.lexsort((measured.angle, measured.crystal))
     h_place = lattice.places_of(measured.miller_index)[order]
     n_atoms = measured.unit_cell.volume() / ATOM_VOLUME / measured.space_group.n_ltr()
-    out = np.zeros((len(order), len(COLUMNS)))
+    result = np.empty((len(order), len(COLUMNS)), dtype=np.float32)
     beam = np.ascontiguousarray(measured.beam[order])
     y_h = np.clip(E_h[order], 0, LARGEST_E) / np.sqrt(max(n_atoms, 1.0))
     of_crystal = measured.crystal[order].astype(np.int64)
     points, margin, place, box, box_E, cos_same, K2 = _lattice_arrays(measured, lattice)
+    U_rms = interaction.U_rms(measured.d_star_sq, measured.epsilon)
 
     def block(first: int, stop: int) -> None:
-        own = slice(first, stop)
+        own, out = slice(first, stop), np.zeros((stop - first, len(COLUMNS)))
         _block(
             beam[own], h_place[own] + lattice.origin, h_place[own], y_h[own],
-            of_crystal[own], points, margin, place, box, box_E, cos_same, K2, out[own],
+            of_crystal[own], points, margin, place, box, box_E, cos_same, K2, out,
         )  # fmt: skip
+        out[:, :N_SQUARED] = np.sqrt(out[:, :N_SQUARED])
+        rows = order[own]
+        result[rows] = out / U_rms[measured.unique[rows], None]
 
     run_blocks(block, len(order), BLOCK, nproc)
-    out[:, :N_SQUARED] = np.sqrt(out[:, :N_SQUARED])
-    U_rms = interaction.U_rms(measured.d_star_sq, measured.epsilon)[measured.unique]
-    result = np.empty_like(out)
-    result[order] = out
-    return result / U_rms[:, None]
+    return result
 
 
 def _lattice_arrays(measured: Observations, lattice: Lattice) -> tuple:

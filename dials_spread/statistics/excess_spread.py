@@ -34,7 +34,7 @@ import numba as nb
 import numpy as np
 from scipy import stats
 
-from dials_spread.statistics.groups import group_medians
+from dials_spread.statistics.groups import group_medians, order_of_groups
 from dials_spread.threads import run_blocks
 
 WEAKEST = 3.0
@@ -213,7 +213,7 @@ def likelihood_table(
     cell = np.ascontiguousarray(cell, dtype=np.int64)
     rows: np.ndarray | slice = slice(None)
     if np.any(cell[1:] < cell[:-1]):
-        rows = np.argsort(cell, kind="stable")
+        rows = order_of_groups(cell)
         cell = cell[rows]
     columns = [np.ascontiguousarray(c, dtype=np.float64)[rows] for c in data]
 

@@ -25,7 +25,7 @@ from dials_spread.statistics.excess_spread import (
     likelihood_table,
     peak_of_five,
 )
-from dials_spread.statistics.groups import group_starts
+from dials_spread.statistics.groups import group_starts, order_of_groups
 
 STEP = 0.1
 """In log s, between the five points that a quartic is laid through."""
@@ -123,7 +123,7 @@ def _summed(
     """Sums of reflections observed twice, and the deviations of the strong ones."""
     order: np.ndarray | slice = slice(None)
     if np.any(columns.unique[1:] < columns.unique[:-1]):
-        order = np.argsort(columns.unique, kind="stable")
+        order = order_of_groups(columns.unique)
     unique = columns.unique[order]
     some = np.ones(len(unique), dtype=bool) if kept is None else kept[order]
     start = group_starts(unique, int(unique.max(initial=-1)) + 1)

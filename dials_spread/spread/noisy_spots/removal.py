@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dials_spread.spread.noisy_spots.agreement import Columns, agreement_of
+from dials_spread.statistics.groups import order_of_groups
 
 DRAWS = 100
 """Random removals."""
@@ -132,7 +133,7 @@ def effect_of_removal(
         return no_removal("Nothing is to be left out.")
     rows = _sampled(columns, rng)
     # Reflection by reflection, so that no draw has to be sorted.
-    rows = rows[np.argsort(columns.unique[rows], kind="stable")]
+    rows = rows[order_of_groups(columns.unique[rows])]
     used, out, may = columns.select(rows), removed[rows], eligible[rows]
     before = agreement_of(used, start)
     after = agreement_of(used, before["s"], ~out)

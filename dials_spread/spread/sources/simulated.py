@@ -76,10 +76,7 @@ def _of_rows(
 ) -> np.ndarray:
     """A column of the tables for each observation; 1 where a table has none."""
     values = np.ones(len(observations))
-    order = np.argsort(observations.crystal, kind="stable")
-    ends = np.searchsorted(observations.crystal[order], np.arange(len(tables) + 1))
-    for table, first, stop in zip(tables, ends, ends[1:]):
-        if name in table and stop > first:
-            own = order[first:stop]
+    for own, table in zip(observations.by_crystal(len(tables)), tables):
+        if name in table and len(own):
             values[own] = table[name].as_numpy_array()[observations.row[own]]
     return values

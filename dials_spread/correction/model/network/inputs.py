@@ -63,10 +63,20 @@ class Squash:
         return squashed.astype(np.float32)
 
 
-def observation_rows(features: FeatureSet) -> np.ndarray:
-    """Give what the network sees of each observation, shape (n, 37), not squashed."""
-    E_i, E_k = features.E_i, features.E_k[features.unique]
-    others = features.observation[:, 0]
+def observation_rows(features: FeatureSet, part: slice = slice(None)) -> np.ndarray:
+    """
+    Give what the network sees of observations, not squashed.
+
+    Args:
+        features: Of a compound.
+        part: Which observations; all by default.
+
+    Returns:
+        Shape (n, 37).
+    """
+    observation = features.observation[part]
+    E_i, E_k = features.E_i[part], features.E_k[features.unique[part]]
+    others = observation[:, 0]
     less_others = E_i - np.where(np.isnan(others), E_k, others)
     own = np.stack([E_i, E_i - E_k, less_others], axis=1)
-    return np.hstack([features.observation, own.astype(np.float32)])
+    return np.hstack([observation, own.astype(np.float32)])
