@@ -59,6 +59,9 @@ CHANGED = ("id", "flags", "intensity.", "inverse_scale_factor", "lp", "dqe", "qe
 )
 """How columns begin that a correction changes or rests on."""
 
+KEPT = ("id", "lp", AS_READ)
+"""Columns that tell rows of crystals, and what became of their factors."""
+
 OF_ONE = 2
 """Files of one data set: experiments and reflections."""
 
@@ -366,11 +369,19 @@ def _whole_or_joined(
     if not data.some_columns:
         return read_experiments(expt), whole(read_table(refl, data.allow_pickle))
     wanted = [name for name in READ if name.startswith(CHANGED)]
+    _let_go(data.tables)
     table = read_table(refl, data.allow_pickle, wanted)
     before, done = {*table.keys()}, whole(table)
     if not before <= {*wanted}:  # a format of which all columns are read
         return read_experiments(expt), done
     return read_experiments(expt), Rewritten(refl, done, before - {*done.keys()})
+
+
+def _let_go(tables: Sequence[flex.reflection_table]) -> None:
+    """Free the memory of columns that are read once more, as they stand in the file."""
+    for table in tables:
+        for name in {*table.keys()} - {*KEPT}:
+            del table[name]
 
 
 def values_of_file(

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -82,24 +83,19 @@ def _blocks(n: int) -> list[slice]:
     return [slice(first, min(first + BLOCK, n)) for first in range(0, n, BLOCK)]
 
 
-def _squashed(network: Network, features: FeatureSet, block: slice) -> np.ndarray:
-    """Inputs of some observations, made comparable, shape (n, inputs)."""
-    rows = np.asarray(observation_rows(features, block), dtype=np.float32)
-    return network.observation_squash(rows)
-
-
 class _OneNetwork:
     """
     What a network makes of a compound, in two rounds over blocks of observations.
 
-    Several networks take the same block, so that its inputs are made comparable once and
-    those of all observations are never held.
+    Several networks take the same block, so that what they see of all observations is
+    never held, and made comparable where it is used.
     """
 
     def __init__(
         self, network: Network, features: FeatureSet, groups: tuple[_Groups, _Groups]
     ) -> None:
         self.layer, self.features = _Layers(network), features
+        self.squash = network.observation_squash
         self.of_unique, self.of_crystal = groups
         layer = self.layer
         self.reflection = network.reflection_squash(features.reflection)
@@ -111,7 +107,7 @@ class _OneNetwork:
         self.total = np.zeros((), dtype=np.float32)
 
     def _first(self, rows: np.ndarray, block: slice) -> np.ndarray:
-        x = self.layer("observe", rows)
+        x = self.layer("observe", self.squash(rows))
         x += self.to_observe[self.of_unique.group[block]]
         return silu(self.layer("mix", silu(x)))
 
@@ -189,11 +185,6 @@ def predict_mean(networks: Sequence[Network], features: FeatureSet) -> Predicted
         networks: Trained on other compounds.
         features: Of this one.
     """
-    alike = all(
-        np.array_equal(n.arrays[name], networks[0].arrays[name])
-        for n in networks
-        for name in ("observation.centre", "observation.width")
-    )
     crystal = np.unique(features.crystal, return_inverse=True)[1].ravel()
     groups = (
         _Groups(features.unique, len(features.E_k)),
@@ -204,10 +195,8 @@ def predict_mean(networks: Sequence[Network], features: FeatureSet) -> Predicted
     with ThreadPoolExecutor(min(len(networks), available_cores())) as pool:
         for step in (_OneNetwork.look, _OneNetwork.weigh):
             for block in _blocks(len(features.unique)):
-                rows = [_squashed(networks[0], features, block)] * len(networks)
-                if not alike:
-                    rows = [_squashed(n, features, block) for n in networks]
-                list(pool.map(step, running, rows, [block] * len(networks)))
+                rows = observation_rows(features, block)
+                list(pool.map(step, running, [rows] * len(running), repeat(block)))
             if step is _OneNetwork.look:
                 list(pool.map(_OneNetwork.turn, running))
         found = list(pool.map(_OneNetwork.predicted, running))
