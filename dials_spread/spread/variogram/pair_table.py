@@ -21,9 +21,12 @@ is free of their errors, as those of the halves have nothing in common.
 
 Where all pairs are too many, each observation is paired with a few others of its
 reflection, drawn at random. With those of its own crystal, and with those whose beam is
-within ALL_WITHIN, which are few and say most, it is paired all the same.
+within ALL_WITHIN, which are few and say most, it is paired all the same. So few are enough for
+the others (ENOUGH): the errors over crystals, which have the noise of the draw in them,
+hardly change.
 
 Functions:
+    pairs_to_draw: how many are drawn of so many
     pair_limit: how many partners of each observation fit
     sum_pairs: the sums
 """
@@ -59,6 +62,9 @@ WEIGHT, GAMMA, SUM_OF_ANGLES, COUNT, WEIGHT_WITHOUT, GAMMA_WITHOUT = range(6)
 of images with a factor; weight times their γ without the factors."""
 
 MOST_PAIRS = 20_000_000
+
+ENOUGH = 5_000_000
+"""Pairs that are drawn where not all fit."""
 
 MOST_LOOKED_AT = 2_000_000_000
 """Pairs whose angle is looked at to find those within ALL_WITHIN; of more, those of a part of
@@ -111,6 +117,21 @@ class PairTable:
     histogram: np.ndarray
     n_pairs: int
     n_all: int
+
+
+def pairs_to_draw(sizes: np.ndarray, most: int) -> int:
+    """
+    Give how many pairs are taken.
+
+    Args:
+        sizes: Shape (reflections,), number of observations of each.
+        most: Most pairs.
+
+    Returns:
+        The most, where all fit; else no more than ENOUGH.
+    """
+    n_all = int((sizes.astype(np.int64) * (sizes - 1) // 2).sum())
+    return most if n_all <= most else min(most, ENOUGH)
 
 
 def pair_limit(sizes: np.ndarray, most: int) -> int:
