@@ -123,13 +123,9 @@ def has_no_images(experiment: Experiment) -> bool:
 @lru_cache(maxsize=1024)
 def _is_placeholder(template: str) -> bool:
     """Whether a template names what is written instead of raw images."""
-    name = Path(template).name
-    return any(
-        re.fullmatch(
-            re.escape(p).replace(r"\{:04d\}", r"\d{4,}").replace(r"\{\}", ".*"), name
-        )
-        for p in (NO_IMAGES, CONVERTED)
-    )
+    numbers, anything = (r"\{:04d\}", r"\d{4,}"), (r"\{\}", ".*")
+    forms = [re.escape(p).replace(*numbers) for p in (NO_IMAGES, CONVERTED)]
+    return any(re.fullmatch(f.replace(*anything), Path(template).name) for f in forms)
 
 
 def _read(filename: str, reader, problems: list[str]):

@@ -24,13 +24,17 @@ pairs that share nothing have p of at most 0.05.
 Functions:
     fit_correlation: ρ from all pairs
     pair_ratios: log-likelihood ratio and permutation p-value of each pair
+    ratios_of: of some pairs, by a worker of a cluster
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numba as nb
 import numpy as np
 
+from dials_spread import cluster
 from dials_spread.spread.chance.pools import CRYSTAL, IMAGE, CommonSpots, Pools
 from dials_spread.statistics.random_numbers import next_random
 from dials_spread.threads import run_blocks
@@ -341,23 +345,80 @@ def pair_ratios(
         not depend on which image of a pair is called a.
     """
     n = len(spots.one_crystal)
-    ratio, p_value = np.full(n, np.nan), np.full(n, np.nan)
     seeds = rng.integers(2**63, size=n).astype(np.uint64)
     used = correlation if correlation > 0 else 0.5
-    names = ("intensity_a", "variance_a", "intensity_b", "variance_b")
-    short = spots._replace(
-        **{k: getattr(spots, k).astype(np.float32).astype(float) for k in names}
-    )
-
     drawn = np.zeros((len(pools.drawn), 2), dtype=np.float32)
     constants = np.zeros((len(pools.start) - 1, 4))
     _prepare(pools, s**2, used, drawn, constants)
+    shared = (pools, drawn, constants, s**2, used, permutations)
+    block = max(1, min(n // 16, 2000))
+    if not cluster.in_use():
+        found = _Ratios(np.full(n, np.nan), np.full(n, np.nan))
 
-    def run(first, stop):
-        _compare(
-            first, stop, spots, short, pools, drawn, constants, s**2, used, seeds,
-            permutations, ENOUGH, ratio, p_value,
-        )  # fmt: skip
+        def run(first: int, stop: int) -> None:
+            _fill(shared, spots, seeds, first, stop, found)
 
-    run_blocks(run, n, max(1, min(n // 16, 2000)), nproc)
+        run_blocks(run, n, block, nproc)
+        return found.ratio, found.p_value
+    tasks = [
+        (_part(spots, first, min(first + block, n)), seeds[first : first + block])
+        for first in range(0, n, block)
+    ]
+    parts = cluster.map_on_workers(ratios_of, shared, tasks)
+    ratio, p_value = (np.concatenate([[], *columns]) for columns in zip(*parts))
     return ratio, p_value
+
+
+class _Ratios(NamedTuple):
+    """Of n pairs."""
+
+    ratio: np.ndarray
+    p_value: np.ndarray
+
+
+def _fill(
+    shared: tuple,
+    spots: CommonSpots,
+    seeds: np.ndarray,
+    first: int,
+    stop: int,
+    found: _Ratios,
+) -> None:
+    """Fill what is found of pairs first … stop - 1."""
+    pools, drawn, constants, s2, rho, permutations = shared
+    names = ("intensity_a", "variance_a", "intensity_b", "variance_b")
+    own = _part(spots, first, stop)
+    short = own._replace(
+        **{k: getattr(own, k).astype(np.float32).astype(float) for k in names}
+    )
+    _compare(
+        0, stop - first, own, short, pools, drawn, constants, s2, rho, seeds[first:stop],
+        permutations, ENOUGH, found.ratio[first:stop], found.p_value[first:stop],
+    )  # fmt: skip
+
+
+def _part(spots: CommonSpots, first: int, stop: int) -> CommonSpots:
+    """The common spots of pairs first … stop - 1."""
+    rows = slice(spots.start[first], spots.start[stop])
+    own = {name: column[rows] for name, column in spots._asdict().items()}
+    own["start"] = spots.start[first : stop + 1] - spots.start[first]
+    own["one_crystal"] = spots.one_crystal[first:stop]
+    return CommonSpots(**own)
+
+
+def ratios_of(shared: tuple, task: tuple) -> _Ratios:
+    """
+    Compare some pairs with chance: a task for another process.
+
+    Args:
+        shared: What pair_ratios makes of all observations.
+        task: Common spots of n pairs, and their seeds.
+
+    Returns:
+        Log-likelihood ratios and p-values, shape (n,) each.
+    """
+    spots, seeds = task
+    n = len(seeds)
+    found = _Ratios(np.full(n, np.nan), np.full(n, np.nan))
+    _fill(shared, spots, seeds, 0, n, found)
+    return found
