@@ -114,10 +114,8 @@ def has_no_images(experiment: Experiment) -> bool:
     Args:
         experiment: Simulated, converted from a list of reflections, or measured.
     """
-    imageset = experiment.imageset
-    if imageset is None or not hasattr(imageset, "get_template"):
-        return False
-    return _is_placeholder(imageset.get_template())
+    template = getattr(experiment.imageset, "get_template", None)
+    return template is not None and _is_placeholder(template())
 
 
 @lru_cache(maxsize=1024)
