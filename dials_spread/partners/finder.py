@@ -137,25 +137,30 @@ def find_partners(
     partners = _empty(n, min(top, max(n - 1, 1)))
     if n < 2:
         return partners
-    group = np.arange(n) if group is None else group
     rows = Rows(
         np.ascontiguousarray(indptr, dtype=np.int64),
         np.ascontiguousarray(column, dtype=np.int32),
         np.ascontiguousarray(permutation, dtype=np.int32),
-        np.ascontiguousarray(group, dtype=np.int32),
+        np.ascontiguousarray(np.arange(n) if group is None else group, dtype=np.int32),
         min_common,
     )
-    if cluster.in_use():
-        _fill_on_workers(rows, directions, partners, method)
-    else:
-        fill, _ = _choose(rows, directions, _compiled(partners), method)
-        run_blocks(fill, n, BLOCK, nproc, "Matching images" if progress else None)
+    fill = _fill_on_workers if cluster.in_use() else _fill_here
+    fill(rows, directions, partners, method, nproc, progress)
     if directions is None:
         partners.distance[:] = np.nan
     return partners
 
 
-def _fill_on_workers(rows, directions, partners: Partners, method: str) -> None:
+def _fill_here(rows, directions, partners: Partners, method, nproc, progress) -> None:
+    """Fill the partners by threads."""
+    fill, n = (
+        _choose(rows, directions, _compiled(partners), method)[0],
+        len(partners.image),
+    )
+    run_blocks(fill, n, BLOCK, nproc, "Matching images" if progress else None)
+
+
+def _fill_on_workers(rows, directions, partners: Partners, method, *_) -> None:
     """Fill the partners by tasks, each of a range of images."""
     n, top = partners.image.shape
     shared = (tuple(rows), directions, top, method)

@@ -250,12 +250,13 @@ def _level_of(needed, levels):
 
 
 @nb.njit(cache=True, nogil=True)
-def _add_pairs(n, pairs, weights, u, level, columns, frame, bins, sums, histogram):
+def _add_pairs(n, pairs, weights, u, level, given):
     """
     Add n pairs of reflection u; those on one image, or of different hand, are left out.
 
     Many at a time: handing over so many arrays takes longer than adding one pair.
     """
+    columns, frame, bins, sums, histogram = given
     intensity, variance, image, crystal, group, operator, hand = columns
     beam, against, matrices, fixes, halves = frame
     edges, coarse, levels = bins
@@ -297,6 +298,7 @@ def _sum_reflections(
 ):  # fmt: skip
     """All pairs, or some, of reflections first … stop - 1; gives their number."""
     n_pairs, partners, step = 0, limits[0], limits[1]
+    given = (columns, frame, bins, sums, histogram)
     crystal, hand = columns[3], columns[6]
     beam, against, matrices, fixes = frame[0], frame[1], frame[2], frame[3]
     pairs, weights = np.empty((2, TOGETHER), dtype=np.int64), np.empty(TOGETHER)
@@ -318,10 +320,7 @@ def _sum_reflections(
                 pairs[0, n], pairs[1, n], weights[n] = p, q, own
                 n += 1
                 if n == TOGETHER:
-                    n_pairs += _add_pairs(
-                        n, pairs, weights, u, level, columns, frame, bins, sums,
-                        histogram,
-                    )  # fmt: skip
+                    n_pairs += _add_pairs(n, pairs, weights, u, level, given)
                     n = 0
             if not every and (p - low) % step == 0:
                 for q in range(p + 1 if step == 1 else low, low + m):
@@ -331,10 +330,7 @@ def _sum_reflections(
                         pairs[0, n], pairs[1, n], weights[n] = p, q, near
                         n += 1
                         if n == TOGETHER:
-                            n_pairs += _add_pairs(
-                                n, pairs, weights, u, level, columns, frame, bins, sums,
-                                histogram,
-                            )  # fmt: skip
+                            n_pairs += _add_pairs(n, pairs, weights, u, level, given)
                             n = 0
             for _ in range(0 if every else partners):
                 state, value = next_random(state)
@@ -346,14 +342,9 @@ def _sum_reflections(
                     pairs[0, n], pairs[1, n], weights[n] = p, q, far
                     n += 1
                     if n == TOGETHER:
-                        n_pairs += _add_pairs(
-                            n, pairs, weights, u, level, columns, frame, bins, sums,
-                            histogram,
-                        )  # fmt: skip
+                        n_pairs += _add_pairs(n, pairs, weights, u, level, given)
                         n = 0
-        n_pairs += _add_pairs(
-            n, pairs, weights, u, level, columns, frame, bins, sums, histogram
-        )
+        n_pairs += _add_pairs(n, pairs, weights, u, level, given)
     return n_pairs
 
 
