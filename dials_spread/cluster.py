@@ -146,10 +146,28 @@ def map_on_workers(function: Callable, shared, tasks: Sequence) -> list:
         ValueError: The workers were lost, or what the function raises.
     """
     client = _client.get()
-    results = [None] * len(tasks)
-    for number, result in _done(client, function, shared, tasks):
-        results[number] = result
-    return results
+    results: dict[int, Any] = {}
+    for attempt in range(1 + ALLOWED_FAILURES):
+        left = [k for k in range(len(tasks)) if k not in results]
+        some = [tasks[k] for k in left]
+        try:
+            for number, result in _done(client, function, shared, some):
+                results[left[number]] = result
+            break
+        except WorkersLost:
+            # With the last worker that had it, what tasks share is lost as well.
+            if attempt == ALLOWED_FAILURES or not _comes_back(client):
+                raise
+    return [results[k] for k in range(len(tasks))]
+
+
+def _comes_back(client) -> bool:
+    """Wait for a worker; False where none comes."""
+    try:
+        client.wait_for_workers(1, timeout=PATIENCE)
+    except (OSError, RuntimeError):
+        return False
+    return True
 
 
 def on_cluster(
@@ -245,6 +263,10 @@ def _knock(scheduler: str) -> None:
         ) from None
 
 
+class WorkersLost(ValueError):
+    """The cluster failed, not the task."""
+
+
 def _result(future):
     """The result of a task, with one line where the cluster and not the task failed."""
     from distributed import CancelledError, KilledWorker
@@ -252,7 +274,8 @@ def _result(future):
 
     try:
         return future.result()
-    except (CancelledError, KilledWorker, CommClosedError) as error:
-        raise ValueError(
-            f"Dask: the workers were lost ({type(error).__name__})."
-        ) from None
+    except (CancelledError, CommClosedError) as error:
+        name = type(error).__name__
+        raise WorkersLost(f"Dask: the workers were lost ({name}).") from None
+    except KilledWorker:  # several, over this very task
+        raise ValueError("Dask: the workers were lost (KilledWorker).") from None

@@ -44,8 +44,9 @@ PERMUTATIONS = 999
 ENOUGH = 30
 """Drawn ratios as high as the observed one after which drawing ends."""
 
-TOGETHER = 32
-"""Pairs of images that are drawn at a time; those drawn after the end do not count."""
+TOGETHER = (32, 256)
+"""Pairs of images that are drawn at a time, at first and at most: the observations of a
+reflection are fetched once for all. Those drawn after the end do not count."""
 
 FACTORS = 16
 """Spots whose quotients of determinants are multiplied before a logarithm is taken."""
@@ -141,7 +142,7 @@ def fit_correlation(
 
 
 @nb.njit(cache=True, nogil=True, inline="always", error_model="numpy")
-def _draw_pair(u, column, start, owner, state):
+def _draw_pair(u, column, start, drawn, state):
     """Draw two observations of u that differ in a column of what is drawn."""
     low = start[u]
     n = np.uint64(start[u + 1] - low)
@@ -150,20 +151,21 @@ def _draw_pair(u, column, start, owner, state):
         # The higher half of a product is uniform below n; a remainder takes longer.
         k = low + np.int64(((value >> np.uint64(32)) * n) >> np.uint64(32))
         j = low + np.int64(((value & np.uint64(0xFFFFFFFF)) * n) >> np.uint64(32))
-        if owner[k, column] != owner[j, column]:
+        if drawn[k, column] != drawn[j, column]:
             return state, k, j
 
 
 @nb.njit(cache=True, nogil=True)
 def _prepare(pools, s2, rho, drawn, constants):
     """
-    Fill what the terms of drawn spots are made of, once for each observation.
+    Fill what the terms of drawn spots are made of, once for each observation; and its
+    image and crystal beside it, exact below 2²⁴.
 
     With p = 1/n and the variances a = v_a (1 - 2p) + Vp, and b likewise, the covariance is
     Vp + 2Vpk - k(a + b) with k = p / (1 - 2p).
     """
     known = np.empty(4)
-    start, values = pools.start, pools.drawn
+    start, values, owner = pools.start, pools.drawn, pools.owner
     for u in range(len(start) - 1):
         if not _describe(u, pools, s2, known):
             continue
@@ -177,6 +179,7 @@ def _prepare(pools, s2, rho, drawn, constants):
             x = np.float64(values[k, 0]) - mean
             of_one = (np.float64(values[k, 1]) + spread) * (1 - 2 * part) + of_mean
             drawn[k, 0], drawn[k, 1] = x, of_one
+            drawn[k, 2], drawn[k, 3] = owner[k, IMAGE], owner[k, CRYSTAL]
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
@@ -203,8 +206,7 @@ def _add_logarithms(number, ratios, products):
 
 @nb.njit(cache=True, nogil=True)
 def _drawn_ratios(
-    number, n, where, column, start, owner, drawn, constants, state, spots, ratios,
-    products,
+    number, n, where, column, start, drawn, constants, state, spots, ratios, products,
 ):  # fmt: skip
     """
     Fill ratios with log-likelihood ratios of drawn pairs of images; give the next state.
@@ -216,7 +218,7 @@ def _drawn_ratios(
     for i in range(n):
         u = where[i]
         for one in range(number):
-            state, k, j = _draw_pair(u, column, start, owner, state)
+            state, k, j = _draw_pair(u, column, start, drawn, state)
             spots[0, one], spots[1, one] = drawn[k, 0], drawn[k, 1]
             spots[2, one], spots[3, one] = drawn[j, 0], drawn[j, 1]
         _add_terms(
@@ -284,9 +286,8 @@ def _compare(
     known, sums = np.empty(4), np.empty(2)
     which = np.empty(longest, dtype=np.int64)
     where = np.empty(longest, dtype=np.int64)
-    ratios, products = np.empty(TOGETHER), np.empty(TOGETHER)
-    values = np.empty((4, TOGETHER))
-    start, owner = pools.start, pools.owner
+    ratios, products = np.empty(TOGETHER[1]), np.empty(TOGETHER[1])
+    values, start = np.empty((4, TOGETHER[1])), pools.start
     for pair in range(first, stop):
         observed, n = _observed_ratio(pair, spots, pools, s2, rho, known, which)
         if n == 0:
@@ -296,15 +297,15 @@ def _compare(
             where[i] = spots.unique[which[i]]
         # As short as what is drawn, or a pair that is drawn would not equal itself.
         observed = _short_ratio(n, which, short, pools, s2, constants, values, sums)
-        column = IMAGE if spots.one_crystal[pair] else CRYSTAL
+        column = 2 + (IMAGE if spots.one_crystal[pair] else CRYSTAL)
         state, reached, done = seeds[pair], 0, 0
         # Sums in another order may differ in the last digits.
         least = observed - 1e-9 * abs(observed)
         while done < permutations and reached < enough:
-            number = min(permutations - done, TOGETHER)
+            number = min(max(TOGETHER[0], done), TOGETHER[1], permutations - done)
             state = _drawn_ratios(
-                number, n, where, column, start, owner, drawn, constants, state, values,
-                ratios, products,
+                number, n, where, column, start, drawn, constants, state, values, ratios,
+                products,
             )  # fmt: skip
             for i in range(number):
                 done += 1
@@ -347,7 +348,7 @@ def pair_ratios(
     n = len(spots.one_crystal)
     seeds = rng.integers(2**63, size=n).astype(np.uint64)
     used = correlation if correlation > 0 else 0.5
-    drawn = np.zeros((len(pools.drawn), 2), dtype=np.float32)
+    drawn = np.zeros((len(pools.drawn), 4), dtype=np.float32)
     constants = np.zeros((len(pools.start) - 1, 4))
     _prepare(pools, s**2, used, drawn, constants)
     shared = (pools, drawn, constants, s**2, used, permutations)
