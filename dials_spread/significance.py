@@ -199,11 +199,11 @@ def contrast_orientations(
         incidence.intensity / factor,
         incidence.variance / factor**2,
     )
-    shared = shared_reflections(
+    _, on_a, on_b, *_ = shared_reflections(
         incidence, a[used], b[used], matches.operator[used], matches.n_common[used]
     )
     return compare_orientations(
-        entries, shared.on_a, shared.on_b, len(used), spread.s, rng, test, nproc
+        entries, on_a, on_b, len(used), spread.s, rng, test, nproc
     )
 
 
