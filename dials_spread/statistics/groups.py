@@ -158,7 +158,7 @@ def _sorted_within(x, group, n_groups):
 def _sorted(x: np.ndarray, group: np.ndarray) -> np.ndarray:
     """Values by group, and from low to high within each."""
     n_groups = int(group.max(initial=-1)) + 1
-    if n_groups < 2 or np.isnan(x).any():
+    if n_groups < 2 or group.min() < 0 or np.isnan(x).any():
         return x[order_within(x, group)]
     group = np.ascontiguousarray(group, dtype=np.int64)
     return _values_within(np.ascontiguousarray(x, dtype=np.float64), group, n_groups)
