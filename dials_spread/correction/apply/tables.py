@@ -155,7 +155,7 @@ def corrected_table(
     Apply a correction.
 
     Args:
-        data: What was read.
+        data: What was read; its tables are emptied, so that columns are in memory once.
         result: The correction, of these data.
         crystals: Numbers of the crystals that it is of; all by default.
 
@@ -204,6 +204,7 @@ def corrected_table(
             found[number] = apply_factors(
                 data.tables[number], scaled=observations.scaled, **own
             )
+            _let_go([data.tables[number]])
         return found
 
     return _whole_or_joined(data, whole, parts)
@@ -364,7 +365,7 @@ def _whole_or_joined(
 ) -> tuple[ExperimentList, flex.reflection_table | Rewritten]:
     """Keep the table of a single file as it is; join those of several."""
     if len(data.files) != OF_ONE:
-        return join(data.experiments, parts())
+        return join(data.experiments, parts(), emptied=True)
     expt, refl = data.files
     if not data.some_columns:
         return read_experiments(expt), whole(read_table(refl, data.allow_pickle))
