@@ -43,7 +43,7 @@ import iotbx.phil
 from dials.util import Sorry
 from libtbx import Auto
 
-from dials_spread import session
+from dials_spread import cluster, session
 from dials_spread.command_line._with_structure import refuse_others, second_correction
 from dials_spread.correction import correct_intensities
 from dials_spread.correction.apply.correct import get_subject
@@ -77,7 +77,7 @@ from dials_spread.report.page.report_files import write_all
 from dials_spread.valid_input.reading import PHIL as READING
 
 COMMAND = "dials.ml_correct"
-phil_scope = iotbx.phil.parse(PHIL + right_factors.PHIL + READING)
+phil_scope = iotbx.phil.parse(PHIL + right_factors.PHIL + READING + cluster.PHIL)
 
 
 def undo_files(data, params, log) -> None:
@@ -173,10 +173,11 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
     params.output.model = params.output.model if params.mode == "train" else None
     more = [*filter(None, (params.model, params.structure)), *params.reference]
     try:
-        _, _, model, data = session.gather(
+        _, _, model, _, data = session.gather(
             lambda: check_outputs(params.output, [*files, more]),
             lambda: check_merged(params),
             lambda: get_model(params),
+            lambda: cluster.check(params.dask.scheduler, params.dask.local),
             lambda: read_uncorrected(files, params),
         )
         if params.undo:
@@ -186,10 +187,11 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
         provenance = Provenance(
             COMMAND, [*data.files, *more], session.parameters(phil, params), lp=data.lp
         )
-        if params.mode == "apply":
-            correct_files(data, model, params, provenance, log)
-        else:
-            learn_files(data, params, provenance, log)
+        with cluster.on_workers(params.dask.scheduler, params.dask.local):
+            if params.mode == "apply":
+                correct_files(data, model, params, provenance, log)
+            else:
+                learn_files(data, params, provenance, log)
     except (ValueError, OSError) as error:
         raise Sorry(str(error)) from None
 

@@ -45,7 +45,7 @@ from dials_spread.report.page.report_files import (
     log_parts,
 )
 from dials_spread.rfactor.wilson_statistics import mixed_moment
-from dials_spread.valid_input.stored_columns import Rewritten
+from dials_spread.valid_input.stored_columns import Rewritten, column_by_column
 from dials_spread.versions import experiments_file
 
 logger = logging.getLogger("dials.spread.correction_outputs")
@@ -253,5 +253,6 @@ def table_files(
     if output.experiments:
         contents[output.experiments] = experiments_file(experiments, PROGRAM)
     if output.reflections:
-        contents[output.reflections] = table.as_msgpack()
+        whole = isinstance(table, Rewritten)
+        contents[output.reflections] = table if whole else column_by_column(table)
     return contents
