@@ -13,6 +13,7 @@ from dials_spread.input_files import Input
 from dials_spread.report.ml_correct.with_structure_report import StructureReport
 from dials_spread.structures.structure_files import read_structure
 from dials_spread.with_structure import (
+    StructureInput,
     correct_with_structure,
     lay_on_data,
     refuse_others,
@@ -51,9 +52,10 @@ def second_correction(
             "structure= starts from amplitudes with expected errors, which this model does "
             "not give; leave out model= and method="
         )
-    found = correct_with_structure(
+    given = StructureInput(
         subject, first, laid.structure, laid.choice, part.experiments, part.tables,
         seed=seed, nproc=nproc,
     )  # fmt: skip
+    found = correct_with_structure(given)
     report = StructureReport(source, found, laid.match.f_calc, subject.prepared.merged)
     return replace(subject, warnings=(*subject.warnings, *laid.warnings)), report

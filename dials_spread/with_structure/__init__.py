@@ -18,6 +18,7 @@ Modules:
 
 from __future__ import annotations
 
+from dials_spread.with_structure.problem import StructureInput
 from dials_spread.with_structure.provisional import lay_on_data, refuse_others
 from dials_spread.with_structure.second_correction import (
     SecondCorrection,
@@ -26,6 +27,7 @@ from dials_spread.with_structure.second_correction import (
 
 __all__ = [
     "SecondCorrection",
+    "StructureInput",
     "correct_with_structure",
     "lay_on_data",
     "refuse_others",
