@@ -15,6 +15,7 @@ Functions:
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,9 +24,11 @@ from dials_spread.correction.apply.estimates import CorrectedAmplitudes
 from dials_spread.correction.model.general import unsimulated_errors
 from dials_spread.correction.model.posterior import MEAN_OF_NORMAL
 from dials_spread.with_structure.cross_validation import (
+    FOLDS,
     HeldOutPredictions,
     cross_validate,
 )
+from dials_spread.with_structure.crossing_table import CrossingTable
 from dials_spread.with_structure.crystal_shapes import CrystalShape
 from dials_spread.with_structure.hands import Hands, compare_hands
 from dials_spread.with_structure.inversion import (
@@ -65,6 +68,8 @@ class SecondCorrection:
         crystals: Their shapes.
         by_observation: Held-out observations, by which the first step is judged.
         by_reflection: All observations of reflections that were held out.
+        by_crystal: All observations of crystals that were held out; of a single crystal
+            nothing is left to predict it from, and before and after are the same.
         steps_r1: Residuals of the observations that decide on further steps, after each
             step, that of the first estimate first.
         n_steps: Steps that were taken; 0 where none predicts better.
@@ -91,6 +96,7 @@ class SecondCorrection:
     crystals: tuple[CrystalShape, ...]
     by_observation: HeldOutPredictions
     by_reflection: HeldOutPredictions
+    by_crystal: HeldOutPredictions
     steps_r1: tuple[float, ...]
     n_steps: int
     step: InversionStep
@@ -140,6 +146,7 @@ def correct_with_structure(
         crystals=tuple(told),
         by_observation=steps.by_observation,
         by_reflection=steps.by_reflection,
+        by_crystal=steps.by_crystal,
         steps_r1=steps.r1_steps,
         n_steps=steps.n,
         step=steps.step,
@@ -202,6 +209,7 @@ class _Steps:
     n: int
     by_observation: HeldOutPredictions
     by_reflection: HeldOutPredictions
+    by_crystal: HeldOutPredictions
     r1_steps: tuple[float, ...]
     r1: tuple[float, float]
     apart: InversionStep
@@ -223,8 +231,8 @@ def _steps(
     observed = (table.intensity * scale, table.sigma * scale)
     given = (observed, (I, J), table.unique, prior.F, prior)
     step = solve(*given, every, intraclass)
-    by_observation, by_reflection = (
-        cross_validate(*given, intraclass, rng, apart) for apart in (False, True)
+    by_observation, by_reflection, by_crystal = (
+        cross_validate(*given, intraclass, fold) for fold in _folds(table, rng)
     )
     taken, figures = int(by_observation.z > SIGNIFICANT), [problem.r1(I, scale, held)]
     apart = solve(*given, ~held, intraclass)
@@ -244,9 +252,16 @@ def _steps(
         step, linear, apart = solve(*given, every, intraclass), (I, J, F), later_step
         taken += 1
     return _Steps(
-        step, linear, taken, by_observation, by_reflection, tuple(figures), r1, apart,
-        predicted,
+        step, linear, taken, by_observation, by_reflection, by_crystal, tuple(figures),
+        r1, apart, predicted,
     )  # fmt: skip
+
+
+def _folds(table: CrossingTable, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Deal observations, reflections and crystals into parts."""
+    yield rng.integers(0, FOLDS, len(table))
+    yield rng.integers(0, FOLDS, int(table.unique.max()) + 1)[table.unique]
+    yield table.crystal % FOLDS
 
 
 def _first_r1(problem: StructureProblem, I: np.ndarray) -> tuple[float, float]:

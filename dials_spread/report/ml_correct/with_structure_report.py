@@ -122,6 +122,7 @@ class StructureReport:
             f"{one.before:.3f} with the first estimate and {one.after:.3f} after a step, "
             f"z = {z} over {counted(one.n_reflections, 'reflection')}; of reflections "
             f"left out whole {other.before:.3f} and {other.after:.3f}"
+            f"{self._by_crystal()}"
         )
         if found.n_steps:
             return (
@@ -133,6 +134,12 @@ class StructureReport:
             f"standard deviations ({figures}). The amplitudes stay those of the first correction, "
             "without a structure. It may be too incomplete or wrong, or the thickness is."
         )
+
+    def _by_crystal(self) -> str:
+        one, n = self.found.by_crystal, len(self.found.crystals)
+        if n < 2:
+            return ""
+        return f", of crystals {one.before:.3f} and {one.after:.3f}"
 
     def _hand(self) -> str:
         hands = self.found.hands
@@ -246,6 +253,7 @@ class StructureReport:
             "held_out": {
                 "by_observation": found.by_observation.as_dict(),
                 "by_reflection": found.by_reflection.as_dict(),
+                "by_crystal": found.by_crystal.as_dict(),
                 "later_steps": finite_or_none(found.steps_r1),
             },
             "r1_structure": self.r1(),
