@@ -11,6 +11,8 @@ Modules:
     least_squares: full matrix on F²
     merged_data: intensities as a refinement takes them
     model: the model that is refined, with electron form factors
+    refined_cif: the refined structure as a CIF with standard uncertainties
+    refined_res: the refined structure as SHELX has it
     refining: settings, and the refinement itself
     resampled: what resampled intensities would give
     result: what it gives
