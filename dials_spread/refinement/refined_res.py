@@ -83,15 +83,16 @@ def formula_units(structure: xray.structure) -> tuple[dict[str, float], int]:
     Say what is in a formula unit, and how many of these are in the cell.
 
     Args:
-        structure: Its atoms; where their numbers in the cell are whole their largest
-            common divisor is Z, and else the number of general positions.
+        structure: Its atoms. Z is the largest part of the number of general positions
+            that divides the numbers of atoms in the cell; all of it where these are not
+            whole.
     """
     in_cell = cell_content(structure)
     counts = np.array([*in_cell.values()])
     whole = np.rint(counts).astype(int)
     Z = structure.space_group().order_z()
     if np.abs(counts - whole).max() < 0.01:
-        Z = int(np.gcd.reduce(whole))
+        Z = int(np.gcd.reduce([Z, *whole]))
     return {element: n / Z for element, n in in_cell.items()}, Z
 
 

@@ -96,23 +96,16 @@ def instructions(
     if program not in ("shelxl", "shelxt"):
         raise ValueError(f"program={program!r} is neither shelxl nor shelxt")
     counts, Z = _in_cell(symmetry, contents, Z, structure)
-    known, error = False, _cell_error(symmetry)
-    if cell_error is not None and all(math.isfinite(x) for x in cell_error):
-        known, error = True, list(cell_error)
-    lines = [
-        " ".join(f"TITL {title}".split())[:LONGEST_TITLE],
-        f"CELL {wavelength:.5f} {_numbers(symmetry.unit_cell().parameters())}",
-        f"ZERR {Z:g} {_numbers(error)}",
-        *_symmetry_lines(symmetry),
-    ]
-    if program == "shelxl":
-        lines += _remarks(known, _refined_freely(structure, riding))
+    unit = "UNIT " + " ".join(f"{n:g}" for n in counts.values())
+    known = cell_error is not None and all(math.isfinite(x) for x in cell_error)
+    error = list(cell_error) if known and cell_error else _cell_error(symmetry)
+    lines = [" ".join(f"TITL {title}".split())[:LONGEST_TITLE]]
+    lines += _cell_lines(symmetry, wavelength, Z, error)
     if program == "shelxt":
-        lines += [f"SFAC {' '.join(counts)}"]
+        lines += [f"SFAC {' '.join(counts)}", unit]
     else:
-        lines += [line for element in counts for line in sfac(element)]
-    lines += ["UNIT " + " ".join(f"{n:g}" for n in counts.values())]
-    if program == "shelxl":
+        lines += _remarks(known, _refined_freely(structure, riding))
+        lines += [line for element in counts for line in sfac(element)] + [unit]
         lines += _refinement_lines(temperature, n_cycles, weights, scale)
         if structure is not None:
             lines += atom_lines(structure, list(counts), riding)
@@ -169,6 +162,14 @@ def _cell_error(symmetry: crystal.symmetry) -> list[float]:
         0.0 if x in (90.0, 120.0) else 0.01 for x in (round(y, 4) for y in free[3:])
     ]
     return [x / 1000 for x in cell[:3]] + angles
+
+
+def _cell_lines(symmetry, wavelength: float, Z: float, error) -> list[str]:
+    return [
+        f"CELL {wavelength:.5f} {_numbers(symmetry.unit_cell().parameters())}",
+        f"ZERR {Z:g} {_numbers(error)}",
+        *_symmetry_lines(symmetry),
+    ]
 
 
 def _symmetry_lines(symmetry: crystal.symmetry) -> list[str]:

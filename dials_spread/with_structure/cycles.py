@@ -127,7 +127,7 @@ def correct_in_cycles(
             break
         structure = cycle.refinement.structure if cycle.refinement else structure
     last = done[kept - 1]
-    done[kept - 1] = replace(last, correction=last.correction.with_hands(given.seed))
+    done[kept - 1] = replace(last, correction=last.correction.with_hands(given))
     return Cycles(tuple(done), kept, n_cycles, reason)
 
 

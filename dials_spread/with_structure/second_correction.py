@@ -112,9 +112,10 @@ class SecondCorrection:
     predicted: np.ndarray
     problem: StructureProblem
 
-    def with_hands(self, seed: int = 0) -> SecondCorrection:
-        """Compare with the mirror image of the structure."""
-        return replace(self, hands=compare_hands(self.problem, seed))
+    def with_hands(self, given: StructureInput) -> SecondCorrection:
+        """Compare with the mirror image of the structure; known thicknesses are kept."""
+        refit = given.shapes is None
+        return replace(self, hands=compare_hands(self.problem, given.seed, refit))
 
 
 def correct_with_structure(
@@ -162,7 +163,7 @@ def correct_with_structure(
         predicted=steps.predicted / to_F**2,
         problem=problem,
     )
-    return found.with_hands(given.seed) if hand else found
+    return found.with_hands(given) if hand else found
 
 
 def _unsimulated(F: np.ndarray, expected: np.ndarray, r_meas: float) -> np.ndarray:

@@ -53,6 +53,9 @@ FILES = {
     "experiments": "experiments, for DIALS",
     "reflections": "corrected intensities, unmerged, for DIALS",
     "merged": "corrected F² and σ, merged, for structure solution and refinement",
+    "refined": "refined structure with difference peaks, for SHELXL and Olex2",
+    "refined_hkl": "intensities that it was refined against, in its setting",
+    "refined_cif": "refined structure with standard uncertainties",
     "model": "the model that was trained, for model=",
     "json": "all numbers, for programs",
     "html": "report",
@@ -212,6 +215,7 @@ def write_correction(
     merged = merged_files(result, output)
     document["correction"]["merged_file"] = merged.figures
     contents = correction_files(corrected, merged, output)
+    contents.update(second.files if second else {})
     add_reports(contents, document, parts, output)
     end_run(contents, parts, output, log)
     return document

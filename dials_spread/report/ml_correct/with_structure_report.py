@@ -7,10 +7,21 @@ Classes:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from cctbx import xray
+
+from dials_spread.refinement import Refinement
+from dials_spread.reindexing import Reindexing
+from dials_spread.report.ml_correct.refined_structure_report import (
+    cycles_document,
+    cycles_sentences,
+    refined_sentences,
+    refined_tables,
+)
 from dials_spread.report.page.labels import counted
 from dials_spread.report.page.plot_parts import points
 from dials_spread.report.page.plot_style import BLUE, axis, log_axis, new_plot
@@ -19,7 +30,7 @@ from dials_spread.report.page.tables import TextTable
 from dials_spread.rfactor import amplitudes, r_factor
 from dials_spread.rfactor.r1 import finite_or_none
 from dials_spread.rfactor.shells import resolution_shells
-from dials_spread.with_structure import SecondCorrection
+from dials_spread.with_structure import Cycles, SecondCorrection
 
 N_SHELLS = 8
 
@@ -55,12 +66,28 @@ class StructureReport:
         found: The correction.
         calculated: Shape (u,), |F| of the structure for the measured reflections.
         merged: Shape (u,), plainly merged intensities.
+        cycles: All corrections; found is the last one kept.
+        choice: From the indices of the data to those of the structure.
+        refined: The structure, refined against what is written; None where it was not.
+        problem: Why it was not.
+        files: The refined structure as files, by name.
     """
 
     source: str
     found: SecondCorrection
     calculated: np.ndarray
     merged: np.ndarray
+    cycles: Cycles
+    choice: Reindexing
+    refined: Refinement | None = None
+    problem: str = ""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+    def last_structure(self) -> xray.structure:
+        """Give the structure from which the last refinement starts."""
+        last = self.cycles.last
+        kept = last.refinement is not None and last.refinement.converged
+        return last.refinement.structure if kept else last.structure
 
     def amplitude_sets(self) -> dict[str, np.ndarray]:
         """Give amplitudes by name: merged, after the first and the second correction."""
@@ -111,7 +138,8 @@ class StructureReport:
             "its own scale. The first can be lower: the first estimate was made to agree "
             "with these observations."
         )
-        return [*told, self._hand()]
+        told += cycles_sentences(self.cycles)
+        return [*told, self._hand(), *refined_sentences(self.refined, self.problem)]
 
     def _verdict(self) -> str:
         found = self.found
@@ -223,7 +251,11 @@ class StructureReport:
             "Structure",
             self.sentences(),
             {"response": self._response_plot()},
-            (self.shells_table(d_spacing), self.crystals_table()),
+            (
+                *refined_tables(self.refined, self.cycles),
+                self.shells_table(d_spacing),
+                self.crystals_table(),
+            ),
         )
 
     def _response_plot(self) -> dict:
@@ -268,4 +300,7 @@ class StructureReport:
             ),
             "crystals": [one.as_dict() for one in found.crystals],
             "hands": found.hands and found.hands.as_dict(),
+            "cycles": cycles_document(self.cycles),
+            "refined": self.refined and self.refined.as_dict(),
+            "not_refined": self.problem or None,
         }
