@@ -3,6 +3,7 @@ What a second correction with a provisional structure gives, and what a wrong on
 
     python benchmarks/with_structure.py [--data FOLDER] [--nproc N] [--draws 20]
         [--only measured simulated] [--sets quartz glycine abiraterone] [--json FILE]
+        [--cases complete without moved other false]
 
 One line for each provisional structure. Figures with three parts are those of the plain
 merge, of the general model, and of this step, in this order; those with a fourth of true
@@ -342,7 +343,8 @@ def line(data: Data, case: Case) -> dict:
             data.tables,
             nproc=data.nproc,
             shapes=case.shapes,
-        )  # fmt: skip
+        ),  # fmt: skip
+        hand=case.title == "complete",
     )
     told["s"] = time.process_time() - start
     told["R1"].append(r1(found.estimate.F))
@@ -447,6 +449,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--only", nargs="*", default=["simulated", "measured"])
     parser.add_argument("--sets", nargs="*", default=list(MEASURED))
+    parser.add_argument("--cases", nargs="*", help="titles that begin so")
     parser.add_argument("--json", type=Path, help="file for all figures")
     args = parser.parse_args()
     logging.disable(logging.WARNING)
@@ -459,6 +462,8 @@ def main() -> None:
     for some in sets:
         for data in some:
             for case in cases(data, args.draws):
+                if args.cases and not case.title.startswith(tuple(args.cases)):
+                    continue
                 told.append(line(data, case))
                 print(*row(told[-1]), sep=" | ", flush=True)
                 if args.json:
