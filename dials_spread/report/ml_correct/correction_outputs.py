@@ -209,7 +209,8 @@ def write_correction(
         section = second.section(pair.d_spacing)
         document["with_structure"] = finite(second.as_dict())
         summary, sections = [*section.notes, *parts.summary], [section, *parts.sections]
-        parts = replace(parts, summary=summary, sections=sections)
+        steps = [*parts.steps, *second.steps(output)]
+        parts = replace(parts, summary=summary, sections=sections, steps=steps)
         tables = [*section.tables, *tables]
     log_parts(parts, tables)
     merged = merged_files(result, output)

@@ -23,6 +23,7 @@ from dials_spread.report.ml_correct.refined_structure_report import (
     refined_tables,
 )
 from dials_spread.report.page.labels import counted
+from dials_spread.report.page.log_text import Step
 from dials_spread.report.page.plot_parts import points
 from dials_spread.report.page.plot_style import BLUE, axis, log_axis, new_plot
 from dials_spread.report.page.sections import Section
@@ -273,6 +274,25 @@ class StructureReport:
             xaxis=log_axis("normalised amplitude E", E[shown]),
             yaxis=axis("d ln I / 2 d ln |F|"),
         )
+
+    def steps(self, output) -> list[Step]:
+        """
+        Say how to go on with the refined structure.
+
+        Args:
+            output: Names of files, as the command's ``output`` scope.
+        """
+        if not self.files.get(output.refined) or not self.files.get(output.refined_hkl):
+            return []
+        return [
+            Step(
+                f"{output.refined} and {output.refined_hkl} hold the refined structure and "
+                "the intensities that it was refined against: SHELXL takes them under one "
+                "name (.ins, .hkl), Olex2 opens the .res. Put in what the difference peaks "
+                "show, and give the result as structure= again, with the data that were "
+                "given here."
+            )
+        ]
 
     def as_dict(self) -> dict:
         """Give what goes into a JSON file."""
