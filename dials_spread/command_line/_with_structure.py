@@ -17,6 +17,7 @@ from dials_spread.correction.apply.subject import Subject
 from dials_spread.correction.model.model_file import Model
 from dials_spread.input_files import Input
 from dials_spread.refinement import Refinement, RefinementSettings
+from dials_spread.refinement.element_check import check_elements
 from dials_spread.refinement.refined_cif import refined_cif
 from dials_spread.refinement.refined_res import refined_res
 from dials_spread.report.ml_correct.with_structure_report import StructureReport
@@ -102,7 +103,8 @@ def with_refinement(
         files = _files(refined, array, _wavelength(result), params.output)
     except ValueError as error:
         return replace(second, problem=str(error))
-    return replace(second, refined=refined, files=files)
+    elements = check_elements(refined, array)
+    return replace(second, refined=refined, files=files, elements=elements)
 
 
 def _settings(params) -> RefinementSettings:

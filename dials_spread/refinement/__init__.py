@@ -5,6 +5,7 @@ Modules:
     against_reference: shifts and bond lengths against the reference
     agreement: R1, wR2, goodness of fit, outliers
     difference_map: peaks of the Fo - Fc map
+    element_check: whether elements scatter as much as they do in the crystal
     held_out: R1 of reflections that the fit never saw
     hydrogen: how hydrogen rides on its parent
     hydrogen_search: the hydrogen sites in a map of a model without them

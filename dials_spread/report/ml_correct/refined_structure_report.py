@@ -3,6 +3,7 @@ The provisional structure refined against corrected intensities: sentences, tabl
 
 Functions:
     refined_sentences: how well it agrees, and what it lacks
+    elements_sentences: whether elements scatter as they should
     cycles_sentences: how many corrections were kept, and why no more
     refined_tables: cycles, figures and difference peaks
     cycles_document: of all cycles, for JSON
@@ -10,8 +11,11 @@ Functions:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dials_spread.refinement import Refinement
 from dials_spread.refinement.difference_map import Peak
+from dials_spread.refinement.element_check import ElementScattering
 from dials_spread.report.page.labels import NO_VALUE, counted, digits
 from dials_spread.report.page.tables import TextTable
 from dials_spread.with_structure import Cycles
@@ -19,6 +23,12 @@ from dials_spread.with_structure.cycles import Cycle
 
 HIGH = 4.0
 """Standard deviations of the map from which a peak is worth a word."""
+
+ODD = 4.0
+"""Standard uncertainties from which an element is doubted, see element_check."""
+
+TELLS = 0.25
+"""R1 above which missing atoms may look like wrong elements."""
 
 REMAINDER = 0.5
 """A peak so near to an atom [Å] tells of that atom and not of another."""
@@ -74,6 +84,37 @@ def _peaks_sentence(one: Refinement) -> str:
         f"{counted(len(free), 'peak')} above {HIGH:g} σ and more than {REMAINDER:g} Å from "
         f"all atoms may be atoms that the structure lacks: {some}."
     )
+
+
+def elements_sentences(
+    one: Refinement | None, elements: Sequence[ElementScattering]
+) -> list[str]:
+    """
+    Say whether elements scatter as they should.
+
+    Args:
+        one: The refinement; None where there is none.
+        elements: What each of them scatters.
+    """
+    if one is None or not elements:
+        return []
+    known = elements[0].relative_to
+    figures = ", ".join(
+        f"{e.element} {e.ratio:.2f} ± {e.su:.2f} times" for e in elements
+    )
+    start = f"Elements: relative to {known}, {figures} what is expected. "
+    odd = [e.element for e in elements if abs(e.z) > ODD]
+    if odd and one.converged and one.r1_strong < TELLS:
+        return [
+            f"{start}{' and '.join(odd)} or {known} may be another element "
+            f"(beyond {ODD:g} standard uncertainties), or atoms of it are partly occupied."
+        ]
+    if not one.converged or not one.r1_strong < TELLS:
+        return [f"{start}With R1 this high that says nothing of the elements."]
+    return [
+        f"{start}None is wrong by a row of the periodic table; neighbours in a row, as C, N "
+        "and O, are not told apart."
+    ]
 
 
 def cycles_sentences(cycles: Cycles) -> list[str]:

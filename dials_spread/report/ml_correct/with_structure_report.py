@@ -8,17 +8,19 @@ Classes:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
 from cctbx import xray
 
 from dials_spread.refinement import Refinement
+from dials_spread.refinement.element_check import ElementScattering
 from dials_spread.reindexing import Reindexing
 from dials_spread.report.ml_correct.refined_structure_report import (
     cycles_document,
     cycles_sentences,
+    elements_sentences,
     refined_sentences,
     refined_tables,
 )
@@ -72,6 +74,7 @@ class StructureReport:
         refined: The structure, refined against what is written; None where it was not.
         problem: Why it was not.
         files: The refined structure as files, by name.
+        elements: How much each of its elements scatters.
     """
 
     source: str
@@ -83,6 +86,7 @@ class StructureReport:
     refined: Refinement | None = None
     problem: str = ""
     files: Mapping[str, bytes] = field(default_factory=dict)
+    elements: tuple[ElementScattering, ...] = ()
 
     def last_structure(self) -> xray.structure:
         """Give the structure from which the last refinement starts."""
@@ -140,7 +144,8 @@ class StructureReport:
             "with these observations."
         )
         told += cycles_sentences(self.cycles)
-        return [*told, self._hand(), *refined_sentences(self.refined, self.problem)]
+        told += [self._hand(), *refined_sentences(self.refined, self.problem)]
+        return [*told, *elements_sentences(self.refined, self.elements)]
 
     def _verdict(self) -> str:
         found = self.found
@@ -322,5 +327,6 @@ class StructureReport:
             "hands": found.hands and found.hands.as_dict(),
             "cycles": cycles_document(self.cycles),
             "refined": self.refined and self.refined.as_dict(),
+            "elements": [{**asdict(one), "z": one.z} for one in self.elements],
             "not_refined": self.problem or None,
         }
