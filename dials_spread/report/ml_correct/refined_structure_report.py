@@ -112,8 +112,8 @@ def elements_sentences(
     if not one.converged or not one.r1_strong < TELLS:
         return [f"{start}With R1 this high that says nothing of the elements."]
     return [
-        f"{start}None is wrong by a row of the periodic table; neighbours in a row, as C, N "
-        "and O, are not told apart."
+        f"{start}Nothing speaks against them; neighbours in a row of the periodic table, as "
+        "C, N and O, are not told apart, and one atom among many hardly."
     ]
 
 
