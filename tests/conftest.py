@@ -46,13 +46,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Begin with the files that have slow tests: two processes then end together."""
+    """Begin with the files that have slow tests: two processes then end together.
+
+    One of the files that look at one comparison of placements comes first, the others
+    last: by then it is made, and no process waits for the other.
+    """
     if not config.getoption("--long"):
         left_out = [item for item in items if item.get_closest_marker("long")]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not item.get_closest_marker("long")]
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    compared = {item.path for item in items if "compared_quartz" in item.fixturenames}
+    later = sorted(compared)[1:]
+    items.sort(key=lambda item: (item.path in later, item.path not in slow))
 
 
 @pytest.fixture(scope="session")

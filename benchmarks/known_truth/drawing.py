@@ -4,6 +4,7 @@ One data set of a column, with what is true of it.
 Functions:
     draw: crystals from the pool, with factors and noise of their own
     scaled_by_dials: the same after dials.scale
+    left_by_scaling: the relative error in that
 """
 
 from __future__ import annotations
@@ -110,6 +111,7 @@ def draw(name: str, column: Column, pool: Pool, seed: int) -> DataSet:
         _number(table, experiment, number)
     if column.scaled:
         experiments, tables = scaled_by_dials(experiments, tables)
+        truth.s = left_by_scaling(tables) if np.isfinite(truth.s) else truth.s
     return DataSet(experiments, tables, truth, plain)
 
 
@@ -203,6 +205,33 @@ def _weights(sums, column) -> np.ndarray:
     variance = far_variance(sums) + column.noise.extra_error**2 * sums.square + noise
     used = (noise < 1) & (variance > 0)
     return one_over(variance, used, sums.count[0].sum(axis=1))
+
+
+def left_by_scaling(tables: list[flex.reflection_table]) -> float:
+    """
+    Give the relative error that dials.scale has left, from what was put in.
+
+    Its factors take off a part of those of images, and have errors themselves. What it set
+    aside does not count.
+
+    Args:
+        tables: Scaled, of crystals without multiple scattering.
+
+    Returns:
+        Root mean square of the relative deviations within reflections.
+    """
+    names = ("truth.scale", "truth.image_factor", "truth.relative_error")
+    factor, unique = [], []
+    for table in tables:
+        table = table.select(~table.get_flags(table.flags.bad_for_scaling, all=False))
+        put_in = np.prod([table[n].as_numpy_array() for n in names], axis=0)
+        factor.append(put_in / table["inverse_scale_factor"].as_numpy_array())
+        unique.append(table["unique"].as_numpy_array())
+    factor, unique = np.concatenate(factor), np.concatenate(unique)
+    n = np.bincount(unique)
+    means = np.bincount(unique, factor) / np.maximum(n, 1)
+    square = np.bincount(unique, (factor / means[unique] - 1) ** 2)
+    return float(np.sqrt(square.sum() / np.maximum(n - 1, 0)[n > 0].sum()))
 
 
 def scaled_by_dials(experiments, tables):

@@ -321,7 +321,7 @@ def _variograms(
     corrected = variogram(kind, without_factors=True) if enough else None
     repeats = None
     if kind == BETWEEN:
-        repeats = _repeats(sample, table, corrected or main, enough)
+        repeats = _repeats(sample, table, corrected or main, enough, noise)
     return (
         Variograms(
             main=main,
@@ -336,7 +336,11 @@ def _variograms(
 
 
 def _repeats(
-    sample: _Sample, table: PairTable, found: Variogram, without_factors: bool
+    sample: _Sample,
+    table: PairTable,
+    found: Variogram,
+    without_factors: bool,
+    noise: float,
 ) -> Repeats | None:
     """Repeats within crystals, where there is a curve that says what is near."""
     if found.curves is None:
@@ -349,4 +353,5 @@ def _repeats(
         found.curves,
         bool(found.opposite_alike),
         sample.groups.n,
+        noise,
     )

@@ -144,13 +144,16 @@ def group_crystals(
     return Groups(of_crystal, n, len(present))
 
 
-def interval(values: np.ndarray, n: int) -> tuple[float, float]:
+def interval(
+    values: np.ndarray, n: int, logarithms: bool = True
+) -> tuple[float, float]:
     """
     Give the interval that bootstrap samples stand for.
 
     Args:
         values: Shape (1 + draws,), the estimates for the weights of Groups.draws.
         n: Number of groups.
+        logarithms: Take errors of the logarithm where zero is out of reach.
 
     Returns:
         Low and high end of the 95 % interval; nan where there are fewer than three
@@ -159,7 +162,7 @@ def interval(values: np.ndarray, n: int) -> tuple[float, float]:
     drawn = _usable(values, n)
     if drawn is None:
         return EMPTY
-    error = _error_of_logs(values[0], drawn)
+    error = _error_of_logs(values[0], drawn) if logarithms else None
     if error is not None:
         factor = np.exp(_wide(n) * error)
         return float(values[0] / factor), float(values[0] * factor)

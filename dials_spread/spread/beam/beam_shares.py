@@ -5,6 +5,11 @@ Both are logarithms, taken relative to their mean over the crystal: the scale of
 crystal is another matter. The slope comes from other crystals than those that it is
 tried on; within a single crystal, from other blocks of consecutive images.
 
+Both drift along a scan, and two drifts are alike by chance in half of all cases. Where crystals
+are too few for an interval, what both change by from one block of images to the next is
+compared, which of drifts is independent, and held against these changes in any other
+order (Granger and Newbold (1974), J. Econometrics 2, 111, on spurious regression).
+
 Functions:
     explained_share: the cross-validated R²
     reliability: what a perfect indicator would explain
@@ -24,6 +29,12 @@ BLOCKS = 5
 
 FEWEST_IMAGES = 8
 
+CHANGES = 12
+"""Blocks of images along a scan whose means are compared."""
+
+ORDERS = 199
+"""Random ones, of the changes."""
+
 LARGEST_SIGMA = 0.3
 """Of a factor, relative: images whose factor is less certain have no say."""
 
@@ -37,6 +48,8 @@ class Explained:
         r_squared: Cross-validated share of the variance of log k within crystals; below
             zero where the prediction is worse than none. nan with too few images.
         low, high: 95 % interval over crystals; nan with too few.
+        p_value: That both change along the scans as much alike by chance, where there is
+            no interval; nan otherwise.
         slope: Of log k against the logarithm of the indicator; 1 if k is proportional.
         correlation: Pearson's, of the two.
         with_dials_scale: Correlation with the scale of dials.scale instead; nan without.
@@ -55,6 +68,7 @@ class Explained:
     n_crystals: int
     validation: str
     reason: str = ""
+    p_value: float = np.nan
 
     def as_dict(self) -> dict:
         """Give the attributes by name."""
@@ -100,6 +114,16 @@ def reliability(half_a: np.ndarray, half_b: np.ndarray, crystal: np.ndarray) -> 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float:
     norm = np.sqrt(np.sum(a * a) * np.sum(b * b))
     return float(np.sum(a * b) / norm) if norm > 0 else np.nan
+
+
+def _with_logarithm(scale: np.ndarray, x: np.ndarray, group: np.ndarray) -> float:
+    """Correlation within crystals of the logarithm of a scale with x."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        logs = np.log(scale)
+    known = np.isfinite(logs)
+    return _correlation(
+        centred(logs[known], group[known]), centred(x[known], group[known])
+    )
 
 
 def _nothing(reason: str, n_images: int, n_crystals: int) -> Explained:
@@ -154,6 +178,30 @@ def _interval(
     return 1 - high, 1 - low
 
 
+def _errors(x: np.ndarray, y: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Squared errors with and without the indicator, shape (2, images)."""
+    return _held_out(x, y, group) if group.any() else _held_out_blocks(x, y)
+
+
+def _share(errors: np.ndarray) -> float:
+    return float(1 - errors[0].sum() / errors[1].sum())
+
+
+def _by_changes(
+    x: np.ndarray, y: np.ndarray, group: np.ndarray, rng: np.random.Generator
+) -> float:
+    """Part of random orders in which changes along the scans are as much alike."""
+    changes = [[], []]
+    for number in range(int(group.max()) + 1):
+        own = np.flatnonzero(group == number)
+        for column, value in zip(changes, (x, y)):
+            blocks = np.array_split(value[own], min(CHANGES, len(own)))
+            column.append(np.diff([block.mean() for block in blocks]))
+    dx, dy = (np.concatenate(column) for column in changes)
+    as_much = sum(rng.permutation(dx) @ dy >= dx @ dy for _ in range(ORDERS))
+    return float((1 + as_much) / (1 + ORDERS))
+
+
 def explained_share(
     k: np.ndarray,
     relative_sigma: np.ndarray,
@@ -193,18 +241,13 @@ def explained_share(
     x, y = centred(x[use], group), centred(y[use], group)
     if not np.sum(x * x) > 0 or not np.sum(y * y) > 0:
         return _nothing("It is the same on all images.", int(use.sum()), n)
-    errors = _held_out(x, y, group) if n > 1 else _held_out_blocks(x, y)
+    errors = _errors(x, y, group)
     low, high = _interval(errors, group, rng)
     with_scale = np.nan
     if dials_scale is not None:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            scale = np.log(dials_scale[use])
-        known = np.isfinite(scale)
-        with_scale = _correlation(
-            centred(scale[known], group[known]), centred(x[known], group[known])
-        )
+        with_scale = _with_logarithm(dials_scale[use], x, group)
     return Explained(
-        r_squared=float(1 - errors[0].sum() / errors[1].sum()),
+        r_squared=_share(errors),
         low=low,
         high=high,
         slope=float(np.sum(x * y) / np.sum(x * x)),
@@ -213,4 +256,5 @@ def explained_share(
         n_images=int(use.sum()),
         n_crystals=n,
         validation="crystals" if n > 1 else "blocks of images",
+        p_value=np.nan if np.isfinite(low) else _by_changes(x, y, group, rng),
     )

@@ -51,6 +51,9 @@ BLOCK = 50
 LOWEST = 0.2
 """Mean of a reflection in a draw, relative to that of all, below which it is not put."""
 
+HALF = 0.5
+"""Of the variance: the interval of a share above it is that of all others, too."""
+
 SOURCES = ("image", "crystal", "orientation", "thickness", "noise", "rest")
 
 
@@ -270,7 +273,12 @@ def _all_components(
     """Make components of the variances in all samples."""
     shares = _shares({k: c for k, c in columns.items() if np.isfinite(c[0])}, n)
     return {
-        name: _component(column, shares.get(name), n, reasons.get(name, ""))
+        name: _component(
+            column,
+            _ends(name, columns, n, 1.0),
+            shares.get(name),
+            reasons.get(name, ""),
+        )
         for name, column in columns.items()
     }
 
@@ -351,8 +359,8 @@ def _no_thickness(variogram: Variogram, repeats: Repeats | None) -> str:
 
 def _component(
     variance: np.ndarray,
+    ends: tuple[float, float],
     share: tuple[float, float, float] | None,
-    n: int,
     reason: str,
 ) -> Component:
     """
@@ -360,7 +368,7 @@ def _component(
 
     An estimate below zero has the interval of one at zero, which is not narrower.
     """
-    low, high = interval(variance, n)
+    low, high = ends
     below = min(variance[0], 0.0)
     part, part_low, part_high = share or (np.nan, *EMPTY)
     return Component(
@@ -372,6 +380,29 @@ def _component(
         share_high=part_high,
         reason="" if np.isfinite(variance[0]) else reason,
     )
+
+
+def _ends(
+    name: str, columns: dict[str, np.ndarray], n: int, divided_by: np.ndarray | float
+) -> tuple[float, float]:
+    """
+    Ends of the interval of a source, of its variance or of its share.
+
+    Thickness can be all that γ at 0° may be beyond what repeats differ by: γ at 0° of few pairs
+    of crystals is more often too low than too high, and its error with it.
+
+    Factors of images and crystals come from products of different reflections, as often
+    below zero as above where there are none: the logarithms of the samples of few crystals,
+    which are alike by chance, would not reach zero.
+    """
+    values = columns[name] / divided_by
+    low, high = interval(values, n)
+    if name == "thickness":
+        rest = columns["rest"] / divided_by
+        high = np.fmax(high, interval(values + rest, n)[1] - rest[0])
+    if name in ("image", "crystal"):
+        low = np.fmin(low, interval(values, n, logarithms=False)[0])
+    return low, high
 
 
 def _shares(
@@ -399,7 +430,11 @@ def _shares(
             low, high = 1 / (1 + np.maximum(ends, 0))[:, ::-1].T
             low, high = low.min(), high.max()
         else:
-            low, high = interval(variance / signed, n)
+            low, high = _ends(name, variances, n, signed)
+            if share > HALF:
+                # What the others leave: their errors are relative to what they are.
+                others = interval(1 - variance / signed, n)
+                low, high = np.fmin(low, 1 - others[1]), np.fmax(high, 1 - others[0])
             below = min(variance[0] / signed[0], 0.0) if signed[0] > 0 else 0.0
             low, high = np.clip([low, high - below], 0, 1)
         shares[name] = (share, float(min(low, share)), float(max(high, share)))

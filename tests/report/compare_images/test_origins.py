@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -75,6 +76,29 @@ def test_words_and_tables_tell_the_numbers(electrons):
     assert "zone axis" in tables
     extreme = electrons.origins.orientations.extremes[0]
     assert f"{abs(extreme['z']):.1f}" in tables
+
+
+@pytest.mark.parametrize(
+    "low, p_value, told",
+    [
+        (
+            0.2,
+            np.nan,
+            "The background under the spots explains 40 % (95 %: 20 to 60 %)",
+        ),
+        (-0.1, np.nan, "does not explain their variance"),
+        (np.nan, 0.01, "explains 40 %"),
+        (np.nan, 0.3, "would fit as well in another order (p = 0.30)"),
+    ],
+)
+def test_a_beam_is_told_where_it_is_more_than_chance(electrons, low, p_value, told):
+    found = electrons.origins.beam
+    share = replace(
+        found.explained["background"], r_squared=0.4, low=low, high=0.6, p_value=p_value
+    )
+    beam = replace(found, explained={"background": share}, ceiling=0.9)
+    sentence = origin_findings(replace(electrons.origins, beam=beam))[0]
+    assert told in sentence
 
 
 def test_raw_images_are_told(raw_electrons):

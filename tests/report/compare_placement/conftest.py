@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pickle
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -21,8 +24,22 @@ PARAMETERS = {
 
 @pytest.fixture(scope="session")
 def compared_quartz(data_folder, tmp_path_factory):
-    """Quartz in all branches; that of a user's model fails, as its file is no model."""
-    folder = tmp_path_factory.mktemp("placement")
+    """Quartz in all branches; that of a user's model fails, as its file is no model.
+
+    It takes most of a minute: processes of one run of the tests share it.
+    """
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    made = shared / "compared_quartz.pickle"
+    with open(shared / "compared_quartz.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            compared = _compare(data_folder, tmp_path_factory.mktemp("placement"))
+            made.write_bytes(pickle.dumps(compared))
+    return pickle.loads(made.read_bytes())
+
+
+def _compare(data_folder, folder):
     broken = folder / "broken.model"
     broken.write_text("no model\n")
     choices = PlacementChoices(

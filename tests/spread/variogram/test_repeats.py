@@ -15,6 +15,7 @@ FOLDED = np.minimum(ANGLE, 180 - ANGLE)
 ONES = np.ones(N_BINS)
 SHAPE = "2^(-u^1.25)"
 CRYSTALS = np.full(N_BINS, 40)
+NOISE = 0.01
 
 
 def curves(at_zero=0.05, growth=0.2, draws=301):
@@ -32,11 +33,25 @@ def within(at_zero=0.02, growth=0.2, error=0.002, pairs=400 * ONES, dyads=40 * O
 
 def test_what_repeats_differ_by_is_found():
     """With the growth that bins have at their angles taken off."""
-    found = repeats_at_zero(within(), CRYSTALS, curves(), True, 40)
+    found = repeats_at_zero(within(), CRYSTALS, curves(), True, 40, NOISE)
     assert found.reason == ""
     assert found.at_zero[0] == pytest.approx(0.02)
     assert np.std(found.at_zero[1:]) == pytest.approx(0.002, rel=0.15)
     assert found.pairs > 20 and found.crystals == 40
+
+
+@pytest.mark.parametrize("faster", [0.5, 2.0, 3.0])
+def test_repeats_have_a_growth_of_their_own(faster):
+    """Repeats are other reflections than those that two crystals have in common."""
+    data = within(growth=0.2 * faster)
+    found = repeats_at_zero(data, CRYSTALS, curves(), True, 40, NOISE)
+    assert found.at_zero[0] == pytest.approx(0.02, rel=0.03)
+
+
+def test_one_bin_takes_the_growth_of_two_crystals():
+    one = np.where(np.arange(N_BINS) == 3, 400, 0)
+    found = repeats_at_zero(within(pairs=one), CRYSTALS, curves(), True, 40, NOISE)
+    assert found.at_zero[0] == pytest.approx(0.02)
 
 
 def test_bins_of_few_crystals_do_not_rule():
@@ -44,21 +59,21 @@ def test_bins_of_few_crystals_do_not_rule():
     data = within(dyads=np.where(ANGLE < 90, 1.5, 40))
     wild = np.where(ANGLE < 90, 2.0, 0.0)
     data = data._replace(gamma=data.gamma + wild)
-    found = repeats_at_zero(data, CRYSTALS, curves(), True, 40)
+    found = repeats_at_zero(data, CRYSTALS, curves(), True, 40, NOISE)
     assert found.at_zero[0] == pytest.approx(0.02)
 
 
 def test_beams_from_the_other_side_count_where_they_are_alike():
     data = within(pairs=np.where(ANGLE < 90, 0, 400))
-    assert repeats_at_zero(data, CRYSTALS, curves(), True, 40).reason == ""
-    told = repeats_at_zero(data, CRYSTALS, curves(), False, 40).reason
+    assert repeats_at_zero(data, CRYSTALS, curves(), True, 40, NOISE).reason == ""
+    told = repeats_at_zero(data, CRYSTALS, curves(), False, 40, NOISE).reason
     assert told.startswith("too few reflections were observed again on one crystal")
 
 
 def test_what_is_not_known_divides_nothing():
-    vague = repeats_at_zero(within(error=0.03), CRYSTALS, curves(), True, 40)
+    vague = repeats_at_zero(within(error=0.03), CRYSTALS, curves(), True, 40, NOISE)
     assert np.isnan(vague.at_zero).all()
     assert "known no better than what two crystals differ by" in vague.reason
     alone = within()._replace(gamma=within().gamma[:1])
-    told = repeats_at_zero(alone, CRYSTALS, curves(draws=1), True, 1).reason
+    told = repeats_at_zero(alone, CRYSTALS, curves(draws=1), True, 1, NOISE).reason
     assert "is not known" in told

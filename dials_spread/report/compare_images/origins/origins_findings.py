@@ -61,14 +61,15 @@ def origin_findings(origins: OriginAnalysis) -> list[str]:
     return told
 
 
-def _explains(share: Explained, ceiling: float) -> bool:
+def _explains(share: Explained, ceiling: float, tried: int) -> bool:
     """
-    Whether a quantity is said to explain factors of images.
+    Whether the best of some quantities is said to explain factors of images.
 
-    It does so for more than a fiftieth, in an interval (where there is one) without zero,
-    and where not all is noise.
+    It does so for more than a fiftieth, in an interval without zero (where there is none,
+    if both change alike along the scans), and where not all is noise.
     """
-    return share.r_squared > LEAST and not share.low <= 0 and not ceiling <= LEAST
+    by_chance = share.low <= 0 or tried * share.p_value > CHANCE
+    return share.r_squared > LEAST and not by_chance and not ceiling <= LEAST
 
 
 def _about_beam(found: BeamSources) -> list[str]:
@@ -87,7 +88,14 @@ def _about_beam(found: BeamSources) -> list[str]:
         "factors of the images of a crystal have a standard deviation of "
         f"{100 * found.spread_of_k:.0f} %. The {LABELS[name]} "
     )
-    if not _explains(share, found.ceiling):
+    explains = _explains(share, found.ceiling, len(raw))
+    if not explains and share.r_squared > LEAST and share.p_value > CHANCE / len(raw):
+        text += (
+            "is not shown to explain their variance: what it changes by along the scan "
+            "would fit as well in another order "
+            f"(p = {digits(min(share.p_value * len(raw), 1.0), 2)})"
+        )
+    elif not explains:
         text += "does not explain their variance"
     else:
         told = share_with_interval(share.r_squared, share.low, share.high)
