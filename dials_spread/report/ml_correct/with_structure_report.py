@@ -91,8 +91,9 @@ class StructureReport:
     def last_structure(self) -> xray.structure:
         """Give the structure from which the last refinement starts."""
         last = self.cycles.last
-        kept = last.refinement is not None and last.refinement.converged
-        return last.refinement.structure if kept else last.structure
+        if last.refinement is not None and last.refinement.converged:
+            return last.refinement.structure
+        return last.structure
 
     def amplitude_sets(self) -> dict[str, np.ndarray]:
         """Give amplitudes by name: merged, after the first and the second correction."""
