@@ -130,9 +130,10 @@ class StructureReport:
             "their observations, which say less than the first estimate, and keep large "
             "errors."
         )
-        r1 = self.r1()
+        r1, n = self.r1(), self.cycles.n_kept
+        refined = f" (as refined before cycle {n})" if n > 1 else ""
         told.append(
-            f"{R1_STRUCTURE}: {r1['merged']:.3f} merged, {r1['first']:.3f} after the first "
+            f"{R1_STRUCTURE}{refined}: {r1['merged']:.3f} merged, {r1['first']:.3f} after the first "
             f"correction, {r1['second']:.3f} after the second. This is no independent "
             "test: the structure took part, and where atoms are missing or wrong a higher "
             "R1 can be right."
