@@ -40,6 +40,7 @@ from dials_spread.significance import (
     Significance,
     assess_matches,
     contrast_orientations,
+    nothing_tested,
 )
 from dials_spread.spread.analysis import SpreadAnalysis, SpreadChoices, analyse_spread
 from dials_spread.spread.chance.same_orientation import OrientationContrast
@@ -47,6 +48,11 @@ from dials_spread.spread.observed import Observed, observe
 from dials_spread.spread.origins import OriginAnalysis, analyse_origins
 from dials_spread.spread.sources.explained import ExplainedSpread
 from dials_spread.spread.sources.simulated import explain_observations
+
+REINDEX_FIRST = (
+    "crystals with exchanged axes are to be reindexed first: other reflections would be "
+    "compared."
+)
 
 
 @dataclass(frozen=True)
@@ -175,7 +181,6 @@ def compare_images(
         **pairs.together(matching.same_orientation, nproc),
         shown=shown,
         spots=_lay_out(observations, matches, agreement, incidence, shown, scales),
-        exchanged=find_exchanged(observations),
         outliers_used=observed.outliers_used,
         mixture=mixture_warning(corrected_crystals(tables, observations.choice)),
         **found._asdict(),
@@ -255,6 +260,7 @@ class _SpreadParts(NamedTuple):
 
     spread: SpreadAnalysis
     significance: Significance
+    exchanged: tuple[Exchanged, ...]
     origins: OriginAnalysis
     simulation: ExplainedSpread | None
 
@@ -274,12 +280,17 @@ def _spread(
     rng = _rng(seed)
     observations, counted, counting, _ = observed
     analysis = analyse_spread(observations, counting, scales, choices, rng, nproc)
-    return _SpreadParts(
-        spread=analysis,
-        significance=assess_matches(
+    exchanged = find_exchanged(observations)
+    significance = nothing_tested(len(matches), REINDEX_FIRST)
+    if not exchanged:
+        significance = assess_matches(
             incidence, matches, observations.images.crystal, image_rank(observations),
             analysis, choices, rng, nproc,
-        ),
+        )  # fmt: skip
+    return _SpreadParts(
+        spread=analysis,
+        significance=significance,
+        exchanged=exchanged,
         origins=analyse_origins(
             observations, experiments, tables, counting, scales, analysis.s,
             choices.origins, _rng(seed), nproc, analysis.factors,

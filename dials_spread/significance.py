@@ -7,6 +7,7 @@ spots is tested and not their brightness.
 
 Functions:
     assess_matches: likelihood ratio, p- and q-value of each pair
+    nothing_tested: why there is none
     contrast_orientations: pairs of the same orientation against all others
 """
 
@@ -75,7 +76,14 @@ class Significance:
         return {name: getattr(self, name) for name in names}
 
 
-def _nothing(n: int, reason: str) -> Significance:
+def nothing_tested(n: int, reason: str) -> Significance:
+    """
+    Say why no pair is tested.
+
+    Args:
+        n: Number of pairs.
+        reason: In one sentence.
+    """
     unknown = np.full(n, np.nan)
     return Significance(unknown, unknown.copy(), unknown.copy(), reason=reason)
 
@@ -107,11 +115,11 @@ def assess_matches(
         The results, in the order of the pairs.
     """
     if not choices.likelihood:
-        return _nothing(len(matches), "switched off.")
+        return nothing_tested(len(matches), "switched off.")
     if not len(matches):
-        return _nothing(0, "there are no matched pairs.")
+        return nothing_tested(0, "there are no matched pairs.")
     if not spread.s > 0:
-        return _nothing(
+        return nothing_tested(
             len(matches),
             "there is no spread beyond the known errors that two images could share.",
         )
@@ -128,7 +136,7 @@ def assess_matches(
     permutations = max(MOST_DRAWS // max(len(spots.unique), 1), FEWEST_PERMUTATIONS)
     permutations = min(choices.permutations, permutations)
     ratio, p = pair_ratios(spots, pools, spread.s, rho, rng, permutations, nproc)
-    result = _nothing(len(matches), "")
+    result = nothing_tested(len(matches), "")
     result.log_likelihood_ratio[:n], result.p_value[:n] = ratio, p
     q = benjamini_hochberg(result.p_value)
     return Significance(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -221,6 +222,21 @@ def test_exchanged_axes_keep_what_is_measured(crystals):
     changed = np.reshape(experiments[1].crystal.get_A(), (3, 3))
     assert not np.array_equal(before, after)
     assert before @ A.T == pytest.approx(after @ changed.T, abs=1e-9)
+
+
+@pytest.mark.slow
+def test_no_pair_is_tested_before_axes_are_right(tmp_path):
+    """Other reflections would be compared: p-values would be small for that alone."""
+    pool = pool_named("small, nearly tetragonal", str(tmp_path))
+    given = columns.COLUMNS["axes exchanged"]
+    wrong, right = (
+        scoring.say(data.experiments, data.tables, {})[0]
+        for column in (given, replace(given, change=None))
+        for data in [draw("x", column, pool, 0)]
+    )
+    assert "reindexed first" in wrong["likelihood"]["reason"]
+    assert set(wrong["matches"]["p_value"]) == {None}
+    assert right["likelihood"]["n_tested"] > 0
 
 
 @pytest.mark.slow

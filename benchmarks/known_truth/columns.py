@@ -70,7 +70,7 @@ COLUMNS = {
         noise=_noise(scale_spread=0.5, image_spread=0.15, extra_error=0.05)
     ),
     "thin": Column("paracetamol, thin", True, noise=TEN),
-    "normal": Column(dynamical=True, noise=TEN),
+    "normal": Column("paracetamol, many", True, noise=TEN),
     "thick": Column("paracetamol, thick", True, noise=TEN),
     "equal thickness": Column("paracetamol, equal", True, noise=TEN),
     "large cell": Column("abiraterone", True, 24, noise=TEN),
@@ -89,9 +89,9 @@ COLUMNS = {
     "3 crystals": Column(crystals=3, noise=TEN),
     "6 crystals": Column(crystals=6, noise=TEN),
     "40 crystals": Column("paracetamol, many", crystals=40, noise=TEN),
-    "1 crystal, dynamical": Column(dynamical=True, crystals=1, noise=TEN),
-    "3 crystals, dynamical": Column(dynamical=True, crystals=3, noise=TEN),
-    "6 crystals, dynamical": Column(dynamical=True, crystals=6, noise=TEN),
+    "1 crystal, dynamical": Column("paracetamol, many", True, 1, noise=TEN),
+    "3 crystals, dynamical": Column("paracetamol, many", True, 3, noise=TEN),
+    "6 crystals, dynamical": Column("paracetamol, many", True, 6, noise=TEN),
     "40 crystals, dynamical": Column("paracetamol, many", True, 40, noise=TEN),
     "100 crystals": Column("paracetamol, many", crystals=100, noise=TEN),
     "100 crystals, dynamical": Column("paracetamol, many", True, 100, noise=TEN),
@@ -106,7 +106,7 @@ COLUMNS = {
     "multiplicity 70": Column("cubic", crystals=40, noise=TEN),
     "X-rays": Column("X-rays", noise=_noise(extra_error=0.03)),
     "scaled": Column(noise=TEN, scaled=True),
-    "scaled, dynamical": Column(dynamical=True, noise=TEN, scaled=True),
+    "scaled, dynamical": Column("paracetamol, many", True, noise=TEN, scaled=True),
     "scaled, factors": Column(
         noise=_noise(scale_spread=0.5, image_spread=0.1, extra_error=0.1), scaled=True
     ),

@@ -82,6 +82,9 @@ POOLS = {
         "paracetamol", crystals=24, thickness=0.0, scan_width=40, image_width=0.2
     ),
     "small": PoolChoice("paracetamol", crystals=8, d_min=1.6),
+    "small, nearly tetragonal": PoolChoice(
+        "nearly tetragonal", crystals=4, d_min=1.3, thickness=0.0
+    ),
     "X-rays": PoolChoice("paracetamol", thickness=0.0, wavelength=0.7, crystals=24),
 }
 

@@ -191,7 +191,7 @@ def _by_changes(
     x: np.ndarray, y: np.ndarray, group: np.ndarray, rng: np.random.Generator
 ) -> float:
     """Part of random orders in which changes along the scans are as much alike."""
-    changes = [[], []]
+    changes: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
     for number in range(int(group.max()) + 1):
         own = np.flatnonzero(group == number)
         for column, value in zip(changes, (x, y)):
