@@ -33,7 +33,7 @@ def files(tmp_path_factory) -> Path:
     cell = (5.9, 7.1, 9.3, 90.0, 90.0, 90.0)
     structure = random_structure(rng, cell, "P 21 21 21")
     experiments, table = simulate_experiments(
-        structure, rng, n_crystals=2, d_min=1.05, scan_width=45.0, wave="dynamical",
+        structure, rng, n_crystals=2, d_min=1.15, scan_width=50.0, wave="dynamical",
         noise=NoiseModel(mean_counts=5000.0),
         thickness=ThicknessModel(450.0, spread=0.2, within=0.0),
     )  # fmt: skip
