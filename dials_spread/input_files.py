@@ -20,7 +20,7 @@ import os
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -114,16 +114,16 @@ def has_no_images(experiment: Experiment) -> bool:
     Args:
         experiment: Simulated, converted from a list of reflections, or measured.
     """
-    imageset = experiment.imageset
-    if imageset is None or not hasattr(imageset, "get_template"):
-        return False
-    name = Path(imageset.get_template()).name
-    return any(
-        re.fullmatch(
-            re.escape(p).replace(r"\{:04d\}", r"\d{4,}").replace(r"\{\}", ".*"), name
-        )
-        for p in (NO_IMAGES, CONVERTED)
-    )
+    template = getattr(experiment.imageset, "get_template", None)
+    return template is not None and _is_placeholder(template())
+
+
+@lru_cache(maxsize=1024)
+def _is_placeholder(template: str) -> bool:
+    """Whether a template names what is written instead of raw images."""
+    numbers, anything = (r"\{:04d\}", r"\d{4,}"), (r"\{\}", ".*")
+    forms = [re.escape(p).replace(*numbers) for p in (NO_IMAGES, CONVERTED)]
+    return any(re.fullmatch(f.replace(*anything), Path(template).name) for f in forms)
 
 
 def _read(filename: str, reader, problems: list[str]):

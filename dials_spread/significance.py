@@ -30,7 +30,7 @@ from dials_spread.spread.chance.same_orientation import (
 )
 from dials_spread.spread.sources.factors import usable_factors
 from dials_spread.statistics.false_discovery import benjamini_hochberg
-from dials_spread.statistics.groups import group_numbers
+from dials_spread.statistics.groups import group_numbers, order_within
 
 MOST_FITTED = 20_000
 """Pairs behind the correlation."""
@@ -159,7 +159,7 @@ def _ordered_pools(
 ) -> Pools:
     """Build pools whatever the order of files and the indices of a crystal."""
     image = np.repeat(np.arange(len(incidence)), incidence.counts)
-    order = np.lexsort((intensity, rank[image]))
+    order = order_within(intensity, rank[image])
     columns = (image, crystal[image], incidence.unique, intensity, variance)
     return build_pools(*(column[order] for column in columns))
 
@@ -207,11 +207,11 @@ def contrast_orientations(
         incidence.intensity / factor,
         incidence.variance / factor**2,
     )
-    shared = shared_reflections(
+    _, on_a, on_b, *_ = shared_reflections(
         incidence, a[used], b[used], matches.operator[used], matches.n_common[used]
     )
     return compare_orientations(
-        entries, shared.on_a, shared.on_b, len(used), spread.s, rng, test, nproc
+        entries, on_a, on_b, len(used), spread.s, rng, test, nproc
     )
 
 
@@ -236,7 +236,7 @@ def _common_spots(
         incidence, image_a, image_b, matches.operator[:n], matches.n_common[:n]
     )
     unique = incidence.unique[shared.on_a].astype(np.int64)
-    order = np.lexsort((unique, group_numbers(shared.start)))
+    order = order_within(unique, group_numbers(shared.start))
     on_a, on_b = shared.on_a[order], shared.on_b[order]
     return CommonSpots(
         start=shared.start,

@@ -34,7 +34,7 @@ import iotbx.phil
 from dials.util import Sorry
 from libtbx import Auto
 
-from dials_spread import session
+from dials_spread import cluster, session
 from dials_spread.comparison import Matching, compare_images
 from dials_spread.observations import Choices, right_factors
 from dials_spread.observations.crystals import check_crystals
@@ -53,6 +53,7 @@ phil_scope = iotbx.phil.parse(
     + origins_phil.PHIL
     + right_factors.PHIL
     + READING
+    + cluster.PHIL
     + """
     intensity = *auto scale profile sum
       .type = choice
@@ -125,7 +126,7 @@ phil_scope = iotbx.phil.parse(
 )
 
 NOISY = ("noisy_spots.filter", "noisy_spots.leave_out")
-OF_THIS_RUN = ("output", "pair", "nproc", *NOISY)
+OF_THIS_RUN = ("output", "pair", "nproc", "dask", *NOISY)
 """Parameters that say nothing about a comparison of other files."""
 
 
@@ -136,27 +137,31 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
     params, files, log = session.start(usage, __doc__, phil, args)
     earlier = [params.compare_with] if params.compare_with else []
     try:
-        _, reference, data = session.gather(
+        _, reference, _, data = session.gather(
             lambda: check_outputs(params.output, [*files, earlier]),
             lambda: read_earlier(params.compare_with, COMMAND),
+            lambda: cluster.check(params.dask.scheduler, params.dask.local),
             lambda: right_factors.read_as(files, params, origins_phil.columns(params)),
         )
         check_crystals(data.experiments, data.names)
         data.refuse_given_twice()
-        comparison = compare_images(
-            data.experiments,
-            data.tables,
-            data.dataset,
-            Matching(**session.leaves(params.matching)),
-            without_experiment=sum(data.unmatched.values()),
-            **{field.name: getattr(params, field.name) for field in fields(Choices)},
-            n_pairs_shown=params.n_pairs_shown,
-            pairs_shown=params.pair,
-            seed=params.seed,
-            nproc=None if params.nproc is Auto else params.nproc,
-            progress=True,
-            spread=analysis_phil.spread_choices(params, data.files),
-        )
+        with cluster.on_workers(params.dask.scheduler, params.dask.local):
+            comparison = compare_images(
+                data.experiments,
+                data.tables,
+                data.dataset,
+                Matching(**session.leaves(params.matching)),
+                without_experiment=sum(data.unmatched.values()),
+                **{
+                    field.name: getattr(params, field.name) for field in fields(Choices)
+                },
+                n_pairs_shown=params.n_pairs_shown,
+                pairs_shown=params.pair,
+                seed=params.seed,
+                nproc=None if params.nproc is Auto else params.nproc,
+                progress=True,
+                spread=analysis_phil.spread_choices(params, data.files),
+            )
         provenance = Provenance(
             COMMAND, data.files, session.parameters(phil, params),
             session.changed_parameters(phil, params, OF_THIS_RUN), data.lp,

@@ -43,7 +43,7 @@ import iotbx.phil
 from dials.util import Sorry
 from libtbx import Auto
 
-from dials_spread import session
+from dials_spread import cluster, session
 from dials_spread.command_line import _with_structure
 from dials_spread.correction import correct_intensities
 from dials_spread.correction.apply.correct import get_subject
@@ -77,7 +77,7 @@ from dials_spread.report.page.report_files import write_all
 from dials_spread.valid_input.reading import PHIL as READING
 
 COMMAND = "dials.ml_correct"
-phil_scope = iotbx.phil.parse(PHIL + right_factors.PHIL + READING)
+phil_scope = iotbx.phil.parse(PHIL + right_factors.PHIL + READING + cluster.PHIL)
 
 
 def undo_files(data, params, log) -> None:
@@ -106,9 +106,8 @@ def correct_files(data, model, params, provenance, log) -> None:
     check_crystals(data.experiments, data.names)
     part, crystals, told = uncorrected_part(data)
     _with_structure.refuse_others(part.experiments if params.structure else ())
-    subject = get_subject(
-        part.experiments, part.tables, part.dataset, **how_to_prepare(data, params)
-    )
+    how = how_to_prepare(data, params)
+    subject = get_subject(part.experiments, part.tables, part.dataset, **how)
     subject, second = _with_structure.second_correction(params, part, subject, model)
     subject = replace(subject, warnings=(*told, *data.notes, *subject.warnings))
     result = correct_intensities(
@@ -174,10 +173,11 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
     params.output.model = params.output.model if params.mode == "train" else None
     more = [*filter(None, (params.model, params.structure)), *params.reference]
     try:
-        _, _, model, data = session.gather(
+        _, _, model, _, data = session.gather(
             lambda: check_outputs(params.output, [*files, more]),
             lambda: check_merged(params),
             lambda: get_model(params),
+            lambda: cluster.check(params.dask.scheduler, params.dask.local),
             lambda: read_uncorrected(files, params),
         )
         if params.undo:
@@ -187,10 +187,11 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
         provenance = Provenance(
             COMMAND, [*data.files, *more], session.parameters(phil, params), lp=data.lp
         )
-        if params.mode == "apply":
-            correct_files(data, model, params, provenance, log)
-        else:
-            learn_files(data, params, provenance, log)
+        with cluster.on_workers(params.dask.scheduler, params.dask.local):
+            if params.mode == "apply":
+                correct_files(data, model, params, provenance, log)
+            else:
+                learn_files(data, params, provenance, log)
     except (ValueError, OSError) as error:
         raise Sorry(str(error)) from None
 

@@ -316,8 +316,7 @@ def intensities_before_scaling(
         except ValueError:
             continue
         found = np.full((3, len(observations)), np.nan)
-        for k, table in enumerate(tables):
-            own = observations.crystal == k
+        for own, table in zip(observations.by_crystal(len(tables)), tables):
             rows = observations.row[own]
             value, variance = intensity_and_variance(table, kind)
             scale = table["inverse_scale_factor"].as_numpy_array()

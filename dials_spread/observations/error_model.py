@@ -141,9 +141,9 @@ def counting_errors(
         return CountingErrors(observations.variance, a, b, {})
     part = np.ones(len(observations))
     source = np.zeros(len(observations), dtype=int)
-    for k, table in enumerate(tables):
-        own = observations.crystal == k
-        if own.any():
+    for k, own in enumerate(observations.by_crystal(len(tables))):
+        table = tables[k]
+        if len(own):
             rows = observations.row[own]
             of_rows, source_of_rows = _counting_part(table, found[k])
             part[own], source[own] = of_rows[rows], source_of_rows[rows]

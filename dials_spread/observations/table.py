@@ -373,12 +373,23 @@ class Observations:
             One array a crystal.
         """
         result = [np.full(length, float(other)) for length in lengths]
-        order = np.argsort(self.crystal, kind="stable")
-        ends = np.searchsorted(self.crystal[order], np.arange(len(result) + 1))
-        for array, first, stop in zip(result, ends[:-1], ends[1:]):
-            own = order[first:stop]
+        for array, own in zip(result, self.by_crystal(len(result))):
             array[self.row[own]] = values[own]
         return result
+
+    def by_crystal(self, n_crystals: int) -> list[np.ndarray]:
+        """
+        Give the observations of each crystal.
+
+        Args:
+            n_crystals: Number of crystals in the numbering.
+
+        Returns:
+            Numbers of observations, rising; one array a crystal.
+        """
+        order = np.argsort(self.crystal, kind="stable")
+        ends = np.searchsorted(self.crystal[order], np.arange(n_crystals + 1))
+        return [order[first:stop] for first, stop in zip(ends[:-1], ends[1:])]
 
 
 def as_flex(miller_index: np.ndarray) -> cctbx_flex.miller_index:

@@ -27,7 +27,7 @@ from dials_spread.statistics.bootstrap import (
     group_crystals,
     median_interval,
 )
-from dials_spread.statistics.groups import group_medians
+from dials_spread.statistics.groups import group_medians, numbered
 
 PART = 200
 """Values among which the median of a bootstrap sample is looked for one by one."""
@@ -78,9 +78,9 @@ def _medians_of_draws(
         Shape (draws,); a pair within one group has its weight once.
     """
     order = np.argsort(x, kind="stable")
-    x, pairs = x[order], np.stack([a, b])[:, order]
-    (a, b), cell = np.unique(pairs, axis=1, return_inverse=True)
-    cell = cell.ravel()
+    n_groups = weights.shape[1]
+    cells, cell = numbered(a.astype(np.int64) * n_groups + b, n_groups**2)
+    (a, b), x, cell = np.divmod(cells, n_groups), x[order], cell[order]
     of_cells = np.where(a == b, weights[:, a], weights[:, a] * weights[:, b])
     size = min(PART, len(x))
     part = np.arange(len(x)) // size

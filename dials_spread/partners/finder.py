@@ -7,6 +7,7 @@ give what brute force gives.
 
 Functions:
     find_partners: by either way
+    partners_of: of some images, by a worker of a cluster
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dials_spread import cluster
 from dials_spread.partners.bounds import excitation_limits
 from dials_spread.partners.counter import Index, count_images, invert
 from dials_spread.partners.grid import build_grid
@@ -38,6 +40,9 @@ of 33 indices took 0.08 ms each by counting and 0.22 by searching, 300,000 0.31 
 
 BLOCK = 2048
 """Images that a thread takes at once."""
+
+TASK = 8192
+"""Images that a worker of a cluster takes at once."""
 
 
 @dataclass(frozen=True)
@@ -132,20 +137,67 @@ def find_partners(
     partners = _empty(n, min(top, max(n - 1, 1)))
     if n < 2:
         return partners
-    group = np.arange(n) if group is None else group
     rows = Rows(
         np.ascontiguousarray(indptr, dtype=np.int64),
         np.ascontiguousarray(column, dtype=np.int32),
         np.ascontiguousarray(permutation, dtype=np.int32),
-        np.ascontiguousarray(group, dtype=np.int32),
+        np.ascontiguousarray(np.arange(n) if group is None else group, dtype=np.int32),
         min_common,
     )
-    best = _compiled(partners)
-    fill = _choose(rows, directions, best, method)
-    run_blocks(fill, n, BLOCK, nproc, "Matching images" if progress else None)
+    fill = _fill_on_workers if cluster.in_use() else _fill_here
+    fill(rows, directions, partners, method, nproc, progress)
     if directions is None:
         partners.distance[:] = np.nan
     return partners
+
+
+def _fill_here(rows, directions, partners: Partners, method, nproc, progress) -> None:
+    """Fill the partners by threads."""
+    fill, n = (
+        _choose(rows, directions, _compiled(partners), method)[0],
+        len(partners.image),
+    )
+    run_blocks(fill, n, BLOCK, nproc, "Matching images" if progress else None)
+
+
+def _fill_on_workers(rows, directions, partners: Partners, method, *_) -> None:
+    """Fill the partners by tasks, each of a range of images."""
+    n, top = partners.image.shape
+    shared = (tuple(rows), directions, top, method)
+    tasks = [(first, min(first + TASK, n)) for first in range(0, n, TASK)]
+    for images, found in cluster.map_on_workers(partners_of, shared, tasks):
+        for name, values in found.items():
+            getattr(partners, name)[images] = values
+
+
+_prepared: tuple = (None, None)
+"""What the tasks of a worker share, and what was made of it."""
+
+
+def partners_of(shared: tuple, task: tuple[int, int]) -> tuple[np.ndarray, dict]:
+    """
+    Find the partners of some images: a task for another process.
+
+    Args:
+        shared: Rows, directions, number of partners, and method.
+        task: First and last but one of the images, in the order of the search.
+
+    Returns:
+        The images, and what Partners has of them by name.
+    """
+    global _prepared
+    if _prepared[0] is not shared:
+        rows, directions, top, method = shared
+        rows = Rows(*rows)
+        partners = _empty(len(rows.indptr) - 1, top)
+        chosen = _choose(rows, directions, _compiled(partners), method)
+        _prepared = (shared, (partners, *chosen))
+    partners, fill, visit = _prepared[1]
+    first, stop = task
+    fill(first, stop)
+    images = np.arange(first, stop) if visit is None else visit[first:stop]
+    names = ("image", "n_common", "operator", "distance")
+    return images, {name: getattr(partners, name)[images] for name in names}
 
 
 def _compiled(partners: Partners) -> Best:
@@ -154,7 +206,10 @@ def _compiled(partners: Partners) -> Best:
 
 
 def _choose(rows, directions, best, method):
-    """Give a function that fills the partners of a range of images."""
+    """
+    Give a function that fills the partners of a range of images, and the order in which
+    it takes images where that is not that of their numbers.
+    """
     index = _invert(rows)
     longest = np.diff(rows.indptr).max(initial=0)
     narrow = narrow_type(int(longest))
@@ -170,7 +225,7 @@ def _choose(rows, directions, best, method):
         def count(first, stop):
             count_images(first, stop, rows, index, beam, operators, narrow, best)
 
-        return count
+        return count, None
     geometry = _describe_geometry(rows, directions, beam, operators)
     grid = build_grid(beam, operators)
     m = len(operators)
@@ -182,7 +237,7 @@ def _choose(rows, directions, best, method):
             first, stop, visit, rows, geometry, grid, index, narrow, best, point_steps
         )
 
-    return search
+    return search, visit
 
 
 def _invert(rows: Rows) -> Index:

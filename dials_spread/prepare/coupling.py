@@ -29,6 +29,7 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
+from dials_spread import cluster
 from dials_spread.observations import Observations
 from dials_spread.prepare.lattice import Lattice
 from dials_spread.prepare.normalisation import ATOM_VOLUME, LARGEST_E, Interaction
@@ -60,6 +61,9 @@ N_SQUARED = 6
 
 SAME_LIST = np.deg2rad(0.4)
 """Observations with beams this near share one list of candidates [rad]."""
+
+TASK = 64 * 4096
+"""Observations that a worker of a cluster takes at once."""
 
 BLOCK = 4096
 """Observations of one call; each makes its own lists."""
@@ -156,7 +160,7 @@ def couplings(
         nproc: Threads; all cores by default.
 
     Returns:
-        Shape (n, 9), dimensionless, in the order of COLUMNS. Rotating crystals or
+        Shape (n, 9), float32, dimensionless, in the order of COLUMNS. Rotating crystals or
         applying a symmetry operator to indices and beams changes nothing.
 
     Source: recipe of the project; the amplitude is Born's second, e.g. Spence & Zuo
@@ -165,25 +169,53 @@ def couplings(
     order = np.lexsort((measured.angle, measured.crystal))
     h_place = lattice.places_of(measured.miller_index)[order]
     n_atoms = measured.unit_cell.volume() / ATOM_VOLUME / measured.space_group.n_ltr()
-    out = np.zeros((len(order), len(COLUMNS)))
+    result = np.empty((len(order), len(COLUMNS)), dtype=np.float32)
     beam = np.ascontiguousarray(measured.beam[order])
     y_h = np.clip(E_h[order], 0, LARGEST_E) / np.sqrt(max(n_atoms, 1.0))
     of_crystal = measured.crystal[order].astype(np.int64)
-    points, margin, place, box, box_E, cos_same, K2 = _lattice_arrays(measured, lattice)
+    arrays = _lattice_arrays(measured, lattice)
+    U_rms = interaction.U_rms(measured.d_star_sq, measured.epsilon)
+
+    def of(first: int, stop: int) -> tuple[np.ndarray, ...]:
+        own = slice(first, stop)
+        shifted = h_place[own] + lattice.origin
+        return beam[own], shifted, h_place[own], y_h[own], of_crystal[own]
+
+    def put(first: int, stop: int, out: np.ndarray) -> None:
+        rows = order[first:stop]
+        result[rows] = out / U_rms[measured.unique[rows], None]
 
     def block(first: int, stop: int) -> None:
-        own = slice(first, stop)
-        _block(
-            beam[own], h_place[own] + lattice.origin, h_place[own], y_h[own],
-            of_crystal[own], points, margin, place, box, box_E, cos_same, K2, out[own],
-        )  # fmt: skip
+        put(first, stop, couplings_of(arrays, of(first, stop)))
 
-    run_blocks(block, len(order), BLOCK, nproc)
+    if not cluster.in_use():
+        run_blocks(block, len(order), BLOCK, nproc)
+        return result
+    # Tasks end where blocks do, which share lists of candidates.
+    firsts = range(0, len(order), TASK)
+    tasks = [of(first, first + TASK) for first in firsts]
+    for first, out in zip(firsts, cluster.map_on_workers(couplings_of, arrays, tasks)):
+        put(first, first + TASK, out)
+    return result
+
+
+def couplings_of(arrays: tuple, task: tuple[np.ndarray, ...]) -> np.ndarray:
+    """
+    Give the couplings of some observations, not normalised: a task for another process.
+
+    Args:
+        arrays: Of the lattice, as all observations use them.
+        task: Beams, places and numbers of consecutive observations, in their order.
+
+    Returns:
+        Shape (observations, 9).
+    """
+    out = np.zeros((len(task[0]), len(COLUMNS)))
+    for first in range(0, len(out), BLOCK):
+        own = slice(first, first + BLOCK)
+        _block(*(column[own] for column in task), *arrays, out[own])
     out[:, :N_SQUARED] = np.sqrt(out[:, :N_SQUARED])
-    U_rms = interaction.U_rms(measured.d_star_sq, measured.epsilon)[measured.unique]
-    result = np.empty_like(out)
-    result[order] = out
-    return result / U_rms[:, None]
+    return out
 
 
 def _lattice_arrays(measured: Observations, lattice: Lattice) -> tuple:

@@ -142,8 +142,8 @@ def observation_geometry(
     beam, rate, angle = np.zeros((n, 3)), np.zeros(n), np.zeros(n)
     excitation = np.zeros(n)
     inverse = np.linalg.inv(reciprocal_basis(observations.unit_cell))
-    for number, (experiment, table) in enumerate(zip(experiments, tables)):
-        own = np.flatnonzero(observations.crystal == number)
+    rows = observations.by_crystal(len(experiments))
+    for own, experiment, table in zip(rows, experiments, tables):
         if not len(own):
             continue
         z = centroid_array_index(experiment, table)[observations.row[own]]

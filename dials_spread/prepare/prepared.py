@@ -57,7 +57,7 @@ class Prepared:
         lattice: Amplitudes at all lattice points.
         others: Shape (n,), mean E_i of the reflection's other observations; nan where
             there is none.
-        coupling: Shape (n, 9), of each observation.
+        coupling: Shape (n, 9), float32, of each observation.
         r_meas: Agreement after scaling; nan where nothing was measured twice.
     """
 

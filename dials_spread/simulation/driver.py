@@ -10,9 +10,6 @@ Functions:
 
 from __future__ import annotations
 
-import logging
-import re
-import socket
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass
@@ -21,18 +18,11 @@ from typing import Callable
 
 from tqdm import tqdm
 
+from dials_spread.cluster import on_cluster
 from dials_spread.processes import outcome, submit, worker_pool
 from dials_spread.versions import available_cores
 
-logger = logging.getLogger("dials.spread.driver")
-
-# How long to wait for a scheduler to answer, and for its first worker [s].
-PATIENCE = 20
-
 FORK_SERVER = "dials_spread.fork_server"
-
-# How many workers may die over one task before it is given up.
-ALLOWED_FAILURES = 3
 
 
 @dataclass(frozen=True)
@@ -80,7 +70,7 @@ def run_tasks(
     """
     nproc = resources.processes(len(tasks))
     if resources.scheduler is not None:
-        done = _on_cluster(function, shared, tasks, resources.scheduler)
+        done = on_cluster(function, shared, tasks, resources.scheduler)
     elif nproc == 1:
         done = _here(function, shared, tasks, resources.nproc)
     else:
@@ -130,96 +120,3 @@ def _in_processes(
             yield numbers[future], outcome(future)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _on_cluster(
-    function: Callable, shared, tasks: Sequence, scheduler: str
-) -> Iterator[tuple]:
-    with connect(scheduler) as client:
-        # On every worker: where one dies, the others still have it.
-        data = client.scatter(shared, broadcast=True, hash=False)
-        # Results can be told apart by nothing but the task, so none is taken for another.
-        futures = [
-            client.submit(function, data, task, pure=False, retries=ALLOWED_FAILURES)
-            for task in tasks
-        ]
-        numbers = {future.key: k for k, future in enumerate(futures)}
-        from distributed import as_completed as completed
-
-        try:
-            for future in completed(futures, loop=client.loop):
-                yield numbers[future.key], _result(future, scheduler)
-        finally:
-            client.cancel(futures)
-
-
-def connect(scheduler: str):
-    """
-    Connect to a Dask scheduler with at least one worker.
-
-    Args:
-        scheduler: Its address.
-
-    Returns:
-        A client, to be closed.
-
-    Raises:
-        ValueError: Dask is not installed, nothing answers, or there is no worker.
-    """
-    try:
-        from distributed import Client
-    except ImportError:
-        raise ValueError(
-            "dask.scheduler needs the package distributed, which is not installed "
-            '(pip install "dials_spread[dask]").'
-        ) from None
-    _knock(scheduler)
-    try:
-        client = Client(scheduler, timeout=PATIENCE, set_as_default=False)
-    except (OSError, ValueError, TypeError, RuntimeError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(
-            f"dask.scheduler={scheduler}: nothing answers there ({reason[:120]})."
-        ) from None
-    try:
-        client.wait_for_workers(1, timeout=PATIENCE)
-    except (OSError, RuntimeError):
-        client.close()
-        raise ValueError(
-            f"dask.scheduler={scheduler}: it has no workers; start one with "
-            f"'dask-worker {scheduler}'."
-        ) from None
-    workers = client.scheduler_info()["workers"]
-    logger.info("Dask scheduler %s with %d workers.", scheduler, len(workers))
-    return client
-
-
-def _knock(scheduler: str) -> None:
-    """Refuse an address where nothing answers, quicker and quieter than Dask does."""
-    parts = re.fullmatch(r"(?:(\w+)://)?\[?([^/\[\]]+?)\]?:(\d{1,5})/?", scheduler)
-    if parts is None or int(parts[3]) > 65535:
-        raise ValueError(
-            f"dask.scheduler={scheduler}: not an address; give one as tcp://host:8786."
-        )
-    if parts[1] not in (None, "tcp", "tls"):
-        return
-    try:
-        socket.create_connection((parts[2], int(parts[3])), timeout=PATIENCE).close()
-    except OSError as error:
-        reason = error.strerror or error
-        raise ValueError(
-            f"dask.scheduler={scheduler}: nothing answers there ({reason})."
-        ) from None
-
-
-def _result(future, scheduler: str):
-    """The result of a task, with one line where the cluster and not the task failed."""
-    from distributed import CancelledError, KilledWorker
-    from distributed.comm.core import CommClosedError
-
-    try:
-        return future.result()
-    except (CancelledError, KilledWorker, CommClosedError) as error:
-        raise ValueError(
-            f"dask.scheduler={scheduler}: the workers were lost ({type(error).__name__})."
-        ) from None

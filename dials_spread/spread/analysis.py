@@ -32,6 +32,7 @@ from dials_spread.spread.variogram.pair_table import (
     BETWEEN,
     WITHIN,
     PairTable,
+    pairs_to_draw,
     sum_pairs,
 )
 from dials_spread.spread.variogram.repeats import Repeats, repeats_at_zero
@@ -59,8 +60,8 @@ class SpreadChoices:
 
     Attributes:
         size, variogram, components, normality, likelihood: Whether each is computed.
-        max_pairs: Most pairs of observations behind the variogram; of more, a random
-            choice.
+        max_pairs: Most pairs of observations behind the variogram; of more, 5 million
+            at most are drawn at random.
         max_tested: Most matched pairs that are tested by permutation, the best first.
         permutations: Of each, at most.
         error_model: Take what dials.scale has put on the variances of scaled data off.
@@ -299,9 +300,10 @@ def _variograms(
     directions = map_directions(sample.observations)
 
     known = np.isfinite(factors.halves).all(axis=(0, 1))
+    most = pairs_to_draw(np.diff(sample.residuals.start), choices.max_pairs)
     table = sum_pairs(
-        sample.residuals, directions, sample.groups, rng, choices.max_pairs,
-        sample.nproc, factors.halves,
+        sample.residuals, directions, sample.groups, rng, most, sample.nproc,
+        factors.halves,
     )  # fmt: skip
     noise = float(np.mean(sample.residuals.relative_sigma**2))
     shuffled = shuffle_pairs(

@@ -32,8 +32,8 @@ variogram {
   max_pairs = 20000000
     .type = int(value_min=1, value_max=1000000000)
     .help = "Largest number of pairs of observations that are used. If there are more, so"
-            "many are chosen at random, and besides all whose beam directions are within"
-            "2° of each other."
+            "many (5 million at most) are chosen at random, and besides all whose beam"
+            "directions are within 2° of each other."
 }
 components {
   analyse = True

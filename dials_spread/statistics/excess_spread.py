@@ -19,6 +19,7 @@ Functions:
     of_level: deviations, from a level and its noise
     well_known: which levels a relative deviation can be taken from
     likelihood_table, most_likely, likelihood_interval: s of many cells
+    most_likely_near: s of all, from few values
     peak_of_five: the highest point between points of a likelihood
     excess_spreads: s of many cells at once
     robust_spread: its robust twin
@@ -33,7 +34,7 @@ import numba as nb
 import numpy as np
 from scipy import stats
 
-from dials_spread.statistics.groups import group_medians
+from dials_spread.statistics.groups import group_medians, order_of_groups
 from dials_spread.threads import run_blocks
 
 WEAKEST = 3.0
@@ -212,7 +213,7 @@ def likelihood_table(
     cell = np.ascontiguousarray(cell, dtype=np.int64)
     rows: np.ndarray | slice = slice(None)
     if np.any(cell[1:] < cell[:-1]):
-        rows = np.argsort(cell, kind="stable")
+        rows = order_of_groups(cell)
         cell = cell[rows]
     columns = [np.ascontiguousarray(c, dtype=np.float64)[rows] for c in data]
 
@@ -284,6 +285,32 @@ def most_likely(table: np.ndarray) -> np.ndarray:
         Shape (...): 0 where the known errors suffice; nan for an empty cell.
     """
     return np.where(np.ptp(table, axis=-1) > 0, _peak(table)[0], np.nan)
+
+
+def most_likely_near(data: Deviations, start: float, nproc: int | None = None) -> float:
+    """
+    Give the s of highest likelihood of all deviations together, looked for from near it.
+
+    Args:
+        data: n deviations.
+        start: s to begin with.
+        nproc: Threads; all cores by default.
+
+    Returns:
+        As most_likely, from five values of GRID instead of all.
+    """
+    cell, last = np.zeros(len(data.square), dtype=np.int64), len(GRID) - 3
+    middle = int(np.clip(np.searchsorted(GRID, start), 3, last))
+    while True:
+        points = GRID[middle - 2 : middle + 3]
+        y = likelihood_table(data, cell, 1, nproc, points)[0]
+        best = middle - 2 + int(y.argmax())
+        if middle == 3 and best < 3:  # zero may be better still
+            return float(most_likely(likelihood_table(data, cell, 1, nproc))[0])
+        before, middle = middle, int(np.clip(best, 3, last))
+        if middle == before:
+            place, _ = peak_of_five(y, float(best - middle))
+            return float(GRID[middle] * np.exp(STEP * place))
 
 
 def narrow_width(table: np.ndarray, power: np.ndarray) -> np.ndarray:

@@ -292,6 +292,33 @@ def _encoded(table: flex.reflection_table, name: str) -> bytes:
     return _taken(file, find_columns(file).columns[name])
 
 
+def column_by_column(table: flex.reflection_table) -> Iterator[bytes]:
+    """
+    Give the bytes of a table piece by piece, so that they are never held as a whole.
+
+    Args:
+        table: As it is to be written.
+
+    Yields:
+        What DIALS writes of it; where its format is another one, in one piece.
+    """
+    first = flex.reflection_table()
+    first["id"] = table["id"]
+    for number in table.experiment_identifiers().keys():
+        name = table.experiment_identifiers()[number]
+        first.experiment_identifiers()[number] = name
+    file = BytesIO(first.as_msgpack())
+    try:
+        found = find_columns(file)
+    except OtherFormat:
+        yield table.as_msgpack()
+        return
+    names = sorted(table.keys())
+    yield _begin(file, found, len(names))
+    for name in names:
+        yield _encoded(table, name)
+
+
 @dataclass(frozen=True)
 class Rewritten:
     """

@@ -60,6 +60,12 @@ def test_arguments_that_are_nothing(good, refused):
         ("nproc=abc", "nproc=abc: a whole number or Auto is needed"),
         ("friedel=maybe", "friedel=maybe: True or False is needed"),
         ("nproc=0", "nproc element is less than the minimum"),
+        ("dask.scheduler=there", "dask.scheduler=there: not an address"),
+        (
+            "dask.scheduler=tcp://127.0.0.1:1",
+            "dask.scheduler=tcp://127.0.0.1:1: nothing",
+        ),
+        ("dask.local=0", "dask.local element is less than the minimum"),
         ("pair=0,1,2", "Not enough values for pair"),
         ("pair=0,1,9,2", "pair=0,1,9,2: crystal 9 has no reflections on frame 2"),
         ("pair=0,1,1,500", "pair=0,1,1,500: crystal 1 has no reflections on frame 500"),

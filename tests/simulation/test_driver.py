@@ -185,7 +185,7 @@ def test_schedulers_that_are_not_there(scheduler, told):
 @pytest.mark.slow
 def test_a_scheduler_without_workers(monkeypatch):
     pytest.importorskip("distributed")
-    monkeypatch.setattr("dials_spread.simulation.driver.PATIENCE", 5)
+    monkeypatch.setattr("dials_spread.cluster.PATIENCE", 5)
     port = free_port()
     scheduler = start(
         *("distributed.cli.dask_scheduler", "--port", port),

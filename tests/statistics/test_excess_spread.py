@@ -15,6 +15,7 @@ from dials_spread.statistics.excess_spread import (
     likelihood_interval,
     likelihood_table,
     most_likely,
+    most_likely_near,
     of_level,
     robust_spread,
     well_known,
@@ -116,6 +117,18 @@ def test_units_and_order_do_not_matter():
     mixed = Deviations(*(x[order] for x in data))
     again = excess_spreads(mixed, cell[order], 20)
     np.testing.assert_allclose(again, found, rtol=1e-6)
+
+
+@pytest.mark.parametrize("s", [0.0, 2.5e-3, 0.1, 3.0])
+def test_from_nearby_the_same_s_is_found(s):
+    """From below, from above, and from where it is; nothing where σ suffices."""
+    rng = np.random.default_rng(3)
+    mu, known = np.full(4000, 100.0), np.full(4000, 1e-4)
+    square = rng.normal(0, np.sqrt(known * 0.9 + 2 * (s * mu) ** 2)) ** 2
+    data = exact_level(square, known, 2 * mu**2)
+    every = most_likely(likelihood_table(data, np.zeros(4000, dtype=int), 1))[0]
+    for start in (0.0, 0.01, 0.2, 9.0):
+        assert most_likely_near(data, start, 1) == every
 
 
 @pytest.mark.parametrize("s", [0.0, 0.1, 0.3])

@@ -16,6 +16,9 @@ from dials_spread.statistics.groups import (
     group_spreads,
     group_sums,
     means_of_others,
+    numbered,
+    order_of_groups,
+    order_within,
 )
 
 LEVELS = (0, 0.1, 0.25, 0.5, 0.9, 1)
@@ -216,3 +219,16 @@ def test_medians_and_correlations_follow_another_unit(data, factor, shift):
         np.sign(factor) * group_correlations(x, y, group, n_groups),
         atol=1e-9,
     )
+
+
+def test_groups_are_counted_and_sorted_as_numpy_does():
+    rng = np.random.default_rng(5)
+    group, x = rng.integers(0, 40, 500), rng.integers(0, 9, 500).astype(float)
+    by_group = np.argsort(group, kind="stable")
+    np.testing.assert_array_equal(order_of_groups(group), by_group)
+    np.testing.assert_array_equal(order_within(x, group), np.lexsort((x, group)))
+    for found, expected in zip(
+        numbered(7 * group, 300), np.unique(7 * group, return_inverse=True)
+    ):
+        np.testing.assert_array_equal(found, expected)
+    assert len(order_of_groups(group[:0])) == 0

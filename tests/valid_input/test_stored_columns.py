@@ -17,6 +17,7 @@ from dials_spread.valid_input.stored_columns import (
     OtherFormat,
     Rewritten,
     check_lengths,
+    column_by_column,
     find_columns,
     read_columns,
 )
@@ -63,6 +64,10 @@ def test_measured_files(data_folder, name):
     for column in {*whole.keys()} - READ:
         del whole[column]
     assert some.as_msgpack() == whole.as_msgpack()
+
+
+def test_piece_by_piece_a_table_is_what_dials_writes(table):
+    assert b"".join(column_by_column(table)) == table.as_msgpack()
 
 
 def test_a_file_is_rewritten_as_dials_would_write_it(table, file):

@@ -24,7 +24,9 @@ logger = logging.getLogger("dials.spread.corrected_files")
 
 
 def join(
-    experiments: Sequence[Experiment], tables: Sequence[flex.reflection_table]
+    experiments: Sequence[Experiment],
+    tables: Sequence[flex.reflection_table],
+    emptied: bool = False,
 ) -> tuple[ExperimentList, flex.reflection_table]:
     """
     Join the tables of single crystals.
@@ -35,6 +37,7 @@ def join(
     Args:
         experiments: One a crystal; they stay as they are.
         tables: The reflections of each; they stay as they are.
+        emptied: Leave nothing in these but the ids, so that no two copies are held.
 
     Returns:
         The experiments, and their reflections numbered in that order. Experiments whose
@@ -57,6 +60,8 @@ def join(
     joined = flex.reflection_table()
     for number, table in enumerate(tables):
         part = table.select(cctbx_flex.bool(len(table), True))
+        for name in {*table.keys()} - {"id"} if emptied else ():
+            del table[name]
         for name in left_out:
             if name in part:
                 del part[name]

@@ -59,6 +59,9 @@ CHANGED = ("id", "flags", "intensity.", "inverse_scale_factor", "lp", "dqe", "qe
 )
 """How columns begin that a correction changes or rests on."""
 
+KEPT = ("id", "lp", AS_READ)
+"""Columns that tell rows of crystals, and what became of their factors."""
+
 OF_ONE = 2
 """Files of one data set: experiments and reflections."""
 
@@ -152,7 +155,7 @@ def corrected_table(
     Apply a correction.
 
     Args:
-        data: What was read.
+        data: What was read; its tables are emptied, so that columns are in memory once.
         result: The correction, of these data.
         crystals: Numbers of the crystals that it is of; all by default.
 
@@ -201,6 +204,7 @@ def corrected_table(
             found[number] = apply_factors(
                 data.tables[number], scaled=observations.scaled, **own
             )
+            _let_go([data.tables[number]])
         return found
 
     return _whole_or_joined(data, whole, parts)
@@ -361,16 +365,24 @@ def _whole_or_joined(
 ) -> tuple[ExperimentList, flex.reflection_table | Rewritten]:
     """Keep the table of a single file as it is; join those of several."""
     if len(data.files) != OF_ONE:
-        return join(data.experiments, parts())
+        return join(data.experiments, parts(), emptied=True)
     expt, refl = data.files
     if not data.some_columns:
         return read_experiments(expt), whole(read_table(refl, data.allow_pickle))
     wanted = [name for name in READ if name.startswith(CHANGED)]
+    _let_go(data.tables)
     table = read_table(refl, data.allow_pickle, wanted)
     before, done = {*table.keys()}, whole(table)
     if not before <= {*wanted}:  # a format of which all columns are read
         return read_experiments(expt), done
     return read_experiments(expt), Rewritten(refl, done, before - {*done.keys()})
+
+
+def _let_go(tables: Sequence[flex.reflection_table]) -> None:
+    """Free the memory of columns that are read once more, as they stand in the file."""
+    for table in tables:
+        for name in {*table.keys()} - {*KEPT}:
+            del table[name]
 
 
 def values_of_file(

@@ -10,7 +10,7 @@ triplets are where F(h) itself is likely to be large (Cochran (1955), Acta Cryst
 
 Functions:
     make_features, features_of: both tables, from observations or what was made of them
-    observation_features, reflection_features: what is told of each
+    observation_columns, reflection_features: what is told of each
     neighbour_features: what the merged amplitudes of neighbours say about a reflection
 """
 
@@ -177,12 +177,16 @@ def features_of(prepared: Prepared, nproc: int | None = None) -> FeatureSet:
         for column in of_crystal.T
     ]
     observation = _table(
-        [observation_features(prepared), of_crystal[crystal]], of_compound
+        [
+            *observation_columns(prepared),
+            *(column[crystal] for column in of_crystal.T),
+        ],
+        of_compound,
     )
     reflection = _table(
         [
-            reflection_features(prepared, of_crystal[:, 1], nproc),
-            np.stack(averaged, axis=1),
+            *reflection_features(prepared, of_crystal[:, 1], nproc).T,
+            *averaged,
         ],
         of_compound,
     )
@@ -199,16 +203,14 @@ def features_of(prepared: Prepared, nproc: int | None = None) -> FeatureSet:
     )
 
 
-def _table(parts: list[np.ndarray], of_compound: np.ndarray) -> np.ndarray:
+def _table(columns: list[np.ndarray], of_compound: np.ndarray) -> np.ndarray:
     """Put columns side by side, those of the compound in every row."""
-    n = len(parts[0])
-    width = sum(part.shape[1] for part in parts)
+    n, width = len(columns[0]), len(columns)
     table = np.empty((n, width + len(of_compound)), dtype=np.float32)
-    at = 0
-    for part in parts:
-        table[:, at : at + part.shape[1]] = part
-        at += part.shape[1]
-    table[:, at:] = of_compound
+    for at, column in enumerate(columns):
+        table[:, at] = column
+        columns[at] = np.empty(0)  # long ones are in memory once
+    table[:, width:] = of_compound
     return table
 
 
@@ -229,7 +231,7 @@ def _shell_U_rms(prepared: Prepared) -> np.ndarray:
     return prepared.interaction.U_rms(middle, measured.epsilon)
 
 
-def observation_features(prepared: Prepared) -> np.ndarray:
+def observation_columns(prepared: Prepared) -> list[np.ndarray]:
     """
     Describe each observation by all but its own intensity.
 
@@ -237,12 +239,12 @@ def observation_features(prepared: Prepared) -> np.ndarray:
         prepared: A compound of n observations.
 
     Returns:
-        Shape (n, 16), in the order of OBSERVATION_COLUMNS; nan where an observation is
+        Shape (n,) each, in the order of OBSERVATION_COLUMNS; nan where an observation is
         the only one of its reflection, or the crystal did not rotate.
     """
     measured = prepared.measured
     unique = measured.unique
-    columns = [
+    return [
         prepared.others,
         *prepared.coupling.T,
         prepared.sigma / prepared.N[unique],
@@ -252,7 +254,6 @@ def observation_features(prepared: Prepared) -> np.ndarray:
         _shell_U_rms(prepared)[unique],
         measured.centric[unique],
     ]
-    return np.stack(columns, axis=1)
 
 
 def reflection_features(

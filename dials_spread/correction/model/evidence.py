@@ -27,6 +27,9 @@ from dials_spread.correction.features.all_features import FeatureSet
 from dials_spread.prepare.prepared import Prepared
 from dials_spread.statistics.groups import group_means, group_sums
 
+TOGETHER = 200_000
+"""Observations whose features are changed at a time."""
+
 FEWEST = 60
 """Reflections measured more than once without which nothing can be told."""
 
@@ -160,13 +163,17 @@ def evidence_of(
     """
     unique = prepared.measured.unique
     E_k = prepared.E_k[unique]
-    table = features.observation.copy()
     # The mean of the others is the larger, the smaller an observation is itself: known to
     # the expectation, it would make a slope of its own.
-    table[:, features.observation_names.index("mean_of_others")] = E_k
+    others = features.observation_names.index("mean_of_others")
+    expected = np.empty(len(E_k))
+    for first in range(0, len(E_k), TOGETHER):
+        part = slice(first, first + TOGETHER)
+        table = features.observation[part].copy()
+        table[:, others] = E_k[part]
+        expected[part] = bias(table)
     counted = prepared.sigma / prepared.N[unique] / (2 * np.maximum(E_k, LEAST_E))
     sigma = np.hypot(counted, RELATIVE_ERROR * np.maximum(E_k, LEAST_E))
-    expected = np.asarray(bias(table), dtype=float)
     slope, su, n = slope_of(prepared.E_i, expected, sigma, unique)
     if n < FEWEST or not np.isfinite(slope):
         return Evidence(slope, su, n, float("nan"), 1.0)

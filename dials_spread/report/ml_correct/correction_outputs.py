@@ -45,7 +45,7 @@ from dials_spread.report.page.report_files import (
     log_parts,
 )
 from dials_spread.rfactor.wilson_statistics import mixed_moment
-from dials_spread.valid_input.stored_columns import Rewritten
+from dials_spread.valid_input.stored_columns import Rewritten, column_by_column
 
 logger = logging.getLogger("dials.spread.correction_outputs")
 
@@ -255,5 +255,6 @@ def table_files(
     if output.experiments:
         contents[output.experiments] = experiments.as_json().encode("utf-8")
     if output.reflections:
-        contents[output.reflections] = table.as_msgpack()
+        whole = isinstance(table, Rewritten)
+        contents[output.reflections] = table if whole else column_by_column(table)
     return contents

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dials_spread.statistics.groups import order_of_groups
+
 IMAGE, CRYSTAL = 0, 1
 """Columns of Pools.owner."""
 
@@ -77,7 +79,7 @@ def build_pools(
     Returns:
         The same, by reflection.
     """
-    order = np.argsort(unique, kind="stable")
+    order = order_of_groups(unique)
     start = np.concatenate([[0], np.cumsum(np.bincount(unique))]).astype(np.int64)
     return Pools(
         start=start,

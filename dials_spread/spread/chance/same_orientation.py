@@ -35,7 +35,13 @@ import numpy as np
 import scipy.sparse as sp
 
 from dials_spread.statistics.bootstrap import FEWEST_CRYSTALS, group_crystals, interval
-from dials_spread.statistics.groups import group_means, group_numbers, group_starts
+from dials_spread.statistics.groups import (
+    group_means,
+    group_numbers,
+    group_starts,
+    numbered,
+    order_of_groups,
+)
 from dials_spread.statistics.random_numbers import next_random
 from dials_spread.threads import run_blocks
 
@@ -192,8 +198,8 @@ def _lay_out(
     unique, n_unique = entries.unique, len(weight)
     n_crystals = int(entries.crystal.max()) + 1
     key = unique.astype(np.int64) * n_crystals + entries.crystal
-    cells, cell = np.unique(key, return_inverse=True)
-    cell, cell_unique = cell.ravel(), cells // n_crystals
+    cells, cell = numbered(key, n_unique * n_crystals)
+    cell_unique = cells // n_crystals
     total, size = np.bincount(cell, z), np.bincount(cell).astype(float)
 
     def pairs_of(x, everything):
@@ -211,7 +217,7 @@ def _lay_out(
     kept = use[unique[a]]
     if not kept.any():
         return None
-    order = np.flatnonzero(kept)[np.argsort(unique[a][kept], kind="stable")]
+    order = np.flatnonzero(kept)[order_of_groups(unique[a][kept])]
     a, b, product = a[order], b[order], product[order]
     number = np.cumsum(use) - 1
     in_use = use[cell_unique]
@@ -308,8 +314,8 @@ def _ratio_interval(
     product, part = spots.sums.product, spots.sums.of_all[number]
     drawn = []
     for x in (product * (1 + part), squares + product * part):
-        table = -common
-        np.add.at(table, (a, b), x)
+        table = np.bincount(a.astype(np.int64) * groups.n + b, x, groups.n**2)
+        table = table.reshape(groups.n, groups.n) - common
         drawn.append(np.einsum("da,ab,db->d", weights, table, weights))
     with np.errstate(divide="ignore", invalid="ignore"):
         shared = np.where(drawn[1] > 0, drawn[0] / drawn[1], np.nan)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dials_spread.observations import Observations
+from dials_spread.spread.noisy_spots.agreement import Columns
 from dials_spread.spread.noisy_spots.cluster_check import check_clusters
 from dials_spread.spread.noisy_spots.clusters import (
     Mixture,
@@ -22,7 +23,6 @@ from dials_spread.spread.noisy_spots.clusters import (
     posterior_log_s,
 )
 from dials_spread.spread.noisy_spots.removal import (
-    Columns,
     Removal,
     effect_of_removal,
     no_removal,

@@ -5,7 +5,6 @@ Removing what disagrees improves agreement always, so only the difference to rem
 many at random counts.
 
 Functions:
-    agreement_of: s, R_meas and CC½ of some observations
     effect_of_removal: before, after, and after removing as many at random
 """
 
@@ -15,10 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dials_spread.rfactor.merging import cc_half, r_meas
-from dials_spread.spread.size.residuals import residuals_of_arrays
-from dials_spread.spread.size.size import deviations
-from dials_spread.statistics.excess_spread import likelihood_table, peak_of_five
+from dials_spread.spread.noisy_spots.agreement import Columns, agreement_of
+from dials_spread.statistics.groups import order_of_groups
 
 DRAWS = 100
 """Random removals."""
@@ -26,47 +23,7 @@ DRAWS = 100
 MOST_OBSERVATIONS = 300_000
 """With more, reflections are sampled: 100 draws shall take seconds."""
 
-STEP = 0.1
-"""In log s, between the five points that a quartic is laid through."""
-
-POINTS = 5
-
-ROUNDS = 40
-
-ZERO = 2e-3
-"""An s that no data tell from zero."""
-
 STATISTICS = ("s", "r_meas", "cc_half")
-
-
-@dataclass(frozen=True)
-class Columns:
-    """
-    Unmerged intensities on one scale, arrays of length n.
-
-    Attributes:
-        unique: Number of the unique reflection, from 0.
-        intensity: I.
-        variance: σ², positive, of counting alone where that is known: for s.
-        merging_variance: As the merging program has it: for weights in R_meas.
-    """
-
-    unique: np.ndarray
-    intensity: np.ndarray
-    variance: np.ndarray
-    merging_variance: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.unique)
-
-    def select(self, kept: np.ndarray) -> Columns:
-        """Some of the observations, the numbers of reflections as they are."""
-        return Columns(
-            unique=self.unique[kept],
-            intensity=self.intensity[kept],
-            variance=self.variance[kept],
-            merging_variance=self.merging_variance[kept],
-        )
 
 
 @dataclass(frozen=True)
@@ -109,63 +66,6 @@ def no_removal(reason: str, n_removed: int = 0) -> Removal:
     none = dict.fromkeys(STATISTICS, np.nan)
     nothing = dict.fromkeys(STATISTICS, (np.nan,) * 3)
     return Removal(n_removed, 0, none, none, nothing, none, none, 0, 0, reason)
-
-
-def fit_spread(columns: Columns, start: float) -> float:
-    """
-    Fit the excess spread by climbing from where it was before.
-
-    Args:
-        columns: Observations.
-        start: s to begin with, near the solution.
-
-    Returns:
-        s of highest likelihood as in spread.size, zero below ZERO; nan without a
-        reflection that was observed twice.
-    """
-    zero = np.zeros(len(columns), dtype=int)
-    residuals = residuals_of_arrays(
-        columns.unique, zero, zero, columns.intensity, columns.variance
-    )
-    if not len(residuals):
-        return np.nan
-    data, cell = deviations(residuals), np.zeros(len(residuals), dtype=int)
-    centre = np.log(max(start, ZERO))
-    for _ in range(ROUNDS):
-        grid = np.exp(centre + STEP * (np.arange(POINTS) - POINTS // 2))
-        y = likelihood_table(data, cell, 1, grid=grid)[0]
-        best = int(y.argmax())
-        if 0 < best < POINTS - 1:
-            middle = POINTS // 2
-            place, _ = peak_of_five(y, float(best - middle))
-            return float(grid[middle] * np.exp(STEP * place))
-        centre = np.log(grid[best])
-        if grid[best] <= ZERO:
-            return 0.0
-    return float(np.exp(centre))
-
-
-def agreement_of(columns: Columns, start: float) -> dict[str, float]:
-    """
-    Give s, R_meas and CC½.
-
-    Args:
-        columns: Observations.
-        start: s to begin the fit with.
-
-    Returns:
-        By name.
-    """
-    return {
-        "s": fit_spread(columns, start),
-        "r_meas": r_meas(
-            columns.intensity,
-            columns.unique,
-            int(columns.unique.max()) + 1,
-            1 / columns.merging_variance,
-        )[0],
-        "cc_half": cc_half(columns.unique, columns.intensity),
-    }
 
 
 def _sampled(columns: Columns, rng: np.random.Generator) -> np.ndarray:
@@ -233,14 +133,12 @@ def effect_of_removal(
         return no_removal("Nothing is to be left out.")
     rows = _sampled(columns, rng)
     # Reflection by reflection, so that no draw has to be sorted.
-    rows = rows[np.argsort(columns.unique[rows], kind="stable")]
+    rows = rows[order_of_groups(columns.unique[rows])]
     used, out, may = columns.select(rows), removed[rows], eligible[rows]
     before = agreement_of(used, start)
-    after = agreement_of(used.select(~out), before["s"])
+    after = agreement_of(used, before["s"], ~out)
     draws = [
-        agreement_of(
-            used.select(~_draw(used, may, int(out.sum()), whole, rng)), before["s"]
-        )
+        agreement_of(used, before["s"], ~_draw(used, may, int(out.sum()), whole, rng))
         for _ in range(n_draws)
     ]
     control, difference, p_value = {}, {}, {}

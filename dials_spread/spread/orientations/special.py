@@ -227,7 +227,11 @@ def _extremes(
     # Two observations of a reflection have the same |z|: which comes first must not
     # depend on the order of rows, nor on the last digit.
     size = -np.round(np.abs(z), 9)
-    order = np.lexsort((z, residuals.image, residuals.unique, size))[:most]
+    first = np.arange(len(size))
+    if 0 < most < len(size):
+        first = np.flatnonzero(size <= np.partition(size, most - 1)[most - 1])
+    columns = (z, residuals.image, residuals.unique, size)
+    order = first[np.lexsort([column[first] for column in columns])][:most]
     listed = []
     for i in order:
         image, row = residuals.image[i], residuals.observation[i]

@@ -26,6 +26,7 @@ import numpy as np
 from dials_spread.observations import Observations
 from dials_spread.statistics.bootstrap import Groups
 from dials_spread.statistics.excess_spread import WEAKEST, well_known
+from dials_spread.statistics.groups import order_of_groups
 
 SINGLE = "only observation of its reflection"
 WEAK = "reflection too weak"
@@ -169,7 +170,7 @@ def residuals_of_arrays(
     keep = strong[unique] & ~single
     left_out = {SINGLE: int(single.sum()), WEAK: int((~keep & ~single).sum())}
     rows = np.flatnonzero(keep)
-    rows = rows[np.argsort(unique[rows], kind="stable")]
+    rows = rows[order_of_groups(unique[rows])]
     unique, intensity, variance = unique[rows], intensity[rows], variance[rows]
     mean, mean_variance = np.empty(0), np.empty(0)
     number = np.empty(0, dtype=int)

@@ -427,6 +427,8 @@ def _shares(
         if name == "noise" and variance[0] > 0:
             others = (signed - variance) / variance
             ends = np.array([variance_interval(others, n), interval(others, n)])
+            # Below zero they are as wide as at zero, as those of other sources are.
+            ends[:, 1] -= min(others[0], 0.0)
             low, high = 1 / (1 + np.maximum(ends, 0))[:, ::-1].T
             low, high = low.min(), high.max()
         else:

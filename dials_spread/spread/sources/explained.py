@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numba as nb
 import numpy as np
 
 from dials_spread.spread.size.residuals import Residuals, residuals_of_arrays
@@ -33,7 +34,9 @@ from dials_spread.statistics.excess_spread import (
     Deviations,
     likelihood_table,
     most_likely,
+    most_likely_near,
 )
+from dials_spread.statistics.random_numbers import next_random
 
 # Random deals of the control.
 N_CONTROLS = 20
@@ -239,6 +242,17 @@ def expected_deviations(residuals: Residuals, template: np.ndarray) -> Deviation
     )
 
 
+@nb.njit(cache=True, nogil=True)
+def _deal(start, seed, dealt):
+    """Let the values of each reflection change places at random."""
+    for u in range(len(start) - 1):
+        state = np.uint64(seed) + np.uint64(u) * np.uint64(0xD1342543DE82EF95)
+        for i in range(start[u + 1] - start[u] - 1, 0, -1):
+            state, value = next_random(state)
+            j = start[u] + np.int64(value % np.uint64(i + 1))
+            dealt[start[u] + i], dealt[j] = dealt[j], dealt[start[u] + i]
+
+
 def _controls(
     residuals: Residuals,
     d: np.ndarray,
@@ -247,11 +261,9 @@ def _controls(
     nproc: int | None,
 ) -> np.ndarray:
     """Shares explained by simulated intensities dealt out anew within reflections."""
-    cell = np.zeros(len(residuals), dtype=np.int64)
-    shares = []
-    for _ in range(N_CONTROLS):
-        dealt = d[np.lexsort((rng.random(len(d)), residuals.unique))]
-        data = expected_deviations(residuals, dealt)
-        s = most_likely(likelihood_table(data, cell, 1, nproc))[0]
+    shares, s, start, dealt = [], before, residuals.start, d.copy()
+    for seed in rng.integers(2**62, size=N_CONTROLS):
+        _deal(start, seed, dealt)
+        s = most_likely_near(expected_deviations(residuals, dealt), s, nproc)
         shares.append(1 - s**2 / before**2 if before > 0 else np.nan)
     return np.array(shares)

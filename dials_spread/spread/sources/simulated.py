@@ -10,6 +10,7 @@ import numpy as np
 
 from dials.array_family import flex
 
+from dials_spread.incidence import pack
 from dials_spread.observations import Observations
 from dials_spread.observations.canonical_order import crystal_rank
 from dials_spread.spread.sources.explained import ExplainedSpread, explained_spread
@@ -44,15 +45,7 @@ def explain_observations(
     simulated = np.where(variance < 0, np.nan, simulated)
     factor = _of_rows(observations, tables, "simulation.lorentz")
     factor = factor / scales[observations.crystal]
-    columns = np.column_stack(
-        [
-            observations.crystal,
-            observations.miller_index,
-            observations.intensity,
-            observations.variance,
-        ]
-    )
-    once = np.sort(np.unique(columns, axis=0, return_index=True)[1])
+    once = _once(observations)
     return explained_spread(
         observations.unique[once],
         crystal_rank(observations)[observations.crystal[once]],
@@ -64,13 +57,26 @@ def explain_observations(
     )
 
 
+def _once(observations: Observations) -> np.ndarray:
+    """The first of observations of one crystal that are alike, in their order."""
+    crystal = observations.crystal.astype(np.int64)
+    index = observations.miller_index.astype(np.int64)
+    packed = pack(index, int(np.abs(index).max(initial=1)))
+    key = crystal * (int(packed.max(initial=0)) + 1) + packed
+    columns = (observations.variance, observations.intensity, key)
+    order = np.lexsort(columns)
+    alike = np.ones(max(len(order) - 1, 0), dtype=bool)
+    for column in columns:
+        alike &= column[order][1:] == column[order][:-1]
+    return np.sort(order[~np.append(False, alike)[: len(order)]])
+
+
 def _of_rows(
     observations: Observations, tables: Sequence[flex.reflection_table], name: str
 ) -> np.ndarray:
     """A column of the tables for each observation; 1 where a table has none."""
     values = np.ones(len(observations))
-    for number, table in enumerate(tables):
-        own = observations.crystal == number
-        if name in table and own.any():
+    for own, table in zip(observations.by_crystal(len(tables)), tables):
+        if name in table and len(own):
             values[own] = table[name].as_numpy_array()[observations.row[own]]
     return values

@@ -143,7 +143,7 @@ def pair_inputs(
 
 
 def _factors_of_halves(halves: np.ndarray | None, n_images: int) -> np.ndarray:
-    """Factors as the loops want them; nan without."""
+    """Factors as the loops want them, those of an image side by side; nan without."""
     if halves is None:
-        return np.full((1, 2, n_images), np.nan)
-    return np.ascontiguousarray(halves, dtype=float)
+        return np.full((n_images, 1, 2), np.nan)
+    return np.ascontiguousarray(np.moveaxis(halves, 2, 0), dtype=float)

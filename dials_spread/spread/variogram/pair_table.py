@@ -21,9 +21,12 @@ is free of their errors, as those of the halves have nothing in common.
 
 Where all pairs are too many, each observation is paired with a few others of its
 reflection, drawn at random. With those of its own crystal, and with those whose beam is
-within ALL_WITHIN, which are few and say most, it is paired all the same.
+within ALL_WITHIN, which are few and say most, it is paired all the same. So few are enough for
+the others (ENOUGH): the errors over crystals, which have the noise of the draw in them,
+hardly change.
 
 Functions:
+    pairs_to_draw: how many are drawn of so many
     pair_limit: how many partners of each observation fit
     sum_pairs: the sums
 """
@@ -60,6 +63,9 @@ of images with a factor; weight times their γ without the factors."""
 
 MOST_PAIRS = 20_000_000
 
+ENOUGH = 5_000_000
+"""Pairs that are drawn where not all fit."""
+
 MOST_LOOKED_AT = 2_000_000_000
 """Pairs whose angle is looked at to find those within ALL_WITHIN; of more, those of a part of
 the observations."""
@@ -72,8 +78,22 @@ NEAR_COSINE = math.cos(math.radians(ALL_WITHIN))
 BLOCKS = 4
 """Of reflections, each with tables of its own: sums are alike to the last digit."""
 
-LEVELS = np.sinh(np.linspace(-8, 8, 1601)) * 1e-3
+LEVEL_UNIT, LEVEL_END, LEVEL_STEP = 1e-3, 8.0, 0.01
+LEVELS = np.sinh(np.linspace(-LEVEL_END, LEVEL_END, 1601)) * LEVEL_UNIT
 """Bins of γ over its median's factor, for the robust estimate: finer near zero."""
+
+COARSE = 0.1
+"""Steps of the angle [°] with which its bin is looked for."""
+
+BINS = (
+    EDGES,
+    np.clip(np.searchsorted(EDGES, np.arange(0, 180, COARSE), "right"), 1, N_BINS) - 1,
+    LEVELS,
+)
+"""Edges, the bin in which each step begins, and levels."""
+
+TOGETHER = 256
+"""Pairs that are collected before they are added."""
 
 SAME_CROSSING = 2.0
 """Listings of one index on one crystal no further apart are of one crossing [°]."""
@@ -99,6 +119,21 @@ class PairTable:
     n_all: int
 
 
+def pairs_to_draw(sizes: np.ndarray, most: int) -> int:
+    """
+    Give how many pairs are taken.
+
+    Args:
+        sizes: Shape (reflections,), number of observations of each.
+        most: Most pairs.
+
+    Returns:
+        The most, where all fit; else no more than ENOUGH.
+    """
+    n_all = int((sizes.astype(np.int64) * (sizes - 1) // 2).sum())
+    return most if n_all <= most else min(most, ENOUGH)
+
+
 def pair_limit(sizes: np.ndarray, most: int) -> int:
     """
     Give how many partners each observation may have for the pairs to fit.
@@ -122,17 +157,22 @@ def pair_limit(sizes: np.ndarray, most: int) -> int:
 
 
 @nb.njit(cache=True, nogil=True)
-def _nearest(a, b, matrices, fixes):
-    """The smallest squared distance that the operators which fix the reflection allow."""
+def _nearest(p, q, u, beam, other, matrices, fixes):
+    """The smallest squared distance that the operators which fix reflection u allow."""
     nearest = 5.0
+    b0, b1, b2 = other[q, 0], other[q, 1], other[q, 2]
     for m in range(len(matrices)):
-        if not fixes[m]:
-            continue
-        g = matrices[m]
-        x = a[0] - g[0, 0] * b[0] - g[0, 1] * b[1] - g[0, 2] * b[2]
-        y = a[1] - g[1, 0] * b[0] - g[1, 1] * b[1] - g[1, 2] * b[2]
-        z = a[2] - g[2, 0] * b[0] - g[2, 1] * b[1] - g[2, 2] * b[2]
-        nearest = min(nearest, x * x + y * y + z * z)
+        if fixes[u, m]:
+            x = beam[p, 0] - (
+                matrices[m, 0, 0] * b0 + matrices[m, 0, 1] * b1 + matrices[m, 0, 2] * b2
+            )
+            y = beam[p, 1] - (
+                matrices[m, 1, 0] * b0 + matrices[m, 1, 1] * b1 + matrices[m, 1, 2] * b2
+            )
+            z = beam[p, 2] - (
+                matrices[m, 2, 0] * b0 + matrices[m, 2, 1] * b1 + matrices[m, 2, 2] * b2
+            )
+            nearest = min(nearest, x * x + y * y + z * z)
     return nearest
 
 
@@ -142,22 +182,24 @@ def _degrees(square):
 
 
 @nb.njit(cache=True, nogil=True)
-def angle_between(a, b, b_reversed, matrices, fixes):
+def angle_between(p, q, u, beam, against, matrices, fixes):
     """The angle [°]; beyond 90° 180° less that to the beam of the reversed experiment."""
-    square = _nearest(a, b, matrices, fixes)
-    if square <= 2.0:
-        return _degrees(square)
-    return 180.0 - min(90.0, _degrees(_nearest(a, b_reversed, matrices, fixes)))
+    square = _nearest(p, q, u, beam, beam, matrices, fixes)
+    angle = _degrees(square)
+    if square > 2.0:
+        square = _nearest(p, q, u, beam, against, matrices, fixes)
+        angle = 180.0 - min(90.0, _degrees(square))
+    return angle
 
 
 @nb.njit(cache=True, nogil=True)
 def of_images(a, b, halves):
     """½ (α_a - α_b)(β_a - β_b), the mean over splits; nan where one is not known."""
-    total = 0.0
-    for split in range(len(halves)):
-        first, second = halves[split, 0], halves[split, 1]
-        total += (first[a] - first[b]) * (second[a] - second[b])
-    return 0.5 * total / max(len(halves), 1)
+    total, splits = 0.0, halves.shape[1]
+    for k in range(splits):
+        first = halves[a, k, 0] - halves[b, k, 0]
+        total += first * (halves[a, k, 1] - halves[b, k, 1])
+    return 0.5 * total / max(splits, 1)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -168,122 +210,141 @@ def gamma_of_pair(p, q, intensity, variance, square_level):
 
 
 @nb.njit(cache=True, nogil=True)
-def _near_of(p, first, stop, crystal, hand, beam, against, matrices, fixes, found):
-    """Find those of other crystals whose beams are within ALL_WITHIN of that of p."""
-    n, alone = 0, fixes.sum() == 1
-    x, y, z = beam[p, 0], beam[p, 1], beam[p, 2]
-    for q in range(first, stop):
-        if crystal[q] == crystal[p] or hand[q] != hand[p]:
-            continue
-        if alone:
-            # No operator but the identity keeps the reflection, as nearly always.
-            along = x * beam[q, 0] + y * beam[q, 1] + z * beam[q, 2]
-            if along < 0:
-                along = x * against[q, 0] + y * against[q, 1] + z * against[q, 2]
-            near = along > NEAR_COSINE
-        else:
-            square = _nearest(beam[p], beam[q], matrices, fixes)
-            if square > 2.0:
-                square = _nearest(beam[p], against[q], matrices, fixes)
-            near = 1 - 0.5 * square > NEAR_COSINE
-        if near:
-            found[n] = q
-            n += 1
-    return n
+def _is_near(p, q, u, alone, beam, against, matrices, fixes):
+    """Whether the beams of p and q are within ALL_WITHIN, from one side or from two."""
+    if alone:
+        # No operator but the identity keeps the reflection, as nearly always.
+        x, y, z = beam[p, 0], beam[p, 1], beam[p, 2]
+        along = x * beam[q, 0] + y * beam[q, 1] + z * beam[q, 2]
+        if along < 0:
+            along = x * against[q, 0] + y * against[q, 1] + z * against[q, 2]
+    else:
+        square = _nearest(p, q, u, beam, beam, matrices, fixes)
+        if square > 2.0:
+            square = _nearest(p, q, u, beam, against, matrices, fixes)
+        along = 1 - 0.5 * square
+    return along > NEAR_COSINE
 
 
 @nb.njit(cache=True, nogil=True)
-def _add(p, q, weight, square_level, columns, frame, edges, levels, sums, histogram):
-    """Add one pair; a pair on one image, or of different hand, is left out."""
+def _bin_of(angle, edges, coarse):
+    """Which bin an angle is in, from where its part of COARSE begins."""
+    k = coarse[min(np.int64(angle / COARSE), len(coarse) - 1)]
+    while k > 0 and angle < edges[k]:
+        k -= 1
+    while k < len(edges) - 2 and angle >= edges[k + 1]:
+        k += 1
+    return k
+
+
+@nb.njit(cache=True, nogil=True)
+def _level_of(needed, levels):
+    """The first level that is not below; LEVELS as a formula, but for rounding."""
+    place = (math.asinh(needed / LEVEL_UNIT) + LEVEL_END) / LEVEL_STEP
+    k = np.int64(min(max(place, 0.0), float(len(levels))))
+    while k > 0 and levels[k - 1] >= needed:
+        k -= 1
+    while k < len(levels) and levels[k] < needed:
+        k += 1
+    return k
+
+
+@nb.njit(cache=True, nogil=True)
+def _add_pairs(n, pairs, weights, u, level, given):
+    """
+    Add n pairs of reflection u; those on one image, or of different hand, are left out.
+
+    Many at a time: handing over so many arrays takes longer than adding one pair.
+    """
+    columns, frame, bins, sums, histogram = given
     intensity, variance, image, crystal, group, operator, hand = columns
     beam, against, matrices, fixes, halves = frame
-    if image[p] == image[q] or hand[p] != hand[q]:
-        return 0
-    angle = angle_between(beam[p], beam[q], against[q], matrices, fixes)
-    kind = 0 if crystal[p] == crystal[q] else 1
-    if kind == 0 and operator[p] == operator[q] and angle < SAME_CROSSING:
-        return 0
-    k = np.searchsorted(edges, angle, side="right") - 1
-    k = min(max(k, 0), len(edges) - 2)
-    square = (intensity[p] - intensity[q]) ** 2
-    noise = variance[p] + variance[q]
-    gamma = gamma_of_pair(p, q, intensity, variance, square_level)
-    low, high = min(group[p], group[q]), max(group[p], group[q])
-    cell = sums[low, high, kind, k]
-    cell[0] += weight
-    cell[1] += weight * gamma
-    cell[2] += weight * angle
-    cell[3] += 1
-    common = of_images(image[p], image[q], halves)
-    if not math.isnan(common):
-        cell[4] += weight
-        cell[5] += weight * (gamma - common)
-    # The median of the square of a standard normal deviate is 0.4549.
-    needed = 0.5 * (square / 0.454936423119572 - noise) / square_level
-    histogram[kind, k, np.searchsorted(levels, needed)] += weight
-    return 1
+    edges, coarse, levels = bins
+    added = 0
+    for i in range(n):
+        p, q, weight = pairs[0, i], pairs[1, i], weights[i]
+        if image[p] == image[q] or hand[p] != hand[q]:
+            continue
+        angle = angle_between(p, q, u, beam, against, matrices, fixes)
+        kind = 0 if crystal[p] == crystal[q] else 1
+        if kind == 0 and operator[p] == operator[q] and angle < SAME_CROSSING:
+            continue
+        k = _bin_of(angle, edges, coarse)
+        square = (intensity[p] - intensity[q]) ** 2
+        noise = variance[p] + variance[q]
+        gamma = gamma_of_pair(p, q, intensity, variance, level)
+        low, high = min(group[p], group[q]), max(group[p], group[q])
+        # Pairs of groups, the lower first; then each group with itself within crystals.
+        cell = high * (high + 1) // 2 + low if kind else len(sums) - 1 - low
+        sums[cell, k, 0] += weight
+        sums[cell, k, 1] += weight * gamma
+        sums[cell, k, 2] += weight * angle
+        sums[cell, k, 3] += 1
+        common = of_images(image[p], image[q], halves)
+        if not math.isnan(common):
+            sums[cell, k, 4] += weight
+            sums[cell, k, 5] += weight * (gamma - common)
+        # The median of the square of a standard normal deviate is 0.4549.
+        needed = 0.5 * (square / 0.454936423119572 - noise) / level
+        histogram[kind, k, _level_of(needed, levels)] += weight
+        added += 1
+    return added
 
 
 @nb.njit(cache=True, nogil=True)
 def _sum_reflections(
-    first, stop, start, weight, square_level, limits, seed, columns, beams, matrices,
-    fixes, edges, levels, sums, histogram,
+    first, stop, start, weight, square_level, limits, seed, columns, frame, bins, sums,
+    histogram,
 ):  # fmt: skip
     """All pairs, or some, of reflections first … stop - 1; gives their number."""
     n_pairs, partners, step = 0, limits[0], limits[1]
+    given = (columns, frame, bins, sums, histogram)
     crystal, hand = columns[3], columns[6]
-    found = np.empty(np.diff(start).max(), dtype=np.int64)
+    beam, against, matrices, fixes = frame[0], frame[1], frame[2], frame[3]
+    pairs, weights = np.empty((2, TOGETHER), dtype=np.int64), np.empty(TOGETHER)
     for u in range(first, stop):
-        low, m = start[u], start[u + 1] - start[u]
-        frame = (beams[0], beams[1], matrices, fixes[u], beams[2])
-        if m * (m - 1) // 2 <= m * partners:
-            w = weight[u] / (m - 1)
-            for p in range(low, low + m):
-                for q in range(p + 1, low + m):
-                    n_pairs += _add(
-                        p, q, w, square_level[u], columns, frame, edges, levels, sums,
-                        histogram,
-                    )  # fmt: skip
-            continue
-        own = weight[u] / (m - 1)
-        for p in range(low, low + m):
-            for q in range(p + 1, low + m):
-                if crystal[q] != crystal[p]:
-                    # Those of one crystal lie together.
-                    break
-                n_pairs += _add(
-                    p, q, own, square_level[u], columns, frame, edges, levels, sums,
-                    histogram,
-                )  # fmt: skip
+        low, m, level = start[u], start[u + 1] - start[u], square_level[u]
+        own, alone = weight[u] / (m - 1), fixes[u].sum() == 1
+        every = m * (m - 1) // 2 <= m * partners
         # Of one in step observations all near pairs, which stand for those of others; each
         # is then found from both ends.
         near = own if step == 1 else 0.5 * step * own
-        for p in range(low, low + m, step):
-            n = _near_of(
-                p, p + 1 if step == 1 else low, low + m, crystal, hand, beams[0], beams[1], matrices, fixes[u],
-                found,
-            )  # fmt: skip
-            for k in range(n):
-                n_pairs += _add(
-                    p, found[k], near, square_level[u], columns, frame, edges, levels,
-                    sums, histogram,
-                )  # fmt: skip
-        w = weight[u] / (2 * partners)
+        far = weight[u] / (2 * partners)
         state = np.uint64(seed) + np.uint64(u) * np.uint64(0xD1342543DE82EF95)
+        n = 0
         for p in range(low, low + m):
-            for _ in range(partners):
+            for q in range(p + 1, low + m):
+                if not every and crystal[q] != crystal[p]:
+                    # Those of one crystal lie together.
+                    break
+                pairs[0, n], pairs[1, n], weights[n] = p, q, own
+                n += 1
+                if n == TOGETHER:
+                    n_pairs += _add_pairs(n, pairs, weights, u, level, given)
+                    n = 0
+            if not every and (p - low) % step == 0:
+                for q in range(p + 1 if step == 1 else low, low + m):
+                    if crystal[q] == crystal[p] or hand[q] != hand[p]:
+                        continue
+                    if _is_near(p, q, u, alone, beam, against, matrices, fixes):
+                        pairs[0, n], pairs[1, n], weights[n] = p, q, near
+                        n += 1
+                        if n == TOGETHER:
+                            n_pairs += _add_pairs(n, pairs, weights, u, level, given)
+                            n = 0
+            for _ in range(0 if every else partners):
                 state, value = next_random(state)
                 q = low + np.int64(value % np.uint64(m - 1))
                 q += q >= p
-                if crystal[q] == crystal[p] or _near_of(
-                    p, q, q + 1, crystal, hand, beams[0], beams[1], matrices, fixes[u],
-                    found,
-                ):  # fmt: skip
+                if crystal[q] == crystal[p] or hand[q] != hand[p]:
                     continue
-                n_pairs += _add(
-                    p, q, w, square_level[u], columns, frame, edges, levels, sums,
-                    histogram,
-                )  # fmt: skip
+                if not _is_near(p, q, u, alone, beam, against, matrices, fixes):
+                    pairs[0, n], pairs[1, n], weights[n] = p, q, far
+                    n += 1
+                    if n == TOGETHER:
+                        n_pairs += _add_pairs(n, pairs, weights, u, level, given)
+                        n = 0
+        n_pairs += _add_pairs(n, pairs, weights, u, level, given)
     return n_pairs
 
 
@@ -323,13 +384,13 @@ def sum_pairs(
     )
     n_all = int((sizes.astype(np.int64) * (sizes - 1) // 2).sum())
     limits = (pair_limit(sizes, most_pairs), 1 + n_all // MOST_LOOKED_AT)
+    frame = (*given.beams[:2], given.on_directions, given.fixes, given.beams[2])
     seed = int(rng.integers(2**62))
 
     def add(first: int, stop: int, sums: np.ndarray, histogram: np.ndarray) -> int:
         return _sum_reflections(
             first, stop, start, given.weight, given.square_level, limits, seed,
-            columns, given.beams, given.on_directions, given.fixes, EDGES, LEVELS, sums,
-            histogram,
+            columns, frame, BINS, sums, histogram,
         )  # fmt: skip
 
     sums, histogram, n_pairs = _sum_in_threads(add, len(sizes), groups.n, nproc)
@@ -349,7 +410,8 @@ def _sum_in_threads(
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Sum all reflections, in blocks that do not depend on the number of threads."""
     block = max(1, -(-n // BLOCKS))
-    sums = np.zeros((BLOCKS, n_groups, n_groups, 2, N_BINS, 6))
+    n_cells = n_groups * (n_groups + 1) // 2
+    sums = np.zeros((BLOCKS, n_cells + n_groups, N_BINS, 6))
     histogram = np.zeros((BLOCKS, 2, N_BINS, len(LEVELS) + 1))
     counts = np.zeros(BLOCKS, dtype=np.int64)
 
@@ -358,4 +420,11 @@ def _sum_in_threads(
         counts[own] = add(first, stop, sums[own], histogram[own])
 
     run_blocks(run, n, block, nproc)
-    return sums.sum(axis=0), histogram.sum(axis=0), int(counts.sum())
+    for own in sums[1:]:
+        sums[0] += own
+    table = np.zeros((n_groups, n_groups, 2, N_BINS, 6))
+    high, low = np.tril_indices(n_groups)
+    table[low, high, BETWEEN] = sums[0, :n_cells]
+    each = np.arange(n_groups)
+    table[each, each, WITHIN] = sums[0, n_cells:][::-1]
+    return table, histogram.sum(axis=0), int(counts.sum())

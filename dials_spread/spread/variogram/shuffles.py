@@ -72,13 +72,13 @@ class Shuffled(NamedTuple):
 def _find_near(low, high, columns, frame, within, first, second, place):
     """Find the pairs of two crystals of rows low … high - 1 near 0° or 180°; their number."""
     crystal, hand = columns[3], columns[4]
-    beam, against, matrices, fixes = frame
+    beam, against, matrices, fixes, u = frame
     n = 0
     for p in range(low, high):
         for q in range(p + 1, high):
             if crystal[p] == crystal[q] or hand[p] != hand[q]:
                 continue
-            angle = angle_between(beam[p], beam[q], against[q], matrices, fixes)
+            angle = angle_between(p, q, u, beam, against, matrices, fixes)
             opposite = angle > 90
             k = np.searchsorted(within, 180 - angle if opposite else angle)
             if k == len(within):
@@ -124,7 +124,7 @@ def _shuffle_reflections(
     place = np.empty((capacity, 2), np.int64)
     for u in range(begin, stop):
         low, high = start[u], start[u + 1]
-        frame = (beams[0], beams[1], matrices, fixes[u])
+        frame = (beams[0], beams[1], matrices, fixes, u)
         n = _find_near(low, high, columns, frame, within, first, second, place)
         if n > capacity:
             capacity = n

@@ -10,9 +10,15 @@ import pytest
 from dials_spread.comparison import compare_images
 from dials_spread.observations import build_observations
 from dials_spread.report.compare_images.origins.origins_findings import origin_findings
+from dials_spread.rfactor.merging import cc_half, r_meas
 from dials_spread.simulation.datasets import simulate_experiments
 from dials_spread.simulation.noise import NoiseModel
 from dials_spread.spread.analysis import SpreadChoices
+from dials_spread.spread.noisy_spots.agreement import (
+    Columns,
+    agreement_of,
+    fit_spread,
+)
 from dials_spread.spread.noisy_spots.clusters import (
     _shares,
     fit_clusters,
@@ -25,12 +31,7 @@ from dials_spread.spread.noisy_spots.noisy import (
     choose_clusters,
     without_lone,
 )
-from dials_spread.spread.noisy_spots.removal import (
-    Columns,
-    agreement_of,
-    effect_of_removal,
-    fit_spread,
-)
+from dials_spread.spread.noisy_spots.removal import effect_of_removal
 from dials_spread.spread.origins import OriginChoices
 from dials_spread.spread.size.reflection_spread import (
     LOG_GRID,
@@ -193,6 +194,26 @@ def test_the_fit_without_a_grid_is_that_with_it():
         cell = np.zeros(len(data.square), dtype=int)
         on_grid = most_likely(likelihood_table(data, cell, 1))[0]
         assert fit_spread(columns, 0.3) == pytest.approx(on_grid, rel=0.01, abs=0.005)
+
+
+def test_agreement_of_some_is_that_of_the_merging_statistics():
+    """The reference sums each statistic on its own, from a table without the others."""
+    rng = np.random.default_rng(8)
+    columns, _ = simulate(rng, s=0.3, many=(1, 9))
+    merging = columns.variance * rng.uniform(1, 3, len(columns))
+    columns = replace(columns, merging_variance=merging)
+    kept = rng.random(len(columns)) < 0.8
+    some = columns.select(kept)
+    n_unique = int(some.unique.max()) + 1
+    expected = {
+        "s": fit_spread(some, 0.3),
+        "r_meas": r_meas(some.intensity, some.unique, n_unique, 1 / merging[kept])[0],
+        "cc_half": cc_half(some.unique, some.intensity),
+    }
+    assert agreement_of(columns, 0.3, kept) == pytest.approx(expected, rel=1e-12)
+    mixed = rng.permutation(len(columns))
+    found = agreement_of(columns.select(mixed), 0.3, kept[mixed])
+    assert found == pytest.approx(expected, rel=1e-10)
 
 
 def test_wild_observations_are_beyond_the_cut():

@@ -24,6 +24,9 @@ REFLECTION_INPUTS = names(REFLECTION_ALL)
 LARGEST = 5.0
 """Squashed inputs are no larger."""
 
+MOST = np.float32(1e3)
+"""Beyond what becomes `LARGEST`."""
+
 SPREADS = 2.5
 """From the 10 % to the 90 % quantile there are about as many standard deviations."""
 
@@ -58,15 +61,28 @@ class Squash:
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         """Give arsinh of the centred rows over the width, float32; 0 for nan."""
-        squashed = np.arcsinh((rows - self.centre) / self.width)
-        squashed = np.clip(np.nan_to_num(squashed), -LARGEST, LARGEST)
-        return squashed.astype(np.float32)
+        x = np.asarray((rows - self.centre) / self.width, dtype=np.float32)
+        size = np.minimum(np.abs(x), MOST)
+        # By logarithm and root, which take a fifth of the time of numpy's arsinh.
+        found = np.log(size + np.sqrt(size * size + 1))
+        np.copysign(np.minimum(found, LARGEST), x, out=found)
+        return np.nan_to_num(found, copy=False)
 
 
-def observation_rows(features: FeatureSet) -> np.ndarray:
-    """Give what the network sees of each observation, shape (n, 37), not squashed."""
-    E_i, E_k = features.E_i, features.E_k[features.unique]
-    others = features.observation[:, 0]
+def observation_rows(features: FeatureSet, part: slice = slice(None)) -> np.ndarray:
+    """
+    Give what the network sees of observations, not squashed.
+
+    Args:
+        features: Of a compound.
+        part: Which observations; all by default.
+
+    Returns:
+        Shape (n, 37).
+    """
+    observation = features.observation[part]
+    E_i, E_k = features.E_i[part], features.E_k[features.unique[part]]
+    others = observation[:, 0]
     less_others = E_i - np.where(np.isnan(others), E_k, others)
     own = np.stack([E_i, E_i - E_k, less_others], axis=1)
-    return np.hstack([features.observation, own.astype(np.float32)])
+    return np.hstack([observation, own.astype(np.float32)])

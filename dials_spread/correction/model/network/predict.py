@@ -8,9 +8,10 @@ Functions:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -69,13 +70,6 @@ class _Groups:
         self.group, self.n_groups = group, n_groups
         self.count = np.maximum(np.bincount(group, minlength=n_groups), 1)[:, None]
 
-    def sums(self, rows: Callable[[slice], np.ndarray]) -> np.ndarray:
-        """Add up the rows of each group."""
-        total = np.zeros((), dtype=np.float32)
-        for block in _blocks(len(self.group)):
-            total = total + self.part(rows(block), block)
-        return total
-
     def part(self, rows: np.ndarray, block: slice) -> np.ndarray:
         """Add up the rows of one block."""
         group = self.group[block]
@@ -89,80 +83,78 @@ def _blocks(n: int) -> list[slice]:
     return [slice(first, min(first + BLOCK, n)) for first in range(0, n, BLOCK)]
 
 
-def squashed_rows(network: Network, features: FeatureSet) -> np.ndarray:
+class _OneNetwork:
     """
-    Give the inputs of observations, made comparable, shape (n, inputs).
+    What a network makes of a compound, in two rounds over blocks of observations.
 
-    Args:
-        network: That they are for.
-        features: Of a compound.
+    Several networks take the same block, so that what they see of all observations is
+    never held, and made comparable where it is used.
     """
-    rows = np.asarray(observation_rows(features), dtype=np.float32)
-    for block in _blocks(len(rows)):
-        rows[block] = network.observation_squash(rows[block])
-    return rows
 
+    def __init__(
+        self, network: Network, features: FeatureSet, groups: tuple[_Groups, _Groups]
+    ) -> None:
+        self.layer, self.features = _Layers(network), features
+        self.squash = network.observation_squash
+        self.of_unique, self.of_crystal = groups
+        layer = self.layer
+        self.reflection = network.reflection_squash(features.reflection)
+        self.of_reflection = silu(
+            layer("reflect.1", silu(layer("reflect.0", self.reflection)))
+        )
+        self.to_observe = layer("observe_reflection", self.of_reflection)
+        self.sum_unique = self.sum_crystal = np.zeros((), dtype=np.float32)
+        self.total = np.zeros((), dtype=np.float32)
 
-def predict(
-    network: Network, features: FeatureSet, rows: np.ndarray | None = None
-) -> Predicted:
-    """
-    Correct a compound with one network.
+    def _first(self, rows: np.ndarray, block: slice) -> np.ndarray:
+        x = self.layer("observe", self.squash(rows))
+        x += self.to_observe[self.of_unique.group[block]]
+        return silu(self.layer("mix", silu(x)))
 
-    Args:
-        network: Trained on other compounds.
-        features: Of this one.
-        rows: From squashed_rows, where other networks have the same.
-    """
-    rows = squashed_rows(network, features) if rows is None else rows
-    layer = _Layers(network)
-    reflection = network.reflection_squash(features.reflection)
-    of_reflection = silu(layer("reflect.1", silu(layer("reflect.0", reflection))))
-    to_observe = layer("observe_reflection", of_reflection)
-    unique = features.unique
+    def look(self, rows: np.ndarray, block: slice) -> None:
+        """Add some observations in the first round."""
+        h = self._first(rows, block)
+        self.sum_unique = self.sum_unique + self.of_unique.part(h, block)
+        self.sum_crystal = self.sum_crystal + self.of_crystal.part(h, block)
 
-    def first(block: slice) -> np.ndarray:
-        x = layer("observe", rows[block])
-        x += to_observe[unique[block]]
-        return silu(layer("mix", silu(x)))
+    def turn(self) -> None:
+        """Say what all observations have in common, after the first round."""
+        layer, n = self.layer, len(self.of_unique.group)
+        self.mean = self.sum_unique / self.of_unique.count
+        self.whole = silu(
+            layer("whole", self.sum_crystal.sum(axis=0, keepdims=True) / n)
+        )
+        context = silu(layer("crystal", self.sum_crystal / self.of_crystal.count))
+        self.back = (
+            layer("again_reflection", self.mean) + layer("again_whole", self.whole),
+            layer("again_crystal", context),
+        )
 
-    of_unique = _Groups(unique, len(features.E_k))
-    crystal = np.unique(features.crystal, return_inverse=True)[1].ravel()
-    of_crystal = _Groups(crystal, int(crystal.max(initial=0)) + 1)
-    sum_unique = sum_crystal = np.zeros((), dtype=np.float32)
-    for block in _blocks(len(rows)):
-        h = first(block)
-        sum_unique = sum_unique + of_unique.part(h, block)
-        sum_crystal = sum_crystal + of_crystal.part(h, block)
-    mean = sum_unique / of_unique.count
-    whole = silu(layer("whole", sum_crystal.sum(axis=0, keepdims=True) / len(rows)))
-    context = silu(layer("crystal", sum_crystal / of_crystal.count))
-    back = (
-        layer("again_reflection", mean) + layer("again_whole", whole),
-        layer("again_crystal", context),
-    )
-
-    def given(block: slice) -> np.ndarray:
-        h = layer("again", first(block))
-        h += back[0][unique[block]]
-        h += back[1][crystal[block]]
-        out = layer("give", silu(h))
+    def weigh(self, rows: np.ndarray, block: slice) -> None:
+        """Add what some observations give, in the second round."""
+        h = self.layer("again", self._first(rows, block))
+        h += self.back[0][self.of_unique.group[block]]
+        h += self.back[1][self.of_crystal.group[block]]
+        out = self.layer("give", silu(h))
         weight = np.exp(STEEPEST * np.tanh(out[:, :HEADS] / STEEPEST))
-        value = features.E_i[block, None] - out[:, HEADS : 2 * HEADS]
-        return np.hstack([weight, weight * value, out[:, 2 * HEADS :]])
+        value = self.features.E_i[block, None] - out[:, HEADS : 2 * HEADS]
+        given = np.hstack([weight, weight * value, out[:, 2 * HEADS :]])
+        self.total = self.total + self.of_unique.part(given, block)
 
-    total = of_unique.sums(given)
-    heads = total[:, HEADS : 2 * HEADS] / total[:, :HEADS]
-    known = [
-        reflection,
-        of_reflection,
-        heads,
-        heads - features.E_k[:, None],
-        total[:, 2 * HEADS :] / of_unique.count,
-        mean,
-        np.broadcast_to(whole, (len(mean), whole.shape[1])),
-    ]
-    return _judge(layer, np.hstack(known), heads)
+    def predicted(self) -> Predicted:
+        """Mix what was given."""
+        total, whole = self.total, self.whole
+        heads = total[:, HEADS : 2 * HEADS] / total[:, :HEADS]
+        known = [
+            self.reflection,
+            self.of_reflection,
+            heads,
+            heads - self.features.E_k[:, None],
+            total[:, 2 * HEADS :] / self.of_unique.count,
+            self.mean,
+            np.broadcast_to(whole, (len(self.mean), whole.shape[1])),
+        ]
+        return _judge(self.layer, np.hstack(known), heads)
 
 
 def _judge(layer: _Layers, known: np.ndarray, heads: np.ndarray) -> Predicted:
@@ -174,6 +166,17 @@ def _judge(layer: _Layers, known: np.ndarray, heads: np.ndarray) -> Predicted:
     return Predicted(np.maximum(E, 0).astype(float), error.astype(float))
 
 
+def predict(network: Network, features: FeatureSet) -> Predicted:
+    """
+    Correct a compound with one network.
+
+    Args:
+        network: Trained on other compounds.
+        features: Of this one.
+    """
+    return predict_mean([network], features)
+
+
 def predict_mean(networks: Sequence[Network], features: FeatureSet) -> Predicted:
     """
     Correct a compound with the mean of several networks.
@@ -182,16 +185,21 @@ def predict_mean(networks: Sequence[Network], features: FeatureSet) -> Predicted
         networks: Trained on other compounds.
         features: Of this one.
     """
-    first = networks[0]
-    alike = all(
-        np.array_equal(n.arrays[name], first.arrays[name])
-        for n in networks
-        for name in ("observation.centre", "observation.width")
+    crystal = np.unique(features.crystal, return_inverse=True)[1].ravel()
+    groups = (
+        _Groups(features.unique, len(features.E_k)),
+        _Groups(crystal, int(crystal.max(initial=0)) + 1),
     )
-    rows = squashed_rows(first, features) if alike else None
+    running = [_OneNetwork(n, features, groups) for n in networks]
     # numpy lets go of the interpreter while it computes.
     with ThreadPoolExecutor(min(len(networks), available_cores())) as pool:
-        found = list(pool.map(lambda n: predict(n, features, rows), networks))
+        for step in (_OneNetwork.look, _OneNetwork.weigh):
+            for block in _blocks(len(features.unique)):
+                rows = observation_rows(features, block)
+                list(pool.map(step, running, [rows] * len(running), repeat(block)))
+            if step is _OneNetwork.look:
+                list(pool.map(_OneNetwork.turn, running))
+        found = list(pool.map(_OneNetwork.predicted, running))
     return Predicted(
         np.mean([f.E for f in found], axis=0), np.mean([f.error for f in found], axis=0)
     )

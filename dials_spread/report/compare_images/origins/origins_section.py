@@ -250,7 +250,7 @@ def _removal_table(found: NoisySpots) -> list[str]:
     """
     Give statistics before and after noisy spots are left out.
 
-    R_meas and CC½ are from rfactor.merging, s from spread.noisy_spots.removal.fit_spread.
+    R_meas, CC½ and s are from spread.noisy_spots.agreement.
     """
     names = {"s": "s", "r_meas": "R_meas", "cc_half": "CC½"}
     rows = []

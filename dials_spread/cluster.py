@@ -1,0 +1,281 @@
+"""
+Work for the workers of a Dask cluster.
+
+A command that has ``dask.scheduler`` or ``dask.local`` opens the cluster once, and heavy stages
+within ask for it: each cuts its work into tasks that do not depend on each other, so that
+neither the number of workers nor their order, nor whether one of them dies, changes what
+comes out. What all tasks of a stage need is sent to each worker once.
+
+Functions:
+    check: whether what was given can be used
+    on_workers: a cluster, for all stages within
+    in_use: whether there is one
+    map_on_workers: tasks of a stage, their results in order
+    on_cluster: tasks of a single stage, as they are done
+    connect: to a scheduler
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Callable
+
+logger = logging.getLogger("dials.spread.cluster")
+
+PHIL = """
+dask {
+  scheduler = None
+    .type = str
+    .help = "Address of a running Dask scheduler, such as tcp://host:8786, whose workers"
+            "do the heavy stages instead of this process."
+  local = None
+    .type = int(value_min=1, value_max=4096)
+    .help = "Number of Dask workers to start on this machine for the heavy stages."
+}
+"""
+
+# How long to wait for a scheduler to answer, and for its first worker [s].
+PATIENCE = 20
+
+# How many workers may die over one task before it is given up.
+ALLOWED_FAILURES = 3
+
+_client: ContextVar[Any] = ContextVar("client", default=None)
+
+
+@contextmanager
+def on_workers(
+    scheduler: str | None = None, local: int | None = None
+) -> Iterator[None]:
+    """
+    Let the heavy stages within be done by the workers of a cluster.
+
+    Args:
+        scheduler: Address of a Dask scheduler; None for none.
+        local: Number of workers to start on this machine; None for none.
+
+    Raises:
+        ValueError: Both are given, Dask is not installed, the scheduler does not answer or
+            has no workers.
+    """
+    if scheduler is None and local is None:
+        yield
+        return
+    check(scheduler, local)
+    with _local_cluster(local) if local else _nothing(scheduler) as address:
+        with connect(address) as client:
+            token = _client.set(client)
+            try:
+                yield
+            finally:
+                _client.reset(token)
+
+
+def check(scheduler: str | None, local: int | None) -> None:
+    """
+    Refuse what cannot be used, before anything is read.
+
+    Args:
+        scheduler, local: As for on_workers.
+
+    Raises:
+        ValueError: Both are given, Dask is not installed, or nothing answers.
+    """
+    if scheduler is not None and local is not None:
+        raise ValueError(
+            f"dask.scheduler={scheduler} dask.local={local}: give one of the two"
+        )
+    if scheduler is not None or local is not None:
+        _distributed()
+    if scheduler is not None:
+        _knock(scheduler)
+
+
+@contextmanager
+def _nothing(address: str | None) -> Iterator[str | None]:
+    yield address
+
+
+@contextmanager
+def _local_cluster(n: int) -> Iterator[str]:
+    """Workers on this machine, one thread each, for as long as they are needed."""
+    cluster = _distributed().LocalCluster(
+        n_workers=n, threads_per_worker=1, dashboard_address=None, host="127.0.0.1",
+        silence_logs=logging.ERROR,
+    )  # fmt: skip
+    try:
+        yield cluster.scheduler_address
+    finally:
+        cluster.close()
+
+
+def _distributed():
+    try:
+        import distributed
+    except ImportError:
+        raise ValueError(
+            "dask.scheduler needs the package distributed, which is not installed "
+            '(pip install "dials_spread[dask]").'
+        ) from None
+    return distributed
+
+
+def in_use() -> bool:
+    """Whether there is a cluster for heavy stages."""
+    return _client.get() is not None
+
+
+def map_on_workers(function: Callable, shared, tasks: Sequence) -> list:
+    """
+    Run function(shared, task) for every task, on the workers in use.
+
+    Args:
+        function: At the top level of a module.
+        shared: What all tasks need; it is sent to each worker once.
+        tasks: What is each one's own.
+
+    Returns:
+        The results, in the order of the tasks.
+
+    Raises:
+        ValueError: The workers were lost, or what the function raises.
+    """
+    client = _client.get()
+    results: dict[int, Any] = {}
+    for attempt in range(1 + ALLOWED_FAILURES):
+        left = [k for k in range(len(tasks)) if k not in results]
+        some = [tasks[k] for k in left]
+        try:
+            for number, result in _done(client, function, shared, some):
+                results[left[number]] = result
+            break
+        except WorkersLost:
+            # With the last worker that had it, what tasks share is lost as well.
+            if attempt == ALLOWED_FAILURES or not _comes_back(client):
+                raise
+    return [results[k] for k in range(len(tasks))]
+
+
+def _comes_back(client) -> bool:
+    """Wait for a worker; False where none comes."""
+    try:
+        client.wait_for_workers(1, timeout=PATIENCE)
+    except (OSError, RuntimeError):
+        return False
+    return True
+
+
+def on_cluster(
+    function: Callable, shared, tasks: Sequence, scheduler: str
+) -> Iterator[tuple]:
+    """
+    Run function(shared, task) for every task, on the workers of a scheduler.
+
+    Args:
+        function: At the top level of a module.
+        shared: What all tasks need; it is sent to each worker once.
+        tasks: What is each one's own.
+        scheduler: Its address.
+
+    Yields:
+        The number of a task, and its result, as tasks are done.
+
+    Raises:
+        ValueError: As connect and map_on_workers.
+    """
+    with connect(scheduler) as client:
+        yield from _done(client, function, shared, tasks)
+
+
+def _done(client, function: Callable, shared, tasks: Sequence) -> Iterator[tuple]:
+    from distributed import as_completed
+
+    # On every worker: where one dies, the others still have it.
+    data = client.scatter(shared, broadcast=True, hash=False)
+    # Results can be told apart by nothing but the task, so none is taken for another.
+    futures = [
+        client.submit(function, data, task, pure=False, retries=ALLOWED_FAILURES)
+        for task in tasks
+    ]
+    numbers = {future.key: k for k, future in enumerate(futures)}
+    try:
+        for future in as_completed(futures, loop=client.loop):
+            yield numbers[future.key], _result(future)
+    finally:
+        client.cancel(futures)
+
+
+def connect(scheduler: str):
+    """
+    Connect to a Dask scheduler with at least one worker.
+
+    Args:
+        scheduler: Its address.
+
+    Returns:
+        A client, to be closed.
+
+    Raises:
+        ValueError: Dask is not installed, nothing answers, or there is no worker.
+    """
+    distributed = _distributed()
+    _knock(scheduler)
+    try:
+        client = distributed.Client(scheduler, timeout=PATIENCE, set_as_default=False)
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(
+            f"dask.scheduler={scheduler}: nothing answers there ({reason[:120]})."
+        ) from None
+    try:
+        client.wait_for_workers(1, timeout=PATIENCE)
+    except (OSError, RuntimeError):
+        client.close()
+        raise ValueError(
+            f"dask.scheduler={scheduler}: it has no workers; start one with "
+            f"'dask-worker {scheduler}'."
+        ) from None
+    workers = client.scheduler_info()["workers"]
+    logger.info("Dask scheduler %s with %d workers.", scheduler, len(workers))
+    return client
+
+
+def _knock(scheduler: str) -> None:
+    """Refuse an address where nothing answers, quicker and quieter than Dask does."""
+    parts = re.fullmatch(r"(?:(\w+)://)?\[?([^/\[\]]+?)\]?:(\d{1,5})/?", scheduler)
+    if parts is None or int(parts[3]) > 65535:
+        raise ValueError(
+            f"dask.scheduler={scheduler}: not an address; give one as tcp://host:8786."
+        )
+    if parts[1] not in (None, "tcp", "tls"):
+        return
+    try:
+        socket.create_connection((parts[2], int(parts[3])), timeout=PATIENCE).close()
+    except OSError as error:
+        reason = error.strerror or error
+        raise ValueError(
+            f"dask.scheduler={scheduler}: nothing answers there ({reason})."
+        ) from None
+
+
+class WorkersLost(ValueError):
+    """The cluster failed, not the task."""
+
+
+def _result(future):
+    """The result of a task, with one line where the cluster and not the task failed."""
+    from distributed import CancelledError, KilledWorker
+    from distributed.comm.core import CommClosedError
+
+    try:
+        return future.result()
+    except (CancelledError, CommClosedError) as error:
+        name = type(error).__name__
+        raise WorkersLost(f"Dask: the workers were lost ({name}).") from None
+    except KilledWorker:  # several, over this very task
+        raise ValueError("Dask: the workers were lost (KilledWorker).") from None

@@ -1,0 +1,119 @@
+"""Heavy stages on a real scheduler and two workers: what one process gives, to the last digit."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+
+import numpy as np
+import pytest
+
+from dials_spread import cluster
+from dials_spread.partners import find_partners, finder
+from dials_spread.spread.chance import likelihood
+from dials_spread.spread.chance.pools import CommonSpots, build_pools
+
+
+@pytest.fixture(scope="module")
+def address():
+    distributed = pytest.importorskip("distributed")
+    own = distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
+    )
+    yield own.scheduler_address
+    own.close()
+
+
+def incidence(rng, n=300, n_columns=80, on_image=20):
+    rows = [np.sort(rng.choice(n_columns, on_image, False)) for _ in range(n)]
+    column = np.concatenate(rows).astype(np.int32)
+    permutation = np.stack([np.arange(n_columns), np.arange(n_columns)[::-1]])
+    return np.arange(n + 1) * on_image, column, permutation
+
+
+def pairs_of_images(rng, n=40, spots=12, n_unique=30, n_images=25):
+    """Observations of every reflection on every image, and random pairs of images."""
+    image, unique = np.divmod(np.arange(n_images * n_unique), n_unique)
+    level = rng.uniform(50, 200, n_unique)[unique]
+    intensity = level * (1 + 0.2 * rng.standard_normal(len(level)))
+    variance = np.full(len(level), 4.0)
+    pools = build_pools(image, image, unique, intensity, variance)
+    a, b = np.array([rng.choice(n_images, 2, False) for _ in range(n)]).T
+    u = np.array([np.sort(rng.choice(n_unique, spots, False)) for _ in range(n)])
+    on_a, on_b = ((k[:, None] * n_unique + u).ravel() for k in (a, b))
+    columns = (x[on] for on in (on_a, on_b) for x in (intensity, variance))
+    start = np.arange(n + 1) * spots
+    return CommonSpots(start, a == b, u.ravel(), *columns), pools
+
+
+def test_partners_do_not_depend_on_who_finds_them(address, monkeypatch):
+    given = incidence(np.random.default_rng(0))
+    here = find_partners(*given, top=4)
+    monkeypatch.setattr(finder, "TASK", 77)
+    with cluster.on_workers(address):
+        there = find_partners(*given, top=4)
+    for name, values in vars(here).items():
+        np.testing.assert_array_equal(getattr(there, name), values)
+
+
+def test_permutations_do_not_depend_on_who_draws_them(address):
+    given = pairs_of_images(np.random.default_rng(1))
+
+    def ratios():
+        return likelihood.pair_ratios(
+            *given, 0.2, 0.5, np.random.default_rng(2), permutations=99, nproc=1
+        )
+
+    here = ratios()
+    with cluster.on_workers(address):
+        there = ratios()
+    assert np.isfinite(here).all() and 0.2 < np.mean(here[1]) < 0.8
+    np.testing.assert_array_equal(there, here)
+
+
+def test_couplings_do_not_depend_on_who_sums_them(address, monkeypatch, read_measured):
+    from dials_spread.observations import build_observations
+    from dials_spread.prepare import coupling
+    from dials_spread.prepare.geometry import add_geometry
+    from dials_spread.prepare.prepared import prepare
+
+    experiments, tables = read_measured("quartz/integrated")
+    observations = build_observations([*experiments], tables)
+    measured = add_geometry(observations, experiments, tables)
+    here = prepare(measured, 1)
+    monkeypatch.setattr(coupling, "TASK", 4096)
+    with cluster.on_workers(address):
+        there = prepare(measured, 1)
+    np.testing.assert_array_equal(there.coupling, here.coupling)
+
+
+def _die_once(folder: str, task: int) -> int:
+    """The first worker that meets the task is killed over it."""
+    try:
+        os.mkdir(folder)
+    except FileExistsError:
+        return task + 1
+    os.kill(os.getpid(), signal.SIGKILL)
+    return -1
+
+
+def test_what_a_worker_leaves_behind_is_made_up_for(address, tmp_path):
+    with cluster.on_workers(address):
+        found = cluster.map_on_workers(_die_once, str(tmp_path / "once"), [1, 2, 3])
+    assert found == [2, 3, 4]
+    assert not cluster.in_use()
+
+
+def test_clusters_that_cannot_be_used():
+    pytest.importorskip("distributed")
+    with pytest.raises(ValueError, match="give one of the two"):
+        cluster.check("tcp://127.0.0.1:1", 2)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        free = probe.getsockname()[1]
+    with pytest.raises(ValueError, match="nothing answers there"):
+        cluster.check(f"tcp://127.0.0.1:{free}", None)
+    cluster.check(None, None)
+    with cluster.on_workers():
+        assert not cluster.in_use()
