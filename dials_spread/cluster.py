@@ -21,7 +21,7 @@ import logging
 import re
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, Callable
 
@@ -67,7 +67,7 @@ def on_workers(
         yield
         return
     check(scheduler, local)
-    with _local_cluster(local) if local else _nothing(scheduler) as address:
+    with _local_cluster(local) if local else nullcontext(scheduler or "") as address:
         with connect(address) as client:
             token = _client.set(client)
             try:
@@ -94,11 +94,6 @@ def check(scheduler: str | None, local: int | None) -> None:
         _distributed()
     if scheduler is not None:
         _knock(scheduler)
-
-
-@contextmanager
-def _nothing(address: str | None) -> Iterator[str | None]:
-    yield address
 
 
 @contextmanager
