@@ -2,18 +2,29 @@
 What a second correction with a provisional structure gives, and what a wrong one does.
 
     python benchmarks/with_structure.py [--data FOLDER] [--nproc N] [--draws 20]
-        [--only measured simulated] [--sets quartz glycine abiraterone]
+        [--only measured simulated] [--sets quartz glycine abiraterone] [--json FILE]
+        [--cases complete without moved other false]
 
-One line for each provisional structure: R1 against the complete one of the plain merge, of
-the general model and of this step; R1 of held-out observations before and after, with z; how
-high the omitted atoms stand in the Fo - Fc map of the provisional structure, in standard deviations of the map, mean over
-atoms, and how many are among as many highest peaks as atoms were omitted. Of an atom too
-many it is the map at its place: negative where the data deny it.
+One line for each provisional structure. Figures with three parts are those of the plain
+merge, of the general model, and of this step, in this order; those with a fourth of true
+|F|. A step that held-out observations do not bear out is not taken: then this step gives
+what the general model does.
 
-- "complete"; "omitted": random 15 % of atoms other than hydrogen, --draws times; "without
-  hydrogen"; "moved": all atoms by 0.3 Å; "one more": a carbon atom in a void.
-- simulated: paracetamol and random organic compounds, thickness given and fitted, with the
-  truth known and the coverage of the predicted errors.
+- R1 against kinematic |F| of the complete structure.
+- held out: Σ|ΔF|/ΣFo of observations predicted without themselves, before and after the
+  step, and z; the same of whole crystals, each predicted from the others.
+- peaks: height of the omitted atoms in the Fo - Fc map of the provisional structure, in
+  standard deviations of the map, mean over atoms, and rank of the best of them; of an atom
+  too many, the map at its place, negative where the data deny it.
+- H found: the structure without hydrogen is refined, and hydrogen sites within 0.3 Å of one
+  of as many highest peaks are counted.
+- shift: mean distance of refined atoms from the published ones [Å].
+- expected R1, and the share of amplitudes within one and two of their errors.
+
+Structures: "complete"; "without" each atom other than hydrogen, or random 15 % of them,
+--draws times, where there are more than ten; "without hydrogen"; "moved": all atoms by
+0.3 Å; "other": random atoms of the same elements in the same cell; "false atom": a carbon atom
+in a void. Simulated: paracetamol and random organic compounds, thickness given and fitted.
 
 No figure of the measured sets may be used to choose among variants. Minutes a line for
 abiraterone, seconds for the others.
@@ -22,10 +33,12 @@ abiraterone, seconds for the others.
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -33,33 +46,50 @@ from tabulate import tabulate
 
 from cctbx import miller, xray
 from cctbx.array_family import flex
-from dials.array_family import flex as dials_flex
 
 from dials_spread.correction.apply.against_reference import find_reference, match
-from dials_spread.correction.apply.correct import get_subject
-from dials_spread.correction.apply.estimates import choose_model, estimate
+from dials_spread.correction.apply.correct import correct_intensities, get_subject
+from dials_spread.correction.apply.estimates import (
+    CorrectedAmplitudes,
+    choose_model,
+    estimate,
+)
+from dials_spread.correction.apply.merged_files import merged_intensities
 from dials_spread.correction.apply.subject import Subject
 from dials_spread.general_model.gather import true_amplitudes
 from dials_spread.input_files import read_files
+from dials_spread.refinement import RefinementSettings, hydrogen_peaks, refine
 from dials_spread.refinement.difference_map import difference_map, nearest
 from dials_spread.refinement.model import electron_model, hydrogen_atoms
 from dials_spread.rfactor import amplitudes, r_factor
+from dials_spread.scattering.form_factors import parse_type
 from dials_spread.scattering.thickness_model import ThicknessModel
 from dials_spread.simulation.datasets import simulate_experiments
 from dials_spread.simulation.driver import Resources
 from dials_spread.simulation.noise import NoiseModel
 from dials_spread.simulation.random_compounds import Wishes, random_compound
+from dials_spread.simulation.structures import random_structure
 from dials_spread.structures.structure_files import read_structure
 from dials_spread.thickness.curves import Shape
-from dials_spread.with_structure import correct_with_structure, lay_on_data
+from dials_spread.with_structure import (
+    StructureInput,
+    correct_with_structure,
+    lay_on_data,
+)
 
 MEASURED = ("quartz", "glycine", "abiraterone")
 FOUND = 0.5
 """A peak so near to a site is that atom [Å]."""
 
+SINGLY = 10
+"""Up to so many atoms are left out one by one."""
+
+FALSE_ATOMS = 5
+
 COLUMNS = (
-    *("set", "structure", "R1 merge", "model", "this", "held out", "after", "z"),
-    *("steps", "peak merge", "model", "this", "true", "found", "of", "hand z", "s"),
+    *("set", "structure", "R1", "held out", "z", "by crystal", "z", "steps"),
+    *("peaks", "ranks", "of", "H found", "of", "shift", "R1 expected", "within 1, 2σ"),
+    *("hand z", "s"),
 )
 
 
@@ -73,18 +103,30 @@ class Data:
     tables: list
     structure: xray.structure
     F: np.ndarray
+    nproc: int | None
     shapes: list[Shape] | None = None
 
+    @cached_property
+    def first(self) -> CorrectedAmplitudes:
+        """Without a structure."""
+        return estimate(self.subject.counted, choose_model(), self.nproc)
 
-def measured(name: str, folder: Path) -> Data:
+    @cached_property
+    def plain(self) -> np.ndarray:
+        """Merged amplitudes."""
+        return amplitudes(self.subject.prepared.merged)
+
+
+def measured(name: str, folder: Path, nproc: int | None) -> Data:
     """One of the measured sets."""
     path = folder / name / "integrated"
     data = read_files([f"{path}.expt"], [f"{path}.refl"])
-    subject = get_subject(data.experiments, data.tables, force=True)
+    subject = get_subject(data.experiments, data.tables, force=True, nproc=nproc)
     reference = find_reference(subject.observations, name)
     found = match(reference, subject.prepared, np.random.default_rng(0))
     structure = read_structure(name)
-    return Data(name, subject, data.experiments, data.tables, structure, found.f_calc)
+    given = (name, subject, data.experiments, data.tables, structure, found.f_calc)
+    return Data(*given, nproc)
 
 
 def simulated(nproc: int | None) -> Iterator[Data]:
@@ -106,12 +148,14 @@ def simulated(nproc: int | None) -> Iterator[Data]:
         F = true_amplitudes(subject.observations, tables)
         path = [np.median(t["truth.thickness"].as_numpy_array()) for t in tables]
         shapes = [Shape(float(t), within=0.4) for t in path]
-        yield Data(name, subject, list(experiments), tables, structure, F, shapes)
+        yield Data(
+            name, subject, list(experiments), tables, structure, F, nproc, shapes
+        )
 
 
 def without(structure: xray.structure, left_out: np.ndarray) -> xray.structure:
     """The structure without some atoms."""
-    return structure.select(dials_flex.bool([not x for x in left_out]))
+    return structure.select(flex.bool([not x for x in left_out]))
 
 
 def moved(structure: xray.structure, by: float, rng: np.random.Generator):
@@ -123,6 +167,21 @@ def moved(structure: xray.structure, by: float, rng: np.random.Generator):
         site += by * step / np.linalg.norm(step)
         scatterer.site = cell.fractionalize(tuple(site))
     return other
+
+
+def other_molecule(structure: xray.structure, rng: np.random.Generator):
+    """Atoms of the same elements, anywhere in the same cell."""
+    n: dict[str, float] = {}
+    for s in structure.scatterers():
+        element = parse_type(s.scattering_type)[0]
+        n[element] = n.get(element, 0.0) + s.multiplicity() * s.occupancy
+    heavy = {k: v for k, v in n.items() if k != "H"}
+    total = sum(heavy.values())
+    return random_structure(
+        rng, structure.unit_cell().parameters(),
+        str(structure.space_group_info()), {k: v / total for k, v in heavy.items()},
+        n.get("H", 0.0) / total,
+    )  # fmt: skip
 
 
 def one_more(structure: xray.structure, rng: np.random.Generator):
@@ -137,13 +196,18 @@ def one_more(structure: xray.structure, rng: np.random.Generator):
     return other, site
 
 
-def differences_of(data: Data, provisional: xray.structure, F: np.ndarray):
-    """Structure and intensities, on its scale, of the Fo - Fc map."""
+def points_of(data: Data, structure: xray.structure) -> miller.set:
+    """The measured reflections."""
     measured_ = data.subject.prepared.measured
     indices = [tuple(int(x) for x in h) for h in measured_.unique_index]
-    points = miller.set(
-        provisional.crystal_symmetry(), flex.miller_index(indices), anomalous_flag=False
+    return miller.set(
+        structure.crystal_symmetry(), flex.miller_index(indices), anomalous_flag=False
     )
+
+
+def differences_of(data: Data, provisional: xray.structure, F: np.ndarray):
+    """Structure and intensities, on its scale, of the Fo - Fc map."""
+    points = points_of(data, provisional)
     model = electron_model(provisional, float(points.d_min()))
     f_c = points.structure_factors_from_scatterers(model, algorithm="direct").f_calc()
     calculated = np.abs(np.array(f_c.data()))
@@ -170,9 +234,7 @@ def height_at(data: Data, provisional: xray.structure, F: np.ndarray, site) -> f
 def peaks(
     data: Data, provisional: xray.structure, F: np.ndarray, sites: np.ndarray
 ) -> tuple[float, int]:
-    """Mean height of the map at some sites [σ], and how many are among the highest."""
-    if not len(sites):
-        return float("nan"), 0
+    """Mean height of the map at some sites [σ], and the rank of the best; 0 for none."""
     model, f_c, f_o = differences_of(data, provisional, F)
     array = miller.array(miller.set(f_c, f_c.indices()), flex.double(f_o**2))
     found = difference_map(model, array, 60 + len(sites)).peaks
@@ -181,74 +243,202 @@ def peaks(
         provisional, sites, np.array([p.site for p in found]).reshape(-1, 3)
     )
     own = np.where(distance < FOUND, heights[which], 0.0)
-    among = (distance < FOUND) & (which < len(sites))
-    return float(own.mean()), int(among.sum())
+    ranks = which[distance < FOUND]
+    return float(own.mean()), int(ranks.min()) + 1 if len(ranks) else 0
 
 
-def line(
-    data: Data,
-    title: str,
-    provisional: xray.structure,
-    sites: np.ndarray,
-    nproc: int | None,
-    shapes: list[Shape] | None = None,
-    false: np.ndarray | None = None,
-) -> list:
+def as_measured(data: Data, structure: xray.structure, I, sigma) -> miller.array:
+    """Intensities for a refinement."""
+    kept = np.isfinite(I) & np.isfinite(sigma) & (sigma > 0)
+    array = miller.array(points_of(data, structure), flex.double(I), flex.double(sigma))
+    array = array.select(flex.bool([bool(x) for x in kept]))
+    return array.set_observation_type_xray_intensity().map_to_asu()
+
+
+def intensity_sets(data: Data, estimate_: CorrectedAmplitudes) -> list:
+    """Of the plain merge, the general model and this step, as they are written."""
+    prepared, found = data.subject.prepared, []
+    found.append(
+        as_measured(data, data.structure, prepared.merged, prepared.merged_sigma)
+    )
+    for one in (data.first, estimate_):
+        result = correct_intensities(
+            data.subject, strength=1.0, ready=one, nproc=data.nproc
+        )
+        array = merged_intensities(result)
+        I, sigma = (x.as_numpy_array() for x in (array.data(), array.sigmas()))
+        found.append(as_measured(data, data.structure, I, sigma))
+    return found
+
+
+def true_intensities(data: Data) -> miller.array:
+    """Of the complete structure, with small errors."""
+    I = data.F**2
+    return as_measured(data, data.structure, I, 0.02 * np.sqrt(I * np.nanmean(I)))
+
+
+def hydrogen_found(data: Data, sets: list) -> list[int]:
+    """Hydrogen sites within 0.3 Å of one of as many peaks, for each set."""
+    own = RefinementSettings(start_shift=0.0)
+    return [
+        hydrogen_peaks(
+            data.structure, one, settings=own, rng=np.random.default_rng(0)
+        ).n_found
+        for one in sets
+    ]
+
+
+def shifts_of(data: Data, sets: list) -> list[float]:
+    """Mean distance of refined atoms from those given [Å]."""
+    own = RefinementSettings(start_shift=0.0)
+    found = [
+        refine(data.structure, one, settings=own, rng=np.random.default_rng(0))
+        for one in sets
+    ]
+    return [one.mean_shift for one in found]
+
+
+def parts(values, form: str = ".3f") -> str:
+    """Figures of several sets."""
+    return " / ".join(f"{x:{form}}" for x in values)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A provisional structure: sites of atoms that it lacks, or of one too many."""
+
+    title: str
+    structure: xray.structure
+    sites: np.ndarray
+    shapes: list[Shape] | None = None
+    false: np.ndarray | None = None
+    hydrogen: bool = False
+    refined: bool = False
+
+
+def line(data: Data, case: Case) -> dict:
     """One provisional structure."""
-    subject = data.subject
-    first = estimate(subject.counted, choose_model(), nproc)
-    plain = amplitudes(subject.prepared.merged)
+    subject, first = data.subject, data.first
     known = np.isfinite(data.F)
 
     def r1(F: np.ndarray) -> float:
         return float(r_factor(F[known], data.F[known])[0])
 
-    told: list = [data.name, title, r1(plain), r1(first.F)]
+    told: dict = {"set": data.name, "structure": case.title}
+    told["R1"] = [r1(data.plain), r1(first.F)]
     start = time.process_time()
     try:
-        rng = np.random.default_rng(0)
-        laid = lay_on_data(provisional, title, subject, rng)
+        laid = lay_on_data(
+            case.structure, case.title, subject, np.random.default_rng(0)
+        )
     except ValueError:
-        return [*told, "refused"]
+        return {**told, "refused": True}
     found = correct_with_structure(
-        subject, first, laid.structure, laid.choice, data.experiments, data.tables,
-        nproc=nproc, shapes=shapes,
-    )  # fmt: skip
-    taken = time.process_time() - start
-    held = found.by_observation
-    told += [r1(found.estimate.F), held.before, held.after, held.z, found.n_steps]
-    sets = (plain, first.F, found.estimate.F, np.where(known, data.F, np.nan))
-    if false is None:
-        heights = [peaks(data, provisional, F, sites) for F in sets]
-    else:
-        heights = [(height_at(data, provisional, F, false), 0) for F in sets]
-    hand = found.hands.z if found.hands else float("nan")
-    told += [h[0] for h in heights]
-    return [*told, heights[2][1], len(sites), hand, taken]
+        StructureInput(
+            subject,
+            first,
+            laid.structure,
+            laid.choice,
+            data.experiments,
+            data.tables,
+            nproc=data.nproc,
+            shapes=case.shapes,
+        ),  # fmt: skip
+        hand=case.title == "complete",
+    )
+    told["s"] = time.process_time() - start
+    told["R1"].append(r1(found.estimate.F))
+    told["held out"] = found.by_observation.as_dict()
+    told["by crystal"] = found.by_crystal.as_dict()
+    told["steps"] = found.n_steps
+    told["hand z"] = found.hands.z if found.hands else None
+    own = found.estimate
+    scale = r_factor(own.F[known], data.F[known])[1]
+    z = np.abs(scale * own.F - data.F)[known] / (scale * own.sigma_F[known])
+    told["expected"] = own.predicted_r1
+    told["within"] = [float(np.mean(z < 1)), float(np.mean(z < 2))]
+    sets = (data.plain, first.F, own.F, np.where(known, data.F, np.nan))
+    if case.false is not None:
+        told["peaks"] = [height_at(data, case.structure, F, case.false) for F in sets]
+    elif len(case.sites):
+        heights = [peaks(data, case.structure, F, case.sites) for F in sets]
+        told["peaks"], told["ranks"] = [list(x) for x in zip(*heights)]
+        told["of"] = len(case.sites)
+    if case.hydrogen or case.refined:
+        sets = intensity_sets(data, own)
+        if case.hydrogen:
+            told["H found"] = hydrogen_found(data, [*sets, true_intensities(data)])
+        if case.refined:
+            told["shift"] = shifts_of(data, sets)
+    return told
 
 
-def lines(data: Data, draws: int, nproc: int | None) -> Iterator[list]:
+def row(told: dict) -> list:
+    """A line of the table."""
+    start = [told["set"], told["structure"], parts(told["R1"])]
+    if told.get("refused"):
+        return [*start, "refused"]
+    held, crystals = told["held out"], told["by crystal"]
+    n = told.get("of")
+    return [
+        *start, parts([held["before"], held["after"]]), f"{held['z']:.1f}",
+        parts([crystals["before"], crystals["after"]]), f"{crystals['z']:.1f}",
+        told["steps"], parts(told.get("peaks", ()), ".1f"),
+        parts(told.get("ranks", ()), "d"), n, parts(told.get("H found", ()), "d"),
+        n if "H found" in told else None, parts(told.get("shift", ())),
+        f"{told['expected']:.3f}", parts(told["within"], ".2f"),
+        None if told["hand z"] is None else f"{told['hand z']:.1f}", f"{told['s']:.0f}",
+    ]  # fmt: skip
+
+
+def cases(data: Data, draws: int) -> Iterator[Case]:
     """All provisional structures of a set."""
     structure, rng = data.structure, np.random.default_rng(15)
     sites = np.array(structure.sites_frac())
     hydrogen, none = hydrogen_atoms(structure), np.empty((0, 3))
     if data.shapes is not None:
         title = "complete, thickness given"
-        yield line(data, title, structure, none, nproc, data.shapes)
-    yield line(data, "complete", structure, none, nproc)
-    heavy = np.flatnonzero(~hydrogen)
-    for draw in range(draws):
-        left_out = np.zeros(len(sites), bool)
-        n = max(1, round(0.15 * len(heavy)))
-        left_out[rng.choice(heavy, n, replace=False)] = True
-        title = f"omitted {draw + 1} ({n} of {len(heavy)})"
-        yield line(data, title, without(structure, left_out), sites[left_out], nproc)
+        yield Case(title, structure, none, data.shapes)
+    yield Case("complete", structure, none, refined=True)
     if hydrogen.any():
         bare = without(structure, hydrogen)
-        yield line(data, "without hydrogen", bare, sites[hydrogen], nproc)
-    yield line(data, "moved by 0.3 Å", moved(structure, 0.3, rng), none, nproc)
-    other, site = one_more(structure, rng)
-    yield line(data, "one atom too many", other, none, nproc, false=site)
+        yield Case("without hydrogen", bare, sites[hydrogen], hydrogen=True)
+    yield Case("moved by 0.3 Å", moved(structure, 0.3, rng), none)
+    yield Case("other", other_molecule(structure, rng), none)
+    for number in range(FALSE_ATOMS if len(sites) < 20 else 2):
+        other, site = one_more(structure, rng)
+        yield Case(f"false atom {number + 1}", other, none, false=site)
+    heavy = np.flatnonzero(~hydrogen)
+    if len(heavy) <= SINGLY:
+        chosen = [[i] for i in heavy]
+    else:
+        n = round(0.15 * len(heavy))
+        chosen = [rng.choice(heavy, n, replace=False) for _ in range(draws)]
+    for own in chosen:
+        left_out = np.zeros(len(sites), bool)
+        left_out[own] = True
+        names = ", ".join(structure.scatterers()[int(i)].label for i in own)
+        yield Case(f"without {names}", without(structure, left_out), sites[left_out])
+
+
+def means(told: list[dict]) -> list[list]:
+    """The mean line of structures that lack atoms, of each set."""
+    rows = []
+    for name in dict.fromkeys(one["set"] for one in told):
+        own = [x for x in told if x["set"] == name and x["structure"] != "refused"]
+        own = [x for x in own if "peaks" in x and "of" in x and "H found" not in x]
+        if not own:
+            continue
+        r1, heights = (
+            np.mean([x[key] for x in own], axis=0) for key in ("R1", "peaks")
+        )
+        relative = heights / heights[-1]
+        taken = sum(x["steps"] > 0 for x in own)
+        rows.append(
+            [name, f"{len(own)} incomplete, mean", parts(r1), parts(heights, ".1f"),
+             parts(relative[:-1], ".2f"), f"{taken} taken"]
+        )  # fmt: skip
+    return rows
 
 
 def main() -> None:
@@ -259,20 +449,28 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--only", nargs="*", default=["simulated", "measured"])
     parser.add_argument("--sets", nargs="*", default=list(MEASURED))
+    parser.add_argument("--cases", nargs="*", help="titles that begin so")
+    parser.add_argument("--json", type=Path, help="file for all figures")
     args = parser.parse_args()
     logging.disable(logging.WARNING)
-    rows: list[list] = []
+    told: list[dict] = []
     sets: list[Iterator[Data]] = []
     if "simulated" in args.only:
         sets.append(simulated(args.nproc))
     if "measured" in args.only:
-        sets.append(measured(name, args.data) for name in args.sets)
+        sets.append(measured(name, args.data, args.nproc) for name in args.sets)
     for some in sets:
         for data in some:
-            for row in lines(data, args.draws, args.nproc):
-                rows.append(row)
-                print(*(f"{x:.3f}" if isinstance(x, float) else x for x in row))
-    print(tabulate(rows, COLUMNS, floatfmt=".3f"))
+            for case in cases(data, args.draws):
+                if args.cases and not case.title.startswith(tuple(args.cases)):
+                    continue
+                told.append(line(data, case))
+                print(*row(told[-1]), sep=" | ", flush=True)
+                if args.json:
+                    args.json.write_text(json.dumps(told))
+    print(tabulate(map(row, told), COLUMNS, disable_numparse=True))
+    names = ("set", "", "R1", "peaks", "of those of true |F|", "steps")
+    print(tabulate(means(told), names, disable_numparse=True))
 
 
 if __name__ == "__main__":

@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
+from cctbx import miller
+from libtbx import Auto
+
+from dials_spread.correction.apply.correct import CorrectionResult
 from dials_spread.correction.apply.estimates import estimate
+from dials_spread.correction.apply.merged_files import MADE_BY, merged_intensities
 from dials_spread.correction.apply.subject import Subject
 from dials_spread.correction.model.model_file import Model
 from dials_spread.input_files import Input
+from dials_spread.refinement import Refinement, RefinementSettings
+from dials_spread.refinement.element_check import check_elements
+from dials_spread.refinement.refined_cif import refined_cif
+from dials_spread.refinement.refined_res import refined_res
 from dials_spread.report.ml_correct.with_structure_report import StructureReport
+from dials_spread.shelx import write_hkl
 from dials_spread.structures.structure_files import read_structure
 from dials_spread.with_structure import (
-    correct_with_structure,
+    StructureInput,
+    correct_in_cycles,
+    in_structure_setting,
     lay_on_data,
+    refine_against,
     refuse_others,
 )
 
-__all__ = ["refuse_others", "second_correction"]
+__all__ = ["refuse_others", "second_correction", "with_refinement"]
 
 
 def second_correction(
-    params, part: Input, subject: Subject, model: Model | None, nproc: int | None
+    params, part: Input, subject: Subject, model: Model | None
 ) -> tuple[Subject, StructureReport | None]:
     """
     Correct with a structure, where one is given.
@@ -32,7 +46,6 @@ def second_correction(
         part: The crystals that are corrected.
         subject: The same, prepared.
         model: Of the first correction.
-        nproc: Threads; all cores by default.
 
     Returns:
         The data with further warnings, and what was found.
@@ -43,6 +56,7 @@ def second_correction(
     source, seed = params.structure, params.seed
     if source is None:
         return subject, None
+    nproc = None if params.nproc is Auto else params.nproc
     rng = np.random.default_rng(seed)
     laid = lay_on_data(read_structure(source), source, subject, rng)
     first = estimate(subject.counted, model, nproc)
@@ -51,9 +65,79 @@ def second_correction(
             "structure= starts from amplitudes with expected errors, which this model does "
             "not give; leave out model= and method="
         )
-    found = correct_with_structure(
+    given = StructureInput(
         subject, first, laid.structure, laid.choice, part.experiments, part.tables,
         seed=seed, nproc=nproc,
     )  # fmt: skip
-    report = StructureReport(source, found, laid.match.f_calc, subject.prepared.merged)
+    cycles = correct_in_cycles(given, params.cycles, _settings(params))
+    found = cycles.last.correction
+    calculated = np.where(np.isfinite(laid.match.f_calc), found.calculated, np.nan)
+    report = StructureReport(
+        source, found, calculated, subject.prepared.merged, cycles, laid.choice
+    )
     return replace(subject, warnings=(*subject.warnings, *laid.warnings)), report
+
+
+def with_refinement(
+    second: StructureReport, result: CorrectionResult, params
+) -> StructureReport:
+    """
+    Refine the structure against the intensities as they are written.
+
+    Args:
+        second: What was found.
+        result: The correction.
+        params: Those of the command.
+
+    Returns:
+        The same with the refinement and its files, or with what hinders it.
+    """
+    structure = second.last_structure()
+    array = merged_intensities(result)
+    I, sigma = (x.as_numpy_array() for x in (array.data(), array.sigmas()))
+    try:
+        array = in_structure_setting(
+            structure, result.measured, second.choice, I, sigma
+        )
+        refined = refine_against(structure, array, _settings(params), params.seed)
+        files = _files(refined, array, _wavelength(result), params.output)
+    except ValueError as error:
+        return replace(second, problem=str(error))
+    elements = check_elements(refined, array)
+    return replace(second, refined=refined, files=files, elements=elements)
+
+
+def _settings(params) -> RefinementSettings:
+    chosen = params.refinement
+    return RefinementSettings(
+        start_shift=0.0,
+        anisotropic=None if chosen.anisotropic is Auto else chosen.anisotropic,
+        riding_hydrogen=chosen.riding_hydrogen,
+        n_peaks=chosen.peaks,
+    )
+
+
+def _wavelength(result: CorrectionResult) -> float:
+    s0 = result.subject.observations.images.s0
+    return float(1 / np.median(np.linalg.norm(s0, axis=1)))
+
+
+def _files(
+    refined: Refinement, array: miller.array, wavelength: float, output
+) -> dict[str, bytes]:
+    """Give the content of the files that are wanted, by name."""
+    contents: dict[str, bytes] = {}
+    made = write_hkl(array)
+    if output.refined:
+        title = f"{MADE_BY} {Path(output.refined).stem}"
+        text = refined_res(refined, wavelength, made.factor, title)
+        contents[output.refined] = text.encode("ascii", "replace")
+    if output.refined_hkl:
+        contents[output.refined_hkl] = made.text.encode("ascii")
+    if output.refined_cif:
+        text = refined_cif(
+            refined, wavelength, Path(output.refined_cif).stem,
+            array.d_max_min(), "Intensities corrected for multiple scattering",
+        )  # fmt: skip
+        contents[output.refined_cif] = text.encode("utf-8")
+    return contents

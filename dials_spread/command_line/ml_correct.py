@@ -44,7 +44,7 @@ from dials.util import Sorry
 from libtbx import Auto
 
 from dials_spread import cluster, session
-from dials_spread.command_line._with_structure import refuse_others, second_correction
+from dials_spread.command_line import _with_structure
 from dials_spread.correction import correct_intensities
 from dials_spread.correction.apply.correct import get_subject
 from dials_spread.correction.apply.estimates import choose_model
@@ -53,7 +53,7 @@ from dials_spread.correction.apply.parameters import (
     PHIL,
     check_parameters,
     choose_mode,
-    name_tables,
+    name_outputs,
 )
 from dials_spread.correction.apply.tables import (
     corrected_table,
@@ -105,11 +105,10 @@ def correct_files(data, model, params, provenance, log) -> None:
     """Correct what was read, and write it."""
     check_crystals(data.experiments, data.names)
     part, crystals, told = uncorrected_part(data)
-    refuse_others(part.experiments if params.structure else ())
-    subject = get_subject(
-        part.experiments, part.tables, part.dataset, **how_to_prepare(data, params)
-    )
-    subject, second = second_correction(params, part, subject, model, threads(params))
+    _with_structure.refuse_others(part.experiments if params.structure else ())
+    how = how_to_prepare(data, params)
+    subject = get_subject(part.experiments, part.tables, part.dataset, **how)
+    subject, second = _with_structure.second_correction(params, part, subject, model)
     subject = replace(subject, warnings=(*told, *data.notes, *subject.warnings))
     result = correct_intensities(
         subject,
@@ -123,6 +122,7 @@ def correct_files(data, model, params, provenance, log) -> None:
         nproc=threads(params),
     )
     corrected = corrected_table(data, result, crystals)
+    second = second and _with_structure.with_refinement(second, result, params)
     write_correction(result, corrected, provenance, params.output, log, second)
 
 
@@ -166,7 +166,7 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
     """Run dials.ml_correct from the command line."""
     usage = f"{COMMAND} [options] integrated.expt integrated.refl [...]"
     params, files, log = session.start(usage, __doc__, phil, args)
-    name_tables(params.output, params.undo)
+    name_outputs(params)
     for name in ("reference", "cif_block"):
         setattr(params, name, [*filter(None, getattr(params, name))])
     params.mode = choose_mode(params)

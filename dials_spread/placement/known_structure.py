@@ -16,15 +16,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cctbx import crystal, miller, xray
-from cctbx.array_family import flex
 from dxtbx.model import Experiment
 
 from dials_spread.observations.builder import reference_cell
-from dials_spread.observations.table import as_flex
 from dials_spread.placement.common_set import CommonSet
 from dials_spread.reference import Reference, ReferenceMatch, match_reference
 from dials_spread.reference.files import read_reference
-from dials_spread.reindexing import Reindexing, reindexed, reindexing_choices
+from dials_spread.refinement.merged_data import in_setting_of
+from dials_spread.reindexing import Reindexing, reindexing_choices
 from dials_spread.rfactor.merging import Merged
 
 CELLS_DIFFER = 0.015
@@ -191,19 +190,11 @@ def intensity_array(
         of reflections that are equivalent in it alone the first is taken.
     """
     there = np.flatnonzero((merged.n > 0) & np.isfinite(known.f_calc))
-    hkl = reindexed(common.unique_index[there], known.choice)
-    points = miller.set(
-        known.structure.crystal_symmetry(), as_flex(hkl), anomalous_flag=False
+    array, kept = in_setting_of(
+        known.structure,
+        common.unique_index[there],
+        known.choice,
+        merged.intensity[there],
+        merged.sigma[there],
     )
-    array = miller.array(
-        points,
-        flex.double(np.ascontiguousarray(merged.intensity[there])),
-        flex.double(np.ascontiguousarray(merged.sigma[there])),
-    ).set_observation_type_xray_intensity()
-    array = array.map_to_asu()
-    present = ~array.sys_absent_flags().data().as_numpy_array()
-    _, first = np.unique(np.array(list(array.indices())), axis=0, return_index=True)
-    kept = np.zeros(len(there), dtype=bool)
-    kept[first] = True
-    kept &= present
-    return array.select(flex.bool(np.ascontiguousarray(kept))), there[kept]
+    return array, there[kept]

@@ -23,6 +23,7 @@ import numpy as np
 from cctbx import miller, xray
 from cctbx.array_family import flex
 from smtbx.refinement import least_squares
+from smtbx.refinement.constraints import InvalidConstraint
 
 from dials_spread.refinement.against_reference import polar_directions
 from dials_spread.refinement.hydrogen import RidingGroup, parametrise
@@ -232,7 +233,7 @@ def minimise(
         try:
             problem = Problem(fit, groups)
             first, last = _cycles(fit, problem, max_cycles)
-        except (RuntimeError, ArithmeticError) as error:
+        except (RuntimeError, ArithmeticError, InvalidConstraint) as error:
             fit.reason = f"stopped: {' '.join(str(error).split())[:100]}"
             break
         _take(fit, problem)
@@ -366,7 +367,7 @@ def _finish(fit: Fit, groups: list[RidingGroup]) -> None:
         problem = Problem(fit, groups)
         _take(fit, problem)
         fit.covariance = _covariance(fit, problem)
-    except (RuntimeError, ArithmeticError) as error:
+    except (RuntimeError, ArithmeticError, InvalidConstraint) as error:
         detail = " ".join(str(error).split())[:100]
         fit.reason = fit.reason or f"the normal matrix is singular ({detail})"
         fit.converged = False

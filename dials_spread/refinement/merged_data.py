@@ -2,6 +2,7 @@
 Merged intensities as a refinement takes them.
 
 Functions:
+    in_setting_of: merged intensities in the setting of a structure
     refinable: without what cannot be fitted
     own_strong: I > 2σ
 """
@@ -15,6 +16,8 @@ import numpy as np
 from cctbx import miller, xray
 from cctbx.array_family import flex
 
+from dials_spread.observations.table import as_flex
+from dials_spread.reindexing import Reindexing, reindexed
 from dials_spread.rfactor.r1 import STRONG
 
 
@@ -43,6 +46,43 @@ class MergedData:
 def own_strong(f_sq: miller.array) -> np.ndarray:
     """Which intensities exceed 2σ; shape (n,)."""
     return np.array(f_sq.data()) > STRONG * np.array(f_sq.sigmas())
+
+
+def in_setting_of(
+    structure: xray.structure,
+    hkl: np.ndarray,
+    choice: Reindexing,
+    intensity: np.ndarray,
+    sigma: np.ndarray,
+) -> tuple[miller.array, np.ndarray]:
+    """
+    Give merged intensities in the setting of a structure.
+
+    Args:
+        structure: With cell and space group.
+        hkl: Shape (n, 3), in the indices of the data.
+        choice: From these to those of the structure.
+        intensity, sigma: Shape (n,).
+
+    Returns:
+        Intensities with σ, each reflection once; and shape (reflections,), the number of
+        each among those given. Systematic absences of the structure are left out, and
+        of reflections that are equivalent in it alone the first is taken.
+    """
+    points = miller.set(
+        structure.crystal_symmetry(),
+        as_flex(reindexed(hkl, choice)),
+        anomalous_flag=False,
+    )
+    columns = (flex.double(np.ascontiguousarray(x)) for x in (intensity, sigma))
+    array = miller.array(points, *columns).set_observation_type_xray_intensity()
+    array = array.map_to_asu()
+    present = ~array.sys_absent_flags().data().as_numpy_array()
+    _, first = np.unique(np.array(list(array.indices())), axis=0, return_index=True)
+    kept = np.zeros(len(hkl), dtype=bool)
+    kept[first] = True
+    kept &= present
+    return array.select(flex.bool(np.ascontiguousarray(kept))), np.flatnonzero(kept)
 
 
 def refinable(

@@ -223,6 +223,7 @@ def _result(
         outliers=outliers,
         r1_without_outliers=r1(fo_sq[~deviates], fit.fc_sq[~deviates]),
         warnings=tuple(_warnings(reference, data, settings)),
+        covariance=fit.covariance,
     )
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields, is_dataclass
 
+import numpy as np
+
 from cctbx import xray
 
 from dials_spread.refinement.agreement import Outlier
@@ -17,7 +19,7 @@ from dials_spread.refinement.difference_map import Peak
 from dials_spread.refinement.hydrogen import RidingGroup
 
 # Fields that no dict holds.
-NOT_LISTED = ("structure", "reference", "groups")
+NOT_LISTED = ("structure", "reference", "groups", "covariance")
 
 # So many outliers are listed in a dict.
 LISTED = 50
@@ -67,6 +69,8 @@ class Refinement:
         r1_without_outliers: R1 of all that were fitted but these. To refine without them,
             hold them out.
         warnings: What a reader of the figures must know.
+        covariance: Of the parameters of all atoms, in their order: site, then U; None
+            where the normal matrix is singular.
     """
 
     structure: xray.structure
@@ -103,6 +107,7 @@ class Refinement:
     outliers: tuple[Outlier, ...]
     r1_without_outliers: float
     warnings: tuple[str, ...]
+    covariance: np.ndarray | None = None
 
     @property
     def n_nonpositive(self) -> int:

@@ -13,7 +13,7 @@ Modules:
 
 from __future__ import annotations
 
-from dials_spread.shelx.instructions import instructions
+from dials_spread.shelx.instructions import Riding, instructions
 from dials_spread.shelx.intensities_hkl import HklFile, write_hkl
 from dials_spread.shelx.programs import (
     ShelxlResult,
@@ -25,6 +25,7 @@ from dials_spread.shelx.programs import (
 
 __all__ = [
     "HklFile",
+    "Riding",
     "ShelxlResult",
     "ShelxtResult",
     "instructions",

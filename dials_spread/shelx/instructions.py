@@ -1,6 +1,9 @@
 """
 Complete .ins files for SHELXT, SHELXL and Olex2.
 
+Classes:
+    Riding: hydrogen atoms that ride on one parent
+
 Functions:
     instructions: the text of a file
     atom_lines: atoms as SHELXL reads them
@@ -12,6 +15,7 @@ import io
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from cctbx import adptbx, crystal, xray
 from iotbx.shelx.write_ins import LATT_SYMM
@@ -28,6 +32,26 @@ FREE_HYDROGEN = (
 )
 
 
+@dataclass(frozen=True)
+class Riding:
+    """
+    Hydrogen atoms that ride on one parent.
+
+    Attributes:
+        parent: Number of the atom.
+        hydrogen: Numbers of its hydrogen atoms, in the order of SHELXL.
+        afix: The code m n of AFIX.
+        length: Bond length [Å]; None where the code has none.
+        u_ratio: U of hydrogen over U(eq) of the parent.
+    """
+
+    parent: int
+    hydrogen: tuple[int, ...]
+    afix: int
+    length: float | None
+    u_ratio: float
+
+
 def instructions(
     symmetry: crystal.symmetry,
     wavelength: float,
@@ -41,6 +65,8 @@ def instructions(
     n_cycles: int = 10,
     weights: Sequence[float] = (0.1,),
     program: str = "shelxl",
+    scale: float = 1.0,
+    riding: Sequence[Riding] = (),
 ) -> str:
     """
     Write the text of an .ins file.
@@ -58,6 +84,9 @@ def instructions(
         temperature: [°C]; left out if not known.
         n_cycles: Of least squares.
         weights: Numbers of WGHT.
+        scale: Intensities of the .hkl file over those of the structure, of which FVAR is
+            the root.
+        riding: Hydrogen of the structure that gets AFIX; all other is refined freely.
         program: "shelxl" (and Olex2) gets electron form factors, "shelxt" elements alone.
 
     Raises:
@@ -67,27 +96,31 @@ def instructions(
     if program not in ("shelxl", "shelxt"):
         raise ValueError(f"program={program!r} is neither shelxl nor shelxt")
     counts, Z = _in_cell(symmetry, contents, Z, structure)
-    known, error = False, _cell_error(symmetry)
-    if cell_error is not None and all(math.isfinite(x) for x in cell_error):
-        known, error = True, list(cell_error)
-    lines = [
-        " ".join(f"TITL {title}".split())[:LONGEST_TITLE],
-        f"CELL {wavelength:.5f} {_numbers(symmetry.unit_cell().parameters())}",
-        f"ZERR {Z:g} {_numbers(error)}",
-        *_symmetry_lines(symmetry),
-    ]
-    if program == "shelxl":
-        lines += _remarks(known, structure is not None and "H" in counts)
+    unit = "UNIT " + " ".join(f"{n:g}" for n in counts.values())
+    known = cell_error is not None and all(math.isfinite(x) for x in cell_error)
+    error = list(cell_error) if known and cell_error else _cell_error(symmetry)
+    lines = [" ".join(f"TITL {title}".split())[:LONGEST_TITLE]]
+    lines += _cell_lines(symmetry, wavelength, Z, error)
     if program == "shelxt":
-        lines += [f"SFAC {' '.join(counts)}"]
+        lines += [f"SFAC {' '.join(counts)}", unit]
     else:
-        lines += [line for element in counts for line in sfac(element)]
-    lines += ["UNIT " + " ".join(f"{n:g}" for n in counts.values())]
-    if program == "shelxl":
-        lines += _refinement_lines(temperature, n_cycles, weights)
+        lines += _remarks(known, _refined_freely(structure, riding))
+        lines += [line for element in counts for line in sfac(element)] + [unit]
+        lines += _refinement_lines(temperature, n_cycles, weights, scale)
         if structure is not None:
-            lines += atom_lines(structure, list(counts))
+            lines += atom_lines(structure, list(counts), riding)
     return "\n".join([*lines, "HKLF 4", "END"]) + "\n"
+
+
+def _refined_freely(structure: xray.structure | None, riding: Sequence[Riding]) -> bool:
+    """Whether there is hydrogen that rides on nothing."""
+    if structure is None:
+        return False
+    rides = {h for one in riding for h in one.hydrogen}
+    return any(
+        parse_type(s.scattering_type)[0] == "H" and i not in rides
+        for i, s in enumerate(structure.scatterers())
+    )
 
 
 def _remarks(known_error: bool, hydrogen: bool) -> list[str]:
@@ -131,6 +164,14 @@ def _cell_error(symmetry: crystal.symmetry) -> list[float]:
     return [x / 1000 for x in cell[:3]] + angles
 
 
+def _cell_lines(symmetry, wavelength: float, Z: float, error) -> list[str]:
+    return [
+        f"CELL {wavelength:.5f} {_numbers(symmetry.unit_cell().parameters())}",
+        f"ZERR {Z:g} {_numbers(error)}",
+        *_symmetry_lines(symmetry),
+    ]
+
+
 def _symmetry_lines(symmetry: crystal.symmetry) -> list[str]:
     """LATT and SYMM."""
     group = symmetry.space_group()
@@ -147,7 +188,7 @@ def _symmetry_lines(symmetry: crystal.symmetry) -> list[str]:
     return text.getvalue().splitlines()
 
 
-def _refinement_lines(temperature, n_cycles, weights) -> list[str]:
+def _refinement_lines(temperature, n_cycles, weights, scale) -> list[str]:
     return [
         *([] if temperature is None else [f"TEMP {temperature:g}"]),
         f"L.S. {n_cycles}",
@@ -157,40 +198,62 @@ def _refinement_lines(temperature, n_cycles, weights) -> list[str]:
         "FMAP 2",
         "PLAN 20",
         "WGHT " + " ".join(f"{x:g}" for x in weights),
-        "FVAR 1",
+        f"FVAR {math.sqrt(scale):.6g}",
     ]
 
 
-def atom_lines(structure: xray.structure, elements: Sequence[str]) -> list[str]:
+def atom_lines(
+    structure: xray.structure, elements: Sequence[str], riding: Sequence[Riding] = ()
+) -> list[str]:
     """
     Give the atoms as SHELXL reads them.
 
     Site, 10 + occupancy × multiplicity / number of general positions (fixed), and U or
-    U11 U22 U33 U23 U13 U12. Hydrogen stands where it is in the structure, without AFIX:
-    put HFIX or AFIX in for hydrogen that rides.
+    U11 U22 U33 U23 U13 U12. Hydrogen that rides follows its parent, between AFIX and
+    AFIX 0, with U as a multiple of that of the parent; other hydrogen stands where it is
+    in the structure.
 
     Args:
         structure: The atoms.
         elements: In the order of SFAC.
+        riding: Hydrogen that rides.
     """
-    cell, order = structure.unit_cell(), structure.space_group().order_z()
+    groups = {one.parent: one for one in riding}
+    rides = {h: one for one in riding for h in one.hydrogen}
     lines: list[str] = []
     labels: set[str] = set()
-    for scatterer in structure.scatterers():
-        element = parse_type(scatterer.scattering_type)[0]
-        label = _label(scatterer.label, element, labels)
-        share = 10 + scatterer.occupancy * scatterer.multiplicity() / order
-        start = f"{label:4s} {elements.index(element) + 1:2d} " + " ".join(
-            f"{x:.6f}" for x in scatterer.site
-        )
-        start += f" {share:.5f}"
-        if scatterer.flags.use_u_aniso():
-            u = adptbx.u_star_as_u_cif(cell, scatterer.u_star)
-            u11, u22, u33, u12, u13, u23 = (f"{x:.5f}" for x in u)
-            lines += [f"{start} {u11} {u22} =", f"  {u33} {u23} {u13} {u12}"]
-        else:
-            lines.append(f"{start} {scatterer.u_iso:.5f}")
+    scatterers = structure.scatterers()
+    for i, scatterer in enumerate(scatterers):
+        if i in rides:
+            continue
+        lines += _one_atom(structure, scatterer, elements, labels)
+        group = groups.get(i)
+        if group is None:
+            continue
+        length = "" if group.length is None else f" {group.length:.3f}"
+        lines.append(f"AFIX {group.afix}{length}")
+        for h in group.hydrogen:
+            one = scatterers[h]
+            lines += _one_atom(structure, one, elements, labels, -group.u_ratio)
+        lines.append("AFIX 0")
     return lines
+
+
+def _one_atom(structure, scatterer, elements, labels, u=None) -> list[str]:
+    """One or two lines; u overrules that of the atom."""
+    cell, order = structure.unit_cell(), structure.space_group().order_z()
+    element = parse_type(scatterer.scattering_type)[0]
+    label = _label(scatterer.label, element, labels)
+    share = 10 + scatterer.occupancy * scatterer.multiplicity() / order
+    start = f"{label:4s} {elements.index(element) + 1:2d} " + " ".join(
+        f"{x:.6f}" for x in scatterer.site
+    )
+    start += f" {share:.5f}"
+    if u is None and scatterer.flags.use_u_aniso():
+        tensor = adptbx.u_star_as_u_cif(cell, scatterer.u_star)
+        u11, u22, u33, u12, u13, u23 = (f"{x:.5f}" for x in tensor)
+        return [f"{start} {u11} {u22} =", f"  {u33} {u23} {u13} {u12}"]
+    return [f"{start} {scatterer.u_iso if u is None else u:.5f}"]
 
 
 def _label(given: str, element: str, taken: set[str]) -> str:

@@ -4,6 +4,7 @@ A second correction for multiple scattering, with a provisional structure.
 Modules:
     cross_validation: whether held-out observations are predicted better
     crossing_table: what was measured, by crossing of the Ewald sphere
+    cycles: corrections and refinements in turn
     crystal_shapes: how thick each crystal is
     data_potential: amplitudes from the data, phases from the structure
     hands: the structure against its mirror image
@@ -18,6 +19,13 @@ Modules:
 
 from __future__ import annotations
 
+from dials_spread.with_structure.cycles import (
+    Cycles,
+    correct_in_cycles,
+    in_structure_setting,
+    refine_against,
+)
+from dials_spread.with_structure.problem import StructureInput
 from dials_spread.with_structure.provisional import lay_on_data, refuse_others
 from dials_spread.with_structure.second_correction import (
     SecondCorrection,
@@ -25,8 +33,13 @@ from dials_spread.with_structure.second_correction import (
 )
 
 __all__ = [
+    "Cycles",
     "SecondCorrection",
+    "StructureInput",
+    "correct_in_cycles",
     "correct_with_structure",
+    "in_structure_setting",
     "lay_on_data",
+    "refine_against",
     "refuse_others",
 ]

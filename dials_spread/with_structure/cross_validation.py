@@ -1,14 +1,16 @@
 """
 Whether observations are predicted better that took no part in the amplitudes.
 
-In turn a fifth of the observations, or of the reflections with all of their observations,
-is left out; amplitudes come from the others, and predict what was left out, to first order.
+In turn a fifth of the observations, of the reflections with all of their observations, or
+of the crystals, is left out; amplitudes come from the others, and predict what was left out,
+to first order.
 
 Classes:
     HeldOutPredictions: residuals before and after
 
 Functions:
-    cross_validate: by observation, or by reflection
+    cross_validate: each part from the others
+    compare: two predictions
 """
 
 from __future__ import annotations
@@ -56,22 +58,22 @@ def cross_validate(
     F: np.ndarray,
     prior: FirstEstimate,
     intraclass: float,
-    rng: np.random.Generator,
-    by_reflection: bool = False,
+    fold: np.ndarray,
 ) -> HeldOutPredictions:
     """
     Predict observations from others.
 
     Args:
         observed, calculated, unique, F, prior, intraclass: As for inversion.solve.
-        rng: Deals observations, or reflections, into folds.
-        by_reflection: Leave out all observations of a reflection together.
+        fold: Shape (n,), number of the part that each belongs to; parts are left out in turn.
     """
     (y, _), (I, J) = observed, calculated
-    fold = rng.integers(0, FOLDS, len(F) if by_reflection else len(y))
-    fold = fold[unique] if by_reflection else fold
     predicted = np.full(len(y), np.nan)
-    for k in range(FOLDS):
+    parts = np.unique(fold)
+    if len(parts) < 2:  # nothing is left to predict from
+        predicted = I
+        parts = parts[:0]
+    for k in parts:
         own = fold == k
         step = solve(observed, calculated, unique, F, prior, ~own, intraclass)
         predicted[own] = (I + J @ (step.F - F))[own]

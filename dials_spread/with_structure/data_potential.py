@@ -98,14 +98,17 @@ def data_potential(
     limits = 2 * np.abs(beams).max(axis=0)
     indices = indices_within(cell, min(2 * g_max, NEARLY / MIN_D_SPACING))
     indices = indices[np.all(np.abs(indices) <= limits, axis=1)]
-    hkl, exists = whole_indices(indices, choice)
-    F = np.zeros(len(indices), complex)
-    # The waves are exp(+2πi k·r): see scattering.potential.
-    F[exists] = np.conj(structure_factors(structure, hkl[exists]))
     gamma = relativistic_mass_ratio(wavelength)
     to_F = np.pi * cell.volume() / gamma
+    # The potential is real: one of each Friedel pair is enough.
+    half = indices[indices @ (limits.max() * 4 + 1) ** np.array([2, 1, 0]) >= 0]
+    hkl, exists = whole_indices(half, choice)
+    F = np.zeros(len(half), complex)
+    # The waves are exp(+2πi k·r): see scattering.potential.
+    F[exists] = np.conj(structure_factors(structure, hkl[exists])) / to_F
     table = np.zeros(2 * limits + 1, np.complex64)
-    table[tuple((indices + limits).T)] = F / to_F
+    table[tuple((half + limits).T)] = F
+    table[tuple((limits - half).T)] = np.conj(F)
     unique = np.full(table.shape, -1)
     length = np.linalg.norm(indices @ reciprocal_basis(cell).T, axis=1)
     near = indices[(length <= g_data) & np.any(indices != 0, axis=1)]

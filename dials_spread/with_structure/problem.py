@@ -2,6 +2,7 @@
 A structure laid on the data, with the thickness of each crystal: what all steps share.
 
 Classes:
+    StructureInput: data, first estimate and structure
     StructureProblem: measured and simulated intensities
 
 Functions:
@@ -36,6 +37,35 @@ from dials_spread.with_structure.local_simulation import (
     local_crystal,
     simulate,
 )
+
+
+@dataclass(frozen=True)
+class StructureInput:
+    """
+    What a second correction starts from.
+
+    Attributes:
+        subject: The data.
+        first: Amplitudes without a structure, with their errors.
+        structure: The structure.
+        choice: From the indices of the data to those of the structure.
+        experiments, tables: That the data were read from.
+        settings: Of the simulation.
+        seed: Of what is held out, and of the fit of thicknesses.
+        nproc: Threads; all cores by default.
+        shapes: Of the crystals, where they are known.
+    """
+
+    subject: Subject
+    first: CorrectedAmplitudes
+    structure: xray.structure
+    choice: Reindexing
+    experiments: Sequence[Experiment]
+    tables: Sequence[flex.reflection_table]
+    settings: LocalSettings = LocalSettings()  # noqa: RUF009, it is immutable
+    seed: int = 0
+    nproc: int | None = None
+    shapes: Sequence[Shape] | None = None
 
 
 @dataclass(frozen=True)
@@ -104,30 +134,13 @@ class StructureProblem:
 
 
 def set_up(
-    subject: Subject,
-    first: CorrectedAmplitudes,
-    structure: xray.structure,
-    choice: Reindexing,
-    experiments: Sequence[Experiment],
-    tables: Sequence[flex.reflection_table],
-    settings: LocalSettings,
-    seed: int,
-    nproc: int | None,
-    shapes: Sequence[Shape] | None,
+    given: StructureInput,
 ) -> tuple[StructureProblem, list[CrystalShape], float]:
     """
     Lay the structure on the data and fit thicknesses.
 
     Args:
-        subject: The data.
-        first: Amplitudes without a structure, with their errors.
-        structure: The structure.
-        choice: From the indices of the data to those of the structure.
-        experiments, tables: That the data were read from.
-        settings: Of the simulation.
-        seed: Of the fit of thicknesses.
-        nproc: Threads; all cores by default.
-        shapes: Of the crystals, where they are known.
+        given: Data, first estimate and structure.
 
     Returns:
         What steps share, the shapes, and the factor from amplitudes of the data to F [Å].
@@ -136,28 +149,29 @@ def set_up(
         ValueError: A crystal is a still, or no crystal has enough observations for a
             thickness.
     """
-    prepared = subject.prepared
+    prepared, first = given.subject.prepared, given.first
     measured = prepared.measured
     d_min = float(1 / np.sqrt(measured.d_star_sq.max()))
     crystals = [
         local_crystal(c, e, t, d_min)
-        for c, (e, t) in enumerate(zip(experiments, tables))
+        for c, (e, t) in enumerate(zip(given.experiments, given.tables))
     ]
-    potential = data_potential(structure, measured, choice)
+    potential = data_potential(given.structure, measured, given.choice)
     to_F = r_factor(first.F, potential.calculated)[1]
-    table = crossing_table(prepared.scaled, subject.counted.sigma, crystals, to_F**2)
+    counted = given.subject.counted.sigma
+    table = crossing_table(prepared.scaled, counted, crystals, to_F**2)
     prior = FirstEstimate(
         F=to_F * first.F,
         sigma=to_F * np.asarray(first.sigma_F),
         expected=to_F * np.sqrt(prepared.N),
     )
-    if shapes is None:
-        rng = np.random.default_rng(seed)
-        told = fit_shapes(crystals, table, potential, settings, rng, nproc)
+    if given.shapes is None:
+        rng = np.random.default_rng(given.seed)
+        told = fit_shapes(crystals, table, potential, given.settings, rng, given.nproc)
     else:
-        told = [CrystalShape(s, np.nan, 0, np.nan, np.nan) for s in shapes]
+        told = [CrystalShape(s, np.nan, 0, np.nan, np.nan) for s in given.shapes]
     problem = StructureProblem(
-        crystals, [t.shape for t in told], table, potential, prior, settings, nproc,
-        structure.space_group().is_centric(),
+        crystals, [t.shape for t in told], table, potential, prior, given.settings,
+        given.nproc, given.structure.space_group().is_centric(),
     )  # fmt: skip
     return problem, told, to_F

@@ -140,8 +140,7 @@ def _content_warnings(structure: xray.structure, source: str) -> list[str]:
     if not FEW < ratio < MANY and "C" in kinds:
         told.append(
             f"{source} has {heavy:.0f} atoms other than hydrogen in {volume:,.0f} Å³, where "
-            f"{volume / ATOM_VOLUME:.0f} are usual: is it complete, and are its elements "
-            "right?"
+            f"{volume / ATOM_VOLUME:.0f} are usual: is it complete?"
         )
     for sentence in told:
         logger.warning(sentence)

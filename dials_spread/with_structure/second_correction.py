@@ -15,25 +15,20 @@ Functions:
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cctbx import xray
-from dials.array_family import flex
-from dxtbx.model import Experiment
-
 from dials_spread.correction.apply.estimates import CorrectedAmplitudes
-from dials_spread.correction.apply.subject import Subject
 from dials_spread.correction.model.general import unsimulated_errors
 from dials_spread.correction.model.posterior import MEAN_OF_NORMAL
-from dials_spread.reindexing import Reindexing
-from dials_spread.thickness.curves import Shape
 from dials_spread.with_structure.cross_validation import (
+    FOLDS,
     HeldOutPredictions,
     cross_validate,
 )
+from dials_spread.with_structure.crossing_table import CrossingTable
 from dials_spread.with_structure.crystal_shapes import CrystalShape
 from dials_spread.with_structure.hands import Hands, compare_hands
 from dials_spread.with_structure.inversion import (
@@ -42,8 +37,11 @@ from dials_spread.with_structure.inversion import (
     InversionStep,
     solve,
 )
-from dials_spread.with_structure.local_simulation import LocalSettings
-from dials_spread.with_structure.problem import StructureProblem, set_up
+from dials_spread.with_structure.problem import (
+    StructureInput,
+    StructureProblem,
+    set_up,
+)
 
 logger = logging.getLogger("dials.spread.second_correction")
 
@@ -70,6 +68,8 @@ class SecondCorrection:
         crystals: Their shapes.
         by_observation: Held-out observations, by which the first step is judged.
         by_reflection: All observations of reflections that were held out.
+        by_crystal: All observations of crystals that were held out; of a single crystal
+            nothing is left to predict it from, and before and after are the same.
         steps_r1: Residuals of the observations that decide on further steps, after each
             step, that of the first estimate first.
         n_steps: Steps that were taken; 0 where none predicts better.
@@ -84,6 +84,11 @@ class SecondCorrection:
         hands: The structure against its mirror image; None for a centrosymmetric one, or
             where that was not looked for.
         centrosymmetric: Whether it is.
+        apart: The estimate that observations set apart had no say in; the first estimate
+            where no step was taken.
+        predicted: Shape (crossings,), intensities of the observations set apart after a step
+            that they had no say in, on the scale of the data; nan for all others.
+        problem: The structure laid on the data.
     """
 
     first: CorrectedAmplitudes
@@ -91,6 +96,7 @@ class SecondCorrection:
     crystals: tuple[CrystalShape, ...]
     by_observation: HeldOutPredictions
     by_reflection: HeldOutPredictions
+    by_crystal: HeldOutPredictions
     steps_r1: tuple[float, ...]
     n_steps: int
     step: InversionStep
@@ -102,68 +108,62 @@ class SecondCorrection:
     to_F: float
     hands: Hands | None
     centrosymmetric: bool
+    apart: CorrectedAmplitudes
+    predicted: np.ndarray
+    problem: StructureProblem
+
+    def with_hands(self, given: StructureInput) -> SecondCorrection:
+        """Compare with the mirror image of the structure; known thicknesses are kept."""
+        refit = given.shapes is None
+        return replace(self, hands=compare_hands(self.problem, given.seed, refit))
 
 
 def correct_with_structure(
-    subject: Subject,
-    first: CorrectedAmplitudes,
-    structure: xray.structure,
-    choice: Reindexing,
-    experiments: Sequence[Experiment],
-    tables: Sequence[flex.reflection_table],
-    settings: LocalSettings = LocalSettings(),  # noqa: B008, it is immutable
-    intraclass: float = INTRACLASS,
-    seed: int = 0,
-    nproc: int | None = None,
-    shapes: Sequence[Shape] | None = None,
-    hand: bool = True,
+    given: StructureInput, intraclass: float = INTRACLASS, hand: bool = True
 ) -> SecondCorrection:
     """
     Correct amplitudes with a provisional structure.
 
     Args:
-        subject: The data.
-        first: Amplitudes without a structure, with their errors.
-        structure: The structure.
-        choice: From the indices of the data to those of the structure.
-        experiments, tables: That the data were read from.
-        settings: Of the simulation.
+        given: Data, first estimate and structure.
         intraclass: Correlation of the errors of observations of a reflection.
-        seed: Of what is held out, and of the fit of thicknesses.
-        nproc: Threads; all cores by default.
-        shapes: Of the crystals, where they are known.
         hand: Compare with the mirror image of the structure.
 
     Raises:
         ValueError: A still, or no crystal has enough observations for a thickness.
     """
-    problem, told, to_F = set_up(
-        subject, first, structure, choice, experiments, tables, settings, seed, nproc,
-        shapes,
-    )  # fmt: skip
-    steps = _steps(problem, intraclass, np.random.default_rng([seed, 1]))
-    step, r_meas = steps.step, subject.prepared.r_meas
-    relative, response = _relative(problem, step, steps.linear)
-    more = _unsimulated(step.F, problem.prior.expected, r_meas)
-    estimate = _estimate(first, step, more, relative, to_F) if steps.n else first
-    return SecondCorrection(
-        first=first,
-        estimate=estimate,
+    problem, told, to_F = set_up(given)
+    steps = _steps(problem, intraclass, np.random.default_rng([given.seed, 1]))
+    prepared = given.subject.prepared
+    relative, response = _relative(problem, steps.step, steps.linear)
+
+    def amplitudes_of(step: InversionStep) -> CorrectedAmplitudes:
+        more = _unsimulated(step.F, problem.prior.expected, prepared.r_meas)
+        return _estimate(given.first, step, more, relative, to_F)
+
+    found = SecondCorrection(
+        first=given.first,
+        estimate=amplitudes_of(steps.step) if steps.n else given.first,
         crystals=tuple(told),
         by_observation=steps.by_observation,
         by_reflection=steps.by_reflection,
+        by_crystal=steps.by_crystal,
         steps_r1=steps.r1_steps,
         n_steps=steps.n,
-        step=step,
+        step=steps.step,
         prior=problem.prior,
         calculated=problem.potential.calculated,
         response=response,
-        unique=subject.prepared.measured.unique,
+        unique=prepared.measured.unique,
         r1=steps.r1,
         to_F=to_F,
-        hands=compare_hands(problem, seed) if hand else None,
+        hands=None,
         centrosymmetric=problem.centrosymmetric,
+        apart=amplitudes_of(steps.apart) if steps.n else given.first,
+        predicted=steps.predicted / to_F**2,
+        problem=problem,
     )
+    return found.with_hands(given) if hand else found
 
 
 def _unsimulated(F: np.ndarray, expected: np.ndarray, r_meas: float) -> np.ndarray:
@@ -198,15 +198,23 @@ def _estimate(
 
 @dataclass(frozen=True)
 class _Steps:
-    """The steps; linear is intensities, derivatives and F that the last one began with."""
+    """
+    The steps, see SecondCorrection.
+
+    linear is intensities, derivatives and F that the last one began with; predicted is on
+    the scale of the crossing table.
+    """
 
     step: InversionStep
     linear: tuple
     n: int
     by_observation: HeldOutPredictions
     by_reflection: HeldOutPredictions
+    by_crystal: HeldOutPredictions
     r1_steps: tuple[float, ...]
     r1: tuple[float, float]
+    apart: InversionStep
+    predicted: np.ndarray
 
 
 def _steps(
@@ -224,27 +232,37 @@ def _steps(
     observed = (table.intensity * scale, table.sigma * scale)
     given = (observed, (I, J), table.unique, prior.F, prior)
     step = solve(*given, every, intraclass)
-    by_observation, by_reflection = (
-        cross_validate(*given, intraclass, rng, apart) for apart in (False, True)
+    by_observation, by_reflection, by_crystal = (
+        cross_validate(*given, intraclass, fold) for fold in _folds(table, rng)
     )
     taken, figures = int(by_observation.z > SIGNIFICANT), [problem.r1(I, scale, held)]
-    F = solve(*given, ~held, intraclass).F if taken else prior.F
+    apart = solve(*given, ~held, intraclass)
+    predicted = np.where(held, (I + J @ (apart.F - prior.F)) / scale, np.nan)
     while 0 < taken < MOST_STEPS:
+        F = apart.F
         I, J = problem.simulated(F)
         scale = problem.scales(I, ~held)
         figures.append(problem.r1(I, scale, held))
         observed = (table.intensity * scale, table.sigma * scale)
         given = (observed, (I, J), table.unique, F, prior)
-        F = solve(*given, ~held, intraclass).F
-        later, _ = problem.simulated(F, held, gradient=False)
-        figures.append(problem.r1(later, scale, held))
+        later_step = solve(*given, ~held, intraclass)
+        again, _ = problem.simulated(later_step.F, held, gradient=False)
+        figures.append(problem.r1(again, scale, held))
         if not figures[-1] < figures[-2]:
             break
-        step, linear = solve(*given, every, intraclass), (I, J, given[3])
+        step, linear, apart = solve(*given, every, intraclass), (I, J, F), later_step
         taken += 1
     return _Steps(
-        step, linear, taken, by_observation, by_reflection, tuple(figures), r1
-    )
+        step, linear, taken, by_observation, by_reflection, by_crystal, tuple(figures),
+        r1, apart, predicted,
+    )  # fmt: skip
+
+
+def _folds(table: CrossingTable, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Deal observations, reflections and crystals into parts."""
+    yield rng.integers(0, FOLDS, len(table))
+    yield rng.integers(0, FOLDS, int(table.unique.max()) + 1)[table.unique]
+    yield table.crystal % FOLDS
 
 
 def _first_r1(problem: StructureProblem, I: np.ndarray) -> tuple[float, float]:

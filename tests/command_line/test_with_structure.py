@@ -14,7 +14,8 @@ from dxtbx.model import Scan
 from dxtbx.model.experiment_list import ExperimentList
 
 from dials_spread.command_line.ml_correct import run
-from dials_spread.structures.structure_files import write_cif
+from dials_spread.shelx import instructions
+from dials_spread.structures.structure_files import read_structure, write_cif
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +33,7 @@ def files(tmp_path_factory) -> Path:
     cell = (5.9, 7.1, 9.3, 90.0, 90.0, 90.0)
     structure = random_structure(rng, cell, "P 21 21 21")
     experiments, table = simulate_experiments(
-        structure, rng, n_crystals=2, d_min=1.05, scan_width=60.0, wave="dynamical",
+        structure, rng, n_crystals=2, d_min=1.15, scan_width=50.0, wave="dynamical",
         noise=NoiseModel(mean_counts=5000.0),
         thickness=ThicknessModel(450.0, spread=0.2, within=0.0),
     )  # fmt: skip
@@ -56,14 +57,21 @@ def test_a_run_and_its_undoing(files, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     given = [str(files / "good.expt"), str(files / "good.refl")]
     structure = f"structure={files / 'part.cif'}"
-    run([*given, structure, "output.merged=merged.mtz", "nproc=2"])
+    written = ["output.merged=merged.mtz", "output.refined=again.res"]
+    run([*given, structure, *written, "cycles=2", "refinement.peaks=7", "nproc=2"])
+    check_refined(files / "part.cif")
     told = json.loads(Path("dials.ml_correct.json").read_text())["with_structure"]
     assert told["source"].endswith("part.cif")
     assert told["held_out"]["by_observation"]["n"] > 500
     assert 0 <= told["share_of_first_estimate"] <= 1
     assert len(told["crystals"]) == 2 and told["hands"]["observations"] > 500
     log = Path("dials.ml_correct.log").read_text()
+    cycles = told["cycles"]
+    assert 1 <= cycles["kept"] <= len(cycles["cycles"]) <= cycles["wanted"] == 2
+    assert cycles["cycles"][0]["refinement"]["n_observations"] > 100
     for words in (
+        "of 2 cycles of correction and refinement kept", "Highest peaks of Fo − Fc",
+        "Cycles: Σ|ΔF|/ΣFo of observations set apart", "goodness of fit",
         "held-out observations are", "Absolute structure", "no independent test",
         "Thickness of the crystals", "share of the first estimate",
     ):  # fmt: skip
@@ -80,6 +88,29 @@ def test_a_run_and_its_undoing(files, tmp_path, monkeypatch):
     back = flex.reflection_table.from_file("uncorrected.refl")
     np.testing.assert_array_equal(
         back[name].as_numpy_array(), before[name].as_numpy_array()
+    )
+
+
+def check_refined(given: Path) -> None:
+    """The refined structure, its intensities and its CIF, as they were written."""
+    told = json.loads(Path("dials.ml_correct.json").read_text())["with_structure"]
+    refined = told["refined"]
+    start = read_structure(str(given))
+    for name in ("again.res", "again.cif"):
+        again = read_structure(name)
+        assert again.scatterers().size() == start.scatterers().size()
+        assert again.space_group() == start.space_group()
+    text = Path("again.res").read_text()
+    assert f"{refined['r1_all']:.4f} for all {refined['n_observations']} data" in text
+    assert text.count("\nQ") == 7 == len(refined["peaks"])
+    lines = Path("again.hkl").read_text().splitlines()
+    assert (
+        sum(x.split()[:3] != ["0", "0", "0"] for x in lines if x.strip())
+        >= (refined["n_observations"])
+    )
+    log = " ".join(Path("dials.ml_correct.log").read_text().split())
+    assert (
+        f"R1 {refined['r1_strong']:.3f} for {refined['n_strong']:,} reflections" in log
     )
 
 
@@ -105,6 +136,9 @@ def test_structures_that_are_not_of_the_crystals(files, tmp_path, monkeypatch):
         ),
         ("mode=validate", "structure= corrects, and mode=validate does not"),
         ("method=weights", "structure= starts from amplitudes with expected errors"),
+        ("output.refined=my.txt", "output.refined=my.txt must end with .res or .ins"),
+        ("output.refined_cif=my.res", "output.refined_cif=my.res must end with .cif"),
+        ("output.refined=part.cif", "output.refined=part.cif must end with .res"),
     ],
 )
 def test_parameters_that_contradict_it(files, tmp_path, monkeypatch, more, told):
@@ -117,6 +151,32 @@ def test_parameters_that_contradict_it(files, tmp_path, monkeypatch, more, told)
     )
     assert any(line.startswith(told) for line in lines)
     assert not list(tmp_path.iterdir())
+
+
+def test_refined_files_need_a_structure_and_overwrite_none(
+    files, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    given = (files / "good.expt", files / "good.refl")
+    (line,) = refused(*given, "cycles=2")
+    assert line == "cycles=2 takes a structure to refine; give structure= too"
+    (line,) = refused(*given, "output.refined=my.res")[:1]
+    assert (
+        line == "output.refined=my.res takes a structure to refine; give structure= too"
+    )
+    part = read_structure(str(files / "part.cif"))
+    Path("refined.res").write_text(
+        instructions(part.crystal_symmetry(), 0.025, structure=part)
+    )
+    (line,) = refused(*given, "structure=refined.res", "cycles=2")
+    assert line == "output.refined=refined.res would overwrite an input"
+    names = ["output.merged=a.hkl", "output.refined=a.ins", "output.refined_hkl=None"]
+    (line,) = refused(*given, "structure=refined.res", *names)
+    assert (
+        line
+        == "output.refined=a.ins is also the name of the file beside output.merged=a.hkl"
+    )
+    assert [x.name for x in tmp_path.iterdir()] == ["refined.res"]
 
 
 def test_stills(files, tmp_path, monkeypatch):

@@ -18,7 +18,11 @@ from dials_spread.rfactor import r_factor
 from dials_spread.scattering.dynamical import crystal_intensities, potential_for
 from dials_spread.simulation.structures import random_structure
 from dials_spread.thickness.curves import Shape
-from dials_spread.with_structure import correct_with_structure, lay_on_data
+from dials_spread.with_structure import (
+    StructureInput,
+    correct_with_structure,
+    lay_on_data,
+)
 from dials_spread.with_structure.crossing_table import CrossingTable, crossing_table
 from dials_spread.with_structure.crystal_shapes import fit_shapes
 from dials_spread.with_structure.data_potential import data_potential
@@ -45,9 +49,13 @@ def first(crystals):
 
 
 def corrected(crystals, first, structure):
-    return correct_with_structure(
+    return correct_with_structure(laid(crystals, first, structure), hand=False)
+
+
+def laid(crystals, first, structure):
+    return StructureInput(
         crystals.subject, first, structure, SAME, crystals.experiments, crystals.tables,
-        nproc=2, shapes=known_shapes(crystals), hand=False,
+        nproc=2, shapes=known_shapes(crystals),
     )  # fmt: skip
 
 
@@ -192,10 +200,7 @@ def test_the_hand_is_recognised(crystals, first):
     for structure, sign in (
         (crystals.structure, 1), (crystals.structure.inverse_hand(), -1),
     ):  # fmt: skip
-        problem, _, _ = set_up(
-            crystals.subject, first, structure, SAME, crystals.experiments,
-            crystals.tables, LocalSettings(), 0, 2, known_shapes(crystals),
-        )  # fmt: skip
+        problem, _, _ = set_up(laid(crystals, first, structure))
         hands = compare_hands(problem, refit=False)
         assert sign * hands.z > 3
         assert (hands.probability > 0.99) == (sign > 0)
@@ -231,10 +236,10 @@ def test_another_compound_is_refused(crystals):
 
 def test_hydrogen_and_elements_are_looked_at(crystals):
     rng = np.random.default_rng(0)
-    laid = lay_on_data(crystals.structure, "my.ins", crystals.subject, rng)
-    assert laid.choice.symbol == "h,k,l"
+    found = lay_on_data(crystals.structure, "my.ins", crystals.subject, rng)
+    assert found.choice.symbol == "h,k,l"
     kinds = [s.scattering_type for s in crystals.structure.scatterers()]
-    told = " ".join(laid.warnings)
+    told = " ".join(found.warnings)
     assert ("my.ins has no hydrogen" in told) == ("H" not in kinds)
     few = crystals.structure.select(flex.bool([i < 2 for i in range(len(kinds))]))
     with pytest.raises(ValueError, match="too incomplete"):

@@ -3,11 +3,14 @@ The parameters of dials.ml_correct.
 
 Functions:
     choose_mode: what is to be done where that was left open
-    name_tables: what tables are called where that was left open
+    name_outputs: what files are called where that was left open
     check_parameters: whether parameters contradict each other
 """
 
 from __future__ import annotations
+
+import os
+from pathlib import Path
 
 from libtbx import Auto
 
@@ -69,6 +72,26 @@ structure = None
           "gives the phases of the potential, the data its amplitudes, and |F| of all"
           "reflections is fitted to all observations. Where held-out observations are not"
           "predicted better, the correction without a structure is kept."
+cycles = 1
+  .type = int(value_min=1, value_max=20)
+  .help = "Corrections with structure=, at most. Between them the structure is refined"
+          "against the corrected intensities. They end where observations that took no"
+          "part are not predicted better than before. With more than 1 the refined"
+          "structure is written."
+refinement {
+  anisotropic = Auto
+    .type = bool
+    .help = "Whether atoms other than hydrogen get anisotropic displacements where"
+            "structure= is refined. Auto gives them where there are at least 8"
+            "reflections for each parameter and all stay positive definite."
+  riding_hydrogen = True
+    .type = bool
+    .help = "Whether hydrogen of structure= follows its parent in refinements. Otherwise"
+            "it stays where it is."
+  peaks = 20
+    .type = int(value_min=1, value_max=500)
+    .help = "Highest peaks of the difference map that are listed, and written as Q atoms."
+}
 cif_block = None
   .type = str
   .multiple = True
@@ -148,6 +171,20 @@ output {
     .help = "Content of one formula unit, such as 'C 8 H 9 N O 2', for SFAC and UNIT of"
             "the .ins file beside output.merged=*.hkl. By default that of a structure"
             "given as reference."
+  refined = Auto
+    .type = path
+    .help = "Name of a SHELX .res or .ins file for the structure= that was refined against"
+            "the corrected intensities, with its difference peaks as Q atoms. Auto means"
+            "refined.res with cycles= above 1, and None otherwise, which writes no such file."
+  refined_hkl = Auto
+    .type = path
+    .help = "Name of a SHELX .hkl file for the intensities that it was refined against,"
+            "in its setting, to go on with SHELXL or Olex2. Auto means that of"
+            "output.refined with .hkl, and None writes no such file."
+  refined_cif = Auto
+    .type = path
+    .help = "Name of a CIF for the refined structure with standard uncertainties. Auto"
+            "means that of output.refined with .cif, and None writes no such file."
   model = trained.model
     .type = path
     .help = "Name of the model file that mode=train writes."
@@ -182,18 +219,25 @@ def choose_mode(params) -> str:
     return "apply" if params.mode == "auto" else params.mode
 
 
-def name_tables(output, undo: bool) -> None:
+def name_outputs(params) -> None:
     """
-    Name the files of experiments and reflections where the user did not.
+    Name the files of experiments, reflections and refined structure that the user did not.
 
     Args:
-        output: The extracted ``output`` scope; names are written into it.
-        undo: Restored files are written, not corrected ones.
+        params: The extracted parameters; names are written into them.
     """
-    stem = "uncorrected" if undo else "corrected"
+    output = params.output
+    stem = "uncorrected" if params.undo else "corrected"
     for name, ending in (("experiments", "expt"), ("reflections", "refl")):
         if getattr(output, name) is Auto:
             setattr(output, name, f"{stem}.{ending}")
+    if output.refined is Auto:
+        wanted = params.structure is not None and params.cycles > 1
+        output.refined = "refined.res" if wanted and not params.undo else None
+    for name, ending in (("refined_hkl", ".hkl"), ("refined_cif", ".cif")):
+        if getattr(output, name) is Auto:
+            same = output.refined and str(Path(output.refined).with_suffix(ending))
+            setattr(output, name, same or None)
 
 
 def check_parameters(params) -> None:
@@ -239,17 +283,53 @@ def check_parameters(params) -> None:
         raise ValueError("\n".join(problems))
 
 
+REFINED = {
+    "refined": (".res", ".ins"),
+    "refined_hkl": (".hkl",),
+    "refined_cif": (".cif",),
+}
+"""Endings of the files of a refined structure."""
+
+
 def _structure_problems(params) -> list[str]:
     """Say what does not go together with a provisional structure."""
+    names = {name: getattr(params.output, name) for name in REFINED}
+    given = {name: value for name, value in names.items() if isinstance(value, str)}
     if params.structure is None:
-        return []
+        found = [
+            f"output.{name}={value} takes a structure to refine; give structure= too"
+            for name, value in given.items()
+        ]
+        if params.cycles > 1:
+            found.append(
+                f"cycles={params.cycles} takes a structure to refine; give structure= too"
+            )
+        return found
     if params.undo:
         return ["undo=True restores the original intensities; leave out structure="]
     if params.mode != "apply":
         return [f"structure= corrects, and mode={params.mode} does not; leave one out"]
+    found = [
+        f"output.{name}={value} must end with {' or '.join(REFINED[name])}"
+        for name, value in given.items()
+        if Path(value).suffix.lower() not in REFINED[name]
+    ]
     if params.method == "weights":
-        return [
+        found.append(
             "structure= starts from amplitudes with expected errors, which method=weights "
             "does not give; leave out method="
-        ]
-    return []
+        )
+    return found + _same_instructions(params.output)
+
+
+def _same_instructions(output) -> list[str]:
+    """Beside a merged .hkl an .ins file is written, which may have the same name."""
+    if not output.refined or Path(output.merged or "").suffix.lower() != ".hkl":
+        return []
+    beside = Path(output.merged).with_suffix(".ins")
+    if os.path.realpath(beside) != os.path.realpath(output.refined):
+        return []
+    return [
+        f"output.refined={output.refined} is also the name of the file beside "
+        f"output.merged={output.merged}"
+    ]

@@ -13,6 +13,7 @@ Modules:
     plots_crystals: crystals beside each other
     plots_merging: merging statistics, Wilson plot and N(z)
     plots_training: plots of a model trained on the data
+    refined_structure_report: the structure refined against corrected intensities
     training_outputs: from a model that was trained on the data, and its test, to log
         and files
     training_sentences: what a model trained on the data is worth, in words

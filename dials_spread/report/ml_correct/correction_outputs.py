@@ -56,6 +56,9 @@ FILES = {
     "experiments": "experiments, for DIALS",
     "reflections": "corrected intensities, unmerged, for DIALS",
     "merged": "corrected F² and σ, merged, for structure solution and refinement",
+    "refined": "refined structure with difference peaks, for SHELXL and Olex2",
+    "refined_hkl": "intensities that it was refined against, in its setting",
+    "refined_cif": "refined structure with standard uncertainties",
     "model": "the model that was trained, for model=",
     "json": "all numbers, for programs",
     "html": "report",
@@ -209,12 +212,14 @@ def write_correction(
         section = second.section(pair.d_spacing)
         document["with_structure"] = finite(second.as_dict())
         summary, sections = [*section.notes, *parts.summary], [section, *parts.sections]
-        parts = replace(parts, summary=summary, sections=sections)
+        steps = [*parts.steps, *second.steps(output)]
+        parts = replace(parts, summary=summary, sections=sections, steps=steps)
         tables = [*section.tables, *tables]
     log_parts(parts, tables)
     merged = merged_files(result, output)
     document["correction"]["merged_file"] = merged.figures
     contents = correction_files(corrected, merged, output)
+    contents.update(second.files if second else {})
     add_reports(contents, document, parts, output)
     end_run(contents, parts, output, log)
     return document

@@ -7,11 +7,25 @@ Classes:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
+from cctbx import xray
+
+from dials_spread.refinement import Refinement
+from dials_spread.refinement.element_check import ElementScattering
+from dials_spread.reindexing import Reindexing
+from dials_spread.report.ml_correct.refined_structure_report import (
+    cycles_document,
+    cycles_sentences,
+    elements_sentences,
+    refined_sentences,
+    refined_tables,
+)
 from dials_spread.report.page.labels import counted
+from dials_spread.report.page.log_text import Step
 from dials_spread.report.page.plot_parts import points
 from dials_spread.report.page.plot_style import BLUE, axis, log_axis, new_plot
 from dials_spread.report.page.sections import Section
@@ -19,7 +33,7 @@ from dials_spread.report.page.tables import TextTable
 from dials_spread.rfactor import amplitudes, r_factor
 from dials_spread.rfactor.r1 import finite_or_none
 from dials_spread.rfactor.shells import resolution_shells
-from dials_spread.with_structure import SecondCorrection
+from dials_spread.with_structure import Cycles, SecondCorrection
 
 N_SHELLS = 8
 
@@ -55,12 +69,31 @@ class StructureReport:
         found: The correction.
         calculated: Shape (u,), |F| of the structure for the measured reflections.
         merged: Shape (u,), plainly merged intensities.
+        cycles: All corrections; found is the last one kept.
+        choice: From the indices of the data to those of the structure.
+        refined: The structure, refined against what is written; None where it was not.
+        problem: Why it was not.
+        files: The refined structure as files, by name.
+        elements: How much each of its elements scatters.
     """
 
     source: str
     found: SecondCorrection
     calculated: np.ndarray
     merged: np.ndarray
+    cycles: Cycles
+    choice: Reindexing
+    refined: Refinement | None = None
+    problem: str = ""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    elements: tuple[ElementScattering, ...] = ()
+
+    def last_structure(self) -> xray.structure:
+        """Give the structure from which the last refinement starts."""
+        last = self.cycles.last
+        if last.refinement is not None and last.refinement.converged:
+            return last.refinement.structure
+        return last.structure
 
     def amplitude_sets(self) -> dict[str, np.ndarray]:
         """Give amplitudes by name: merged, after the first and the second correction."""
@@ -97,9 +130,10 @@ class StructureReport:
             "their observations, which say less than the first estimate, and keep large "
             "errors."
         )
-        r1 = self.r1()
+        r1, n = self.r1(), self.cycles.n_kept
+        refined = f" (as refined before cycle {n})" if n > 1 else ""
         told.append(
-            f"{R1_STRUCTURE}: {r1['merged']:.3f} merged, {r1['first']:.3f} after the first "
+            f"{R1_STRUCTURE}{refined}: {r1['merged']:.3f} merged, {r1['first']:.3f} after the first "
             f"correction, {r1['second']:.3f} after the second. This is no independent "
             "test: the structure took part, and where atoms are missing or wrong a higher "
             "R1 can be right."
@@ -111,7 +145,9 @@ class StructureReport:
             "its own scale. The first can be lower: the first estimate was made to agree "
             "with these observations."
         )
-        return [*told, self._hand()]
+        told += cycles_sentences(self.cycles)
+        told += [self._hand(), *refined_sentences(self.refined, self.problem)]
+        return [*told, *elements_sentences(self.refined, self.elements)]
 
     def _verdict(self) -> str:
         found = self.found
@@ -122,6 +158,7 @@ class StructureReport:
             f"{one.before:.3f} with the first estimate and {one.after:.3f} after a step, "
             f"z = {z} over {counted(one.n_reflections, 'reflection')}; of reflections "
             f"left out whole {other.before:.3f} and {other.after:.3f}"
+            f"{self._by_crystal()}"
         )
         if found.n_steps:
             return (
@@ -133,6 +170,12 @@ class StructureReport:
             f"standard deviations ({figures}). The amplitudes stay those of the first correction, "
             "without a structure. It may be too incomplete or wrong, or the thickness is."
         )
+
+    def _by_crystal(self) -> str:
+        one, n = self.found.by_crystal, len(self.found.crystals)
+        if n < 2:
+            return ""
+        return f", of crystals {one.before:.3f} and {one.after:.3f}"
 
     def _hand(self) -> str:
         hands = self.found.hands
@@ -216,7 +259,11 @@ class StructureReport:
             "Structure",
             self.sentences(),
             {"response": self._response_plot()},
-            (self.shells_table(d_spacing), self.crystals_table()),
+            (
+                *refined_tables(self.refined, self.cycles),
+                self.shells_table(d_spacing),
+                self.crystals_table(),
+            ),
         )
 
     def _response_plot(self) -> dict:
@@ -235,6 +282,25 @@ class StructureReport:
             yaxis=axis("d ln I / 2 d ln |F|"),
         )
 
+    def steps(self, output) -> list[Step]:
+        """
+        Say how to go on with the refined structure.
+
+        Args:
+            output: Names of files, as the command's ``output`` scope.
+        """
+        if not self.files.get(output.refined) or not self.files.get(output.refined_hkl):
+            return []
+        return [
+            Step(
+                f"{output.refined} and {output.refined_hkl} hold the refined structure and "
+                "the intensities that it was refined against: SHELXL takes them under one "
+                "name (.ins, .hkl), Olex2 opens the .res. Put in what the difference peaks "
+                "show, and give the result as structure= again, with the data that were "
+                "given here."
+            )
+        ]
+
     def as_dict(self) -> dict:
         """Give what goes into a JSON file."""
         found, shares = self.found, self.shares()
@@ -246,6 +312,7 @@ class StructureReport:
             "held_out": {
                 "by_observation": found.by_observation.as_dict(),
                 "by_reflection": found.by_reflection.as_dict(),
+                "by_crystal": found.by_crystal.as_dict(),
                 "later_steps": finite_or_none(found.steps_r1),
             },
             "r1_structure": self.r1(),
@@ -260,4 +327,8 @@ class StructureReport:
             ),
             "crystals": [one.as_dict() for one in found.crystals],
             "hands": found.hands and found.hands.as_dict(),
+            "cycles": cycles_document(self.cycles),
+            "refined": self.refined and self.refined.as_dict(),
+            "elements": [{**asdict(one), "z": one.z} for one in self.elements],
+            "not_refined": self.problem or None,
         }

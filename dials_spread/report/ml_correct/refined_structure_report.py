@@ -1,0 +1,248 @@
+"""
+The provisional structure refined against corrected intensities: sentences, tables, JSON.
+
+Functions:
+    refined_sentences: how well it agrees, and what it lacks
+    elements_sentences: whether elements scatter as they should
+    cycles_sentences: how many corrections were kept, and why no more
+    refined_tables: cycles, figures and difference peaks
+    cycles_document: of all cycles, for JSON
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dials_spread.refinement import Refinement
+from dials_spread.refinement.difference_map import Peak
+from dials_spread.refinement.element_check import ElementScattering
+from dials_spread.report.page.labels import NO_VALUE, counted, digits
+from dials_spread.report.page.tables import TextTable
+from dials_spread.with_structure import Cycles
+from dials_spread.with_structure.cycles import Cycle
+
+HIGH = 4.0
+"""Standard deviations of the map from which a peak is worth a word."""
+
+ODD = 4.0
+"""Standard uncertainties from which an element is doubted, see element_check."""
+
+TELLS = 0.25
+"""R1 above which missing atoms may look like wrong elements."""
+
+REMAINDER = 0.5
+"""A peak so near to an atom [Å] tells of that atom and not of another."""
+
+
+def refined_sentences(one: Refinement | None, problem: str) -> list[str]:
+    """
+    Say how well the refined structure agrees, and what it lacks.
+
+    Args:
+        one: The refinement against what is written; None where there is none.
+        problem: Why there is none.
+    """
+    if one is None:
+        return [f"The structure was not refined: {problem}."] if problem else []
+    a, b = one.weights
+    kind = "anisotropic" if one.anisotropic else "isotropic"
+    told = [
+        f"The structure refined against the corrected intensities (smtbx, full matrix on "
+        f"F², {kind}): R1 {one.r1_strong:.3f} for {one.n_strong:,} reflections with "
+        f"I > 2σ, {one.r1_all:.3f} for all {one.n_observations:,}, wR2 {one.wr2:.3f}, "
+        f"goodness of fit {digits(one.goodness_of_fit)} with WGHT {digits(a)} "
+        f"{digits(b)}, {counted(one.n_parameters, 'parameter')}."
+    ]
+    if not one.converged:
+        told.append(
+            f"That refinement did not converge ({one.reason}): believe neither its figures "
+            "nor its peaks."
+        )
+    told += [f"Refinement: {text}." for text in one.warnings]
+    return [*told, _peaks_sentence(one)]
+
+
+def _peaks_sentence(one: Refinement) -> str:
+    high, low = one.highest_peak, one.lowest_peak
+    if high is None or low is None:
+        return "The Fo − Fc map is flat."
+    free = [p for p in one.peaks if p.in_sigma > HIGH and p.distance > REMAINDER]
+    told = (
+        f"Fo − Fc: highest peak {_height(high)}, {high.distance:.2f} Å from {high.atom}; "
+        f"deepest hole {_height(low)}, {low.distance:.2f} Å from {low.atom}. "
+    )
+    if not free:
+        return told + (
+            f"No peak above {HIGH:g} σ is more than {REMAINDER:g} Å from all atoms: the "
+            "map shows no further atom."
+        )
+    some = ", ".join(
+        f"{p.in_sigma:.1f} σ at {_site(p)}, {p.distance:.2f} Å from {p.atom}"
+        for p in free[:3]
+    )
+    return told + (
+        f"{counted(len(free), 'peak')} above {HIGH:g} σ and more than {REMAINDER:g} Å from "
+        f"all atoms may be atoms that the structure lacks: {some}."
+    )
+
+
+def elements_sentences(
+    one: Refinement | None, elements: Sequence[ElementScattering]
+) -> list[str]:
+    """
+    Say whether elements scatter as they should.
+
+    Args:
+        one: The refinement; None where there is none.
+        elements: What each of them scatters.
+    """
+    if one is None or not elements:
+        return []
+    known = elements[0].relative_to
+    figures = ", ".join(
+        f"{e.element} {e.ratio:.2f} ± {e.su:.2f} times" for e in elements
+    )
+    start = f"Elements: relative to {known}, {figures} what is expected. "
+    odd = [e.element for e in elements if abs(e.z) > ODD]
+    if odd and one.converged and one.r1_strong < TELLS:
+        return [
+            f"{start}{' and '.join(odd)} or {known} may be another element "
+            f"(beyond {ODD:g} standard uncertainties), or atoms of it are partly occupied."
+        ]
+    if not one.converged or not one.r1_strong < TELLS:
+        return [f"{start}With R1 this high that says nothing of the elements."]
+    return [
+        f"{start}Nothing speaks against them; neighbours in a row of the periodic table, as "
+        "C, N and O, are not told apart, and one atom among many hardly."
+    ]
+
+
+def cycles_sentences(cycles: Cycles) -> list[str]:
+    """
+    Say how many corrections were kept, and why no more.
+
+    Args:
+        cycles: All of them.
+    """
+    if cycles.n_wanted < 2:
+        return []
+    told = (
+        f"{cycles.n_kept} of {cycles.n_wanted} cycles of correction and refinement kept"
+    )
+    if cycles.reason:
+        told += f": {cycles.reason}"
+    told += (
+        ". A fifth of the observations is set apart throughout: structures between cycles "
+        "are refined against amplitudes without them, and a cycle stays only if it "
+        "predicts them better."
+    )
+    return [told]
+
+
+def refined_tables(one: Refinement | None, cycles: Cycles) -> list[TextTable]:
+    """
+    Tabulate cycles, where there are several, and difference peaks.
+
+    Args:
+        one: The refinement against what is written; None where there is none.
+        cycles: All cycles.
+    """
+    tables = [_cycles_table(one, cycles)] if cycles.n_wanted > 1 else []
+    if one is not None and one.peaks:
+        tables.append(_peaks_table(one))
+    return tables
+
+
+def _height(peak: Peak) -> str:
+    return f"{peak.height:.1f} V ({peak.in_sigma:.1f} σ)".replace("-", "−")
+
+
+def _site(peak: Peak) -> str:
+    return " ".join(f"{x:.3f}" for x in peak.site).replace("-", "−")
+
+
+def _cycles_table(one: Refinement | None, cycles: Cycles) -> TextTable:
+    rows = []
+    for number, cycle in enumerate(cycles.cycles, start=1):
+        gain, kept = cycle.gain, number <= cycles.n_kept
+        apart = (
+            [NO_VALUE] * 3
+            if gain is None
+            else [f"{gain.before:.4f}", f"{gain.after:.4f}", f"{gain.z:.1f}"]
+        )
+        rows.append(
+            [
+                str(number) if kept else f"{number} (not kept)",
+                str(cycle.correction.n_steps),
+                *(x.replace("-", "−") for x in apart),
+                *_figures(cycle.refinement),
+            ]
+        )
+    rows.append(["as written", *[NO_VALUE] * 4, *_figures(one)])
+    header = ["cycle", "steps", "set apart, before", "after", "z"]
+    header += ["R1, I > 2σ", "R1, all", "wR2", "goodness of fit"]
+    header += ["highest peak [σ]", "deepest hole [σ]"]
+    return TextTable(
+        "Cycles: Σ|ΔF|/ΣFo of observations set apart, and the refinement after each",
+        header,
+        rows,
+    )
+
+
+def _figures(one: Refinement | None) -> list[str]:
+    if one is None:
+        return [NO_VALUE] * 6
+    return [
+        f"{one.r1_strong:.3f}",
+        f"{one.r1_all:.3f}",
+        f"{one.wr2:.3f}",
+        digits(one.goodness_of_fit),
+        *(
+            NO_VALUE if p is None else f"{p.in_sigma:.1f}".replace("-", "−")
+            for p in (one.highest_peak, one.lowest_peak)
+        ),
+    ]
+
+
+def _peaks_table(one: Refinement) -> TextTable:
+    rows = [
+        [
+            f"Q{number}",
+            *(f"{x:.4f}".replace("-", "−") for x in peak.site),
+            f"{peak.height:.2f}",
+            f"{peak.in_sigma:.1f}",
+            peak.atom,
+            f"{peak.distance:.2f}",
+        ]
+        for number, peak in enumerate(one.peaks, start=1)
+    ]
+    header = ["peak", "x", "y", "z", "height [V]", "height [σ]", "nearest atom", "Å"]
+    return TextTable(
+        "Highest peaks of Fo − Fc with the refined structure", header, rows
+    )
+
+
+def _cycle_document(cycle: Cycle) -> dict:
+    found = cycle.correction
+    return {
+        "steps": found.n_steps,
+        "by_observation": found.by_observation.as_dict(),
+        "gain": cycle.gain and cycle.gain.as_dict(),
+        "thickness": [one.shape.thickness for one in found.crystals],
+        "refinement": cycle.refinement and cycle.refinement.as_dict(),
+    }
+
+
+def cycles_document(cycles: Cycles) -> dict:
+    """
+    Give all cycles for JSON.
+
+    Args:
+        cycles: All of them.
+    """
+    return {
+        "wanted": cycles.n_wanted,
+        "kept": cycles.n_kept,
+        "reason": cycles.reason or None,
+        "cycles": [_cycle_document(cycle) for cycle in cycles.cycles],
+    }

@@ -1,0 +1,204 @@
+"""
+Corrections and refinements of the structure in turn.
+
+Each cycle corrects with the structure that the refinement before it left, always from the
+first estimate, so that no amplitude rests on a structure twice. A fifth of the
+observations is set apart throughout: the amplitudes that the structure is refined against
+between cycles know nothing of them, and a cycle stays only if it predicts them better
+than the one before. R1 decides nothing.
+
+Classes:
+    Cycle: one correction, and the refinement after it
+    Cycles: all of them
+
+Functions:
+    correct_in_cycles: the entry point
+    refine_against: a structure against corrected intensities
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cctbx import miller, xray
+
+from dials_spread.observations import Observations
+from dials_spread.refinement import Refinement, RefinementSettings, refine
+from dials_spread.refinement.merged_data import in_setting_of
+from dials_spread.reindexing import Reindexing
+from dials_spread.with_structure.cross_validation import HeldOutPredictions, compare
+from dials_spread.with_structure.inversion import INTRACLASS
+from dials_spread.with_structure.problem import StructureInput
+from dials_spread.with_structure.second_correction import (
+    SecondCorrection,
+    correct_with_structure,
+)
+
+logger = logging.getLogger("dials.spread.cycles")
+
+FROM_GIVEN = RefinementSettings(start_shift=0.0)
+"""A refinement that starts where the structure is."""
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """
+    One correction, and the refinement after it.
+
+    Attributes:
+        correction: With the structure of the cycle before.
+        structure: That structure.
+        gain: Observations set apart, predicted by the cycle before and by this one; None
+            for the first.
+        refinement: Against its amplitudes, without those observations; None where no
+            further cycle was to follow, or where it could not be.
+    """
+
+    correction: SecondCorrection
+    structure: xray.structure
+    gain: HeldOutPredictions | None
+    refinement: Refinement | None = None
+
+
+@dataclass(frozen=True)
+class Cycles:
+    """
+    All cycles.
+
+    Attributes:
+        cycles: In their order; those after the last kept one predicted worse.
+        n_kept: How many were kept, 1 at least.
+        n_wanted: How many were asked for.
+        reason: Why there are fewer; empty otherwise.
+    """
+
+    cycles: tuple[Cycle, ...]
+    n_kept: int
+    n_wanted: int
+    reason: str = ""
+
+    @property
+    def last(self) -> Cycle:
+        """The last one kept: its correction is what is written."""
+        return self.cycles[self.n_kept - 1]
+
+
+def correct_in_cycles(
+    given: StructureInput,
+    n_cycles: int = 1,
+    settings: RefinementSettings = FROM_GIVEN,
+    intraclass: float = INTRACLASS,
+) -> Cycles:
+    """
+    Correct, refine, correct again.
+
+    Args:
+        given: Data, first estimate and structure.
+        n_cycles: Corrections at most.
+        settings: Of refinements between them.
+        intraclass: Correlation of the errors of observations of a reflection.
+
+    Raises:
+        ValueError: A still, or no crystal has enough observations for a thickness.
+    """
+    done: list[Cycle] = []
+    kept, reason, structure = 0, "", given.structure
+    for number in range(1, n_cycles + 1):
+        own = replace(given, structure=structure)
+        correction = correct_with_structure(own, intraclass, hand=False)
+        gain = _gain(done[-1].correction, correction) if done else None
+        cycle = Cycle(correction, structure, gain)
+        if gain is not None and not gain.z > 0:
+            done.append(cycle)
+            reason = (
+                f"cycle {number} does not predict observations set apart better than "
+                f"cycle {number - 1}"
+            )
+            break
+        kept = number
+        if number < n_cycles:
+            refined, reason = _refined(own, correction, settings)
+            cycle = replace(cycle, refinement=refined)
+        done.append(cycle)
+        if reason:
+            break
+        structure = cycle.refinement.structure if cycle.refinement else structure
+    last = done[kept - 1]
+    done[kept - 1] = replace(last, correction=last.correction.with_hands(given))
+    return Cycles(tuple(done), kept, n_cycles, reason)
+
+
+def _gain(before: SecondCorrection, after: SecondCorrection) -> HeldOutPredictions:
+    """Compare predictions of the observations set apart."""
+    table = after.problem.table
+    y = table.intensity / after.to_F**2
+    return compare(y, before.predicted, after.predicted, table.unique)
+
+
+def _refined(
+    given: StructureInput, correction: SecondCorrection, settings: RefinementSettings
+) -> tuple[Refinement | None, str]:
+    """Refine between cycles; the reason why there will be no further one, if any."""
+    I, sigma = correction.apart.intensities()
+    assert sigma is not None  # structure= wants a model that gives errors
+    measured = given.subject.prepared.measured
+    try:
+        array = in_structure_setting(given.structure, measured, given.choice, I, sigma)
+        found = refine_against(given.structure, array, settings, given.seed)
+    except ValueError as error:
+        return None, f"the structure cannot be refined: {error}"
+    if not found.converged:
+        return found, f"the refinement did not converge: {found.reason}"
+    return found, ""
+
+
+def in_structure_setting(
+    structure: xray.structure,
+    measured: Observations,
+    choice: Reindexing,
+    intensity: np.ndarray,
+    sigma: np.ndarray,
+) -> miller.array:
+    """
+    Give intensities of unique reflections in the setting of the structure.
+
+    Args:
+        structure: The structure.
+        measured: With the indices of unique reflections.
+        choice: From these to those of the structure.
+        intensity, sigma: Shape (u,).
+    """
+    there = np.isfinite(intensity) & np.isfinite(sigma)
+    given = (measured.unique_index[there], choice, intensity[there], sigma[there])
+    return in_setting_of(structure, *given)[0]
+
+
+def refine_against(
+    structure: xray.structure,
+    array: miller.array,
+    settings: RefinementSettings = FROM_GIVEN,
+    seed: int = 0,
+) -> Refinement:
+    """
+    Refine a structure against corrected intensities, from where it is.
+
+    Displacements are isotropic where anisotropic ones become not positive definite, unless
+    they were asked for: a potential needs some that exist.
+
+    Args:
+        structure: The structure.
+        array: Intensities with σ, in its setting.
+        settings: Of the refinement.
+        seed: Of random numbers.
+
+    Raises:
+        ValueError: It cannot be refined against them.
+    """
+    found = refine(structure, array, settings=settings, rng=np.random.default_rng(seed))
+    if found.nonpositive and found.anisotropic and settings.anisotropic is None:
+        own = replace(settings, anisotropic=False)
+        found = refine(structure, array, settings=own, rng=np.random.default_rng(seed))
+    return found
