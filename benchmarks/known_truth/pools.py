@@ -83,7 +83,7 @@ POOLS = {
     ),
     "small": PoolChoice("paracetamol", crystals=8, d_min=1.6),
     "small, nearly tetragonal": PoolChoice(
-        "nearly tetragonal", crystals=4, d_min=1.3, thickness=0.0
+        "nearly tetragonal", crystals=4, d_min=1.6, thickness=0.0
     ),
     "X-rays": PoolChoice("paracetamol", thickness=0.0, wavelength=0.7, crystals=24),
 }

@@ -121,7 +121,7 @@ def correct_files(data, model, params, provenance, log) -> None:
         seed=params.seed,
         nproc=threads(params),
     )
-    corrected = corrected_table(data, result, crystals)
+    corrected = corrected_table(data, result, crystals, emptied=True)
     second = second and _with_structure.with_refinement(second, result, params)
     write_correction(result, corrected, provenance, params.output, log, second)
 
@@ -147,7 +147,7 @@ def learn_files(data, params, provenance, log) -> None:
     )
     corrected = None
     if training.model and training.correction:
-        corrected = corrected_table(data, training.correction)
+        corrected = corrected_table(data, training.correction, emptied=True)
     write_training(training, corrected, provenance, params.output, log)
 
 

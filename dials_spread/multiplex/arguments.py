@@ -25,6 +25,7 @@ from dials.util import Sorry
 from dials.util.options import ArgumentParser
 from libtbx import Auto
 
+from dials_spread import cluster
 from dials_spread.arguments import PHIL_FILES
 from dials_spread.correction.apply.parameters import PHIL
 from dials_spread.observations import right_factors
@@ -51,7 +52,7 @@ NOT_PASSED = {
 }
 """Parameters of dials.ml_correct that a run inside xia2.multiplex has no use for."""
 
-FILES = ("model", "reference")
+FILES = ("model", "structure", "reference")
 """Those that name a file, or a structure that comes with the package."""
 
 
@@ -79,7 +80,7 @@ class CorrectionPlan:
     nproc: int | None = None
 
 
-OF_CORRECTION = PHIL + right_factors.PHIL + READING
+OF_CORRECTION = PHIL + right_factors.PHIL + READING + cluster.PHIL
 """All parameters of dials.ml_correct."""
 
 
@@ -120,6 +121,7 @@ def make_plan(correct) -> CorrectionPlan:
         The plan; arguments are those that differ from the defaults.
     """
     correct.model = _whole_path(correct.model)
+    correct.structure = _whole_path(correct.structure)
     correct.reference = [_whole_path(name) for name in correct.reference if name]
     scope = correct_scope()
     chosen = scope.extract()

@@ -206,9 +206,9 @@ def test_the_lorentz_factor_that_is_missing(data_folder):
 def test_dials_scale_and_merge_give_the_corrected_amplitudes(quartz, monkeypatch):
     kept = []
 
-    def spy(data, result, crystals):
+    def spy(data, result, *rest, **choices):
         kept.append(result)
-        return corrected_table(data, result, crystals)
+        return corrected_table(data, result, *rest, **choices)
 
     # Nothing is replaced: the result is looked at on its way into the table.
     monkeypatch.setattr("dials_spread.command_line.ml_correct.corrected_table", spy)

@@ -14,7 +14,7 @@ from dxtbx.model.experiment_list import ExperimentListFactory
 
 from dials_spread.correction.apply.one_table import apply_factors
 from dials_spread.input_files import read_files
-from dials_spread.observations import build_observations
+from dials_spread.observations import Observations, build_observations
 from dials_spread.observations.error_model import counting_errors
 from dials_spread.simulation.datasets import simulate_experiments
 from dials_spread.simulation.noise import NoiseModel
@@ -47,6 +47,8 @@ def scaled_table(intensity=INTENSITY):
 
 class Observed(SimpleNamespace):
     """What of observations matters here."""
+
+    by_crystal = Observations.by_crystal
 
     def __len__(self):
         return len(self.variance)

@@ -74,7 +74,7 @@ structure = None
           "predicted better, the correction without a structure is kept."
 cycles = 1
   .type = int(value_min=1, value_max=20)
-  .help = "Corrections with structure=, at most. Between them the structure is refined"
+  .help = "Number of corrections with structure=, at most. Between them the structure is refined"
           "against the corrected intensities. They end where observations that took no"
           "part are not predicted better than before. With more than 1 the refined"
           "structure is written."
@@ -90,7 +90,8 @@ refinement {
             "it stays where it is."
   peaks = 20
     .type = int(value_min=1, value_max=500)
-    .help = "Highest peaks of the difference map that are listed, and written as Q atoms."
+    .help = "Number of the highest peaks of the difference map that are listed, and"
+            "written as Q atoms."
 }
 cif_block = None
   .type = str

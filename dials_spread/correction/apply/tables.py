@@ -149,15 +149,19 @@ def uncorrected_part(data: Input) -> tuple[Input, list[int], tuple[str, ...]]:
 
 
 def corrected_table(
-    data: Input, result: Correction, crystals: Sequence[int] | None = None
+    data: Input,
+    result: Correction,
+    crystals: Sequence[int] | None = None,
+    emptied: bool = False,
 ) -> tuple[ExperimentList, flex.reflection_table | Rewritten]:
     """
     Apply a correction.
 
     Args:
-        data: What was read; its tables are emptied, so that columns are in memory once.
+        data: What was read.
         result: The correction, of these data.
         crystals: Numbers of the crystals that it is of; all by default.
+        emptied: Empty the tables of data, so that columns are in memory once.
 
     Returns:
         The experiments, and all their reflections; where not all columns were read, as
@@ -177,17 +181,7 @@ def corrected_table(
         for number, own in enumerate(factors):
             mine = far.crystal == number
             own[far.row[mine]] = result.beyond.lorentz[mine]
-    columns = {"factor": (factors, 1.0)}
-    more = {"uncertainty": result.uncertainty, "common": result.common}
-    if result.inflation is not None:
-        inflation = observations.in_rows(result.inflation, lengths, 1.0)
-        _doubt_others(inflation, factors, others, tables, observations)
-        columns["inflation"] = (inflation, 1.0)
-    more["offset"] = result.offset if np.any(result.offset) else None
-    for name, values in more.items():
-        if values is not None:
-            # Rows that are no observation are as uncertain as they are corrected: not.
-            columns[name] = (observations.in_rows(values, lengths, 0.0), 0.0)
+    columns = _columns(result, factors, others, tables)
     not_now = [t for k, t in enumerate(data.tables) if k not in numbers]
 
     def whole(table: flex.reflection_table) -> flex.reflection_table:
@@ -204,10 +198,33 @@ def corrected_table(
             found[number] = apply_factors(
                 data.tables[number], scaled=observations.scaled, **own
             )
-            _let_go([data.tables[number]])
+            if emptied:
+                _let_go([data.tables[number]])
         return found
 
-    return _whole_or_joined(data, whole, parts)
+    return _whole_or_joined(data, whole, parts, emptied)
+
+
+def _columns(
+    result: Correction,
+    factors: list[np.ndarray],
+    others: Sequence[np.ndarray],
+    tables: Sequence[flex.reflection_table],
+) -> dict[str, tuple[list[np.ndarray], float]]:
+    """Give what is written of single crystals by name, and its value of other rows."""
+    observations, lengths = result.measured, [len(table) for table in tables]
+    columns = {"factor": (factors, 1.0)}
+    more = {"uncertainty": result.uncertainty, "common": result.common}
+    if result.inflation is not None:
+        inflation = observations.in_rows(result.inflation, lengths, 1.0)
+        _doubt_others(inflation, factors, others, tables, observations)
+        columns["inflation"] = (inflation, 1.0)
+    more["offset"] = result.offset if np.any(result.offset) else None
+    for name, values in more.items():
+        if values is not None:
+            # Rows that are no observation are as uncertain as they are corrected: not.
+            columns[name] = (observations.in_rows(values, lengths, 0.0), 0.0)
+    return columns
 
 
 def _take_factors(
@@ -362,15 +379,17 @@ def _whole_or_joined(
     data: Input,
     whole: Callable[[flex.reflection_table], flex.reflection_table],
     parts: Callable[[], list[flex.reflection_table]],
+    emptied: bool = False,
 ) -> tuple[ExperimentList, flex.reflection_table | Rewritten]:
     """Keep the table of a single file as it is; join those of several."""
     if len(data.files) != OF_ONE:
-        return join(data.experiments, parts(), emptied=True)
+        return join(data.experiments, parts(), emptied)
     expt, refl = data.files
     if not data.some_columns:
         return read_experiments(expt), whole(read_table(refl, data.allow_pickle))
     wanted = [name for name in READ if name.startswith(CHANGED)]
-    _let_go(data.tables)
+    if emptied:
+        _let_go(data.tables)
     table = read_table(refl, data.allow_pickle, wanted)
     before, done = {*table.keys()}, whole(table)
     if not before <= {*wanted}:  # a format of which all columns are read
