@@ -270,7 +270,8 @@ def _peak(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         for k in (-2, -1, 0, 1, 2)
     ]
     x, curvature = peak_of_five(y, np.clip(best - middle, -2.0, 2.0))
-    s = GRID[middle] * np.exp(STEP * x)
+    # Beyond the last point nothing was computed; intervals end there, too.
+    s = np.minimum(GRID[middle] * np.exp(STEP * x), GRID[-1])
     return np.where(best == 0, 0.0, s), np.where(best == 0, 0.0, curvature)
 
 

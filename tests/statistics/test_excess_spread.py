@@ -119,6 +119,16 @@ def test_units_and_order_do_not_matter():
     np.testing.assert_allclose(again, found, rtol=1e-6)
 
 
+def test_s_and_its_interval_end_where_the_grid_does():
+    """A row whose likelihood still rises at the last point, as of a few wild spots."""
+    x = np.arange(len(GRID)) - len(GRID)
+    rising = -((x - np.array([[-0.6], [0.0], [1.5]])) ** 2) * 0.3
+    s = most_likely(rising)
+    low, high = likelihood_interval(rising)
+    assert (s[1:] == GRID[-1]).all()
+    assert ((low <= s) & (s <= high)).all()
+
+
 @pytest.mark.parametrize("s", [0.0, 2.5e-3, 0.1, 3.0])
 def test_from_nearby_the_same_s_is_found(s):
     """From below, from above, and from where it is; nothing where σ suffices."""
