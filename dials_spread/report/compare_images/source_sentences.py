@@ -7,6 +7,8 @@ Functions:
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from dials_spread.report.page.intervals import share_with_interval, with_interval
@@ -46,8 +48,16 @@ ONE_CRYSTAL = (
 )
 """The orientation, of one crystal, whose images are turned and irradiated in turn."""
 
+NOT_TESTED = {
+    True: "How much depends on the orientation cannot be told from one crystal, in which "
+    "orientation, illuminated volume and damage change together.",
+    False: "How much depends on the orientation cannot be told: it takes three crystals.",
+}
+"""Why the orientation is in the rest, by whether there is one crystal."""
+
 SHARE_TO_SEE = 0.2
-"""Share of the orientation for which the number of crystals is said that show it."""
+"""Share of the orientation for which the number of crystals is said that show it. Where more
+than that may depend on it, the rest is not said to be without it."""
 
 LISTED_AGAIN = (
     "How much depends on the orientation cannot be told from one crystal whose "
@@ -92,15 +102,16 @@ def describe_sources(
     words = dict(SOURCE_WORDS)
     if np.isfinite(parts["thickness"].share):
         words["rest"] = WITHIN_CRYSTAL
-    elif not rest_is_apart(components) or (images_agree and _not_shown(components)):
-        # Pairs of images say that some depends on the orientation, not how much.
+    elif not _is_apart(components, images_agree):
         words["rest"] = NOT_APART
     if one:
         words["orientation"] = ONE_CRYSTAL
+    if _not_tested(components) and {"orientation", "rest"} <= {*known}:
+        known["rest"] = _together(known["rest"], known["orientation"])
     order = sorted(known, key=lambda s: -known[s].share)
-    if _not_shown(components):
+    if _not_tested(components) or _not_shown(components):
         # Its estimate is noise, which no share should be read from.
-        order.remove("orientation")
+        order = [name for name in order if name != "orientation"]
     told = "; ".join(f"{_share(known[s])} {words[s]}" for s in order)
     text = (
         f"Where does it come from? Of the variance of a single observation, {told}. This "
@@ -114,6 +125,26 @@ def describe_sources(
             + parts["crystal"].reason
         )
     return [text, *_about_orientation(components, radiation, images_agree)]
+
+
+def _not_tested(components: Components) -> bool:
+    """Whether growth with the angle could not be tested, for want of crystals."""
+    return rest_is_apart(components) and not np.isfinite(components.orientation_p_value)
+
+
+def _is_apart(components: Components, images_agree: bool) -> bool:
+    """Whether the rest is known to hold little that depends on the orientation."""
+    if not rest_is_apart(components) or _not_tested(components):
+        return False
+    # Pairs of images say that some depends on the orientation, not how much.
+    much = images_agree or components.orientation.share_high > SHARE_TO_SEE
+    return not (_not_shown(components) and much)
+
+
+def _together(rest: Component, orientation: Component) -> Component:
+    """Two sources that are not told apart, without an interval."""
+    share = rest.share + orientation.share
+    return replace(rest, share=share, share_low=np.nan, share_high=np.nan)
 
 
 def _not_shown(components: Components) -> bool:
@@ -136,7 +167,7 @@ def _about_orientation(
             f"{part.reason}"
         ]
     if not np.isfinite(p_value):
-        return []
+        return [NOT_TESTED[components.n_crystals == 1]]
     if _not_shown(components):
         if images_agree:
             return [
