@@ -71,6 +71,8 @@ def _peaks_sentence(one: Refinement) -> str:
         f"Fo − Fc: highest peak {_height(high)}, {high.distance:.2f} Å from {high.atom}; "
         f"deepest hole {_height(low)}, {low.distance:.2f} Å from {low.atom}. "
     )
+    if not high.in_sigma > HIGH:
+        return told + f"No peak is above {HIGH:g} σ: the map shows no further atom."
     if not free:
         return told + (
             f"No peak above {HIGH:g} σ is more than {REMAINDER:g} Å from all atoms: the "
@@ -129,6 +131,8 @@ def cycles_sentences(cycles: Cycles) -> list[str]:
     told = (
         f"{cycles.n_kept} of {cycles.n_wanted} cycles of correction and refinement kept"
     )
+    if not cycles.last.correction.n_steps:
+        told = f"None of {cycles.n_wanted} cycles of correction and refinement helps"
     if cycles.reason:
         told += f": {cycles.reason}"
     told += (

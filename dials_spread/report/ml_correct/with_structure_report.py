@@ -168,7 +168,8 @@ class StructureReport:
         return (
             "The structure does not help: held-out observations are not predicted better by 2 "
             f"standard deviations ({figures}). The amplitudes stay those of the first correction, "
-            "without a structure. It may be too incomplete or wrong, or the thickness is."
+            "without a structure. It may be too incomplete or wrong, or the thickness is, or "
+            "the data say too little."
         )
 
     def _by_crystal(self) -> str:
@@ -192,7 +193,18 @@ class StructureReport:
             f"Absolute structure: {told}, z = {z}, probability of the hand as given "
             f"{hands.probability:.3g} (R1 of {hands.n:,} observations "
             f"{hands.r1[0]:.4f} as given, {hands.r1[1]:.4f} inverted; amplitudes know "
-            "nothing of the hand)."
+            f"nothing of the hand).{self._groups()}"
+        )
+
+    def _groups(self) -> str:
+        """Name the space groups of both hands, which the data's may be either of."""
+        given = self.cycles.cycles[0].structure.space_group_info()
+        other = given.change_hand()
+        if str(given) == str(other):
+            return ""
+        return (
+            f" The space group as given is {given}, of its mirror image {other}; in the files "
+            "of the data it stays what it was."
         )
 
     def crystals_table(self) -> TextTable:
