@@ -132,11 +132,12 @@ def describe_chance(
             "Do images of the same orientation agree better than expected by chance? "
             "This cannot be told: neighbouring images of the one crystal list the same "
             "crossings of the Ewald sphere and agree for that reason, so that nothing "
-            "follows from the p-values in the JSON file." + _about_normality(normality)
+            "follows from the p-values in the JSON file."
         )
     n_better, permutations = significance.n_accepted, significance.permutations
+    which = " of the same orientation" if near.any() else ""
     text = (
-        "Do images of the same orientation agree better than expected by chance? Of "
+        f"Do images{which} agree better than expected by chance? Of "
         f"{counted(significance.n_tested, 'matched pair')} that {_was(significance)} "
         f"tested, {_do(n_better)} at a false discovery rate of 5 %"
     )
