@@ -153,11 +153,10 @@ def find_partners(
 
 def _fill_here(rows, directions, partners: Partners, method, nproc, progress) -> None:
     """Fill the partners by threads."""
-    fill, n = (
-        _choose(rows, directions, _compiled(partners), method)[0],
-        len(partners.image),
+    fill, _ = _choose(rows, directions, _compiled(partners), method)
+    run_blocks(
+        fill, len(partners.image), BLOCK, nproc, "Matching images" if progress else None
     )
-    run_blocks(fill, n, BLOCK, nproc, "Matching images" if progress else None)
 
 
 def _fill_on_workers(rows, directions, partners: Partners, method, *_) -> None:

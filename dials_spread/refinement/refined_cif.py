@@ -30,8 +30,8 @@ ELEMENTARY = 14.399645
 
 CELL = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
 
-TYPES = "loop_\n  _atom_type_symbol"
-"""What cctbx ends with: X-ray form factors, which are of no use here."""
+TYPES = "_atom_type"
+"""A loop of X-ray form factors that cctbx writes, which are of no use here."""
 
 
 def refined_cif(
@@ -60,16 +60,11 @@ def refined_cif(
         block[key] = value
     if covariance is not None:
         block.add_loop(_bonds(structure, covariance))
+    for key in [key for key in block if key.startswith(TYPES)]:
+        del block[key]
     file = iotbx.cif.model.cif()
     file[re.sub(r"\s+", "_", name)] = block
-    text = str(file)
-    start = text.find(TYPES)
-    if start >= 0:
-        # The loop of form factors ends before the next item or at the end.
-        rest = text[start + len(TYPES) :]
-        after = re.search(r"\n(?=loop_|_(?!atom_type))", rest)
-        text = text[:start] + (rest[after.end() :] if after else "")
-    return text.rstrip() + "\n"
+    return str(file).rstrip() + "\n"
 
 
 def _packed(refinement: Refinement) -> flex.double | None:

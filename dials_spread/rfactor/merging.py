@@ -6,6 +6,7 @@ Functions:
     r_meas: agreement of the observations with one another
     correlation: of intensities with those expected
     likelihood: of intensities, given those expected
+    cc_half: of the merged means; cc_half_of_means where these are known
 """
 
 from __future__ import annotations
@@ -203,8 +204,22 @@ def cc_half(unique: np.ndarray, intensity: np.ndarray) -> float:
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = np.bincount(unique, intensity) / n
         square = np.bincount(unique, (intensity - mean[unique]) ** 2)
-        of_mean = (square / (n - 1) / n)[several].mean()
-    between = np.var(mean[several], ddof=1)
+        of_mean = square / (n - 1) / n
+    return cc_half_of_means(mean[several], of_mean[several])
+
+
+def cc_half_of_means(mean: np.ndarray, variance: np.ndarray) -> float:
+    """
+    Give CC½ by the σ-τ method.
+
+    Args:
+        mean: Shape (u,), merged means of reflections that were observed twice, at least two.
+        variance: Shape (u,), of each mean.
+
+    Returns:
+        As cc_half.
+    """
+    of_mean, between = variance.mean(), np.var(mean, ddof=1)
     if not between + of_mean > 0:
         return np.nan
     return float((between - of_mean) / (between + of_mean))

@@ -261,6 +261,12 @@ def peak_of_five(
     return x, curved(x)
 
 
+def _between(point: np.ndarray | int, place: np.ndarray | float) -> np.ndarray:
+    """Give the s at some steps from a point of GRID."""
+    # Beyond the last point nothing was computed; intervals end there, too.
+    return np.minimum(GRID[point] * np.exp(STEP * place), GRID[-1])
+
+
 def _peak(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Give s and curvature at the highest point of each row."""
     best = table.argmax(axis=-1)
@@ -270,9 +276,9 @@ def _peak(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         for k in (-2, -1, 0, 1, 2)
     ]
     x, curvature = peak_of_five(y, np.clip(best - middle, -2.0, 2.0))
-    # Beyond the last point nothing was computed; intervals end there, too.
-    s = np.minimum(GRID[middle] * np.exp(STEP * x), GRID[-1])
-    return np.where(best == 0, 0.0, s), np.where(best == 0, 0.0, curvature)
+    return np.where(best == 0, 0.0, _between(middle, x)), np.where(
+        best == 0, 0.0, curvature
+    )
 
 
 def most_likely(table: np.ndarray) -> np.ndarray:
@@ -294,14 +300,15 @@ def most_likely_near(data: Deviations, start: float, nproc: int | None = None) -
 
     Args:
         data: n deviations.
-        start: s to begin with.
+        start: s to begin with; anything where none is known.
         nproc: Threads; all cores by default.
 
     Returns:
         As most_likely, from five values of GRID instead of all.
     """
     cell, last = np.zeros(len(data.square), dtype=np.int64), len(GRID) - 3
-    middle = int(np.clip(np.searchsorted(GRID, start), 3, last))
+    steps = np.log(max(GRID[1], start) / GRID[1]) / STEP
+    middle = int(np.clip(1 + np.rint(steps), 3, last))
     while True:
         points = GRID[middle - 2 : middle + 3]
         y = likelihood_table(data, cell, 1, nproc, points)[0]
@@ -311,7 +318,7 @@ def most_likely_near(data: Deviations, start: float, nproc: int | None = None) -
         before, middle = middle, int(np.clip(best, 3, last))
         if middle == before:
             place, _ = peak_of_five(y, float(best - middle))
-            return float(GRID[middle] * np.exp(STEP * place))
+            return float(_between(middle, place))
 
 
 def narrow_width(table: np.ndarray, power: np.ndarray) -> np.ndarray:

@@ -70,17 +70,24 @@ def group_starts(group: np.ndarray, n_groups: int) -> np.ndarray:
 
 
 @nb.njit(cache=True, nogil=True)
-def _dealt(group, n_groups):
-    """Deal elements out to their groups, those of one in their order."""
-    place = np.zeros(n_groups + 1, dtype=np.int64)
+def _starts(group, n_groups):
+    """Where each group begins among elements that are dealt out to groups."""
+    start = np.zeros(n_groups + 1, dtype=np.int64)
     for g in group:
-        place[g + 1] += 1
-    place = np.cumsum(place)
-    order = np.empty(len(group), dtype=np.int64)
+        start[g + 1] += 1
+    return np.cumsum(start)
+
+
+@nb.njit(cache=True, nogil=True)
+def _dealt(group, n_groups):
+    """Deal elements out to their groups, those of one in their order; and say where each
+    group begins."""
+    start = _starts(group, n_groups)
+    place, order = start.copy(), np.empty(len(group), dtype=np.int64)
     for i in range(len(group)):
         order[place[group[i]]] = i
         place[group[i]] += 1
-    return order
+    return order, start
 
 
 def order_of_groups(group: np.ndarray) -> np.ndarray:
@@ -94,7 +101,7 @@ def order_of_groups(group: np.ndarray) -> np.ndarray:
         Shape (m,), as np.argsort with a stable kind, by counting.
     """
     group = np.ascontiguousarray(group, dtype=np.int64)
-    return _dealt(group, int(group.max(initial=-1)) + 1)
+    return _dealt(group, int(group.max(initial=-1)) + 1)[0]
 
 
 def numbered(key: np.ndarray, n_keys: int) -> tuple[np.ndarray, np.ndarray]:
@@ -139,15 +146,8 @@ def order_within(x: np.ndarray, group: np.ndarray) -> np.ndarray:
 
 @nb.njit(cache=True, nogil=True)
 def _sorted_within(x, group, n_groups):
-    """Count how many each group has, deal elements out to groups, and sort each."""
-    start = np.zeros(n_groups + 1, dtype=np.int64)
-    for g in group:
-        start[g + 1] += 1
-    start = np.cumsum(start)
-    place, order = start.copy(), np.empty(len(x), dtype=np.int64)
-    for i in range(len(x)):
-        order[place[group[i]]] = i
-        place[group[i]] += 1
+    """Deal elements out to groups, and sort each."""
+    order, start = _dealt(group, n_groups)
     for g in range(n_groups):
         if start[g + 1] - start[g] > 1:
             own = order[start[g] : start[g + 1]].copy()
@@ -167,18 +167,15 @@ def _sorted(x: np.ndarray, group: np.ndarray) -> np.ndarray:
 @nb.njit(cache=True, nogil=True)
 def _values_within(x, group, n_groups):
     """As _sorted_within, but values themselves, which takes half as long."""
-    start = np.zeros(n_groups + 1, dtype=np.int64)
-    for g in group:
-        start[g + 1] += 1
-    start = np.cumsum(start)
-    place, dealt = start.copy(), np.empty(len(x))
+    start = _starts(group, n_groups)
+    place, values = start.copy(), np.empty(len(x))
     for i in range(len(x)):
-        dealt[place[group[i]]] = x[i]
+        values[place[group[i]]] = x[i]
         place[group[i]] += 1
     for g in range(n_groups):
         if start[g + 1] - start[g] > 1:
-            dealt[start[g] : start[g + 1]].sort()
-    return dealt
+            values[start[g] : start[g + 1]].sort()
+    return values
 
 
 def group_sums(x: np.ndarray, group: np.ndarray, n_groups: int) -> np.ndarray:

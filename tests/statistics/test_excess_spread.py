@@ -137,7 +137,7 @@ def test_from_nearby_the_same_s_is_found(s):
     square = rng.normal(0, np.sqrt(known * 0.9 + 2 * (s * mu) ** 2)) ** 2
     data = exact_level(square, known, 2 * mu**2)
     every = most_likely(likelihood_table(data, np.zeros(4000, dtype=int), 1))[0]
-    for start in (0.0, 0.01, 0.2, 9.0):
+    for start in (0.0, 0.01, 0.2, 9.0, np.nan):
         assert most_likely_near(data, start, 1) == every
 
 

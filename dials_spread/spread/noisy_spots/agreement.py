@@ -9,7 +9,6 @@ Classes:
 
 Functions:
     agreement_of: s, R_meas and CC½
-    fit_spread: s alone
 """
 
 from __future__ import annotations
@@ -19,23 +18,13 @@ from dataclasses import dataclass
 import numba as nb
 import numpy as np
 
+from dials_spread.rfactor.merging import cc_half_of_means
 from dials_spread.statistics.excess_spread import (
     WEAKEST,
     Deviations,
-    likelihood_table,
-    peak_of_five,
+    most_likely_near,
 )
 from dials_spread.statistics.groups import group_starts, order_of_groups
-
-STEP = 0.1
-"""In log s, between the five points that a quartic is laid through."""
-
-POINTS = 5
-
-ROUNDS = 40
-
-ZERO = 2e-3
-"""An s that no data tell from zero."""
 
 NUMBER, MEAN, OF_MEAN, MISFIT, TOTAL = range(5)
 """Of each reflection: observations, their mean, its variance from their scatter, their
@@ -135,41 +124,6 @@ def _summed(
     return sums[sums[:, NUMBER] > 1], found
 
 
-def _climb(data: Deviations | None, start: float) -> float:
-    """The s of highest likelihood, from where it was before."""
-    if data is None:
-        return np.nan
-    cell = np.zeros(len(data.square), dtype=np.int64)
-    centre = np.log(max(start, ZERO))
-    for _ in range(ROUNDS):
-        grid = np.exp(centre + STEP * (np.arange(POINTS) - POINTS // 2))
-        y = likelihood_table(data, cell, 1, grid=grid)[0]
-        best = int(y.argmax())
-        if 0 < best < POINTS - 1:
-            middle = POINTS // 2
-            place, _ = peak_of_five(y, float(best - middle))
-            return float(grid[middle] * np.exp(STEP * place))
-        centre = np.log(grid[best])
-        if grid[best] <= ZERO:
-            return 0.0
-    return float(np.exp(centre))
-
-
-def fit_spread(columns: Columns, start: float) -> float:
-    """
-    Fit the excess spread by climbing from where it was before.
-
-    Args:
-        columns: Observations.
-        start: s to begin with, near the solution.
-
-    Returns:
-        s of highest likelihood as in spread.size, zero below ZERO; nan without a
-        reflection that was observed twice.
-    """
-    return _climb(_summed(columns, None)[1], start)
-
-
 def agreement_of(
     columns: Columns, start: float, kept: np.ndarray | None = None
 ) -> dict[str, float]:
@@ -187,17 +141,14 @@ def agreement_of(
     sums, data = _summed(columns, kept)
     total = sums[:, TOTAL].sum()
     return {
-        "s": _climb(data, start),
+        "s": np.nan if data is None else most_likely_near(data, start),
         "r_meas": float(sums[:, MISFIT].sum() / total) if total > 0 else np.nan,
         "cc_half": _cc_half(sums),
     }
 
 
 def _cc_half(sums: np.ndarray) -> float:
-    """CC½ by the σ-τ method, as rfactor.merging.cc_half."""
+    """CC½ of reflections observed twice; nan with fewer than two."""
     if len(sums) < 2:
         return np.nan
-    of_mean, between = sums[:, OF_MEAN].mean(), np.var(sums[:, MEAN], ddof=1)
-    if not between + of_mean > 0:
-        return np.nan
-    return float((between - of_mean) / (between + of_mean))
+    return cc_half_of_means(sums[:, MEAN], sums[:, OF_MEAN])

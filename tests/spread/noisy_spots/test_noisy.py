@@ -17,7 +17,6 @@ from dials_spread.spread.analysis import SpreadChoices
 from dials_spread.spread.noisy_spots.agreement import (
     Columns,
     agreement_of,
-    fit_spread,
 )
 from dials_spread.spread.noisy_spots.clusters import (
     _shares,
@@ -187,13 +186,19 @@ def test_scaling_all_intensities_changes_nothing():
     np.testing.assert_array_equal(beyond_cut(columns, 0.2), beyond_cut(scaled, 0.2))
 
 
-def test_the_fit_without_a_grid_is_that_with_it():
-    for s in (0.0, 0.1, 0.5):
-        columns, _ = simulate(np.random.default_rng(1), s=s)
-        data = deviations(residuals_of(columns))
-        cell = np.zeros(len(data.square), dtype=int)
-        on_grid = most_likely(likelihood_table(data, cell, 1))[0]
-        assert fit_spread(columns, 0.3) == pytest.approx(on_grid, rel=0.01, abs=0.005)
+def s_of(columns):
+    """s of highest likelihood, from all values of the grid."""
+    data = deviations(residuals_of(columns))
+    cell = np.zeros(len(data.square), dtype=int)
+    return float(most_likely(likelihood_table(data, cell, 1))[0])
+
+
+@pytest.mark.parametrize("s", [0.0, 0.1, 0.5])
+@pytest.mark.parametrize("start", [0.0, 0.3, 9.0])
+def test_s_does_not_depend_on_where_it_is_looked_for_first(s, start):
+    columns, _ = simulate(np.random.default_rng(1), s=s)
+    found = agreement_of(columns, start)["s"]
+    assert found == pytest.approx(s_of(columns), rel=1e-9)
 
 
 def test_agreement_of_some_is_that_of_the_merging_statistics():
@@ -206,7 +211,7 @@ def test_agreement_of_some_is_that_of_the_merging_statistics():
     some = columns.select(kept)
     n_unique = int(some.unique.max()) + 1
     expected = {
-        "s": fit_spread(some, 0.3),
+        "s": s_of(some),
         "r_meas": r_meas(some.intensity, some.unique, n_unique, 1 / merging[kept])[0],
         "cc_half": cc_half(some.unique, some.intensity),
     }
