@@ -14,15 +14,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dials_spread.refinement import Refinement
-from dials_spread.refinement.difference_map import Peak
+from dials_spread.refinement.difference_map import HIGH, POTENTIAL, Peak
 from dials_spread.refinement.element_check import ElementScattering
 from dials_spread.report.page.labels import NO_VALUE, counted, digits
 from dials_spread.report.page.tables import TextTable
 from dials_spread.with_structure import Cycles
 from dials_spread.with_structure.cycles import Cycle
-
-HIGH = 4.0
-"""Standard deviations of the map from which a peak is worth a word."""
 
 ODD = 4.0
 """Standard uncertainties from which an element is doubted, see element_check."""
@@ -222,7 +219,10 @@ def _peaks_table(one: Refinement) -> TextTable:
     ]
     header = ["peak", "x", "y", "z", "height [V]", "height [σ]", "nearest atom", "Å"]
     return TextTable(
-        "Highest peaks of Fo − Fc with the refined structure", header, rows
+        f"Highest peaks of Fo − Fc with the refined structure; below {HIGH:g} σ noise makes them, "
+        f"too. 1 Å⁻² of the .res file is {POTENTIAL:.2f} V",
+        header,
+        rows,
     )
 
 
