@@ -74,13 +74,13 @@ def cross_validate(
     found = []
     for fold in folds:
         parts = np.unique(fold)
-        predicted = np.full(len(y), np.nan)
-        for k in parts:
+        # Of a single part nothing is left to predict it from.
+        predicted = np.array(I)
+        for k in parts if len(parts) > 1 else ():
             own, given = fold == k, (observed, calculated, unique, F, prior)
             step = solve(*given, ~own, intraclass, errors=False)
             predicted[own] = predict(calculated, unique, F, step.F)[own]
-        # Of a single part nothing is left to predict it from.
-        found.append(predicted if len(parts) > 1 else I)
+        found.append(predicted)
     return compare(y, I, np.array(found), unique)
 
 

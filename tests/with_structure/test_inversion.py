@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 
+from dials_spread.with_structure.cross_validation import cross_validate
 from dials_spread.with_structure.inversion import (
     FirstEstimate,
     ResidualLaw,
@@ -130,3 +131,21 @@ def test_the_law_of_errors_is_found_again():
     law = fit_residual_law(sigma * rng.standard_normal(20000), counted, E)
     ratio = law.sigma(E, counted) / sigma
     np.testing.assert_allclose(np.quantile(ratio, [0.05, 0.5, 0.95]), 1, atol=0.15)
+
+
+def test_held_out_observations_decide_and_a_single_part_says_nothing():
+    true, prior, observed, calculated, unique = case(n_each=8)
+    given = (observed, calculated, unique, prior.F, prior, 0.0)
+    rng = np.random.default_rng(2)
+    folds = [rng.integers(0, 5, len(unique)) for _ in range(2)]
+    found = cross_validate(*given, folds)
+    assert found.z > 2 and found.after < 0.6 * found.before
+    # With true amplitudes at the start there is nothing to gain.
+    I = true[unique] ** 2
+    J = scipy.sparse.csr_matrix(
+        (2 * true[unique], (np.arange(len(I)), unique)), calculated[1].shape
+    )
+    first = FirstEstimate(true, prior.sigma, prior.expected)
+    assert cross_validate(observed, (I, J), unique, true, first, 0.0, folds).z < 1
+    alone = cross_validate(*given, [np.zeros(len(unique), int)])
+    assert alone.z == 0 and alone.before == alone.after
