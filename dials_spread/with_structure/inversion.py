@@ -171,6 +171,7 @@ def solve(
     use: np.ndarray,
     intraclass: float = INTRACLASS,
     errors: bool = True,
+    law_from: np.ndarray | None = None,
 ) -> InversionStep:
     """
     Improve amplitudes by one linear step.
@@ -186,13 +187,15 @@ def solve(
         use: Shape (n,), which observations count.
         intraclass: ρ.
         errors: Say how far off the amplitudes may be; otherwise sigma is nan.
+        law_from: Shape (n,), observations from whose residuals their errors are found:
+            those that F was not fitted to. All that count by default.
     """
     (y, counted), (I, J) = observed, calculated
+    law = _law(observed, I, unique, prior, use if law_from is None else law_from)
     use = np.flatnonzero(use & np.isfinite(I))
     y, counted, I, J, own = y[use], counted[use], I[use], J[use], unique[use]
     N = prior.expected[own] ** 2
     E = np.sqrt(np.maximum(I, 0) / N)
-    law = fit_residual_law((y - I) / N, counted / N, E)
     sigma = law.sigma(E, counted / N) * N
     n = np.bincount(own, minlength=len(F))[own]
     z = np.abs(y - I) / sigma
@@ -215,6 +218,21 @@ def solve(
             weight * calculation, of_first,
         )  # fmt: skip
     return InversionStep(new, told, law, share)
+
+
+def _law(
+    observed: tuple[np.ndarray, np.ndarray],
+    I: np.ndarray,
+    unique: np.ndarray,
+    prior: FirstEstimate,
+    use: np.ndarray,
+) -> ResidualLaw:
+    """Find the errors of some observations."""
+    use = np.flatnonzero(use & np.isfinite(I))
+    y, counted, I = observed[0][use], observed[1][use], I[use]
+    N = prior.expected[unique[use]] ** 2
+    E = np.sqrt(np.maximum(I, 0) / N)
+    return fit_residual_law((y - I) / N, counted / N, E)
 
 
 def predict(

@@ -243,12 +243,14 @@ def _steps(
         figures.append(problem.r1(I, scale, held))
         observed = (table.intensity * scale, table.sigma * scale)
         given = (observed, (I, J), table.unique, F, prior)
-        later_step = solve(*given, ~held, intraclass)
+        # Residuals of observations that F was fitted to are too small.
+        later_step = solve(*given, ~held, intraclass, law_from=held)
         again, _ = problem.simulated(later_step.F, held, gradient=False)
         figures.append(problem.r1(again, scale, held))
         if not figures[-1] < figures[-2]:
             break
-        step, linear, apart = solve(*given, every, intraclass), (I, J, F), later_step
+        step = solve(*given, every, intraclass, law_from=held)
+        linear, apart = (I, J, F), later_step
         taken += 1
     return _Steps(
         step, linear, taken, by_observation, by_reflection, by_crystal, tuple(figures),
