@@ -18,6 +18,7 @@ from dials_spread.refinement import Refinement
 from dials_spread.refinement.element_check import ElementScattering
 from dials_spread.reindexing import Reindexing
 from dials_spread.report.ml_correct.refined_structure_report import (
+    atoms_sentences,
     cycles_document,
     cycles_sentences,
     elements_sentences,
@@ -136,6 +137,7 @@ class StructureReport:
         )
         told += cycles_sentences(self.cycles)
         told += [self._hand(), *refined_sentences(self.refined, self.problem)]
+        told += atoms_sentences(self.refined, self.cycles.cycles[0].structure)
         return [*told, *elements_sentences(self.refined, self.elements)]
 
     def _from_structure(self) -> list[str]:
