@@ -211,7 +211,7 @@ def spread_findings(
             f"{spread.reasons['spread']}"
         )
     sources = sources_of(observations, spread, images_agree)
-    if sources:
+    if spread.components and sources:
         told += describe_sources(
             spread.components, sources, observations.radiation, images_agree
         )

@@ -133,4 +133,5 @@ def _together(rest: Component, orientation: Component) -> Component:
 
 
 def _unknown(reason: str) -> Component:
-    return Component(*[np.nan] * 6, reason=reason)
+    nan = float("nan")
+    return Component(nan, nan, nan, nan, nan, nan, reason)
