@@ -121,14 +121,15 @@ def _is_apart(components: Components, images_agree: bool) -> bool:
 
 def _together(rest: Component, orientation: Component) -> Component:
     """Two sources that are not told apart, without an interval."""
-    nothing = dict.fromkeys(
-        ("variance_low", "variance_high", "share_low", "share_high"), np.nan
-    )
+    nan = float("nan")
     return replace(
         rest,
         variance=rest.variance + orientation.variance,
+        variance_low=nan,
+        variance_high=nan,
         share=rest.share + orientation.share,
-        **nothing,
+        share_low=nan,
+        share_high=nan,
     )
 
 
