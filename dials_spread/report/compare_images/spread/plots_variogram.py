@@ -40,7 +40,8 @@ scattering. Half of it is reached at the correlation angle: images further apart
 little better than any others. X-ray data should be flat. Flat and low is good; a rise says
 that no scaling can bring the observations together. Open circles: beams from opposite
 sides, at 180° less their angle; by reciprocity they should lie with the others. Grey
-diamonds: the robust estimate, which a few wild observations do not move. Black crosses:
+diamonds: the robust estimate, which a few wild observations do not move (factors of images
+are left in it). Black crosses:
 pairs within one crystal, without second listings of one crossing of the Ewald sphere.
 """
 
@@ -53,6 +54,7 @@ def _chosen(variogram: Variogram, opposite: bool) -> np.ndarray:
 
 def _trace(variogram: Variogram, opposite: bool, values, name, colour, symbol) -> dict:
     at = _chosen(variogram, opposite)
+    at = at[np.isfinite(values[at])]
     angle = variogram.angle[at]
     return {
         "type": "scatter",
@@ -82,7 +84,8 @@ def _with_bars(variogram: Variogram, opposite: bool, name, symbol) -> dict:
 
 
 def _curve(variogram: Variogram) -> list[dict]:
-    if variogram.curves is None:
+    if variogram.curves is None or not variogram.grows:
+        # What growth is fitted all the same is noise.
         return []
     x = np.geomspace(LEAST_ANGLE, 90, 200)
     nugget, sill = variogram.nugget[0], variogram.sill[0]
@@ -127,9 +130,10 @@ def variogram_plot(variograms: Variograms) -> dict:
     Returns:
         A plot.
     """
-    main, within = variograms.main, variograms.within
+    main, within = variograms.shown, variograms.within
     data = [
-        _trace(main, False, main.robust, "robust", GREY, "diamond"),
+        # Of factors taken off only means are free of errors: there is no robust estimate.
+        _trace(main, False, variograms.main.robust, "robust", GREY, "diamond"),
         _with_bars(main, False, main.kind, "circle"),
         _with_bars(main, True, "from opposite sides", "circle-open"),
     ]
@@ -138,15 +142,14 @@ def variogram_plot(variograms: Variograms) -> dict:
             _trace(within, False, within.gamma, within.kind, INK, "x-thin-open")
         )
     drawn = [t for t in data if len(t["x"])]
-    fitted = ""
-    if main.shape:
-        fitted = (
-            f", γ at 0° {digits(main.nugget[0], 2)}, plateau {digits(main.sill[0], 2)}"
+    fitted = "; factors of images taken off" if variograms.corrected else ""
+    if main.grows:
+        fitted += (
+            f", γ at 0° {digits(main.nugget[0], 2)}, plateau {digits(main.sill[0], 2)}, "
+            f"correlation angle {digits(main.range[0], 2)}°"
         )
-        if np.isfinite(main.range[0]):
-            fitted += f", correlation angle {digits(main.range[0], 2)}°"
-        elif np.isfinite(main.growth_p_value):
-            fitted += ": growth with the angle is not shown"
+    elif np.isfinite(main.growth_p_value):
+        fitted += ": growth with the angle is not shown"
     limits, beyond = _limits(drawn)
     if beyond:
         fitted += f"; {counted(beyond, 'interval')} reach beyond the frame"
