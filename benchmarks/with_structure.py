@@ -84,7 +84,7 @@ from dials_spread.with_structure import (
 
 MEASURED = ("quartz", "glycine", "abiraterone")
 MORE = ("natrolite", "carbamazepine")
-"""Measured, too; their figures were not looked at before the errors were as they are."""
+"""Measured, too; not looked at before the errors were as they are."""
 
 FOUND = 0.5
 """A peak so near to a site is that atom [Å]."""
