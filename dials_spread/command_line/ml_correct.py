@@ -93,6 +93,7 @@ def how_to_prepare(data, params) -> dict:
         "without_experiment": sum(data.unmatched.values()),
         "nproc": threads(params),
         "d_min": "auto" if params.d_min is Auto else params.d_min,
+        "emptied": data.some_columns and params.structure is None,  # else needed again
     }
 
 

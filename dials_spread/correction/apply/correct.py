@@ -31,6 +31,7 @@ from dials_spread.correction.apply.estimates import (
     Factors,
     estimate,
 )
+from dials_spread.correction.apply.file_by_file import let_go
 from dials_spread.correction.apply.one_table import check_crystals_uncorrected
 from dials_spread.correction.apply.subject import (
     Beyond,
@@ -51,6 +52,7 @@ from dials_spread.correction.model.model_file import Model
 from dials_spread.observations import Observations, build_observations
 from dials_spread.observations.builder import intensities_before_scaling
 from dials_spread.observations.crystals import check_crystals
+from dials_spread.observations.error_model import counting_errors
 from dials_spread.prepare.geometry import add_geometry
 from dials_spread.prepare.prepared import check_lorentz, prepare
 from dials_spread.reference import Reference
@@ -135,6 +137,7 @@ def get_subject(
     without_experiment: int = 0,
     nproc: int | None = None,
     d_min: float | str | None = "auto",
+    emptied: bool = False,
     **choices,
 ) -> Subject:
     """
@@ -142,7 +145,7 @@ def get_subject(
 
     Args:
         experiments: One a crystal, of one space group and similar cells.
-        tables: The reflections of each, in the same order; they are not changed.
+        tables: The reflections of each, in the same order.
         dataset: The number of the input list of each experiment.
         lorentz: Whether the Lorentz factor is in the intensities: "auto", "applied" or
             "missing".
@@ -151,6 +154,8 @@ def get_subject(
         nproc: Threads; all cores by default.
         d_min: Resolution limit [Å]; "auto" to find it from the data (prepare.resolution),
             None for none. Observations beyond it have no say.
+        emptied: Empty the tables, but of what file_by_file.let_go leaves, as soon as
+            observations are made of them; else they are not changed.
         choices: About observations, see observations.Choices.
 
     Raises:
@@ -171,14 +176,18 @@ def get_subject(
     exponent, found = check_lorentz(measured)
     if exponent:
         warnings.append(lorentz_warning(measured, exponent, found))
+    integrated = intensities_before_scaling(observations, tables, within.lorentz)
+    counting = counting_errors(observations, experiments, tables)
+    if emptied:
+        let_go(tables)
     prepared = prepare(measured, nproc, within.scales)
     warnings += extinctions(prepared)
     return Subject(
         observations=observations,
         prepared=prepared,
-        counted=with_counting_errors(prepared, observations, experiments, tables),
+        counted=with_counting_errors(prepared, observations, counting),
         lorentz=within.lorentz,
-        integrated=intensities_before_scaling(observations, tables, within.lorentz),
+        integrated=integrated,
         lorentz_exponent=exponent,
         lorentz_r_meas=found,
         warnings=tuple(warnings),

@@ -16,19 +16,16 @@ Functions:
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from dials.array_family import flex
-from dxtbx.model import Experiment
-
 from dials_spread.correction.apply.suitability import reasons_against
 from dials_spread.observations import Observations
 from dials_spread.observations.builder import Integrated
-from dials_spread.observations.error_model import counting_errors
+from dials_spread.observations.error_model import CountingErrors
 from dials_spread.observations.exchanged_axes import (
     describe_exchanged,
     find_exchanged,
@@ -177,10 +174,7 @@ def extinctions(prepared: Prepared) -> list[str]:
 
 
 def with_counting_errors(
-    prepared: Prepared,
-    observations: Observations,
-    experiments: Sequence[Experiment],
-    tables: Sequence[flex.reflection_table],
+    prepared: Prepared, observations: Observations, counting: CountingErrors
 ) -> Prepared:
     """
     Give scaled data with σ of counting alone.
@@ -193,13 +187,11 @@ def with_counting_errors(
     Args:
         prepared: n observations.
         observations: The same, as they were read.
-        experiments: One a crystal.
-        tables: That they were read from.
+        counting: Their errors.
 
     Returns:
         The input itself where it was not scaled, or nothing is known of before.
     """
-    counting = counting_errors(observations, experiments, tables)
     if not counting.known:
         return prepared
     part = np.sqrt(counting.variance / observations.variance)
