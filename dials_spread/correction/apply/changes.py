@@ -145,8 +145,7 @@ def describe_changes(
     own_after = amplitudes(after.intensity)
     changes["crystal"] = [
         _change(str(c), own_before[own], own_after[own])
-        for c in range(measured.n_experiments)
-        for own in [measured.crystal == c]
+        for c, own in enumerate(measured.by_crystal(measured.n_experiments))
     ]
     return changes
 

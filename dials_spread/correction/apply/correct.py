@@ -49,6 +49,7 @@ from dials_spread.correction.apply.table_errors import (
     merged_errors,
 )
 from dials_spread.correction.model.model_file import Model
+from dials_spread.freed_memory import give_back
 from dials_spread.observations import Observations, build_observations
 from dials_spread.observations.builder import intensities_before_scaling
 from dials_spread.observations.crystals import check_crystals
@@ -176,18 +177,21 @@ def get_subject(
     exponent, found = check_lorentz(measured)
     if exponent:
         warnings.append(lorentz_warning(measured, exponent, found))
-    integrated = intensities_before_scaling(observations, tables, within.lorentz)
+    before = None  # unscaled intensities are those of observations
+    if observations.scaled:
+        before = intensities_before_scaling(observations, tables, within.lorentz)
     counting = counting_errors(observations, experiments, tables)
     if emptied:
         let_go(tables)
     prepared = prepare(measured, nproc, within.scales)
     warnings += extinctions(prepared)
+    give_back()
     return Subject(
         observations=observations,
         prepared=prepared,
         counted=with_counting_errors(prepared, observations, counting),
         lorentz=within.lorentz,
-        integrated=integrated,
+        before_scaling=before,
         lorentz_exponent=exponent,
         lorentz_r_meas=found,
         warnings=tuple(warnings),
@@ -228,6 +232,7 @@ def correct_intensities(
     if isinstance(reference, str):
         reference = find_reference(subject.observations, reference, column, block)
     found = ready or estimate(subject.counted, model, nproc)
+    give_back()
     by_evidence = strength is None and found.evidence is not None
     before, strength = prepared.scaled, _strength(strength, found)
     factors = _factors(subject, found).weakened(strength)

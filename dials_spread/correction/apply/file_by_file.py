@@ -27,6 +27,7 @@ from dxtbx.model import ExperimentList
 from dials_spread.correction.apply.corrected_files import named_apart
 from dials_spread.correction.apply.one_table import apply_factors
 from dials_spread.correction.apply.row_values import RowValues
+from dials_spread.freed_memory import give_back
 from dials_spread.input_files import Input
 from dials_spread.observations.correction_state import (
     INTEGRATED,
@@ -67,6 +68,7 @@ def let_go(tables: Sequence[flex.reflection_table]) -> None:
         kept = {"id", "lp", AS_READ} if AS_READ in table else {"id"}
         for name in {*table.keys()} - kept:
             del table[name]
+    give_back()
 
 
 def rows_by_id(table: flex.reflection_table) -> dict[int, np.ndarray]:

@@ -24,7 +24,7 @@ import numpy as np
 
 from dials_spread.correction.apply.suitability import reasons_against
 from dials_spread.observations import Observations
-from dials_spread.observations.builder import Integrated
+from dials_spread.observations.builder import Integrated, unscaled_with_lorentz
 from dials_spread.observations.error_model import CountingErrors
 from dials_spread.observations.exchanged_axes import (
     describe_exchanged,
@@ -49,7 +49,8 @@ class Subject:
         counted: As prepared, with the σ of counting alone, which the estimate starts
             from; the same object where these are the σ of the tables.
         lorentz: Shape (n,), the Lorentz factor applied here, with median 1.
-        integrated: Before scaling; None where the tables have none.
+        before_scaling: Scaled intensities before they were; None where the tables have
+            none.
         lorentz_exponent: Power of it that equivalents would prefer more; 0 is good.
         lorentz_r_meas: R_meas with equal weights, by that power.
         warnings: Sentences for the user.
@@ -61,12 +62,19 @@ class Subject:
     prepared: Prepared
     counted: Prepared
     lorentz: np.ndarray
-    integrated: Integrated | None
+    before_scaling: Integrated | None
     lorentz_exponent: float
     lorentz_r_meas: dict[float, float]
     warnings: tuple[str, ...]
     limit: ResolutionLimit | None = None
     beyond: Beyond | None = None
+
+    @property
+    def integrated(self) -> Integrated | None:
+        """Intensities before scaling; None where the tables have none."""
+        if self.observations.scaled:
+            return self.before_scaling
+        return unscaled_with_lorentz(self.observations, self.lorentz)
 
 
 @dataclass(frozen=True)
