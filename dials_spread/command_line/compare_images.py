@@ -161,6 +161,7 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
                 nproc=None if params.nproc is Auto else params.nproc,
                 progress=True,
                 spread=analysis_phil.spread_choices(params, data.files),
+                emptied=not params.output.filtered,
             )
         provenance = Provenance(
             COMMAND, data.files, session.parameters(phil, params),

@@ -2,7 +2,8 @@
 Beam, special orientations and noisy spots: all of it at once, each part on request.
 
 Functions:
-    analyse_origins: from observations, tables and raw images
+    analyse_beam_of: the beam, from observations, tables and raw images
+    analyse_origins: all the rest, from observations
 """
 
 from __future__ import annotations
@@ -97,8 +98,6 @@ class OriginAnalysis:
 
 def analyse_origins(
     observations: Observations,
-    experiments: Sequence[Experiment],
-    tables: Sequence[flex.reflection_table],
     counting: CountingErrors,
     scales: np.ndarray,
     s: float,
@@ -106,14 +105,13 @@ def analyse_origins(
     rng: np.random.Generator,
     nproc: int | None = None,
     factors: RelativeImageFactors | None = None,
+    beam: BeamSources | None = None,
 ) -> OriginAnalysis:
     """
-    Look for the beam, special orientations and noisy spots behind the spread.
+    Look for special orientations and noisy spots behind the spread.
 
     Args:
         observations: The observations.
-        experiments: One a crystal.
-        tables: That the observations were built from.
         counting: The counting errors of the observations.
         scales: Shape (crystals,), what the intensities of each crystal are divided by.
         s: Excess relative spread over all.
@@ -121,15 +119,14 @@ def analyse_origins(
         rng: For draws.
         nproc: Threads and processes; all cores by default.
         factors: Of images, for unscaled data; fitted where they are not given.
+        beam: What analyse_beam_of has found.
 
     Returns:
         The results.
     """
     names = ("beam", "orientations", "noisy_spots")
     reasons = {n: SWITCHED_OFF for n in names if not getattr(choices, n)}
-    beam = orientations = noisy = None
-    if choices.beam:
-        beam = _beam(observations, experiments, tables, choices, rng, nproc)
+    orientations = noisy = None
     variance = counting.variance if choices.error_model else observations.variance
     counted = replace(observations, variance=variance)
     residuals = build_residuals(counted, scales, left=left_by_scales(counted))
@@ -157,15 +154,30 @@ def analyse_origins(
     return OriginAnalysis(beam, orientations, noisy, reasons)
 
 
-def _beam(
+def analyse_beam_of(
     observations: Observations,
     experiments: Sequence[Experiment],
     tables: Sequence[flex.reflection_table],
     choices: OriginChoices,
     rng: np.random.Generator,
-    nproc: int | None,
-) -> BeamSources:
-    """What explains the differences between images."""
+    nproc: int | None = None,
+) -> BeamSources | None:
+    """
+    Say what explains the differences between images.
+
+    Args:
+        observations: The observations.
+        experiments: One a crystal.
+        tables: That the observations were built from.
+        choices: Whether it is looked for, and where.
+        rng: For draws.
+        nproc: Processes; all cores by default.
+
+    Returns:
+        The results; None where they are not wanted.
+    """
+    if not choices.beam:
+        return None
     intensities = None
     if choices.raw_images:
         intensities = measure_beam(

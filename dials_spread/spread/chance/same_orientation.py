@@ -151,16 +151,21 @@ class _Sums(NamedTuple):
 
 class _Spots(NamedTuple):
     """
-    Common spots that count: observations, reflection, and mean product of other pairs;
-    the crystal of each cell.
+    Common spots that count: observations and reflection; by reflection, the mean product
+    of other pairs; the crystal of each cell.
     """
 
     a: np.ndarray
     b: np.ndarray
     unique: np.ndarray
-    others: np.ndarray
+    of_others: np.ndarray
     cell_crystal: np.ndarray
     sums: _Sums
+
+    @property
+    def others(self) -> np.ndarray:
+        """The mean product of other pairs of the reflection of each spot."""
+        return self.of_others[self.unique]
 
 
 def _deviations(
@@ -221,7 +226,7 @@ def _lay_out(
     a, b, product = a[order], b[order], product[order]
     number = np.cumsum(use) - 1
     in_use = use[cell_unique]
-    new_cell = np.cumsum(in_use) - 1
+    new_cell = (np.cumsum(in_use) - 1).astype(np.int32)  # one for each spot: short
     per = np.where(use, n_others, 1.0)
     sums = _Sums(
         spot_start=group_starts(number[unique[a]], int(use.sum())),
@@ -233,9 +238,9 @@ def _lay_out(
         of_same=(n_all / per)[use],
         of_all=(n_same / per)[use],
     )
-    others = ((product_all - product_same) / per)[unique[a]]
+    of_others = (product_all - product_same) / per
     crystal_of_cell = (cells % n_crystals)[in_use]
-    return _Spots(a, b, unique[a], others, crystal_of_cell, sums)
+    return _Spots(a, b, unique[a], of_others, crystal_of_cell, sums)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -303,18 +308,18 @@ def _ratio_interval(
     crystals that can miss what single reflections make uncertain, so that the interval
     is no narrower than by the standard error that changing signs gives the difference.
     """
-    crystals = entries.crystal[np.stack([spots.a, spots.b])]
     n_crystals = int(entries.crystal.max()) + 1
     groups = group_crystals(spots.cell_crystal, n_crystals, rng)
-    a, b = groups.of_crystal[crystals]
+    group = groups.of_crystal[entries.crystal].astype(np.int32)
+    pair = group[spots.a] * np.int32(groups.n) + group[spots.b]  # of few groups: short
     weights = groups.draws(rng)
     of_all = groups.of_crystal[spots.cell_crystal]
     common = _by_crystals(spots.sums, of_all, groups.n)
     number = group_numbers(spots.sums.spot_start)
     product, part = spots.sums.product, spots.sums.of_all[number]
     drawn = []
-    for x in (product * (1 + part), squares + product * part):
-        table = np.bincount(a.astype(np.int64) * groups.n + b, x, groups.n**2)
+    for make in (lambda: product * (1 + part), lambda: squares + product * part):
+        table = np.bincount(pair, make(), groups.n**2)
         table = table.reshape(groups.n, groups.n) - common
         drawn.append(np.einsum("da,ab,db->d", weights, table, weights))
     with np.errstate(divide="ignore", invalid="ignore"):
