@@ -8,7 +8,7 @@ import io
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Union
+from typing import TYPE_CHECKING, Union
 
 from dials.array_family import flex
 from dxtbx.model import ExperimentList
@@ -32,7 +32,6 @@ from dials_spread.report.ml_correct.correction_verdict import (
     correction_verdict,
     next_steps,
 )
-from dials_spread.report.ml_correct.with_structure_report import StructureReport
 from dials_spread.report.page.document import (
     Provenance,
     base_document,
@@ -49,6 +48,9 @@ from dials_spread.rfactor.wilson_statistics import mixed_moment
 from dials_spread.valid_input.joined_columns import JoinedColumns
 from dials_spread.valid_input.stored_columns import Rewritten, column_by_column
 from dials_spread.versions import experiments_file
+
+if TYPE_CHECKING:
+    from dials_spread.report.ml_correct.with_structure_report import StructureReport
 
 logger = logging.getLogger("dials.spread.correction_outputs")
 
