@@ -174,7 +174,7 @@ def get_subject(
     if within.beyond is not None:
         warnings = check_suitable(observations, force)
     warnings += exchanged_axes(observations)
-    exponent, found = check_lorentz(measured)
+    exponent, found = check_lorentz(measured, within.scales)
     if exponent:
         warnings.append(lorentz_warning(measured, exponent, found))
     before = None  # unscaled intensities are those of observations
