@@ -46,6 +46,9 @@ IN_WRITING = 0.8
 LATER = 0.004
 """Half of these come at once before a change of files, half up to so much later [s]."""
 
+AT_THE_END, LAST = 0.5, 24
+"""Share of these that come at one of the last changes, where results are put in place."""
+
 INPUT = ["structure=paracetamol", "n_crystals=3", "d_min=1.2", "wave=kinematic"]
 SIMULATE = ["structure=quartz", "n_crystals=3", "d_min=1.3", "scan_width=40"]
 DATA = ["../in.expt", "../in.refl"]
@@ -244,7 +247,7 @@ class Trial:
         self.args, endings = PROGRAMS[command]
         self.folder, self.kept = top / command, top / f"{command}.old"
         self.folder.mkdir()
-        times = []
+        times, self.changes = [], []
         for _ in range(2):
             start = time.monotonic()
             reader, writer = os.pipe()
@@ -252,7 +255,7 @@ class Trial:
             os.close(writer)
             status, _ = wait_for_end(pid)
             times.append(time.monotonic() - start)
-            self.changes = len(os.read(reader, 65536))
+            self.changes.append(len(os.read(reader, 65536)))
             os.close(reader)
             if status:
                 raise RuntimeError((top / "stderr.txt").read_text())
@@ -275,16 +278,18 @@ class Trial:
         """Start a run, end it by a signal, and count what is found."""
         self.restore()
         branches, until = self.folder / self.command, self.until
+        changes = self.changes[1]
         if (self.kept / self.command).is_dir():
             shutil.rmtree(branches, ignore_errors=True)
             if self.rng.random() < ANEW:
-                until = self.until_anew
+                until, changes = self.until_anew, self.changes[0]
             else:
                 shutil.copytree(self.kept / self.command, branches)
         inodes = {name: p.stat().st_ino for name, p in outputs(self.folder).items()}
         reader, writer = os.pipe()
         in_writing, at_once = (self.rng.random() < x for x in (IN_WRITING, 0.5))
-        at = self.rng.randint(1, self.changes) if in_writing else -1
+        first = max(changes - LAST, 1) if self.rng.random() < AT_THE_END else 1
+        at = self.rng.randint(first, changes) if in_writing else -1
         own = number if at_once and in_writing else None
         pid = fork_run(self.command, self.args, self.folder, (at, own, writer))
         os.close(writer)

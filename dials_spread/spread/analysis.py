@@ -103,6 +103,11 @@ class Variograms:
     n_used: int
     n_all: int
 
+    @property
+    def shown(self) -> Variogram:
+        """The one that sentences, tables and plots are about, and sources come from."""
+        return self.corrected or self.main
+
     def as_dict(self) -> dict:
         """Give the main one by name, and the others beside it."""
         other = {
@@ -154,8 +159,7 @@ class SpreadAnalysis:
         """
         if self.variograms is None:
             return np.nan
-        found = self.variograms.corrected or self.variograms.main
-        angle, low, high = found.range
+        angle, low, high = self.variograms.shown.range
         return float(angle) if high <= VAGUE * low else np.nan
 
 
@@ -278,7 +282,7 @@ def _by_source(
             sample.weights,
             sample.levels,
             None if factors is None else crystal_moments(factors, sample.groups),
-            variograms.corrected or variograms.main,
+            variograms.shown,
             len(np.unique(sample.residuals.image)),
             variograms.repeats,
             sample.crystals_scaled,

@@ -31,6 +31,7 @@ from dials_spread.report.page.labels import counted, digits, image_label
 from dials_spread.report.page.log_text import Step
 from dials_spread.spread.noisy_spots.removal import Removal
 from dials_spread.spread.size.worst_images import worst_images
+from dials_spread.spread.sources.told import SHARE_TO_SEE, orientation_not_shown
 from dials_spread.statistics.bootstrap import FEWEST_CRYSTALS
 from dials_spread.versions import is_still
 
@@ -92,8 +93,13 @@ def what_next(
 
 
 def _cannot_show(comparison: Comparison) -> bool:
-    """Say whether there are too few crystals to show a dependence on the orientation."""
-    return comparison.observations.n_crystals < FEWEST_CRYSTALS
+    """Say whether much may depend on the orientation that these crystals cannot show."""
+    if comparison.observations.n_crystals < FEWEST_CRYSTALS:
+        return True
+    components = comparison.spread.components
+    if components is None or not orientation_not_shown(components):
+        return False
+    return components.orientation.share_high > SHARE_TO_SEE
 
 
 def _with_filtered(files: Sequence[str]) -> str:

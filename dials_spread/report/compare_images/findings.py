@@ -14,7 +14,10 @@ import numpy as np
 
 from dials_spread.observations import Observations
 from dials_spread.observations.error_model import CountingErrors
-from dials_spread.report.compare_images.source_sentences import describe_sources
+from dials_spread.report.compare_images.source_sentences import (
+    describe_sources,
+    sources_of,
+)
 from dials_spread.report.page.intervals import share_with_interval
 from dials_spread.report.page.labels import counted, digits, image_label
 from dials_spread.significance import Significance
@@ -207,12 +210,10 @@ def spread_findings(
             f"How large is the spread? It could not be measured: "
             f"{spread.reasons['spread']}"
         )
-    if spread.components:
+    sources = sources_of(observations, spread, images_agree)
+    if spread.components and sources:
         told += describe_sources(
-            spread.components,
-            observations.radiation,
-            observations.often_repeated,
-            images_agree,
+            spread.components, sources, observations.radiation, images_agree
         )
     return told
 

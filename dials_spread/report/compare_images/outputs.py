@@ -38,6 +38,7 @@ from dials_spread.report.compare_images.origins.origins_section import (
 )
 from dials_spread.report.compare_images.page import compare_images_page, save_figures
 from dials_spread.report.compare_images.pictures import build_picture
+from dials_spread.report.compare_images.source_sentences import MIXED, sources_of
 from dials_spread.report.compare_images.spread.explained_section import (
     simulation_section,
 )
@@ -58,6 +59,7 @@ from dials_spread.report.page.report_files import write_all
 from dials_spread.report.page.sections import Section
 from dials_spread.spread.origins import as_documents
 from dials_spread.spread.size.worst_images import worst_images
+from dials_spread.spread.sources.told import ToldSources
 from dials_spread.symmetry import LaueOperators
 
 logger = logging.getLogger("dials.spread.report")
@@ -134,7 +136,10 @@ def comparison_as_dict(
         comparison.scales,
         {
             **spread_documents(
-                comparison.observations, comparison.spread, comparison.significance
+                comparison.observations,
+                comparison.spread,
+                comparison.significance,
+                told_sources(comparison),
             ),
             **as_documents(comparison.origins),
             "simulation": simulation.as_dict() if simulation else None,
@@ -175,11 +180,33 @@ def page_sections(comparison: Comparison) -> list[Section]:
         The sections.
     """
     names = crystal_names(comparison.experiments)
-    sections = [spread_section(comparison.observations, comparison.spread, names)]
+    sections = [
+        spread_section(
+            comparison.observations, comparison.spread, names, told_sources(comparison)
+        )
+    ]
     sections += origin_sections(comparison.observations, comparison.origins)
     if comparison.simulation is not None:
         sections.append(simulation_section(comparison.simulation))
     return sections
+
+
+def told_sources(comparison: Comparison) -> ToldSources | None:
+    """
+    Choose what is said of the sources of the spread.
+
+    Args:
+        comparison: The results.
+
+    Returns:
+        What is said; None where sources were not computed.
+    """
+    return sources_of(
+        comparison.observations,
+        comparison.spread,
+        comparison.contrast.shown,
+        bool(comparison.exchanged),
+    )
 
 
 @dataclass(frozen=True)
@@ -212,13 +239,6 @@ class Summary:
     def next_steps(self) -> list[str]:
         """What stands beside them."""
         return [step.on_page for step in self.advice]
-
-
-MIXED = (
-    "Where it comes from, and whether images of the same orientation agree better, cannot "
-    "be told before the crystals with exchanged axes are reindexed."
-)
-"""What different reflections, compared as if they were equivalent, differ by says nothing."""
 
 
 def summarise(
@@ -299,7 +319,8 @@ def log_results(
         best = pair_entries(document["matches"], range(min(n_described, IN_LOG)))
         tables.append(log_tables.matches_table(best))
         tables.append(log_tables.agreement_table(comparison))
-    tables += spread_tables(comparison.spread) + origin_tables(comparison.origins)
+    tables += spread_tables(comparison.spread, told_sources(comparison))
+    tables += origin_tables(comparison.origins)
     for table in tables:
         logger.info("\n%s", table)
     logger.info("\n%s\n", wrapped(FOOTNOTE))

@@ -2,24 +2,32 @@
 Where the spread comes from, in sentences, each by the rule that stands with it.
 
 Functions:
+    sources_of: what may be said of the shares
     describe_sources: the shares, and whether the orientation has one
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
+from dials_spread.observations import Observations
 from dials_spread.report.page.intervals import share_with_interval, with_interval
 from dials_spread.report.page.labels import counted, digits
+from dials_spread.spread.analysis import SpreadAnalysis
 from dials_spread.spread.sources.components import (
-    SOURCES,
     Component,
     Components,
-    rest_is_apart,
 )
-from dials_spread.spread.variogram.growth import LEVEL
+from dials_spread.spread.sources.told import (
+    REST_AT_ONE_ORIENTATION,
+    REST_NOT_APART,
+    REST_WITHIN_CRYSTAL,
+    SHARE_TO_SEE,
+    WITH_THE_REST,
+    ToldSources,
+    orientation_not_shown,
+    tell_sources,
+)
 from dials_spread.spread.variogram.variogram import VAGUE
 
 SOURCE_WORDS = {
@@ -29,41 +37,56 @@ SOURCE_WORDS = {
     "noise": "is counting noise (σ)",
     "thickness": "differs between crystals at the same orientation (thickness, bending, "
     "damage)",
-    "rest": "differs even at the same orientation (thickness, bending, damage, "
-    "unexplained)",
 }
 
-WITHIN_CRYSTAL = (
-    "differs between repeats at the same orientation on one crystal, too (errors of single "
-    "observations that σ do not cover)"
-)
-"""The rest, where repeats within crystals have told thickness from it."""
-
-NOT_APART = "depends on the orientation or on anything else: not separable here"
-"""The rest, where no pairs of the same orientation say what it is without it."""
-
-ONE_CRYSTAL = (
-    "grows with the angle between the beam directions (orientation, volume and damage "
-    "change together in one crystal)"
-)
-"""The orientation, of one crystal, whose images are turned and irradiated in turn."""
-
-NOT_TESTED = {
-    True: "How much depends on the orientation cannot be told from one crystal, in which "
-    "orientation, illuminated volume and damage change together.",
-    False: "How much depends on the orientation cannot be told: it takes three crystals.",
+REST_WORDS = {
+    REST_AT_ONE_ORIENTATION: "differs even at the same orientation (thickness, bending, "
+    "damage, unexplained)",
+    REST_WITHIN_CRYSTAL: "differs between repeats at the same orientation on one crystal, "
+    "too (errors of single observations that σ do not cover)",
+    REST_NOT_APART: "depends on the orientation or on anything else: not separable here",
 }
-"""Why the orientation is in the rest, by whether there is one crystal."""
 
-SHARE_TO_SEE = 0.2
-"""Share of the orientation for which the number of crystals is said that show it. Where more
-than that may depend on it, the rest is not said to be without it."""
+NOT_TESTED = "How much depends on the orientation cannot be told: "
 
 LISTED_AGAIN = (
     "How much depends on the orientation cannot be told from one crystal whose "
     "neighbouring images list the same crossings of the Ewald sphere: these agree "
     "because they are listed again."
 )
+
+MIXED = (
+    "Where it comes from, and whether images of the same orientation agree better, cannot "
+    "be told before the crystals with exchanged axes are reindexed."
+)
+"""What different reflections, compared as if they were equivalent, differ by says nothing."""
+
+
+def sources_of(
+    observations: Observations,
+    spread: SpreadAnalysis,
+    images_agree: bool = False,
+    mixed: bool = False,
+) -> ToldSources | None:
+    """
+    Choose what is said of the sources, in sentences, tables and plots alike.
+
+    Args:
+        observations: Of all crystals.
+        spread: The results.
+        images_agree: Whether matched images of one orientation were shown to agree
+            better than others.
+        mixed: Whether crystals with exchanged axes are among them.
+
+    Returns:
+        What is said; None where sources were not computed.
+    """
+    if spread.components is None:
+        return None
+    reason = MIXED if mixed else ""
+    if not mixed and observations.n_crystals == 1 and observations.often_repeated:
+        reason = LISTED_AGAIN
+    return tell_sources(spread.components, images_agree, reason)
 
 
 def _share(part: Component) -> str:
@@ -72,84 +95,45 @@ def _share(part: Component) -> str:
 
 def describe_sources(
     components: Components,
+    told: ToldSources,
     radiation: str,
-    repeated: bool = False,
     images_agree: bool = False,
 ) -> list[str]:
     """
     Say where the spread comes from.
 
     Args:
-        components: The sources.
+        components: The sources, as estimated.
+        told: What is said of them.
         radiation: Of the data.
-        repeated: Whether neighbouring images list the same crossings again.
         images_agree: Whether matched images of one orientation were shown to agree
             better than others, so that a dependence is known all the same.
 
     Returns:
-        Paragraphs; of one crystal with repeated crossings no shares, which would be of
-        counts listed again.
+        Paragraphs; where nothing can be told, why.
     """
-    parts = {s: getattr(components, s) for s in SOURCES}
-    known = {s: p for s, p in parts.items() if np.isfinite(p.share)}
+    question = "Where does it come from?"
+    if told.reason:
+        return [f"{question} {told.reason}"]
+    known = {s: p for s, p in told.parts.items() if np.isfinite(p.share)}
     if not known:
-        return [
-            "Where does it come from? The spread is too small to be divided into sources."
-        ]
-    one = components.n_crystals == 1
-    if one and repeated:
-        return [f"Where does it come from? {LISTED_AGAIN}"]
-    words = dict(SOURCE_WORDS)
-    if np.isfinite(parts["thickness"].share):
-        words["rest"] = WITHIN_CRYSTAL
-    elif not _is_apart(components, images_agree):
-        words["rest"] = NOT_APART
-    if one:
-        words["orientation"] = ONE_CRYSTAL
-    if _not_tested(components) and {"orientation", "rest"} <= {*known}:
-        known["rest"] = _together(known["rest"], known["orientation"])
+        return [f"{question} The spread is too small to be divided into sources."]
+    words = {**SOURCE_WORDS, "rest": REST_WORDS[told.rest]}
     order = sorted(known, key=lambda s: -known[s].share)
-    if _not_tested(components) or _not_shown(components):
+    if orientation_not_shown(components):
         # Its estimate is noise, which no share should be read from.
         order = [name for name in order if name != "orientation"]
-    told = "; ".join(f"{_share(known[s])} {words[s]}" for s in order)
+    shares = "; ".join(f"{_share(known[s])} {words[s]}" for s in order)
     text = (
-        f"Where does it come from? Of the variance of a single observation, {told}. This "
+        f"{question} Of the variance of a single observation, {shares}. This "
         f"rests on {counted(components.n_crystals, 'crystal')}, "
         f"{counted(components.n_images, 'image')} and "
         f"{counted(components.n_pairs, 'pair')} of observations."
     )
-    if not one and parts["crystal"].reason:
-        text += (
-            " What is common to a crystal is in none of these shares: "
-            + parts["crystal"].reason
-        )
+    of_crystal = told.parts["crystal"].reason
+    if components.n_crystals > 1 and of_crystal:
+        text += f" What is common to a crystal is in none of these shares: {of_crystal}"
     return [text, *_about_orientation(components, radiation, images_agree)]
-
-
-def _not_tested(components: Components) -> bool:
-    """Whether growth with the angle could not be tested, for want of crystals."""
-    return rest_is_apart(components) and not np.isfinite(components.orientation_p_value)
-
-
-def _is_apart(components: Components, images_agree: bool) -> bool:
-    """Whether the rest is known to hold little that depends on the orientation."""
-    if not rest_is_apart(components) or _not_tested(components):
-        return False
-    # Pairs of images say that some depends on the orientation, not how much.
-    much = images_agree or components.orientation.share_high > SHARE_TO_SEE
-    return not (_not_shown(components) and much)
-
-
-def _together(rest: Component, orientation: Component) -> Component:
-    """Two sources that are not told apart, without an interval."""
-    share = rest.share + orientation.share
-    return replace(rest, share=share, share_low=np.nan, share_high=np.nan)
-
-
-def _not_shown(components: Components) -> bool:
-    """Whether the disagreement was tested for growth with the angle, and shows none."""
-    return components.orientation_p_value > LEVEL
 
 
 def _about_orientation(
@@ -167,13 +151,14 @@ def _about_orientation(
             f"{part.reason}"
         ]
     if not np.isfinite(p_value):
-        return [NOT_TESTED[components.n_crystals == 1]]
-    if _not_shown(components):
+        return [NOT_TESTED + WITH_THE_REST[components.n_crystals == 1]]
+    if orientation_not_shown(components):
         if images_agree:
             return [
-                "How much depends on the orientation cannot be told from pairs of "
-                f"observations (p = {digits(p_value, 2)}), although images of one "
-                f"orientation agree better than others: {_at_most(part.share_high)}."
+                "Images of one orientation agree better than others. Pairs of "
+                "observations alone do not show that they disagree more as the angle "
+                f"grows (p = {digits(p_value, 2)}), and do not tell how much depends on "
+                f"the orientation: {_at_most(part.share_high)}."
             ]
         text = (
             "A dependence on the orientation is not shown (p = "

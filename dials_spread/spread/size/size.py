@@ -45,6 +45,9 @@ N_BINS = 10
 FEWEST = 50
 """Observations in a bin."""
 
+ROUNDING = 1e-9
+"""Relative deviation below which values are the same."""
+
 FEWEST_OF_IMAGE = 10
 """Observations of a crystal or an image below which its s is not given."""
 
@@ -184,7 +187,9 @@ def absolute_deviation(
     Returns:
         Shape (n_cells,): noise and spread together, as they are, without a factor.
     """
-    return group_medians(np.abs(residuals.r), cell, n_cells)
+    r = np.abs(residuals.r)
+    # Counts listed again differ from their mean by rounding alone.
+    return group_medians(np.where(r > ROUNDING, r, 0.0), cell, n_cells)
 
 
 def quantile_bins(x: np.ndarray, n_bins: int) -> tuple[np.ndarray, np.ndarray]:

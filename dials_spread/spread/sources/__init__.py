@@ -8,6 +8,7 @@ Modules:
     normality: are the residuals Gaussian?
     simulated: how much of the spread is explained by intensities that stand in the
         tables themselves
+    told: what may be said of each source: one rule for sentences, tables and plots
 """
 
 from __future__ import annotations

@@ -28,7 +28,6 @@ zero exactly.
 Functions:
     variance_components: from residuals and pairs
     rest_is_apart: whether the rest is known not to hold the orientation
-    source_labels: short names of the sources, for tables and plots
 """
 
 from __future__ import annotations
@@ -63,28 +62,13 @@ NO_FACTORS = {
 }
 """Why the factors of images or crystals cannot be told."""
 
+ONE_ONLY = "there is one crystal only."
+
 NO_GROWTH = (
     "no dependence on the orientation is shown, and without multiple scattering crystals "
     "of different thickness do not differ."
 )
 """Why thickness is not divided from the rest."""
-
-SOURCE_LABELS = {
-    "image": "common to an image",
-    "crystal": "common to a crystal",
-    "orientation": "orientation",
-    "thickness": "crystals differ at one orientation (thickness, damage)",
-    "noise": "counting noise",
-    "rest": "same orientation, different intensity",
-}
-"""Labels of the variances that variance_components estimates (counting noise: _noise);
-of one data set, see source_labels."""
-
-WITHIN_CRYSTAL = "one crystal differs at one orientation (errors not covered by σ)"
-"""Label of the rest where thickness has been told from it."""
-
-NOT_APART = "orientation or anything else: not separable here"
-"""Label of the rest where no pairs say what it is at one orientation."""
 
 
 @dataclass(frozen=True)
@@ -168,22 +152,6 @@ def rest_is_apart(components: Components) -> bool:
     return bool(np.isfinite(components.orientation.variance))
 
 
-def source_labels(components: Components) -> dict[str, str]:
-    """
-    Name the sources of a data set for tables and plots.
-
-    Args:
-        components: The sources.
-
-    Returns:
-        A label for each of SOURCES.
-    """
-    rest = SOURCE_LABELS["rest"] if rest_is_apart(components) else NOT_APART
-    if rest_is_apart(components) and np.isfinite(components.thickness.variance):
-        rest = WITHIN_CRYSTAL
-    return {**SOURCE_LABELS, "rest": rest}
-
-
 def _noise(residuals: Residuals, groups: Groups, weights: np.ndarray) -> np.ndarray:
     """
     Mean σ²/μ² in each draw, with the μ of the draw, shape (draws,).
@@ -247,6 +215,8 @@ def variance_components(
         "noise": _noise(residuals, groups, weights),
     }
     reasons = dict(NO_FACTORS)
+    if groups.n_crystals == 1:
+        reasons["crystal"] = ONE_ONLY
     if crystals_scaled:
         columns["crystal"] = np.full(len(weights), np.nan)
         reasons["crystal"] = crystals_scaled
@@ -351,7 +321,7 @@ def _variances(
 def _no_thickness(variogram: Variogram, repeats: Repeats | None) -> str:
     """Say why thickness is not told from the rest; empty where it is."""
     if repeats is None:
-        return variogram.reason or "there is one crystal only."
+        return variogram.reason or ONE_ONLY
     if not variogram.grows:
         return NO_GROWTH
     return repeats.reason

@@ -158,12 +158,12 @@ def _extrapolated(
 def _not_known(at_zero: np.ndarray, between: float, n_groups: int) -> str:
     """Say why repeats do not divide what two crystals differ by; empty where they do."""
     if len(at_zero) < 2:
-        return "the uncertainty of what repeats on one crystal differ by is not known."
+        return "the error of γ of repeats on one crystal is not known."
     error = float(standard_errors_of_mean(at_zero[1:], n_groups))
     if LIKELY * error < max(between, 0.0):
         return ""
     return (
-        "what repeats on one crystal differ by is known no better than what two crystals "
-        f"differ by at one orientation (γ {at_zero[0]:.3g} ± {error:.2g} of "
-        f"{between:.3g})."
+        "repeats on one crystal are too few or too uncertain: they differ by γ = "
+        f"{at_zero[0]:.2g} ± {error:.2g}, two crystals at one orientation by "
+        f"{max(between, 0.0):.2g}."
     )

@@ -263,3 +263,16 @@ def test_exchanged_axes_come_first(electrons):
     assert "split" not in advice and "Scale again" in advice
     assert "dials.reindex b.expt b.refl change_of_basis_op=-k,h,l" in advice
     assert "output.reflections=reindexed_b.refl" in advice
+
+
+@pytest.mark.parametrize(("most", "tries"), [(0.5, True), (0.1, False)])
+def test_what_crystals_cannot_show_is_worth_a_try(electrons, most, tries):
+    """Half of the variance may depend on the orientation, or little at any rate."""
+    components = electrons.spread.components
+    part = replace(components.orientation, share=0.0, share_low=0.0, share_high=most)
+    components = replace(components, orientation=part, orientation_p_value=0.4)
+    spread = replace(electrons.spread, components=components)
+    contrast = replace(electrons.contrast, p_value=0.5)
+    advice = told(replace(electrons, spread=spread, contrast=contrast))
+    assert ("Try a correction" in advice) == tries
+    assert "Correct for multiple scattering" not in advice

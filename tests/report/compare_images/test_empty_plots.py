@@ -22,6 +22,7 @@ from dials_spread.report.page.template import get_template
 from dials_spread.spread.beam.beam_shares import Explained
 from dials_spread.spread.sources.components import SOURCES
 from dials_spread.spread.sources.factors import CrystalMoments, factor_variances
+from dials_spread.spread.sources.told import tell_sources
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 
@@ -34,12 +35,16 @@ def without_intervals(components):
     return replace(components, **parts)
 
 
+def draw(components):
+    return components_plot(components, tell_sources(components))
+
+
 def test_no_caps_where_there_is_no_interval(electrons):
     components = electrons.spread.components
-    (bars,) = components_plot(without_intervals(components))["data"]
+    (bars,) = draw(without_intervals(components))["data"]
     assert set(bars["error_y"]["array"]) == {None}
     assert set(bars["error_y"]["arrayminus"]) == {None}
-    (bars,) = components_plot(components)["data"]
+    (bars,) = draw(components)["data"]
     known = [getattr(components, s) for s in SOURCES]
     highs = [100 * p.share_high for p in known if np.isfinite(p.share)]
     ends = np.add(bars["y"], bars["error_y"]["array"])
@@ -57,7 +62,7 @@ def test_plots_with_nothing_to_show_are_left_out(electrons):
     spread = replace(
         spread,
         size=replace(spread.size, by_resolution=replace(one, s=s)),
-        variograms=replace(spread.variograms, main=empty),
+        variograms=replace(spread.variograms, main=empty, corrected=None),
     )
     plots = spread_plots(electrons.observations, spread)
     assert "spread_by_resolution" not in plots and "variogram" not in plots

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,10 @@ from dials_spread.report.compare_images.findings import (
     describe_worst,
     spread_findings,
 )
-from dials_spread.report.compare_images.source_sentences import describe_sources
+from dials_spread.report.compare_images.source_sentences import (
+    LISTED_AGAIN,
+    describe_sources,
+)
 from dials_spread.report.compare_images.spread.spread_document import spread_documents
 from dials_spread.report.compare_images.spread.spread_section import spread_section
 from dials_spread.report.compare_images.spread.spread_tables import (
@@ -25,8 +29,13 @@ from dials_spread.report.compare_images.spread.spread_tables import (
 from dials_spread.report.page.plot_style import plain
 from dials_spread.significance import Significance
 from dials_spread.spread.analysis import SpreadAnalysis
-from dials_spread.spread.sources.components import source_labels
+from dials_spread.spread.sources.told import tell_sources
 from dials_spread.spread.variogram.curves import correlation
+
+
+def say_sources(components, images_agree=False):
+    told = tell_sources(components, images_agree)
+    return describe_sources(components, told, "electrons", images_agree)
 
 
 def findings(c, spread=None, significance=None):
@@ -67,14 +76,14 @@ def test_what_is_not_shown_is_not_claimed(electrons):
     assert "multiple scattering" not in told
     assert "depends on the orientation of the crystal" not in told
     # Pairs of images may show it all the same: then nothing is said to be without it.
-    by_images = " ".join(describe_sources(not_shown, "electrons", images_agree=True))
+    by_images = " ".join(say_sources(not_shown, images_agree=True))
     assert "anything else: not separable here" in by_images
     assert "even at the same orientation" not in by_images
-    assert "although images of one orientation agree better" in by_images
+    assert "Images of one orientation agree better than others. Pairs of" in by_images
     vague = replace(components, correlation_angle=(1.0, 0.1, 9.1))
-    assert "between 0.10° and 9.1°" in " ".join(describe_sources(vague, "electrons"))
+    assert "between 0.10° and 9.1°" in " ".join(say_sources(vague))
     sharp = replace(components, correlation_angle=(0.5, 0.3, 0.9))
-    told = " ".join(describe_sources(sharp, "electrons"))
+    told = " ".join(say_sources(sharp))
     assert "reached at 0.50° (95 %: 0.30° to 0.90°), the correlation angle" in told
     missing = replace(part, share=np.nan, share_low=np.nan, reason="too few pairs.")
     spread = replace(
@@ -113,7 +122,7 @@ def test_plots_say_what_good_and_bad_look_like(electrons):
     assert sum(bars) == pytest.approx(100, abs=0.01)
     curve = [t for t in plots["variogram"]["data"] if t.get("mode") == "lines"]
     assert len(curve) == 1
-    main = electrons.spread.variograms.main
+    main = electrons.spread.variograms.shown
     lost = 1 - correlation(main.shape, np.array(curve[0]["x"]) / main.range[0])
     expected = main.nugget[0] + (main.sill[0] - main.nugget[0]) * lost
     np.testing.assert_allclose(curve[0]["y"], expected, rtol=1e-4)
@@ -172,24 +181,73 @@ def test_without_pairs_of_one_orientation_the_rest_may_be_the_orientation(electr
     )
     components = replace(components, thickness=no_repeats)
     unknown = replace(components, orientation=nothing)
-    told = describe_sources(unknown, "electrons")[0]
+    told = say_sources(unknown)[0]
     assert "same orientation" not in told
     assert "on the orientation or on anything else: not separable here" in told
-    assert (
-        "even at the same orientation" in describe_sources(components, "electrons")[0]
-    )
-    assert "not separable" in source_labels(unknown)["rest"]
+    assert "even at the same orientation" in say_sources(components)[0]
     spread = replace(electrons.spread, components=unknown)
-    assert source_labels(unknown)["rest"] in "\n".join(spread_tables(spread))
+    assert "anything else: not separable here" in "\n".join(spread_tables(spread))
+    bars = spread_section(electrons.observations, spread).plots["components"]
+    assert "orientation or<br>anything else" in bars["layout"]["xaxis"]["ticktext"]
+
+
+def test_tables_plots_and_document_withhold_what_sentences_withhold(electrons):
+    """Two crystals: no share of the orientation anywhere, one of it and the rest together."""
+    fitted = electrons.spread.components
+    unknown = dict.fromkeys(("variance", "share", "share_low", "share_high"), np.nan)
+    two = replace(
+        fitted,
+        n_crystals=2,
+        orientation_p_value=np.nan,
+        thickness=replace(fitted.thickness, **unknown, reason="too few repeats."),
+    )
+    both = fitted.orientation.share + fitted.rest.share
+    spread = replace(electrons.spread, components=two)
+    told = tell_sources(two)
+    sentence = " ".join(say_sources(two))
+    assert f"{100 * both:.0f} % depends on the orientation or on anything" in sentence
+    assert sentence.endswith("cannot be told: it takes three crystals.")
+    rows = [
+        row for row in spread_tables(spread, told)[-1].split("\n") if "it takes" in row
+    ]
+    assert len(rows) == 1 and not re.search(r"\d", rows[0])
+    bars = spread_section(electrons.observations, spread, told=told).plots["components"]
+    names = bars["layout"]["xaxis"]["ticktext"]
+    assert "orientation" not in names
+    place = names.index("orientation or<br>anything else")
+    assert bars["data"][0]["y"][place] == pytest.approx(100 * both, rel=1e-3)
+    c = electrons
+    document = spread_documents(c.observations, spread, c.significance, told)
+    assert document["components"]["rest_is"] == "not apart"
+    assert "it takes three" in document["components"]["not_told"]["orientation"]
+
+
+def test_no_curve_is_drawn_where_no_growth_is_shown(electrons):
+    shown = replace(electrons.spread.variograms.shown, growth_p_value=0.3)
+    variograms = replace(electrons.spread.variograms, main=shown, corrected=None)
+    spread = replace(electrons.spread, variograms=variograms)
+    plot = spread_section(electrons.observations, spread).plots["variogram"]
+    assert not [t for t in plot["data"] if t.get("mode") == "lines"]
+    assert "growth with the angle is not shown" in str(plot["layout"])
+    assert "correlation angle" not in str(plot["layout"])
+    assert "correlation angle" not in "\n".join(spread_tables(spread))
 
 
 def test_crossings_listed_again_are_no_evidence(electrons):
     """One crystal of overlapping frames: no share, and no number of pairs that agree."""
-    one = replace(electrons.spread.components, n_crystals=1)
-    told = describe_sources(one, "electrons", repeated=True)
+    one = replace(electrons.spread.components, n_crystals=1, orientation_p_value=np.nan)
+    spread = replace(electrons.spread, components=one)
+    sources = tell_sources(one, reason=LISTED_AGAIN)
+    told = describe_sources(one, sources, "electrons")
     assert len(told) == 1 and "%" not in told[0] and "listed again" in told[0]
-    apart = describe_sources(one, "electrons")[0]
-    assert "depends on the orientation" not in apart and "one crystal" in apart
+    table = spread_tables(spread, sources)[-1]
+    assert "not given" in table and not re.search(r"\d", table)
+    section = spread_section(electrons.observations, spread, told=sources)
+    assert "components" not in section.plots
+    assert any("listed again" in note for note in section.notes)
+    apart = say_sources(one)
+    assert "depends on the orientation of the crystal" not in apart[0]
+    assert "in one crystal orientation, illuminated volume" in apart[1]
     same = electrons.matches.beam_angle <= 2
     told = describe_chance(electrons.significance, None, same, True, True)
     assert "nothing follows from the p-values" in told

@@ -73,7 +73,7 @@ def test_beams_from_the_other_side_count_where_they_are_alike():
 def test_what_is_not_known_divides_nothing():
     vague = repeats_at_zero(within(error=0.03), CRYSTALS, curves(), True, 40, NOISE)
     assert np.isnan(vague.at_zero).all()
-    assert "known no better than what two crystals differ by" in vague.reason
+    assert "too few or too uncertain: they differ by γ = 0.02 ± 0.03" in vague.reason
     alone = within()._replace(gamma=within().gamma[:1])
     told = repeats_at_zero(alone, CRYSTALS, curves(draws=1), True, 1, NOISE).reason
     assert "is not known" in told

@@ -144,9 +144,12 @@ def _about_noisy(found: NoisySpots) -> list[str]:
         )
     else:
         share = found.mixtures[found.n_clusters - 1]
+        others = np.average(share.centre[:-1], weights=share.weight[:-1])
         kinds = (
             f"{100 * share.weight[-1]:.0f} % of {counted(n, 'reflection')} form a class "
-            f"of noisy reflections, with s about {100 * np.exp(share.centre[-1]):.0f} %"
+            "of noisy reflections, whose s is typically "
+            f"{share_with_interval(float(np.exp(share.centre[-1])))} each (that of the "
+            f"others {share_with_interval(float(np.exp(others)))})"
         )
     effects = [
         _effect(removal, what)

@@ -280,7 +280,12 @@ def _removal_table(found: NoisySpots) -> list[str]:
         "as many at random (95 %)",
         "p",
     ]
+    factors = (
+        "\n(a factor of each image was taken out before)"
+        if found.without_factors
+        else ""
+    )
     return [
         "What leaving out noisy spots does, and leaving out as many observations at "
-        "random:\n\n" + _rst(rows, header)
+        f"random{factors}:\n\n" + _rst(rows, header)
     ]

@@ -22,8 +22,14 @@ from dials_spread.report.page.plot_style import (
     named_axis,
     new_plot,
 )
-from dials_spread.spread.sources.components import SOURCES, Components
+from dials_spread.spread.sources.components import Components
 from dials_spread.spread.sources.normality import Normality
+from dials_spread.spread.sources.told import (
+    REST_AT_ONE_ORIENTATION,
+    REST_NOT_APART,
+    REST_WITHIN_CRYSTAL,
+    ToldSources,
+)
 
 COMPONENTS_HELP = """
 What share of the variance of one measurement each source has; the shares add up to
@@ -51,12 +57,14 @@ LABELS = {
     "orientation": "orientation",
     "thickness": "thickness",
     "noise": "counting noise",
-    "rest": "same orientation,<br>different intensity",
 }
 
-
-TOLD_APART = "errors of single<br>observations"
-"""The rest, where thickness has been told from it."""
+REST_LABELS = {
+    REST_AT_ONE_ORIENTATION: "same orientation,<br>different intensity",
+    REST_WITHIN_CRYSTAL: "errors of single<br>observations",
+    REST_NOT_APART: "orientation or<br>anything else",
+}
+"""Of what no other source explains."""
 
 
 def error_bars(middle, low, high) -> dict:
@@ -82,18 +90,19 @@ def error_bars(middle, low, high) -> dict:
     }
 
 
-def components_plot(components: Components) -> dict:
+def components_plot(components: Components, told: ToldSources) -> dict:
     """
     Draw the shares of the sources.
 
     Args:
-        components: The sources.
+        components: The sources, for the numbers that they rest on.
+        told: What is said of them.
 
     Returns:
         A plot.
     """
-    known = [s for s in SOURCES if np.isfinite(getattr(components, s).share)]
-    parts = [getattr(components, s) for s in known]
+    known = [s for s, p in told.parts.items() if np.isfinite(p.share)]
+    parts = [told.parts[s] for s in known]
     share, low, high = (
         100
         * np.array([[p.share, p.share_low, p.share_high] for p in parts])
@@ -102,9 +111,7 @@ def components_plot(components: Components) -> dict:
     )
     top = np.max(high, initial=100.0, where=np.isfinite(high))
     colours = [RED if s == "orientation" else BLUE for s in known]
-    labels = dict(LABELS)
-    if "thickness" in known:
-        labels["rest"] = TOLD_APART
+    labels = {**LABELS, "rest": REST_LABELS[told.rest]}
     texts = [
         f"{labels[s].replace('<br>', ' ')}: {digits(p.share * 100)} %<br>standard deviation of the relative "
         f"intensity {digits(np.sqrt(p.variance), 2)}"

@@ -36,6 +36,7 @@ from dials_spread.report.page.plot_style import (
 )
 from dials_spread.spread.analysis import SpreadAnalysis
 from dials_spread.spread.size.size import SizeColumns, SpreadSize
+from dials_spread.spread.sources.told import ToldSources, tell_sources
 
 MOST_NAMES = 10
 """Crystals up to which each has its name and colour in plots."""
@@ -249,6 +250,7 @@ def spread_plots(
     observations: Observations,
     spread: SpreadAnalysis,
     crystal_names: Mapping[int, str] | None = None,
+    told: ToldSources | None = None,
 ) -> dict[str, dict]:
     """
     Draw the size of the spread and its sources.
@@ -257,16 +259,19 @@ def spread_plots(
         observations: With the images.
         spread: The results.
         crystal_names: By number; the numbers alone by default.
+        told: What is said of its sources; None takes what the sources alone tell.
 
     Returns:
         Plots by name, of the parts that were computed.
     """
     plots = {}
-    if spread.components and np.isfinite(spread.components.noise.share):
-        plots["components"] = components_plot(spread.components)
+    if spread.components:
+        told = told or tell_sources(spread.components)
+        if np.isfinite(told.parts["noise"].share):
+            plots["components"] = components_plot(spread.components, told)
     if spread.normality and len(spread.normality.quantiles):
         plots["quantiles"] = quantile_plot(spread.normality)
-    if spread.variograms and np.isfinite(spread.variograms.main.gamma).any():
+    if spread.variograms and np.isfinite(spread.variograms.shown.gamma).any():
         plots["variogram"] = variogram_plot(spread.variograms)
     if spread.size:
         for quantity in BINS_HELP:
@@ -296,7 +301,7 @@ def not_drawn(spread: SpreadAnalysis) -> list[str]:
         Sentences.
     """
     told = []
-    if spread.variograms and not np.isfinite(spread.variograms.main.gamma).any():
+    if spread.variograms and not np.isfinite(spread.variograms.shown.gamma).any():
         told.append(
             "Not drawn against the angle between the beams: no group of pairs has an "
             "estimate."

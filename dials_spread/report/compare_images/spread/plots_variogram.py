@@ -82,7 +82,8 @@ def _with_bars(variogram: Variogram, opposite: bool, name, symbol) -> dict:
 
 
 def _curve(variogram: Variogram) -> list[dict]:
-    if variogram.curves is None:
+    if variogram.curves is None or not variogram.grows:
+        # What growth is fitted all the same is noise.
         return []
     x = np.geomspace(LEAST_ANGLE, 90, 200)
     nugget, sill = variogram.nugget[0], variogram.sill[0]
@@ -127,7 +128,7 @@ def variogram_plot(variograms: Variograms) -> dict:
     Returns:
         A plot.
     """
-    main, within = variograms.main, variograms.within
+    main, within = variograms.shown, variograms.within
     data = [
         _trace(main, False, main.robust, "robust", GREY, "diamond"),
         _with_bars(main, False, main.kind, "circle"),
@@ -138,15 +139,14 @@ def variogram_plot(variograms: Variograms) -> dict:
             _trace(within, False, within.gamma, within.kind, INK, "x-thin-open")
         )
     drawn = [t for t in data if len(t["x"])]
-    fitted = ""
-    if main.shape:
-        fitted = (
-            f", γ at 0° {digits(main.nugget[0], 2)}, plateau {digits(main.sill[0], 2)}"
+    fitted = "; factors of images taken off" if variograms.corrected else ""
+    if main.grows:
+        fitted += (
+            f", γ at 0° {digits(main.nugget[0], 2)}, plateau {digits(main.sill[0], 2)}, "
+            f"correlation angle {digits(main.range[0], 2)}°"
         )
-        if np.isfinite(main.range[0]):
-            fitted += f", correlation angle {digits(main.range[0], 2)}°"
-        elif np.isfinite(main.growth_p_value):
-            fitted += ": growth with the angle is not shown"
+    elif np.isfinite(main.growth_p_value):
+        fitted += ": growth with the angle is not shown"
     limits, beyond = _limits(drawn)
     if beyond:
         fitted += f"; {counted(beyond, 'interval')} reach beyond the frame"

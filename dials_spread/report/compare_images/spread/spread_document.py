@@ -12,10 +12,14 @@ import numpy as np
 from dials_spread.observations import Observations
 from dials_spread.significance import Significance
 from dials_spread.spread.analysis import SpreadAnalysis
+from dials_spread.spread.sources.told import ToldSources
 
 
 def spread_documents(
-    observations: Observations, spread: SpreadAnalysis, significance: Significance
+    observations: Observations,
+    spread: SpreadAnalysis,
+    significance: Significance,
+    told: ToldSources | None = None,
 ) -> dict[str, dict]:
     """
     Give the results about the spread as parts of the document.
@@ -24,6 +28,7 @@ def spread_documents(
         observations: For the names of images.
         spread: The results.
         significance: Of matched pairs.
+        told: What is said of the sources of the spread.
 
     Returns:
         By key; for a part that was not computed the reason alone.
@@ -38,6 +43,8 @@ def spread_documents(
         key: part.as_dict() if part else {"reason": spread.reasons.get(key, "")}
         for key, part in parts.items()
     }
+    if told:
+        documents["components"].update(rest_is=told.rest, not_told=told.withheld())
     if spread.size:
         own = documents["spread"]
         counting = spread.counting

@@ -13,6 +13,7 @@ from dials_spread.report.compare_images.spread.plots_spread import (
 )
 from dials_spread.report.page.sections import Section
 from dials_spread.spread.analysis import SWITCHED_OFF, SpreadAnalysis
+from dials_spread.spread.sources.told import ToldSources
 
 PARTS = {
     "spread": "Size of the spread",
@@ -26,6 +27,7 @@ def spread_section(
     observations: Observations,
     spread: SpreadAnalysis,
     crystal_names: Mapping[int, str] | None = None,
+    told: ToldSources | None = None,
 ) -> Section:
     """
     Lay out the size of the spread and its sources.
@@ -34,6 +36,7 @@ def spread_section(
         observations: With the images.
         spread: The results.
         crystal_names: By number; the numbers alone by default.
+        told: What is said of its sources; None takes what the sources alone tell.
 
     Returns:
         The section; parts that are empty say why.
@@ -43,8 +46,10 @@ def spread_section(
         for key, reason in spread.reasons.items()
         if key in PARTS and reason != SWITCHED_OFF
     ]
-    if spread.variograms and spread.variograms.main.reason:
-        notes.append(f"No curve is fitted: {spread.variograms.main.reason}")
+    if told and told.reason:
+        notes.append(f"{PARTS['components']}: {told.reason}")
+    if spread.variograms and spread.variograms.shown.reason:
+        notes.append(f"No curve is fitted: {spread.variograms.shown.reason}")
     if spread.normality and spread.normality.reason:
         notes.append(f"Normal distribution: {spread.normality.reason}")
     if spread.size and spread.size.left_out:
@@ -58,5 +63,5 @@ def spread_section(
         title="How large is the spread, and where does it come from?",
         short="Spread",
         notes=notes,
-        plots=spread_plots(observations, spread, crystal_names),
+        plots=spread_plots(observations, spread, crystal_names, told),
     )

@@ -13,11 +13,17 @@ from tabulate import tabulate
 from dials_spread.report.compare_images.spread.spread_section import PARTS
 from dials_spread.report.page.intervals import interval_cell
 from dials_spread.report.page.labels import NO_VALUE, counted, digits
-from dials_spread.spread.analysis import SWITCHED_OFF, SpreadAnalysis
+from dials_spread.spread.analysis import SWITCHED_OFF, SpreadAnalysis, Variograms
 from dials_spread.spread.size.size import SizeColumns, SpreadSize
-from dials_spread.spread.sources.components import Components, source_labels
+from dials_spread.spread.sources.components import Components
+from dials_spread.spread.sources.told import (
+    REST_AT_ONE_ORIENTATION,
+    REST_NOT_APART,
+    REST_WITHIN_CRYSTAL,
+    ToldSources,
+    tell_sources,
+)
 from dials_spread.spread.variogram.curves import FEWEST_PAIRS
-from dials_spread.spread.variogram.variogram import Variogram
 
 STYLE = {"tablefmt": "rst", "disable_numparse": True}
 
@@ -34,6 +40,25 @@ CURVE_LABELS = {
     "share_of_plateau": "part of the plateau that vanishes at 0° (1 − γ at 0°/plateau)",
 }
 """Parameters of the curve that spread.variogram.variogram.build_variogram fits."""
+
+FACTORS_OFF = "; factors of images taken off"
+"""Said of the variogram where that was done; the JSON file has both."""
+
+SOURCE_LABELS = {
+    "image": "common to an image",
+    "crystal": "common to a crystal",
+    "orientation": "orientation",
+    "thickness": "crystals differ at one orientation (thickness, damage)",
+    "noise": "counting noise",
+}
+"""Of the variances that spread.sources.components.variance_components estimates."""
+
+REST_LABELS = {
+    REST_AT_ONE_ORIENTATION: "same orientation, different intensity",
+    REST_WITHIN_CRYSTAL: "one crystal differs at one orientation (errors not covered by σ)",
+    REST_NOT_APART: "orientation or anything else: not separable here",
+}
+"""Of what no other source explains."""
 
 
 def size_table(size: SpreadSize) -> str:
@@ -98,7 +123,7 @@ def size_table(size: SpreadSize) -> str:
     )
 
 
-def variogram_table(variogram: Variogram) -> str:
+def variogram_table(variograms: Variograms) -> str:
     """
     Give the bins that have pairs, and the curve through them.
 
@@ -106,6 +131,7 @@ def variogram_table(variogram: Variogram) -> str:
     correlation angle are from spread.variogram.curves.fit_curves, the p-value from
     spread.variogram.growth.growth_p_value.
     """
+    variogram = variograms.shown
     rows = [
         [
             f"{variogram.low[i]:g} – {variogram.high[i]:g}",
@@ -123,7 +149,8 @@ def variogram_table(variogram: Variogram) -> str:
     text = (
         "Variogram: disagreement γ = ½⟨(I_a − I_b)² − σ_a² − σ_b²⟩ / ⟨I⟩² of two "
         "observations of one\nreflection, against the angle between their beam "
-        f"directions in the crystal ({variogram.kind}).\n\n"
+        f"directions in the crystal ({variogram.kind}"
+        f"{FACTORS_OFF if variograms.corrected else ''}).\n\n"
     )
     if rows:
         text += tabulate(rows, header, **STYLE) + "\n"
@@ -138,18 +165,19 @@ def variogram_table(variogram: Variogram) -> str:
     return f"{text}\n" + tabulate(curve, ["curve", "", "95 %"], **STYLE)
 
 
-def components_table(components: Components) -> str:
+def components_table(components: Components, told: ToldSources) -> str:
     """
     Give the sources with their shares.
 
     Variances and shares are from spread.sources.components.variance_components.
     """
+    if told.reason:
+        return f"Sources of the variance: not given. {told.reason}"
     rows = []
-    for source, label in source_labels(components).items():
-        p = getattr(components, source)
+    for source, p in told.parts.items():
         rows.append(
             [
-                label,
+                SOURCE_LABELS.get(source, REST_LABELS[told.rest]),
                 digits(p.variance),
                 interval_cell(p.variance, p.variance_low, p.variance_high),
                 digits(p.share),
@@ -171,12 +199,13 @@ def components_table(components: Components) -> str:
     )
 
 
-def spread_tables(spread: SpreadAnalysis) -> list[str]:
+def spread_tables(spread: SpreadAnalysis, told: ToldSources | None = None) -> list[str]:
     """
     Give the tables about the spread.
 
     Args:
         spread: The results.
+        told: What is said of its sources; None takes what the sources alone tell.
 
     Returns:
         Tables as text, and a line for each part that is empty.
@@ -185,14 +214,16 @@ def spread_tables(spread: SpreadAnalysis) -> list[str]:
     if spread.size:
         tables.append(size_table(spread.size))
     if spread.variograms:
-        tables.append(variogram_table(spread.variograms.main))
+        tables.append(variogram_table(spread.variograms))
         tables.append(
             f"The variogram uses {spread.variograms.n_used:,} of "
             f"{spread.variograms.n_all:,} pairs of observations of one reflection on two "
             "images."
         )
     if spread.components:
-        tables.append(components_table(spread.components))
+        tables.append(
+            components_table(spread.components, told or tell_sources(spread.components))
+        )
     tables += [
         f"{PARTS.get(key, key)}: {reason}"
         for key, reason in spread.reasons.items()
