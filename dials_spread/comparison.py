@@ -13,14 +13,9 @@ import numpy as np
 from dials.array_family import flex
 from dxtbx.model import Experiment
 
-from dials_spread.freed_memory import give_back
 from dials_spread.incidence import Incidence, build_incidence
 from dials_spread.observations import Observations
 from dials_spread.observations.canonical_order import crystal_rank, image_rank
-from dials_spread.observations.correction_state import (
-    corrected_crystals,
-    mixture_warning,
-)
 from dials_spread.observations.crystals import check_crystals
 from dials_spread.observations.exchanged_axes import Exchanged, find_exchanged
 from dials_spread.pairs import (
@@ -47,9 +42,10 @@ from dials_spread.spread.analysis import SpreadAnalysis, SpreadChoices, analyse_
 from dials_spread.spread.beam.beam_sources import BeamSources
 from dials_spread.spread.chance.same_orientation import OrientationContrast
 from dials_spread.spread.observed import Observed, observe
-from dials_spread.spread.origins import OriginAnalysis, analyse_beam_of, analyse_origins
+from dials_spread.spread.origins import OriginAnalysis, analyse_origins
 from dials_spread.spread.sources.explained import ExplainedSpread
 from dials_spread.spread.sources.simulated import explain_observations
+from dials_spread.spread.table_columns import take_from_tables
 
 REINDEX_FIRST = (
     "crystals with exchanged axes are to be reindexed first: other reflections would be "
@@ -171,14 +167,20 @@ def compare_images(
     observed = observe(*checked, dataset, spread.error_model, **choices)
     observations = observed.observations
     scales = crystal_scales(observed.counted)
-    of_tables = _of_tables(observed, *checked, scales, spread, seed, nproc)
-    if emptied:
-        _let_go(tables)
+    origins_rng = _rng(seed)
+    of_tables = take_from_tables(
+        observations, *checked, spread.origins, origins_rng, nproc, emptied
+    )
+    simulation = explain_observations(
+        observed.counted, of_tables.simulated, scales, _rng(seed), nproc
+    )
+    beam, mixture = of_tables.beam, of_tables.mixture
+    del of_tables  # simulated intensities
     incidence, matches = _match_all(observed.counted, scales, matching, nproc, progress)
     agreement = compare_pairs(observed.counted, incidence, matches, nproc)
     shown = _choose_pairs(observations, matches, n_pairs_shown, pairs_shown)
     found = _spread(
-        observed, of_tables, scales, incidence, matches, spread, seed, nproc
+        observed, beam, origins_rng, scales, incidence, matches, spread, seed, nproc
     )
     pairs = _OfPairs(observations, incidence, matches, agreement, found.spread, seed)
     return Comparison(
@@ -193,50 +195,10 @@ def compare_images(
         shown=shown,
         spots=_lay_out(observations, matches, agreement, incidence, shown, scales),
         outliers_used=observed.outliers_used,
-        simulation=of_tables.simulation,
-        mixture=of_tables.mixture,
+        simulation=simulation,
+        mixture=mixture,
         **found._asdict(),
     )
-
-
-class _OfTables(NamedTuple):
-    """What is taken from the tables, and the random numbers that go on from there."""
-
-    beam: BeamSources | None
-    rng: np.random.Generator
-    simulation: ExplainedSpread | None
-    mixture: str
-
-
-def _of_tables(
-    observed: Observed,
-    experiments: Sequence[Experiment],
-    tables: Sequence[flex.reflection_table],
-    scales: np.ndarray,
-    choices: SpreadChoices,
-    seed: int,
-    nproc: int | None,
-) -> _OfTables:
-    """All that needs more columns than observations have."""
-    observations, rng = observed.observations, _rng(seed)
-    return _OfTables(
-        beam=analyse_beam_of(
-            observations, experiments, tables, choices.origins, rng, nproc
-        ),
-        rng=rng,
-        simulation=explain_observations(
-            observed.counted, tables, scales, _rng(seed), nproc
-        ),
-        mixture=mixture_warning(corrected_crystals(tables, observations.choice)),
-    )
-
-
-def _let_go(tables: Sequence[flex.reflection_table]) -> None:
-    """Free the memory of tables."""
-    for table in tables:
-        for name in [*table.keys()]:
-            del table[name]
-    give_back()
 
 
 def _match_all(
@@ -321,7 +283,8 @@ class _SpreadParts(NamedTuple):
 
 def _spread(
     observed: Observed,
-    of_tables: _OfTables,
+    beam: BeamSources | None,
+    origins_rng: np.random.Generator,
     scales: np.ndarray,
     incidence: Incidence,
     matches: Matches,
@@ -345,8 +308,8 @@ def _spread(
         significance=significance,
         exchanged=exchanged,
         origins=analyse_origins(
-            observations, counting, scales, analysis.s, choices.origins, of_tables.rng,
-            nproc, analysis.factors, of_tables.beam,
+            observations, counting, scales, analysis.s, choices.origins, origins_rng,
+            nproc, analysis.factors, beam,
         ),
     )  # fmt: skip
 

@@ -2,7 +2,7 @@
 Beam, special orientations and noisy spots: all of it at once, each part on request.
 
 Functions:
-    analyse_beam_of: the beam, from observations, tables and raw images
+    beam_of_images: the beam on raw images
     analyse_origins: all the rest, from observations
 """
 
@@ -16,11 +16,11 @@ import numpy as np
 from dials.array_family import flex
 from dxtbx.model import Experiment
 
-from dials_spread.beam import BeamRegion, measure_beam
+from dials_spread.beam import BeamIntensity, BeamRegion, measure_beam
 from dials_spread.observations import Observations
 from dials_spread.observations.error_model import CountingErrors
 from dials_spread.pairs import left_by_scales
-from dials_spread.spread.beam.beam_sources import BeamSources, analyse_beam
+from dials_spread.spread.beam.beam_sources import BeamSources
 from dials_spread.spread.noisy_spots.noisy import NoisySpots, analyse_noisy
 from dials_spread.spread.orientations.special import Orientations, analyse_orientations
 from dials_spread.spread.size.residuals import build_residuals, images_of_observations
@@ -119,7 +119,7 @@ def analyse_origins(
         rng: For draws.
         nproc: Threads and processes; all cores by default.
         factors: Of images, for unscaled data; fitted where they are not given.
-        beam: What analyse_beam_of has found.
+        beam: What beam_sources.analyse_beam has found.
 
     Returns:
         The results.
@@ -154,37 +154,29 @@ def analyse_origins(
     return OriginAnalysis(beam, orientations, noisy, reasons)
 
 
-def analyse_beam_of(
+def beam_of_images(
     observations: Observations,
     experiments: Sequence[Experiment],
     tables: Sequence[flex.reflection_table],
     choices: OriginChoices,
-    rng: np.random.Generator,
     nproc: int | None = None,
-) -> BeamSources | None:
+) -> BeamIntensity | None:
     """
-    Say what explains the differences between images.
+    Measure the beam on raw images, where that is wanted.
 
     Args:
         observations: The observations.
         experiments: One a crystal.
         tables: That the observations were built from.
         choices: Whether it is looked for, and where.
-        rng: For draws.
         nproc: Processes; all cores by default.
-
-    Returns:
-        The results; None where they are not wanted.
     """
-    if not choices.beam:
+    if not (choices.beam and choices.raw_images):
         return None
-    intensities = None
-    if choices.raw_images:
-        intensities = measure_beam(
-            experiments, tables, observations.images, choices.region,
-            choices.folders, nproc, choices.progress,
-        )  # fmt: skip
-    return analyse_beam(observations, tables, intensities, rng)
+    return measure_beam(
+        experiments, tables, observations.images, choices.region,
+        choices.folders, nproc, choices.progress,
+    )  # fmt: skip
 
 
 def _mostly_known(
