@@ -152,8 +152,7 @@ def compare_images(
         seed: For the bootstrap.
         nproc, progress: Threads, all cores by default; progress bars on a terminal.
         spread: What is said about the spread; all by default.
-        emptied: Empty the tables as soon as nothing more is taken from them; else they
-            are not changed.
+        emptied: Empty the tables, once all is taken; else they are not changed.
         choices: About observations and images, see observations.Choices.
 
     Returns:
@@ -167,21 +166,11 @@ def compare_images(
     observed = observe(*checked, dataset, spread.error_model, **choices)
     observations = observed.observations
     scales = crystal_scales(observed.counted)
-    origins_rng = _rng(seed)
-    of_tables = take_from_tables(
-        observations, *checked, spread.origins, origins_rng, nproc, emptied
-    )
-    simulation = explain_observations(
-        observed.counted, of_tables.simulated, scales, _rng(seed), nproc
-    )
-    beam, mixture = of_tables.beam, of_tables.mixture
-    del of_tables  # simulated intensities
+    told = _of_tables(observed, *checked, scales, spread, seed, nproc, emptied)
     incidence, matches = _match_all(observed.counted, scales, matching, nproc, progress)
     agreement = compare_pairs(observed.counted, incidence, matches, nproc)
     shown = _choose_pairs(observations, matches, n_pairs_shown, pairs_shown)
-    found = _spread(
-        observed, beam, origins_rng, scales, incidence, matches, spread, seed, nproc
-    )
+    found = _spread(observed, told, scales, incidence, matches, spread, seed, nproc)
     pairs = _OfPairs(observations, incidence, matches, agreement, found.spread, seed)
     return Comparison(
         experiments=experiments,
@@ -194,11 +183,38 @@ def compare_images(
         **pairs.together(matching.same_orientation, nproc),
         shown=shown,
         spots=_lay_out(observations, matches, agreement, incidence, shown, scales),
-        outliers_used=observed.outliers_used,
-        simulation=simulation,
-        mixture=mixture,
         **found._asdict(),
     )
+
+
+class _OfTables(NamedTuple):
+    """What tables say besides, and the random numbers that go on from there."""
+
+    beam: BeamSources | None
+    rng: np.random.Generator
+    simulation: ExplainedSpread | None
+    mixture: str
+
+
+def _of_tables(
+    observed: Observed,
+    experiments: Sequence[Experiment],
+    tables: Sequence[flex.reflection_table],
+    scales: np.ndarray,
+    choices: SpreadChoices,
+    seed: int,
+    nproc: int | None,
+    emptied: bool,
+) -> _OfTables:
+    """Take what is needed from the tables, before anything else takes memory."""
+    rng = _rng(seed)
+    beam, simulated, mixture = take_from_tables(
+        observed.observations, experiments, tables, choices.origins, rng, nproc, emptied
+    )
+    simulation = explain_observations(
+        observed.counted, simulated, scales, _rng(seed), nproc
+    )
+    return _OfTables(beam, rng, simulation, mixture)
 
 
 def _match_all(
@@ -279,12 +295,14 @@ class _SpreadParts(NamedTuple):
     significance: Significance
     exchanged: tuple[Exchanged, ...]
     origins: OriginAnalysis
+    simulation: ExplainedSpread | None
+    mixture: str
+    outliers_used: int
 
 
 def _spread(
     observed: Observed,
-    beam: BeamSources | None,
-    origins_rng: np.random.Generator,
+    of_tables: _OfTables,
     scales: np.ndarray,
     incidence: Incidence,
     matches: Matches,
@@ -294,7 +312,7 @@ def _spread(
 ) -> _SpreadParts:
     """The spread, what is behind it, and whether pairs agree better than by chance."""
     rng = _rng(seed)
-    observations, _, counting, _ = observed
+    observations, _, counting, outliers_used = observed
     analysis = analyse_spread(observations, counting, scales, choices, rng, nproc)
     exchanged = find_exchanged(observations)
     significance = nothing_tested(len(matches), REINDEX_FIRST)
@@ -308,9 +326,12 @@ def _spread(
         significance=significance,
         exchanged=exchanged,
         origins=analyse_origins(
-            observations, counting, scales, analysis.s, choices.origins, origins_rng,
-            nproc, analysis.factors, beam,
+            observations, counting, scales, analysis.s, choices.origins, of_tables.rng,
+            nproc, analysis.factors, of_tables.beam,
         ),
+        simulation=of_tables.simulation,
+        mixture=of_tables.mixture,
+        outliers_used=outliers_used,
     )  # fmt: skip
 
 

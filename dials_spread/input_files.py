@@ -210,8 +210,7 @@ def read_files(
         problems += impossible_geometry(table, filename, given, named)
     if problems:
         raise ValueError("\n".join(problems))
-    # An experiment without reflections keeps its number, with an empty table.
-    nothing = tables[0].select(flex.bool(len(tables[0]), False))
+    nothing = tables[0].select(flex.bool(len(tables[0]), False))  # no reflections
     found, unmatched = _split(tables, refl, numbers, emptied=True)
     _tell_shared_identifiers(experiments)
     return Input(

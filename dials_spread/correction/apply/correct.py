@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -36,6 +37,7 @@ from dials_spread.correction.apply.one_table import check_crystals_uncorrected
 from dials_spread.correction.apply.subject import (
     Beyond,
     Subject,
+    Within,
     exchanged_axes,
     extinctions,
     lorentz_warning,
@@ -155,8 +157,7 @@ def get_subject(
         nproc: Threads; all cores by default.
         d_min: Resolution limit [Å]; "auto" to find it from the data (prepare.resolution),
             None for none. Observations beyond it have no say.
-        emptied: Empty the tables, but of what file_by_file.let_go leaves, as soon as
-            observations are made of them; else they are not changed.
+        emptied: Empty the tables (file_by_file.let_go); else they are not changed.
         choices: About observations, see observations.Choices.
 
     Raises:
@@ -177,27 +178,38 @@ def get_subject(
     exponent, found = check_lorentz(measured, within.scales)
     if exponent:
         warnings.append(lorentz_warning(measured, exponent, found))
-    before = None  # unscaled intensities are those of observations
-    if observations.scaled:
-        before = intensities_before_scaling(observations, tables, within.lorentz)
-    counting = counting_errors(observations, experiments, tables)
-    if emptied:
-        let_go(tables)
-    prepared = prepare(measured, nproc, within.scales)
-    warnings += extinctions(prepared)
-    give_back()
+    parts = _prepared(within, experiments, tables, emptied, nproc)
+    warnings += extinctions(parts["prepared"])
     return Subject(
         observations=observations,
-        prepared=prepared,
-        counted=with_counting_errors(prepared, observations, counting),
+        **parts,
         lorentz=within.lorentz,
-        before_scaling=before,
         lorentz_exponent=exponent,
         lorentz_r_meas=found,
         warnings=tuple(warnings),
         limit=within.limit,
         beyond=within.beyond,
     )
+
+
+def _prepared(
+    within: Within,
+    experiments: Sequence[Experiment],
+    tables: Sequence[flex.reflection_table],
+    emptied: bool,
+    nproc: int | None,
+) -> dict[str, Any]:
+    """Take the last out of the tables, and prepare: attributes of Subject by name."""
+    observations, before = within.observations, None
+    if observations.scaled:  # else they are those of observations
+        before = intensities_before_scaling(observations, tables, within.lorentz)
+    counting = counting_errors(observations, experiments, tables)
+    if emptied:
+        let_go(tables)
+    prepared = prepare(within.measured, nproc, within.scales)
+    give_back()
+    counted = with_counting_errors(prepared, observations, counting)
+    return {"prepared": prepared, "counted": counted, "before_scaling": before}
 
 
 def correct_intensities(
@@ -232,7 +244,6 @@ def correct_intensities(
     if isinstance(reference, str):
         reference = find_reference(subject.observations, reference, column, block)
     found = ready or estimate(subject.counted, model, nproc)
-    give_back()
     by_evidence = strength is None and found.evidence is not None
     before, strength = prepared.scaled, _strength(strength, found)
     factors = _factors(subject, found).weakened(strength)

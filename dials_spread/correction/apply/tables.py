@@ -148,11 +148,11 @@ def corrected_table(
         own = {name: np.full(len(table), OTHERS[name]) for name in values.names}
         now = np.ones(len(table), dtype=bool)
         for number, part in enumerate(data.tables):
-            its = rows[part["id"][0]] if len(part) else slice(0)
+            its = rows[part["id"][0]] if len(part) else np.zeros(0, dtype=int)
             if number not in place:
                 now[its] = False
                 continue
-            some = _selected(table, its) if len(part) else part
+            some = _selected(table, its)
             for name, found in values.of(place[number], some).items():
                 own[name][its] = found
         _take_factors(table, [data.tables[k] for k in numbers])
