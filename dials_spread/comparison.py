@@ -13,6 +13,7 @@ import numpy as np
 from dials.array_family import flex
 from dxtbx.model import Experiment
 
+from dials_spread.freed_memory import give_back
 from dials_spread.incidence import Incidence, build_incidence
 from dials_spread.observations import Observations
 from dials_spread.observations.canonical_order import crystal_rank, image_rank
@@ -242,6 +243,7 @@ class _OfPairs(NamedTuple):
 
     def together(self, angle: float | None, nproc: int | None) -> dict:
         """Give what `Comparison` has of all pairs, and of those of one orientation."""
+        give_back()  # what the parts of the spread took
         same = same_orientation(angle, self.spread.correlation_angle)
         every = np.ones(len(self.matches), dtype=bool)
         summary, _ = self.summarise(every, False, nproc)
@@ -315,12 +317,14 @@ def _spread(
     observations, _, counting, outliers_used = observed
     analysis = analyse_spread(observations, counting, scales, choices, rng, nproc)
     exchanged = find_exchanged(observations)
+    give_back()
     significance = nothing_tested(len(matches), REINDEX_FIRST)
     if not exchanged:
         significance = assess_matches(
             incidence, matches, observations.images.crystal, image_rank(observations),
             analysis, choices, rng, nproc,
         )  # fmt: skip
+    give_back()
     return _SpreadParts(
         spread=analysis,
         significance=significance,
