@@ -100,7 +100,7 @@ def test_one_crystal_has_no_interval_and_says_so(read_measured):
     assert "There is one crystal: no interval" in found.size.reason
     assert np.isnan(found.size.overall.s_low[0])
     assert found.variograms.main.kind == "within crystals"
-    assert found.components.crystal.reason.startswith("there are too few crystals")
+    assert found.components.crystal.reason.startswith("there is one crystal only")
     # 15 % come on top of the a = 2.7 that dials.scale gave σ; of integration, far more.
     assert 0.35 < found.s < 0.5
 

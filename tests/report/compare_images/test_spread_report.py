@@ -122,6 +122,11 @@ def test_plots_say_what_good_and_bad_look_like(electrons):
     assert sum(bars) == pytest.approx(100, abs=0.01)
     curve = [t for t in plots["variogram"]["data"] if t.get("mode") == "lines"]
     assert len(curve) == 1
+    low, high = plots["variogram"]["layout"]["yaxis"]["range"]
+    drawn = np.concatenate([t["y"] for t in plots["variogram"]["data"]])
+    assert low < drawn.min() < drawn.max() < high
+    robust = next(t for t in plots["variogram"]["data"] if t.get("name") == "robust")
+    assert len(robust["y"])
     main = electrons.spread.variograms.shown
     lost = 1 - correlation(main.shape, np.array(curve[0]["x"]) / main.range[0])
     expected = main.nugget[0] + (main.sill[0] - main.nugget[0]) * lost

@@ -40,7 +40,8 @@ scattering. Half of it is reached at the correlation angle: images further apart
 little better than any others. X-ray data should be flat. Flat and low is good; a rise says
 that no scaling can bring the observations together. Open circles: beams from opposite
 sides, at 180° less their angle; by reciprocity they should lie with the others. Grey
-diamonds: the robust estimate, which a few wild observations do not move. Black crosses:
+diamonds: the robust estimate, which a few wild observations do not move (factors of images
+are left in it). Black crosses:
 pairs within one crystal, without second listings of one crossing of the Ewald sphere.
 """
 
@@ -53,6 +54,7 @@ def _chosen(variogram: Variogram, opposite: bool) -> np.ndarray:
 
 def _trace(variogram: Variogram, opposite: bool, values, name, colour, symbol) -> dict:
     at = _chosen(variogram, opposite)
+    at = at[np.isfinite(values[at])]
     angle = variogram.angle[at]
     return {
         "type": "scatter",
@@ -130,7 +132,8 @@ def variogram_plot(variograms: Variograms) -> dict:
     """
     main, within = variograms.shown, variograms.within
     data = [
-        _trace(main, False, main.robust, "robust", GREY, "diamond"),
+        # Of factors taken off only means are free of errors: there is no robust estimate.
+        _trace(main, False, variograms.main.robust, "robust", GREY, "diamond"),
         _with_bars(main, False, main.kind, "circle"),
         _with_bars(main, True, "from opposite sides", "circle-open"),
     ]

@@ -41,7 +41,7 @@ CURVE_LABELS = {
 }
 """Parameters of the curve that spread.variogram.variogram.build_variogram fits."""
 
-FACTORS_OFF = "; factors of images taken off"
+FACTORS_OFF = ";\nfactors of images are taken off γ, not off the robust estimate"
 """Said of the variogram where that was done; the JSON file has both."""
 
 SOURCE_LABELS = {
@@ -139,7 +139,7 @@ def variogram_table(variograms: Variograms) -> str:
             interval_cell(
                 variogram.gamma[i], variogram.gamma_low[i], variogram.gamma_high[i]
             ),
-            digits(variogram.robust[i]),
+            digits(variograms.main.robust[i]),
             f"{variogram.pairs[i]:,}",
             variogram.crystals[i],
         ]
