@@ -65,6 +65,9 @@ MOST_TERMS = 400_000_000
 
 FEWEST_SIGNS = 399
 
+TOGETHER = 1_000_000
+"""Common spots that are handled at once."""
+
 NORMAL = 1.96
 """Standard errors on either side of an estimate in a 95 % interval."""
 
@@ -161,11 +164,6 @@ class _Spots(NamedTuple):
     of_others: np.ndarray
     cell_crystal: np.ndarray
     sums: _Sums
-
-    @property
-    def others(self) -> np.ndarray:
-        """The mean product of other pairs of the reflection of each spot."""
-        return self.of_others[self.unique]
 
 
 def _deviations(
@@ -310,18 +308,22 @@ def _ratio_interval(
     """
     n_crystals = int(entries.crystal.max()) + 1
     groups = group_crystals(spots.cell_crystal, n_crystals, rng)
-    group = groups.of_crystal[entries.crystal].astype(np.int32)
-    pair = group[spots.a] * np.int32(groups.n) + group[spots.b]  # of few groups: short
+    group = groups.of_crystal[entries.crystal]
     weights = groups.draws(rng)
-    of_all = groups.of_crystal[spots.cell_crystal]
-    common = _by_crystals(spots.sums, of_all, groups.n)
-    number = group_numbers(spots.sums.spot_start)
-    product, part = spots.sums.product, spots.sums.of_all[number]
-    drawn = []
-    for make in (lambda: product * (1 + part), lambda: squares + product * part):
-        table = np.bincount(pair, make(), groups.n**2)
-        table = table.reshape(groups.n, groups.n) - common
-        drawn.append(np.einsum("da,ab,db->d", weights, table, weights))
+    common = _by_crystals(spots.sums, groups.of_crystal[spots.cell_crystal], groups.n)
+    tables = np.zeros((2, groups.n**2))
+    of_all = np.repeat(spots.sums.of_all, np.diff(spots.sums.spot_start))
+    for own in _parts(len(spots.a)):
+        product, part = spots.sums.product[own], of_all[own]
+        pair = group[spots.a[own]].astype(np.int64) * groups.n + group[spots.b[own]]
+        for table, x in zip(
+            tables, (product * (1 + part), squares[own] + product * part)
+        ):
+            table += np.bincount(pair, x, groups.n**2)
+    drawn = [
+        np.einsum("da,ab,db->d", weights, table.reshape(groups.n, -1) - common, weights)
+        for table in tables
+    ]
     with np.errstate(divide="ignore", invalid="ignore"):
         shared = np.where(drawn[1] > 0, drawn[0] / drawn[1], np.nan)
     low, high = interval(shared, groups.n)
@@ -363,12 +365,7 @@ def compare_orientations(
     if spots is None or n_spots < FEWEST_SPOTS:
         reason = TOO_FEW.format(n_spots=n_spots)
         return OrientationContrast(n_pairs=n_pairs, n_spots=n_spots, reason=reason)
-    w = weight[spots.unique]
-    squares = 0.5 * (z[spots.a] ** 2 + z[spots.b] ** 2)
-    squares -= 0.5 * w * (entries.variance[spots.a] + entries.variance[spots.b])
-    level = (w * mean[spots.unique] ** 2).sum()
-    found = (spots.sums.product - spots.others).sum()
-    of_others = (squares - spots.others).sum()
+    squares, level, found, of_others = _summed(spots, entries, z, weight, mean)
     result = OrientationContrast(
         s_within=_root((of_others - found) / level),
         s_others=_root(of_others / level),
@@ -391,6 +388,34 @@ def compare_orientations(
         pairs_needed=float(needed),
         ratio_seen=_root(1 - POWER * error / of_others),
     )
+
+
+def _parts(n: int) -> list[slice]:
+    """Spots that are handled at once: what is made of them is never held of all."""
+    return [slice(first, first + TOGETHER) for first in range(0, n, TOGETHER)]
+
+
+def _summed(
+    spots: _Spots,
+    entries: EntryColumns,
+    z: np.ndarray,
+    weight: np.ndarray,
+    mean: np.ndarray,
+) -> tuple[np.ndarray, float, float, float]:
+    """
+    Give ½(e_a² + e_b²) - ½(σ_a² + σ_b²) of each spot, weighted; and the sums of squared
+    means, of what pairs share beyond others, and of what others differ by.
+    """
+    squares, level, found, of_others = np.empty(len(spots.a)), 0.0, 0.0, 0.0
+    for own in _parts(len(spots.a)):
+        a, b, unique = spots.a[own], spots.b[own], spots.unique[own]
+        w, others = weight[unique], spots.of_others[unique]
+        squares[own] = 0.5 * (z[a] ** 2 + z[b] ** 2)
+        squares[own] -= 0.5 * w * (entries.variance[a] + entries.variance[b])
+        level += (w * mean[unique] ** 2).sum()
+        found += (spots.sums.product[own] - others).sum()
+        of_others += (squares[own] - others).sum()
+    return squares, level, found, of_others
 
 
 def _tested(
