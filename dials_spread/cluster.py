@@ -163,7 +163,7 @@ def map_on_workers(function: Callable, shared, tasks: Sequence) -> list:
 
 def _refuse_too_little_memory(client, shared, tasks: Sequence) -> None:
     """Refuse workers whose memory limit is below what one task takes."""
-    from dask.sizeof import sizeof
+    from distributed.sizeof import safe_sizeof as sizeof
 
     workers = client.scheduler_info()["workers"].values()
     limits = [w["memory_limit"] for w in workers if w.get("memory_limit")]
