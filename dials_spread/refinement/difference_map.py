@@ -27,6 +27,9 @@ POINTS = 4
 # Peaks nearer to each other than this are one [Å].
 APART = 0.6
 
+HIGH = 4.0
+"""Standard deviations of the map from which a peak is more than noise."""
+
 
 @dataclass(frozen=True)
 class Peak:

@@ -2,8 +2,8 @@
 A refined structure as a SHELX .res file, with which SHELXL and Olex2 go on.
 
 Instructions and atoms are followed by what SHELXL puts behind them: figures of the
-refinement and the highest difference peaks as Q atoms. Peaks have the unit of F [Å] over a
-volume [Å³], as SHELXL has them with the form factors of electrons in SFAC.
+refinement and the difference peaks that are more than noise as Q atoms. Peaks have the unit
+of F [Å] over a volume [Å³], as SHELXL has them with the form factors of electrons in SFAC.
 
 Functions:
     refined_res: the text of the file
@@ -19,7 +19,7 @@ import numpy as np
 from cctbx import xray
 from smtbx.refinement.constraints.geometrical import hydrogens
 
-from dials_spread.refinement.difference_map import POTENTIAL
+from dials_spread.refinement.difference_map import HIGH, POTENTIAL
 from dials_spread.refinement.hydrogen import RidingGroup
 from dials_spread.refinement.result import Refinement
 from dials_spread.shelx import Riding, instructions
@@ -130,8 +130,11 @@ def _peaks(one: Refinement) -> list[str]:
         f"WGHT {one.weights[0]:.4f} {one.weights[1]:.4f}",
         f"REM Highest difference peak {high:.3f}, deepest hole {low:.3f}, "
         f"1-sigma level {one.map_sigma / POTENTIAL:.3f}",
+        f"REM in A^-2, F over a volume; times {POTENTIAL:.2f} in volts.",
+        f"REM Q are peaks above {HIGH:g} sigma: below, noise makes peaks, too.",
     ]
-    for number, peak in enumerate(one.peaks, start=1):
+    sure = [peak for peak in one.peaks if peak.in_sigma > HIGH]
+    for number, peak in enumerate(sure, start=1):
         site = " ".join(f"{x:.4f}" for x in peak.site)
         label = f"Q{number}"
         lines.append(f"{label:4s} 1 {site} 11.00000 0.05 {peak.height / POTENTIAL:.3f}")

@@ -2,8 +2,9 @@
 Whether observations are predicted better that took no part in the amplitudes.
 
 In turn a fifth of the observations, of the reflections with all of their observations, or
-of the crystals, is left out; amplitudes come from the others, and predict what was left out,
-to first order.
+of the crystals, is left out; amplitudes come from the others, and predict what was left out
+(inversion.predict). Which fifth is chance, and so is a part of the result: it is the mean over
+several ways of dealing.
 
 Classes:
     HeldOutPredictions: residuals before and after
@@ -15,13 +16,14 @@ Functions:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import scipy.sparse
 
 from dials_spread.rfactor import amplitudes
-from dials_spread.with_structure.inversion import FirstEstimate, solve
+from dials_spread.with_structure.inversion import FirstEstimate, predict, solve
 
 FOLDS = 5
 
@@ -58,26 +60,28 @@ def cross_validate(
     F: np.ndarray,
     prior: FirstEstimate,
     intraclass: float,
-    fold: np.ndarray,
+    folds: Sequence[np.ndarray],
 ) -> HeldOutPredictions:
     """
     Predict observations from others.
 
     Args:
         observed, calculated, unique, F, prior, intraclass: As for inversion.solve.
-        fold: Shape (n,), number of the part that each belongs to; parts are left out in turn.
+        folds: Ways of dealing; each of shape (n,), number of the part that an observation
+            belongs to. Parts are left out in turn.
     """
-    (y, _), (I, J) = observed, calculated
-    predicted = np.full(len(y), np.nan)
-    parts = np.unique(fold)
-    if len(parts) < 2:  # nothing is left to predict from
-        predicted = I
-        parts = parts[:0]
-    for k in parts:
-        own = fold == k
-        step = solve(observed, calculated, unique, F, prior, ~own, intraclass)
-        predicted[own] = (I + J @ (step.F - F))[own]
-    return compare(y, I, predicted, unique)
+    (y, _), (I, _) = observed, calculated
+    found = []
+    for fold in folds:
+        parts = np.unique(fold)
+        # Of a single part nothing is left to predict it from.
+        predicted = np.array(I)
+        for k in parts if len(parts) > 1 else ():
+            own, given = fold == k, (observed, calculated, unique, F, prior)
+            step = solve(*given, ~own, intraclass, errors=False)
+            predicted[own] = predict(calculated, unique, F, step.F)[own]
+        found.append(predicted)
+    return compare(y, I, np.array(found), unique)
 
 
 def compare(
@@ -88,12 +92,14 @@ def compare(
 
     Args:
         y: Shape (n,), observed intensities.
-        first, second: Predicted ones; nan where there are none.
+        first, second: Predicted ones; nan where there are none. Of several predictions,
+            shape (number, n), residuals are averaged.
         unique: The reflection of each.
     """
-    known = np.isfinite(first) & np.isfinite(second)
+    both = [np.atleast_2d(I) for I in (first, second)]
+    known = np.all([np.isfinite(I).all(axis=0) for I in both], axis=0)
     f_o = amplitudes(y[known])
-    off = [np.abs(f_o - np.sqrt(np.maximum(I[known], 0))) for I in (first, second)]
+    off = [np.abs(f_o - np.sqrt(np.maximum(I[:, known], 0))).mean(axis=0) for I in both]
     better = np.bincount(unique[known], off[0] - off[1])
     spread, total = float(np.sqrt(np.sum(better**2))), float(f_o.sum())
     before, after = (float(x.sum()) / total if total > 0 else np.nan for x in off)

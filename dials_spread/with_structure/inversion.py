@@ -17,6 +17,18 @@ all observations of a reflection (phases, missing atoms, thickness), so that n o
 worth n / (1 + ρ (n - 1)) independent ones, with the intraclass correlation ρ (Kish (1965),
 Survey Sampling, section 5.4).
 
+How much of it is the same for all, no residual tells: what is the same has become part of the
+amplitude, in every crystal. So ρ is only used for weights. Errors of amplitudes take all of e
+for common to the observations of a reflection, and to its first estimate, which comes from
+the same intensities; counting errors alone become smaller with the number of observations.
+With A the normal matrix, g_v = Σ w_i e_i J_i over the observations of reflection v plus
+s_v / σ⁰_v² in its own place, errors are the diagonal of
+
+    A⁻¹ (1/σ⁰² + Σ_i w_i² (k σ_i)² J_i J_iᵀ + Σ_v g_v g_vᵀ) A⁻¹
+
+(White (1982), Econometrica 50, 1, of clusters, with the errors of the law in place of
+residuals).
+
 Classes:
     FirstEstimate: what is known before
     ResidualLaw: of observations
@@ -25,6 +37,7 @@ Classes:
 Functions:
     fit_residual_law: from residuals
     solve: one linear step
+    predict: intensities after it
 """
 
 from __future__ import annotations
@@ -85,9 +98,13 @@ class ResidualLaw:
     a: float
     b: float
 
+    def amplitude(self, E: np.ndarray) -> np.ndarray:
+        """Errors of normalised amplitudes, s, any shape."""
+        return np.hypot(self.a, self.b * E)
+
     def sigma(self, E: np.ndarray, counted: np.ndarray) -> np.ndarray:
         """Standard deviations of normalised intensities, all of shape (n,)."""
-        s_sq = self.a**2 + (self.b * E) ** 2
+        s_sq = self.amplitude(E) ** 2
         return np.sqrt((self.k * counted) ** 2 + 4 * E**2 * s_sq + 2 * s_sq**2 + 1e-12)
 
     def as_dict(self) -> dict[str, float]:
@@ -102,7 +119,8 @@ class InversionStep:
 
     Attributes:
         F: Shape (u,) [Å].
-        sigma: Shape (u,), its standard deviations.
+        sigma: Shape (u,), its standard deviations, errors of the calculation being taken
+            for common to all observations of a reflection.
         law: Errors of observations.
         information: Shape (u,), what the observations say of each amplitude, over what
             they and the first estimate say together: 0 to 1.
@@ -152,6 +170,8 @@ def solve(
     prior: FirstEstimate,
     use: np.ndarray,
     intraclass: float = INTRACLASS,
+    errors: bool = True,
+    law_from: np.ndarray | None = None,
 ) -> InversionStep:
     """
     Improve amplitudes by one linear step.
@@ -166,25 +186,108 @@ def solve(
         prior: What is known before.
         use: Shape (n,), which observations count.
         intraclass: ρ.
+        errors: Say how far off the amplitudes may be; otherwise sigma is nan.
+        law_from: Shape (n,), observations from whose residuals their errors are found:
+            those that F was not fitted to. All that count by default.
     """
     (y, counted), (I, J) = observed, calculated
+    law = _law(observed, I, unique, prior, use if law_from is None else law_from)
     use = np.flatnonzero(use & np.isfinite(I))
     y, counted, I, J, own = y[use], counted[use], I[use], J[use], unique[use]
     N = prior.expected[own] ** 2
     E = np.sqrt(np.maximum(I, 0) / N)
-    law = fit_residual_law((y - I) / N, counted / N, E)
     sigma = law.sigma(E, counted / N) * N
     n = np.bincount(own, minlength=len(F))[own]
     z = np.abs(y - I) / sigma
     weight = np.minimum(1.0, ROBUST / np.maximum(z, 1e-9)) / sigma**2
     weight /= 1 + intraclass * (n - 1)
-    normal = np.asarray((J.T @ scipy.sparse.diags(weight) @ J).todense())
+    normal = _squares(J, weight)
     right = J.T @ (weight * (y - I)) - (F - prior.F) / prior.sigma**2
     normal[np.diag_indices_from(normal)] += 1 / prior.sigma**2
-    factor = linalg.cho_factor(normal, lower=True)
-    change = linalg.cho_solve(factor, right)
-    variance = np.diag(linalg.cho_solve(factor, np.eye(len(F))))
+    inverse = linalg.inv(normal)
+    change = inverse @ right
     limit = LARGEST_STEP * np.maximum(F, SMALL * prior.expected)
     new = np.maximum(F + np.clip(change, -limit, limit), LEAST * prior.expected)
-    share = np.clip(1 - variance / prior.sigma**2, 0.0, 1.0)
-    return InversionStep(new, np.sqrt(variance), law, share)
+    share = np.clip(1 - np.diag(inverse) / prior.sigma**2, 0.0, 1.0)
+    told = np.full(len(F), np.nan)
+    if errors:
+        calculation = np.sqrt(np.maximum(sigma**2 - (law.k * counted) ** 2, 0))
+        of_first = law.amplitude(new / prior.expected) * prior.expected
+        told = _errors(
+            inverse, J, own, prior.sigma, weight * law.k * counted,
+            weight * calculation, of_first,
+        )  # fmt: skip
+    return InversionStep(new, told, law, share)
+
+
+def _law(
+    observed: tuple[np.ndarray, np.ndarray],
+    I: np.ndarray,
+    unique: np.ndarray,
+    prior: FirstEstimate,
+    use: np.ndarray,
+) -> ResidualLaw:
+    """Find the errors of some observations."""
+    use = np.flatnonzero(use & np.isfinite(I))
+    y, counted, I = observed[0][use], observed[1][use], I[use]
+    N = prior.expected[unique[use]] ** 2
+    E = np.sqrt(np.maximum(I, 0) / N)
+    return fit_residual_law((y - I) / N, counted / N, E)
+
+
+def predict(
+    calculated: tuple[np.ndarray, scipy.sparse.csr_matrix],
+    unique: np.ndarray,
+    F: np.ndarray,
+    new: np.ndarray,
+) -> np.ndarray:
+    """
+    Predict intensities with other amplitudes.
+
+    Args:
+        calculated, unique, F: As for solve.
+        new: Shape (u,), the other amplitudes.
+
+    Returns:
+        Shape (n,): to first order, and to second in the amplitude of the reflection itself,
+        to which an intensity is quadratic in single scattering.
+    """
+    I, J = calculated
+    change, unique = new - F, np.array(unique)
+    own = np.asarray(J[np.arange(len(I)), unique]).ravel()
+    return I + J @ change + own * change[unique] ** 2 / (2 * F[unique])
+
+
+def _errors(
+    inverse: np.ndarray,
+    J: scipy.sparse.csr_matrix,
+    unique: np.ndarray,
+    of_prior: np.ndarray,
+    counting: np.ndarray,
+    calculation: np.ndarray,
+    of_first: np.ndarray,
+) -> np.ndarray:
+    """
+    Give errors of amplitudes, see above.
+
+    Args:
+        inverse: A⁻¹, shape (u, u).
+        J, unique: Derivatives and reflection of each observation.
+        of_prior: Shape (u,), σ⁰.
+        counting, calculation: Shape (n,), errors of observations times their weights.
+        of_first: Shape (u,), error of the calculation in the first estimate.
+    """
+    noise = _squares(J, counting**2)
+    of_first = np.minimum(of_first, of_prior)
+    noise[np.diag_indices_from(noise)] += (of_prior**2 - of_first**2) / of_prior**4
+    n, u = J.shape
+    of = scipy.sparse.csr_matrix((calculation, (np.arange(n), unique)), (n, u))
+    shared = np.asarray((J.T @ of).todense())
+    shared[np.diag_indices_from(shared)] += of_first / of_prior**2
+    variance = np.sum((inverse @ noise) * inverse, axis=1)
+    return np.sqrt(variance + np.sum((inverse @ shared) ** 2, axis=1))
+
+
+def _squares(J: scipy.sparse.csr_matrix, weight: np.ndarray) -> np.ndarray:
+    """Give Σ weight J Jᵀ over observations, shape (u, u)."""
+    return np.asarray((J.T @ scipy.sparse.diags(weight) @ J).todense())

@@ -6,6 +6,7 @@ Classes:
     StructureProblem: measured and simulated intensities
 
 Functions:
+    scales_along: of amplitudes, along a rotation
     set_up: from data, first estimate and structure
 """
 
@@ -26,6 +27,7 @@ from dials_spread.correction.apply.subject import Subject
 from dials_spread.reindexing import Reindexing
 from dials_spread.rfactor import amplitudes, r_factor
 from dials_spread.rfactor.r1 import best_scales
+from dials_spread.statistics.groups import group_means
 from dials_spread.thickness.curves import Shape
 from dials_spread.with_structure.crossing_table import CrossingTable, crossing_table
 from dials_spread.with_structure.crystal_shapes import CrystalShape, fit_shapes
@@ -37,6 +39,9 @@ from dials_spread.with_structure.local_simulation import (
     local_crystal,
     simulate,
 )
+
+BLOCK = 60
+"""Observations to a scale: with amplitudes 15 % off it is good to 2 %."""
 
 
 @dataclass(frozen=True)
@@ -118,12 +123,21 @@ class StructureProblem:
         return found, scipy.sparse.vstack(parts).tocsr() if gradient else None
 
     def scales(self, I: np.ndarray, use: np.ndarray) -> np.ndarray:
-        """Give what brings measured intensities to calculated ones, crystal by crystal."""
-        f_o, n = amplitudes(self.table.intensity), len(self.crystals)
-        use = use & np.isfinite(I)
-        f_c = np.sqrt(np.maximum(I, 0))
-        k = best_scales(f_o[use], f_c[use], self.table.crystal[use], n)
-        return np.where(np.isfinite(k), k, 1.0)[self.table.crystal] ** 2
+        """
+        Give what brings measured intensities to calculated ones, along each rotation.
+
+        Scaling without a structure takes multiple scattering for a scale: in simulated
+        crystals scales of amplitudes were wrong by up to 10 %, slowly along the rotation.
+        """
+        f_o, f_c = amplitudes(self.table.intensity), np.sqrt(np.maximum(I, 0))
+        known, found = np.isfinite(I) & use, np.ones(len(I))
+        for c, crystal in enumerate(self.crystals):
+            own = np.flatnonzero(self.table.crystal == c)
+            phi = crystal.phi[self.table.crossing[own]]
+            used = known[own]
+            rows = own[used]
+            found[own] = scales_along(phi[used], f_o[rows], f_c[rows], phi)
+        return found**2
 
     def r1(self, I: np.ndarray, scale: np.ndarray, rows: np.ndarray) -> float:
         """Give Σ|√y - √I| / Σ√y of some observations, on given scales."""
@@ -131,6 +145,32 @@ class StructureProblem:
         f_c = np.sqrt(np.maximum(I[rows], 0))
         f_o = amplitudes(self.table.intensity[rows] * scale[rows])
         return float(np.abs(f_o - f_c).sum() / f_o.sum()) if f_o.sum() > 0 else np.nan
+
+
+def scales_along(
+    phi: np.ndarray, f_o: np.ndarray, f_c: np.ndarray, wanted: np.ndarray
+) -> np.ndarray:
+    """
+    Give scales of amplitudes along a rotation, from blocks of observations.
+
+    Args:
+        phi: Shape (n,), rotation of observations [rad].
+        f_o, f_c: Shape (n,), their measured and calculated amplitudes.
+        wanted: Shape (m,), rotations for which a scale is wanted [rad].
+
+    Returns:
+        Shape (m,): linear between the middles of blocks of BLOCK observations; 1 where
+        there are none.
+    """
+    n_blocks = max(1, len(phi) // BLOCK)
+    rank = np.argsort(np.argsort(phi, kind="stable"), kind="stable")
+    block = rank * n_blocks // max(len(phi), 1)
+    k = best_scales(f_o, f_c, block, n_blocks)
+    middle = group_means(phi, block, n_blocks)
+    known = np.isfinite(k) & (k > 0)
+    if not known.any():
+        return np.ones(len(wanted))
+    return np.interp(wanted, middle[known], k[known])
 
 
 def set_up(

@@ -21,7 +21,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dials_spread.correction.apply.estimates import CorrectedAmplitudes
-from dials_spread.correction.model.general import unsimulated_errors
 from dials_spread.correction.model.posterior import MEAN_OF_NORMAL
 from dials_spread.with_structure.cross_validation import (
     FOLDS,
@@ -35,6 +34,7 @@ from dials_spread.with_structure.inversion import (
     INTRACLASS,
     FirstEstimate,
     InversionStep,
+    predict,
     solve,
 )
 from dials_spread.with_structure.problem import (
@@ -49,6 +49,10 @@ MOST_STEPS = 2
 
 HELD_OUT = 0.2
 """Part of the observations that decides whether a second step is taken."""
+
+DEALS = 3
+"""Ways of dealing observations into parts, whose mean decides on the first step: one alone moves
+z by some 0.5."""
 
 SIGNIFICANT = 2.0
 """Standard deviations by which held-out observations must be predicted better."""
@@ -138,8 +142,7 @@ def correct_with_structure(
     relative, response = _relative(problem, steps.step, steps.linear)
 
     def amplitudes_of(step: InversionStep) -> CorrectedAmplitudes:
-        more = _unsimulated(step.F, problem.prior.expected, prepared.r_meas)
-        return _estimate(given.first, step, more, relative, to_F)
+        return _estimate(given.first, step, relative, to_F)
 
     found = SecondCorrection(
         first=given.first,
@@ -166,20 +169,14 @@ def correct_with_structure(
     return found.with_hands(given) if hand else found
 
 
-def _unsimulated(F: np.ndarray, expected: np.ndarray, r_meas: float) -> np.ndarray:
-    """Errors that no simulation holds, on the scale of F."""
-    return expected * unsimulated_errors(F / expected, r_meas)
-
-
 def _estimate(
     first: CorrectedAmplitudes,
     step: InversionStep,
-    more: np.ndarray,
     ratio: np.ndarray,
     to_F: float,
 ) -> CorrectedAmplitudes:
-    """Give the amplitudes of a step on the scale of the data; more errors are added."""
-    sigma, F = np.hypot(step.sigma, more) / to_F, step.F / to_F
+    """Give the amplitudes of a step on the scale of the data."""
+    sigma, F = step.sigma / to_F, step.F / to_F
     error_F = MEAN_OF_NORMAL * sigma
     return replace(
         first,
@@ -233,11 +230,12 @@ def _steps(
     given = (observed, (I, J), table.unique, prior.F, prior)
     step = solve(*given, every, intraclass)
     by_observation, by_reflection, by_crystal = (
-        cross_validate(*given, intraclass, fold) for fold in _folds(table, rng)
+        cross_validate(*given, intraclass, folds) for folds in _folds(table, rng)
     )
     taken, figures = int(by_observation.z > SIGNIFICANT), [problem.r1(I, scale, held)]
     apart = solve(*given, ~held, intraclass)
-    predicted = np.where(held, (I + J @ (apart.F - prior.F)) / scale, np.nan)
+    expected = predict((I, J), table.unique, prior.F, apart.F)
+    predicted = np.where(held, expected / scale, np.nan)
     while 0 < taken < MOST_STEPS:
         F = apart.F
         I, J = problem.simulated(F)
@@ -245,12 +243,14 @@ def _steps(
         figures.append(problem.r1(I, scale, held))
         observed = (table.intensity * scale, table.sigma * scale)
         given = (observed, (I, J), table.unique, F, prior)
-        later_step = solve(*given, ~held, intraclass)
+        # Residuals of observations that F was fitted to are too small.
+        later_step = solve(*given, ~held, intraclass, law_from=held)
         again, _ = problem.simulated(later_step.F, held, gradient=False)
         figures.append(problem.r1(again, scale, held))
         if not figures[-1] < figures[-2]:
             break
-        step, linear, apart = solve(*given, every, intraclass), (I, J, F), later_step
+        step = solve(*given, every, intraclass, law_from=held)
+        linear, apart = (I, J, F), later_step
         taken += 1
     return _Steps(
         step, linear, taken, by_observation, by_reflection, by_crystal, tuple(figures),
@@ -258,11 +258,13 @@ def _steps(
     )  # fmt: skip
 
 
-def _folds(table: CrossingTable, rng: np.random.Generator) -> Iterator[np.ndarray]:
+def _folds(
+    table: CrossingTable, rng: np.random.Generator
+) -> Iterator[list[np.ndarray]]:
     """Deal observations, reflections and crystals into parts."""
-    yield rng.integers(0, FOLDS, len(table))
-    yield rng.integers(0, FOLDS, int(table.unique.max()) + 1)[table.unique]
-    yield table.crystal % FOLDS
+    yield [rng.integers(0, FOLDS, len(table)) for _ in range(DEALS)]
+    yield [rng.integers(0, FOLDS, int(table.unique.max()) + 1)[table.unique]]
+    yield [table.crystal % FOLDS]
 
 
 def _first_r1(problem: StructureProblem, I: np.ndarray) -> tuple[float, float]:
@@ -283,7 +285,7 @@ def _relative(
     """Give the factor that sets each observation apart from others, and its response."""
     I, J, F = linear
     unique = np.array(problem.table.unique)
-    now = I + J @ (step.F - F)
+    now = predict((I, J), unique, F, step.F)
     own = np.asarray(J[np.arange(len(I)), unique]).ravel()
     with np.errstate(divide="ignore", invalid="ignore"):
         response = own * F[unique] / (2 * I)

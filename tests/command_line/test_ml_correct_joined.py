@@ -133,7 +133,7 @@ def test_nothing_is_learnt_from_a_mixture(mixed):
 def test_the_name_that_is_given_is_written(folder, own_folder, name):
     files = [str(folder / f"corrected.{ending}") for ending in ("expt", "refl")]
     run([*files, "undo=True", f"output.reflections={name}.refl"])
-    names = {path.name for path in Path(".").iterdir()} - {"dials.ml_correct.log"}
+    names = {path.name for path in Path(".").iterdir()} - {"dials.ml_correct.undo.log"}
     assert names == {"uncorrected.expt", f"{name}.refl"}
     assert Path(f"{name}.refl").read_bytes() == (folder / "plain.refl").read_bytes()
 

@@ -85,6 +85,8 @@ def test_a_run_and_its_undoing(files, tmp_path, monkeypatch):
     factor = after["ml_correction"].as_numpy_array()
     assert np.all(factor > 0) and np.ptp(factor) > 0.05
     run(["corrected.expt", "corrected.refl", "undo=True"])
+    assert Path("dials.ml_correct.log").read_text() == log
+    assert Path("dials.ml_correct.undo.log").is_file()
     back = flex.reflection_table.from_file("uncorrected.refl")
     np.testing.assert_array_equal(
         back[name].as_numpy_array(), before[name].as_numpy_array()
@@ -102,7 +104,8 @@ def check_refined(given: Path) -> None:
         assert again.space_group() == start.space_group()
     text = Path("again.res").read_text()
     assert f"{refined['r1_all']:.4f} for all {refined['n_observations']} data" in text
-    assert text.count("\nQ") == 7 == len(refined["peaks"])
+    high = [p for p in refined["peaks"] if p["in_sigma"] > 4]
+    assert text.count("\nQ") == len(high) and len(refined["peaks"]) == 7
     lines = Path("again.hkl").read_text().splitlines()
     assert (
         sum(x.split()[:3] != ["0", "0", "0"] for x in lines if x.strip())

@@ -32,7 +32,7 @@ from dials_spread.with_structure.local_simulation import (
     local_crystal,
     simulate,
 )
-from dials_spread.with_structure.problem import set_up
+from dials_spread.with_structure.problem import scales_along, set_up
 
 SAME = Reindexing("h,k,l", np.eye(3), True)
 
@@ -153,6 +153,30 @@ def test_the_thickness_is_found(crystals, first, potential):
     )
     assert abs(one.shape.thickness - known_shapes(crystals)[0].thickness) < 80
     assert one.r1 < 0.6 * one.r1_kinematic
+
+
+def test_scales_along_a_rotation_are_found():
+    """A smooth scale, amplitudes 15 % off; and nothing where nothing was measured."""
+    rng = np.random.default_rng(3)
+    phi = rng.uniform(0, 1, 900)
+    f_c = rng.uniform(0.5, 2, 900)
+    true = 1 + 0.2 * np.sin(5 * phi)
+    f_o = f_c / true * (1 + 0.15 * rng.standard_normal(900))
+    found = scales_along(phi, f_o, f_c, phi)
+    assert np.std(found / true) < 0.04 < np.std(true)
+    np.testing.assert_allclose(scales_along(phi[:9], 0.5 * f_c[:9], f_c[:9], phi), 2)
+    np.testing.assert_array_equal(scales_along(*[np.empty(0)] * 3, phi[:2]), [1, 1])
+
+
+def test_scales_with_the_true_structure_leave_little(crystals, first, monkeypatch):
+    """Amplitudes are true: what is left is noise, and not what scaling has done."""
+    problem, _, _ = set_up(laid(crystals, first, crystals.structure))
+    every = np.ones(len(problem.table), bool)
+    I, _ = problem.simulated(problem.potential.calculated, gradient=False)
+    along = problem.r1(I, problem.scales(I, every), every)
+    monkeypatch.setattr("dials_spread.with_structure.problem.BLOCK", 10**6)
+    constant = problem.r1(I, problem.scales(I, every), every)
+    assert along < 0.8 * constant
 
 
 def r1(crystals, F):

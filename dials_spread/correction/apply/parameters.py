@@ -175,8 +175,9 @@ output {
   refined = Auto
     .type = path
     .help = "Name of a SHELX .res or .ins file for the structure= that was refined against"
-            "the corrected intensities, with its difference peaks as Q atoms. Auto means"
-            "refined.res with cycles= above 1, and None otherwise, which writes no such file."
+            "the corrected intensities, with difference peaks above 4 sigma as Q atoms. Auto"
+            "means refined.res with cycles= above 1, and None otherwise, which writes no such"
+            "file."
   refined_hkl = Auto
     .type = path
     .help = "Name of a SHELX .hkl file for the intensities that it was refined against,"
@@ -189,9 +190,10 @@ output {
   model = trained.model
     .type = path
     .help = "Name of the model file that mode=train writes."
-  log = dials.ml_correct.log
+  log = Auto
     .type = path
-    .help = "Name of the log file. None writes no log file."
+    .help = "Name of the log file. Auto means dials.ml_correct.log, and"
+            "dials.ml_correct.undo.log with undo=True. None writes no log file."
   json = dials.ml_correct.json
     .type = path
     .help = "Name of the JSON file with all results, for other programs. None writes no"
@@ -222,7 +224,7 @@ def choose_mode(params) -> str:
 
 def name_outputs(params) -> None:
     """
-    Name the files of experiments, reflections and refined structure that the user did not.
+    Name the files of experiments, reflections, log and refined structure that the user did not.
 
     Args:
         params: The extracted parameters; names are written into them.
@@ -232,6 +234,9 @@ def name_outputs(params) -> None:
     for name, ending in (("experiments", "expt"), ("reflections", "refl")):
         if getattr(output, name) is Auto:
             setattr(output, name, f"{stem}.{ending}")
+    if output.log is Auto:
+        kind = ".undo" if params.undo else ""
+        output.log = f"dials.ml_correct{kind}.log"
     if output.refined is Auto:
         wanted = params.structure is not None and params.cycles > 1
         output.refined = "refined.res" if wanted and not params.undo else None

@@ -3,6 +3,7 @@ The provisional structure refined against corrected intensities: sentences, tabl
 
 Functions:
     refined_sentences: how well it agrees, and what it lacks
+    atoms_sentences: which atoms have gone elsewhere, or are not there
     elements_sentences: whether elements scatter as they should
     cycles_sentences: how many corrections were kept, and why no more
     refined_tables: cycles, figures and difference peaks
@@ -13,22 +14,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
+from cctbx import xray
+
 from dials_spread.refinement import Refinement
-from dials_spread.refinement.difference_map import Peak
+from dials_spread.refinement.against_reference import compare_structures
+from dials_spread.refinement.difference_map import HIGH, POTENTIAL, Peak
 from dials_spread.refinement.element_check import ElementScattering
+from dials_spread.refinement.model import hydrogen_atoms
 from dials_spread.report.page.labels import NO_VALUE, counted, digits
 from dials_spread.report.page.tables import TextTable
 from dials_spread.with_structure import Cycles
 from dials_spread.with_structure.cycles import Cycle
-
-HIGH = 4.0
-"""Standard deviations of the map from which a peak is worth a word."""
 
 ODD = 4.0
 """Standard uncertainties from which an element is doubted, see element_check."""
 
 TELLS = 0.25
 """R1 above which missing atoms may look like wrong elements."""
+
+FAR = 0.1
+"""Mean shift of atoms in refinement [Å] that is more than adjustment."""
+
+SMEARED, SMEARED_TIMES = 0.3, 5.0
+"""U [Å²], and times the median one, from which an atom scatters next to nothing: of 0.3 Å² a
+hundredth is left at 1.1 Å."""
 
 REMAINDER = 0.5
 """A peak so near to an atom [Å] tells of that atom and not of another."""
@@ -86,6 +97,50 @@ def _peaks_sentence(one: Refinement) -> str:
         f"{counted(len(free), 'peak')} above {HIGH:g} σ and more than {REMAINDER:g} Å from "
         f"all atoms may be atoms that the structure lacks: {some}."
     )
+
+
+def atoms_sentences(one: Refinement | None, given: xray.structure) -> list[str]:
+    """
+    Say how far atoms have gone, and which have no density.
+
+    Args:
+        one: The refinement; None where there is none.
+        given: The structure as it was given.
+    """
+    if one is None:
+        return []
+    moved = compare_structures(one.structure, given)
+    shifts, names = moved.shifts, [s.label for s in given.scatterers()]
+    told = []
+    if np.isfinite(shifts).any():
+        mean, far = moved.mean_shift(), int(np.nanargmax(shifts))
+        text = (
+            f"Refinement moved atoms by {mean:.2f} Å on average, {names[far]} farthest, by "
+            f"{shifts[far]:.2f} Å."
+        )
+        if mean > FAR:
+            text += (
+                " So far they were off in the structure that was given, and with them the "
+                "phases: correct again with the refined one (cycles=3 does)."
+            )
+        told.append(text)
+    loose = _without_density(one.structure)
+    if loose:
+        told.append(
+            f"{', '.join(f'{name}: U = {u:.2g} Å²' for name, u in loose)}. An atom so "
+            "smeared out has no density of its own: it may not be there."
+        )
+    return told
+
+
+def _without_density(structure: xray.structure) -> list[tuple[str, float]]:
+    """Name atoms other than hydrogen that refinement has taken out by their U [Å²]."""
+    cell, heavy = structure.unit_cell(), ~hydrogen_atoms(structure)
+    u = np.array([s.u_iso_or_equiv(cell) for s in structure.scatterers()])
+    if not heavy.any():
+        return []
+    large = heavy & (u > max(SMEARED, SMEARED_TIMES * float(np.median(u[heavy]))))
+    return [(structure.scatterers()[int(i)].label, u[i]) for i in np.flatnonzero(large)]
 
 
 def elements_sentences(
@@ -222,7 +277,10 @@ def _peaks_table(one: Refinement) -> TextTable:
     ]
     header = ["peak", "x", "y", "z", "height [V]", "height [σ]", "nearest atom", "Å"]
     return TextTable(
-        "Highest peaks of Fo − Fc with the refined structure", header, rows
+        f"Highest peaks of Fo − Fc with the refined structure; below {HIGH:g} σ noise makes them, "
+        f"too. 1 Å⁻² of the .res file is {POTENTIAL:.2f} V",
+        header,
+        rows,
     )
 
 

@@ -18,6 +18,7 @@ from dials_spread.refinement import Refinement
 from dials_spread.refinement.element_check import ElementScattering
 from dials_spread.reindexing import Reindexing
 from dials_spread.report.ml_correct.refined_structure_report import (
+    atoms_sentences,
     cycles_document,
     cycles_sentences,
     elements_sentences,
@@ -118,18 +119,7 @@ class StructureReport:
 
     def sentences(self) -> list[str]:
         """For the log and the page."""
-        shares = self.shares()
-        told = [self._verdict()]
-        undetermined = int(np.count_nonzero(shares > UNDETERMINED))
-        F = self.found.estimate.F
-        told.append(
-            f"Phases of the potential are those of {self.source}; amplitudes are from the "
-            f"data. On average {100 * np.average(shares, weights=F):.0f} % of an amplitude "
-            "is still the first estimate (that without a structure), weighted by |F|; "
-            f"{counted(undetermined, 'reflection')} of {len(F):,} are not determined by "
-            "their observations, which say less than the first estimate, and keep large "
-            "errors."
-        )
+        told = [self._verdict(), *self._from_structure()]
         r1, n = self.r1(), self.cycles.n_kept
         refined = f" (as refined before cycle {n})" if n > 1 else ""
         told.append(
@@ -147,7 +137,28 @@ class StructureReport:
         )
         told += cycles_sentences(self.cycles)
         told += [self._hand(), *refined_sentences(self.refined, self.problem)]
+        told += atoms_sentences(self.refined, self.cycles.cycles[0].structure)
         return [*told, *elements_sentences(self.refined, self.elements)]
+
+    def _from_structure(self) -> list[str]:
+        """Say how much of the amplitudes the observations determine; of no step nothing."""
+        if not self.found.n_steps:
+            return []
+        shares, F = self.shares(), self.found.estimate.F
+        return [
+            f"Phases of the potential are those of {self.source}; amplitudes are from the "
+            f"data. On average {100 * np.average(shares, weights=F):.0f} % of an amplitude "
+            "is still the first estimate (that without a structure), weighted by |F|; "
+            f"{counted(self.undetermined(), 'reflection')} of {len(F):,} are not determined "
+            "by their observations, which say less than the first estimate, and keep large "
+            "errors."
+        ]
+
+    def undetermined(self) -> int:
+        """Count reflections that observations determine less than the first estimate."""
+        if not self.found.n_steps:
+            return 0
+        return int(np.count_nonzero(self.shares() > UNDETERMINED))
 
     def _verdict(self) -> str:
         found = self.found
@@ -167,8 +178,8 @@ class StructureReport:
             )
         return (
             "The structure does not help: held-out observations are not predicted better by 2 "
-            f"standard deviations ({figures}). The amplitudes stay those of the first correction, "
-            "without a structure. It may be too incomplete or wrong, or the thickness is, or "
+            f"standard deviations ({figures}). No step was taken: the amplitudes are those of the "
+            "first correction, without a structure. It may be too incomplete or wrong, or the thickness is, or "
             "the data say too little."
         )
 
@@ -249,11 +260,12 @@ class StructureReport:
             for name, F in sets.items():
                 off = np.abs(scale[name] * F[own] - f_c).sum()
                 row.append(f"{off / f_c.sum():.3f}" if f_c.sum() > 0 else "–")
-            row.append(f"{np.mean(shares[own]):.2f}" if own.any() else "–")
-            row.append(str(int(np.count_nonzero(shares[own] > UNDETERMINED))))
+            if self.found.n_steps:
+                row.append(f"{np.mean(shares[own]):.2f}" if own.any() else "–")
+                row.append(str(int(np.count_nonzero(shares[own] > UNDETERMINED))))
             rows.append(row)
         header = ["d [Å]", "reflections", "R1 merged", "first", "second"]
-        header += [FIRST_SHARE, "undetermined"]
+        header += [FIRST_SHARE, "undetermined"] if self.found.n_steps else []
         return TextTable(
             f"{R1_STRUCTURE} by resolution (not independent of it)", header, rows
         )
@@ -332,7 +344,7 @@ class StructureReport:
             "share_of_first_estimate": float(
                 np.average(shares, weights=found.estimate.F)
             ),
-            "undetermined": int(np.count_nonzero(shares > UNDETERMINED)),
+            "undetermined": self.undetermined(),
             "errors": found.step.law.as_dict(),
             "response_quantiles": dict(
                 zip(map(str, parts), np.quantile(response, parts).tolist())

@@ -1,0 +1,64 @@
+"""What a refinement says of the structure that was given."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cctbx import miller, xray
+from cctbx.array_family import flex
+
+from dials_spread.refinement import RefinementSettings, refine
+from dials_spread.report.ml_correct.refined_structure_report import atoms_sentences
+from dials_spread.scattering.structure_factors import structure_factors
+from dials_spread.structures.structure_files import read_structure
+
+
+@pytest.fixture(scope="module")
+def quartz():
+    return read_structure("quartz")
+
+
+def told(given, quartz):
+    """Refined against F² of quartz, 5 % off each."""
+    points = miller.build_set(quartz.crystal_symmetry(), False, d_min=0.8)
+    rng = np.random.default_rng(1)
+    I = np.abs(structure_factors(quartz, np.array(list(points.indices())))) ** 2
+    I = I * (1 + 0.05 * rng.standard_normal(len(I)))
+    data = miller.array(
+        points, flex.double(I), flex.double(0.05 * I + 0.001 * I.mean())
+    )
+    own = RefinementSettings(start_shift=0.0, anisotropic=False)
+    one = refine(
+        given, data.set_observation_type_xray_intensity(), settings=own, rng=rng
+    )
+    return " ".join(atoms_sentences(one, given))
+
+
+def test_the_right_structure_stays(quartz):
+    text = told(quartz, quartz)
+    assert "moved atoms by 0.0" in text
+    assert "may not be there" not in text and "phases" not in text
+
+
+def test_an_atom_in_a_void_has_no_density(quartz):
+    other = quartz.deep_copy_scatterers()
+    other.add_scatterer(
+        xray.scatterer("X1", site=(0.9, 0.4, 0.5), u=0.03, scattering_type="C")
+    )
+    text = told(other, quartz)
+    assert "X1: U = " in text and "may not be there" in text
+    assert "Si1: U" not in text and "O1: U" not in text
+
+
+def test_atoms_that_go_far_were_wrong(quartz):
+    other = quartz.deep_copy_scatterers()
+    last = other.scatterers()[1]
+    site = np.array(quartz.unit_cell().orthogonalize(last.site)) + (0.3, 0.2, 0.0)
+    last.site = quartz.unit_cell().fractionalize(tuple(site))
+    text = told(other, quartz)
+    assert f"{last.label} farthest, by 0.3" in text and "phases: correct again" in text
+
+
+def test_without_a_refinement_nothing_is_told(quartz):
+    assert atoms_sentences(None, quartz) == []
