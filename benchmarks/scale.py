@@ -63,7 +63,7 @@ STAGES = {
         "image factors": ("fit_factors",),
         "variogram": ("_variograms",),
         "permutations": ("assess_matches",),
-        "beam": ("_beam",),
+        "beam": ("take_from_tables",),
         "orientations": ("analyse_orientations",),
         "noisy spots": ("analyse_noisy",),
         "simulated spread": ("explain_observations",),

@@ -45,6 +45,9 @@ PATIENCE = 20
 # How many workers may die over one task before it is given up.
 ALLOWED_FAILURES = 3
 
+OF_PROCESS = 400_000_000
+"""Bytes that a worker takes before it has any data: DIALS and what it loads."""
+
 _client: ContextVar[Any] = ContextVar("client", default=None)
 
 
@@ -138,9 +141,11 @@ def map_on_workers(function: Callable, shared, tasks: Sequence) -> list:
         The results, in the order of the tasks.
 
     Raises:
-        ValueError: The workers were lost, or what the function raises.
+        ValueError: Workers may use less memory than one task takes, which is told before
+            the first begins; they were lost; or what the function raises.
     """
     client = _client.get()
+    _refuse_too_little_memory(client, shared, tasks)
     results: dict[int, Any] = {}
     for attempt in range(1 + ALLOWED_FAILURES):
         left = [k for k in range(len(tasks)) if k not in results]
@@ -154,6 +159,21 @@ def map_on_workers(function: Callable, shared, tasks: Sequence) -> list:
             if attempt == ALLOWED_FAILURES or not _comes_back(client):
                 raise
     return [results[k] for k in range(len(tasks))]
+
+
+def _refuse_too_little_memory(client, shared, tasks: Sequence) -> None:
+    """Refuse workers whose memory limit is below what one task takes."""
+    from distributed.sizeof import safe_sizeof as sizeof
+
+    workers = client.scheduler_info()["workers"].values()
+    limits = [w["memory_limit"] for w in workers if w.get("memory_limit")]
+    needed = OF_PROCESS + sizeof(shared) + max(map(sizeof, tasks), default=0)
+    if limits and min(limits) < needed:
+        raise ValueError(
+            f"Dask: a worker may use {min(limits) / 1e9:.2g} GB of memory, and one task of "
+            f"this stage takes {needed / 1e9:.2g} GB; give each more (--memory-limit), or "
+            "start fewer of them."
+        )
 
 
 def _comes_back(client) -> bool:

@@ -13,13 +13,10 @@ import numpy as np
 from dials.array_family import flex
 from dxtbx.model import Experiment
 
+from dials_spread.freed_memory import give_back
 from dials_spread.incidence import Incidence, build_incidence
 from dials_spread.observations import Observations
 from dials_spread.observations.canonical_order import crystal_rank, image_rank
-from dials_spread.observations.correction_state import (
-    corrected_crystals,
-    mixture_warning,
-)
 from dials_spread.observations.crystals import check_crystals
 from dials_spread.observations.exchanged_axes import Exchanged, find_exchanged
 from dials_spread.pairs import (
@@ -43,11 +40,13 @@ from dials_spread.significance import (
     nothing_tested,
 )
 from dials_spread.spread.analysis import SpreadAnalysis, SpreadChoices, analyse_spread
+from dials_spread.spread.beam.beam_sources import BeamSources
 from dials_spread.spread.chance.same_orientation import OrientationContrast
 from dials_spread.spread.observed import Observed, observe
 from dials_spread.spread.origins import OriginAnalysis, analyse_origins
 from dials_spread.spread.sources.explained import ExplainedSpread
 from dials_spread.spread.sources.simulated import explain_observations
+from dials_spread.spread.table_columns import take_from_tables
 
 REINDEX_FIRST = (
     "crystals with exchanged axes are to be reindexed first: other reflections would be "
@@ -138,6 +137,7 @@ def compare_images(
     nproc: int | None = None,
     progress: bool = False,
     spread: SpreadChoices | None = None,
+    emptied: bool = False,
     **choices,
 ) -> Comparison:
     """
@@ -145,7 +145,7 @@ def compare_images(
 
     Args:
         experiments: One a crystal, of one space group and similar cells.
-        tables: The reflections of each, in the same order; they are not changed.
+        tables: The reflections of each, in the same order.
         dataset: The number of the input list of each experiment.
         matching: How images are matched.
         n_pairs_shown: How many of the best pairs are compared spot by spot.
@@ -153,6 +153,7 @@ def compare_images(
         seed: For the bootstrap.
         nproc, progress: Threads, all cores by default; progress bars on a terminal.
         spread: What is said about the spread; all by default.
+        emptied: Empty the tables, once all is taken; else they are not changed.
         choices: About observations and images, see observations.Choices.
 
     Returns:
@@ -165,10 +166,12 @@ def compare_images(
     checked = _checked(experiments, tables)
     observed = observe(*checked, dataset, spread.error_model, **choices)
     observations = observed.observations
-    scales, incidence, matches = _match_all(observed.counted, matching, nproc, progress)
+    scales = crystal_scales(observed.counted)
+    told = _of_tables(observed, *checked, scales, spread, seed, nproc, emptied)
+    incidence, matches = _match_all(observed.counted, scales, matching, nproc, progress)
     agreement = compare_pairs(observed.counted, incidence, matches, nproc)
     shown = _choose_pairs(observations, matches, n_pairs_shown, pairs_shown)
-    found = _spread(observed, *checked, scales, incidence, matches, spread, seed, nproc)
+    found = _spread(observed, told, scales, incidence, matches, spread, seed, nproc)
     pairs = _OfPairs(observations, incidence, matches, agreement, found.spread, seed)
     return Comparison(
         experiments=experiments,
@@ -181,20 +184,51 @@ def compare_images(
         **pairs.together(matching.same_orientation, nproc),
         shown=shown,
         spots=_lay_out(observations, matches, agreement, incidence, shown, scales),
-        outliers_used=observed.outliers_used,
-        mixture=mixture_warning(corrected_crystals(tables, observations.choice)),
         **found._asdict(),
     )
 
 
+class _OfTables(NamedTuple):
+    """What tables say besides, and the random numbers that go on from there."""
+
+    beam: BeamSources | None
+    rng: np.random.Generator
+    simulation: ExplainedSpread | None
+    mixture: str
+
+
+def _of_tables(
+    observed: Observed,
+    experiments: Sequence[Experiment],
+    tables: Sequence[flex.reflection_table],
+    scales: np.ndarray,
+    choices: SpreadChoices,
+    seed: int,
+    nproc: int | None,
+    emptied: bool,
+) -> _OfTables:
+    """Take what is needed from the tables, before anything else takes memory."""
+    rng = _rng(seed)
+    beam, simulated, mixture = take_from_tables(
+        observed.observations, experiments, tables, choices.origins, rng, nproc, emptied
+    )
+    simulation = explain_observations(
+        observed.counted, simulated, scales, _rng(seed), nproc
+    )
+    return _OfTables(beam, rng, simulation, mixture)
+
+
 def _match_all(
-    observations: Observations, matching: Matching, nproc: int | None, progress: bool
-) -> tuple[np.ndarray, Incidence, Matches]:
-    """Put crystals on one scale, and match their images."""
-    scales = crystal_scales(observations)
+    observations: Observations,
+    scales: np.ndarray,
+    matching: Matching,
+    nproc: int | None,
+    progress: bool,
+) -> tuple[Incidence, Matches]:
+    """Match the images of crystals that are put on one scale."""
     incidence = build_incidence(observations, scales)
     _check_images(incidence, matching.min_common)
-    return scales, incidence, _match(observations, incidence, matching, nproc, progress)
+    return incidence, _match(observations, incidence, matching, nproc, progress)
 
 
 class _OfPairs(NamedTuple):
@@ -209,6 +243,7 @@ class _OfPairs(NamedTuple):
 
     def together(self, angle: float | None, nproc: int | None) -> dict:
         """Give what `Comparison` has of all pairs, and of those of one orientation."""
+        give_back()  # what the parts of the spread took
         same = same_orientation(angle, self.spread.correlation_angle)
         every = np.ones(len(self.matches), dtype=bool)
         summary, _ = self.summarise(every, False, nproc)
@@ -263,12 +298,13 @@ class _SpreadParts(NamedTuple):
     exchanged: tuple[Exchanged, ...]
     origins: OriginAnalysis
     simulation: ExplainedSpread | None
+    mixture: str
+    outliers_used: int
 
 
 def _spread(
     observed: Observed,
-    experiments: Sequence[Experiment],
-    tables: Sequence[flex.reflection_table],
+    of_tables: _OfTables,
     scales: np.ndarray,
     incidence: Incidence,
     matches: Matches,
@@ -278,24 +314,28 @@ def _spread(
 ) -> _SpreadParts:
     """The spread, what is behind it, and whether pairs agree better than by chance."""
     rng = _rng(seed)
-    observations, counted, counting, _ = observed
+    observations, _, counting, outliers_used = observed
     analysis = analyse_spread(observations, counting, scales, choices, rng, nproc)
     exchanged = find_exchanged(observations)
+    give_back()
     significance = nothing_tested(len(matches), REINDEX_FIRST)
     if not exchanged:
         significance = assess_matches(
             incidence, matches, observations.images.crystal, image_rank(observations),
             analysis, choices, rng, nproc,
         )  # fmt: skip
+    give_back()
     return _SpreadParts(
         spread=analysis,
         significance=significance,
         exchanged=exchanged,
         origins=analyse_origins(
-            observations, experiments, tables, counting, scales, analysis.s,
-            choices.origins, _rng(seed), nproc, analysis.factors,
+            observations, counting, scales, analysis.s, choices.origins, of_tables.rng,
+            nproc, analysis.factors, of_tables.beam,
         ),
-        simulation=explain_observations(counted, tables, scales, _rng(seed), nproc),
+        simulation=of_tables.simulation,
+        mixture=of_tables.mixture,
+        outliers_used=outliers_used,
     )  # fmt: skip
 
 

@@ -3,8 +3,7 @@ Files in: experiments and the reflections that belong to them, or all that is wr
 
 A list of experiments and a table of reflections are brought together by the experiment
 identifiers where the table has them, else by the names of the files (a.refl belongs to
-a.expt), else by their order, as in DIALS. Nothing is written into what was read: tables
-keep their ids.
+a.expt), else by their order, as in DIALS. What was read stays as it is, ids included.
 
 Functions:
     read_files: from names of files
@@ -57,8 +56,7 @@ NO_IMAGES = "simulated_{:04d}_without_images_#####.cbf"
 keeps the name, so that nobody need look for images that never were."""
 
 CONVERTED = "{}_{:04d}_converted_without_images_#####.cbf"
-"""Where those of a crystal would be that another program's list of reflections was
-converted to."""
+"""Likewise where another program's list of reflections was converted."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +74,7 @@ class Input:
         lp: What the columns lp are (observations.right_factors); None if not looked at.
         allow_pickle: Whether tables may be pickle files.
         some_columns: Whether tables may lack columns that their files have.
+        numbers: Of each reflection file, the number of the experiment of each id.
     """
 
     experiments: list[Experiment]
@@ -87,6 +86,7 @@ class Input:
     lp: dict | None = None
     allow_pickle: bool = False
     some_columns: bool = False
+    numbers: tuple[dict[int, int], ...] = ()
 
     @property
     def names(self) -> list[str]:
@@ -210,8 +210,7 @@ def read_files(
         problems += impossible_geometry(table, filename, given, named)
     if problems:
         raise ValueError("\n".join(problems))
-    # An experiment without reflections keeps its number, with an empty table.
-    nothing = tables[0].select(flex.bool(len(tables[0]), False))
+    nothing = tables[0].select(flex.bool(len(tables[0]), False))  # no reflections
     found, unmatched = _split(tables, refl, numbers, emptied=True)
     _tell_shared_identifiers(experiments)
     return Input(
@@ -222,6 +221,7 @@ def read_files(
         unmatched=unmatched,
         allow_pickle=allow_pickle,
         some_columns=columns is not None,
+        numbers=tuple(numbers),
     )
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from dials_spread.incidence import Incidence
 from dials_spread.pairs import Matches
-from dials_spread.pairs.shared import shared_reflections
+from dials_spread.pairs.shared import common_reflections
 from dials_spread.spread.analysis import SpreadAnalysis, SpreadChoices
 from dials_spread.spread.chance.likelihood import fit_correlation, pair_ratios
 from dials_spread.spread.chance.pools import CommonSpots, Pools, build_pools
@@ -207,7 +207,7 @@ def contrast_orientations(
         incidence.intensity / factor,
         incidence.variance / factor**2,
     )
-    _, on_a, on_b, *_ = shared_reflections(
+    _, on_a, on_b = common_reflections(
         incidence, a[used], b[used], matches.operator[used], matches.n_common[used]
     )
     return compare_orientations(
@@ -232,14 +232,14 @@ def _common_spots(
 ) -> CommonSpots:
     """The common spots of the first n pairs, by reflection: a and b may be exchanged."""
     image_a, image_b = matches.image_a[:n], matches.image_b[:n]
-    shared = shared_reflections(
+    start, on_a, on_b = common_reflections(
         incidence, image_a, image_b, matches.operator[:n], matches.n_common[:n]
     )
-    unique = incidence.unique[shared.on_a].astype(np.int64)
-    order = order_within(unique, group_numbers(shared.start))
-    on_a, on_b = shared.on_a[order], shared.on_b[order]
+    unique = incidence.unique[on_a].astype(np.int64)
+    order = order_within(unique, group_numbers(start))
+    on_a, on_b = on_a[order], on_b[order]
     return CommonSpots(
-        start=shared.start,
+        start=start,
         one_crystal=crystal[image_a] == crystal[image_b],
         unique=unique[order],
         intensity_a=intensity[on_a],

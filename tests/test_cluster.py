@@ -19,8 +19,9 @@ from dials_spread.spread.chance.pools import CommonSpots, build_pools
 def address():
     distributed = pytest.importorskip("distributed")
     own = distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
-    )
+        n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1",
+        memory_limit="1.5GB",
+    )  # fmt: skip
     yield own.scheduler_address
     own.close()
 
@@ -103,6 +104,16 @@ def test_what_a_worker_leaves_behind_is_made_up_for(address, tmp_path):
         found = cluster.map_on_workers(_die_once, str(tmp_path / "once"), [1, 2, 3])
     assert found == [2, 3, 4]
     assert not cluster.in_use()
+
+
+def test_workers_with_too_little_memory_are_told_before_they_begin(address, tmp_path):
+    never_touched, folder = np.zeros(200_000_000), tmp_path / "never made"
+    with cluster.on_workers(address):
+        with pytest.raises(
+            ValueError, match=r"may use 1\.5 GB .* takes 2 GB; give each"
+        ):
+            cluster.map_on_workers(_die_once, (folder, never_touched), [1])
+    assert not folder.exists()
 
 
 def test_clusters_that_cannot_be_used():

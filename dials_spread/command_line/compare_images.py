@@ -36,6 +36,7 @@ from libtbx import Auto
 
 from dials_spread import cluster, session
 from dials_spread.comparison import Matching, compare_images
+from dials_spread.freed_memory import give_back
 from dials_spread.observations import Choices, right_factors
 from dials_spread.observations.crystals import check_crystals
 from dials_spread.output_files import check_outputs
@@ -161,7 +162,9 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
                 nproc=None if params.nproc is Auto else params.nproc,
                 progress=True,
                 spread=analysis_phil.spread_choices(params, data.files),
+                emptied=not params.output.filtered,
             )
+        give_back()
         provenance = Provenance(
             COMMAND, data.files, session.parameters(phil, params),
             session.changed_parameters(phil, params, OF_THIS_RUN), data.lp,

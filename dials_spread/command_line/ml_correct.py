@@ -44,7 +44,6 @@ from dials.util import Sorry
 from libtbx import Auto
 
 from dials_spread import cluster, session
-from dials_spread.command_line import _with_structure
 from dials_spread.correction import correct_intensities
 from dials_spread.correction.apply.correct import get_subject
 from dials_spread.correction.apply.estimates import choose_model
@@ -91,38 +90,37 @@ def how_to_prepare(data, params) -> dict:
     return {
         **{name: getattr(params, name) for name in alike},
         "without_experiment": sum(data.unmatched.values()),
-        "nproc": threads(params),
+        "nproc": None if params.nproc is Auto else params.nproc,
         "d_min": "auto" if params.d_min is Auto else params.d_min,
+        "emptied": data.some_columns and params.structure is None,  # else needed again
     }
-
-
-def threads(params) -> int | None:
-    """Give the number of threads, None for all cores."""
-    return None if params.nproc is Auto else params.nproc
 
 
 def correct_files(data, model, params, provenance, log) -> None:
     """Correct what was read, and write it."""
     check_crystals(data.experiments, data.names)
     part, crystals, told = uncorrected_part(data)
-    _with_structure.refuse_others(part.experiments if params.structure else ())
+    second = None
+    if params.structure:
+        from dials_spread.command_line import _with_structure as steps  # loads slowly
+
+        steps.refuse_others(part.experiments)
     how = how_to_prepare(data, params)
     subject = get_subject(part.experiments, part.tables, part.dataset, **how)
-    subject, second = _with_structure.second_correction(params, part, subject, model)
+    if params.structure:
+        subject, second = steps.second_correction(params, part, subject, model)
     subject = replace(subject, warnings=(*told, *data.notes, *subject.warnings))
     result = correct_intensities(
-        subject,
-        model,
+        subject, model,
         ready=second.found.estimate if second else None,
         strength=None if params.strength is Auto else params.strength,
         reference=next(iter(params.reference), None),
         column=params.reference_column,
         block=next(iter(params.cif_block), None),
-        seed=params.seed,
-        nproc=threads(params),
-    )
+        seed=params.seed, nproc=how["nproc"],
+    )  # fmt: skip
     corrected = corrected_table(data, result, crystals, emptied=True)
-    second = second and _with_structure.with_refinement(second, result, params)
+    second = second and steps.with_refinement(second, result, params)
     write_correction(result, corrected, provenance, params.output, log, second)
 
 
@@ -130,9 +128,10 @@ def learn_files(data, params, provenance, log) -> None:
     """Train a model on what was read, test it, and write it with mode=train."""
     if len(params.reference) == 1:
         check_crystals(data.experiments, data.names)
+    how = how_to_prepare(data, params)
     sources = find_sources(
         data.experiments, data.tables, data.dataset, params.reference,
-        params.reference_column, params.cif_block, **how_to_prepare(data, params),
+        params.reference_column, params.cif_block, **how,
     )  # fmt: skip
     training = train_on(
         sources,
@@ -143,7 +142,7 @@ def learn_files(data, params, provenance, log) -> None:
         strength=1.0 if params.strength is Auto else params.strength,
         force=params.force,
         seed=params.seed,
-        nproc=threads(params),
+        nproc=how["nproc"],
     )
     corrected = None
     if training.model and training.correction:

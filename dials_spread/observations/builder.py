@@ -5,6 +5,7 @@ Functions:
     build_observations: of all crystals, the entry point
     reference_cell: the mean cell
     intensities_before_scaling: what was measured, before scaling
+    unscaled_with_lorentz: the same of unscaled data
 """
 
 from __future__ import annotations
@@ -287,6 +288,21 @@ class Integrated(NamedTuple):
     scale: np.ndarray
 
 
+def unscaled_with_lorentz(
+    observations: Observations, lorentz: np.ndarray
+) -> Integrated:
+    """
+    Give the intensities of observations that have not been scaled.
+
+    Args:
+        observations: n of them.
+        lorentz: Shape (n,), the Lorentz factor where it is missing in the tables.
+    """
+    return Integrated(
+        observations.intensity * lorentz, observations.variance * lorentz**2, lorentz
+    )
+
+
 def intensities_before_scaling(
     observations: Observations,
     tables: Sequence[flex.reflection_table],
@@ -305,11 +321,7 @@ def intensities_before_scaling(
         ones.
     """
     if not observations.scaled:
-        return Integrated(
-            observations.intensity * lorentz,
-            observations.variance * lorentz**2,
-            lorentz,
-        )
+        return unscaled_with_lorentz(observations, lorentz)
     for kind in ("profile", "sum"):
         try:
             choose_intensity(tables, kind)

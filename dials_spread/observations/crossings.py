@@ -44,7 +44,9 @@ def number_crossings(
     new[1:] |= first[order][1:] - last[order][:-1] > gap
     crossing = np.empty(len(order), dtype=np.int64)
     crossing[order] = np.cumsum(new) - 1
-    _, begins, number = np.unique(crossing, return_index=True, return_inverse=True)
-    rank = np.empty(len(begins), dtype=np.int64)
-    rank[np.argsort(begins)] = np.arange(len(begins))
-    return rank[np.ravel(number)]
+    # Of several assignments the last one stays, here that of the first listing.
+    begins = np.empty(crossing.max() + 1, dtype=np.int64)
+    begins[crossing[::-1]] = np.arange(len(order))[::-1]
+    appears = np.zeros(len(order), dtype=bool)
+    appears[begins] = True
+    return (np.cumsum(appears) - 1)[begins][crossing]

@@ -24,6 +24,7 @@ from cctbx.array_family import flex as cctbx_flex
 from dials.array_family import flex
 from dxtbx.model import Experiment
 
+from dials_spread.freed_memory import give_back
 from dials_spread.input_files import Input, read_files
 from dials_spread.observations.correction_state import corrected_crystals
 from dials_spread.observations.intensities import is_scaled
@@ -253,6 +254,7 @@ def read(
     if columns is not None:
         for table in tables:
             _drop_spare_positions(table)
+        give_back()
     told = tuple(check.sentences())
     for sentence in told if tell else ():
         logger.warning(sentence)

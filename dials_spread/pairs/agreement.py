@@ -13,7 +13,11 @@ from dials_spread.incidence import Incidence
 from dials_spread.observations import Observations
 from dials_spread.pairs.matching import Matches
 from dials_spread.pairs.scales import image_scales, likely_scales
-from dials_spread.pairs.shared import Shared, shared_reflections
+from dials_spread.pairs.shared import (
+    Shared,
+    shared_reflections,
+    sums_of_reflections,
+)
 from dials_spread.statistics.excess_spread import (
     Deviations,
     excess_spreads,
@@ -85,14 +89,15 @@ def compare_pairs(
     """
     size = np.cumsum(matches.n_common) // BLOCK
     blocks = np.split(np.arange(len(matches)), np.flatnonzero(np.diff(size)) + 1)
-    parts = []
-    for block in blocks:
+    parts, sums = [], sums_of_reflections(incidence) if len(matches) else ()
+    for block in blocks if len(matches) else ():
         shared = shared_reflections(
             incidence,
             matches.image_a[block],
             matches.image_b[block],
             matches.operator[block],
             matches.n_common[block],
+            sums,
         )
         if len(block):
             parts.append(_compare(incidence, shared, not observations.scaled, nproc))

@@ -1,5 +1,9 @@
 """
 The common reflections of many pairs of images, one after the other in flat arrays.
+
+Functions:
+    common_reflections: which there are
+    sums_of_reflections, shared_reflections: what all other images say of them
 """
 
 from __future__ import annotations
@@ -84,13 +88,33 @@ def _join(
             place[column[q]] = -1
 
 
-def shared_reflections(
+@nb.njit(cache=True, nogil=True)
+def _find(image_a, image_b, operator, indptr, column, permutation, start, on_a, on_b):
+    """Fill start, on_a and on_b as _join does, and nothing else."""
+    place = np.full(permutation.shape[1], -1, dtype=np.int64)
+    m = 0
+    for pair in range(len(image_a)):
+        a, b, op = image_a[pair], image_b[pair], operator[pair]
+        for q in range(indptr[a], indptr[a + 1]):
+            place[column[q]] = q
+        for q in range(indptr[b], indptr[b + 1]):
+            p = place[permutation[op, column[q]]]
+            if p >= 0:
+                on_a[m] = p
+                on_b[m] = q
+                m += 1
+        start[pair + 1] = m
+        for q in range(indptr[a], indptr[a + 1]):
+            place[column[q]] = -1
+
+
+def common_reflections(
     incidence: Incidence,
     image_a: np.ndarray,
     image_b: np.ndarray,
     operator: np.ndarray,
     n_common: np.ndarray,
-) -> Shared:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
     Find the common reflections of pairs.
 
@@ -102,10 +126,59 @@ def shared_reflections(
         n_common: Shape (pairs,), how many there are.
 
     Returns:
+        start, on_a and on_b, as Shared has them; numbers of entries as short as they can
+        be.
+    """
+    short = len(incidence.unique) < np.iinfo(np.int32).max
+    start = np.zeros(len(image_a) + 1, dtype=np.int64)
+    on_a, on_b = (
+        np.empty(int(n_common.sum()), dtype=np.int32 if short else np.int64)
+        for _ in range(2)
+    )
+    _find(
+        image_a,
+        image_b,
+        operator,
+        incidence.indptr,
+        incidence.column,
+        incidence.permutation,
+        start,
+        on_a,
+        on_b,
+    )
+    return start, on_a, on_b
+
+
+def sums_of_reflections(incidence: Incidence) -> tuple[np.ndarray, ...]:
+    """Add up intensities and variances of each unique reflection, and count them."""
+    n_unique = int(incidence.unique.max()) + 1
+    columns = (incidence.intensity, incidence.variance, np.ones(len(incidence.unique)))
+    return tuple(np.bincount(incidence.unique, x, n_unique) for x in columns)
+
+
+def shared_reflections(
+    incidence: Incidence,
+    image_a: np.ndarray,
+    image_b: np.ndarray,
+    operator: np.ndarray,
+    n_common: np.ndarray,
+    sums: tuple[np.ndarray, ...],
+) -> Shared:
+    """
+    Find the common reflections of pairs, and what all other images say of them.
+
+    Args:
+        incidence: The incidence matrix.
+        image_a: Shape (pairs,).
+        image_b: Shape (pairs,).
+        operator: Shape (pairs,), takes b's indices to a's.
+        n_common: Shape (pairs,), how many there are.
+        sums: From sums_of_reflections; they stay as they are.
+
+    Returns:
         All of them.
     """
     m = int(n_common.sum())
-    n_unique = int(incidence.unique.max()) + 1
     shared = Shared(
         start=np.zeros(len(image_a) + 1, dtype=np.int64),
         on_a=np.empty(m, dtype=np.int64),
@@ -114,8 +187,6 @@ def shared_reflections(
         variance=np.empty(m),
         number=np.empty(m),
     )
-    columns = (incidence.intensity, incidence.variance, np.ones(len(incidence.unique)))
-    sums = tuple(np.bincount(incidence.unique, x, n_unique) for x in columns)
     _join(
         image_a,
         image_b,
@@ -126,7 +197,8 @@ def shared_reflections(
         incidence.intensity,
         incidence.variance,
         incidence.unique,
-        sums,
+        # Observations are taken out and put back: so no rounding is handed on.
+        tuple(x.copy() for x in sums),
         shared,
     )
     return shared

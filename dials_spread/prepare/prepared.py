@@ -9,8 +9,9 @@ Functions:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -92,25 +93,31 @@ class Prepared:
         return self.normalisation.N
 
 
-def check_lorentz(measured: Observations) -> tuple[float, dict[float, float]]:
+def check_lorentz(
+    measured: Observations, scales: Scales | None = None
+) -> tuple[float, dict[float, float]]:
     """
     See whether equivalents prefer another power of the Lorentz factor.
 
     Args:
         measured: n observations.
+        scales: From fit_scales, where they are known already.
 
     Returns:
         The preferred extra exponent, 0 unless another is clearly better, and R_meas with
         equal weights, after scaling, by exponent.
     """
 
+    def r_meas_with(found: Scales, intensity: np.ndarray) -> float:
+        return r_meas(intensity / found.scale, measured.unique, measured.n_unique)[0]
+
     def agreement(intensity: np.ndarray, sigma: np.ndarray) -> float:
         other = measured.with_intensity(intensity, sigma)
-        scaled = intensity / fit_scales(other).scale
-        return r_meas(scaled, measured.unique, measured.n_unique)[0]
+        return r_meas_with(fit_scales(other), intensity)
 
+    known = {} if scales is None else {0.0: r_meas_with(scales, measured.intensity)}
     return preferred_exponent(
-        measured.intensity, measured.sigma, measured.rate, agreement
+        measured.intensity, measured.sigma, measured.rate, agreement, known
     )
 
 
@@ -119,6 +126,7 @@ def preferred_exponent(
     sigma: np.ndarray,
     rate: np.ndarray,
     agreement: Callable[[np.ndarray, np.ndarray], float],
+    known: Mapping[float, float] = MappingProxyType({}),
 ) -> tuple[float, dict[float, float]]:
     """
     Find the power of the rate with which equivalents agree best.
@@ -130,6 +138,7 @@ def preferred_exponent(
         sigma: Shape (n,).
         rate: Shape (n,) [Å⁻¹/rad].
         agreement: Gives R_meas after scaling of intensities and σ.
+        known: R_meas by exponent, where it is known already.
 
     Returns:
         The preferred extra exponent, 0 unless another is clearly better, and R_meas by
@@ -139,10 +148,14 @@ def preferred_exponent(
     relative = np.ones(len(rate))
     if usable.any():
         relative[usable] = rate[usable] / np.median(rate[usable])
-    found = {
-        exponent: agreement(intensity * relative**exponent, sigma * relative**exponent)
-        for exponent in EXPONENTS
-    }
+    found = {}
+    for exponent in EXPONENTS:
+        factor = relative**exponent
+        found[exponent] = (
+            known[exponent]
+            if exponent in known
+            else agreement(intensity * factor, sigma * factor)
+        )
     so_far = found.get(0.0, np.nan)
     better = {e: r for e, r in found.items() if e and r < CLEARLY[e] * so_far}
     if better:

@@ -27,7 +27,6 @@ import numpy as np
 
 from cctbx import crystal, miller
 from cctbx.array_family import flex
-from iotbx.shelx import crystal_symmetry_from_ins
 
 from dials_spread.observations.table import as_flex
 
@@ -179,6 +178,8 @@ def _symmetry(cards: list[list[str]], path: Path) -> crystal.symmetry | None:
     own.sort(key=lambda c: ("CELL", "LATT", "SYMM").index(c[0]))
     # The reader gives its result when another instruction comes.
     text = "\n".join(" ".join(c) for c in (*own, ["SFAC", "C"])) + "\n"
+    from iotbx.shelx import crystal_symmetry_from_ins  # loads much, for few files
+
     try:
         found = crystal_symmetry_from_ins.extract_from(file=io.StringIO(text))
         if found is not None and found.unit_cell() and found.space_group():

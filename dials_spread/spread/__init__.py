@@ -19,6 +19,7 @@ Modules:
     origins: beam, special orientations and noisy spots
     origins_phil: the parameters of beam, special orientations and noisy spots, for
         commands to include
+    table_columns: what is taken from reflection tables besides observations
 """
 
 from __future__ import annotations

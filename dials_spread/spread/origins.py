@@ -2,7 +2,8 @@
 Beam, special orientations and noisy spots: all of it at once, each part on request.
 
 Functions:
-    analyse_origins: from observations, tables and raw images
+    beam_of_images: the beam on raw images
+    analyse_origins: all the rest, from observations
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ import numpy as np
 from dials.array_family import flex
 from dxtbx.model import Experiment
 
-from dials_spread.beam import BeamRegion, measure_beam
+from dials_spread.beam import BeamIntensity, BeamRegion, measure_beam
 from dials_spread.observations import Observations
 from dials_spread.observations.error_model import CountingErrors
 from dials_spread.pairs import left_by_scales
-from dials_spread.spread.beam.beam_sources import BeamSources, analyse_beam
+from dials_spread.spread.beam.beam_sources import BeamSources
 from dials_spread.spread.noisy_spots.noisy import NoisySpots, analyse_noisy
 from dials_spread.spread.orientations.special import Orientations, analyse_orientations
 from dials_spread.spread.size.residuals import build_residuals, images_of_observations
@@ -97,8 +98,6 @@ class OriginAnalysis:
 
 def analyse_origins(
     observations: Observations,
-    experiments: Sequence[Experiment],
-    tables: Sequence[flex.reflection_table],
     counting: CountingErrors,
     scales: np.ndarray,
     s: float,
@@ -106,14 +105,13 @@ def analyse_origins(
     rng: np.random.Generator,
     nproc: int | None = None,
     factors: RelativeImageFactors | None = None,
+    beam: BeamSources | None = None,
 ) -> OriginAnalysis:
     """
-    Look for the beam, special orientations and noisy spots behind the spread.
+    Look for special orientations and noisy spots behind the spread.
 
     Args:
         observations: The observations.
-        experiments: One a crystal.
-        tables: That the observations were built from.
         counting: The counting errors of the observations.
         scales: Shape (crystals,), what the intensities of each crystal are divided by.
         s: Excess relative spread over all.
@@ -121,15 +119,14 @@ def analyse_origins(
         rng: For draws.
         nproc: Threads and processes; all cores by default.
         factors: Of images, for unscaled data; fitted where they are not given.
+        beam: What beam_sources.analyse_beam has found.
 
     Returns:
         The results.
     """
     names = ("beam", "orientations", "noisy_spots")
     reasons = {n: SWITCHED_OFF for n in names if not getattr(choices, n)}
-    beam = orientations = noisy = None
-    if choices.beam:
-        beam = _beam(observations, experiments, tables, choices, rng, nproc)
+    orientations = noisy = None
     variance = counting.variance if choices.error_model else observations.variance
     counted = replace(observations, variance=variance)
     residuals = build_residuals(counted, scales, left=left_by_scales(counted))
@@ -157,22 +154,29 @@ def analyse_origins(
     return OriginAnalysis(beam, orientations, noisy, reasons)
 
 
-def _beam(
+def beam_of_images(
     observations: Observations,
     experiments: Sequence[Experiment],
     tables: Sequence[flex.reflection_table],
     choices: OriginChoices,
-    rng: np.random.Generator,
-    nproc: int | None,
-) -> BeamSources:
-    """What explains the differences between images."""
-    intensities = None
-    if choices.raw_images:
-        intensities = measure_beam(
-            experiments, tables, observations.images, choices.region,
-            choices.folders, nproc, choices.progress,
-        )  # fmt: skip
-    return analyse_beam(observations, tables, intensities, rng)
+    nproc: int | None = None,
+) -> BeamIntensity | None:
+    """
+    Measure the beam on raw images, where that is wanted.
+
+    Args:
+        observations: The observations.
+        experiments: One a crystal.
+        tables: That the observations were built from.
+        choices: Whether it is looked for, and where.
+        nproc: Processes; all cores by default.
+    """
+    if not (choices.beam and choices.raw_images):
+        return None
+    return measure_beam(
+        experiments, tables, observations.images, choices.region,
+        choices.folders, nproc, choices.progress,
+    )  # fmt: skip
 
 
 def _mostly_known(

@@ -11,6 +11,7 @@ Modules:
     columns: which columns a table must have, and what each holds
     division: a table divided by experiments
     given_twice: the same crystal under two names
+    joined_columns: columns of several files under one another
     kinds_of_intensity: which intensities a table has: scaled or not, and whether all of
         its crystals do
     models: beam, detector, goniometer, scan and crystal

@@ -7,6 +7,7 @@ type, length and bytes. Here only the headers are read; the bytes of a column ar
 DIALS to decode, one column after the other, so that a table is never held twice.
 
 Functions:
+    beginning: what a file has before its columns
     check_lengths: refuse columns that are not as long as they say
     find_columns: where each column stands in a file
     read_columns: some of them as a table
@@ -69,6 +70,7 @@ class StoredTable:
         version: Of the format.
         parts: Of what is beside the columns, with their keys.
         columns: Of each column by name: its key, and type, length and bytes.
+        kinds: Of each column by name: its type.
         n_rows: Of each column.
     """
 
@@ -76,6 +78,7 @@ class StoredTable:
     version: tuple[int, int]
     parts: tuple[tuple[int, int], ...]
     columns: dict[str, tuple[int, int]]
+    kinds: dict[str, str]
     n_rows: int
 
 
@@ -125,8 +128,8 @@ def _text(file: BinaryIO) -> str:
     return file.read(n).decode("utf-8")
 
 
-def _pass_column(file: BinaryIO) -> int:
-    """Go past a column, whose bytes must be as many as its rows need; give the rows."""
+def _pass_column(file: BinaryIO) -> tuple[int, str]:
+    """Go past a column, whose bytes must be as many as its rows need; give rows, type."""
     if _expect(file, "array") != 2:
         raise OtherFormat("a column has other parts than type and values")
     kind = _text(file)
@@ -137,7 +140,7 @@ def _pass_column(file: BinaryIO) -> int:
     if n_bytes != n_rows * SIZES[kind]:
         raise WrongLength(f"{n_bytes} bytes for {n_rows} rows of {kind}")
     file.seek(n_bytes, 1)
-    return n_rows
+    return n_rows, kind
 
 
 def check_lengths(file: BinaryIO) -> None:
@@ -209,7 +212,7 @@ def find_columns(file: BinaryIO) -> StoredTable:
     if _expect(file, "array") != 3:
         raise OtherFormat("not three parts")
     name, version = span(), span()
-    parts, columns, lengths = [], {}, set()
+    parts, columns, kinds, lengths = [], {}, {}, set()
     for _ in range(_expect(file, "map")):
         begin = file.tell()
         if _text(file) != "data":
@@ -219,13 +222,15 @@ def find_columns(file: BinaryIO) -> StoredTable:
         for _ in range(_expect(file, "map")):
             begin = file.tell()
             column = _text(file)
-            lengths.add(_pass_column(file))
+            n_rows, kinds[column] = _pass_column(file)
+            lengths.add(n_rows)
             columns[column] = (begin, file.tell())
     if len(lengths) > 1:
         raise OtherFormat(f"columns of {sorted(lengths)} rows")
     if file.tell() != end:
         raise OtherFormat(f"{end - file.tell()} bytes follow the table")
-    return StoredTable(name, version, tuple(parts), columns, max(lengths, default=0))
+    n_rows = max(lengths, default=0)
+    return StoredTable(name, version, tuple(parts), columns, kinds, n_rows)
 
 
 def _taken(file: BinaryIO, span: tuple[int, int]) -> bytes:
@@ -237,7 +242,7 @@ def _map_header(n: int) -> bytes:
     return bytes([0x80 + n]) if n < 16 else b"\xde" + struct.pack(">H", n)
 
 
-def _begin(file: BinaryIO, found: StoredTable, n_columns: int) -> bytes:
+def beginning(file: BinaryIO, found: StoredTable, n_columns: int) -> bytes:
     """Give all of a table that stands before its first column."""
     parts = (found.name, found.version)
     return b"".join(
@@ -272,7 +277,7 @@ def read_columns(filename: str, wanted: Collection[str]) -> flex.reflection_tabl
         chosen = [n for n in found.columns if n in wanted]
         if not chosen:
             raise OtherFormat("none of the columns")
-        begin, table = _begin(file, found, 1), None
+        begin, table = beginning(file, found, 1), None
         for name in chosen:
             stored = begin + _taken(file, found.columns[name])
             part = flex.reflection_table.from_msgpack(stored)
@@ -314,7 +319,7 @@ def column_by_column(table: flex.reflection_table) -> Iterator[bytes]:
         yield table.as_msgpack()
         return
     names = sorted(table.keys())
-    yield _begin(file, found, len(names))
+    yield beginning(file, found, len(names))
     for name in names:
         yield _encoded(table, name)
 
@@ -357,7 +362,7 @@ class Rewritten:
                 raise self._changed()
             new = {*self.table.keys()}
             names = sorted(({*found.columns} - {*self.left_out}) | new)
-            yield _begin(file, found, len(names))
+            yield beginning(file, found, len(names))
             for name in names:
                 if name in new:
                     yield _encoded(self.table, name)

@@ -8,7 +8,7 @@ from dials_spread.scattering.bloch import (
     excitation_errors,
     kinematic_intensity,
 )
-from dials_spread.scattering.chebyshev import propagate
+from dials_spread.scattering.chebyshev import propagate, spectral_interval
 from dials_spread.scattering.potential import (
     coupling_matrix,
     indices_within,
@@ -154,3 +154,24 @@ def test_friedel_mates(space_group, differ):
     I = np.delete(np.abs(psi) ** 2, origin)
     difference = np.sum(np.abs(I - I[::-1])) / np.sum(I)
     assert difference > 0.02 if differ else difference < 1e-10
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.02, 1.0, 50.0])
+@pytest.mark.parametrize("kind", [np.float64, np.complex64])
+def test_the_interval_holds_all_eigenvalues(kind, strength):
+    """Also where the coupling is of one sign, or of few beams; and it is narrow."""
+    rng = np.random.default_rng(2)
+    for n in (1, 2, 7, 60):
+        made = rng.normal(size=(n, n)) + 1j * rng.normal(size=(n, n))
+        for coupling in (made, np.abs(made), np.outer(made[0], made[0].conj())):
+            coupling = coupling.astype(kind) if kind == np.complex64 else coupling.real
+            coupling = strength * (coupling + coupling.conj().T)
+            np.fill_diagonal(coupling, 0)
+            diagonal = rng.uniform(-1, 1, size=(n, 3))
+            centre, radius = spectral_interval(coupling.astype(kind), diagonal)
+            found = np.concatenate(
+                [np.linalg.eigvalsh(coupling + np.diag(d)) for d in diagonal.T]
+            )
+            assert np.abs(found - centre).max() <= radius * (1 + 1e-6)
+            radii = np.abs(coupling).sum(axis=1)
+            assert radius <= (1 + 1e-6) * (np.abs(diagonal).max() + radii.max())

@@ -10,10 +10,12 @@ Modules:
     error_law: how far corrected amplitudes are off, predicted for each reflection
     estimates: corrected amplitudes, by weights or by a model file, and the factors of
         observations that follow
+    file_by_file: corrected tables of several files, one after the other
     merged_files: corrected amplitudes of unique reflections as a file for programs that
         solve and refine
     one_table: corrections in one reflection table: made, and taken back
     parameters: the parameters of dials.ml_correct
+    row_values: what a correction does to each row of the tables
     subject: data that are to be corrected, and what must be said of them first
     suitability: what a correction must not be applied to
     table_errors: what the σ of a corrected table are made of

@@ -145,8 +145,7 @@ def describe_changes(
     own_after = amplitudes(after.intensity)
     changes["crystal"] = [
         _change(str(c), own_before[own], own_after[own])
-        for c in range(measured.n_experiments)
-        for own in [measured.crystal == c]
+        for c, own in enumerate(measured.by_crystal(measured.n_experiments))
     ]
     return changes
 
@@ -192,9 +191,11 @@ def _crystal_correlations(
     shared = other_n > 0
     own = own_sum[shared] / own_n[shared]
     others = other_sum[shared] / other_n[shared]
-    found = []
-    for c in np.unique(of_crystal[shared]):
-        x, y = own[of_crystal[shared] == c], others[of_crystal[shared] == c]
+    found, of_crystal = [], of_crystal[shared]
+    # Keys rise, and with them crystals.
+    ends = np.append(np.flatnonzero(np.diff(of_crystal, prepend=-1)), len(of_crystal))
+    for first, stop in zip(ends[:-1], ends[1:]):
+        x, y = own[first:stop], others[first:stop]
         if len(x) > 10 and np.ptp(x) > 0 and np.ptp(y) > 0:
             found.append(np.corrcoef(x, y)[0, 1])
     return np.array(found)

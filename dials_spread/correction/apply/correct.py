@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -31,10 +32,12 @@ from dials_spread.correction.apply.estimates import (
     Factors,
     estimate,
 )
+from dials_spread.correction.apply.file_by_file import let_go
 from dials_spread.correction.apply.one_table import check_crystals_uncorrected
 from dials_spread.correction.apply.subject import (
     Beyond,
     Subject,
+    Within,
     exchanged_axes,
     extinctions,
     lorentz_warning,
@@ -48,9 +51,11 @@ from dials_spread.correction.apply.table_errors import (
     merged_errors,
 )
 from dials_spread.correction.model.model_file import Model
+from dials_spread.freed_memory import give_back
 from dials_spread.observations import Observations, build_observations
 from dials_spread.observations.builder import intensities_before_scaling
 from dials_spread.observations.crystals import check_crystals
+from dials_spread.observations.error_model import counting_errors
 from dials_spread.prepare.geometry import add_geometry
 from dials_spread.prepare.prepared import check_lorentz, prepare
 from dials_spread.reference import Reference
@@ -135,6 +140,7 @@ def get_subject(
     without_experiment: int = 0,
     nproc: int | None = None,
     d_min: float | str | None = "auto",
+    emptied: bool = False,
     **choices,
 ) -> Subject:
     """
@@ -142,7 +148,7 @@ def get_subject(
 
     Args:
         experiments: One a crystal, of one space group and similar cells.
-        tables: The reflections of each, in the same order; they are not changed.
+        tables: The reflections of each, in the same order.
         dataset: The number of the input list of each experiment.
         lorentz: Whether the Lorentz factor is in the intensities: "auto", "applied" or
             "missing".
@@ -151,6 +157,7 @@ def get_subject(
         nproc: Threads; all cores by default.
         d_min: Resolution limit [Å]; "auto" to find it from the data (prepare.resolution),
             None for none. Observations beyond it have no say.
+        emptied: Empty the tables (file_by_file.let_go); else they are not changed.
         choices: About observations, see observations.Choices.
 
     Raises:
@@ -168,23 +175,41 @@ def get_subject(
     if within.beyond is not None:
         warnings = check_suitable(observations, force)
     warnings += exchanged_axes(observations)
-    exponent, found = check_lorentz(measured)
+    exponent, found = check_lorentz(measured, within.scales)
     if exponent:
         warnings.append(lorentz_warning(measured, exponent, found))
-    prepared = prepare(measured, nproc, within.scales)
-    warnings += extinctions(prepared)
+    parts = _prepared(within, experiments, tables, emptied, nproc)
+    warnings += extinctions(parts["prepared"])
     return Subject(
         observations=observations,
-        prepared=prepared,
-        counted=with_counting_errors(prepared, observations, experiments, tables),
+        **parts,
         lorentz=within.lorentz,
-        integrated=intensities_before_scaling(observations, tables, within.lorentz),
         lorentz_exponent=exponent,
         lorentz_r_meas=found,
         warnings=tuple(warnings),
         limit=within.limit,
         beyond=within.beyond,
     )
+
+
+def _prepared(
+    within: Within,
+    experiments: Sequence[Experiment],
+    tables: Sequence[flex.reflection_table],
+    emptied: bool,
+    nproc: int | None,
+) -> dict[str, Any]:
+    """Take the last out of the tables, and prepare: attributes of Subject by name."""
+    observations, before = within.observations, None
+    if observations.scaled:  # else they are those of observations
+        before = intensities_before_scaling(observations, tables, within.lorentz)
+    counting = counting_errors(observations, experiments, tables)
+    if emptied:
+        let_go(tables)
+    prepared = prepare(within.measured, nproc, within.scales)
+    give_back()
+    counted = with_counting_errors(prepared, observations, counting)
+    return {"prepared": prepared, "counted": counted, "before_scaling": before}
 
 
 def correct_intensities(

@@ -3,6 +3,7 @@ Corrected tables of all crystals, joined and written.
 
 Functions:
     join: tables of single crystals to one that belongs to a list of experiments
+    named_apart: experiments that can be told apart
     write_corrected: experiments and their reflections, both whole or none
 """
 
@@ -44,7 +45,6 @@ def join(
         identifier is empty, or that of an earlier one, get their own.
     """
     own = [ExperimentList([experiment]) for experiment in experiments]
-    names = _identifiers(experiments)
     held = [{(k, holds(t[k])) for k in t.keys()} for t in tables if len(t)]
     columns = {name for name, _ in set.intersection(*held)}
     everything = {name for name, _ in set.union(*held)}
@@ -74,12 +74,18 @@ def join(
         part["id"] = cctbx_flex.int(len(part), number)
         if len(part):
             joined.extend(part)
-    result = ExperimentList()
-    for (experiment,), name in zip(own, names):
-        result.append(_named(experiment, name))
-    for number, name in enumerate(names):
-        joined.experiment_identifiers()[number] = name
+    result = named_apart([experiment for (experiment,) in own])
+    for number, experiment in enumerate(result):
+        joined.experiment_identifiers()[number] = experiment.identifier
     return result, joined
+
+
+def named_apart(experiments: Sequence[Experiment]) -> ExperimentList:
+    """Give experiments of which each has an identifier of its own."""
+    result = ExperimentList()
+    for experiment, name in zip(experiments, _identifiers(experiments)):
+        result.append(_named(experiment, name))
+    return result
 
 
 def _identifiers(experiments: Sequence[Experiment]) -> list[str]:

@@ -16,19 +16,16 @@ Functions:
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from dials.array_family import flex
-from dxtbx.model import Experiment
-
 from dials_spread.correction.apply.suitability import reasons_against
 from dials_spread.observations import Observations
-from dials_spread.observations.builder import Integrated
-from dials_spread.observations.error_model import counting_errors
+from dials_spread.observations.builder import Integrated, unscaled_with_lorentz
+from dials_spread.observations.error_model import CountingErrors
 from dials_spread.observations.exchanged_axes import (
     describe_exchanged,
     find_exchanged,
@@ -52,7 +49,8 @@ class Subject:
         counted: As prepared, with the σ of counting alone, which the estimate starts
             from; the same object where these are the σ of the tables.
         lorentz: Shape (n,), the Lorentz factor applied here, with median 1.
-        integrated: Before scaling; None where the tables have none.
+        before_scaling: Scaled intensities before they were; None where the tables have
+            none.
         lorentz_exponent: Power of it that equivalents would prefer more; 0 is good.
         lorentz_r_meas: R_meas with equal weights, by that power.
         warnings: Sentences for the user.
@@ -64,12 +62,19 @@ class Subject:
     prepared: Prepared
     counted: Prepared
     lorentz: np.ndarray
-    integrated: Integrated | None
+    before_scaling: Integrated | None
     lorentz_exponent: float
     lorentz_r_meas: dict[float, float]
     warnings: tuple[str, ...]
     limit: ResolutionLimit | None = None
     beyond: Beyond | None = None
+
+    @property
+    def integrated(self) -> Integrated | None:
+        """Intensities before scaling; None where the tables have none."""
+        if self.observations.scaled:
+            return self.before_scaling
+        return unscaled_with_lorentz(self.observations, self.lorentz)
 
 
 @dataclass(frozen=True)
@@ -177,10 +182,7 @@ def extinctions(prepared: Prepared) -> list[str]:
 
 
 def with_counting_errors(
-    prepared: Prepared,
-    observations: Observations,
-    experiments: Sequence[Experiment],
-    tables: Sequence[flex.reflection_table],
+    prepared: Prepared, observations: Observations, counting: CountingErrors
 ) -> Prepared:
     """
     Give scaled data with σ of counting alone.
@@ -193,13 +195,11 @@ def with_counting_errors(
     Args:
         prepared: n observations.
         observations: The same, as they were read.
-        experiments: One a crystal.
-        tables: That they were read from.
+        counting: Their errors.
 
     Returns:
         The input itself where it was not scaled, or nothing is known of before.
     """
-    counting = counting_errors(observations, experiments, tables)
     if not counting.known:
         return prepared
     part = np.sqrt(counting.variance / observations.variance)

@@ -16,7 +16,9 @@ Functions:
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numba as nb
 import numpy as np
@@ -177,17 +179,13 @@ def features_of(prepared: Prepared, nproc: int | None = None) -> FeatureSet:
         for column in of_crystal.T
     ]
     observation = _table(
-        [
-            *observation_columns(prepared),
-            *(column[crystal] for column in of_crystal.T),
-        ],
+        chain(observation_columns(prepared), (c[crystal] for c in of_crystal.T)),
+        (len(measured), len(MODEL_1)),
         of_compound,
     )
     reflection = _table(
-        [
-            *reflection_features(prepared, of_crystal[:, 1], nproc).T,
-            *averaged,
-        ],
+        chain(reflection_features(prepared, of_crystal[:, 1], nproc).T, averaged),
+        (n_unique, len(REFLECTION_ALL)),
         of_compound,
     )
     return FeatureSet(
@@ -203,14 +201,14 @@ def features_of(prepared: Prepared, nproc: int | None = None) -> FeatureSet:
     )
 
 
-def _table(columns: list[np.ndarray], of_compound: np.ndarray) -> np.ndarray:
-    """Put columns side by side, those of the compound in every row."""
-    n, width = len(columns[0]), len(columns)
-    table = np.empty((n, width + len(of_compound)), dtype=np.float32)
+def _table(
+    columns: Iterable[np.ndarray], shape: tuple[int, int], of_compound: np.ndarray
+) -> np.ndarray:
+    """Put columns side by side as they come, those of the compound in every row."""
+    table = np.empty(shape, dtype=np.float32)
     for at, column in enumerate(columns):
         table[:, at] = column
-        columns[at] = np.empty(0)  # long ones are in memory once
-    table[:, width:] = of_compound
+    table[:, at + 1 :] = of_compound
     return table
 
 
@@ -231,29 +229,27 @@ def _shell_U_rms(prepared: Prepared) -> np.ndarray:
     return prepared.interaction.U_rms(middle, measured.epsilon)
 
 
-def observation_columns(prepared: Prepared) -> list[np.ndarray]:
+def observation_columns(prepared: Prepared) -> Iterator[np.ndarray]:
     """
     Describe each observation by all but its own intensity.
 
     Args:
         prepared: A compound of n observations.
 
-    Returns:
+    Yields:
         Shape (n,) each, in the order of OBSERVATION_COLUMNS; nan where an observation is
         the only one of its reflection, or the crystal did not rotate.
     """
     measured = prepared.measured
     unique = measured.unique
-    return [
-        prepared.others,
-        *prepared.coupling.T,
-        prepared.sigma / prepared.N[unique],
-        measured.rate,
-        np.log(prepared.n)[unique],
-        shells(measured.d_star_sq)[unique],
-        _shell_U_rms(prepared)[unique],
-        measured.centric[unique],
-    ]
+    yield prepared.others
+    yield from prepared.coupling.T
+    yield prepared.sigma / prepared.N[unique]
+    yield measured.rate
+    yield np.log(prepared.n)[unique]
+    yield shells(measured.d_star_sq)[unique]
+    yield _shell_U_rms(prepared)[unique]
+    yield measured.centric[unique]
 
 
 def reflection_features(

@@ -13,6 +13,7 @@ that an observation may have met, and thick crystals show two or three times as 
 Functions:
     slope_of: of observed on expected differences between equivalents
     probability_of_scattering: that there is multiple scattering, from the slope
+    expected_differences: what the model expects of each observation
     evidence_of: both, and the part of a correction that they bear out
 """
 
@@ -148,21 +149,20 @@ def probability_of_scattering(slope: float, su: float) -> float:
     return float(1 / (1 + np.exp(-np.clip(log_odds, -50, 50))))
 
 
-def evidence_of(
-    prepared: Prepared,
-    features: FeatureSet,
-    bias: Callable[[np.ndarray], np.ndarray],
-) -> Evidence:
+def expected_differences(
+    features: FeatureSet, bias: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
     """
-    Look for multiple scattering.
+    Give what each observation is expected to be off, without its own intensity.
 
     Args:
-        prepared: The compound, each crossing of the Ewald sphere once.
-        features: Made of it.
-        bias: Gives what an observation is expected to be off from its features.
+        features: Of n observations.
+        bias: Gives it from the features.
+
+    Returns:
+        Shape (n,).
     """
-    unique = prepared.measured.unique
-    E_k = prepared.E_k[unique]
+    E_k = features.E_k[features.unique]
     # The mean of the others is the larger, the smaller an observation is itself: known to
     # the expectation, it would make a slope of its own.
     others = features.observation_names.index("mean_of_others")
@@ -172,6 +172,19 @@ def evidence_of(
         table = features.observation[part].copy()
         table[:, others] = E_k[part]
         expected[part] = bias(table)
+    return expected
+
+
+def evidence_of(prepared: Prepared, expected: np.ndarray) -> Evidence:
+    """
+    Look for multiple scattering.
+
+    Args:
+        prepared: The compound, n observations, each crossing of the Ewald sphere once.
+        expected: Shape (n,), from expected_differences.
+    """
+    unique = prepared.measured.unique
+    E_k = prepared.E_k[unique]
     counted = prepared.sigma / prepared.N[unique] / (2 * np.maximum(E_k, LEAST_E))
     sigma = np.hypot(counted, RELATIVE_ERROR * np.maximum(E_k, LEAST_E))
     slope, su, n = slope_of(prepared.E_i, expected, sigma, unique)

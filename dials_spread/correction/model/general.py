@@ -22,7 +22,11 @@ import numpy as np
 from dials_spread.correction.features.all_features import FeatureSet, features_of
 from dials_spread.correction.features.registry import MODEL_1, REFLECTION_ALL, names
 from dials_spread.correction.model.card import Card
-from dials_spread.correction.model.evidence import Evidence, evidence_of
+from dials_spread.correction.model.evidence import (
+    Evidence,
+    evidence_of,
+    expected_differences,
+)
 from dials_spread.correction.model.forest import Forest, forest_of
 from dials_spread.correction.model.model_file import (
     Model,
@@ -42,6 +46,7 @@ from dials_spread.correction.model.tree_model import (
     average,
     reflection_rows,
 )
+from dials_spread.freed_memory import give_back
 from dials_spread.prepare.prepared import Prepared, prepare
 from dials_spread.rfactor import amplitudes
 
@@ -204,14 +209,18 @@ def correct_prepared(
     joined, crossing = prepared.measured.without_repeats()
     own = prepared if joined is prepared.measured else prepare(joined, nproc)
     features = features_of(own, nproc)
+    give_back()
     found = general.correct(features)
+    expected = _expected(general, features)
+    del features  # as large as all the rest
+    give_back()
     scale = amplitudes(prepared.merged).sum() / amplitudes(own.merged).sum()
     on_scale = replace(
         found,
         F=scale * found.F,
         error_F=scale * found.error_F,
         bias=found.bias[crossing],
-        evidence=_evidence(general, own, features),
+        evidence=None if expected is None else evidence_of(own, expected),
     )
     told = with_unsimulated(on_scale, own.r_meas, own.n, own.measured.centric)
     return told, len(joined)
@@ -265,12 +274,10 @@ def with_unsimulated(
     )
 
 
-def _evidence(
-    general: GeneralModel, prepared: Prepared, features: FeatureSet
-) -> Evidence | None:
-    """Look for multiple scattering, where the model says how observations differ."""
+def _expected(general: GeneralModel, features: FeatureSet) -> np.ndarray | None:
+    """Give how observations differ, where the model says that."""
     bias = general.models.bias if isinstance(general, TreeModel) else general.bias
-    return None if bias is None else evidence_of(prepared, features, bias.predict)
+    return None if bias is None else expected_differences(features, bias.predict)
 
 
 def pack(general: GeneralModel, card: Card) -> Model:

@@ -8,6 +8,7 @@ import io
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING, Union
 
 from dials.array_family import flex
 from dxtbx.model import ExperimentList
@@ -31,7 +32,6 @@ from dials_spread.report.ml_correct.correction_verdict import (
     correction_verdict,
     next_steps,
 )
-from dials_spread.report.ml_correct.with_structure_report import StructureReport
 from dials_spread.report.page.document import (
     Provenance,
     base_document,
@@ -45,10 +45,16 @@ from dials_spread.report.page.report_files import (
     log_parts,
 )
 from dials_spread.rfactor.wilson_statistics import mixed_moment
+from dials_spread.valid_input.joined_columns import JoinedColumns
 from dials_spread.valid_input.stored_columns import Rewritten, column_by_column
 from dials_spread.versions import experiments_file
 
+if TYPE_CHECKING:
+    from dials_spread.report.ml_correct.with_structure_report import StructureReport
+
 logger = logging.getLogger("dials.spread.correction_outputs")
+
+WrittenTable = Union[flex.reflection_table, Rewritten, JoinedColumns]
 
 PROGRAM = "dials.ml_correct"
 
@@ -182,7 +188,7 @@ def correction_parts(
 
 def write_correction(
     result: CorrectionResult,
-    corrected: tuple[ExperimentList, flex.reflection_table | Rewritten],
+    corrected: tuple[ExperimentList, WrittenTable],
     provenance: Provenance,
     output,
     log: io.StringIO,
@@ -226,7 +232,7 @@ def write_correction(
 
 
 def correction_files(
-    corrected: tuple[ExperimentList, flex.reflection_table | Rewritten],
+    corrected: tuple[ExperimentList, WrittenTable],
     merged: MergedFiles,
     output,
 ) -> dict[str, bytes | Iterable[bytes]]:
@@ -244,7 +250,7 @@ def correction_files(
 
 
 def table_files(
-    tables: tuple[ExperimentList, flex.reflection_table | Rewritten], output
+    tables: tuple[ExperimentList, WrittenTable], output
 ) -> dict[str, bytes | Iterable[bytes]]:
     """
     Give experiments and reflections as the content of files.
@@ -258,6 +264,6 @@ def table_files(
     if output.experiments:
         contents[output.experiments] = experiments_file(experiments, PROGRAM)
     if output.reflections:
-        whole = isinstance(table, Rewritten)
-        contents[output.reflections] = table if whole else column_by_column(table)
+        of_files = isinstance(table, (Rewritten, JoinedColumns))
+        contents[output.reflections] = table if of_files else column_by_column(table)
     return contents

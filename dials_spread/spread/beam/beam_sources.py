@@ -77,8 +77,7 @@ def _column_of(
 ) -> np.ndarray | None:
     """A column for each observation; None where a table with observations lacks it."""
     values = np.full(len(observations), np.nan)
-    for number, table in enumerate(tables):
-        own = np.flatnonzero(observations.crystal == number)
+    for own, table in zip(observations.by_crystal(len(tables)), tables):
         if not len(own):
             continue
         if name not in table:

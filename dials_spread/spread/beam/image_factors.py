@@ -72,8 +72,7 @@ def unscaled_intensities(
         return observations.intensity, observations.variance
     intensity = np.full(len(observations), np.nan)
     variance = intensity.copy()
-    for number, table in enumerate(tables):
-        own = np.flatnonzero(observations.crystal == number)
+    for own, table in zip(observations.by_crystal(len(tables)), tables):
         if not len(own):
             continue
         fitted = "intensity.prf.value" in table and (

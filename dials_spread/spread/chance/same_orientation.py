@@ -65,6 +65,9 @@ MOST_TERMS = 400_000_000
 
 FEWEST_SIGNS = 399
 
+TOGETHER = 1_000_000
+"""Common spots that are handled at once."""
+
 NORMAL = 1.96
 """Standard errors on either side of an estimate in a 95 % interval."""
 
@@ -151,14 +154,14 @@ class _Sums(NamedTuple):
 
 class _Spots(NamedTuple):
     """
-    Common spots that count: observations, reflection, and mean product of other pairs;
-    the crystal of each cell.
+    Common spots that count: observations and reflection; by reflection, the mean product
+    of other pairs; the crystal of each cell.
     """
 
     a: np.ndarray
     b: np.ndarray
     unique: np.ndarray
-    others: np.ndarray
+    of_others: np.ndarray
     cell_crystal: np.ndarray
     sums: _Sums
 
@@ -221,7 +224,7 @@ def _lay_out(
     a, b, product = a[order], b[order], product[order]
     number = np.cumsum(use) - 1
     in_use = use[cell_unique]
-    new_cell = np.cumsum(in_use) - 1
+    new_cell = (np.cumsum(in_use) - 1).astype(np.int32)  # one for each spot: short
     per = np.where(use, n_others, 1.0)
     sums = _Sums(
         spot_start=group_starts(number[unique[a]], int(use.sum())),
@@ -233,9 +236,9 @@ def _lay_out(
         of_same=(n_all / per)[use],
         of_all=(n_same / per)[use],
     )
-    others = ((product_all - product_same) / per)[unique[a]]
+    of_others = (product_all - product_same) / per
     crystal_of_cell = (cells % n_crystals)[in_use]
-    return _Spots(a, b, unique[a], others, crystal_of_cell, sums)
+    return _Spots(a, b, unique[a], of_others, crystal_of_cell, sums)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -303,20 +306,24 @@ def _ratio_interval(
     crystals that can miss what single reflections make uncertain, so that the interval
     is no narrower than by the standard error that changing signs gives the difference.
     """
-    crystals = entries.crystal[np.stack([spots.a, spots.b])]
     n_crystals = int(entries.crystal.max()) + 1
     groups = group_crystals(spots.cell_crystal, n_crystals, rng)
-    a, b = groups.of_crystal[crystals]
+    group = groups.of_crystal[entries.crystal]
     weights = groups.draws(rng)
-    of_all = groups.of_crystal[spots.cell_crystal]
-    common = _by_crystals(spots.sums, of_all, groups.n)
-    number = group_numbers(spots.sums.spot_start)
-    product, part = spots.sums.product, spots.sums.of_all[number]
-    drawn = []
-    for x in (product * (1 + part), squares + product * part):
-        table = np.bincount(a.astype(np.int64) * groups.n + b, x, groups.n**2)
-        table = table.reshape(groups.n, groups.n) - common
-        drawn.append(np.einsum("da,ab,db->d", weights, table, weights))
+    common = _by_crystals(spots.sums, groups.of_crystal[spots.cell_crystal], groups.n)
+    tables = np.zeros((2, groups.n**2))
+    of_all = np.repeat(spots.sums.of_all, np.diff(spots.sums.spot_start))
+    for own in _parts(len(spots.a)):
+        product, part = spots.sums.product[own], of_all[own]
+        pair = group[spots.a[own]].astype(np.int64) * groups.n + group[spots.b[own]]
+        for table, x in zip(
+            tables, (product * (1 + part), squares[own] + product * part)
+        ):
+            table += np.bincount(pair, x, groups.n**2)
+    drawn = [
+        np.einsum("da,ab,db->d", weights, table.reshape(groups.n, -1) - common, weights)
+        for table in tables
+    ]
     with np.errstate(divide="ignore", invalid="ignore"):
         shared = np.where(drawn[1] > 0, drawn[0] / drawn[1], np.nan)
     low, high = interval(shared, groups.n)
@@ -358,12 +365,7 @@ def compare_orientations(
     if spots is None or n_spots < FEWEST_SPOTS:
         reason = TOO_FEW.format(n_spots=n_spots)
         return OrientationContrast(n_pairs=n_pairs, n_spots=n_spots, reason=reason)
-    w = weight[spots.unique]
-    squares = 0.5 * (z[spots.a] ** 2 + z[spots.b] ** 2)
-    squares -= 0.5 * w * (entries.variance[spots.a] + entries.variance[spots.b])
-    level = (w * mean[spots.unique] ** 2).sum()
-    found = (spots.sums.product - spots.others).sum()
-    of_others = (squares - spots.others).sum()
+    squares, level, found, of_others = _summed(spots, entries, z, weight, mean)
     result = OrientationContrast(
         s_within=_root((of_others - found) / level),
         s_others=_root(of_others / level),
@@ -386,6 +388,34 @@ def compare_orientations(
         pairs_needed=float(needed),
         ratio_seen=_root(1 - POWER * error / of_others),
     )
+
+
+def _parts(n: int) -> list[slice]:
+    """Spots that are handled at once: what is made of them is never held of all."""
+    return [slice(first, first + TOGETHER) for first in range(0, n, TOGETHER)]
+
+
+def _summed(
+    spots: _Spots,
+    entries: EntryColumns,
+    z: np.ndarray,
+    weight: np.ndarray,
+    mean: np.ndarray,
+) -> tuple[np.ndarray, float, float, float]:
+    """
+    Give ½(e_a² + e_b²) - ½(σ_a² + σ_b²) of each spot, weighted; and the sums of squared
+    means, of what pairs share beyond others, and of what others differ by.
+    """
+    squares, level, found, of_others = np.empty(len(spots.a)), 0.0, 0.0, 0.0
+    for own in _parts(len(spots.a)):
+        a, b, unique = spots.a[own], spots.b[own], spots.unique[own]
+        w, others = weight[unique], spots.of_others[unique]
+        squares[own] = 0.5 * (z[a] ** 2 + z[b] ** 2)
+        squares[own] -= 0.5 * w * (entries.variance[a] + entries.variance[b])
+        level += (w * mean[unique] ** 2).sum()
+        found += (spots.sums.product[own] - others).sum()
+        of_others += (squares[own] - others).sum()
+    return squares, level, found, of_others
 
 
 def _tested(

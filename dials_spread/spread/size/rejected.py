@@ -66,9 +66,8 @@ def _flagged(
     observations: Observations, tables: Sequence[flex.reflection_table]
 ) -> np.ndarray:
     found = np.zeros(len(observations), dtype=bool)
-    for k, table in enumerate(tables):
-        own = observations.crystal == k
-        if own.any():
+    for own, table in zip(observations.by_crystal(len(tables)), tables):
+        if len(own):
             flags = table.get_flags(table.flags.outlier_in_scaling).as_numpy_array()
             found[own] = flags[observations.row[own]]
     return found

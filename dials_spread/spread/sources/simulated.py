@@ -5,6 +5,7 @@ How much of the spread is explained by intensities that stand in the tables them
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,9 +17,43 @@ from dials_spread.observations.canonical_order import crystal_rank
 from dials_spread.spread.sources.explained import ExplainedSpread, explained_spread
 
 
+class Simulated(NamedTuple):
+    """
+    Simulated intensities of n observations.
+
+    Attributes:
+        intensity: Shape (n,), nan where there is none.
+        lorentz: Shape (n,), the Lorentz factor that the observed intensities lack.
+    """
+
+    intensity: np.ndarray
+    lorentz: np.ndarray
+
+
+def simulated_columns(
+    observations: Observations, tables: Sequence[flex.reflection_table]
+) -> Simulated | None:
+    """
+    Take simulated intensities from tables.
+
+    Args:
+        observations: n of them, made of these tables.
+        tables: One a crystal, as dials.simulate_ed writes them from measured files.
+
+    Returns:
+        None where a table has no `intensity.dynamical.value`.
+    """
+    if not all("intensity.dynamical.value" in t for t in tables if len(t)):
+        return None
+    simulated = _of_rows(observations, tables, "intensity.dynamical.value")
+    variance = _of_rows(observations, tables, "intensity.dynamical.variance")
+    lorentz = _of_rows(observations, tables, "simulation.lorentz")
+    return Simulated(np.where(variance < 0, np.nan, simulated), lorentz)
+
+
 def explain_observations(
     observations: Observations,
-    tables: Sequence[flex.reflection_table],
+    simulated: Simulated | None,
     scales: np.ndarray,
     rng: np.random.Generator,
     nproc: int | None = None,
@@ -27,31 +62,26 @@ def explain_observations(
     Compare the spread of observations before and after their simulation.
 
     Args:
-        observations: n of them, made of these tables.
-        tables: One a crystal, as dials.simulate_ed writes them from measured files.
+        observations: n of them.
+        simulated: Of these; None for no comparison.
         scales: Shape (crystals,), what the intensities of each are divided by.
         rng: For the bootstrap over crystals and the control.
         nproc: Threads; all cores by default.
 
     Returns:
-        None where a table has no `intensity.dynamical.value`. A Lorentz factor that the
-        intensities lack (`simulation.lorentz`) is applied, and what virtual frames list
-        more than once is used once.
+        A Lorentz factor that the intensities lack (`simulation.lorentz`) is applied, and
+        what virtual frames list more than once is used once.
     """
-    if not all("intensity.dynamical.value" in t for t in tables if len(t)):
+    if simulated is None:
         return None
-    simulated = _of_rows(observations, tables, "intensity.dynamical.value")
-    variance = _of_rows(observations, tables, "intensity.dynamical.variance")
-    simulated = np.where(variance < 0, np.nan, simulated)
-    factor = _of_rows(observations, tables, "simulation.lorentz")
-    factor = factor / scales[observations.crystal]
+    factor = simulated.lorentz / scales[observations.crystal]
     once = _once(observations)
     return explained_spread(
         observations.unique[once],
         crystal_rank(observations)[observations.crystal[once]],
         (observations.intensity * factor)[once],
         (observations.variance * factor**2)[once],
-        simulated[once],
+        simulated.intensity[once],
         rng,
         nproc,
     )

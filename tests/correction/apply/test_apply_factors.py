@@ -8,12 +8,12 @@ import pytest
 from cctbx.array_family import flex as cctbx_flex
 from dials.array_family import flex
 
+from dials_spread.correction.apply.file_by_file import rows_by_id
 from dials_spread.correction.apply.one_table import (
     apply_factors,
     check_uncorrected,
     undo_factors,
 )
-from dials_spread.correction.apply.tables import values_of_file
 from dials_spread.observations import build_observations
 from dials_spread.observations.correction_state import correction_state
 
@@ -218,9 +218,10 @@ def test_factors_find_their_rows_in_the_whole_file(read_measured):
     observations = build_observations(experiments, parts)
     # A factor that tells which reflection it belongs to.
     c = 1 + observations.crystal + 1e-4 * np.abs(observations.miller_index).sum(axis=1)
-    rows = values_of_file(
-        whole, parts, observations.in_rows(c, [len(part) for part in parts])
-    )
+    rows, of_id = np.ones(len(whole)), rows_by_id(whole)
+    of_parts = observations.in_rows(c, [len(part) for part in parts])
+    for part, own in zip(parts, of_parts):
+        rows[of_id[part["id"][0]]] = own
     hkl = whole["miller_index"].as_vec3_double().as_numpy_array()
     expected = 1 + column(whole, "id") + 1e-4 * np.abs(hkl).sum(axis=1)
     kept = rows != 1

@@ -112,7 +112,7 @@ def test_what_is_switched_off_is_not_shown_and_says_so(electrons):
     off = OriginChoices(beam=False, orientations=False, noisy_spots=False)
     observations, experiments = electrons.observations, electrons.experiments
     counting = counting_errors(observations, experiments, [])
-    args = (observations, experiments, [], counting, electrons.scales, 0.5)
+    args = (observations, counting, electrons.scales, 0.5)
     nothing = analyse_origins(*args, off, np.random.default_rng(0))
     assert origin_sections(electrons.observations, nothing) == []
     assert origin_findings(nothing) == [] and origin_tables(nothing) == []
