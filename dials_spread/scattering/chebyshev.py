@@ -14,7 +14,7 @@ import numpy as np
 from scipy.fft import dct
 
 # Expansion coefficients below these are dropped.
-TOLERANCE = {"double": 1e-12, "single": 1e-6}
+TOLERANCE = {"double": 1e-12, "single": 3e-7}
 
 LANCZOS_STEPS = 8
 """Of each bound of eigenvalues; each takes as long as a third of a term."""
