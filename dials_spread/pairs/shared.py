@@ -48,49 +48,8 @@ def _take_out(first, stop, unique, intensity, variance, sums, sign):
 
 
 @nb.njit(cache=True, nogil=True)
-def _join(
-    image_a,
-    image_b,
-    operator,
-    indptr,
-    column,
-    permutation,
-    intensity,
-    variance,
-    unique,
-    sums,
-    shared,
-):
-    """Fill shared, pair by pair; sums are by unique reflection."""
-    place = np.full(permutation.shape[1], -1, dtype=np.int64)
-    m = 0
-    for pair in range(len(image_a)):
-        a, b, op = image_a[pair], image_b[pair], operator[pair]
-        for q in range(indptr[a], indptr[a + 1]):
-            place[column[q]] = q
-        for image in (a, b):
-            first, stop = indptr[image], indptr[image + 1]
-            _take_out(first, stop, unique, intensity, variance, sums, 1)
-        for q in range(indptr[b], indptr[b + 1]):
-            p = place[permutation[op, column[q]]]
-            if p >= 0:
-                shared.on_a[m] = p
-                shared.on_b[m] = q
-                shared.total[m] = sums[0][unique[p]]
-                shared.variance[m] = sums[1][unique[p]]
-                shared.number[m] = sums[2][unique[p]]
-                m += 1
-        shared.start[pair + 1] = m
-        for image in (a, b):
-            first, stop = indptr[image], indptr[image + 1]
-            _take_out(first, stop, unique, intensity, variance, sums, -1)
-        for q in range(indptr[a], indptr[a + 1]):
-            place[column[q]] = -1
-
-
-@nb.njit(cache=True, nogil=True)
 def _find(image_a, image_b, operator, indptr, column, permutation, start, on_a, on_b):
-    """Fill start, on_a and on_b as _join does, and nothing else."""
+    """Fill start, on_a and on_b, pair by pair."""
     place = np.full(permutation.shape[1], -1, dtype=np.int64)
     m = 0
     for pair in range(len(image_a)):
@@ -106,6 +65,23 @@ def _find(image_a, image_b, operator, indptr, column, permutation, start, on_a, 
         start[pair + 1] = m
         for q in range(indptr[a], indptr[a + 1]):
             place[column[q]] = -1
+
+
+@nb.njit(cache=True, nogil=True)
+def _sum_others(image_a, image_b, indptr, intensity, variance, unique, sums, shared):
+    """Fill total, variance and number; sums are by unique reflection."""
+    for pair in range(len(image_a)):
+        for image in (image_a[pair], image_b[pair]):
+            first, stop = indptr[image], indptr[image + 1]
+            _take_out(first, stop, unique, intensity, variance, sums, 1)
+        for m in range(shared.start[pair], shared.start[pair + 1]):
+            reflection = unique[shared.on_a[m]]
+            shared.total[m] = sums[0][reflection]
+            shared.variance[m] = sums[1][reflection]
+            shared.number[m] = sums[2][reflection]
+        for image in (image_a[pair], image_b[pair]):
+            first, stop = indptr[image], indptr[image + 1]
+            _take_out(first, stop, unique, intensity, variance, sums, -1)
 
 
 def common_reflections(
@@ -178,22 +154,13 @@ def shared_reflections(
     Returns:
         All of them.
     """
-    m = int(n_common.sum())
-    shared = Shared(
-        start=np.zeros(len(image_a) + 1, dtype=np.int64),
-        on_a=np.empty(m, dtype=np.int64),
-        on_b=np.empty(m, dtype=np.int64),
-        total=np.empty(m),
-        variance=np.empty(m),
-        number=np.empty(m),
-    )
-    _join(
+    found = common_reflections(incidence, image_a, image_b, operator, n_common)
+    of_others = np.empty((3, len(found[1])))
+    shared = Shared(*found, *of_others)
+    _sum_others(
         image_a,
         image_b,
-        operator,
         incidence.indptr,
-        incidence.column,
-        incidence.permutation,
         incidence.intensity,
         incidence.variance,
         incidence.unique,

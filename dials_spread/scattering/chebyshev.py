@@ -235,11 +235,11 @@ def _expansion_vectors(
     Returns:
         The beams asked for, of shape (n_terms, m, r), real where the matrix is.
     """
+    diagonal = np.ascontiguousarray(diagonal.T)
+    mask = np.ascontiguousarray(mask.T)
     if np.iscomplexobj(matrix):
         return _complex_vectors(matrix, diagonal, mask, n_terms, origin, rows)
     transposed = np.ascontiguousarray(matrix.T)
-    diagonal = np.ascontiguousarray(diagonal.T)
-    mask = np.ascontiguousarray(mask.T)
     before, last, after, product = np.zeros((4, *diagonal.shape), dtype=matrix.dtype)
     kept = np.empty((n_terms, len(diagonal), len(rows)), dtype=matrix.dtype)
     last[:, origin] = 1.0
@@ -267,7 +267,8 @@ def _complex_vectors(
     rows: np.ndarray,
 ) -> np.ndarray:
     """
-    As _expansion_vectors, by three products of real matrices in the place of four.
+    As _expansion_vectors, by three products of real matrices in the place of four;
+    diagonal and mask are rows already.
 
     (a + ib)(P + iQ) from aP, bQ and (a + b)(P + Q) (Knuth (1997), The Art of Computer
     Programming 2, section 4.6.4).
@@ -276,8 +277,6 @@ def _complex_vectors(
     parts = np.empty((3, *matrix.shape), dtype=real)
     parts[0], parts[1] = matrix.real.T, matrix.imag.T
     np.add(parts[0], parts[1], out=parts[2])
-    diagonal = np.ascontiguousarray(diagonal.T)
-    mask = np.ascontiguousarray(mask.T)
     # Real and imaginary part, and in the third place their sum.
     before, last, after = np.zeros((3, 3, *diagonal.shape), dtype=real)
     product = np.empty((2, *diagonal.shape), dtype=real)

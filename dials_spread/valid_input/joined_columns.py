@@ -23,12 +23,12 @@ from cctbx.array_family import flex as cctbx_flex
 from dials.array_family import flex
 
 from dials_spread.valid_input.stored_columns import (
-    PIECE,
     SIZES,
-    OtherFormat,
-    StoredTable,
     beginning,
+    changed,
+    copied,
     find_columns,
+    find_unchanged,
 )
 
 LONGEST = 1 << 32
@@ -151,7 +151,9 @@ class JoinedColumns:
         own = self.copies[name]
         for number, piece in enumerate(self.pieces):
             with open(piece.filename, "rb") as file:
-                found = _unchanged(file, piece, own)
+                found = find_unchanged(file, piece.filename, piece.length)
+                if own not in found.columns:
+                    raise changed(piece.filename)
                 kind, stop = found.kinds[own], found.columns[own][1]
                 if not number:
                     yield _header(name, kind, len(self))
@@ -161,33 +163,14 @@ class JoinedColumns:
 
 def _rows(file: BinaryIO, piece: Piece, size: int) -> Iterator[bytes]:
     """Give rows of a column whose values come next."""
-    left = piece.length * size
-    if not piece.whole:
-        stored = file.read(left)
-        if len(stored) < left:
-            raise _changed(piece.filename)
-        yield np.frombuffer(stored, dtype=f"V{size}")[piece.rows].tobytes()
+    n = piece.length * size
+    if piece.whole:
+        yield from copied(file, n, piece.filename)
         return
-    while left:
-        some = file.read(min(PIECE, left))
-        if not some:
-            raise _changed(piece.filename)
-        yield some
-        left -= len(some)
-
-
-def _unchanged(file: BinaryIO, piece: Piece, name: str) -> StoredTable:
-    try:
-        found = find_columns(file)
-    except OtherFormat:
-        raise _changed(piece.filename) from None
-    if found.n_rows != piece.length or name not in found.columns:
-        raise _changed(piece.filename)
-    return found
-
-
-def _changed(filename: str) -> OSError:
-    return OSError(0, f"the input {filename} was changed during the run")
+    stored = file.read(n)
+    if len(stored) < n:
+        raise changed(piece.filename)
+    yield np.frombuffer(stored, dtype=f"V{size}")[piece.rows].tobytes()
 
 
 def _text(text: str) -> bytes:

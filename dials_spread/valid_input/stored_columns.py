@@ -8,6 +8,7 @@ DIALS to decode, one column after the other, so that a table is never held twice
 
 Functions:
     beginning: what a file has before its columns
+    changed, find_unchanged, copied: bytes of a file that was read before
     check_lengths: refuse columns that are not as long as they say
     find_columns: where each column stands in a file
     read_columns: some of them as a table
@@ -324,6 +325,55 @@ def column_by_column(table: flex.reflection_table) -> Iterator[bytes]:
         yield _encoded(table, name)
 
 
+def changed(filename: str) -> OSError:
+    """Give the error of a file that is no longer what was read."""
+    return OSError(0, f"the input {filename} was changed during the run")
+
+
+def find_unchanged(file: BinaryIO, filename: str, n_rows: int) -> StoredTable:
+    """
+    Find the columns of a file that was read before.
+
+    Args:
+        file: At its beginning.
+        filename: For the error.
+        n_rows: That it had.
+
+    Raises:
+        OSError: It has been changed.
+    """
+    try:
+        found = find_columns(file)
+    except OtherFormat:
+        raise changed(filename) from None
+    if found.n_rows != n_rows:
+        raise changed(filename)
+    return found
+
+
+def copied(file: BinaryIO, n: int, filename: str) -> Iterator[bytes]:
+    """
+    Give the next bytes of a file, piece by piece.
+
+    Args:
+        file: At the first of them.
+        n: Their number.
+        filename: For the error.
+
+    Yields:
+        PIECE bytes at most.
+
+    Raises:
+        OSError: It has been changed, and ends before.
+    """
+    while n:
+        piece = file.read(min(PIECE, n))
+        if not piece:
+            raise changed(filename)
+        yield piece
+        n -= len(piece)
+
+
 @dataclass(frozen=True)
 class Rewritten:
     """
@@ -354,12 +404,7 @@ class Rewritten:
             OSError: The file cannot be read any more, or has been changed.
         """
         with open(self.filename, "rb") as file:
-            try:
-                found = find_columns(file)
-            except OtherFormat:
-                raise self._changed() from None
-            if found.n_rows != len(self.table):
-                raise self._changed()
+            found = find_unchanged(file, self.filename, len(self.table))
             new = {*self.table.keys()}
             names = sorted(({*found.columns} - {*self.left_out}) | new)
             yield beginning(file, found, len(names))
@@ -367,16 +412,6 @@ class Rewritten:
                 if name in new:
                     yield _encoded(self.table, name)
                 else:
-                    yield from self._copied(file, *found.columns[name])
-
-    def _copied(self, file: BinaryIO, place: int, stop: int) -> Iterator[bytes]:
-        file.seek(place)
-        while place < stop:
-            piece = file.read(min(PIECE, stop - place))
-            if not piece:
-                raise self._changed()
-            yield piece
-            place += len(piece)
-
-    def _changed(self) -> OSError:
-        return OSError(0, f"the input {self.filename} was changed during the run")
+                    place, stop = found.columns[name]
+                    file.seek(place)
+                    yield from copied(file, stop - place, self.filename)

@@ -9,7 +9,7 @@ from cctbx.array_family import flex as cctbx_flex
 from dials.array_family import flex
 
 from dials_spread.output_files import write_together
-from dials_spread.valid_input import joined_columns
+from dials_spread.valid_input import joined_columns, stored_columns
 from dials_spread.valid_input.joined_columns import JoinedColumns, Piece, alike
 
 NAMES = ["é" * 40, "", "c"]
@@ -66,7 +66,7 @@ def joined(names: list[str], picks: list) -> tuple[JoinedColumns, bytes]:
     ],
 )
 def test_it_is_what_dials_writes(tmp_path, monkeypatch, sizes, picks):
-    monkeypatch.setattr(joined_columns, "PIECE", 1000)
+    monkeypatch.setattr(stored_columns, "PIECE", 1000)
     found, wanted = joined(written(tmp_path, sizes), picks)
     assert len(found) == sum(n if p is None else len(p) for n, p in zip(sizes, picks))
     assert b"".join(found) == wanted

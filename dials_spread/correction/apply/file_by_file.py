@@ -40,6 +40,7 @@ from dials_spread.observations.correction_state import (
 from dials_spread.observations.right_factors import AS_READ
 from dials_spread.valid_input.joined_columns import JoinedColumns, Piece, alike
 from dials_spread.valid_input.reading import read_table
+from dials_spread.valid_input.stored_columns import changed
 
 logger = logging.getLogger("dials.spread.corrected_files")
 
@@ -101,7 +102,7 @@ def joined_files(
     files = data.files[-len(data.numbers) :]
     kinds = alike(files)
     if kinds is None:
-        raise _changed(" or ".join(files))
+        raise changed(" or ".join(files))
     pairs = [
         (intensity_name(k, what), original_name(k, what))
         for k in (SCALED if scaled else INTEGRATED)
@@ -150,7 +151,7 @@ def _pieces(
         for number in numbers:
             own = rows.get(place[number][1], np.zeros(0, dtype=int))
             if len(own) != len(data.tables[number]):
-                raise _changed(files[k])
+                raise changed(files[k])
             part = _with_right_factors(table, own, data.tables[number])
             done = apply_factors(part, scaled=scaled, **values.of(number, part))
             done["id"] = cctbx_flex.int(len(own), number)
@@ -181,7 +182,3 @@ def _under_one_another(
         make = cctbx_flex.int if name == "id" else cctbx_flex.double
         table[name] = make(np.concatenate(filled))
     return table
-
-
-def _changed(filename: str) -> OSError:
-    return OSError(0, f"the input {filename} was changed during the run")
