@@ -3,7 +3,7 @@ The hand of a structure: which of the two mirror images the data agree with.
 
 Intensities of Friedel mates and of mirror images differ by multiple scattering alone. Both
 are simulated with the amplitudes of the first correction, which know nothing of a hand,
-each with a thickness fitted to it, and the differences of the residuals, of normalised
+each with thickness and orientation fitted to it, and the differences of the residuals, of normalised
 amplitudes, are summed by reflection: observations of one reflection are not independent.
 
 Functions:
@@ -20,6 +20,7 @@ from scipy import special
 from dials_spread.rfactor import amplitudes
 from dials_spread.with_structure.crystal_shapes import fit_shapes
 from dials_spread.with_structure.problem import StructureProblem
+from dials_spread.with_structure.tilts import fit_tilts
 
 MOST = 10_000
 """Observations compared."""
@@ -58,13 +59,18 @@ class Hands:
 
 
 def compare_hands(
-    problem: StructureProblem, seed: int = 0, refit: bool = True
+    problem: StructureProblem,
+    upright: StructureProblem | None = None,
+    seed: int = 0,
+    refit: bool = True,
 ) -> Hands | None:
     """
     Compare both hands.
 
     Args:
-        problem: From second_correction.set_up.
+        problem: With orientations fitted to the structure as given, by tilts.fit_tilts.
+        upright: With those of the data: for the mirror image they are fitted as well. The
+            same by default.
         seed: Of the choice of observations, and of the fit of thicknesses.
         refit: Fit thicknesses with the mirror image, too; otherwise both have the same.
 
@@ -77,12 +83,14 @@ def compare_hands(
     F, rng = problem.prior.F, np.random.default_rng([seed, 2])
     rows = np.zeros(len(table), bool)
     rows[rng.permutation(len(table))[:MOST]] = True
-    other = replace(problem, potential=problem.potential.other_hand())
+    upright = problem if upright is None else upright
+    other = replace(upright, potential=problem.potential.other_hand())
     if refit:
         fit_rng = np.random.default_rng(seed)
-        given = (problem.crystals, table, other.potential, problem.settings, fit_rng)
+        given = (upright.crystals, table, other.potential, problem.settings, fit_rng)
         told = fit_shapes(*given, problem.nproc)
         other = replace(other, shapes=[t.shape for t in told])
+    other, _ = fit_tilts(other, np.random.default_rng([seed, 3]))
     residuals, r1 = [], []
     for one in (problem, other):
         I, _ = one.simulated(F, rows, gradient=False)

@@ -13,6 +13,7 @@ Classes:
 
 Functions:
     local_crystal: from an experiment and its table
+    tilted: with the beam tilted towards the rotation axis
     simulate: intensities of one shape, and their derivatives
     simulate_curves: intensities against thickness
 """
@@ -24,6 +25,7 @@ from dataclasses import dataclass
 import numba as nb
 import numpy as np
 import scipy.sparse
+from scipy.spatial.transform import Rotation
 from threadpoolctl import threadpool_limits
 
 from dials.array_family import flex
@@ -122,9 +124,43 @@ def local_crystal(
     """
     scan = measured_scan(experiment, number)
     found = find_crossings(experiment, table, scan, d_min)
-    phi, hkl = found.phi.copy(), found.miller_index.astype(float)
+    phi = found.phi.copy()
     setting = np.array([scan.setting(float(x)) for x in phi]).reshape(-1, 3, 3)
-    g = np.einsum("nij,nj->ni", setting, hkl)
+    return _crossed(scan, found.miller_index, phi, setting, found.of_row)
+
+
+def tilted(crystal: LocalCrystal, tilt: np.ndarray) -> LocalCrystal:
+    """
+    Tilt the beam towards the rotation axis, as seen from the crystal.
+
+    Args:
+        crystal: The crystal.
+        tilt: Shape (p,), at each crossing [rad].
+
+    Returns:
+        The same crossings, at the moments when they come then.
+    """
+    scan = crystal.scan
+    across = np.cross(scan.axis, scan.s0)
+    across /= np.linalg.norm(across)
+    # In the crystal's frame, where the beam turns the other way.
+    about = Rotation.from_rotvec(-crystal.phi[:, None] * scan.axis).apply(across)
+    turn = Rotation.from_rotvec(-np.asarray(tilt)[:, None] * about).as_matrix()
+    setting = turn @ crystal.setting
+    return _crossed(
+        scan, crystal.miller_index, crystal.phi.copy(), setting, crystal.of_row
+    )  # fmt: skip
+
+
+def _crossed(
+    scan: RotationScan,
+    miller_index: np.ndarray,
+    phi: np.ndarray,
+    setting: np.ndarray,
+    of_row: np.ndarray,
+) -> LocalCrystal:
+    """Find the moment of each crossing, from one nearby, by Newton's method."""
+    g = np.einsum("nij,nj->ni", setting, miller_index.astype(float))
     K = np.linalg.norm(scan.s0)
     for _ in range(ROUNDS):
         k = scan.wave_vectors(phi)
@@ -134,7 +170,7 @@ def local_crystal(
         phi = phi - np.clip(step, -LARGEST_STEP, LARGEST_STEP)
     k = scan.wave_vectors(phi)
     rate = np.abs(np.sum(g * np.cross(scan.axis, k), axis=1)) / K
-    return LocalCrystal(scan, found.miller_index, phi, setting, rate, found.of_row)
+    return LocalCrystal(scan, miller_index, phi, setting, rate, of_row)
 
 
 @nb.njit(cache=True, nogil=True)

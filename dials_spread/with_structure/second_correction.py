@@ -25,6 +25,7 @@ from dials_spread.correction.model.posterior import MEAN_OF_NORMAL
 from dials_spread.with_structure.cross_validation import (
     FOLDS,
     HeldOutPredictions,
+    choose_width,
     cross_validate,
 )
 from dials_spread.with_structure.crossing_table import CrossingTable
@@ -42,6 +43,7 @@ from dials_spread.with_structure.problem import (
     StructureProblem,
     set_up,
 )
+from dials_spread.with_structure.tilts import Tilts, fit_tilts
 
 logger = logging.getLogger("dials.spread.second_correction")
 
@@ -78,7 +80,8 @@ class SecondCorrection:
             step, that of the first estimate first.
         n_steps: Steps that were taken; 0 where none predicts better.
         step: The last.
-        prior: What it started from, on the scale of F [Å].
+        prior: What it started from, on the scale of F [Å], and how far observations were
+            followed.
         calculated: Shape (u,), |F| of the structure [Å].
         response: Shape (observations,), d ln I / 2 d ln |F|: 1 in single scattering, 0 for
             an observation that does not depend on its own |F|; nan where unknown.
@@ -93,6 +96,8 @@ class SecondCorrection:
         predicted: Shape (crossings,), intensities of the observations set apart after a step
             that they had no say in, on the scale of the data; nan for all others.
         problem: The structure laid on the data.
+        upright: The same, with the orientations of the data.
+        tilts: What orientations are off by.
     """
 
     first: CorrectedAmplitudes
@@ -115,11 +120,14 @@ class SecondCorrection:
     apart: CorrectedAmplitudes
     predicted: np.ndarray
     problem: StructureProblem
+    upright: StructureProblem
+    tilts: Tilts
 
     def with_hands(self, given: StructureInput) -> SecondCorrection:
         """Compare with the mirror image of the structure; known thicknesses are kept."""
         refit = given.shapes is None
-        return replace(self, hands=compare_hands(self.problem, given.seed, refit))
+        hands = compare_hands(self.problem, self.upright, given.seed, refit)
+        return replace(self, hands=hands)
 
 
 def correct_with_structure(
@@ -136,7 +144,8 @@ def correct_with_structure(
     Raises:
         ValueError: A still, or no crystal has enough observations for a thickness.
     """
-    problem, told, to_F = set_up(given)
+    upright, told, to_F = set_up(given)
+    problem, tilts = fit_tilts(upright, np.random.default_rng([given.seed, 3]))
     steps = _steps(problem, intraclass, np.random.default_rng([given.seed, 1]))
     prepared = given.subject.prepared
     relative, response = _relative(problem, steps.step, steps.linear)
@@ -154,7 +163,7 @@ def correct_with_structure(
         steps_r1=steps.r1_steps,
         n_steps=steps.n,
         step=steps.step,
-        prior=problem.prior,
+        prior=steps.prior,
         calculated=problem.potential.calculated,
         response=response,
         unique=prepared.measured.unique,
@@ -165,6 +174,8 @@ def correct_with_structure(
         apart=amplitudes_of(steps.apart) if steps.n else given.first,
         predicted=steps.predicted / to_F**2,
         problem=problem,
+        upright=upright,
+        tilts=tilts,
     )
     return found.with_hands(given) if hand else found
 
@@ -203,6 +214,7 @@ class _Steps:
     """
 
     step: InversionStep
+    prior: FirstEstimate
     linear: tuple
     n: int
     by_observation: HeldOutPredictions
@@ -228,6 +240,8 @@ def _steps(
     scale = problem.scales(I, every)
     observed = (table.intensity * scale, table.sigma * scale)
     given = (observed, (I, J), table.unique, prior.F, prior)
+    prior = choose_width(*given, intraclass, rng.integers(0, FOLDS, len(table)))
+    given = (*given[:-1], prior)
     step = solve(*given, every, intraclass)
     by_observation, by_reflection, by_crystal = (
         cross_validate(*given, intraclass, folds) for folds in _folds(table, rng)
@@ -253,7 +267,7 @@ def _steps(
         linear, apart = (I, J, F), later_step
         taken += 1
     return _Steps(
-        step, linear, taken, by_observation, by_reflection, by_crystal, tuple(figures),
+        step, prior, linear, taken, by_observation, by_reflection, by_crystal, tuple(figures),
         r1, apart, predicted,
     )  # fmt: skip
 
