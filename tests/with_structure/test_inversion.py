@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from dials_spread.with_structure.cross_validation import cross_validate
+from dials_spread.with_structure.cross_validation import choose_width, cross_validate
 from dials_spread.with_structure.inversion import (
     FirstEstimate,
     ResidualLaw,
@@ -149,3 +149,29 @@ def test_held_out_observations_decide_and_a_single_part_says_nothing():
     assert cross_validate(observed, (I, J), unique, true, first, 0.0, folds).z < 1
     alone = cross_validate(*given, [np.zeros(len(unique), int)])
     assert alone.z == 0 and alone.before == alone.after
+
+
+@pytest.mark.parametrize("stated, least, most", [(0.2, 0.7, 1.4), (2.0, 0.25, 0.35)])
+def test_observations_are_followed_as_far_as_they_predict(stated, least, most):
+    """First estimates that are 20 % off, and of which 20 or 200 % are stated."""
+    true, prior, observed, calculated, unique = case(n_each=5, u=150, noise=0.4)
+    prior = FirstEstimate(prior.F, stated * true, prior.expected)
+    fold = np.random.default_rng(4).integers(0, 5, len(unique))
+    given = (observed, calculated, unique, prior.F)
+    found = choose_width(*given, prior, 0.0, fold)
+    assert least <= found.width <= most
+    every = np.ones(len(unique), bool)
+    step, wide = (solve(*given, one, every, 0.0) for one in (found, prior))
+    assert rms(step.F, true) <= rms(wide.F, true) + 1e-9
+    # Errors stay those of what was stated, however far observations are followed.
+    np.testing.assert_allclose(found.sigma, prior.sigma)
+    assert step.undetermined.mean() < 0.5
+
+
+def test_without_response_errors_stay_whatever_the_width():
+    true, prior, observed, calculated, unique = case(response=0.0)
+    use = np.ones(len(unique), bool)
+    narrow = FirstEstimate(prior.F, prior.sigma, prior.expected, width=0.25)
+    step = solve(observed, calculated, unique, prior.F, narrow, use)
+    np.testing.assert_allclose(step.sigma, prior.sigma, rtol=1e-6)
+    assert step.undetermined.all()

@@ -43,8 +43,14 @@ def problem_of(crystals, first, experiments):
     means = [np.median(t["truth.thickness"].as_numpy_array()) for t in crystals.tables]
     return set_up(
         StructureInput(
-            crystals.subject, first, crystals.structure, SAME, experiments,
-            crystals.tables, nproc=2, shapes=[Shape(float(x)) for x in means],
+            crystals.subject,
+            first,
+            crystals.structure,
+            SAME,
+            experiments,
+            crystals.tables,
+            nproc=2,
+            shapes=[Shape(float(x)) for x in means],
         )  # fmt: skip
     )[0]
 

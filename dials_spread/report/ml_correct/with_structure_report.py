@@ -129,7 +129,7 @@ class StructureReport:
         told.append(
             f"R1 of single observations with the first estimate: {kinematic:.3f} with "
             f"single scattering, {dynamical:.3f} with multiple scattering, each crystal on "
-            "its own scale. The first can be lower: the first estimate was made to agree "
+            "scales of its own along its rotation. The first can be lower: the first estimate was made to agree "
             "with these observations."
         )
         told += cycles_sentences(self.cycles)
@@ -150,6 +150,17 @@ class StructureReport:
             "by their observations, which say less than the first estimate, and keep large "
             "errors. Held-out observations are predicted best where the errors of the first "
             f"estimate count {width:.2g} times: so far observations are followed."
+        ] + self._tilts()
+
+    def _tilts(self) -> list[str]:
+        """Say how far orientations were off."""
+        tilts = self.found.tilts
+        if not tilts.used:
+            return []
+        return [
+            "Intensities say more of the orientations than the data had: along each rotation the beam "
+            f"was tilted towards the rotation axis, by {tilts.rms:.2f}° (root mean square), and "
+            f"observations that took no part in it are predicted better, z = {tilts.z:.1f}."
         ]
 
     def undetermined(self) -> int:
