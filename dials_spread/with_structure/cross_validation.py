@@ -84,9 +84,8 @@ def cross_validate(
         folds: Ways of dealing; each of shape (n,), number of the part that an observation
             belongs to. Parts are left out in turn.
     """
-    return _by_width(
-        observed, calculated, unique, F, [prior], intraclass, folds
-    )[0]  # fmt: skip
+    given = (observed, calculated, unique, F, [prior], intraclass, folds)
+    return compare(observed[0], calculated[0], _by_width(*given)[0], unique)
 
 
 def choose_width(
@@ -96,18 +95,31 @@ def choose_width(
     F: np.ndarray,
     prior: FirstEstimate,
     intraclass: float,
-    fold: np.ndarray,
-) -> FirstEstimate:
+    folds: Sequence[np.ndarray],
+) -> tuple[FirstEstimate, HeldOutPredictions]:
     """
-    Give the first estimate with the width that predicts what is left out best.
+    Find the width that predicts what is left out best, and say how well that does.
 
     Args:
-        observed, calculated, unique, F, prior, intraclass: As for inversion.solve.
-        fold: Shape (n,), a way of dealing.
+        observed, calculated, unique, F, prior, intraclass, folds: As for cross_validate.
+
+    Returns:
+        The first estimate with this width, and predictions of each part with the width
+        that is best for all others: the part has no say in it, either.
     """
     tried = [replace(prior, width=w) for w in WIDTHS]
-    told = _by_width(observed, calculated, unique, F, tried, intraclass, [fold])
-    return tried[int(np.argmin([one.after for one in told]))]
+    predicted = _by_width(observed, calculated, unique, F, tried, intraclass, folds)
+    (y, _), (I, _) = observed, calculated
+    off = np.abs(amplitudes(y) - np.sqrt(np.maximum(predicted, 0)))
+    off = np.where(np.isfinite(off), off, 0.0)
+    best = tried[int(np.argmin(off.sum(axis=(1, 2))))]
+    of_others = np.array(predicted[0])
+    for f, fold in enumerate(folds):
+        for k in np.unique(fold):
+            own = fold == k
+            width = int(np.argmin(off[:, f, ~own].sum(axis=1)))
+            of_others[f, own] = predicted[width, f, own]
+    return best, compare(y, I, of_others, unique)
 
 
 def _by_width(
@@ -118,9 +130,9 @@ def _by_width(
     priors: Sequence[FirstEstimate],
     intraclass: float,
     folds: Sequence[np.ndarray],
-) -> list[HeldOutPredictions]:
-    """Predict observations from others, for first estimates that differ in width."""
-    (y, _), (I, _) = observed, calculated
+) -> np.ndarray:
+    """Predict observations from others: shape (first estimates, ways of dealing, n)."""
+    I, _ = calculated
     found = np.tile(I, (len(priors), len(folds), 1))
     for f, fold in enumerate(folds):
         parts = np.unique(fold)
@@ -131,7 +143,7 @@ def _by_width(
             for p, prior in enumerate(priors):
                 new = step_of(weighed, F, prior)
                 found[p, f, own] = predict(calculated, unique, F, new)[own]
-    return [compare(y, I, one, unique) for one in found]
+    return found
 
 
 def compare(

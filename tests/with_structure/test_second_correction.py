@@ -33,6 +33,7 @@ from dials_spread.with_structure.local_simulation import (
     simulate,
 )
 from dials_spread.with_structure.problem import scales_along, set_up
+from dials_spread.with_structure.second_correction import SIGNIFICANT
 
 SAME = Reindexing("h,k,l", np.eye(3), True)
 
@@ -195,19 +196,31 @@ def test_amplitudes_become_better(crystals, first, found):
     assert r1(crystals, whole.estimate.F) < 0.6 * r1(crystals, first.F)
 
 
-def test_a_structure_with_wrong_atoms_is_of_no_help(crystals, first):
-    """Atoms moved by 0.5 Å: the amplitudes of the first correction are kept."""
-    moved = crystals.structure.deep_copy_scatterers()
-    rng = np.random.default_rng(2)
-    cell = moved.unit_cell()
+def moved_atoms(structure, by, seed):
+    """All atoms moved in random directions [Å]."""
+    moved, cell = structure.deep_copy_scatterers(), structure.unit_cell()
+    rng = np.random.default_rng(seed)
     for scatterer in moved.scatterers():
         step = rng.standard_normal(3)
         site = np.array(cell.orthogonalize(scatterer.site))
-        site += 0.5 * step / np.linalg.norm(step)
+        site += by * step / np.linalg.norm(step)
         scatterer.site = cell.fractionalize(tuple(site))
-    found = corrected(crystals, first, moved)
-    assert found.by_observation.z < 2
+    return moved
+
+
+@pytest.mark.parametrize("by, seed", [(0.5, 2), (0.8, 11), (0.8, 12)])
+def test_a_structure_with_wrong_atoms_is_of_no_help(crystals, first, by, seed):
+    """Atoms moved by 0.5 Å and more: the amplitudes of the first correction are kept."""
+    found = corrected(crystals, first, moved_atoms(crystals.structure, by, seed))
+    assert found.by_observation.z < SIGNIFICANT
     assert found.n_steps == 0 and found.estimate is first
+
+
+def test_a_step_with_atoms_somewhat_off_does_no_harm(crystals, first):
+    """Atoms moved by 0.3 Å: amplitudes become better, if a step is taken at all."""
+    for seed in (11, 12, 13):
+        found = corrected(crystals, first, moved_atoms(crystals.structure, 0.3, seed))
+        assert r1(crystals, found.estimate.F) <= r1(crystals, first.F)
 
 
 def test_errors_are_as_large_as_predicted(crystals, found):

@@ -186,7 +186,7 @@ class StructureReport:
                 f"({figures}). {counted(found.n_steps, 'step')} taken."
             )
         return (
-            "The structure does not help: held-out observations are not predicted better by 2 "
+            "The structure does not help: held-out observations are not predicted better by 2.5 "
             f"standard deviations ({figures}). No step was taken: the amplitudes are those of the "
             "first correction, without a structure. It may be too incomplete or wrong, or the thickness is, or "
             "the data say too little."
