@@ -16,6 +16,7 @@ what the general model does.
 - peaks: height of the omitted atoms in the Fo - Fc map of the provisional structure, in
   standard deviations of the map, mean over atoms, and rank of the best of them; of an atom
   too many, the map at its place, negative where the data deny it.
+- width: how far observations are followed; tilts: of the orientations [degrees].
 - H found: the structure without hydrogen is refined, and hydrogen sites within 0.3 Å of one
   of as many highest peaks are counted.
 - shift: mean distance of refined atoms from the published ones [Å].
@@ -95,7 +96,8 @@ SINGLY = 10
 FALSE_ATOMS = 5
 
 COLUMNS = (
-    *("set", "structure", "R1", "held out", "z", "by crystal", "z", "steps"),
+    *("set", "structure", "R1", "held out", "z", "by crystal", "z", "steps", "width"),
+    "tilts",
     *("peaks", "ranks", "of", "H found", "of", "shift", "R1 expected", "within 1, 2σ"),
     *("hand z", "says", "s"),
 )
@@ -372,6 +374,7 @@ def line(data: Data, case: Case) -> dict:
     told["held out"] = found.by_observation.as_dict()
     told["by crystal"] = found.by_crystal.as_dict()
     told["steps"] = found.n_steps
+    told["width"], told["tilts"] = found.step.width, found.tilts.as_dict()
     told["hand z"] = found.hands.z if found.hands else None
     own = found.estimate
     scale = r_factor(own.F[known], data.F[known])[1]
@@ -406,7 +409,8 @@ def row(told: dict) -> list:
     return [
         *start, parts([held["before"], held["after"]]), f"{held['z']:.1f}",
         parts([crystals["before"], crystals["after"]]), f"{crystals['z']:.1f}",
-        told["steps"], parts(told.get("peaks", ()), ".1f"),
+        told["steps"], told["width"], f"{told['tilts']['rms_degrees']:.2f}",
+        parts(told.get("peaks", ()), ".1f"),
         parts(told.get("ranks", ()), "d"), n, parts(told.get("H found", ()), "d"),
         n if "H found" in told else None, parts(told.get("shift", ())),
         f"{told['expected']:.3f}", parts(told["within"], ".2f"),

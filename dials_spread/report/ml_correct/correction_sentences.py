@@ -276,6 +276,13 @@ def _signed(part: float) -> str:
 
 def _expected(result: CorrectionResult) -> str:
     text = f"{EXPECTED_R1} is that at full strength (not a refinement R1)."
+    if result.estimate.method == "structure":
+        return (
+            f"{text} It rests on the residuals of single observations; what the calculation is wrong "
+            "by counts as common to all observations of a reflection. With complete structures "
+            "R1 was 0.7 to 1.1 times the expected one in four simulated compounds, and 0.9 to 1.5 "
+            "times in five measured ones."
+        )
     known = result.model.card.validation if result.model else {}
     within = {
         grade: f"{told[WITHIN]:.2f}"
