@@ -15,6 +15,7 @@ Modules:
     problem: a structure laid on the data
     provisional: whether a structure is one of the measured crystals
     second_correction: data, first estimate and structure in, amplitudes out
+    tilts: small errors of orientation along a rotation
 """
 
 from __future__ import annotations
