@@ -12,6 +12,9 @@ crystal on scales along its rotation:
 - measured against published, and of those with I > 3σ; against our simulation, with the
   orientations of the data and tilted (with_structure.tilts);
 - our simulation against the published one, likewise, and single scattering against it;
+- reflections: Σ|r|/Σ√y of residuals r = √y - √I_dyn averaged over the crossings of a
+  reflection (those with three and more), and what it would be if residuals of crossings were
+  independent of each other; by sixths of resolution, low to high, the mean of r instead;
 - reflections: measured amplitudes times √(Σ w I_obs I_dyn / Σ w I_dyn²), I_dyn the published
   ones, against kinematic |F|: what a correction reaches that knows everything the published
   refinement knew; all of them, and by sixths of resolution, low to high.
@@ -29,7 +32,7 @@ from tabulate import tabulate
 from with_structure import Data, measured
 
 from dials_spread.reindexing import Reindexing
-from dials_spread.rfactor import r_factor
+from dials_spread.rfactor import amplitudes, r_factor
 from dials_spread.statistics.groups import group_means
 from dials_spread.with_structure import StructureInput
 from dials_spread.with_structure.problem import StructureProblem, set_up
@@ -42,8 +45,11 @@ SHELLS = 6
 COLUMNS = (
     *("set", "observed, published", "strong", "observed, here", "tilted"),
     *("here, published", "tilted", "single scattering", "tilts [°]", "undone"),
-    "by resolution",
+    *("by resolution", "merged", "if independent", "mean, by resolution"),
 )
+
+FEWEST = 3
+"""Crossings of a reflection from which their scatter is known."""
 
 
 def published(data: Data, problem: StructureProblem) -> np.ndarray:
@@ -72,6 +78,31 @@ def undone(data: Data, problem: StructureProblem, dynamical: np.ndarray) -> np.n
     below = np.bincount(table.unique, w * dynamical**2, n)
     with np.errstate(invalid="ignore", divide="ignore"):
         return data.F * np.sqrt(np.maximum(above / below, 0))
+
+
+def common(data: Data, problem: StructureProblem, dynamical: np.ndarray) -> list[str]:
+    """Residuals that are common to the crossings of a reflection."""
+    table = problem.table
+    every = np.ones(len(table), bool)
+    f_o = amplitudes(table.intensity * problem.scales(dynamical, every))
+    residual, n = f_o - np.sqrt(dynamical), problem.potential.n_unique
+    mean = group_means(residual, table.unique, n)
+    count = np.bincount(table.unique, minlength=n)
+    square = group_means((residual - mean[table.unique]) ** 2, table.unique, n)
+    often = np.flatnonzero(count >= FEWEST)
+    size = group_means(f_o, table.unique, n)
+    # Mean |x| of normal x with the variance of a mean of independent residuals.
+    alone = np.sqrt(2 / np.pi * square[often] / (count[often] - 1)).sum()
+    order = often[np.argsort(data.subject.prepared.measured.d_star_sq[often])]
+    by_shell = [
+        f"{mean[part].sum() / size[part].sum():+.2f}"
+        for part in np.array_split(order, SHELLS)
+    ]
+    total = size[often].sum()
+    return [
+        f"{np.abs(mean[often]).sum() / total:.3f}", f"{alone / total:.3f}",
+        ", ".join(by_shell),
+    ]  # fmt: skip
 
 
 def line(data: Data) -> list:
@@ -107,7 +138,7 @@ def line(data: Data) -> list:
     return [
         data.name, observed(theirs, every), observed(theirs, strong),
         *(observed(I, every) for I in ours), *against, f"{tilts.rms:.2f}", f"{r1:.3f}",
-        ", ".join(f"{x:.2f}" for x in shells),
+        ", ".join(f"{x:.2f}" for x in shells), *common(data, problem, theirs),
     ]  # fmt: skip
 
 
