@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import errors
@@ -20,6 +19,7 @@ import evidence
 import numpy as np
 import outside_engine
 from general_model_controls import D_MIN, split
+from scipy import optimize
 
 from dials_spread.correction.apply.against_reference import find_reference, match
 from dials_spread.correction.apply.correct import (
@@ -92,9 +92,7 @@ def own_engine(args) -> Iterator[DataSet]:
             )  # fmt: skip
             family = f"own engine, {'24' if n == 24 else '3–6'} crystals"
             title = f"{name}, {n} crystals"
-            yield DataSet(
-                family, title, experiments, split(table, len(experiments))
-            )
+            yield DataSet(family, title, experiments, split(table, len(experiments)))
 
 
 def controls(args) -> Iterator[DataSet]:
@@ -157,8 +155,11 @@ def judge(data: DataSet, model: Model) -> dict | None:
     after = _r1(result.F, F)
     if not min(before) < MOST_R1:
         return None
+    d_star_sq = subject.prepared.measured.d_star_sq
+    with_b = [_r1_with_b(x, F, d_star_sq) for x in (plain, result.F_before, result.F)]
     found = {
         "family": data.family, "name": data.name, "before": min(before), "after": after,
+        "before with B": min(with_b[:2]), "after with B": with_b[2],
         "n": int(known.sum()), "strength": result.strength,
         "limit": subject.limit.d_min if subject.limit else None,
         "lorentz": errors.lorentz_verdicts(subject.prepared.measured),
@@ -172,6 +173,16 @@ def judge(data: DataSet, model: Model) -> dict | None:
 def _r1(F_o: np.ndarray, F: np.ndarray) -> float:
     known = np.isfinite(F)
     return float(r_factor(F_o[known], F[known])[0])
+
+
+def _r1_with_b(F_o: np.ndarray, F: np.ndarray, d_star_sq: np.ndarray) -> float:
+    """R1 with an overall B that is fitted as the scale is."""
+    found = optimize.minimize_scalar(
+        lambda B: _r1(F_o * np.exp(B * d_star_sq / 4), F),
+        bounds=(-4, 4),
+        method="bounded",
+    )
+    return float(found.fun)
 
 
 def _coverage(result: CorrectionResult, F: np.ndarray) -> dict:
@@ -215,9 +226,7 @@ def left_out(args, model: Model) -> list[dict]:
         joined = subject.counted.measured.without_repeats()[0]
         own = general.prepare(joined, 1)
         net = general.unpack(model).correct(general.features_of(own, 1))
-        found[data.name] = [
-            _with_size(size, net, own, F) for size in LEFT_OUT_SIZES
-        ]
+        found[data.name] = [_with_size(size, net, own, F) for size in LEFT_OUT_SIZES]
     judged = []
     for name, own in found.items():
         ratio = np.mean(
@@ -233,7 +242,7 @@ def left_out(args, model: Model) -> list[dict]:
             ]).tolist()
             for key in ("ratio", "F", "I")
         }  # fmt: skip
-        judged.append({"name": name, "size": size, **figures})
+        judged.append({"name": name, "size": size, "n": own[0]["n"], **figures})
     return judged
 
 
@@ -243,7 +252,7 @@ def _with_size(size: float, net, own, F: np.ndarray) -> dict:
         told = general.with_unsimulated(net, own.r_meas, own.n, own.measured.centric)
     known = np.isfinite(F)
     r1, k = r_factor(told.F[known], F[known])[:2]
-    found = {"ratio": float(r1 / told.predicted_r1)}
+    found: dict = {"ratio": float(r1 / told.predicted_r1), "n": int(known.sum())}
     for name, off, sigma in (
         ("F", F / k - told.F, told.sigma_F),
         ("I", (F / k) ** 2 - told.intensity, told.sigma_intensity),

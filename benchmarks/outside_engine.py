@@ -146,15 +146,20 @@ def crystals_of(structure: xray.structure, d_min: float, n: int, seed: int):
 
 def _half_width(table: flex.reflection_table) -> np.ndarray:
     """Rotation during which a spot is integrated, to either side [rad]."""
-    rate = table["lp"].as_numpy_array() / DEFAULT_WAVELENGTH
-    return np.minimum(WINDOW / rate, np.deg2rad(0.45 * FRAME * WIDEST))
+    return np.minimum(WINDOW / _rate(table), np.deg2rad(0.45 * FRAME * WIDEST))
+
+
+def _rate(table: flex.reflection_table) -> np.ndarray:
+    """Change of the excitation error with the rotation [1/Å / rad]."""
+    return table["lp"].as_numpy_array() / DEFAULT_WAVELENGTH
 
 
 def rocking_curves(factors, structure: xray.structure, experiment, table) -> np.ndarray:
     """
     Intensity on each image, of shape (n, LAYERS, WIDEST), from abTEM.
 
-    The first image is that on which integration begins.
+    Integrated over the excitation error, so that |F|² is what they are in proportion to
+    in thin crystals. The first image is that on which integration begins.
     """
     dynamical = import_abtem().bloch.dynamical
     from ase.cell import Cell
@@ -163,8 +168,7 @@ def rocking_curves(factors, structure: xray.structure, experiment, table) -> np.
     energy = energy_of(DEFAULT_WAVELENGTH)
     hkl = table["miller_index"].as_vec3_double().as_numpy_array().astype(int)
     phi = table["xyzcal.mm"].parts()[2].as_numpy_array()
-    half = _half_width(table)
-    rate = table["lp"].as_numpy_array() / DEFAULT_WAVELENGTH
+    half, rate = _half_width(table), _rate(table)
     first = np.floor((phi - half - scan.limits[0]) / np.deg2rad(FRAME)).astype(int)
     angles = np.arange(*scan.limits, np.deg2rad(STEP))
     candidates = np.asarray(factors.hkl)
@@ -340,6 +344,8 @@ def data_set(made, limits: tuple[float, float], d_min: float, rng, noise: Noise)
         part = np.clip(1 - np.abs(LAYERS - middle) / width, 0, None)
         own = np.einsum("nlw,l->nw", curve.astype(float), part / part.sum())
         own *= noise.electrons / own.sum(axis=1).mean() * rng.uniform(0.5, 1.5)
+        # What the detector counts is integrated over the rotation.
+        own *= np.median(_rate(table)) / _rate(table)[:, None]
         copy = table.copy()
         tables.append(measured_frames(experiment, copy, own, noise, rng))
         for column in ("id", "imageset_id"):

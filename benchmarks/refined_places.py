@@ -2,9 +2,10 @@
 What refinements of measured sets give, from the plain merge and from corrected data.
 
 smtbx, isotropic, from places moved by 0.05 Å, hydrogen riding; in the median of three
-starts. All observations have one weight, of |F| or of F², so that no σ is judged here; and
-with SHELXL weights that are sought, of the σ of each table. Then how many hydrogen sites are
-among the highest peaks of a difference map without hydrogen.
+starts. So that no σ is judged, all observations have one weight, of |F| or of F², or both data
+sets one and the same weighting scheme (SHELXL's WGHT 0.1 with σ of 2 % of the mean F²). And with
+schemes that are sought, from the σ of each table. Then how many hydrogen sites are among the
+highest peaks of a difference map without hydrogen, with the same scheme for both.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from dials_spread.structures.structure_files import read_structure
 
 SETTINGS = RefinementSettings(start_shift=0.05, anisotropic=False, weights=(0.0, 0.0))
 STARTS = 3
+SAME = "the same WGHT 0.1"
 
 
 def intensities(data: DataSet, model: Model):
@@ -63,14 +65,21 @@ def _choice(data: DataSet, subject) -> Reindexing:
     return Reindexing(best.operator, matrix, best.symmetric)
 
 
-def one_weight(array: miller.array, power: int) -> miller.array:
-    """The same with one σ for all of |F| (power 1), a tenth of the mean, or of F² (2)."""
+def kinds(array: miller.array) -> dict[str, tuple[miller.array, RefinementSettings]]:
+    """Ways of weighting: intensities with their σ, and settings, by name."""
     I = np.maximum(np.array(array.data()), 0)
-    if power == 2:
-        sigma = np.full(len(I), 0.1 * I.mean())
-    else:
-        sigma = intensity_errors(np.sqrt(I), 0.1 * np.sqrt(I).mean())
-    return array.customized_copy(sigmas=flex.double(np.ascontiguousarray(sigma)))
+
+    def with_sigma(sigma: np.ndarray) -> miller.array:
+        return array.customized_copy(sigmas=flex.double(np.ascontiguousarray(sigma)))
+
+    of_f = intensity_errors(np.sqrt(I), 0.1 * np.sqrt(I).mean())
+    alike = [np.full(len(I), part * I.mean()) for part in (0.1, 0.02)]
+    return {
+        "one weight of |F|": (with_sigma(of_f), SETTINGS),
+        "one weight of F²": (with_sigma(alike[0]), SETTINGS),
+        SAME: (with_sigma(alike[1]), replace(SETTINGS, weights=(0.1, 0.0))),
+        "weights sought": (array, replace(SETTINGS, weights=None)),
+    }
 
 
 def judge_places(data: DataSet, model: Model) -> dict:
@@ -82,18 +91,16 @@ def judge_places(data: DataSet, model: Model) -> dict:
         model: The model file.
 
     Returns:
-        By "merge" and "corrected": R1 and mean distance to the published places [Å] by
-        kind of weights; hydrogen sites found, and how many there are.
+        By "merge" and "corrected": R1, mean distance to the published places and standard
+        uncertainty of a coordinate [Å], by kind of weights; hydrogen sites found, and how
+        many there are.
     """
     structure, arrays = intensities(data, model)
     found: dict = {"name": data.name}
     for title, array in arrays.items():
         own = {}
-        for kind, used, settings in (
-            ("one weight of |F|", one_weight(array, 1), SETTINGS),
-            ("one weight of F²", one_weight(array, 2), SETTINGS),
-            ("weights sought", array, replace(SETTINGS, weights=None)),
-        ):
+        ways = kinds(array)
+        for kind, (used, settings) in ways.items():
             strong = np.ones(used.size(), dtype=bool)
             refined = [
                 refine(structure, used, strong=strong, settings=settings,
@@ -103,10 +110,12 @@ def judge_places(data: DataSet, model: Model) -> dict:
             own[kind] = [
                 float(np.median([x.r1_all for x in refined])),
                 float(np.median([x.mean_shift for x in refined])),
+                float(np.median([x.mean_su for x in refined])),
             ]
+        used, settings = ways[SAME]
         peaks = hydrogen_peaks(
-            structure, one_weight(array, 1), strong=np.ones(array.size(), dtype=bool),
-            settings=SETTINGS, rng=np.random.default_rng(0),
+            structure, used, strong=np.ones(used.size(), dtype=bool), settings=settings,
+            rng=np.random.default_rng(0),
         )  # fmt: skip
         own["hydrogen"] = None if peaks is None else [peaks.n_found, peaks.n_sites]
         found[title] = own
