@@ -159,7 +159,7 @@ def judge(data: DataSet, model: Model) -> dict | None:
     with_b = [_r1_with_b(x, F, d_star_sq) for x in (plain, result.F_before, result.F)]
     found = {
         "family": data.family, "name": data.name, "before": min(before), "after": after,
-        "before with B": min(with_b[:2]), "after with B": with_b[2],
+        "before by σ": before[1], "before with B": min(with_b[:2]), "after with B": with_b[2],
         "n": int(known.sum()), "strength": result.strength,
         "limit": subject.limit.d_min if subject.limit else None,
         "lorentz": errors.lorentz_verdicts(subject.prepared.measured),
