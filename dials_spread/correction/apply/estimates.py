@@ -36,6 +36,7 @@ from dials_spread.correction.features.published import PUBLISHED, published_feat
 from dials_spread.correction.features.registry import MODEL_1, names
 from dials_spread.correction.model.evidence import Evidence
 from dials_spread.correction.model.general import (
+    LOWEST_IN_PART,
     R1_RANGE,
     correct_prepared,
     is_general,
@@ -161,6 +162,8 @@ class CorrectedAmplitudes:
         if self.predicted_r1 is None or self.simulated_r1 is None:
             return None
         low, high = R1_RANGE
+        if self.evidence is not None and self.evidence.strength < 1:
+            low = LOWEST_IN_PART
         return low * self.predicted_r1, high * self.predicted_r1
 
     def intensities(self) -> tuple[np.ndarray, np.ndarray | None]:

@@ -18,7 +18,6 @@ import numpy as np
 from dials_spread.correction import CorrectionResult
 from dials_spread.correction.apply.against_reference import ReferenceCheck
 from dials_spread.correction.apply.error_law import Coverage
-from dials_spread.correction.model.general import R1_RANGE
 from dials_spread.report.ml_correct.before_after import BeforeAfter
 from dials_spread.report.ml_correct.correction_verdict import (
     EXPECTED_R1,
@@ -289,16 +288,15 @@ def _expected(result: CorrectionResult) -> str:
         factors = sorted(set(within.values()))
         if len(factors) > 1:
             factors = [f"{x} ({grade} measured)" for grade, x in within.items()]
-        low, high = R1_RANGE
         text += (
             f" For simulated data like these the model expects {simulated:.3f}, and two "
-            f"thirds of held-out compounds had an R1 within a factor of "
+            "thirds of held-out compounds had an R1 within a factor of "
             f"{' or '.join(factors)} of that; the rest is an allowance, in proportion to "
-            "R_meas, for errors that no simulation holds. R1 was between "
-            f"{low:g} and {high:g} times the expected one, here {limits[0]:.3f} and "
-            f"{limits[1]:.3f}, in SHARE % of simulated data sets and for each of five "
-            "measured compounds. Errors that all observations of a reflection share, as "
-            "of a twin or a wrong structure, do not show, and make it larger."
+            "R_meas, for errors that no simulation holds. The limits "
+            f"{limits[0]:.3f} and {limits[1]:.3f} held, in proportion to the expected R1, "
+            "for more than 19 of 20 simulated data sets and for each of five measured "
+            "compounds. Errors that all observations of a reflection share, as of a twin "
+            "or a wrong structure, do not show, and make it larger."
         )
     return text
 
