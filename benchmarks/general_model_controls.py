@@ -1,7 +1,7 @@
 """
 What the general model does for compounds that it has never seen, beside its controls.
 
-    python benchmarks/general_model.py [--model FILE] [--data FOLDER] [--nproc N]
+    python benchmarks/general_model_controls.py [--model FILE] [--data FOLDER] [--nproc N]
 
 R1 against kinematic |F| and its ratio to the plain merge, geometric means at the end, for
 
