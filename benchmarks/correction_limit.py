@@ -25,7 +25,7 @@ import logging
 from pathlib import Path
 
 import numpy as np
-from general_model import MEASURED, Case, model_amplitudes, r1
+from general_model_controls import MEASURED, Case, model_amplitudes, r1
 from tabulate import tabulate
 
 from dials.array_family import flex

@@ -52,10 +52,8 @@ MOST_R1 = 0.6
 STRENGTHS = (0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, np.inf)
 
 
-def simulated(
-    folder: Path, compounds: int
-) -> Iterator[tuple[str, Observations, np.ndarray]]:
-    """Name, observations and true amplitudes of each set."""
+def virtual_sets(folder: Path, compounds: int) -> Iterator[tuple]:
+    """Grade, experiments and tables of each set of held-out random compounds."""
     seeds = [*FAMILIES["ordinary"].seeds(compounds - compounds // 3, 5000)]
     seeds += [*FAMILIES["fine"].seeds(compounds // 3, 560)]
     seeds += [*FAMILIES["rich"].seeds(compounds // 12, 50)]
@@ -66,28 +64,41 @@ def simulated(
         compound = load_compound(str(folder), seed)
         for number, grade in enumerate(GRADES):
             rng = np.random.default_rng([seed, 1 + number])
-            made = virtual_experiments(*compound, rng, 1, grade)
-            for experiments, tables, _ in made:
-                try:
-                    observations, measured = measured_of(experiments, tables)
-                except ValueError:
-                    continue
-                if is_offered(observations):
-                    F = true_amplitudes(observations, tables)
-                    yield grade, measured, F
+            for experiments, tables, _ in virtual_experiments(*compound, rng, 1, grade):
+                yield grade, experiments, tables
 
 
-def from_files(folder: Path) -> Iterator[tuple[str, Observations, np.ndarray]]:
-    """The same of measured compounds."""
+def simulated(
+    folder: Path, compounds: int
+) -> Iterator[tuple[str, Observations, np.ndarray]]:
+    """Name, observations and true amplitudes of each set."""
+    for grade, experiments, tables in virtual_sets(folder, compounds):
+        try:
+            observations, measured = measured_of(experiments, tables)
+        except ValueError:
+            continue
+        if is_offered(observations):
+            yield grade, measured, true_amplitudes(observations, tables)
+
+
+def measured_files(folder: Path) -> Iterator[tuple]:
+    """Name, structure file, experiments and tables of measured compounds."""
     for name, structure in MEASURED.items():
         stem = folder / name / "integrated"
         if not stem.with_suffix(".expt").exists():
+            print(f"{name}: no {stem}.expt")
             continue
         experiments = ExperimentListFactory.from_json_file(f"{stem}.expt", False)
         table = flex.reflection_table.from_file(f"{stem}.refl")
         tables = [table.select(table["id"] == k) for k in range(len(experiments))]
-        subject = get_subject(experiments, tables)
         source = str(folder / "structures" / f"{structure}.cif")
+        yield name, source, experiments, tables
+
+
+def from_files(folder: Path) -> Iterator[tuple[str, Observations, np.ndarray]]:
+    """The same of measured compounds."""
+    for name, source, experiments, tables in measured_files(folder):
+        subject = get_subject(experiments, tables)
         reference = find_reference(subject.observations, source)
         found = match(reference, subject.prepared, np.random.default_rng(0))
         yield name, subject.prepared.measured, np.asarray(found.f_calc)

@@ -76,7 +76,9 @@ KINEMATIC_GRADES = (
 KINEMATIC = "intensity.kinematic.value"
 
 
-def simulate(structure, d_min: float, n: int, rng: np.random.Generator):
+def simulate(
+    structure, d_min: float, n: int, rng: np.random.Generator, thickness=THICKNESS
+):
     """All thicknesses of n crystals in one pass, without noise."""
     setup = Setup(
         d_min=d_min, wave="dynamical", selection=BeamSelection(absorption=0.03)
@@ -90,7 +92,7 @@ def simulate(structure, d_min: float, n: int, rng: np.random.Generator):
         experiments.append(crystal_experiment(sample, task, laboratory))
         table = predict_crystal(experiments[-1], 0, d_min)
         hkl = miller_indices(table)
-        centres = np.array(THICKNESS) * np.exp(0.3 * rng.standard_normal())
+        centres = np.array(thickness) * np.exp(0.3 * rng.standard_normal())
         within = ThicknessModel(within=0.4)
         I = crystal_intensities(
             sample.potential, rotation_scan_of(experiments[-1]), hkl,
@@ -99,7 +101,7 @@ def simulate(structure, d_min: float, n: int, rng: np.random.Generator):
         )  # fmt: skip
         F2 = np.abs(structure_factors(structure, hkl)) ** 2
         table[KINEMATIC] = flex.double(F2)
-        for place in range(len(THICKNESS)):
+        for place in range(len(thickness)):
             column = np.ascontiguousarray(np.nan_to_num(I[:, place]))
             table[f"thickness.{place}"] = flex.double(column)
         for name in ("id", "imageset_id"):
@@ -108,8 +110,8 @@ def simulate(structure, d_min: float, n: int, rng: np.random.Generator):
     return experiments, joined(tables, experiments, d_min), sample.mean_intensity
 
 
-def measured(made, d_min: float, column: str, noise: NoiseModel, seed: int):
-    """Add noise to one family; what integration would have found, and the truth."""
+def noisy(made, d_min: float, column: str, noise: NoiseModel, seed: int):
+    """Add noise to one family: experiments, and what integration would have found."""
     experiments, whole, mean_intensity = made
     rng = np.random.default_rng(seed)
     counts = noise.counts_per_intensity(mean_intensity, Setup().wavelength, d_min)
@@ -121,6 +123,12 @@ def measured(made, d_min: float, column: str, noise: NoiseModel, seed: int):
         measure(experiment, table, rng, noise)
         add_centroids(experiment, table, rng)
         tables.append(table)
+    return experiments, tables
+
+
+def measured(made, d_min: float, column: str, noise: NoiseModel, seed: int):
+    """Add noise to one family; observations, and the truth."""
+    experiments, tables = noisy(made, d_min, column, noise, seed)
     observations, own = measured_of(experiments, tables)
     return own, true_amplitudes(observations, tables)
 

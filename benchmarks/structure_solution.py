@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from general_model import Case, from_files, split
+from general_model_controls import Case, from_files, split
 
 from cctbx import crystal, miller, xray
 from cctbx.array_family import flex

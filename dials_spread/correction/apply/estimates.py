@@ -35,7 +35,13 @@ from dials_spread.correction.features.all_features import features_of
 from dials_spread.correction.features.published import PUBLISHED, published_features
 from dials_spread.correction.features.registry import MODEL_1, names
 from dials_spread.correction.model.evidence import Evidence
-from dials_spread.correction.model.general import correct_prepared, is_general, unpack
+from dials_spread.correction.model.general import (
+    LOWEST_IN_PART,
+    R1_RANGE,
+    correct_prepared,
+    is_general,
+    unpack,
+)
 from dials_spread.correction.model.model_file import Model, check_features, read_model
 from dials_spread.correction.model.posterior import MEAN_OF_NORMAL
 from dials_spread.correction.model.shrinkage import predict_ensemble
@@ -149,6 +155,16 @@ class CorrectedAmplitudes:
     simulated_r1: float | None = None
     intensity: np.ndarray | None = None
     sigma_intensity: np.ndarray | None = None
+
+    @property
+    def r1_range(self) -> tuple[float, float] | None:
+        """Between which limits R1 is to be expected; None where nothing says it."""
+        if self.predicted_r1 is None or self.simulated_r1 is None:
+            return None
+        low, high = R1_RANGE
+        if self.evidence is not None and self.evidence.strength < 1:
+            low = LOWEST_IN_PART
+        return low * self.predicted_r1, high * self.predicted_r1
 
     def intensities(self) -> tuple[np.ndarray, np.ndarray | None]:
         """Give means of F² and their σ, shape (u,) each; of F where no more is known."""

@@ -21,6 +21,7 @@ Functions:
     remaining_spread: e of each reflection, from how corrected equivalents differ
     factors_with_errors: factors of observations, and of their variances
     merged_errors: what merging leaves of σ
+    plain_errors: σ of plain means, from how equivalents differ
     common_errors: what all observations of a reflection share
 """
 
@@ -171,6 +172,38 @@ def merged_errors(observations: Observations) -> np.ndarray:
     variance = observations.variance
     columns = (observations.intensity, variance, observations.unique)
     return merge(*columns, observations.n_unique, 1 / variance).sigma
+
+
+def plain_errors(
+    intensity: np.ndarray,
+    sigma: np.ndarray,
+    unique: np.ndarray,
+    crossing: np.ndarray,
+    N: np.ndarray,
+) -> np.ndarray:
+    """
+    Give σ of means with equal weights, from how much equivalents differ beyond their σ.
+
+    Of data that are not corrected nothing else says that counting is not all that is wrong.
+
+    Args:
+        intensity: Shape (n,), scaled.
+        sigma: Shape (n,), positive, of counting.
+        unique: Shape (n,).
+        crossing: Shape (n,), the crossing of the Ewald sphere that each lists.
+        N: Shape (u,), expected intensities.
+
+    Returns:
+        Shape (u,).
+    """
+    n_unique, n = len(N), int(crossing.max(initial=-1)) + 1
+    first = np.unique(crossing, return_index=True)[1]
+    own = unique[first]
+    I, counted = (group_means(x / N[unique], crossing, n) for x in (intensity, sigma))
+    E = np.sqrt(np.maximum(group_means(I, own, n_unique), 0))
+    k, spread = remaining_spread(I, counted, E, own)
+    total = group_sums((k * counted) ** 2 + spread[own] ** 2, own, n_unique)
+    return N * np.sqrt(total) / np.maximum(np.bincount(own, minlength=n_unique), 1)
 
 
 def common_errors(

@@ -65,6 +65,14 @@ UNKNOWN = 0.04
 """Share of reflections with one independent observation whose estimate says nothing; with n
 of them, a part of n. In measured compounds 2 % are more than five σ off otherwise."""
 
+R1_RANGE = (0.6, 1.7)
+"""Limits of R1 over the expected one: benchmarks/general_model.py prints how many data sets
+lie within. Simulated ones come out lower, since they lack what UNSIMULATED is for."""
+
+LOWEST_IN_PART = 0.35
+"""The lower limit where only a part of the correction is borne out: crystals so thin are better
+than what is expected of them."""
+
 SMALLEST_ERROR = 0.01
 """Of a normalised amplitude: nothing is known better."""
 

@@ -125,6 +125,7 @@ def correction_document(
                 },
                 "predicted_r1": result.estimate.predicted_r1,
                 "predicted_r1_simulated": result.estimate.simulated_r1,
+                "predicted_r1_range": result.estimate.r1_range,
                 "warnings": list(result.warnings),
             },
             "r1": None if truth is None else truth.as_dict(),

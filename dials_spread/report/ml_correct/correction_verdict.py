@@ -126,10 +126,15 @@ def correction_verdict(result: CorrectionResult) -> CorrectionVerdict:
         kind = "no certain improvement"
         return CorrectionVerdict(kind, told, reasons, change, expected)
     told = (
-        f"CORRECTED, NOT TESTED: {changed}. {EXPECTED_R1} {expected:.3f} (not a "
-        "refinement R1)."
+        f"CORRECTED, NOT TESTED: {changed}. {EXPECTED_R1} {expected:.3f}"
+        f"{_between(result)} (not a refinement R1)."
     )
     return CorrectionVerdict("not tested", told, (_UNTESTED,), change, expected)
+
+
+def _between(result: CorrectionResult) -> str:
+    limits = result.estimate.r1_range
+    return "" if limits is None else f", between {limits[0]:.2f} and {limits[1]:.2f}"
 
 
 _UNTESTED = (

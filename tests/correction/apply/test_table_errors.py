@@ -9,6 +9,7 @@ from dials_spread.correction.apply.estimates import intensity_errors, relative_f
 from dials_spread.correction.apply.table_errors import (
     common_errors,
     factors_with_errors,
+    plain_errors,
     remaining_spread,
 )
 from dials_spread.rfactor.merging import merge
@@ -49,6 +50,28 @@ def test_reflections_whose_observations_disagree_are_told(data):
 def test_where_nothing_was_measured_twice_nothing_is_added():
     k, spread = remaining_spread(np.ones(5), np.ones(5), np.ones(5), np.arange(5))
     assert k == 1 and not spread.any()
+
+
+def test_means_that_are_not_corrected_have_errors_by_how_equivalents_differ(data):
+    I, sigma, E, unique = data
+    level = np.random.default_rng(3).uniform(1, 9, N)
+    each = level[unique]
+    found = plain_errors(I * each, sigma * each, unique, np.arange(len(I)), level)
+    mean = np.bincount(unique, I * each) / 6
+    # The square of an amplitude that is off is in the mean more than the true square.
+    true = level * (E**2 + 0.04**2 + (0.1 * E) ** 2)
+    z = np.abs(mean - true) / found
+    assert 0.62 < np.mean(z < 1) < 0.78 and np.mean(z < 2) > 0.92
+    counted = np.sqrt(np.bincount(unique, (sigma * each) ** 2)) / 6
+    assert np.mean(np.abs(mean - true) < counted) < 0.5
+
+
+def test_a_crossing_that_is_listed_twice_makes_no_mean_better(data):
+    I, sigma, _, unique = data
+    crossing = np.arange(len(I))
+    once = plain_errors(I, sigma, unique, crossing, np.ones(N))
+    twice = [np.repeat(x, 2) for x in (I, sigma, unique, crossing)]
+    np.testing.assert_allclose(plain_errors(*twice, np.ones(N)), once)
 
 
 def factors_of(data):
