@@ -26,9 +26,34 @@ import numpy as np
 BINS = 128
 """Number of bins of the direction t on the full circle."""
 
+SECTORS = 512
+"""Number of sectors of the full circle that points are sorted into."""
+
 ACOS_STEPS = 2048
 ACOS = np.arccos(np.linspace(-1, 1, ACOS_STEPS + 1))
 """Arc cosine at equal steps: neighbours bracket the true value."""
+
+
+def _bins_of_sectors() -> tuple[np.ndarray, np.ndarray]:
+    """
+    First and last bin of the direction that each sector reaches into.
+
+    A sector is an equal step of sector_of's measure of direction; 1e-6 of a bin more on
+    either side is for the rounding of directions.
+    """
+    corner = np.arange(SECTORS + 1) * (4 / SECTORS)
+    x = np.where(corner <= 2, 1 - corner, corner - 3)
+    y = 1 - np.abs(x)
+    angle = np.arctan2(np.where(corner <= 2, y, -y), x) % (2 * math.pi)
+    angle[-1] = 2 * math.pi
+    # Bins run from -π.
+    place = angle * (BINS / (2 * math.pi)) + BINS / 2
+    first = np.floor(place[:-1] - 1e-6).astype(np.int64)
+    last = np.floor(place[1:] + 1e-6).astype(np.int64)
+    return first, last
+
+
+FIRST_BIN, LAST_BIN = _bins_of_sectors()
 
 SLACK = 1e-7
 """Added to every interval [Å⁻¹], against rounding."""
@@ -200,7 +225,8 @@ def ring_bound(n_spots, image, alpha_low, alpha_high, enough):
         enough: A bound below this need not be tight.
 
     Returns:
-        At least as many as any image in the ring can share.
+        At least as many as any image in the ring can share; where that is enough,
+        ``image.depth`` holds the same for each bin of directions, but for the last.
     """
     cos_low, cos_high = math.cos(alpha_low), math.cos(alpha_high)
     sin_low, sin_high = math.sin(alpha_low), abs(math.sin(alpha_high))
@@ -229,5 +255,44 @@ def ring_bound(n_spots, image, alpha_low, alpha_high, enough):
     best, running = 0, 0
     for m in range(BINS):
         running += depth[m]
+        depth[m] = running
         best = max(best, running)
     return min(best, possible)
+
+
+@nb.njit(cache=True)
+def sector_of(right, up):
+    """
+    Give the sector of a direction: steps of a measure that rises with the angle.
+
+    The measure, from 0 to 4, is how far along the square |x| + |y| = 1 the direction
+    cuts it; it takes a division where the angle takes an arc tangent.
+    """
+    size = abs(right) + abs(up)
+    if size == 0.0:
+        return 0
+    measure = 1 - right / size if up >= 0 else 3 + right / size
+    return min(int(measure * (SECTORS / 4)), SECTORS - 1)
+
+
+@nb.njit(cache=True)
+def mark_sectors(depth, enough, sectors):
+    """
+    Mark the sectors where an image of a ring can share enough.
+
+    Args:
+        depth: As ring_bound leaves it.
+        enough: Number of indices.
+        sectors: Shape (SECTORS,), set to 0 or 1.
+
+    Returns:
+        The share of sectors that are marked.
+    """
+    marked = 0
+    for s in range(SECTORS):
+        sectors[s] = 0
+        for m in range(FIRST_BIN[s], LAST_BIN[s] + 1):
+            if depth[m % BINS] >= enough:
+                sectors[s] = 1
+        marked += sectors[s]
+    return marked / SECTORS

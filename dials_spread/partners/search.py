@@ -14,7 +14,14 @@ from collections import namedtuple
 import numba as nb
 import numpy as np
 
-from dials_spread.partners.bounds import BINS, insert, ring_bound
+from dials_spread.partners.bounds import (
+    BINS,
+    SECTORS,
+    insert,
+    mark_sectors,
+    ring_bound,
+    sector_of,
+)
 from dials_spread.partners.counter import count_image, steps_needed
 from dials_spread.partners.tally import new_tally
 
@@ -25,7 +32,15 @@ FIRST = 2.0
 """Points wanted in the first disc, for each partner wanted."""
 
 RATIO = 1.6
-"""A ring whose angles differ by less is not divided further."""
+"""A ring whose angles differ by less is not divided further, but where many points are
+to be tried."""
+
+THIN_RATIO = 1.1
+"""A ring whose angles differ by less is never divided."""
+
+MANY_POINTS = 300
+"""Trying so many points takes longer than to ask for the bounds of two narrower rings.
+"""
 
 POINT_STEPS = 50
 """Steps of the counter that take as long as to try one point."""
@@ -43,16 +58,20 @@ limits and λ|g|²/2 [Å⁻¹]."""
 Best = namedtuple("Best", "partners commons operators distances")
 """The result, one row an image."""
 
-Scratch = namedtuple("Scratch", "mark e low high shift across centre depth lows highs")
-"""What a thread needs for one image: 0 or 1 by column; the geometry of its entries;
-the depth of arcs; and the rings still to be searched."""
+Scratch = namedtuple(
+    "Scratch", "mark e low high shift across centre depth lows highs sectors chosen"
+)
+"""What a thread needs for one image: 0 or 1 by column; the geometry of its entries; the
+depth of arcs; the rings still to be searched; by sector whether an image there can be
+better; and the points of a band that are tried."""
 
 
 @nb.njit(cache=True)
-def _new_scratch(rows, n_columns):
+def _new_scratch(rows, n_columns, grid):
     longest = 0
     for i in range(len(rows.indptr) - 1):
         longest = max(longest, rows.indptr[i + 1] - rows.indptr[i])
+    in_a_band = grid.start[grid.first_cell[1:]] - grid.start[grid.first_cell[:-1]]
     return Scratch(
         np.zeros(n_columns, dtype=np.uint8),
         np.empty(longest),
@@ -64,12 +83,18 @@ def _new_scratch(rows, n_columns):
         np.zeros(BINS + 1, dtype=np.int32),
         np.empty(64),
         np.empty(64),
+        np.ones(SECTORS, dtype=np.uint8),
+        np.empty(in_a_band.max(), dtype=np.int32),
     )
 
 
 @nb.njit(cache=True)
 def _prepare(i, rows, geometry, scratch):
-    """Mark the image's columns; find length and direction of each g across the beam."""
+    """
+    Mark the image's columns; find length and direction of each g across the beam.
+
+    Returns how many there are, and the beam and two directions across it.
+    """
     b = geometry.beam[i]
     # Any vector that is not along the beam serves to span the plane across it.
     if abs(b[0]) < 0.6:
@@ -97,7 +122,8 @@ def _prepare(i, rows, geometry, scratch):
         # The bins run from 0 to BINS, the arc tangent from -π to π.
         scratch.centre[k] = (math.atan2(up, right) + math.pi) * unit
         k += 1
-    return k
+    # Numbers, not an array: numba counts the references to arrays at every call.
+    return k, (b[0], b[1], b[2], u0, u1, u2, v0, v1, v2)
 
 
 @nb.njit(cache=True)
@@ -113,17 +139,47 @@ def _count_common(j, op, rows, mark):
 
 
 @nb.njit(cache=True)
-def _try_cell(first, stop, i, sign, low, high, rows, b, grid, mark, best, filled):
-    """Count the indices shared with the images in one cell of the grid."""
-    m = len(rows.permutation)
-    top = best.partners.shape[1]
+def _choose_points(first, stop, sign, low, high, directions, frame, sectors, chosen, n):
+    """
+    Choose points that lie in a ring and in a marked sector.
+
+    Args:
+        first: First of the points to be looked at.
+        stop: One past the last.
+        sign: -1 where the ring is about the direction opposite to the beam.
+        low: Squared chord from there of the inner circle.
+        high: Of the outer one.
+        directions: Of all points.
+        frame: The beam and two directions across it.
+        sectors: Which are marked.
+        chosen: Numbers of the points are added here.
+        n: How many it holds.
+
+    Returns:
+        How many it holds now.
+    """
+    b0, b1, b2, u0, u1, u2, v0, v1, v2 = frame
     for p in range(first, stop):
-        x = grid.directions[p, 0] - sign * b[0]
-        y = grid.directions[p, 1] - sign * b[1]
-        z = grid.directions[p, 2] - sign * b[2]
+        x = directions[p, 0] - sign * b0
+        y = directions[p, 1] - sign * b1
+        z = directions[p, 2] - sign * b2
         chord = x * x + y * y + z * z
         if chord < low or chord > high:
             continue
+        right = x * u0 + y * u1 + z * u2
+        up = x * v0 + y * v1 + z * v2
+        if sectors[sector_of(right, up)]:
+            chosen[n] = p
+            n += 1
+    return n
+
+
+@nb.njit(cache=True)
+def _try_points(chosen, i, rows, b, grid, mark, best, filled):
+    """Count the indices shared with the images that were chosen."""
+    m = len(rows.permutation)
+    top = best.partners.shape[1]
+    for p in chosen:
         j, op = grid.order[p] // m, grid.order[p] % m
         if rows.group[j] == rows.group[i]:
             continue
@@ -135,8 +191,9 @@ def _try_cell(first, stop, i, sign, low, high, rows, b, grid, mark, best, filled
         common = _count_common(j, op, rows, mark)
         if common < least:
             continue
-        if sign < 0:
-            x, y, z = x - 2 * b[0], y - 2 * b[1], z - 2 * b[2]
+        x = grid.directions[p, 0] - b[0]
+        y = grid.directions[p, 1] - b[1]
+        z = grid.directions[p, 2] - b[2]
         distance = math.sqrt(x * x + y * y + z * z)
         # Adjoining rings overlap: the same point may have been tried before.
         filled = insert(i, best, filled, j, op, common, distance, True)
@@ -144,15 +201,38 @@ def _try_cell(first, stop, i, sign, low, high, rows, b, grid, mark, best, filled
 
 
 @nb.njit(cache=True)
-def _try_ring(i, ring_low, ring_high, rows, geometry, grid, mark, best, filled):
-    """Count the indices shared with all images in a ring about the beam."""
+def _inside(theta, edge, near):
+    """
+    Say how far in longitude from the middle of a disc a parallel stays within it.
+
+    Args:
+        theta: Polar angle of the middle [rad].
+        edge: Of the parallel.
+        near: Radius of the disc, below π / 2.
+
+    Returns:
+        The half width [rad]; 0 where the parallel is outside.
+    """
+    across = math.sin(theta) * math.sin(edge)
+    if across < 1e-9:
+        return 0.0
+    x = (math.cos(near) - math.cos(theta) * math.cos(edge)) / across
+    return math.acos(min(max(x, -1.0), 1.0))
+
+
+@nb.njit(cache=True)
+def _try_ring(
+    i, ring_low, ring_high, rows, grid, mark, frame, sectors, chosen, best, filled
+):
+    """Count the indices shared with images in marked sectors of a ring about the beam."""
     # Beyond the equator the grid is searched about the opposite direction.
     sign, near, far = 1.0, ring_low, ring_high
     if ring_low >= math.pi / 2 - 1e-9:
         sign, near, far = -1.0, math.pi - ring_high, math.pi - ring_low
     low = 4 * math.sin(near / 2) ** 2 - OVERLAP
     high = 4 * math.sin(far / 2) ** 2 + OVERLAP
-    b = geometry.beam[i]
+    b = frame[:3]
+    inside = max(near - 1e-6, 0.0)
     n_bands = len(grid.cells_in_band)
     theta = math.acos(min(max(sign * b[2], -1.0), 1.0))
     phi = math.atan2(sign * b[1], sign * b[0]) + math.pi
@@ -168,12 +248,32 @@ def _try_ring(i, ring_low, ring_high, rows, geometry, grid, mark, best, filled):
         unit = cells / (2 * math.pi)
         cell_first = int(math.floor((phi - spread) * unit))
         n_visit = min(int(math.floor((phi + spread) * unit)) - cell_first + 1, cells)
-        for visit in range(n_visit):
-            cell = grid.first_cell[band] + (cell_first + visit) % cells
-            first, stop = grid.start[cell], grid.start[cell + 1]
-            filled = _try_cell(
-                first, stop, i, sign, low, high, rows, b, grid, mark, best, filled
-            )
+        # Cells within the inner circle are at once left out: along a meridian a disc is
+        # convex, so that what holds for both edges of the band holds between them.
+        inner = min(
+            _inside(theta, band * height, inside),
+            _inside(theta, (band + 1) * height, inside),
+        )
+        skip_first = max(int(math.floor((phi - inner) * unit)) + 1 - cell_first, 0)
+        skip_last = int(math.floor((phi + inner) * unit)) - 1 - cell_first
+        if skip_first > skip_last:
+            skip_first = skip_last = 0
+        else:
+            skip_last += 1
+        n = 0
+        for from_cell, to_cell in ((0, skip_first), (skip_last, n_visit)):
+            # Cells follow one another, and so do their points, up to the band's end.
+            while from_cell < to_cell:
+                place = (cell_first + from_cell) % cells
+                n_cells = min(to_cell - from_cell, cells - place)
+                place += grid.first_cell[band]
+                n = _choose_points(
+                    *(grid.start[place], grid.start[place + n_cells], sign, low, high),
+                    *(grid.directions, frame, sectors, chosen, n),
+                )
+                from_cell += n_cells
+        if n > 0:
+            filled = _try_points(chosen[:n], i, rows, b, grid, mark, best, filled)
     return filled
 
 
@@ -188,11 +288,11 @@ def _divide(low, high, floor):
 
 
 @nb.njit(cache=True)
-def _is_thin(low, high, floor):
+def _is_thin(low, high, floor, ratio):
     if high <= math.pi / 2 + 1e-9:
-        return high <= RATIO * max(low, floor)
+        return high <= ratio * max(low, floor)
     if low >= math.pi / 2 - 1e-9:
-        return math.pi - low <= RATIO * max(math.pi - high, floor)
+        return math.pi - low <= ratio * max(math.pi - high, floor)
     return False
 
 
@@ -202,10 +302,10 @@ def _search_image(
 ):
     """Search the sphere about one beam direction, the nearest ring first."""
     top = best.partners.shape[1]
-    n_spots = _prepare(i, rows, geometry, scratch)
+    n_spots, frame = _prepare(i, rows, geometry, scratch)
     steps_left = steps_needed(i, rows, index)
     filled = 0
-    lows, highs = scratch.lows, scratch.highs
+    lows, highs, sectors = scratch.lows, scratch.highs, scratch.sectors
     lows[0], highs[0] = floor, math.pi
     lows[1], highs[1] = 0.0, floor
     waiting = 2
@@ -219,19 +319,24 @@ def _search_image(
                 enough = max(enough, best.commons[i, top - 1] + 1)
             if ring_bound(n_spots, scratch, low, high, enough) < enough:
                 continue
-            if not _is_thin(low, high, floor) and waiting < 62:
+            points *= mark_sectors(scratch.depth, enough, sectors)
+            ratio = THIN_RATIO if points > MANY_POINTS else RATIO
+            if not _is_thin(low, high, floor, ratio) and waiting < 62:
                 middle = _divide(low, high, floor)
                 lows[waiting], highs[waiting] = middle, high
                 lows[waiting + 1], highs[waiting + 1] = low, middle
                 waiting += 2
                 continue
+        else:
+            sectors[:] = 1
         steps_left -= points * point_steps
         if steps_left < 0:
             beam, operators = geometry.beam, geometry.on_directions
             count_image(i, rows, index, tally, beam, operators, best, filled)
             break
         filled = _try_ring(
-            i, low, high, rows, geometry, grid, scratch.mark, best, filled
+            *(i, low, high, rows, grid, scratch.mark, frame, sectors),
+            *(scratch.chosen, best, filled),
         )
     for q in range(rows.indptr[i], rows.indptr[i + 1]):
         scratch.mark[rows.column[q]] = 0
@@ -261,7 +366,7 @@ def search_images(
     wanted = FIRST * best.partners.shape[1]
     floor = min(math.sqrt(wanted / (math.pi * density)), 1.0)
     n_columns = len(geometry.reciprocal)
-    scratch = _new_scratch(rows, n_columns)
+    scratch = _new_scratch(rows, n_columns, grid)
     tally = new_tally(len(rows.indptr) - 1, n_columns, narrow)
     for i in visit[first:stop]:
         _search_image(

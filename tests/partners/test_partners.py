@@ -434,3 +434,20 @@ def test_auto_gives_what_the_others_give():
     shared, distance = brute_force(*layout), chords(directions)
     found = find_partners(*layout, directions, top=5)
     assert_exact(found, shared, distance, ranking(shared, distance, group, 1), 5)
+
+
+def test_sectors_cover_the_bins_of_their_directions():
+    """The angle of a direction lies in a bin that its sector reaches into."""
+    from dials_spread.partners import bounds
+
+    corners = np.arange(2 * bounds.BINS) * np.pi / bounds.BINS
+    angles = np.concatenate(
+        [np.random.default_rng(5).uniform(-np.pi, np.pi, 20000), corners]
+    )
+    for angle in angles:
+        right, up = np.cos(angle), np.sin(angle)
+        sector = bounds.sector_of(1e-3 * right, 1e-3 * up)
+        place = (np.arctan2(up, right) + np.pi) * bounds.BINS / (2 * np.pi)
+        first, last = bounds.FIRST_BIN[sector], bounds.LAST_BIN[sector]
+        assert (int(place) - first) % bounds.BINS <= last - first
+    assert (bounds.LAST_BIN - bounds.FIRST_BIN).max() <= 1

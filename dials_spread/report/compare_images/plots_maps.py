@@ -15,7 +15,7 @@ from dials_spread.orientation import reciprocal_basis
 from dials_spread.pairs import Matches, PairAgreement
 from dials_spread.report.compare_images.plots_overview import pair_texts
 from dials_spread.report.compare_images.sphere import Region, choose_region
-from dials_spread.report.page.labels import image_label, zone_label
+from dials_spread.report.page.labels import digits, image_label, zone_label
 from dials_spread.report.page.plot_style import (
     INK,
     MOST_POINTS,
@@ -38,7 +38,8 @@ ORIENTATION_HELP = """
 Every dot is an image: the direction of its beam in the crystal, brought into one region
 of the sphere by the symmetry of the crystal, in equal-area projection. Colours are
 crystals; the dots of a rotation scan follow one another along an arc, folded at the
-region's edge. Grey lines join images that are matched. Crosses are zone axes. Many
+region's edge. Of more than 10,000 images squares show how many there are in each
+small area (fewer where the edge cuts it), and no lines. Grey lines join images that are matched. Crosses are zone axes. Many
 crystals crossing each other: many comparisons at equal orientation. Crystals that lie
 far from one another share no orientation, and pairs between them say nothing.
 """
@@ -49,7 +50,8 @@ Every matched pair is drawn twice: above the diagonal coloured by the number of 
 reflections, below by R. Streaks along a diagonal are crystals that turned through the
 same orientations together; a column without marks is an image that nothing matches. A
 crystal whose marks below are brown throughout disagrees with all others: look at its
-scale, indexing and damage.
+scale, indexing and damage. Of more than 10,000 pairs squares show how many there are
+between two groups of images that follow one another, and below the diagonal their mean R.
 """
 
 FARTHEST = 10
@@ -57,6 +59,15 @@ FARTHEST = 10
 
 MOST_ZONE_INDEX = 3
 """Of zone axes that are named at the corners; elsewhere 1."""
+
+DENSE = 10_000
+"""Of more images or pairs how many there are in each cell is drawn, not some of them."""
+
+CELLS = 64
+"""Cells of such a map along either side."""
+
+CELL_SIZE = 8
+"""Of their marks [pixels]: cells of a frame of about 500 pixels touch."""
 
 AT_CORNER = 0.03
 """On the map, where a hemisphere has radius √2: nearer than that is at the corner."""
@@ -93,6 +104,38 @@ def _image_traces(observations: Observations, place: np.ndarray) -> list[dict]:
             named["showlegend"] = False
         traces.append({**trace, **named, "x": x, "y": y})
     return traces
+
+
+def _density_trace(x, y, colour, texts, scale, title, start=0.0, length=1.0) -> dict:
+    """Cells of a map as squares; what each holds is its colour."""
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": title,
+        "x": x,
+        "y": y,
+        "marker": {
+            "symbol": "square",
+            "size": CELL_SIZE,
+            "color": colour,
+            "colorscale": scale,
+            "colorbar": colour_bar(title, start, length),
+        },
+        "text": texts,
+        "hovertemplate": "%{text}<extra></extra>",
+        "showlegend": False,
+    }
+
+
+def _image_density(place: np.ndarray, ends: list[np.ndarray]) -> list[dict]:
+    """How many images there are in each cell of the map."""
+    step = float((ends[1] - ends[0]).max()) / CELLS
+    cell = np.floor((place - ends[0]) / step).astype(int)
+    cells, counts = np.unique(cell, axis=0, return_counts=True)
+    x, y = (ends[0] + (cells + 0.5) * step).T
+    texts = [f"{n:,} images" for n in counts]
+    title = "Images in a cell [number]"
+    return [_density_trace(x, y, counts, texts, SEQUENTIAL, title)]
 
 
 def _folded(angle: np.ndarray) -> np.ndarray:
@@ -231,28 +274,30 @@ def orientation_map(
     region = choose_region(operators)
     n = len(observations.images)
     place = region.project(region.reduce(observations.images.beam)[0])
-    notes = (
-        sample_note(n, min(n, MOST_POINTS), "images"),
-        sample_note(len(matches), min(len(matches), MOST_POINTS), "pairs"),
-    )
-    note = "; ".join(filter(None, notes))
     corners = region.project(region.outline())
     ends = [corners.min(axis=0) - 0.12, corners.max(axis=0) + 0.12]
+    outline = _outline_trace(region)
+    if n > DENSE:
+        traces, note = [*_image_density(place, ends), outline], f"{n:,} images"
+    else:
+        lines = _match_trace(observations, operators, matches, region)
+        traces = [outline, lines, *_image_traces(observations, place)]
+        notes = (
+            sample_note(n, min(n, MOST_POINTS), "images"),
+            sample_note(len(matches), min(len(matches), MOST_POINTS), "pairs"),
+        )
+        note = "; ".join(filter(None, notes))
     blank = {"visible": False, "constrain": "domain"}
     across = {"range": [ends[0][0], ends[1][0]], **blank}
     up = {"range": [ends[0][1], ends[1][1]], "scaleanchor": "x", **blank}
     return new_plot(
-        [
-            _outline_trace(region),
-            _match_trace(observations, operators, matches, region),
-            *_image_traces(observations, place),
-            _zone_trace(observations, region),
-        ],
+        [*traces, _zone_trace(observations, region)],
         ORIENTATION_HELP,
         "Beam directions in the crystal",
         note,
         xaxis=axis("", **across),
         yaxis=axis("", **up),
+        showlegend=n <= DENSE,
         legend={**legend_above(), "itemsizing": "constant"},
         margin={"l": 20, "r": 20, "t": 16, "b": 20},
         height=600,
@@ -304,6 +349,63 @@ def _map_trace(x, y, colour, texts, size, scale, limits, title, start) -> dict:
     }
 
 
+def _pair_density(matches: Matches, r_factor: np.ndarray, n_images: int) -> list[dict]:
+    """How many pairs there are between groups of images, and their mean R."""
+    step = n_images / CELLS
+    a = (matches.image_a / step).astype(int)
+    b = (matches.image_b / step).astype(int)
+    low, high = np.minimum(a, b), np.maximum(a, b)
+    cell = low * CELLS + high
+    counts = np.bincount(cell, minlength=CELLS**2)
+    known = np.isfinite(r_factor)
+    n_known = np.bincount(cell[known], minlength=CELLS**2)
+    total = np.bincount(cell[known], r_factor[known], minlength=CELLS**2)
+    filled = np.flatnonzero(counts)
+    mean = np.full(CELLS**2, np.nan)
+    np.divide(total, n_known, out=mean, where=n_known > 0)
+    # What lies on the diagonal belongs to the upper side.
+    below = filled[(filled // CELLS != filled % CELLS) & (n_known[filled] > 0)]
+    place = (np.arange(CELLS) + 0.5) * step - 0.5
+    count_texts = [f"{n:,} pairs" for n in counts[filled]]
+    r_texts = [f"{n_known[c]:,} pairs, mean R = {digits(mean[c])}" for c in below]
+    return [
+        _density_trace(
+            *(place[filled // CELLS], place[filled % CELLS], counts[filled]),
+            *(count_texts, SEQUENTIAL, "Above: pairs in a cell [number]", 0.0, 0.46),
+        ),
+        _density_trace(
+            *(place[below % CELLS], place[below // CELLS], mean[below], r_texts, WARM),
+            *("Below the diagonal: mean R", 0.54, 0.46),
+        ),
+    ]
+
+
+def _pair_marks(
+    observations: Observations, matches: Matches, agreement: PairAgreement
+) -> list[dict]:
+    """Pairs as marks: coloured by n_common above the diagonal, by R below."""
+    drawn = sample(len(matches))
+    a, b = matches.image_a[drawn], matches.image_b[drawn]
+    texts = pair_texts(observations, matches, agreement, drawn)
+    n, n_common = len(observations.images), matches.n_common[drawn]
+    r_factor = agreement.r_factor[drawn]
+    known = np.flatnonzero(np.isfinite(r_factor))
+    worst = np.percentile(r_factor[known], 95) if len(known) else 1.0
+    size = float(np.clip(420 / n, 3, 12))
+    counts = (n_common.min(initial=0), n_common.max(initial=1))
+    low, high = np.minimum(a, b), np.maximum(a, b)
+    return [
+        _map_trace(
+            *(low, high, n_common, texts, size, SEQUENTIAL, counts),
+            *("Above: common reflections", 0.0),
+        ),
+        _map_trace(
+            *(high[known], low[known], r_factor[known], [texts[i] for i in known]),
+            *(size, WARM, (0, worst), "Below the diagonal: R", 0.54),
+        ),
+    ]
+
+
 def image_map(
     observations: Observations, matches: Matches, agreement: PairAgreement
 ) -> dict:
@@ -316,31 +418,19 @@ def image_map(
         agreement: Of the pairs.
 
     Returns:
-        A plot: n_common above the diagonal, R below.
+        A plot: n_common above the diagonal, R below; of many pairs their number and
+        their mean R.
     """
-    drawn = sample(len(matches))
-    a, b = matches.image_a[drawn], matches.image_b[drawn]
-    texts = pair_texts(observations, matches, agreement, drawn)
-    n, n_common = len(observations.images), matches.n_common[drawn]
-    r_factor = agreement.r_factor[drawn]
-    known = np.flatnonzero(np.isfinite(r_factor))
-    worst = np.percentile(r_factor[known], 95) if len(known) else 1.0
-    size = float(np.clip(420 / n, 3, 12))
-    counts = (n_common.min(initial=0), n_common.max(initial=1))
-    low, high = np.minimum(a, b), np.maximum(a, b)
-    note = sample_note(len(matches), len(drawn), "pairs")
+    n = len(observations.images)
+    if len(matches) > DENSE:
+        marks = _pair_density(matches, agreement.r_factor, n)
+        note = f"{len(matches):,} pairs"
+    else:
+        marks = _pair_marks(observations, matches, agreement)
+        note = sample_note(len(matches), min(len(matches), MOST_POINTS), "pairs")
     across = {"range": [-0.5, n - 0.5], "constrain": "domain"}
     return new_plot(
-        [
-            _map_trace(
-                *(low, high, n_common, texts, size, SEQUENTIAL, counts),
-                *("Above: common reflections", 0.0),
-            ),
-            _map_trace(
-                *(high[known], low[known], r_factor[known], [texts[i] for i in known]),
-                *(size, WARM, (0, worst), "Below the diagonal: R", 0.54),
-            ),
-        ],
+        marks,
         MAP_HELP,
         "Matched images",
         note,

@@ -10,6 +10,7 @@ import pytest
 
 from dials_spread.pairs import Matches
 from dials_spread.report.compare_images.figures import overview_plots
+from dials_spread.report.compare_images.plots_maps import CELLS, _image_density
 from dials_spread.report.compare_images.plots_overview import distribution_plot
 from dials_spread.report.compare_images.plots_pairs import scatter_plot, spots_plot
 from dials_spread.report.compare_images.plots_picture import picture_plot
@@ -135,9 +136,41 @@ def test_a_hundred_thousand_pairs_stay_usable(parts):
     plots = overview_plots(parts.observations, parts.operators, many, agreement)
     for name in ("orientations", "matched_images", "angle_r_factor"):
         note = plots[name]["layout"]["title"]["subtitle"]["text"]
-        assert "of 100,000 pairs" in note or name == "angle_r_factor"
+        assert "100,000 pairs" in note or name == "angle_r_factor"
         assert all(len(t["x"]) <= 3 * MOST_POINTS for t in plots[name]["data"])
     assert sum(map(len, map(json.dumps, plots.values()))) < 5e6
+
+
+def test_of_many_pairs_every_one_counts_in_a_cell_of_the_map(parts):
+    chosen = np.random.default_rng(2).integers(len(parts.matches), size=20_000)
+    many = Matches(**{k: v[chosen] for k, v in vars(parts.matches).items()})
+    agreement = type(parts.agreement)(
+        **{k: v[chosen] for k, v in vars(parts.agreement).items()}
+    )
+    plot = overview_plots(parts.observations, parts.operators, many, agreement)
+    above, below = plot["matched_images"]["data"]
+    assert sum(above["marker"]["color"]) == 20_000
+    assert all(x <= y for x, y in zip(above["x"], above["y"]))
+    assert all(x > y for x, y in zip(below["x"], below["y"]))
+    # One cell by hand.
+    n = len(parts.observations.images)
+    cells = np.floor(np.stack([many.image_a, many.image_b]) / (n / CELLS)).astype(int)
+    low, high = cells.min(axis=0), cells.max(axis=0)
+    k = int(np.argmax(low != high))
+    own = (low == low[k]) & (high == high[k]) & np.isfinite(agreement.r_factor)
+    place = (np.array([high[k], low[k]]) + 0.5) * (n / CELLS) - 0.5
+    at = np.isclose(below["x"], place[0], atol=1e-2)
+    at &= np.isclose(below["y"], place[1], atol=1e-2)
+    (mean,) = np.array(below["marker"]["color"])[at]
+    assert mean == pytest.approx(agreement.r_factor[own].mean(), rel=1e-2)
+
+
+def test_of_many_images_every_one_counts_in_a_cell_of_the_map():
+    rng = np.random.default_rng(3)
+    place = rng.uniform(0, 1, (12_000, 2))
+    (trace,) = _image_density(place, [np.array([-0.1, -0.1]), np.array([1.1, 1.1])])
+    assert sum(trace["marker"]["color"]) == 12_000
+    assert min(trace["x"]) > -0.1 and max(trace["y"]) < 1.1
 
 
 def test_the_sample_is_always_the_same_and_never_larger():
