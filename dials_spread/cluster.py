@@ -11,6 +11,8 @@ Functions:
     on_workers: a cluster, for all stages within
     in_use: whether there is one
     map_on_workers: tasks of a stage, their results in order
+    on_each_worker: one call for each
+    refuse_too_little_memory: before work begins
     on_cluster: tasks of a single stage, as they are done
     connect: to a scheduler
 """
@@ -128,7 +130,21 @@ def in_use() -> bool:
     return _client.get() is not None
 
 
-def map_on_workers(function: Callable, shared, tasks: Sequence) -> list:
+def on_each_worker(function: Callable, *args) -> dict[str, Any]:
+    """
+    Call a function once on each of the workers that there are now.
+
+    Args:
+        function: At the top level of a module.
+        args: Its arguments.
+
+    Returns:
+        What it returns, by address of the worker.
+    """
+    return _client.get().run(function, *args)
+
+
+def map_on_workers(function: Callable, shared, tasks: Sequence, takes: int = 0) -> list:
     """
     Run function(shared, task) for every task, on the workers in use.
 
@@ -136,6 +152,7 @@ def map_on_workers(function: Callable, shared, tasks: Sequence) -> list:
         function: At the top level of a module.
         shared: What all tasks need; it is sent to each worker once.
         tasks: What is each one's own.
+        takes: Bytes that one task takes besides what it is sent.
 
     Returns:
         The results, in the order of the tasks.
@@ -144,8 +161,11 @@ def map_on_workers(function: Callable, shared, tasks: Sequence) -> list:
         ValueError: Workers may use less memory than one task takes, which is told before
             the first begins; they were lost; or what the function raises.
     """
+    from distributed.sizeof import safe_sizeof as sizeof
+
     client = _client.get()
-    _refuse_too_little_memory(client, shared, tasks)
+    sent = sizeof(shared) + max(map(sizeof, tasks), default=0)
+    refuse_too_little_memory(sent + takes, "one task of this stage takes")
     results: dict[int, Any] = {}
     for attempt in range(1 + ALLOWED_FAILURES):
         left = [k for k in range(len(tasks)) if k not in results]
@@ -161,18 +181,25 @@ def map_on_workers(function: Callable, shared, tasks: Sequence) -> list:
     return [results[k] for k in range(len(tasks))]
 
 
-def _refuse_too_little_memory(client, shared, tasks: Sequence) -> None:
-    """Refuse workers whose memory limit is below what one task takes."""
-    from distributed.sizeof import safe_sizeof as sizeof
+def refuse_too_little_memory(data: int, what: str) -> None:
+    """
+    Refuse workers whose memory limit is below what is needed.
 
-    workers = client.scheduler_info()["workers"].values()
+    Args:
+        data: Bytes, besides those of the process itself.
+        what: Takes them, in words that stand before the number.
+
+    Raises:
+        ValueError: A worker may use less.
+    """
+    workers = _client.get().scheduler_info()["workers"].values()
     limits = [w["memory_limit"] for w in workers if w.get("memory_limit")]
-    needed = OF_PROCESS + sizeof(shared) + max(map(sizeof, tasks), default=0)
+    needed = OF_PROCESS + data
     if limits and min(limits) < needed:
         raise ValueError(
-            f"Dask: a worker may use {min(limits) / 1e9:.2g} GB of memory, and one task of "
-            f"this stage takes {needed / 1e9:.2g} GB; give each more (--memory-limit), or "
-            "start fewer of them."
+            f"Dask: a worker may use {min(limits) / 1e9:.2g} GB of memory, and {what} "
+            f"{needed / 1e9:.2g} GB; give each more (--memory-limit), or start fewer of "
+            "them."
         )
 
 

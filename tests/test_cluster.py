@@ -15,17 +15,6 @@ from dials_spread.spread.chance import likelihood
 from dials_spread.spread.chance.pools import CommonSpots, build_pools
 
 
-@pytest.fixture(scope="module")
-def address():
-    distributed = pytest.importorskip("distributed")
-    own = distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1",
-        memory_limit="1.5GB",
-    )  # fmt: skip
-    yield own.scheduler_address
-    own.close()
-
-
 def incidence(rng, n=300, n_columns=80, on_image=20):
     rows = [np.sort(rng.choice(n_columns, on_image, False)) for _ in range(n)]
     column = np.concatenate(rows).astype(np.int32)
