@@ -12,6 +12,7 @@ Functions:
     in_use: whether there is one
     map_on_workers: tasks of a stage, their results in order
     on_each_worker: one call for each
+    keep, told: tasks whose results stay on the workers, and whose results do not
     refuse_too_little_memory: before work begins
     on_cluster: tasks of a single stage, as they are done
     connect: to a scheduler
@@ -179,6 +180,46 @@ def map_on_workers(function: Callable, shared, tasks: Sequence, takes: int = 0) 
             if attempt == ALLOWED_FAILURES or not _comes_back(client):
                 raise
     return [results[k] for k in range(len(tasks))]
+
+
+def keep(function: Callable, shared, tasks: Sequence[tuple]) -> list:
+    """
+    Run function(shared, *task) for every task, and leave the results on the workers.
+
+    Args:
+        function: At the top level of a module.
+        shared: What all tasks need.
+        tasks: What is each one's own; results that were kept may be among it.
+
+    Returns:
+        One handle for each result, a `distributed.Future`, for tasks of `keep` and `told`.
+        What is lost with a worker is made again when it is needed.
+    """
+    client = _client.get()
+    return [
+        client.submit(function, shared, *task, pure=False, retries=ALLOWED_FAILURES)
+        for task in tasks
+    ]
+
+
+def told(function: Callable, shared, tasks: Sequence[tuple]) -> Iterator:
+    """
+    Run function(shared, *task) for every task, as `keep`, and give what it returns.
+
+    Yields:
+        The results in the order of the tasks: sums of them do not depend on who is first.
+
+    Raises:
+        ValueError: Workers were lost; or what the function raises.
+    """
+    futures = keep(function, shared, tasks)
+    try:
+        for k in range(len(futures)):
+            result = _result(futures[k])
+            futures[k] = None  # nor does the worker hold it any longer
+            yield result
+    finally:
+        _client.get().cancel([f for f in futures if f is not None])
 
 
 def refuse_too_little_memory(data: int, what: str) -> None:

@@ -9,6 +9,7 @@ opens no file, and gets what `right_factors.read` would give it.
 
 Functions:
     read: files in, on the workers in use
+    look_for_files: which all workers have to see
     look, read_part: tasks of a worker
 """
 
@@ -63,14 +64,12 @@ class Look(NamedTuple):
         experiments: Those of an experiment file, pickled; empty for reflections.
         ids: Shape (k,), the ids in a table of reflections; -1 is of no experiment.
         names: Identifiers by id.
-        size: Bytes.
     """
 
     problems: list[str]
     experiments: bytes = b""
     ids: np.ndarray = np.empty(0, np.int32)
     names: dict[int, str] = {}
-    size: int = 0
 
 
 class Part(NamedTuple):
@@ -146,13 +145,13 @@ def look(asked: Asked, task: OfFile) -> Look:
             return Look(_without_path(task, problems))
         ids = np.unique(table["id"].as_numpy_array())
         names = dict(table.experiment_identifiers())
-        return Look([], b"", ids, names, os.path.getsize(task.path))
+        return Look([], b"", ids, names)
     experiments = _read_here(task, read_experiments, problems)
     if experiments is not None:
         problems += wrong_experiments(experiments, task.path)
     if problems:
         return Look(_without_path(task, problems))
-    return Look([], pickle.dumps([*experiments]), size=os.path.getsize(task.path))
+    return Look([], pickle.dumps([*experiments]))
 
 
 def read_part(asked: Asked, task: OfFile) -> Part:
@@ -208,25 +207,46 @@ def _looked_at(numbers: Sequence[int], tables: Sequence, asked: Asked) -> list[i
     return [n for n, done in zip(numbers, corrected_crystals(tables)) if not done]
 
 
-def _unseen(paths: Sequence[str]) -> list[str]:
-    """List those of some paths where no file is: for each worker."""
-    return [path for path in paths if not os.path.exists(path)]
+def sizes_seen(paths: Sequence[str]) -> list[int]:
+    """
+    Give the sizes of files: for each worker.
+
+    Args:
+        paths: Of n files.
+
+    Returns:
+        n numbers of bytes; -1 where no file is seen.
+    """
+    return [os.path.getsize(p) if os.path.exists(p) else -1 for p in paths]
 
 
-def _problems_of_workers(tasks: Sequence[OfFile]) -> list[str]:
-    """Say which files some of the workers do not see."""
-    found = cluster.on_each_worker(_unseen, [task.path for task in tasks])
+def look_for_files(names: Sequence[str], paths: Sequence[str]) -> list[int]:
+    """
+    Let every worker in use look for files.
+
+    Args:
+        names: As they were given, n of them.
+        paths: The same for a worker.
+
+    Returns:
+        The n sizes [bytes].
+
+    Raises:
+        ValueError: Some of the workers do not see some of the files, one line for each.
+    """
+    found = cluster.on_each_worker(sizes_seen, [*paths])
     problems = []
-    for task in tasks:
-        without = [worker for worker, unseen in found.items() if task.path in unseen]
+    for k, (name, path) in enumerate(zip(names, paths)):
+        without = [worker for worker, sizes in found.items() if sizes[k] < 0]
         if without:
             some = f"{len(without)} of {len(found)} workers"
             which = "any worker" if len(without) == len(found) else some
             problems.append(
-                f"{task.name}: no such file on {which} ({without[0]}, as {task.path}); "
-                "all have to see it under that name"
+                f"{name}: no such file on {which} ({without[0]}, as {path}); all have to "
+                "see it under that name"
             )
-    return problems
+    _refuse(problems)
+    return next(iter(found.values()))
 
 
 def read(
@@ -248,20 +268,21 @@ def read(
     """
     of_expt = [OfFile(name, os.path.abspath(name)) for name in expt]
     of_refl = [OfFile(name, os.path.abspath(name), named=(-1,)) for name in refl]
-    _refuse(problems_of_names(expt, refl) + _problems_of_workers(of_expt + of_refl))
+    _refuse(problems_of_names(expt, refl))
+    seen = look_for_files([*expt, *refl], [t.path for t in of_expt + of_refl])
     looks = cluster.map_on_workers(look, asked, of_expt + of_refl)
     lists = looks[: len(expt)]
     tables = looks[len(expt) :]
     problems = [p for one in lists for p in one.problems]
     problems += refused_once([p for one in tables for p in one.problems])
-    sizes = [FILE_IN_MEMORY * one.size for one in tables]
+    takes = FILE_IN_MEMORY * max(seen[len(expt) :])
     readable = [task for task, one in zip(of_refl, tables) if not one.problems]
     if problems:  # what can be read may have faults of its own, which are told as well
-        parts = cluster.map_on_workers(read_part, asked, readable, max(sizes))
+        parts = cluster.map_on_workers(read_part, asked, readable, takes)
         _refuse(problems + [p for part in parts for p in part.problems])
     experiments = [pickle.loads(one.experiments) for one in lists]
     tasks, numbers = _with_experiments(experiments, tables, of_expt, of_refl)
-    parts = cluster.map_on_workers(read_part, asked, tasks, max(sizes))
+    parts = cluster.map_on_workers(read_part, asked, tasks, takes)
     problems = [p for part in parts for p in part.problems]
     _refuse(problems + mixed_kinds(refl, [part.columns for part in parts]))
     return _together(experiments, parts, numbers, asked, (expt, refl))

@@ -6,6 +6,7 @@ belongs to a.expt), else by their order, as in DIALS.
 
 Functions:
     pair_up: one table for each experiment
+    lists_of_tables: by the names of files
     match_ids: the experiment of each id of each table
     split_tables: tables divided by experiments
 """
@@ -89,7 +90,7 @@ def match_ids(
     matched: list[dict[int, int]] = []
     found: set[int] = set()
     problems, used = [], 0
-    list_of = _by_name(expt, refl)
+    list_of = lists_of_tables(expt, refl)
     for k, (table, name) in enumerate(zip(tables, refl)):
         ids = _ids(table)
         names = dict(table.experiment_identifiers())
@@ -119,8 +120,17 @@ def match_ids(
     return matched
 
 
-def _by_name(expt: Sequence[str], refl: Sequence[str]) -> list[int]:
-    """Find the list of each table: by the names without ending, else by the order."""
+def lists_of_tables(expt: Sequence[str], refl: Sequence[str]) -> list[int]:
+    """
+    Find the list of each table, where there are as many of both.
+
+    Args:
+        expt: Names of experiment files.
+        refl: Names of reflection files.
+
+    Returns:
+        For each table the number of its list: by the names without ending, else by order.
+    """
     names = [os.path.splitext(f)[0] for f in expt]
     wanted = [os.path.splitext(f)[0] for f in refl]
     if len(set(names)) == len(names) and sorted(names) == sorted(wanted):
