@@ -7,7 +7,7 @@ neither the number of workers nor their order, nor whether one of them dies, cha
 comes out. What all tasks of a stage need is sent to each worker once.
 
 Functions:
-    check: whether what was given can be used
+    check, check_blocks: whether what was given can be used
     on_workers: a cluster, for all stages within
     in_use: whether there is one
     map_on_workers: tasks of a stage, their results in order
@@ -23,6 +23,7 @@ from __future__ import annotations
 import logging
 import re
 import socket
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
@@ -42,11 +43,29 @@ dask {
 }
 """
 
+PHIL_OF_BLOCKS = (
+    PHIL.rstrip()[:-1]
+    + """
+  observations = *here workers
+    .type = choice
+    .help = "Where observations are kept: here, in this process, which answers all"
+            "questions; or on the workers, file by file, so that they never come together."
+            "Then images are matched, pairs compared, the size of the spread and pairs of"
+            "the same orientation against others are told, and nothing else; each .refl"
+            "file has an .expt file of its own."
+}
+"""
+)
+"""With what dials.compare_images asks besides."""
+
 # How long to wait for a scheduler to answer, and for its first worker [s].
 PATIENCE = 20
 
 # How many workers may die over one task before it is given up.
 ALLOWED_FAILURES = 3
+
+LARGE = 500_000
+"""Bytes of what all tasks share, above which it does not go with each."""
 
 OF_PROCESS = 400_000_000
 """Bytes that a worker takes before it has any data: DIALS and what it loads."""
@@ -100,6 +119,23 @@ def check(scheduler: str | None, local: int | None) -> None:
         _distributed()
     if scheduler is not None:
         _knock(scheduler)
+
+
+def check_blocks(scheduler: str | None, local: int | None) -> None:
+    """
+    Refuse to keep observations on workers where there are none.
+
+    Args:
+        scheduler, local: As for on_workers.
+
+    Raises:
+        ValueError: Neither is given.
+    """
+    if scheduler is None and local is None:
+        raise ValueError(
+            "dask.observations=workers: give dask.scheduler or dask.local, whose workers "
+            "keep them"
+        )
 
 
 @contextmanager
@@ -212,6 +248,10 @@ def told(function: Callable, shared, tasks: Sequence[tuple]) -> Iterator:
     Raises:
         ValueError: Workers were lost; or what the function raises.
     """
+    from distributed.sizeof import safe_sizeof as sizeof
+
+    if sizeof(shared) > LARGE:  # sent to each worker once
+        shared = _client.get().scatter(shared, broadcast=True, hash=False)
     futures = keep(function, shared, tasks)
     try:
         for k in range(len(futures)):
@@ -308,6 +348,8 @@ def connect(scheduler: str):
     """
     distributed = _distributed()
     _knock(scheduler)
+    # What results are made of has to go with each task, to be there when they are lost.
+    warnings.filterwarnings("ignore", "Large object of size")
     try:
         client = distributed.Client(scheduler, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError, TypeError, RuntimeError) as error:

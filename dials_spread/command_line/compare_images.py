@@ -35,6 +35,7 @@ from dials.util import Sorry
 from libtbx import Auto
 
 from dials_spread import cluster, session
+from dials_spread.command_line._kept_on_workers import compare_kept
 from dials_spread.comparison import Matching, compare_images
 from dials_spread.freed_memory import give_back
 from dials_spread.observations import Choices, right_factors
@@ -54,7 +55,7 @@ phil_scope = iotbx.phil.parse(
     + origins_phil.PHIL
     + right_factors.PHIL
     + READING
-    + cluster.PHIL
+    + cluster.PHIL_OF_BLOCKS
     + """
     intensity = *auto scale profile sum
       .type = choice
@@ -175,7 +176,10 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
     params, files, log = session.start(usage, __doc__, phil, args)
     try:
         with cluster.on_workers(params.dask.scheduler, params.dask.local):
-            compare_files(params, phil, files, log)
+            if params.dask.observations == "workers":
+                compare_kept(params, phil, COMMAND, files, log)
+            else:
+                compare_files(params, phil, files, log)
     except (ValueError, OSError) as error:
         raise Sorry(str(error)) from None
 

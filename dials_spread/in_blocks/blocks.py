@@ -224,7 +224,8 @@ def _order(found: Observations) -> tuple[np.ndarray, np.ndarray]:
 
 
 def as_block(
-    numbers: tuple[np.ndarray, np.ndarray], read_before: tuple[Summary, Columns]
+    numbers: tuple[np.ndarray, np.ndarray],
+    read_before: tuple[Summary, Columns | None],
 ) -> Block:
     """
     Number the indices of a block as all blocks do: a task for another process.
@@ -232,9 +233,14 @@ def as_block(
     Args:
         numbers: Packed indices of all columns, rising, and the unique reflection of each.
         read_before: From read_block.
+
+    Raises:
+        ValueError: The block was lost with a worker, and cannot be read again.
     """
     closed, unique = numbers
-    columns = read_before[1]
+    summary, columns = read_before
+    if columns is None:
+        raise ValueError("\n".join(summary.problems))
     column = np.searchsorted(closed, columns.hkl).astype(np.int32)
     image = np.repeat(np.arange(len(columns.crystal)), np.diff(columns.indptr))
     order = np.lexsort((column, image))

@@ -6,6 +6,7 @@ are the others.
 
 Functions:
     compare_in_blocks: from names of files, on the workers in use
+    compare_blocks: from what workers have read
 """
 
 from __future__ import annotations
@@ -139,11 +140,40 @@ def compare_in_blocks(
             f"assign={how.choices.assign}: with dask.observations=workers an observation "
             "counts for the image of its centroid"
         )
-    read, summaries, pairs_of_files = _read(expt, refl, how)
-    names = [file.names[0] for file in pairs_of_files]
-    frame = build_frame(summaries, names, how.choices.friedel)
+    read, summaries, files = _read(expt, refl, how)
+    names = [file.names[0] for file in files]
+    return compare_blocks(
+        read, summaries, names, (*expt, *refl), how.choices.friedel, top, min_common,
+        exclude_same_crystal, same_angle, seed,
+    )  # fmt: skip
+
+
+def compare_blocks(
+    read: list,
+    summaries: Sequence[Summary],
+    names: Sequence[str],
+    files: Sequence[str],
+    friedel: bool = True,
+    top: int = 10,
+    min_common: int = 5,
+    exclude_same_crystal: bool = True,
+    same_angle: float | None = None,
+    seed: int = 0,
+) -> BlocksComparison:
+    """
+    Compare images of blocks that workers have read.
+
+    Args:
+        read: Handles of what blocks.read_block gives; the list is emptied.
+        summaries: The first part of each.
+        names: Of each block, for messages.
+        files: All files, to be named in the results.
+        friedel: Take Friedel mates as equivalent.
+        top, min_common, exclude_same_crystal, same_angle, seed: As compare_in_blocks.
+    """
+    frame = build_frame(summaries, names, friedel)
     blocks = cluster.keep(as_block, packed_columns(frame), [(b,) for b in read])
-    del read  # what blocks were made of goes once these are there
+    read.clear()  # what blocks were made of goes once these are there
     logger.info(
         "%d crystals in %d blocks: %d observations on %d images.",
         frame.present.sum(), len(blocks), frame.number.sum(), len(frame.images),
@@ -169,9 +199,8 @@ def compare_in_blocks(
         )
     ]  # fmt: skip
     statistics, found = _compare_pairs(frame, blocks, own, pairs, near, size.s, seed)
-    names_of_files = (*expt, *refl)
     return BlocksComparison(
-        files=names_of_files,
+        files=tuple(files),
         frame=frame,
         dropped=_total([s.dropped for s in summaries]),
         notes=tuple(note for s in summaries for note in s.notes),

@@ -31,6 +31,8 @@ from dials_spread.in_blocks.entries import Entries, OfEntries, entries_of
 from dials_spread.spread.chance.same_orientation import (
     COVERED,
     FEWEST_SPOTS,
+    NORMAL,
+    POWER,
     TOO_FEW,
     OrientationContrast,
 )
@@ -256,6 +258,8 @@ def contrast(
     error = np.sqrt(max(variance, 0.0))
     if error > 0:
         result["p_value"] = float(stats.norm.sf(found / error))
+    if found > 0 and error > 0:
+        result["pairs_needed"] = float(n_pairs * (POWER * error / found) ** 2)
     if not of_others > 0:
         return OrientationContrast(**result, reason=COVERED)
     of_all = sp.diags(parts.of_all)
@@ -270,13 +274,14 @@ def contrast(
         ratio = np.where(drawn[1] > 0, drawn[0] / drawn[1], np.nan)
     low, high = interval(ratio, groups.n)
     if error > 0:
-        half = 1.96 * error / drawn[1][0]
+        half = NORMAL * error / drawn[1][0]
         low, high = min(low, ratio[0] - half), max(high, ratio[0] + half)
     return OrientationContrast(
         **result,
         ratio=_root(1 - found / of_others),
         ratio_low=_root(1 - high),
         ratio_high=_root(1 - low),
+        ratio_seen=_root(1 - POWER * error / of_others),
     )
 
 
