@@ -2,7 +2,7 @@
 Time and memory of dials.compare_images with observations that stay on Dask workers.
 
     python benchmarks/on_workers.py EXPT REFL [--crystals 2400 6000] [--workers 2]
-                                    [--memory 3GiB] [--json FILE]
+                                    [--memory 3GiB] [--no-pairs] [--json FILE]
 
 EXPT and REFL hold some simulated crystals (benchmarks/scale.py says how they are made). Each
 worker makes blocks of them, over and over under other numbers, each crystal on a scale of its
@@ -35,6 +35,7 @@ from dials_spread.in_blocks import comparison
 from dials_spread.in_blocks.blocks import BlockFile, Columns, Reading, read_block
 from dials_spread.observations import Choices
 from dials_spread.observations.right_factors import Asked
+from dials_spread.spread.chance.same_orientation import OrientationContrast
 from dials_spread.valid_input.columns import READ
 
 PAUSE = 0.5
@@ -152,6 +153,11 @@ def measure(block: tuple[str, str], n_crystals: int, given) -> dict:
     return result
 
 
+def _no_pairs(*_):
+    """In place of what compares pairs."""
+    return {}, OrientationContrast(reason="it was not looked at.")
+
+
 def _summary(_, read):
     return read[0]
 
@@ -168,9 +174,14 @@ def main() -> None:
     parser.add_argument("--crystals", type=int, nargs="+", default=[2400])
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--memory", default="3GiB", help="of each worker")
+    parser.add_argument(
+        "--no-pairs", action="store_true", help="end when images are matched"
+    )
     parser.add_argument("--folder", help="where workers put what does not fit")
     parser.add_argument("--json")
     given = parser.parse_args()
+    if given.no_pairs:
+        comparison._compare_pairs = _no_pairs
     found = [measure((given.expt, given.refl), n, given) for n in given.crystals]
     if given.json:
         Path(given.json).write_text(json.dumps(found, indent=1) + "\n")
