@@ -243,7 +243,7 @@ def _read(
     paths = [os.path.abspath(name) for name in (*expt, *refl)]
     sizes = look_for_files([*expt, *refl], paths)
     cluster.refuse_too_little_memory(
-        FILE_IN_MEMORY * max(sizes), "reading the largest file takes"
+        int(FILE_IN_MEMORY * max(sizes)), "reading the largest file takes"
     )
     path_of = dict(zip((*expt, *refl), paths))
     files = []

@@ -50,9 +50,9 @@ from dials_spread.valid_input.pairing import match_ids
 from dials_spread.valid_input.reading import read_experiments, read_table
 from dials_spread.valid_input.values import impossible_geometry
 
-FILE_IN_MEMORY = 3
-"""Times the size of a file that a worker takes to read and divide it: 2.1 to 2.6 of tables
-of dials.simulate_ed."""
+FILE_IN_MEMORY = 2.5
+"""Times the size of a file that a worker takes to read and divide it, at most: 2.0 where all
+columns are read, 0.9 to 1.1 where those that are needed are (tables of dials.simulate_ed)."""
 
 
 class Look(NamedTuple):
@@ -275,7 +275,7 @@ def read(
     tables = looks[len(expt) :]
     problems = [p for one in lists for p in one.problems]
     problems += refused_once([p for one in tables for p in one.problems])
-    takes = FILE_IN_MEMORY * max(seen[len(expt) :])
+    takes = int(FILE_IN_MEMORY * max(seen[len(expt) :]))
     readable = [task for task, one in zip(of_refl, tables) if not one.problems]
     if problems:  # what can be read may have faults of its own, which are told as well
         parts = cluster.map_on_workers(read_part, asked, readable, takes)
