@@ -32,7 +32,7 @@ import numpy as np
 
 from dials_spread import cluster
 from dials_spread.in_blocks import comparison
-from dials_spread.in_blocks.blocks import BlockFile, Columns, Reading, read_block
+from dials_spread.in_blocks.blocks import BlockColumns, BlockFile, Reading, read_block
 from dials_spread.observations import Choices
 from dials_spread.observations.right_factors import Asked
 from dials_spread.spread.chance.same_orientation import OrientationContrast
@@ -56,7 +56,7 @@ def made_block(how: Reading, task: BlockFile, number: int):
     scale = np.exp(0.4 * rng.normal(size=n))[of_crystal]
     noise = rng.normal(size=len(columns.intensity)) * np.sqrt(columns.variance)
     intensity = scale * (columns.intensity + noise)
-    made = Columns(
+    made = BlockColumns(
         columns.indptr, columns.crystal, columns.hkl, intensity,
         2 * scale**2 * columns.variance,
     )  # fmt: skip

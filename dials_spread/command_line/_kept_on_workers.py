@@ -53,24 +53,26 @@ def compare_kept(
         lambda: check_outputs(params.output, files),
         lambda: _refuse(asked_for),
     )
+    expt, refl = files
+    how = Reading(
+        Asked(params.intensity, params.lp, False, params.allow_pickle, READ),
+        Choices(**{f.name: getattr(params, f.name) for f in fields(Choices)}),
+        params.spread.error_model,
+    )
+    matching = params.matching
+    angle = matching.same_orientation
     found = compare_in_blocks(
-        *files,
-        Reading(
-            Asked(params.intensity, params.lp, False, params.allow_pickle, READ),
-            Choices(**{f.name: getattr(params, f.name) for f in fields(Choices)}),
-            params.spread.error_model,
-        ),
-        seed=params.seed,
-        **_matching(params),
+        expt,
+        refl,
+        how,
+        matching.top,
+        matching.min_common,
+        matching.exclude_same_crystal,
+        None if angle is Auto else angle,
+        params.seed,
     )
     used = session.parameters(phil, params)
     write_blocks(found, Provenance(command, found.files, used), params.output, log)
-
-
-def _matching(params) -> dict:
-    matching = session.leaves(params.matching)
-    angle = matching.pop("same_orientation")
-    return {**matching, "same_angle": None if angle is Auto else angle}
 
 
 def _refuse(asked_for: Sequence[str]) -> None:

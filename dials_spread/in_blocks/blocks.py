@@ -53,7 +53,7 @@ class BlockFile(NamedTuple):
     paths: tuple[str, str]
 
 
-class Summary(NamedTuple):
+class BlockSummary(NamedTuple):
     """
     What the process that asks knows of a block of k crystals with m images.
 
@@ -87,7 +87,7 @@ class Summary(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-class Columns(NamedTuple):
+class BlockColumns(NamedTuple):
     """
     Observations of a block, by image; arrays of length n.
 
@@ -105,14 +105,14 @@ class Columns(NamedTuple):
     variance: np.ndarray
 
 
-class Block(NamedTuple):
+class CrystalBlock(NamedTuple):
     """
     Observations of a block, by image and index; 24 bytes for each of n.
 
     Attributes:
         indptr: Shape (m + 1,): those of image i are indptr[i]:indptr[i + 1].
         crystal: Shape (m,), the crystal of each image, from 0.
-        column: Shape (n,), int32: number of the index, as in Frame.
+        column: Shape (n,), int32: number of the index, as in CommonFrame.
         unique: Shape (n,), int32: number of the unique reflection.
         intensity, variance: Shape (n,), as measured.
     """
@@ -135,7 +135,9 @@ class Block(NamedTuple):
         return np.repeat(self.crystal, np.diff(self.indptr))
 
 
-def read_block(how: Reading, task: BlockFile) -> tuple[Summary, Columns | None]:
+def read_block(
+    how: Reading, task: BlockFile
+) -> tuple[BlockSummary, BlockColumns | None]:
     """
     Read a pair of files: a task for another process.
 
@@ -150,7 +152,7 @@ def read_block(how: Reading, task: BlockFile) -> tuple[Summary, Columns | None]:
         if not os.path.exists(path):
             where = socket.gethostname()
             told = f"{name}: no such file on {where}, where a worker was to read it"
-            return Summary([told]), None
+            return BlockSummary([told]), None
     try:
         return _read(how, task)
     except ValueError as error:
@@ -161,10 +163,10 @@ def read_block(how: Reading, task: BlockFile) -> tuple[Summary, Columns | None]:
             line if line.startswith(task.names) else f"{task.names[1]}: {line}"
             for line in told.splitlines()
         ]
-        return Summary(lines), None
+        return BlockSummary(lines), None
 
 
-def _read(how: Reading, task: BlockFile) -> tuple[Summary, Columns]:
+def _read(how: Reading, task: BlockFile) -> tuple[BlockSummary, BlockColumns]:
     expt, refl = task.paths
     data = read([expt], [refl], **vars(how.asked))
     choices = asdict(how.choices)
@@ -181,14 +183,14 @@ def _read(how: Reading, task: BlockFile) -> tuple[Summary, Columns]:
     ]
     images, entry = found.images, found.entry
     hkl = pack(found.miller_index, LARGEST_INDEX)[entry]
-    columns = Columns(
+    columns = BlockColumns(
         indptr=np.searchsorted(found.entry_image, np.arange(len(images) + 1)),
         crystal=images.crystal.astype(np.int32),
         hkl=hkl,
         intensity=found.intensity[entry],
         variance=variance[entry],
     )
-    summary = Summary(
+    summary = BlockSummary(
         problems=[],
         experiments=pickle.dumps(light),
         choice=found.choice,
@@ -225,8 +227,8 @@ def _order(found: Observations) -> tuple[np.ndarray, np.ndarray]:
 
 def as_block(
     numbers: tuple[np.ndarray, np.ndarray],
-    read_before: tuple[Summary, Columns | None],
-) -> Block:
+    read_before: tuple[BlockSummary, BlockColumns | None],
+) -> CrystalBlock:
     """
     Number the indices of a block as all blocks do: a task for another process.
 
@@ -245,7 +247,7 @@ def as_block(
     image = np.repeat(np.arange(len(columns.crystal)), np.diff(columns.indptr))
     order = np.lexsort((column, image))
     column = column[order]
-    return Block(
+    return CrystalBlock(
         indptr=columns.indptr,
         crystal=columns.crystal,
         column=column,

@@ -22,8 +22,8 @@ import numpy as np
 from dials_spread import cluster
 from dials_spread.in_blocks.blocks import (
     BlockFile,
+    BlockSummary,
     Reading,
-    Summary,
     as_block,
     read_block,
 )
@@ -40,7 +40,7 @@ from dials_spread.in_blocks.contrast import (
 )
 from dials_spread.in_blocks.entries import OfEntries
 from dials_spread.in_blocks.factors import factors_of_blocks
-from dials_spread.in_blocks.frame import Frame, build_frame, packed_columns
+from dials_spread.in_blocks.frame import CommonFrame, build_frame, packed_columns
 from dials_spread.in_blocks.matching import MatchedPairs, match_blocks
 from dials_spread.in_blocks.pair_tasks import (
     STATISTICS,
@@ -97,7 +97,7 @@ class BlocksComparison:
     """
 
     files: tuple[str, ...]
-    frame: Frame
+    frame: CommonFrame
     dropped: dict[str, int]
     notes: tuple[str, ...]
     scales: np.ndarray
@@ -150,7 +150,7 @@ def compare_in_blocks(
 
 def compare_blocks(
     read: list,
-    summaries: Sequence[Summary],
+    summaries: Sequence[BlockSummary],
     names: Sequence[str],
     files: Sequence[str],
     friedel: bool = True,
@@ -225,13 +225,13 @@ def _total(parts: Sequence[dict[str, int]]) -> dict[str, int]:
     return total
 
 
-def _told_of(_, read: tuple[Summary, Any]) -> Summary:
+def _told_of(_, read: tuple[BlockSummary, Any]) -> BlockSummary:
     return read[0]
 
 
 def _read(
     expt: Sequence[str], refl: Sequence[str], how: Reading
-) -> tuple[list, list[Summary], list[BlockFile]]:
+) -> tuple[list, list[BlockSummary], list[BlockFile]]:
     """Let workers read pairs of files, with one kind of intensity for all."""
     problems = problems_of_names(expt, refl)
     if not problems and len(expt) != len(refl):
@@ -249,7 +249,7 @@ def _read(
     files = []
     for k, name in zip(lists_of_tables(expt, refl), refl):
         names = (expt[k], name)
-        files.append(BlockFile(names, tuple(path_of[n] for n in names)))
+        files.append(BlockFile(names, (path_of[expt[k]], path_of[name])))
     read, summaries = _read_as(files, how)
     kinds = {s.choice for s in summaries}
     if "scale" in kinds and len(kinds) > 1:
@@ -265,7 +265,9 @@ def _read(
     return read, summaries, files
 
 
-def _read_as(files: Sequence[BlockFile], how: Reading) -> tuple[list, list[Summary]]:
+def _read_as(
+    files: Sequence[BlockFile], how: Reading
+) -> tuple[list, list[BlockSummary]]:
     read = cluster.keep(read_block, how, [(file,) for file in files])
     summaries = [*cluster.told(_told_of, None, [(one,) for one in read])]
     _refuse([problem for s in summaries for problem in s.problems])
@@ -278,7 +280,7 @@ def _refuse(problems: Sequence[str]) -> None:
 
 
 def _compare_pairs(
-    frame: Frame,
+    frame: CommonFrame,
     blocks: Sequence[Any],
     own: Sequence[OfEntries],
     pairs: MatchedPairs,
@@ -347,7 +349,7 @@ def _by_groups(parts) -> ByGroups:
 
 
 def _medians(
-    frame: Frame,
+    frame: CommonFrame,
     pairs: MatchedPairs,
     statistics: dict[str, np.ndarray],
     used: np.ndarray,

@@ -19,14 +19,14 @@ Functions:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 from scipy import stats
 
-from dials_spread.in_blocks.blocks import Block
+from dials_spread.in_blocks.blocks import CrystalBlock
 from dials_spread.in_blocks.entries import Entries, OfEntries, entries_of
 from dials_spread.spread.chance.same_orientation import (
     COVERED,
@@ -124,7 +124,7 @@ def without_factors(entries: Entries) -> tuple[np.ndarray, np.ndarray]:
     return entries.intensity / factor, entries.variance / factor**2
 
 
-def sum_entries(n_unique: int, block: Block, own: OfEntries) -> np.ndarray:
+def sum_entries(n_unique: int, block: CrystalBlock, own: OfEntries) -> np.ndarray:
     """Sum entries by reflection, with and without factors of images; (2, 3, u)."""
     entries = entries_of(block, own)
     number = np.bincount(entries.unique, minlength=n_unique)
@@ -173,7 +173,7 @@ def totals_of_cells(entries: Entries, z: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def sums_of_cells(
-    shared: tuple[Weights, np.ndarray, int], block: Block, own: OfEntries
+    shared: tuple[Weights, np.ndarray, int], block: CrystalBlock, own: OfEntries
 ) -> Cells:
     """
     Sum what is of the cells of a block: a task for another process.
@@ -246,24 +246,48 @@ def contrast(
     level = float((number * weights.weight[use] * weights.mean[use] ** 2).sum())
     found = float((pairs.product[use] - others).sum())
     of_others = float((pairs.squares[use] - others).sum())
-    result = {
-        "s_within": _root((of_others - found) / level),
-        "s_others": _root(of_others / level),
-        "n_pairs": n_pairs,
-        "n_spots": n_spots,
-        "n_crystals": int(by_groups.crystals.sum()),
-    }
-    between = 0.5 * (cells.second[use] ** 2 - cells.fourth[use])
-    variance = by_groups.variance + float((parts.of_all[use] ** 2 * between).sum())
-    error = np.sqrt(max(variance, 0.0))
+    result = OrientationContrast(
+        s_within=_root((of_others - found) / level),
+        s_others=_root(of_others / level),
+        n_pairs=n_pairs,
+        n_spots=n_spots,
+        n_crystals=int(by_groups.crystals.sum()),
+    )
+    error = _error(cells, by_groups, parts)
     if error > 0:
-        result["p_value"] = float(stats.norm.sf(found / error))
+        result = replace(result, p_value=float(stats.norm.sf(found / error)))
     if found > 0 and error > 0:
-        result["pairs_needed"] = float(n_pairs * (POWER * error / found) ** 2)
+        needed = float(n_pairs * (POWER * error / found) ** 2)
+        result = replace(result, pairs_needed=needed)
     if not of_others > 0:
-        return OrientationContrast(**result, reason=COVERED)
-    of_all = sp.diags(parts.of_all)
-    common = (cells.by_group.T @ (of_all @ cells.by_group)).toarray()
+        return replace(result, reason=COVERED)
+    low, high = _ends(cells, by_groups, parts, groups, draws, error)
+    return replace(
+        result,
+        ratio=_root(1 - found / of_others),
+        ratio_low=_root(1 - high),
+        ratio_high=_root(1 - low),
+        ratio_seen=_root(1 - POWER * error / of_others),
+    )
+
+
+def _error(cells: Cells, by_groups: ByGroups, parts: Parts) -> float:
+    """Give the standard error of the difference where signs are independent."""
+    between = 0.5 * (cells.second**2 - cells.fourth)
+    variance = by_groups.variance + float((parts.of_all**2 * between).sum())
+    return float(np.sqrt(max(variance, 0.0)))
+
+
+def _ends(
+    cells: Cells,
+    by_groups: ByGroups,
+    parts: Parts,
+    groups: Groups,
+    draws: np.ndarray,
+    error: float,
+) -> tuple[float, float]:
+    """Give the interval of the part that pairs share beyond others."""
+    common = (cells.by_group.T @ (sp.diags(parts.of_all) @ cells.by_group)).toarray()
     own = cells.second_by_group.T @ parts.of_all
     common = 0.5 * (common - np.diag(own))
     drawn = [
@@ -271,18 +295,12 @@ def contrast(
         for table in (by_groups.shared, by_groups.squares)
     ]
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(drawn[1] > 0, drawn[0] / drawn[1], np.nan)
-    low, high = interval(ratio, groups.n)
+        shared = np.where(drawn[1] > 0, drawn[0] / drawn[1], np.nan)
+    low, high = interval(shared, groups.n)
     if error > 0:
         half = NORMAL * error / drawn[1][0]
-        low, high = min(low, ratio[0] - half), max(high, ratio[0] + half)
-    return OrientationContrast(
-        **result,
-        ratio=_root(1 - found / of_others),
-        ratio_low=_root(1 - high),
-        ratio_high=_root(1 - low),
-        ratio_seen=_root(1 - POWER * error / of_others),
-    )
+        low, high = min(low, shared[0] - half), max(high, shared[0] + half)
+    return low, high
 
 
 def _root(square: float) -> float:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dials_spread.in_blocks.blocks import Block
+from dials_spread.in_blocks.blocks import CrystalBlock
 from dials_spread.in_blocks.size import on_scale
 
 
@@ -53,7 +53,7 @@ class OfEntries(NamedTuple):
     factor: np.ndarray
 
 
-def _starts(block: Block) -> np.ndarray:
+def _starts(block: CrystalBlock) -> np.ndarray:
     """First observation of each entry: those of a block lie by image and column."""
     new = np.ones(len(block.column), dtype=bool)
     new[1:] = block.column[1:] != block.column[:-1]
@@ -61,7 +61,7 @@ def _starts(block: Block) -> np.ndarray:
     return np.flatnonzero(new)
 
 
-def entries_of(block: Block, own: OfEntries) -> Entries:
+def entries_of(block: CrystalBlock, own: OfEntries) -> Entries:
     """
     Put a block on one scale.
 
@@ -87,7 +87,7 @@ def entries_of(block: Block, own: OfEntries) -> Entries:
     )
 
 
-def columns_of(_, block: Block) -> tuple[np.ndarray, np.ndarray]:
+def columns_of(_, block: CrystalBlock) -> tuple[np.ndarray, np.ndarray]:
     """Give the number of entries of each image, and their columns."""
     start = _starts(block)
     return np.diff(np.searchsorted(start, block.indptr)), block.column[start]

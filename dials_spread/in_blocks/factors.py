@@ -20,8 +20,8 @@ from scipy.sparse import csgraph
 from scipy.sparse.linalg import LinearOperator, cg
 
 from dials_spread import cluster
-from dials_spread.in_blocks.blocks import Block
-from dials_spread.in_blocks.frame import Frame
+from dials_spread.in_blocks.blocks import CrystalBlock
+from dials_spread.in_blocks.frame import CommonFrame
 from dials_spread.in_blocks.scales import CrystalScales
 from dials_spread.in_blocks.size import Levels, SizeOfBlocks, on_scale
 from dials_spread.spread.sources.factors import FEWEST, ROUNDS, SMALLEST
@@ -53,7 +53,9 @@ def _reflections(size: SizeOfBlocks) -> _Reflections:
     return _Reflections(used, weight, divisor)
 
 
-def _of_images(shared: _Reflections, block: Block, means: np.ndarray) -> np.ndarray:
+def _of_images(
+    shared: _Reflections, block: CrystalBlock, means: np.ndarray
+) -> np.ndarray:
     """Sum weights times a value of each reflection on the images of a block."""
     rows = np.flatnonzero(shared.used[block.unique])
     unique = block.unique[rows]
@@ -61,7 +63,9 @@ def _of_images(shared: _Reflections, block: Block, means: np.ndarray) -> np.ndar
     return np.bincount(block.image[rows], shared.weight[unique] * means[unique], n)
 
 
-def _of_reflections(shared: _Reflections, block: Block, beta: np.ndarray) -> np.ndarray:
+def _of_reflections(
+    shared: _Reflections, block: CrystalBlock, beta: np.ndarray
+) -> np.ndarray:
     """Sum weights times the factor of each image of a block by reflection."""
     rows = np.flatnonzero(shared.used[block.unique])
     unique = block.unique[rows]
@@ -79,7 +83,7 @@ class _Begin(NamedTuple):
     of_reflections: np.ndarray
 
 
-def _begin(shared: _Reflections, block: Block, scale: np.ndarray) -> _Begin:
+def _begin(shared: _Reflections, block: CrystalBlock, scale: np.ndarray) -> _Begin:
     rows = np.flatnonzero(shared.used[block.unique])
     unique, image, n = block.unique[rows], block.image[rows], len(block.crystal)
     y = on_scale(block, scale)[0][rows] / shared.level[unique]
@@ -120,7 +124,7 @@ def _connected(begun: Sequence[_Begin]) -> np.ndarray:
 
 
 def factors_of_blocks(
-    frame: Frame, blocks: Sequence[Any], scales: CrystalScales, size: SizeOfBlocks
+    frame: CommonFrame, blocks: Sequence[Any], scales: CrystalScales, size: SizeOfBlocks
 ) -> np.ndarray:
     """
     Fit a factor to each image.

@@ -16,7 +16,7 @@ import numpy as np
 
 from cctbx import sgtbx, uctbx
 
-from dials_spread.in_blocks.blocks import LARGEST_INDEX, Summary
+from dials_spread.in_blocks.blocks import LARGEST_INDEX, BlockSummary
 from dials_spread.incidence import close_under, pack
 from dials_spread.observations.builder import reference_cell
 from dials_spread.observations.crystals import check_crystals
@@ -28,7 +28,7 @@ from dials_spread.versions import probe
 
 
 @dataclass(frozen=True)
-class Frame:
+class CommonFrame:
     """
     What is known of all blocks together; m images, k crystals.
 
@@ -94,8 +94,8 @@ class Frame:
 
 
 def build_frame(
-    summaries: Sequence[Summary], names: Sequence[str], friedel: bool
-) -> Frame:
+    summaries: Sequence[BlockSummary], names: Sequence[str], friedel: bool
+) -> CommonFrame:
     """
     Bring together what was told of blocks.
 
@@ -119,7 +119,7 @@ def build_frame(
     unique_index, unique = unique_indices(closed, group, friedel)
     first_crystal = np.cumsum([0, *(len(some) for some in lists)])
     number = np.concatenate([s.number for s in summaries])
-    return Frame(
+    return CommonFrame(
         unit_cell=cell,
         space_group=group,
         radiation=probe(experiments[0].beam),
@@ -137,7 +137,7 @@ def build_frame(
     )
 
 
-def packed_columns(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+def packed_columns(frame: CommonFrame) -> tuple[np.ndarray, np.ndarray]:
     """Give what `blocks.as_block` needs: packed indices of columns, unique reflections."""
     return pack(frame.closed, LARGEST_INDEX), frame.unique
 

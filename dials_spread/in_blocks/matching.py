@@ -19,7 +19,7 @@ import numpy as np
 
 from dials_spread import cluster
 from dials_spread.in_blocks.entries import columns_of
-from dials_spread.in_blocks.frame import Frame
+from dials_spread.in_blocks.frame import CommonFrame
 from dials_spread.orientation import angle_between, reciprocal_basis
 from dials_spread.pairs.matching import unordered_pairs
 from dials_spread.partners import ImageDirections, find_partners
@@ -56,7 +56,7 @@ class MatchedPairs:
         return len(self.image_a)
 
 
-def bytes_of_matching(frame: Frame, n_entries: int) -> int:
+def bytes_of_matching(frame: CommonFrame, n_entries: int) -> int:
     """
     Estimate the memory that matching takes on a worker.
 
@@ -69,7 +69,7 @@ def bytes_of_matching(frame: Frame, n_entries: int) -> int:
 
 
 def match_blocks(
-    frame: Frame,
+    frame: CommonFrame,
     blocks: Sequence[Any],
     top: int,
     min_common: int,
@@ -130,14 +130,14 @@ def match_blocks(
     )
 
 
-def _image_rank(frame: Frame) -> np.ndarray:
+def _image_rank(frame: CommonFrame) -> np.ndarray:
     order = np.argsort(frame.rank[frame.images.crystal], kind="stable")
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))
     return rank
 
 
-def _angles(frame: Frame, a, b, operator) -> np.ndarray:
+def _angles(frame: CommonFrame, a, b, operator) -> np.ndarray:
     beam, on_directions = frame.images.beam, frame.operators.on_directions
     found = np.empty(len(a))
     for first in range(0, len(a), TOGETHER):

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dials_spread.in_blocks.blocks import Block
+from dials_spread.in_blocks.blocks import CrystalBlock
 from dials_spread.in_blocks.contrast import (
     ByGroups,
     OfPairs,
@@ -26,7 +26,7 @@ from dials_spread.in_blocks.contrast import (
     without_factors,
 )
 from dials_spread.in_blocks.entries import Entries, OfEntries, entries_of, joined
-from dials_spread.in_blocks.frame import Frame
+from dials_spread.in_blocks.frame import CommonFrame
 from dials_spread.in_blocks.matching import MatchedPairs
 from dials_spread.incidence import Incidence
 from dials_spread.pairs.agreement import BLOCK, compare_shared
@@ -95,7 +95,7 @@ class _Divided(NamedTuple):
     task: PairTask
 
 
-def group_blocks(frame: Frame, pairs: MatchedPairs) -> list[list[int]]:
+def group_blocks(frame: CommonFrame, pairs: MatchedPairs) -> list[list[int]]:
     """
     Put blocks into groups, so that two groups and the spots of their pairs fit together.
 
@@ -119,7 +119,7 @@ def group_blocks(frame: Frame, pairs: MatchedPairs) -> list[list[int]]:
 
 
 def divide_pairs(
-    frame: Frame,
+    frame: CommonFrame,
     pairs: MatchedPairs,
     near: np.ndarray,
     blocks: Sequence[Any],
@@ -178,7 +178,7 @@ def _incidence(entries: Entries, permutation: np.ndarray) -> Incidence:
     )
 
 
-def _entries(blocks: Sequence[Block], task: PairTask) -> Entries:
+def _entries(blocks: Sequence[CrystalBlock], task: PairTask) -> Entries:
     return joined([entries_of(b, own) for b, own in zip(blocks, task.own)])
 
 
@@ -195,7 +195,7 @@ def _spots(
 
 
 def compare_task(
-    shared: ForAgreement, blocks: Sequence[Block], task: PairTask
+    shared: ForAgreement, blocks: Sequence[CrystalBlock], task: PairTask
 ) -> Compared:
     """
     Compare pairs: a task for another process.
@@ -236,7 +236,9 @@ def _agreement(entries: Entries, shared: ForAgreement, task: PairTask) -> np.nda
     return found
 
 
-def group_task(shared: ForGroups, blocks: Sequence[Block], task: PairTask) -> ByGroups:
+def group_task(
+    shared: ForGroups, blocks: Sequence[CrystalBlock], task: PairTask
+) -> ByGroups:
     """
     Sum common spots by groups of crystals: a task for another process.
 
@@ -259,10 +261,8 @@ def group_task(shared: ForGroups, blocks: Sequence[Block], task: PairTask) -> By
     n = shared.n_groups
     pair = shared.group[crystal[on_a]].astype(np.int64) * n
     pair += shared.group[crystal[on_b]]
-    tables = [
-        np.bincount(pair, c, n * n).reshape(n, n)
-        for c in (product * (1 + part), half + product * part)
-    ]
+    columns = product * (1 + part), half + product * part
+    common, squares = (np.bincount(pair, c, n * n).reshape(n, n) for c in columns)
     cell, _, _, total, _ = totals_of_cells(entries, z)
     one, two = np.sort([cell[on_a], cell[on_b]], axis=0)
     cells, number = np.unique(one * len(total) + two, return_inverse=True)
@@ -274,4 +274,4 @@ def group_task(shared: ForGroups, blocks: Sequence[Block], task: PairTask) -> By
     added = (same * joint) ** 2 - 2 * same * every * joint * total[one] * total[two]
     seen = np.zeros(len(shared.group), dtype=bool)
     seen[crystal[on_a]] = seen[crystal[on_b]] = True
-    return ByGroups(*tables, float(added.sum()), seen)
+    return ByGroups(common, squares, float(added.sum()), seen)

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from dials_spread import cluster
-from dials_spread.in_blocks.blocks import Block
-from dials_spread.in_blocks.frame import Frame
+from dials_spread.in_blocks.blocks import CrystalBlock
+from dials_spread.in_blocks.frame import CommonFrame
 from dials_spread.pairs.scales import FEWEST, ROUNDS, STRONG, left_by_median
 from dials_spread.statistics.groups import group_medians
 
@@ -43,7 +43,7 @@ class CrystalScales:
     number: np.ndarray
     shared: np.ndarray
 
-    def left(self, block: Block, number: np.ndarray) -> np.ndarray:
+    def left(self, block: CrystalBlock, number: np.ndarray) -> np.ndarray:
         """
         Give what the scales leave of the variance of each observation of a block.
 
@@ -59,26 +59,26 @@ class CrystalScales:
         return left
 
 
-def _strong(block: Block) -> np.ndarray:
+def _strong(block: CrystalBlock) -> np.ndarray:
     """Numbers of the observations that may have a say."""
     return np.flatnonzero(block.intensity > STRONG * np.sqrt(block.variance))
 
 
-def _crystals_of(n_unique: int, block: Block) -> np.ndarray:
+def _crystals_of(n_unique: int, block: CrystalBlock) -> np.ndarray:
     """Count the crystals that have each reflection strong, shape (n_unique,)."""
     rows, n = _strong(block), int(block.crystal.max(initial=0)) + 1
     pairs = np.unique(block.unique[rows].astype(np.int64) * n + block.of_crystal[rows])
     return np.bincount(pairs // n, minlength=n_unique)
 
 
-def _number_of(shared: np.ndarray, block: Block, n_crystals: int) -> np.ndarray:
+def _number_of(shared: np.ndarray, block: CrystalBlock, n_crystals: int) -> np.ndarray:
     """Count the shared strong observations of each crystal."""
     rows = _strong(block)
     rows = rows[shared[block.unique[rows]]]
     return np.bincount(block.of_crystal[rows], minlength=n_crystals)
 
 
-def _dealt(n_parts: int, block: Block, first_crystal: int) -> list[tuple]:
+def _dealt(n_parts: int, block: CrystalBlock, first_crystal: int) -> list[tuple]:
     """Divide strong observations by reflection: unique, crystal and log I of each."""
     rows = _strong(block)
     unique, crystal = block.unique[rows], block.of_crystal[rows] + first_crystal
@@ -106,7 +106,7 @@ def _merged(shared: tuple[int, np.ndarray], part: tuple) -> np.ndarray:
     return group_medians(log_i - log_scale[crystal], unique, n_unique)
 
 
-def _found(shared: tuple, block: Block, n_crystals: int) -> np.ndarray:
+def _found(shared: tuple, block: CrystalBlock, n_crystals: int) -> np.ndarray:
     """Medians of the crystals of a block, from those of reflections."""
     merged, several = shared
     rows = _strong(block)
@@ -115,7 +115,7 @@ def _found(shared: tuple, block: Block, n_crystals: int) -> np.ndarray:
     return group_medians(residual, block.of_crystal[rows], n_crystals)
 
 
-def scales_of_blocks(frame: Frame, blocks: Sequence[Any]) -> CrystalScales:
+def scales_of_blocks(frame: CommonFrame, blocks: Sequence[Any]) -> CrystalScales:
     """
     Put crystals on one scale, as pairs.scales.crystal_scales and left_by_scales do.
 
@@ -147,7 +147,7 @@ def scales_of_blocks(frame: Frame, blocks: Sequence[Any]) -> CrystalScales:
     return CrystalScales(np.exp(log_scale), number, shared)
 
 
-def _by_reflection(frame: Frame, blocks: Sequence[Any]) -> list:
+def _by_reflection(frame: CommonFrame, blocks: Sequence[Any]) -> list:
     """Handles of strong observations, reflection by reflection."""
     n_parts = max(1, min(int(frame.number.sum()) // IN_A_PART, frame.n_unique))
     firsts = frame.first_crystal[:-1].tolist()

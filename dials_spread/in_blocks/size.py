@@ -19,8 +19,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from dials_spread import cluster
-from dials_spread.in_blocks.blocks import Block
-from dials_spread.in_blocks.frame import Frame
+from dials_spread.in_blocks.blocks import CrystalBlock
+from dials_spread.in_blocks.frame import CommonFrame
 from dials_spread.in_blocks.scales import CrystalScales
 from dials_spread.spread.size.same_crystal import correlation_of_sums
 from dials_spread.spread.size.size import (
@@ -113,13 +113,13 @@ class OfBlock(NamedTuple):
     group: np.ndarray
 
 
-def on_scale(block: Block, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def on_scale(block: CrystalBlock, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Give intensities and variances, divided by the scales of the block's crystals."""
     divisor = scale[block.of_crystal]
     return block.intensity / divisor, block.variance / divisor**2
 
 
-def _sum_levels(n_unique: int, block: Block, scale: np.ndarray) -> np.ndarray:
+def _sum_levels(n_unique: int, block: CrystalBlock, scale: np.ndarray) -> np.ndarray:
     intensity, variance = on_scale(block, scale)
     columns = (None, intensity, variance)
     return np.array([np.bincount(block.unique, c, n_unique) for c in columns])
@@ -133,7 +133,9 @@ class _Within(NamedTuple):
     of_groups: np.ndarray
 
 
-def _sum_within(shared: tuple[Levels, int], block: Block, own: OfBlock) -> _Within:
+def _sum_within(
+    shared: tuple[Levels, int], block: CrystalBlock, own: OfBlock
+) -> _Within:
     """
     Sum what observations of one crystal have in common, as size.same_crystal does.
 
@@ -185,7 +187,9 @@ class _ForLikelihoods(NamedTuple):
     n_groups: int
 
 
-def _likelihoods(shared: _ForLikelihoods, block: Block, own: OfBlock) -> _Likelihoods:
+def _likelihoods(
+    shared: _ForLikelihoods, block: CrystalBlock, own: OfBlock
+) -> _Likelihoods:
     """Tabulate the likelihoods of s in the bins and crystals of a block."""
     rows = np.flatnonzero(shared.levels.used[block.unique])
     data = _deviations(shared, block, own, rows)
@@ -204,7 +208,7 @@ def _likelihoods(shared: _ForLikelihoods, block: Block, own: OfBlock) -> _Likeli
 
 
 def _deviations(
-    shared: _ForLikelihoods, block: Block, own: OfBlock, rows: np.ndarray
+    shared: _ForLikelihoods, block: CrystalBlock, own: OfBlock, rows: np.ndarray
 ) -> Deviations:
     """As spread.size.deviations, with the sums of all blocks."""
     levels = shared.levels
@@ -261,7 +265,9 @@ def weighted_edges(x: np.ndarray, number: np.ndarray, n_bins: int) -> np.ndarray
     return edges if len(edges) > 1 else np.repeat(edges, 2)
 
 
-def _binned(x: np.ndarray, number: np.ndarray, n_bins: int):
+def _binned(
+    x: np.ndarray, number: np.ndarray, n_bins: int
+) -> tuple[np.ndarray, np.ndarray]:
     """The bin of each reflection, and the edges."""
     x = rounded(x)
     edges = weighted_edges(x[number > 0], number[number > 0], n_bins)
@@ -279,7 +285,7 @@ def _shared_means(together: sp.csr_matrix, size: np.ndarray, n: int) -> float:
 
 
 def size_of_blocks(
-    frame: Frame,
+    frame: CommonFrame,
     blocks: Sequence[Any],
     scales: CrystalScales,
     rng: np.random.Generator,
@@ -312,12 +318,8 @@ def size_of_blocks(
         rank=frame.rank,
     )  # fmt: skip
     weights = groups.draws(rng)
-    own = [
-        OfBlock(*columns)
-        for columns in zip(
-            *map(frame.of_block, (scales.scale, scales.number, groups.of_crystal))
-        )
-    ]
+    columns = map(frame.of_block, (scales.scale, scales.number, groups.of_crystal))
+    own = [OfBlock(*of_block) for of_block in zip(*columns)]
     within = _all_within(blocks, own, levels, groups)
     size = np.where(used, levels.size, 0)
     n = int(size.sum())
@@ -328,30 +330,22 @@ def size_of_blocks(
         levels, scales, _correlation(levels, within.sums, groups), groups.n_crystals == 1,
         within.sums[3], of_level, of_shell, n_bins, groups.n,
     )  # fmt: skip
-    by_level, by_shell = np.zeros((2, n_bins, groups.n, len(GRID)))
-    of_crystals = []
-    for one in cluster.told(_likelihoods, shared, [*zip(blocks, own)]):
-        by_level += one.by_level
-        by_shell += one.by_shell
-        of_crystals.append(one.of_crystals)
-    total, number = weights @ within.of_groups[0], weights @ within.of_groups[1]
-    relative = total / number
-    levels_of_draws = relative / relative[0]
-    means = _shared_means(within.together, size, n)
-
-    def rows(table: np.ndarray) -> np.ndarray:
-        values = [most_likely(weights @ part) / levels_of_draws for part in table]
-        ends = [spread_interval(v, groups.n, means) for v in values]
-        return np.array([(v[0], *e) for v, e in zip(values, ends)]).T
-
-    overall = rows(by_level.sum(axis=0)[None])[:, 0]
+    found = _all_likelihoods(blocks, own, shared)
+    relative = weights @ within.of_groups[0] / (weights @ within.of_groups[1])
+    drawn = _Drawn(
+        weights, relative / relative[0], groups.n,
+        _shared_means(within.together, size, n),
+    )  # fmt: skip
+    s, low, high = drawn.rows(found.by_level.sum(axis=0)[None])[:, 0]
     return SizeOfBlocks(
-        *map(float, overall),
-        by_intensity=rows(by_level)[:, : len(level_edges) - 1],
-        by_resolution=rows(by_shell)[:, : len(shell_edges) - 1],
+        s=float(s),
+        low=float(low),
+        high=float(high),
+        by_intensity=drawn.rows(found.by_level)[:, : len(level_edges) - 1],
+        by_resolution=drawn.rows(found.by_shell)[:, : len(shell_edges) - 1],
         intensity_edges=level_edges,
         resolution_edges=shell_edges,
-        by_crystal=np.concatenate(of_crystals),
+        by_crystal=found.of_crystals,
         n_observations=n,
         n_reflections=int(used.sum()),
         n_crystals=groups.n_crystals,
@@ -360,12 +354,40 @@ def size_of_blocks(
     )
 
 
-def _which_used(used: np.ndarray, block: Block, n_crystals: int) -> np.ndarray:
+class _Drawn(NamedTuple):
+    """Weights of draws, mean levels in each, groups, and what shared means add."""
+
+    weights: np.ndarray
+    levels: np.ndarray
+    n_groups: int
+    means: float
+
+    def rows(self, table: np.ndarray) -> np.ndarray:
+        """Give s, low and high of each bin, shape (3, bins)."""
+        values = [most_likely(self.weights @ part) / self.levels for part in table]
+        ends = [spread_interval(v, self.n_groups, self.means) for v in values]
+        return np.array([(v[0], *e) for v, e in zip(values, ends)]).T
+
+
+def _all_likelihoods(blocks, own, shared: _ForLikelihoods) -> _Likelihoods:
+    """Sums over blocks; s of all crystals."""
+    by_level, by_shell = np.zeros((2, shared.n_bins, shared.n_groups, len(GRID)))
+    of_crystals = []
+    for one in cluster.told(_likelihoods, shared, [*zip(blocks, own)]):
+        by_level += one.by_level
+        by_shell += one.by_shell
+        of_crystals.append(one.of_crystals)
+    return _Likelihoods(by_level, by_shell, np.concatenate(of_crystals))
+
+
+def _which_used(used: np.ndarray, block: CrystalBlock, n_crystals: int) -> np.ndarray:
     rows = used[block.unique]
     return np.bincount(block.of_crystal[rows], minlength=n_crystals) > 0
 
 
-def _with_used(frame: Frame, blocks: Sequence[Any], used: np.ndarray) -> np.ndarray:
+def _with_used(
+    frame: CommonFrame, blocks: Sequence[Any], used: np.ndarray
+) -> np.ndarray:
     """Say which crystals have an observation that counts."""
     sizes = np.diff(frame.first_crystal).tolist()
     return np.concatenate([*cluster.told(_which_used, used, [*zip(blocks, sizes)])])
