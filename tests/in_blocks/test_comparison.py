@@ -20,6 +20,8 @@ from dials_spread.observations.right_factors import Asked
 from dials_spread.significance import contrast_orientations
 from dials_spread.valid_input.columns import READ
 
+pytestmark = pytest.mark.slow
+
 MATCHING = {"top": 20, "min_common": 2}
 
 SAME = 20.0

@@ -13,6 +13,8 @@ from dials_spread import cluster
 from dials_spread.observations import reading_on_workers, right_factors
 from dials_spread.valid_input.columns import READ
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def files(simulated, tmp_path, monkeypatch):
