@@ -23,6 +23,7 @@ from dials_spread.in_blocks.frame import CommonFrame
 from dials_spread.orientation import angle_between, reciprocal_basis
 from dials_spread.pairs.matching import unordered_pairs
 from dials_spread.partners import ImageDirections, find_partners
+from dials_spread.partners.finder import forget
 
 TOGETHER = 500_000
 """Pairs whose angles are computed at once."""
@@ -118,6 +119,7 @@ def match_blocks(
         min_common=min_common,
         group=images.crystal if exclude else None,
     )
+    cluster.on_each_worker(forget)
     rank = _image_rank(frame)
     a, b, operator, n_common = unordered_pairs(partners, frame.operators.inverse, rank)
     return MatchedPairs(
