@@ -141,13 +141,19 @@ def check_blocks(scheduler: str | None, local: int | None) -> None:
 @contextmanager
 def _local_cluster(n: int) -> Iterator[str]:
     """Workers on this machine, one thread each, for as long as they are needed."""
-    cluster = _distributed().LocalCluster(
-        n_workers=n, threads_per_worker=1, dashboard_address=None, host="127.0.0.1",
-        silence_logs=logging.ERROR,
-    )  # fmt: skip
+    distributed = _distributed()
+    with warnings.catch_warnings():
+        # It looks for a place for its web page even where it shall have none.
+        warnings.filterwarnings("ignore", "Port .* is already in use", UserWarning)
+        cluster = distributed.LocalCluster(
+            n_workers=n, threads_per_worker=1, dashboard_address=None, host="127.0.0.1",
+            silence_logs=logging.ERROR,
+        )  # fmt: skip
     try:
         yield cluster.scheduler_address
     finally:
+        # On a busy machine workers take longer to end than Dask waits: they are killed.
+        logging.getLogger("distributed.nanny").setLevel(logging.CRITICAL)
         cluster.close()
 
 
