@@ -254,6 +254,20 @@ def told(function: Callable, shared, tasks: Sequence[tuple]) -> Iterator:
     Raises:
         ValueError: Workers were lost; or what the function raises.
     """
+    n = 0
+    for attempt in range(1 + ALLOWED_FAILURES):
+        try:
+            for result in _in_order(function, shared, tasks[n:]):
+                n += 1
+                yield result
+            return
+        except WorkersLost:
+            # With the last worker that had it, what tasks share is lost as well.
+            if attempt == ALLOWED_FAILURES or not _comes_back(_client.get()):
+                raise
+
+
+def _in_order(function: Callable, shared, tasks: Sequence[tuple]) -> Iterator:
     from distributed.sizeof import safe_sizeof as sizeof
 
     if sizeof(shared) > LARGE:  # sent to each worker once

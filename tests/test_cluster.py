@@ -95,6 +95,28 @@ def test_what_a_worker_leaves_behind_is_made_up_for(address, tmp_path):
     assert not cluster.in_use()
 
 
+def _twice(_, number: int) -> int:
+    return 2 * number
+
+
+def _die_once_over(shared: tuple, doubled: int) -> int:
+    """The first worker that meets a task is killed, with what it was sent and has kept."""
+    return _die_once(shared[0], doubled)
+
+
+@pytest.mark.slow
+def test_the_only_worker_may_die_with_all_that_it_holds(tmp_path):
+    distributed = pytest.importorskip("distributed")
+    large = np.zeros(cluster.LARGE)
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, dashboard_address=None, host="127.0.0.1",
+    ) as alone, cluster.on_workers(alone.scheduler_address):  # fmt: skip
+        kept = cluster.keep(_twice, None, [(k,) for k in (1, 2, 3)])
+        shared = str(tmp_path / "once"), large
+        found = [*cluster.told(_die_once_over, shared, [(k,) for k in kept])]
+    assert found == [3, 5, 7]
+
+
 def test_workers_with_too_little_memory_are_told_before_they_begin(address, tmp_path):
     never_touched, folder = np.zeros(200_000_000), tmp_path / "never made"
     with cluster.on_workers(address):
