@@ -187,17 +187,9 @@ def compare_blocks(
     logger.info("Images have their factors.")
     pairs = match_blocks(frame, blocks, top, min_common, exclude_same_crystal)
     logger.info("%d pairs of images are matched.", len(pairs))
-    same = same_orientation(same_angle)
-    if same_angle is None:
-        same = SameOrientation(DEFAULT, NO_ANGLE)
+    same = _same(same_angle)
     near = same.of(pairs.beam_angle)
-    own = [
-        OfEntries(*columns)
-        for columns in zip(
-            frame.of_block(scales.scale), frame.of_block(frame.rank),
-            frame.images_of_block(factors),
-        )
-    ]  # fmt: skip
+    own = _own(frame, scales.scale, factors)
     statistics, found = _compare_pairs(frame, blocks, own, pairs, near, size.s, seed)
     return BlocksComparison(
         files=tuple(files),
@@ -215,6 +207,22 @@ def compare_blocks(
         medians_near=_medians(frame, pairs, statistics, near, seed),
         contrast=found,
     )
+
+
+def _same(angle: float | None) -> SameOrientation:
+    """Which pairs are of the same orientation; no angle comes from the data here."""
+    if angle is None:
+        return SameOrientation(DEFAULT, NO_ANGLE)
+    return same_orientation(angle)
+
+
+def _own(frame: CommonFrame, scale: np.ndarray, factor: np.ndarray) -> list[OfEntries]:
+    """What entries of each block are divided by, and the order of its crystals."""
+    parts = (
+        *map(frame.of_block, (scale, frame.rank)),
+        frame.images_of_block(factor),
+    )
+    return [OfEntries(*of_block) for of_block in zip(*parts)]
 
 
 def _total(parts: Sequence[dict[str, int]]) -> dict[str, int]:

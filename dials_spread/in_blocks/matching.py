@@ -103,21 +103,15 @@ def match_blocks(
     cluster.refuse_too_little_memory(
         bytes_of_matching(frame, len(column)), "matching these images takes"
     )
-    images = frame.images
     exclude = exclude_same_crystal and frame.present.sum() > 1
     partners = find_partners(
         np.append(0, np.cumsum(counts)),
         column,
         frame.permutation,
-        ImageDirections(
-            beam=images.beam,
-            reciprocal=frame.closed @ reciprocal_basis(frame.unit_cell).T,
-            on_directions=frame.operators.on_directions,
-            wavelength=1 / np.median(np.linalg.norm(images.s0, axis=1)),
-        ),
+        _directions(frame),
         top=top,
         min_common=min_common,
-        group=images.crystal if exclude else None,
+        group=frame.images.crystal if exclude else None,
     )
     cluster.on_each_worker(forget)
     rank = _image_rank(frame)
@@ -129,6 +123,16 @@ def match_blocks(
         n_common=n_common.astype(np.int32),
         beam_angle=_angles(frame, a, b, operator),
         counts=counts,
+    )
+
+
+def _directions(frame: CommonFrame) -> ImageDirections:
+    images = frame.images
+    return ImageDirections(
+        beam=images.beam,
+        reciprocal=frame.closed @ reciprocal_basis(frame.unit_cell).T,
+        on_directions=frame.operators.on_directions,
+        wavelength=1 / np.median(np.linalg.norm(images.s0, axis=1)),
     )
 
 

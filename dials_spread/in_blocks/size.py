@@ -29,7 +29,7 @@ from dials_spread.spread.size.size import (
     N_BINS,
     spread_interval,
 )
-from dials_spread.statistics.bootstrap import Groups, group_crystals
+from dials_spread.statistics.bootstrap import Groups
 from dials_spread.statistics.excess_spread import (
     GRID,
     Deviations,
@@ -305,18 +305,9 @@ def size_of_blocks(
     Raises:
         ValueError: No reflection that is strong enough was observed twice.
     """
-    of_scale = [*zip(blocks, frame.of_block(scales.scale))]
-    levels = Levels(*sum(cluster.told(_sum_levels, frame.n_unique, of_scale)))
+    levels = _levels(frame, blocks, scales)
     used = levels.used
-    if not used.any():
-        raise ValueError(
-            "No reflection that is strong enough (mean above three standard deviations) "
-            "was observed twice."
-        )
-    groups = group_crystals(
-        np.flatnonzero(_with_used(frame, blocks, used)), len(frame.number), rng,
-        rank=frame.rank,
-    )  # fmt: skip
+    groups = _groups(frame, blocks, used, rng)
     weights = groups.draws(rng)
     columns = map(frame.of_block, (scales.scale, scales.number, groups.of_crystal))
     own = [OfBlock(*of_block) for of_block in zip(*columns)]
@@ -352,6 +343,18 @@ def size_of_blocks(
         levels=levels,
         square=within.sums[1],
     )
+
+
+def _levels(frame: CommonFrame, blocks: Sequence[Any], scales: CrystalScales) -> Levels:
+    """Sums over all blocks, of which some reflections have to serve."""
+    of_scale = [*zip(blocks, frame.of_block(scales.scale))]
+    levels = Levels(*sum(cluster.told(_sum_levels, frame.n_unique, of_scale)))
+    if not levels.used.any():
+        raise ValueError(
+            "No reflection that is strong enough (mean above three standard deviations) "
+            "was observed twice."
+        )
+    return levels
 
 
 class _Drawn(NamedTuple):
