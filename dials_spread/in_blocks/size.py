@@ -345,6 +345,17 @@ def size_of_blocks(
     )
 
 
+def _groups(
+    frame: CommonFrame,
+    blocks: Sequence[Any],
+    used: np.ndarray,
+    rng: np.random.Generator,
+) -> Groups:
+    """Crystals that have an observation that counts, as they are drawn."""
+    present = np.flatnonzero(_with_used(frame, blocks, used))
+    return group_crystals(present, len(frame.number), rng, rank=frame.rank)
+
+
 def _levels(frame: CommonFrame, blocks: Sequence[Any], scales: CrystalScales) -> Levels:
     """Sums over all blocks, of which some reflections have to serve."""
     of_scale = [*zip(blocks, frame.of_block(scales.scale))]
