@@ -29,7 +29,7 @@ from dials_spread.spread.size.size import (
     N_BINS,
     spread_interval,
 )
-from dials_spread.statistics.bootstrap import Groups
+from dials_spread.statistics.bootstrap import Groups, group_crystals
 from dials_spread.statistics.excess_spread import (
     GRID,
     Deviations,
