@@ -28,9 +28,10 @@ from dials_spread.partners.finder import forget
 TOGETHER = 500_000
 """Pairs whose angles are computed at once."""
 
-OF_ENTRY, OF_DIRECTION = 16, 32
-"""Bytes that matching takes for an entry (column, inverted list, excitation error, and the
-column again as it was sent), and for an image under an operator (the grid)."""
+OF_ENTRY, OF_DIRECTION = 20, 32
+"""Bytes that matching takes for an entry (column, inverted list, excitation error, the column
+again as it was sent, and partners), and for an image under an operator (the grid): 0.59 GB of
+25 million entries on 360,000 images under eight operators, as measured."""
 
 
 @dataclass(frozen=True)
