@@ -7,10 +7,13 @@ neither the number of workers nor their order, nor whether one of them dies, cha
 comes out. What all tasks of a stage need is sent to each worker once.
 
 Functions:
-    check: whether what was given can be used
+    check, check_blocks: whether what was given can be used
     on_workers: a cluster, for all stages within
     in_use: whether there is one
     map_on_workers: tasks of a stage, their results in order
+    on_each_worker: one call for each
+    keep, told: tasks whose results stay on the workers, and whose results do not
+    refuse_too_little_memory: before work begins
     on_cluster: tasks of a single stage, as they are done
     connect: to a scheduler
 """
@@ -20,6 +23,7 @@ from __future__ import annotations
 import logging
 import re
 import socket
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
@@ -39,11 +43,29 @@ dask {
 }
 """
 
+PHIL_OF_BLOCKS = (
+    PHIL.rstrip()[:-1]
+    + """
+  observations = *here workers
+    .type = choice
+    .help = "Where observations are kept: here, in this process, which answers all"
+            "questions; or on the workers, file by file, so that they never come together."
+            "Then images are matched, pairs compared, the size of the spread and pairs of"
+            "the same orientation against others are told, and nothing else; each .refl"
+            "file has an .expt file of its own."
+}
+"""
+)
+"""With what dials.compare_images asks besides."""
+
 # How long to wait for a scheduler to answer, and for its first worker [s].
 PATIENCE = 20
 
 # How many workers may die over one task before it is given up.
 ALLOWED_FAILURES = 3
+
+LARGE = 500_000
+"""Bytes of what all tasks share, above which it does not go with each."""
 
 OF_PROCESS = 400_000_000
 """Bytes that a worker takes before it has any data: DIALS and what it loads."""
@@ -99,16 +121,39 @@ def check(scheduler: str | None, local: int | None) -> None:
         _knock(scheduler)
 
 
+def check_blocks(scheduler: str | None, local: int | None) -> None:
+    """
+    Refuse to keep observations on workers where there are none.
+
+    Args:
+        scheduler, local: As for on_workers.
+
+    Raises:
+        ValueError: Neither is given.
+    """
+    if scheduler is None and local is None:
+        raise ValueError(
+            "dask.observations=workers: give dask.scheduler or dask.local, whose workers "
+            "keep them"
+        )
+
+
 @contextmanager
 def _local_cluster(n: int) -> Iterator[str]:
     """Workers on this machine, one thread each, for as long as they are needed."""
-    cluster = _distributed().LocalCluster(
-        n_workers=n, threads_per_worker=1, dashboard_address=None, host="127.0.0.1",
-        silence_logs=logging.ERROR,
-    )  # fmt: skip
+    distributed = _distributed()
+    with warnings.catch_warnings():
+        # It looks for a place for its web page even where it shall have none.
+        warnings.filterwarnings("ignore", "Port .* is already in use", UserWarning)
+        cluster = distributed.LocalCluster(
+            n_workers=n, threads_per_worker=1, dashboard_address=None, host="127.0.0.1",
+            silence_logs=logging.ERROR,
+        )  # fmt: skip
     try:
         yield cluster.scheduler_address
     finally:
+        # On a busy machine workers take longer to end than Dask waits: they are killed.
+        logging.getLogger("distributed.nanny").setLevel(logging.CRITICAL)
         cluster.close()
 
 
@@ -128,7 +173,21 @@ def in_use() -> bool:
     return _client.get() is not None
 
 
-def map_on_workers(function: Callable, shared, tasks: Sequence) -> list:
+def on_each_worker(function: Callable, *args) -> dict[str, Any]:
+    """
+    Call a function once on each of the workers that there are now.
+
+    Args:
+        function: At the top level of a module.
+        args: Its arguments.
+
+    Returns:
+        What it returns, by address of the worker.
+    """
+    return _client.get().run(function, *args)
+
+
+def map_on_workers(function: Callable, shared, tasks: Sequence, takes: int = 0) -> list:
     """
     Run function(shared, task) for every task, on the workers in use.
 
@@ -136,6 +195,7 @@ def map_on_workers(function: Callable, shared, tasks: Sequence) -> list:
         function: At the top level of a module.
         shared: What all tasks need; it is sent to each worker once.
         tasks: What is each one's own.
+        takes: Bytes that one task takes besides what it is sent.
 
     Returns:
         The results, in the order of the tasks.
@@ -144,8 +204,11 @@ def map_on_workers(function: Callable, shared, tasks: Sequence) -> list:
         ValueError: Workers may use less memory than one task takes, which is told before
             the first begins; they were lost; or what the function raises.
     """
+    from distributed.sizeof import safe_sizeof as sizeof
+
     client = _client.get()
-    _refuse_too_little_memory(client, shared, tasks)
+    sent = sizeof(shared) + max(map(sizeof, tasks), default=0)
+    refuse_too_little_memory(sent + takes, "one task of this stage takes")
     results: dict[int, Any] = {}
     for attempt in range(1 + ALLOWED_FAILURES):
         left = [k for k in range(len(tasks)) if k not in results]
@@ -161,18 +224,83 @@ def map_on_workers(function: Callable, shared, tasks: Sequence) -> list:
     return [results[k] for k in range(len(tasks))]
 
 
-def _refuse_too_little_memory(client, shared, tasks: Sequence) -> None:
-    """Refuse workers whose memory limit is below what one task takes."""
+def keep(function: Callable, shared, tasks: Sequence[tuple]) -> list:
+    """
+    Run function(shared, *task) for every task, and leave the results on the workers.
+
+    Args:
+        function: At the top level of a module.
+        shared: What all tasks need.
+        tasks: What is each one's own; results that were kept may be among it.
+
+    Returns:
+        One handle for each result, a `distributed.Future`, for tasks of `keep` and `told`.
+        What is lost with a worker is made again when it is needed.
+    """
+    client = _client.get()
+    return [
+        client.submit(function, shared, *task, pure=False, retries=ALLOWED_FAILURES)
+        for task in tasks
+    ]
+
+
+def told(function: Callable, shared, tasks: Sequence[tuple]) -> Iterator:
+    """
+    Run function(shared, *task) for every task, as `keep`, and give what it returns.
+
+    Yields:
+        The results in the order of the tasks: sums of them do not depend on who is first.
+
+    Raises:
+        ValueError: Workers were lost; or what the function raises.
+    """
+    n = 0
+    for attempt in range(1 + ALLOWED_FAILURES):
+        try:
+            for result in _in_order(function, shared, tasks[n:]):
+                n += 1
+                yield result
+            return
+        except WorkersLost:
+            # With the last worker that had it, what tasks share is lost as well.
+            if attempt == ALLOWED_FAILURES or not _comes_back(_client.get()):
+                raise
+
+
+def _in_order(function: Callable, shared, tasks: Sequence[tuple]) -> Iterator:
     from distributed.sizeof import safe_sizeof as sizeof
 
-    workers = client.scheduler_info()["workers"].values()
+    if sizeof(shared) > LARGE:  # sent to each worker once
+        shared = _client.get().scatter(shared, broadcast=True, hash=False)
+    futures = keep(function, shared, tasks)
+    try:
+        for k in range(len(futures)):
+            result = _result(futures[k])
+            futures[k] = None  # nor does the worker hold it any longer
+            yield result
+    finally:
+        _client.get().cancel([f for f in futures if f is not None])
+
+
+def refuse_too_little_memory(data: int, what: str) -> None:
+    """
+    Refuse workers whose memory limit is below what is needed.
+
+    Args:
+        data: Bytes, besides those of the process itself.
+        what: Takes them, in words that stand before the number.
+
+    Raises:
+        ValueError: A worker may use less.
+    """
+    workers = _client.get().scheduler_info()["workers"].values()
     limits = [w["memory_limit"] for w in workers if w.get("memory_limit")]
-    needed = OF_PROCESS + sizeof(shared) + max(map(sizeof, tasks), default=0)
+    needed = OF_PROCESS + data
     if limits and min(limits) < needed:
         raise ValueError(
-            f"Dask: a worker may use {min(limits) / 1e9:.2g} GB of memory, and one task of "
-            f"this stage takes {needed / 1e9:.2g} GB; give each more (--memory-limit), or "
-            "start fewer of them."
+            f"Dask: a worker may use {min(limits) / 1e9:.2g} GB of memory, and {what} "
+            f"{needed / 1e9:.2g} GB; give each more (--memory-limit), or start fewer of "
+            "them."
         )
 
 
@@ -240,6 +368,8 @@ def connect(scheduler: str):
     """
     distributed = _distributed()
     _knock(scheduler)
+    # What results are made of has to go with each task, to be there when they are lost.
+    warnings.filterwarnings("ignore", "Large object of size")
     try:
         client = distributed.Client(scheduler, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError, TypeError, RuntimeError) as error:

@@ -1,13 +1,14 @@
 """
 Files in: experiments and the reflections that belong to them, or all that is wrong.
 
-A list of experiments and a table of reflections are brought together by the experiment
-identifiers where the table has them, else by the names of the files (a.refl belongs to
-a.expt), else by their order, as in DIALS. What was read stays as it is, ids included.
+A list of experiments and a table of reflections are brought together as in DIALS
+(valid_input.pairing). What was read stays as it is, ids included.
 
 Functions:
     read_files: from names of files
-    pair_up: one table for each experiment
+    problems_of_names: what is wrong before any file is opened
+    read_one, wrong_table, wrong_experiments: one file, and all that is wrong with it
+    refused_once, tell_shared_identifiers: what is said of all together
     has_no_images: whether an experiment never had raw images
 """
 
@@ -21,8 +22,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-
-import numpy as np
+from typing import Callable
 
 from dials.array_family import flex
 from dxtbx.model import Experiment, ExperimentList
@@ -33,7 +33,6 @@ from dials_spread.valid_input.columns import (
     missing_columns,
     wrong_columns,
 )
-from dials_spread.valid_input.division import divided
 from dials_spread.valid_input.given_twice import refuse_given_twice
 from dials_spread.valid_input.kinds_of_intensity import (
     joined_with_unscaled,
@@ -41,6 +40,7 @@ from dials_spread.valid_input.kinds_of_intensity import (
     mixed_kinds,
 )
 from dials_spread.valid_input.models import impossible_models
+from dials_spread.valid_input.pairing import match_ids, split_tables
 from dials_spread.valid_input.reading import (
     PICKLE_FILE,
     Refused,
@@ -126,8 +126,18 @@ def _is_placeholder(template: str) -> bool:
     return any(re.fullmatch(f.replace(*anything), Path(template).name) for f in forms)
 
 
-def _read(filename: str, reader, problems: list[str]):
-    """Read one file; what goes wrong becomes a problem, whatever it is."""
+def read_one(filename: str, reader: Callable, problems: list[str]):
+    """
+    Read one file; what goes wrong becomes a problem, whatever it is.
+
+    Args:
+        filename: Its name.
+        reader: Called with it, such as valid_input.reading.read_table.
+        problems: One line is added where the file cannot be read.
+
+    Returns:
+        What the reader gives; None where there is a problem.
+    """
     # os.path takes names that no file can have for names of no file.
     if not os.path.isfile(filename):
         what = "a folder" if os.path.isdir(filename) else "a pipe or device"
@@ -187,12 +197,7 @@ def read_files(
     Raises:
         ValueError: All that is wrong, one line each.
     """
-    problems: list[str] = []
-    if not expt:
-        problems.append(_one_kind_only("experiments", ".expt", refl))
-    if not refl:
-        problems.append(_one_kind_only("reflections", ".refl", expt))
-    problems += _given_twice([*expt, *refl])
+    problems = problems_of_names(expt, refl)
     lists, tables = _read_all(expt, refl, allow_pickle, columns, problems)
     for filename, table in zip(refl, tables):
         if table is not None:
@@ -203,7 +208,7 @@ def read_files(
     if problems:
         raise ValueError("\n".join(problems))
     experiments = [e for some in lists for e in some]
-    numbers = _match_ids(lists, tables, expt, refl)
+    numbers = match_ids(lists, tables, expt, refl)
     for filename, table, own in zip(refl, tables, numbers):
         given = {i: experiments[n] for i, n in own.items()}
         named = [*table.experiment_identifiers().keys()]
@@ -211,8 +216,8 @@ def read_files(
     if problems:
         raise ValueError("\n".join(problems))
     nothing = tables[0].select(flex.bool(len(tables[0]), False))  # no reflections
-    found, unmatched = _split(tables, refl, numbers, emptied=True)
-    _tell_shared_identifiers(experiments)
+    found, unmatched = split_tables(tables, refl, numbers, emptied=True)
+    tell_shared_identifiers(experiments)
     return Input(
         experiments=experiments,
         tables=[found.get(n, nothing) for n in range(len(experiments))],
@@ -233,26 +238,32 @@ def _read_all(
     problems: list[str],
 ) -> tuple[list, list]:
     """Read and check all files, each on its own; None for those that cannot be read."""
-    lists = [_read(f, read_experiments, problems) for f in expt]
+    lists = [read_one(f, read_experiments, problems) for f in expt]
     refused: list[str] = []
     read = partial(read_table, allow_pickle=allow_pickle, columns=columns)
-    tables = [_read(f, read, refused) for f in refl]
-    problems += _refused_once(refused)
+    tables = [read_one(f, read, refused) for f in refl]
+    problems += refused_once(refused)
     for filename, table in zip(refl, tables):
         if table is not None:
-            problems += _wrong_table(table, filename)
+            problems += wrong_table(table, filename)
             for name in ONLY_CHECKED & {*table.keys()} if columns else ():
                 del table[name]
     for filename, experiments in zip(expt, lists):
         if experiments is not None:
-            problems += _without_crystal(experiments, filename) or impossible_models(
-                experiments, filename
-            )
+            problems += wrong_experiments(experiments, filename)
     return lists, tables
 
 
-def _refused_once(problems: list[str]) -> list[str]:
-    """Tell of many pickle files once."""
+def refused_once(problems: list[str]) -> list[str]:
+    """
+    Tell of many pickle files once.
+
+    Args:
+        problems: Of reading files.
+
+    Returns:
+        The same, with one for all pickle files.
+    """
     pickles = [p for p in problems if p.endswith(PICKLE_FILE)]
     if len(pickles) <= 1:
         return problems
@@ -261,11 +272,36 @@ def _refused_once(problems: list[str]) -> list[str]:
     return [told, *(p for p in problems if p not in pickles)]
 
 
-def _wrong_table(table: flex.reflection_table, filename: str) -> list[str]:
-    """Say what is wrong with a table, whatever the experiments."""
+def wrong_table(table: flex.reflection_table, filename: str) -> list[str]:
+    """
+    Say what is wrong with a table, whatever the experiments.
+
+    Args:
+        table: As it was read.
+        filename: Of it.
+    """
     problems = missing_columns(table, filename) + wrong_columns(table, filename)
     problems += broken_correction(table, filename)
     return problems or impossible_values(table, filename)
+
+
+def problems_of_names(expt: Sequence[str], refl: Sequence[str]) -> list[str]:
+    """
+    Say what is wrong with names of files, before any is opened.
+
+    Args:
+        expt: Of experiments.
+        refl: Of reflections.
+
+    Returns:
+        Sentences: a kind lacks, or a file is given twice.
+    """
+    problems = []
+    if not expt:
+        problems.append(_one_kind_only("experiments", ".expt", refl))
+    if not refl:
+        problems.append(_one_kind_only("reflections", ".refl", expt))
+    return problems + _given_twice([*expt, *refl])
 
 
 def _one_kind_only(what: str, ending: str, others: Sequence[str]) -> str:
@@ -296,7 +332,13 @@ def _n_shared_identifiers(experiments: Sequence[Experiment]) -> int:
     return len(names) - len(set(names))
 
 
-def _tell_shared_identifiers(experiments: Sequence[Experiment]) -> None:
+def tell_shared_identifiers(experiments: Sequence[Experiment]) -> None:
+    """
+    Log that experiments have one identifier.
+
+    Args:
+        experiments: Of all files.
+    """
     shared = _n_shared_identifiers(experiments)
     if shared:
         logger.info(
@@ -305,6 +347,19 @@ def _tell_shared_identifiers(experiments: Sequence[Experiment]) -> None:
             "themselves.",
             shared,
         )
+
+
+def wrong_experiments(experiments: ExperimentList, filename: str) -> list[str]:
+    """
+    Say what is wrong with a list of experiments.
+
+    Args:
+        experiments: As they were read.
+        filename: Of them.
+    """
+    return _without_crystal(experiments, filename) or impossible_models(
+        experiments, filename
+    )
 
 
 def _without_crystal(experiments: ExperimentList, filename: str) -> list[str]:
@@ -320,130 +375,3 @@ def _without_crystal(experiments: ExperimentList, filename: str) -> list[str]:
     if lacking:
         return [f"{filename}: {lacking} experiments have no beam or no detector"]
     return []
-
-
-def pair_up(
-    lists: Sequence[ExperimentList],
-    tables: Sequence[flex.reflection_table],
-    expt: Sequence[str],
-    refl: Sequence[str],
-) -> tuple[dict[int, flex.reflection_table], dict[str, int]]:
-    """
-    Find the reflections of each experiment.
-
-    Args:
-        lists: The experiment lists.
-        tables: The reflection tables, in any order where identifiers tell which is
-            whose, or the names of the files do, else in the order of the lists.
-        expt: File names.
-        refl: File names.
-
-    Returns:
-        Tables by the number of the experiment, counted through all lists; and how many
-        reflections of each file have no experiment.
-
-    Raises:
-        ValueError: A table has no experiment, or a list has no reflections.
-    """
-    return _split(tables, refl, _match_ids(lists, tables, expt, refl))
-
-
-def _split(
-    tables: Sequence[flex.reflection_table],
-    refl: Sequence[str],
-    numbers: Sequence[dict[int, int]],
-    emptied: bool = False,
-) -> tuple[dict[int, flex.reflection_table], dict[str, int]]:
-    """Divide tables by experiments, and count what has none."""
-    found: dict[int, flex.reflection_table] = {}
-    unmatched: dict[str, int] = {}
-    for table, name, own in zip(tables, refl, numbers):
-        parts = divided(table, own, emptied)
-        found.update((own[i], part) for i, part in parts.items())
-        ids = table["id"].as_numpy_array()
-        if others := np.count_nonzero(~np.isin(ids, [-1, *parts])):
-            unmatched[name] = others
-    return found, unmatched
-
-
-def _ids(table: flex.reflection_table) -> list[int]:
-    """List the ids in a table, without that of no experiment."""
-    return [int(i) for i in np.unique(table["id"].as_numpy_array()) if i != -1]
-
-
-def _match_ids(
-    lists: Sequence[ExperimentList],
-    tables: Sequence[flex.reflection_table],
-    expt: Sequence[str],
-    refl: Sequence[str],
-) -> list[dict[int, int]]:
-    """
-    Find the experiment of each id in each table; arguments and errors as of pair_up.
-
-    Returns:
-        For each table the numbers of experiments by id, of those that were given.
-    """
-    identifiers = [e.identifier for some in lists for e in some]
-    first = np.cumsum([0] + [len(some) for some in lists])
-    matched: list[dict[int, int]] = []
-    found: set[int] = set()
-    problems, used = [], 0
-    list_of = _by_name(expt, refl)
-    for k, (table, name) in enumerate(zip(tables, refl)):
-        ids = _ids(table)
-        names = dict(table.experiment_identifiers())
-        # Alone with its list, a table belongs to it; else it goes on counting.
-        bounds = (used, len(identifiers))
-        if len(tables) == len(lists):
-            bounds = (first[list_of[k]], first[list_of[k] + 1])
-        used += len(ids)
-        numbers = _experiments_of(ids, names, identifiers, bounds)
-        if not numbers and len(set(identifiers)) < len(identifiers):
-            problems.append(
-                f"{name}: several of the experiments have the same identifiers; give "
-                "them once, or one .refl file for each .expt file in the same order"
-            )
-        elif not numbers:
-            problems.append(f"{name}: the experiments of these reflections are missing")
-        again = sum(n in found for n in numbers.values())
-        if again:
-            problems.append(f"{name}: a second table for {again} of the experiments")
-        found |= set(numbers.values())
-        matched.append(numbers)
-    for k, name in enumerate(expt):
-        if not problems and not any(first[k] <= n < first[k + 1] for n in found):
-            problems.append(f"{name}: the reflections of these experiments are missing")
-    if problems:
-        raise ValueError("\n".join(problems))
-    return matched
-
-
-def _by_name(expt: Sequence[str], refl: Sequence[str]) -> list[int]:
-    """Find the list of each table: by the names without ending, else by the order."""
-    names = [os.path.splitext(f)[0] for f in expt]
-    wanted = [os.path.splitext(f)[0] for f in refl]
-    if len(set(names)) == len(names) and sorted(names) == sorted(wanted):
-        return [names.index(name) for name in wanted]
-    return [*range(len(refl))]
-
-
-def _experiments_of(
-    ids: list[int], names: dict[int, str], identifiers: list[str], bounds
-) -> dict[int, int]:
-    """
-    Find the experiments of one table, by its ids.
-
-    By identifier among all experiments where these are unambiguous, else among those
-    within bounds; else by place.
-    """
-    first, stop = bounds
-    for low, high in ((0, len(identifiers)), (first, stop)):
-        own = identifiers[low:high]
-        if len(set(own)) == len(own) and any(names.get(i) in own for i in ids):
-            return {i: low + own.index(names[i]) for i in ids if names.get(i) in own}
-    if any(names.get(i) for i in ids) and all(identifiers[first:stop]):
-        return {}
-    if len(ids) == stop - first:
-        # As DIALS does: the lowest id is the first experiment, whatever it is called.
-        return dict(zip(ids, range(first, stop)))
-    return {i: first + i for i in ids if first + i < stop}

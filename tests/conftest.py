@@ -142,6 +142,18 @@ def small_structure():
     return random_structure(np.random.default_rng(7))
 
 
+@pytest.fixture(scope="module")
+def address():
+    """A scheduler on loopback with two workers, one thread each."""
+    distributed = pytest.importorskip("distributed")
+    own = distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1",
+        memory_limit="1.5GB",
+    )  # fmt: skip
+    yield own.scheduler_address
+    own.close()
+
+
 @pytest.fixture(scope="session")
 def simulated(small_structure):
     """Experiments and tables of three crystals without multiple scattering."""

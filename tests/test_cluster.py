@@ -15,17 +15,6 @@ from dials_spread.spread.chance import likelihood
 from dials_spread.spread.chance.pools import CommonSpots, build_pools
 
 
-@pytest.fixture(scope="module")
-def address():
-    distributed = pytest.importorskip("distributed")
-    own = distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1",
-        memory_limit="1.5GB",
-    )  # fmt: skip
-    yield own.scheduler_address
-    own.close()
-
-
 def incidence(rng, n=300, n_columns=80, on_image=20):
     rows = [np.sort(rng.choice(n_columns, on_image, False)) for _ in range(n)]
     column = np.concatenate(rows).astype(np.int32)
@@ -104,6 +93,28 @@ def test_what_a_worker_leaves_behind_is_made_up_for(address, tmp_path):
         found = cluster.map_on_workers(_die_once, str(tmp_path / "once"), [1, 2, 3])
     assert found == [2, 3, 4]
     assert not cluster.in_use()
+
+
+def _twice(_, number: int) -> int:
+    return 2 * number
+
+
+def _die_once_over(shared: tuple, doubled: int) -> int:
+    """The first worker that meets a task is killed, with what it was sent and has kept."""
+    return _die_once(shared[0], doubled)
+
+
+@pytest.mark.slow
+def test_the_only_worker_may_die_with_all_that_it_holds(tmp_path):
+    distributed = pytest.importorskip("distributed")
+    large = np.zeros(cluster.LARGE)
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, dashboard_address=None, host="127.0.0.1",
+    ) as alone, cluster.on_workers(alone.scheduler_address):  # fmt: skip
+        kept = cluster.keep(_twice, None, [(k,) for k in (1, 2, 3)])
+        shared = str(tmp_path / "once"), large
+        found = [*cluster.told(_die_once_over, shared, [(k,) for k in kept])]
+    assert found == [3, 5, 7]
 
 
 def test_workers_with_too_little_memory_are_told_before_they_begin(address, tmp_path):

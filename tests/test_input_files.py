@@ -16,8 +16,9 @@ from dxtbx.model.experiment_list import ExperimentListFactory
 from scitbx import matrix
 
 from dials_spread.beam.files import NeverRecorded, find_frame_files
-from dials_spread.input_files import CONVERTED, has_no_images, pair_up, read_files
+from dials_spread.input_files import CONVERTED, has_no_images, read_files
 from dials_spread.observations.crystals import check_crystals
+from dials_spread.valid_input.pairing import pair_up
 
 
 def experiment(identifier="", scale=1.0, group="P1", wavelength=1.0):

@@ -3,6 +3,7 @@ One page a command: parameters and run, nothing else.
 
 Modules:
     _at_measured: what dials.simulate_ed does with charges, and with measured data
+    _kept_on_workers: dials.compare_images where observations stay on workers
     _simulation_setup: from the parameters of dials.simulate_ed to structure, experiment
         and frames
     _with_structure: the second correction of dials.ml_correct

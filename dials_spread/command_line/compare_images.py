@@ -35,6 +35,7 @@ from dials.util import Sorry
 from libtbx import Auto
 
 from dials_spread import cluster, session
+from dials_spread.command_line._kept_on_workers import compare_kept
 from dials_spread.comparison import Matching, compare_images
 from dials_spread.freed_memory import give_back
 from dials_spread.observations import Choices, right_factors
@@ -54,7 +55,7 @@ phil_scope = iotbx.phil.parse(
     + origins_phil.PHIL
     + right_factors.PHIL
     + READING
-    + cluster.PHIL
+    + cluster.PHIL_OF_BLOCKS
     + """
     intensity = *auto scale profile sum
       .type = choice
@@ -131,49 +132,54 @@ OF_THIS_RUN = ("output", "pair", "nproc", "dask", *NOISY)
 """Parameters that say nothing about a comparison of other files."""
 
 
+def compare_files(params, phil: iotbx.phil.scope, files, log) -> None:
+    """Read, compare and write."""
+    earlier = [params.compare_with] if params.compare_with else []
+    _, reference, data = session.gather(
+        lambda: check_outputs(params.output, [*files, earlier]),
+        lambda: read_earlier(params.compare_with, COMMAND),
+        lambda: right_factors.read_as(files, params, origins_phil.columns(params)),
+    )
+    check_crystals(data.experiments, data.names)
+    data.refuse_given_twice()
+    comparison = compare_images(
+        data.experiments,
+        data.tables,
+        data.dataset,
+        Matching(**session.leaves(params.matching)),
+        without_experiment=sum(data.unmatched.values()),
+        **{field.name: getattr(params, field.name) for field in fields(Choices)},
+        n_pairs_shown=params.n_pairs_shown,
+        pairs_shown=params.pair,
+        seed=params.seed,
+        nproc=None if params.nproc is Auto else params.nproc,
+        progress=True,
+        spread=analysis_phil.spread_choices(params, data.files),
+        emptied=not params.output.filtered,
+    )
+    give_back()
+    provenance = Provenance(
+        COMMAND, data.files, session.parameters(phil, params),
+        session.changed_parameters(phil, params, OF_THIS_RUN), data.lp,
+        data.notes,
+    )  # fmt: skip
+    filtered = origins_phil.filtered_table(params, data, comparison)
+    write_results(
+        comparison, provenance, params.output, log, reference, params.raw_images, filtered
+    )  # fmt: skip
+
+
 @session.command
 def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> None:
     """Run dials.compare_images from the command line."""
     usage = "dials.compare_images [options] integrated.expt integrated.refl [...]"
     params, files, log = session.start(usage, __doc__, phil, args)
-    earlier = [params.compare_with] if params.compare_with else []
     try:
-        _, reference, _, data = session.gather(
-            lambda: check_outputs(params.output, [*files, earlier]),
-            lambda: read_earlier(params.compare_with, COMMAND),
-            lambda: cluster.check(params.dask.scheduler, params.dask.local),
-            lambda: right_factors.read_as(files, params, origins_phil.columns(params)),
-        )
-        check_crystals(data.experiments, data.names)
-        data.refuse_given_twice()
         with cluster.on_workers(params.dask.scheduler, params.dask.local):
-            comparison = compare_images(
-                data.experiments,
-                data.tables,
-                data.dataset,
-                Matching(**session.leaves(params.matching)),
-                without_experiment=sum(data.unmatched.values()),
-                **{
-                    field.name: getattr(params, field.name) for field in fields(Choices)
-                },
-                n_pairs_shown=params.n_pairs_shown,
-                pairs_shown=params.pair,
-                seed=params.seed,
-                nproc=None if params.nproc is Auto else params.nproc,
-                progress=True,
-                spread=analysis_phil.spread_choices(params, data.files),
-                emptied=not params.output.filtered,
-            )
-        give_back()
-        provenance = Provenance(
-            COMMAND, data.files, session.parameters(phil, params),
-            session.changed_parameters(phil, params, OF_THIS_RUN), data.lp,
-            data.notes,
-        )  # fmt: skip
-        filtered = origins_phil.filtered_table(params, data, comparison)
-        write_results(
-            comparison, provenance, params.output, log, reference, params.raw_images, filtered
-        )  # fmt: skip
+            if params.dask.observations == "workers":
+                compare_kept(params, phil, COMMAND, files, log)
+            else:
+                compare_files(params, phil, files, log)
     except (ValueError, OSError) as error:
         raise Sorry(str(error)) from None
 

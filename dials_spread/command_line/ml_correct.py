@@ -172,21 +172,19 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
     params.output.model = params.output.model if params.mode == "train" else None
     more = [*filter(None, (params.model, params.structure)), *params.reference]
     try:
-        _, _, model, _, data = session.gather(
-            lambda: check_outputs(params.output, [*files, more]),
-            lambda: check_merged(params),
-            lambda: get_model(params),
-            lambda: cluster.check(params.dask.scheduler, params.dask.local),
-            lambda: read_uncorrected(files, params),
-        )
-        if params.undo:
-            undo_files(data, params, log)
-            return
-        data.refuse_given_twice()
-        provenance = Provenance(
-            COMMAND, [*data.files, *more], session.parameters(phil, params), lp=data.lp
-        )
         with cluster.on_workers(params.dask.scheduler, params.dask.local):
+            _, _, model, data = session.gather(
+                lambda: check_outputs(params.output, [*files, more]),
+                lambda: check_merged(params),
+                lambda: get_model(params),
+                lambda: read_uncorrected(files, params),
+            )
+            if params.undo:
+                undo_files(data, params, log)
+                return
+            data.refuse_given_twice()
+            used = session.parameters(phil, params)
+            provenance = Provenance(COMMAND, [*data.files, *more], used, lp=data.lp)
             if params.mode == "apply":
                 correct_files(data, model, params, provenance, log)
             else:

@@ -8,6 +8,7 @@ multiplies by the right one. What stood there is kept, for `undo=True`.
 Functions:
     read, read_as: files in, with the right factors
     with_right_factors: of tables
+    reduced: the same, and what they alone rest on is left out
     with_right_rows: of one table of several crystals
     without_as_read: a table with the right factor alone
 """
@@ -24,6 +25,7 @@ from cctbx.array_family import flex as cctbx_flex
 from dials.array_family import flex
 from dxtbx.model import Experiment
 
+from dials_spread import cluster
 from dials_spread.freed_memory import give_back
 from dials_spread.input_files import Input, read_files
 from dials_spread.observations.correction_state import corrected_crystals
@@ -240,25 +242,66 @@ def read(
     Raises:
         ValueError: All that is wrong, one line each.
     """
-    data = read_files(expt, refl, intensity, allow_pickle, columns)
-    tables = [*data.tables]
-    numbers = range(len(tables))
-    if uncorrected:
-        numbers = np.flatnonzero(~corrected_crystals(tables)).tolist()
-    found, check = with_right_factors(
-        [data.experiments[k] for k in numbers], [tables[k] for k in numbers],
-        intensity, lp,
-    )  # fmt: skip
-    for k, table in zip(numbers, found):
-        tables[k] = table
-    if columns is not None:
-        for table in tables:
-            _drop_spare_positions(table)
-        give_back()
+    asked = Asked(intensity, lp, uncorrected, allow_pickle, columns)
+    if cluster.in_use():
+        from dials_spread.observations import reading_on_workers  # which imports this
+
+        data, check = reading_on_workers.read(expt, refl, asked)
+    else:
+        data = read_files(expt, refl, intensity, allow_pickle, columns)
+        tables, check = reduced(data.experiments, data.tables, asked)
+        data = replace(data, tables=tables)
     told = tuple(check.sentences())
     for sentence in told if tell else ():
         logger.warning(sentence)
-    return replace(data, tables=tables, notes=told, lp=check.as_dict())
+    return replace(data, notes=told, lp=check.as_dict())
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How files are read: the arguments of `read` of these names."""
+
+    intensity: str = "auto"
+    lp: str = "auto"
+    uncorrected: bool = False
+    allow_pickle: bool = False
+    columns: Collection[str] | None = None
+
+
+def reduced(
+    experiments: Sequence[Experiment],
+    tables: Sequence[flex.reflection_table],
+    asked: Asked,
+) -> tuple[list[flex.reflection_table], FactorCheck]:
+    """
+    Put right factors into tables, and leave out what they alone rest on.
+
+    Args:
+        experiments: One a crystal.
+        tables: The reflections of each.
+        asked: As for `read`; columns are left out where not all were read.
+
+    Returns:
+        The tables, and what was found of the columns `lp` that were looked at.
+
+    Raises:
+        ValueError: As with_right_factors.
+    """
+    tables = [*tables]
+    numbers = range(len(tables))
+    if asked.uncorrected:
+        numbers = np.flatnonzero(~corrected_crystals(tables)).tolist()
+    found, check = with_right_factors(
+        [experiments[k] for k in numbers], [tables[k] for k in numbers],
+        asked.intensity, asked.lp,
+    )  # fmt: skip
+    for k, table in zip(numbers, found):
+        tables[k] = table
+    if asked.columns is not None:
+        for table in tables:
+            _drop_spare_positions(table)
+        give_back()
+    return tables, check
 
 
 def _drop_spare_positions(table: flex.reflection_table) -> None:

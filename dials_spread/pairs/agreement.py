@@ -100,7 +100,9 @@ def compare_pairs(
             sums,
         )
         if len(block):
-            parts.append(_compare(incidence, shared, not observations.scaled, nproc))
+            parts.append(
+                compare_shared(incidence, shared, not observations.scaled, nproc)
+            )
     names = [field.name for field in fields(PairAgreement)]
     empty = np.empty(0)
     return PairAgreement(
@@ -108,10 +110,18 @@ def compare_pairs(
     )
 
 
-def _compare(
+def compare_shared(
     incidence: Incidence, shared: Shared, fit_scale: bool, nproc: int | None
 ) -> PairAgreement:
-    """Compute all statistics of some pairs."""
+    """
+    Compute all statistics of some pairs.
+
+    Args:
+        incidence: With all crystals on one scale.
+        shared: The common reflections of n pairs.
+        fit_scale: Fit a scale between the images of each.
+        nproc: Threads; all cores by default.
+    """
     n = np.diff(shared.start)
     groups = (group_numbers(shared.start), len(n))
     a, var_a = incidence.intensity[shared.on_a], incidence.variance[shared.on_a]

@@ -49,7 +49,7 @@ class Matches:
         return len(self.image_a)
 
 
-def _unordered(
+def unordered_pairs(
     partners: Partners, inverse: np.ndarray, rank: np.ndarray
 ) -> tuple[np.ndarray, ...]:
     """
@@ -57,6 +57,14 @@ def _unordered(
 
     Image a is that of lower rank, as it would be had the files been given in another
     order.
+
+    Args:
+        partners: Of all images.
+        inverse: Shape (operators,), the number of the inverse of each.
+        rank: Shape (images,).
+
+    Returns:
+        Image a, image b, operator and number of common indices of each pair.
     """
     n, top = partners.image.shape
     image = np.repeat(np.arange(n), top).reshape(n, top)
@@ -90,7 +98,7 @@ def match_images(
     """
     operators = incidence.operators
     rank = image_rank(observations)
-    a, b, operator, n_common = _unordered(partners, operators.inverse, rank)
+    a, b, operator, n_common = unordered_pairs(partners, operators.inverse, rank)
     images = observations.images
     on_directions = operators.on_directions[operator]
     turned = np.einsum("nij,nj->ni", on_directions, images.beam[b])

@@ -7,7 +7,7 @@ give what brute force gives.
 
 Functions:
     find_partners: by either way
-    partners_of: of some images, by a worker of a cluster
+    partners_of, forget: of some images, by a worker of a cluster, and its end
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dials_spread import cluster
+from dials_spread.freed_memory import give_back
 from dials_spread.partners.bounds import excitation_limits
 from dials_spread.partners.counter import Index, count_images, invert
 from dials_spread.partners.grid import build_grid
@@ -197,6 +198,13 @@ def partners_of(shared: tuple, task: tuple[int, int]) -> tuple[np.ndarray, dict]
     images = np.arange(first, stop) if visit is None else visit[first:stop]
     names = ("image", "n_common", "operator", "distance")
     return images, {name: getattr(partners, name)[images] for name in names}
+
+
+def forget() -> None:
+    """Let go of what the tasks of a worker share: it is large, and nothing else frees it."""
+    global _prepared
+    _prepared = (None, None)
+    give_back()
 
 
 def _compiled(partners: Partners) -> Best:

@@ -15,9 +15,9 @@ from cctbx.array_family import flex as cctbx_flex
 from dials.array_family import flex
 from dxtbx.model.experiment_list import ExperimentList
 
-from dials_spread.input_files import pair_up
 from dials_spread.thickness.results import CrystalSimulation
 from dials_spread.valid_input.columns import conflicting_columns
+from dials_spread.valid_input.pairing import pair_up
 from dials_spread.valid_input.reading import read_experiments, read_table
 
 # Column: attribute of CrystalSimulation, and the value of a row without an experiment.

@@ -15,6 +15,7 @@ Modules:
     kinds_of_intensity: which intensities a table has: scaled or not, and whether all of
         its crystals do
     models: beam, detector, goniometer, scan and crystal
+    pairing: which reflections belong to which experiments
     reading: files of experiments and reflections, without running code in them
     stored_columns: some columns of a table, taken out of its file or exchanged in it
     values: what the numbers in a table can be

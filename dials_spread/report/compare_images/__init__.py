@@ -8,6 +8,7 @@ Packages:
 
 Modules:
     advice: what to do next, each step only where the results support it
+    blocks_outputs: log, JSON and tables where no process holds all observations
     document: the JSON document of dials.compare_images
     figures: all plots of a comparison by name, and as files
     findings: what was found, for a person who reads nothing else

@@ -19,6 +19,7 @@ Searle, Casella and McCulloch (1992), Variance Components, ch. 3).
 
 Functions:
     correlate: ρ, and what a and p make of the variances
+    correlation_of_sums: ρ, from sums of pairs
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def _sum_crystals(start, crystal, n_crystals, intensity, variance, level, own, s
         sums[u, 3] = (n * n_2 - n_1**2 - (n - 1) * n_noise) / 2 - sums[u, 1]
 
 
-def _correlation(sums: np.ndarray, noise: np.ndarray) -> float:
+def correlation_of_sums(sums: np.ndarray, noise: np.ndarray) -> float:
     """
     Compare pairs on one crystal with pairs on two, of the same reflections.
 
@@ -124,7 +125,7 @@ def correlate(residuals: Residuals) -> SameCrystal:
     number = np.repeat(np.arange(len(size)), size)
     total = np.bincount(number, residuals.variance, minlength=len(size))
     noise = total / size / residuals.level[start[:-1]] ** 2
-    rho = _correlation(sums, noise)
+    rho = correlation_of_sums(sums, noise)
     together, with_own = sums[number, 0], own - 1
     others = 2 * (together - with_own) / n - 2 * with_own
     return SameCrystal(
