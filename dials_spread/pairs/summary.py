@@ -30,7 +30,11 @@ from dials_spread.statistics.bootstrap import (
 from dials_spread.statistics.groups import group_medians, numbered
 
 PART = 200
-"""Values among which the median of a bootstrap sample is looked for one by one."""
+"""Values among which the median of a bootstrap sample is looked for one by one, at least."""
+
+MOST_PARTS = 256
+"""Parts that weights are summed over first: with more, a table of parts and pairs of crystals
+takes most of the time, and 0.8 GB for a million pairs."""
 
 CORRELATIONS = ("cc", "cc_rank")
 """Statistics that cannot exceed 1; the others cannot fall below 0."""
@@ -82,7 +86,7 @@ def _medians_of_draws(
     cells, cell = numbered(a.astype(np.int64) * n_groups + b, n_groups**2)
     (a, b), x, cell = np.divmod(cells, n_groups), x[order], cell[order]
     of_cells = np.where(a == b, weights[:, a], weights[:, a] * weights[:, b])
-    size = min(PART, len(x))
+    size = min(max(PART, -(-len(x) // MOST_PARTS)), len(x))
     part = np.arange(len(x)) // size
     shape = (len(a), part[-1] + 1)
     counts = np.bincount(cell * shape[1] + part, minlength=np.prod(shape))

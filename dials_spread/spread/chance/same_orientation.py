@@ -30,10 +30,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import numba as nb
 import numpy as np
 import scipy.sparse as sp
 
+from dials_spread.spread.chance.changed_signs import ReflectionSums, with_signs
 from dials_spread.statistics.bootstrap import FEWEST_CRYSTALS, group_crystals, interval
 from dials_spread.statistics.groups import (
     group_means,
@@ -42,8 +42,6 @@ from dials_spread.statistics.groups import (
     numbered,
     order_of_groups,
 )
-from dials_spread.statistics.random_numbers import next_random
-from dials_spread.threads import run_blocks
 
 FEWEST_SPOTS = 20
 """Common spots that a comparison takes."""
@@ -56,14 +54,6 @@ COVERED = "the standard uncertainties cover their differences."
 
 LEVEL = 0.01
 """p up to which images of the same orientation are said to agree better."""
-
-SIGNS = 1999
-"""Random sets of signs."""
-
-MOST_TERMS = 400_000_000
-"""Of all sets; with more spots there are fewer sets."""
-
-FEWEST_SIGNS = 399
 
 TOGETHER = 1_000_000
 """Common spots that are handled at once."""
@@ -135,23 +125,6 @@ class OrientationContrast:
         return self.n_crystals >= FEWEST_CRYSTALS and self.p_value <= LEVEL
 
 
-class _Sums(NamedTuple):
-    """
-    What a set of signs is applied to; spots and cells lie by reflection.
-
-    A cell is one reflection on one crystal, of which signs change together.
-    """
-
-    spot_start: np.ndarray
-    product: np.ndarray
-    cell_a: np.ndarray
-    cell_b: np.ndarray
-    cell_start: np.ndarray
-    total: np.ndarray
-    of_same: np.ndarray
-    of_all: np.ndarray
-
-
 class _Spots(NamedTuple):
     """
     Common spots that count: observations and reflection; by reflection, the mean product
@@ -163,7 +136,7 @@ class _Spots(NamedTuple):
     unique: np.ndarray
     of_others: np.ndarray
     cell_crystal: np.ndarray
-    sums: _Sums
+    sums: ReflectionSums
 
 
 def _deviations(
@@ -212,21 +185,26 @@ def _lay_out(
         )
 
     product_all, n_all = pairs_of(total, z), pairs_of(size, np.ones(len(z)))
-    product = z[a] * z[b]
-    n_same = np.bincount(unique[a], minlength=n_unique)
-    product_same = np.bincount(unique[a], product, minlength=n_unique)
+    n_same, product_same = np.zeros((2, n_unique))
+    for own in _parts(len(a)):
+        of_spot, product = unique[a[own]], z[a[own]] * z[b[own]]
+        n_same += np.bincount(of_spot, minlength=n_unique)
+        product_same += np.bincount(of_spot, product, minlength=n_unique)
     n_others = n_all - n_same
     use = (weight > 0) & (n_same > 0) & (n_others > 0)
-    kept = use[unique[a]]
-    if not kept.any():
+    order = _by_reflection(unique[a], use)
+    if not len(order):
         return None
-    order = np.flatnonzero(kept)[order_of_groups(unique[a][kept])]
-    a, b, product = a[order], b[order], product[order]
+    a, b = a[order], b[order]
+    del order
+    product = np.empty(len(a))
+    for own in _parts(len(a)):
+        product[own] = z[a[own]] * z[b[own]]
     number = np.cumsum(use) - 1
     in_use = use[cell_unique]
     new_cell = (np.cumsum(in_use) - 1).astype(np.int32)  # one for each spot: short
     per = np.where(use, n_others, 1.0)
-    sums = _Sums(
+    sums = ReflectionSums(
         spot_start=group_starts(number[unique[a]], int(use.sum())),
         product=product,
         cell_a=new_cell[cell[a]],
@@ -241,47 +219,16 @@ def _lay_out(
     return _Spots(a, b, unique[a], of_others, crystal_of_cell, sums)
 
 
-@nb.njit(cache=True, nogil=True)
-def _change_signs(first, stop, seeds, sums, found):
-    """Fill the sum of differences for sets of signs first … stop - 1."""
-    sign = np.empty(len(sums.total))
-    for k in range(first, stop):
-        state, result = seeds[k], 0.0
-        for u in range(len(sums.of_same)):
-            plain, square = 0.0, 0.0
-            bits, left = np.uint64(0), 0
-            for c in range(sums.cell_start[u], sums.cell_start[u + 1]):
-                if left == 0:
-                    state, bits = next_random(state)
-                    left = 64
-                sign[c] = 1.0 if bits & np.uint64(1) else -1.0
-                bits >>= np.uint64(1)
-                left -= 1
-                plain += sign[c] * sums.total[c]
-                square += sums.total[c] * sums.total[c]
-            same = 0.0
-            for q in range(sums.spot_start[u], sums.spot_start[u + 1]):
-                same += sums.product[q] * sign[sums.cell_a[q]] * sign[sums.cell_b[q]]
-            everything = 0.5 * (plain * plain - square)
-            result += sums.of_same[u] * same - sums.of_all[u] * everything
-        found[k] = result
+def _by_reflection(of_spot: np.ndarray, use: np.ndarray) -> np.ndarray:
+    """Give the spots of reflections that count, by reflection."""
+    kept = use[of_spot]
+    if kept.all():
+        return order_of_groups(of_spot)
+    rows = np.flatnonzero(kept).astype(np.int32 if len(kept) < 2**31 else np.int64)
+    return rows[order_of_groups(of_spot[kept])]
 
 
-def _with_signs(sums: _Sums, rng: np.random.Generator, nproc: int | None) -> np.ndarray:
-    """Give the sum of differences for random sets of signs."""
-    terms = len(sums.product) + len(sums.total)
-    n = int(np.clip(MOST_TERMS // terms, FEWEST_SIGNS, SIGNS))
-    found = np.empty(n)
-    seeds = rng.integers(2**63, size=n).astype(np.uint64)
-
-    def run(first, stop):
-        _change_signs(first, stop, seeds, sums, found)
-
-    run_blocks(run, n, max(1, n // 16), nproc)
-    return found
-
-
-def _by_crystals(sums: _Sums, group: np.ndarray, n_groups: int) -> np.ndarray:
+def _by_crystals(sums: ReflectionSums, group: np.ndarray, n_groups: int) -> np.ndarray:
     """Sum what all pairs of cells of a reflection have in common, by their groups."""
     n = len(sums.of_all)
     reflection = group_numbers(sums.cell_start)
@@ -295,7 +242,7 @@ def _by_crystals(sums: _Sums, group: np.ndarray, n_groups: int) -> np.ndarray:
 def _ratio_interval(
     spots: _Spots,
     entries: EntryColumns,
-    squares: np.ndarray,
+    deviations: tuple[np.ndarray, np.ndarray],
     error: float,
     rng: np.random.Generator,
 ) -> tuple[float, float]:
@@ -312,13 +259,13 @@ def _ratio_interval(
     weights = groups.draws(rng)
     common = _by_crystals(spots.sums, groups.of_crystal[spots.cell_crystal], groups.n)
     tables = np.zeros((2, groups.n**2))
-    of_all = np.repeat(spots.sums.of_all, np.diff(spots.sums.spot_start))
     for own in _parts(len(spots.a)):
-        product, part = spots.sums.product[own], of_all[own]
+        number = np.arange(own.start, min(own.stop, len(spots.a)))
+        reflection = np.searchsorted(spots.sums.spot_start, number, side="right") - 1
+        product, part = spots.sums.product[own], spots.sums.of_all[reflection]
+        square = _squares(spots, entries, *deviations, own)
         pair = group[spots.a[own]].astype(np.int64) * groups.n + group[spots.b[own]]
-        for table, x in zip(
-            tables, (product * (1 + part), squares[own] + product * part)
-        ):
+        for table, x in zip(tables, (product * (1 + part), square + product * part)):
             table += np.bincount(pair, x, groups.n**2)
     drawn = [
         np.einsum("da,ab,db->d", weights, table.reshape(groups.n, -1) - common, weights)
@@ -365,20 +312,20 @@ def compare_orientations(
     if spots is None or n_spots < FEWEST_SPOTS:
         reason = TOO_FEW.format(n_spots=n_spots)
         return OrientationContrast(n_pairs=n_pairs, n_spots=n_spots, reason=reason)
-    squares, level, found, of_others = _summed(spots, entries, z, weight, mean)
+    level, found, of_others = _summed(spots, entries, z, weight, mean)
     result = OrientationContrast(
         s_within=_root((of_others - found) / level),
         s_others=_root(of_others / level),
         n_pairs=n_pairs,
         n_spots=n_spots,
-        n_crystals=len(np.unique(entries.crystal[np.append(spots.a, spots.b)])),
+        n_crystals=_crystals_in(spots),
     )
     error = np.nan
     if test:
         result, error = _tested(result, found, spots.sums, rng, nproc)
     if not of_others > 0:
         return replace(result, reason=COVERED)
-    low, high = _ratio_interval(spots, entries, squares, error, rng)
+    low, high = _ratio_interval(spots, entries, (z, weight), error, rng)
     needed = n_pairs * (POWER * error / found) ** 2 if found > 0 else np.nan
     return replace(
         result,
@@ -388,6 +335,13 @@ def compare_orientations(
         pairs_needed=float(needed),
         ratio_seen=_root(1 - POWER * error / of_others),
     )
+
+
+def _crystals_in(spots: _Spots) -> int:
+    """Count the crystals that common spots are of."""
+    seen = np.zeros(len(spots.cell_crystal), bool)
+    seen[spots.sums.cell_a] = seen[spots.sums.cell_b] = True
+    return len(np.unique(spots.cell_crystal[seen]))
 
 
 def _parts(n: int) -> list[slice]:
@@ -401,32 +355,43 @@ def _summed(
     z: np.ndarray,
     weight: np.ndarray,
     mean: np.ndarray,
-) -> tuple[np.ndarray, float, float, float]:
+) -> tuple[float, float, float]:
     """
-    Give ½(e_a² + e_b²) - ½(σ_a² + σ_b²) of each spot, weighted; and the sums of squared
-    means, of what pairs share beyond others, and of what others differ by.
+    Give the sums of squared means, of what pairs share beyond others, and of what others
+    differ by.
     """
-    squares, level, found, of_others = np.empty(len(spots.a)), 0.0, 0.0, 0.0
+    level, found, of_others = 0.0, 0.0, 0.0
     for own in _parts(len(spots.a)):
-        a, b, unique = spots.a[own], spots.b[own], spots.unique[own]
-        w, others = weight[unique], spots.of_others[unique]
-        squares[own] = 0.5 * (z[a] ** 2 + z[b] ** 2)
-        squares[own] -= 0.5 * w * (entries.variance[a] + entries.variance[b])
-        level += (w * mean[unique] ** 2).sum()
+        unique, others = spots.unique[own], spots.of_others[spots.unique[own]]
+        level += (weight[unique] * mean[unique] ** 2).sum()
         found += (spots.sums.product[own] - others).sum()
-        of_others += (squares[own] - others).sum()
-    return squares, level, found, of_others
+        of_others += (_squares(spots, entries, z, weight, own) - others).sum()
+    return level, found, of_others
+
+
+def _squares(
+    spots: _Spots,
+    entries: EntryColumns,
+    z: np.ndarray,
+    weight: np.ndarray,
+    own: slice,
+) -> np.ndarray:
+    """Give ½(e_a² + e_b²) - ½(σ_a² + σ_b²) of some spots, weighted."""
+    a, b, w = spots.a[own], spots.b[own], weight[spots.unique[own]]
+    square = 0.5 * (z[a] ** 2 + z[b] ** 2)
+    square -= 0.5 * w * (entries.variance[a] + entries.variance[b])
+    return square
 
 
 def _tested(
     result: OrientationContrast,
     found: float,
-    sums: _Sums,
+    sums: ReflectionSums,
     rng: np.random.Generator,
     nproc: int | None,
 ) -> tuple[OrientationContrast, float]:
     """Add the p-value; and the standard error of the difference without dependence."""
-    signs = _with_signs(sums, rng, nproc)
+    signs = with_signs(sums, rng, nproc)
     # Sums in another order may differ in the last digits.
     reached = np.sum(signs >= found - 1e-9 * abs(found))
     p_value = float((1 + reached) / (1 + len(signs)))
