@@ -148,7 +148,7 @@ def describe_chance(
         low = int((significance.p_value[near] <= 0.05).sum())
         text += (
             f"; of the {counted(int(near.sum()), 'pair')} of the same orientation "
-            f"{_do(int((accepted & near).sum()))}, and {low or 'none'} "
+            f"{_do(int((accepted & near).sum()))}, and {f'{low:,}' if low else 'none'} "
             f"{'has' if low <= 1 else 'have'} a p-value of at most 0.05, where "
             f"{digits(0.05 * near.sum(), 2)} are expected by chance"
         )
