@@ -409,7 +409,7 @@ def row(told: dict) -> list:
     return [
         *start, parts([held["before"], held["after"]]), f"{held['z']:.1f}",
         parts([crystals["before"], crystals["after"]]), f"{crystals['z']:.1f}",
-        told["steps"], told["width"], f"{told['tilts']['rms_degrees']:.2f}",
+        told["steps"], told["width"], f"{told['tilts']['rms_degrees'] or 0:.2f}",
         parts(told.get("peaks", ()), ".1f"),
         parts(told.get("ranks", ()), "d"), n, parts(told.get("H found", ()), "d"),
         n if "H found" in told else None, parts(told.get("shift", ())),

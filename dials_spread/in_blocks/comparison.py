@@ -365,13 +365,12 @@ def _medians(
 ) -> dict[str, MedianOverPairs]:
     """Medians over pairs, with intervals over crystals."""
     numbers = np.flatnonzero(used)
-    rng = _rng(seed)
     some = numbers
     if len(numbers) > MOST_OF_MEDIANS:
-        some = np.sort(rng.choice(numbers, MOST_OF_MEDIANS, replace=False))
+        some = np.sort(_rng(seed).choice(numbers, MOST_OF_MEDIANS, replace=False))
     crystal = frame.rank[frame.images.crystal]
     a, b = crystal[pairs.image_a[some]], crystal[pairs.image_b[some]]
     return {
-        name: median_over_pairs(x[some], a, b, rng, name in CORRELATIONS)
+        name: median_over_pairs(x[some], a, b, _rng(seed), name in CORRELATIONS)
         for name, x in statistics.items()
     }

@@ -13,6 +13,7 @@ up to three times its variance, so that the intervals are rather too wide than t
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -175,7 +176,8 @@ def summarise(
     # By rank: nothing else is asked of crystals than whether they are the same.
     crystal = crystal_rank(observations)[observations.images.crystal]
     a, b = crystal[matches.image_a][selected], crystal[matches.image_b][selected]
+    # The same numbers for each: which statistics there are does not matter.
     return {
-        name: median_over_pairs(x[selected], a, b, rng, name in CORRELATIONS)
+        name: median_over_pairs(x[selected], a, b, deepcopy(rng), name in CORRELATIONS)
         for name, x in vars(agreement).items()
     }

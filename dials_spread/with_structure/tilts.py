@@ -69,7 +69,8 @@ class Tilts:
 
     def as_dict(self) -> dict:
         """Give what goes into a JSON file."""
-        return {"rms_degrees": self.rms, "z": self.z, "used": self.used}
+        rms = self.rms if self.used else None
+        return {"rms_degrees": rms, "z": self.z, "used": self.used}
 
 
 def fit_tilts(

@@ -300,7 +300,7 @@ def _expected(result: CorrectionResult) -> str:
             "thirds of held-out compounds had an R1 within a factor of "
             f"{' or '.join(factors)} of that; the rest is an allowance, in proportion to "
             "R_meas, for errors that no simulation holds. The limits "
-            f"{limits[0]:.3f} and {limits[1]:.3f} held, in proportion to the expected R1, "
+            f"{limits[0]:.2f} and {limits[1]:.2f} held, in proportion to the expected R1, "
             "for more than 19 of 20 simulated data sets and for each of five measured "
             "compounds. Errors that all observations of a reflection share, as of a twin "
             "or a wrong structure, do not show, and make it larger."

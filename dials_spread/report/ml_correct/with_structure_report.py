@@ -119,9 +119,10 @@ class StructureReport:
         told = [self._verdict(), *self._from_structure()]
         r1, n = self.r1(), self.cycles.n_kept
         refined = f" (as refined before cycle {n})" if n > 1 else ""
+        second = f", {r1['second']:.3f} after the second" if self.found.n_steps else ""
         told.append(
             f"{R1_STRUCTURE}{refined}: {r1['merged']:.3f} merged, {r1['first']:.3f} after the first "
-            f"correction, {r1['second']:.3f} after the second. This is no independent "
+            f"correction{second}. This is no independent "
             "test: the structure took part, and where atoms are missing or wrong a higher "
             "R1 can be right."
         )
@@ -134,7 +135,8 @@ class StructureReport:
         )
         told += cycles_sentences(self.cycles)
         told += [self._hand(), *refined_sentences(self.refined, self.problem)]
-        told += atoms_sentences(self.refined, self.cycles.cycles[0].structure)
+        given = self.cycles.cycles[0].structure
+        told += atoms_sentences(self.refined, given, self.cycles.n_kept > 1)
         return [*told, *elements_sentences(self.refined, self.elements)]
 
     def _from_structure(self) -> list[str]:
@@ -142,14 +144,17 @@ class StructureReport:
         if not self.found.n_steps:
             return []
         shares, F, width = self.shares(), self.found.estimate.F, self.found.step.width
+        n = self.cycles.n_kept
+        refined = f", as refined before cycle {n}" if n > 1 else ""
         return [
-            f"Phases of the potential are those of {self.source}; amplitudes are from the "
+            f"Phases of the potential are those of {self.source}{refined}; amplitudes are from the "
             f"data. On average {100 * np.average(shares, weights=F):.0f} % of an amplitude "
             "is still the first estimate (that without a structure), weighted by |F|; "
             f"{counted(self.undetermined(), 'reflection')} of {len(F):,} are not determined "
             "by their observations, which say less than the first estimate, and keep large "
-            "errors. Held-out observations are predicted best where the errors of the first "
-            f"estimate count {width:.2g} times: so far observations are followed."
+            "errors. Observations may move an amplitude by "
+            f"{width:.2g} times what the errors of the first estimate allow (below 1 more cautiously "
+            "than errors say): so held-out ones are predicted best."
         ] + self._tilts()
 
     def _tilts(self) -> list[str]:
@@ -205,7 +210,7 @@ class StructureReport:
                 "Absolute structure: not applicable, the structure is centrosymmetric."
             )
         better = "as given" if hands.z > 0 else "its mirror image"
-        z = f"{hands.z:.1f}".replace("-", "−")
+        z = f"{hands.z:.2f}".replace("-", "−")
         told = f"{better} agrees better"
         if not abs(hands.z) > SURE:
             told = f"cannot be told; {told}, but not significantly (it takes {SURE} σ)"
@@ -345,7 +350,9 @@ class StructureReport:
             "held_out": {
                 "by_observation": found.by_observation.as_dict(),
                 "by_reflection": found.by_reflection.as_dict(),
-                "by_crystal": found.by_crystal.as_dict(),
+                "by_crystal": found.by_crystal.as_dict()
+                if len(found.crystals) > 1
+                else None,
                 "later_steps": finite_or_none(found.steps_r1),
             },
             "r1_structure": self.r1(),
