@@ -60,8 +60,8 @@ PROGRAM = "dials.ml_correct"
 
 FILES = {
     "experiments": "experiments, for DIALS",
-    "reflections": "corrected intensities, unmerged, for DIALS",
-    "merged": "corrected F² and σ, merged, for structure solution and refinement",
+    "reflections": "intensities after the correction, unmerged, for DIALS",
+    "merged": "F² and σ after the correction, merged, for structure solution and refinement",
     "refined": "refined structure with difference peaks, for SHELXL and Olex2",
     "refined_hkl": "intensities that it was refined against, in its setting",
     "refined_cif": "refined structure with standard uncertainties",
