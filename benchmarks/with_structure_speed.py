@@ -187,12 +187,11 @@ def whole_correction(data) -> None:
         subject, first, structure, SAME, experiments, tables, nproc=1
     )
     (problem, _, _), setting = timed(lambda: set_up(given))
-    (I, J), simulating = timed(lambda: problem.simulated(problem.prior.F))
-    scale = problem.scales(I, np.isfinite(I))
-    observed = (problem.table.intensity * scale, problem.table.sigma * scale)
+    F = problem.prior.F
+    (I, _), simulating = timed(lambda: problem.simulated(F))
     every = np.ones(len(I), bool)
-    problem_ = (observed, (I, J), problem.table.unique, problem.prior.F, problem.prior)
-    _, solving = timed(lambda: solve(*problem_, every))
+    observations, _ = problem.linearised(F, every)
+    _, solving = timed(lambda: solve(observations, problem.prior, every))
     _, hands = timed(lambda: compare_hands(problem))
     correct = second_correction.correct_with_structure
     _, whole = timed(lambda: correct(given, hand=False))

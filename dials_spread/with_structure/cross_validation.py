@@ -17,6 +17,7 @@ Functions:
     choose_width: how far to follow observations
     cross_validate: each part from the others
     compare: two predictions
+    z_over_reflections: how certain a gain is
 """
 
 from __future__ import annotations
@@ -25,12 +26,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
-import scipy.sparse
 
 from dials_spread.rfactor import amplitudes
 from dials_spread.with_structure.inversion import (
     FirstEstimate,
-    predict,
+    LinearisedObservations,
     step_of,
     weigh,
 )
@@ -68,10 +68,7 @@ class HeldOutPredictions:
 
 
 def cross_validate(
-    observed: tuple[np.ndarray, np.ndarray],
-    calculated: tuple[np.ndarray, scipy.sparse.csr_matrix],
-    unique: np.ndarray,
-    F: np.ndarray,
+    observations: LinearisedObservations,
     prior: FirstEstimate,
     intraclass: float,
     folds: Sequence[np.ndarray],
@@ -80,19 +77,16 @@ def cross_validate(
     Predict observations from others.
 
     Args:
-        observed, calculated, unique, F, prior, intraclass: As for inversion.solve.
+        observations, prior, intraclass: As for inversion.solve.
         folds: Ways of dealing; each of shape (n,), number of the part that an observation
             belongs to. Parts are left out in turn.
     """
-    given = (observed, calculated, unique, F, [prior], intraclass, folds)
-    return compare(observed[0], calculated[0], _by_width(*given)[0], unique)
+    predicted = _by_width(observations, [prior], intraclass, folds)[0]
+    return _judged(observations, predicted)
 
 
 def choose_width(
-    observed: tuple[np.ndarray, np.ndarray],
-    calculated: tuple[np.ndarray, scipy.sparse.csr_matrix],
-    unique: np.ndarray,
-    F: np.ndarray,
+    observations: LinearisedObservations,
     prior: FirstEstimate,
     intraclass: float,
     folds: Sequence[np.ndarray],
@@ -101,16 +95,16 @@ def choose_width(
     Find the width that predicts what is left out best, and say how well that does.
 
     Args:
-        observed, calculated, unique, F, prior, intraclass, folds: As for cross_validate.
+        observations, prior, intraclass, folds: As for cross_validate.
 
     Returns:
         The first estimate with this width, and predictions of each part with the width
         that is best for all others: the part has no say in it, either.
     """
     tried = [replace(prior, width=w) for w in WIDTHS]
-    predicted = _by_width(observed, calculated, unique, F, tried, intraclass, folds)
-    (y, _), (I, _) = observed, calculated
-    off = np.abs(amplitudes(y) - np.sqrt(np.maximum(predicted, 0)))
+    predicted = _by_width(observations, tried, intraclass, folds)
+    f_o = amplitudes(observations.intensity)
+    off = np.abs(f_o - np.sqrt(np.maximum(predicted, 0)))
     off = np.where(np.isfinite(off), off, 0.0)
     best = tried[int(np.argmin(off.sum(axis=(1, 2))))]
     of_others = np.array(predicted[0])
@@ -119,31 +113,35 @@ def choose_width(
             own = fold == k
             width = int(np.argmin(off[:, f, ~own].sum(axis=1)))
             of_others[f, own] = predicted[width, f, own]
-    return best, compare(y, I, of_others, unique)
+    return best, _judged(observations, of_others)
 
 
 def _by_width(
-    observed: tuple[np.ndarray, np.ndarray],
-    calculated: tuple[np.ndarray, scipy.sparse.csr_matrix],
-    unique: np.ndarray,
-    F: np.ndarray,
+    observations: LinearisedObservations,
     priors: Sequence[FirstEstimate],
     intraclass: float,
     folds: Sequence[np.ndarray],
 ) -> np.ndarray:
     """Predict observations from others: shape (first estimates, ways of dealing, n)."""
-    I, _ = calculated
-    found = np.tile(I, (len(priors), len(folds), 1))
+    found = np.tile(observations.calculated, (len(priors), len(folds), 1))
     for f, fold in enumerate(folds):
         parts = np.unique(fold)
         # Of a single part nothing is left to predict it from.
         for k in parts if len(parts) > 1 else ():
-            own, given = fold == k, (observed, calculated, unique, F, priors[0])
-            weighed = weigh(*given, ~own, intraclass)
+            own = fold == k
+            weighed = weigh(observations, priors[0], ~own, intraclass)
             for p, prior in enumerate(priors):
-                new = step_of(weighed, F, prior)
-                found[p, f, own] = predict(calculated, unique, F, new)[own]
+                new = step_of(weighed, observations.F, prior)
+                found[p, f, own] = observations.predict(new)[own]
     return found
+
+
+def _judged(
+    observations: LinearisedObservations, predicted: np.ndarray
+) -> HeldOutPredictions:
+    """Compare predictions with what the first estimate says."""
+    given = (observations.intensity, observations.calculated)
+    return compare(*given, predicted, observations.unique)
 
 
 def compare(
@@ -162,13 +160,25 @@ def compare(
     known = np.all([np.isfinite(I).all(axis=0) for I in both], axis=0)
     f_o = amplitudes(y[known])
     off = [np.abs(f_o - np.sqrt(np.maximum(I[:, known], 0))).mean(axis=0) for I in both]
-    better = np.bincount(unique[known], off[0] - off[1])
-    spread, total = float(np.sqrt(np.sum(better**2))), float(f_o.sum())
+    total = float(f_o.sum())
     before, after = (float(x.sum()) / total if total > 0 else np.nan for x in off)
     return HeldOutPredictions(
         before=before,
         after=after,
-        z=float(better.sum()) / spread if spread > 0 else 0.0,
+        z=z_over_reflections(off[0] - off[1], unique[known]),
         n=int(known.sum()),
         n_reflections=len(np.unique(unique[known])),
     )
+
+
+def z_over_reflections(better: np.ndarray, unique: np.ndarray) -> float:
+    """
+    Give by how many standard deviations a sum of gains differs from none.
+
+    Args:
+        better: Shape (n,), gain of each observation.
+        unique: Shape (n,), its reflection: observations of one are not independent.
+    """
+    by_reflection = np.bincount(unique, better)
+    spread = float(np.sqrt(np.sum(by_reflection**2)))
+    return float(by_reflection.sum()) / spread if spread > 0 else 0.0

@@ -18,6 +18,7 @@ import numpy as np
 from scipy import special
 
 from dials_spread.rfactor import amplitudes
+from dials_spread.with_structure.cross_validation import z_over_reflections
 from dials_spread.with_structure.crystal_shapes import fit_shapes
 from dials_spread.with_structure.problem import StructureProblem
 from dials_spread.with_structure.tilts import fit_tilts
@@ -102,13 +103,11 @@ def compare_hands(
     # Normalised amplitudes: else a few of the strongest reflections would decide.
     better = (residuals[1] - residuals[0]) / problem.prior.expected[table.unique]
     known = rows & np.isfinite(better)
-    by_reflection = np.bincount(table.unique[known], better[known])
-    spread = float(np.sqrt(np.sum(by_reflection**2)))
-    z = float(by_reflection.sum() / spread) if spread > 0 else 0.0
+    z = z_over_reflections(better[known], table.unique[known])
     return Hands(
         r1=(r1[0], r1[1]),
         z=z,
         probability=float(special.ndtr(z)),
         n=int(known.sum()),
-        n_reflections=int(np.count_nonzero(by_reflection)),
+        n_reflections=len(np.unique(table.unique[known])),
     )

@@ -33,6 +33,7 @@ residuals).
 
 Classes:
     FirstEstimate: what is known before
+    LinearisedObservations: what observations are around some amplitudes
     ResidualLaw: of observations
     InversionStep: a solution
     WeighedObservations: what they say, whatever is believed of the first estimate
@@ -42,7 +43,6 @@ Functions:
     solve: one linear step
     weigh: observations for it
     step_of: its amplitudes alone
-    predict: intensities after it
 """
 
 from __future__ import annotations
@@ -95,6 +95,49 @@ class FirstEstimate:
     def precision(self) -> np.ndarray:
         """Its weight, shape (u,) [1/Å²]."""
         return 1 / (self.width * self.sigma) ** 2
+
+
+@dataclass(frozen=True)
+class LinearisedObservations:
+    """
+    Observations, and what they are around some amplitudes; n of them, of u reflections.
+
+    Attributes:
+        intensity, counted: Shape (n,), measured intensities and their counting errors, on
+            the scale of the calculated ones [Å²].
+        calculated: Shape (n,), intensities with amplitudes F [Å²]; nan where unknown.
+        jacobian: Shape (n, u), derivatives of these with respect to F.
+        unique: Shape (n,), the reflection of each.
+        F: Shape (u,) [Å].
+    """
+
+    intensity: np.ndarray
+    counted: np.ndarray
+    calculated: np.ndarray
+    jacobian: scipy.sparse.csr_matrix
+    unique: np.ndarray
+    F: np.ndarray
+
+    @property
+    def own_response(self) -> np.ndarray:
+        """Shape (n,), the derivative of each with respect to its own |F|."""
+        rows = np.arange(len(self.unique))
+        return np.asarray(self.jacobian[rows, np.array(self.unique)]).ravel()
+
+    def predict(self, new: np.ndarray) -> np.ndarray:
+        """
+        Predict intensities with other amplitudes.
+
+        Args:
+            new: Shape (u,), the other amplitudes.
+
+        Returns:
+            Shape (n,): to first order, and to second in the amplitude of the reflection
+            itself, to which an intensity is quadratic in single scattering.
+        """
+        change, unique = new - self.F, np.array(self.unique)
+        second = self.own_response * change[unique] ** 2 / (2 * self.F[unique])
+        return self.calculated + self.jacobian @ change + second
 
 
 @dataclass(frozen=True)
@@ -183,10 +226,7 @@ def fit_residual_law(
 
 
 def solve(
-    observed: tuple[np.ndarray, np.ndarray],
-    calculated: tuple[np.ndarray, scipy.sparse.csr_matrix],
-    unique: np.ndarray,
-    F: np.ndarray,
+    observations: LinearisedObservations,
     prior: FirstEstimate,
     use: np.ndarray,
     intraclass: float = INTRACLASS,
@@ -196,30 +236,23 @@ def solve(
     Improve amplitudes by one linear step.
 
     Args:
-        observed: Intensities and counting errors, shape (n,) each, on the scale of the
-            calculated ones [Å²].
-        calculated: Intensities with amplitudes F, shape (n,), nan where unknown, and
-            their derivatives, shape (n, u).
-        unique: Shape (n,), the reflection of each.
-        F: Shape (u,) [Å].
+        observations: n of them, linearised.
         prior: What is known before.
         use: Shape (n,), which observations count.
         intraclass: ρ.
         law_from: Shape (n,), observations from whose residuals their errors are found:
             those that F was not fitted to. All that count by default.
     """
-    weighed = weigh(
-        observed, calculated, unique, F, prior, use, intraclass, law_from
-    )  # fmt: skip
-    normal, right = _equations(weighed, F, prior)
+    weighed = weigh(observations, prior, use, intraclass, law_from)
+    normal, right = _equations(weighed, observations.F, prior)
     inverse = linalg.inv(normal)
-    new = _moved(F, inverse @ right, prior)
+    new = _moved(observations.F, inverse @ right, prior)
     share = np.clip(1 - np.diag(inverse) * prior.precision, 0.0, 1.0)
     law, weight, counting = weighed.law, weighed.weight, weighed.counting
     calculation = np.sqrt(np.maximum(weighed.sigma**2 - counting**2, 0))
     of_first = law.amplitude(new / prior.expected) * prior.expected
     told = _errors(
-        inverse, weighed.J, weighed.unique, prior, weight * counting,
+        inverse, weighed.jacobian, weighed.unique, prior, weight * counting,
         weight * calculation, of_first,
     )  # fmt: skip
     return InversionStep(new, told, law, share, prior.width)
@@ -232,7 +265,7 @@ class WeighedObservations:
 
     Attributes:
         unique: Shape (m,).
-        J: Derivatives, shape (m, u).
+        jacobian: Derivatives, shape (m, u).
         law: Errors of observations.
         sigma, counting: Shape (m,), all of their errors and those of counting [Å²].
         weight: Shape (m,) [1/Å⁴].
@@ -240,7 +273,7 @@ class WeighedObservations:
     """
 
     unique: np.ndarray
-    J: scipy.sparse.csr_matrix
+    jacobian: scipy.sparse.csr_matrix
     law: ResidualLaw
     sigma: np.ndarray
     counting: np.ndarray
@@ -250,30 +283,26 @@ class WeighedObservations:
 
 
 def weigh(
-    observed: tuple[np.ndarray, np.ndarray],
-    calculated: tuple[np.ndarray, scipy.sparse.csr_matrix],
-    unique: np.ndarray,
-    F: np.ndarray,
+    observations: LinearisedObservations,
     prior: FirstEstimate,
     use: np.ndarray,
     intraclass: float = INTRACLASS,
     law_from: np.ndarray | None = None,
 ) -> WeighedObservations:
     """Give what observations say, whatever is believed of the first estimate; see solve."""
-    (y, counted), (I, J) = observed, calculated
-    law = _law(observed, I, unique, prior, use if law_from is None else law_from)
-    use = np.flatnonzero(use & np.isfinite(I))
-    y, counted, I, J, own = y[use], counted[use], I[use], J[use], unique[use]
-    N = prior.expected[own] ** 2
-    E = np.sqrt(np.maximum(I, 0) / N)
-    sigma = law.sigma(E, counted / N) * N
-    n = np.bincount(own, minlength=len(F))[own]
-    z = np.abs(y - I) / sigma
+    law = _law(observations, prior, use if law_from is None else law_from)
+    rows = np.flatnonzero(use & np.isfinite(observations.calculated))
+    own, J = observations.unique[rows], observations.jacobian[rows]
+    I, counted = observations.calculated[rows], observations.counted[rows]
+    off, N = observations.intensity[rows] - I, prior.expected[own] ** 2
+    sigma = law.sigma(np.sqrt(np.maximum(I, 0) / N), counted / N) * N
+    n = np.bincount(own, minlength=len(observations.F))[own]
+    z = np.abs(off) / sigma
     weight = np.minimum(1.0, ROBUST / np.maximum(z, 1e-9)) / sigma**2
     weight /= 1 + intraclass * (n - 1)
     return WeighedObservations(
         own, J, law, sigma, law.k * counted, weight, _squares(J, weight),
-        J.T @ (weight * (y - I)),
+        J.T @ (weight * off),
     )  # fmt: skip
 
 
@@ -301,41 +330,14 @@ def _moved(F: np.ndarray, change: np.ndarray, prior: FirstEstimate) -> np.ndarra
 
 
 def _law(
-    observed: tuple[np.ndarray, np.ndarray],
-    I: np.ndarray,
-    unique: np.ndarray,
-    prior: FirstEstimate,
-    use: np.ndarray,
+    observations: LinearisedObservations, prior: FirstEstimate, use: np.ndarray
 ) -> ResidualLaw:
     """Find the errors of some observations."""
-    use = np.flatnonzero(use & np.isfinite(I))
-    y, counted, I = observed[0][use], observed[1][use], I[use]
-    N = prior.expected[unique[use]] ** 2
+    rows = np.flatnonzero(use & np.isfinite(observations.calculated))
+    y, I = observations.intensity[rows], observations.calculated[rows]
+    N = prior.expected[observations.unique[rows]] ** 2
     E = np.sqrt(np.maximum(I, 0) / N)
-    return fit_residual_law((y - I) / N, counted / N, E)
-
-
-def predict(
-    calculated: tuple[np.ndarray, scipy.sparse.csr_matrix],
-    unique: np.ndarray,
-    F: np.ndarray,
-    new: np.ndarray,
-) -> np.ndarray:
-    """
-    Predict intensities with other amplitudes.
-
-    Args:
-        calculated, unique, F: As for solve.
-        new: Shape (u,), the other amplitudes.
-
-    Returns:
-        Shape (n,): to first order, and to second in the amplitude of the reflection itself,
-        to which an intensity is quadratic in single scattering.
-    """
-    I, J = calculated
-    change, unique = new - F, np.array(unique)
-    own = np.asarray(J[np.arange(len(I)), unique]).ravel()
-    return I + J @ change + own * change[unique] ** 2 / (2 * F[unique])
+    return fit_residual_law((y - I) / N, observations.counted[rows] / N, E)
 
 
 def _errors(

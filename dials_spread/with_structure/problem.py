@@ -32,7 +32,10 @@ from dials_spread.thickness.curves import Shape
 from dials_spread.with_structure.crossing_table import CrossingTable, crossing_table
 from dials_spread.with_structure.crystal_shapes import CrystalShape, fit_shapes
 from dials_spread.with_structure.data_potential import DataPotential, data_potential
-from dials_spread.with_structure.inversion import FirstEstimate
+from dials_spread.with_structure.inversion import (
+    FirstEstimate,
+    LinearisedObservations,
+)
 from dials_spread.with_structure.local_simulation import (
     LocalCrystal,
     LocalSettings,
@@ -121,6 +124,25 @@ class StructureProblem:
             )  # fmt: skip
             parts.append(J)
         return found, scipy.sparse.vstack(parts).tocsr() if gradient else None
+
+    def linearised(
+        self, F: np.ndarray, use: np.ndarray
+    ) -> tuple[LinearisedObservations, np.ndarray]:
+        """
+        Simulate with some amplitudes, and bring what was measured onto it.
+
+        Args:
+            F: Shape (u,) [Å].
+            use: Shape (n,), which observations have a say in scales.
+
+        Returns:
+            Observations, and the scale of each, shape (n,).
+        """
+        I, J = self.simulated(F)
+        assert J is not None  # a gradient was asked for
+        scale, table = self.scales(I, use), self.table
+        observed = (table.intensity * scale, table.sigma * scale)
+        return LinearisedObservations(*observed, I, J, table.unique, F), scale
 
     def scales(self, I: np.ndarray, use: np.ndarray) -> np.ndarray:
         """

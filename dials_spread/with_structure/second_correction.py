@@ -35,7 +35,7 @@ from dials_spread.with_structure.inversion import (
     INTRACLASS,
     FirstEstimate,
     InversionStep,
-    predict,
+    LinearisedObservations,
     solve,
 )
 from dials_spread.with_structure.problem import (
@@ -150,7 +150,7 @@ def correct_with_structure(
     problem, tilts = fit_tilts(upright, np.random.default_rng([given.seed, 3]))
     steps = _steps(problem, intraclass, np.random.default_rng([given.seed, 1]))
     prepared = given.subject.prepared
-    relative, response = _relative(problem, steps.step, steps.linear)
+    relative, response = _relative(problem, steps.step, steps.began_with)
 
     def amplitudes_of(step: InversionStep) -> CorrectedAmplitudes:
         return _estimate(given.first, step, relative, to_F)
@@ -211,13 +211,13 @@ class _Steps:
     """
     The steps, see SecondCorrection.
 
-    linear is intensities, derivatives and F that the last one began with; predicted is on
-    the scale of the crossing table.
+    began_with is what the last one was linearised around; predicted is on the scale of
+    the crossing table.
     """
 
     step: InversionStep
     prior: FirstEstimate
-    linear: tuple
+    began_with: LinearisedObservations
     n: int
     by_observation: HeldOutPredictions
     by_reflection: HeldOutPredictions
@@ -236,41 +236,32 @@ def _steps(
     n = np.bincount(table.unique)[table.unique]
     held = (rng.random(len(table)) < HELD_OUT) & (n > 2)
     every = np.ones(len(table), bool)
-    I, J = problem.simulated(prior.F)
-    r1 = _first_r1(problem, I)
-    linear = (I, J, prior.F)
-    scale = problem.scales(I, every)
-    observed = (table.intensity * scale, table.sigma * scale)
-    given = (observed, (I, J), table.unique, prior.F, prior)
+    observations, scale = problem.linearised(prior.F, every)
+    r1 = _first_r1(problem, observations.calculated)
     by_chance, *together = _folds(table, rng)
-    prior, by_observation = choose_width(*given, intraclass, by_chance)
-    given = (*given[:-1], prior)
-    step = solve(*given, every, intraclass)
+    prior, by_observation = choose_width(observations, prior, intraclass, by_chance)
+    step = solve(observations, prior, every, intraclass)
     by_reflection, by_crystal = (
-        cross_validate(*given, intraclass, folds) for folds in together
+        cross_validate(observations, prior, intraclass, folds) for folds in together
     )
-    taken, figures = int(by_observation.z > SIGNIFICANT), [problem.r1(I, scale, held)]
-    apart = solve(*given, ~held, intraclass)
-    expected = predict((I, J), table.unique, prior.F, apart.F)
-    predicted = np.where(held, expected / scale, np.nan)
+    taken = int(by_observation.z > SIGNIFICANT)
+    figures = [problem.r1(observations.calculated, scale, held)]
+    apart = solve(observations, prior, ~held, intraclass)
+    predicted = np.where(held, observations.predict(apart.F) / scale, np.nan)
     while 0 < taken < MOST_STEPS:
-        F = apart.F
-        I, J = problem.simulated(F)
-        scale = problem.scales(I, ~held)
-        figures.append(problem.r1(I, scale, held))
-        observed = (table.intensity * scale, table.sigma * scale)
-        given = (observed, (I, J), table.unique, F, prior)
+        later, scale = problem.linearised(apart.F, ~held)
+        figures.append(problem.r1(later.calculated, scale, held))
         # Residuals of observations that F was fitted to are too small.
-        later_step = solve(*given, ~held, intraclass, law_from=held)
+        later_step = solve(later, prior, ~held, intraclass, law_from=held)
         again, _ = problem.simulated(later_step.F, held, gradient=False)
         figures.append(problem.r1(again, scale, held))
         if not figures[-1] < figures[-2]:
             break
-        step = solve(*given, every, intraclass, law_from=held)
-        linear, apart = (I, J, F), later_step
+        step = solve(later, prior, every, intraclass, law_from=held)
+        observations, apart = later, later_step
         taken += 1
     return _Steps(
-        step, prior, linear, taken, by_observation, by_reflection, by_crystal, tuple(figures),
+        step, prior, observations, taken, by_observation, by_reflection, by_crystal, tuple(figures),
         r1, apart, predicted,
     )  # fmt: skip
 
@@ -297,15 +288,13 @@ def _first_r1(problem: StructureProblem, I: np.ndarray) -> tuple[float, float]:
 
 
 def _relative(
-    problem: StructureProblem, step: InversionStep, linear: tuple
+    problem: StructureProblem, step: InversionStep, began_with: LinearisedObservations
 ) -> tuple[np.ndarray, np.ndarray]:
     """Give the factor that sets each observation apart from others, and its response."""
-    I, J, F = linear
-    unique = np.array(problem.table.unique)
-    now = predict((I, J), unique, F, step.F)
-    own = np.asarray(J[np.arange(len(I)), unique]).ravel()
+    I, unique = began_with.calculated, np.array(began_with.unique)
+    now = began_with.predict(step.F)
     with np.errstate(divide="ignore", invalid="ignore"):
-        response = own * F[unique] / (2 * I)
+        response = began_with.own_response * began_with.F[unique] / (2 * I)
         now = np.maximum(now, 0.05 * I)
         # Where an intensity does not depend on |F| it says nothing of it.
         relative = (step.F[unique] ** 2 / now) ** np.clip(response, 0.0, 1.0)

@@ -26,7 +26,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dials_spread.rfactor import amplitudes
-from dials_spread.with_structure.cross_validation import FOLDS
+from dials_spread.with_structure.cross_validation import FOLDS, z_over_reflections
 from dials_spread.with_structure.local_simulation import tilted
 from dials_spread.with_structure.problem import StructureProblem
 
@@ -92,9 +92,7 @@ def fit_tilts(
         own = fold == part
         apart[own] = _along(problem, off, known & ~own)[own]
     gain = off[len(GRID) // 2] - _interpolated(off, apart)
-    by_reflection = np.bincount(unique[known], gain[known])
-    spread = float(np.sqrt(np.sum(by_reflection**2)))
-    z = float(by_reflection.sum() / spread) if spread > 0 else 0.0
+    z = z_over_reflections(gain[known], unique[known])
     used = z > SIGNIFICANT
     tilt = _along(problem, off, known) if used else np.zeros(len(table))
     found = Tilts(tilt, z, used)

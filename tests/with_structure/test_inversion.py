@@ -9,9 +9,9 @@ import scipy.sparse
 from dials_spread.with_structure.cross_validation import choose_width, cross_validate
 from dials_spread.with_structure.inversion import (
     FirstEstimate,
+    LinearisedObservations,
     ResidualLaw,
     fit_residual_law,
-    predict,
     solve,
 )
 
@@ -31,6 +31,11 @@ def case(n_each=6, u=40, noise=0.05, response=2.0, seed=0):
     return true, prior, observed, (first[unique] ** 2, J), unique
 
 
+def around(observed, calculated, unique, F):
+    """Observations with what they are calculated to be."""
+    return LinearisedObservations(*observed, *calculated, unique, F)
+
+
 def rms(F, true):
     return np.sqrt(np.mean((F / true - 1) ** 2))
 
@@ -43,9 +48,8 @@ def test_good_observations_decide():
         J = scipy.sparse.csr_matrix(
             (2 * F[unique], (np.arange(len(unique)), unique)), calculated[1].shape
         )
-        step = solve(
-            observed, (F[unique] ** 2, J), unique, F, prior, use, intraclass=0.0
-        )
+        given = around(observed, (F[unique] ** 2, J), unique, F)
+        step = solve(given, prior, use, intraclass=0.0)
         F = step.F
     # 5 % of an intensity are 2.5 % of an amplitude, six times; of its error nobody knows
     # whether all six share it.
@@ -64,7 +68,7 @@ def test_counting_errors_average_and_others_do_not(common):
     counted = np.full(len(y), 1e-6) if common else 0.1 * I
     prior = FirstEstimate(prior.F, 10 * prior.F, prior.expected)
     use = np.ones(len(y), bool)
-    step = solve((y, counted), calculated, unique, prior.F, prior, use, 0.0)
+    step = solve(around((y, counted), calculated, unique, prior.F), prior, use, 0.0)
     expected = 0.05 if common else 0.05 / np.sqrt(100)
     assert np.median(step.sigma / prior.F) == pytest.approx(expected, rel=0.4)
 
@@ -74,24 +78,24 @@ def test_a_first_estimate_shares_the_error():
     _, prior, observed, calculated, unique = case(n_each=100)
     I, _ = calculated
     y = I * (1 + 0.1 * np.random.default_rng(1).standard_normal(len(I)))
-    given = ((y, observed[1]), calculated, unique, prior.F)
+    given = around((y, observed[1]), calculated, unique, prior.F)
     use = np.ones(len(y), bool)
     prior = FirstEstimate(prior.F, 0.05 * prior.F, prior.expected)
-    step = solve(*given, prior, use, intraclass=1.0)
+    step = solve(given, prior, use, intraclass=1.0)
     assert np.median(step.information) == pytest.approx(0.5, abs=0.07)
     assert np.median(step.sigma / prior.sigma) == pytest.approx(1.0, abs=0.1)
 
 
 def test_predictions_are_exact_in_single_scattering():
     true, prior, observed, calculated, unique = case()
-    found = predict(calculated, unique, prior.F, true)
+    found = around(observed, calculated, unique, prior.F).predict(true)
     np.testing.assert_allclose(found, true[unique] ** 2, rtol=1e-12)
 
 
 def test_without_response_nothing_changes():
     true, prior, observed, calculated, unique = case(response=0.0)
     use = np.ones(len(unique), bool)
-    step = solve(observed, calculated, unique, prior.F, prior, use)
+    step = solve(around(observed, calculated, unique, prior.F), prior, use)
     np.testing.assert_allclose(step.F, prior.F)
     np.testing.assert_allclose(step.sigma, prior.sigma, rtol=1e-6)
     np.testing.assert_allclose(step.information, 0, atol=1e-12)
@@ -100,7 +104,7 @@ def test_without_response_nothing_changes():
 def test_reflections_left_out_stay():
     true, prior, observed, calculated, unique = case()
     use = unique >= 10
-    step = solve(observed, calculated, unique, prior.F, prior, use)
+    step = solve(around(observed, calculated, unique, prior.F), prior, use)
     np.testing.assert_allclose(step.F[:10], prior.F[:10])
     assert rms(step.F[10:], true[10:]) < 0.5 * rms(prior.F[10:], true[10:])
 
@@ -109,8 +113,9 @@ def test_shared_errors_make_many_observations_worth_a_few():
     """With ρ = 0.25, a hundred observations are worth 100 / (1 + 0.25 99) = 3.9."""
     _, prior, observed, calculated, unique = case(n_each=100)
     use = np.ones(len(unique), bool)
-    alone = solve(observed, calculated, unique, prior.F, prior, use, intraclass=0.0)
-    shared = solve(observed, calculated, unique, prior.F, prior, use, intraclass=0.25)
+    given = around(observed, calculated, unique, prior.F)
+    alone = solve(given, prior, use, intraclass=0.0)
+    shared = solve(given, prior, use, intraclass=0.25)
     of_data = [s.information / (1 - s.information) for s in (alone, shared)]
     np.testing.assert_allclose(of_data[0] / of_data[1], 1 + 0.25 * 99, rtol=1e-6)
 
@@ -120,7 +125,7 @@ def test_outliers_count_little():
     y = observed[0].copy()
     y[::8] *= 10
     use = np.ones(len(unique), bool)
-    step = solve((y, observed[1]), calculated, unique, prior.F, prior, use, 0.0)
+    step = solve(around((y, observed[1]), calculated, unique, prior.F), prior, use, 0.0)
     assert rms(step.F, true) < 0.5 * rms(prior.F, true)
 
 
@@ -135,7 +140,7 @@ def test_the_law_of_errors_is_found_again():
 
 def test_held_out_observations_decide_and_a_single_part_says_nothing():
     true, prior, observed, calculated, unique = case(n_each=8)
-    given = (observed, calculated, unique, prior.F, prior, 0.0)
+    given = (around(observed, calculated, unique, prior.F), prior, 0.0)
     rng = np.random.default_rng(2)
     folds = [rng.integers(0, 5, len(unique)) for _ in range(2)]
     found = cross_validate(*given, folds)
@@ -146,7 +151,9 @@ def test_held_out_observations_decide_and_a_single_part_says_nothing():
         (2 * true[unique], (np.arange(len(I)), unique)), calculated[1].shape
     )
     first = FirstEstimate(true, prior.sigma, prior.expected)
-    assert cross_validate(observed, (I, J), unique, true, first, 0.0, folds).z < 1
+    assert (
+        cross_validate(around(observed, (I, J), unique, true), first, 0.0, folds).z < 1
+    )
     alone = cross_validate(*given, [np.zeros(len(unique), int)])
     assert alone.z == 0 and alone.before == alone.after
 
@@ -157,12 +164,12 @@ def test_observations_are_followed_as_far_as_they_predict(stated, least, most):
     true, prior, observed, calculated, unique = case(n_each=5, u=150, noise=0.4)
     prior = FirstEstimate(prior.F, stated * true, prior.expected)
     folds = [np.random.default_rng(4).integers(0, 5, len(unique))]
-    given = (observed, calculated, unique, prior.F)
-    found, predicted = choose_width(*given, prior, 0.0, folds)
+    given = around(observed, calculated, unique, prior.F)
+    found, predicted = choose_width(given, prior, 0.0, folds)
     assert predicted.z > 2
     assert least <= found.width <= most
     every = np.ones(len(unique), bool)
-    step, wide = (solve(*given, one, every, 0.0) for one in (found, prior))
+    step, wide = (solve(given, one, every, 0.0) for one in (found, prior))
     assert rms(step.F, true) <= rms(wide.F, true) + 1e-9
     # Errors stay those of what was stated, however far observations are followed.
     np.testing.assert_allclose(found.sigma, prior.sigma)
@@ -173,7 +180,7 @@ def test_without_response_errors_stay_whatever_the_width():
     true, prior, observed, calculated, unique = case(response=0.0)
     use = np.ones(len(unique), bool)
     narrow = FirstEstimate(prior.F, prior.sigma, prior.expected, width=0.25)
-    step = solve(observed, calculated, unique, prior.F, narrow, use)
+    step = solve(around(observed, calculated, unique, prior.F), narrow, use)
     np.testing.assert_allclose(step.sigma, prior.sigma, rtol=1e-6)
     assert step.undetermined.all()
 
@@ -189,6 +196,6 @@ def test_where_nothing_is_to_be_learnt_no_width_helps():
         )
         first = FirstEstimate(true, prior.sigma, prior.expected)
         fold = np.random.default_rng(seed).integers(0, 5, len(unique))
-        given = (observed, (I, J), unique, true, first, 0.0, [fold])
+        given = (around(observed, (I, J), unique, true), first, 0.0, [fold])
         z.append(choose_width(*given)[1].z)
     assert np.mean(np.array(z) > 2) <= 0.05

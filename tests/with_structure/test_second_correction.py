@@ -23,10 +23,12 @@ from dials_spread.with_structure import (
     correct_with_structure,
     lay_on_data,
 )
+from dials_spread.with_structure.cross_validation import FOLDS, cross_validate
 from dials_spread.with_structure.crossing_table import CrossingTable, crossing_table
 from dials_spread.with_structure.crystal_shapes import fit_shapes
 from dials_spread.with_structure.data_potential import data_potential
 from dials_spread.with_structure.hands import compare_hands
+from dials_spread.with_structure.inversion import INTRACLASS
 from dials_spread.with_structure.local_simulation import (
     LocalSettings,
     local_crystal,
@@ -212,6 +214,12 @@ def moved_atoms(structure, by, seed):
 def test_a_structure_with_wrong_atoms_is_of_no_help(crystals, first, by, seed):
     """Atoms moved by 0.5 Å and more: the amplitudes of the first correction are kept."""
     found = corrected(crystals, first, moved_atoms(crystals.structure, by, seed))
+    # Followed as far as errors say, predictions are not better by two standard deviations.
+    problem, n = found.problem, len(found.problem.table)
+    observations, _ = problem.linearised(problem.prior.F, np.ones(n, bool))
+    folds = [np.random.default_rng(k).integers(0, FOLDS, n) for k in range(3)]
+    as_far = cross_validate(observations, problem.prior, INTRACLASS, folds)
+    assert as_far.z < 2
     assert found.by_observation.z < SIGNIFICANT
     assert found.n_steps == 0 and found.estimate is first
 
