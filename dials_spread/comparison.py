@@ -32,6 +32,7 @@ from dials_spread.pairs import (
     same_orientation,
     summarise,
 )
+from dials_spread.pairs.matching import check_counts
 from dials_spread.partners import ImageDirections, find_partners
 from dials_spread.significance import (
     Significance,
@@ -41,7 +42,7 @@ from dials_spread.significance import (
 )
 from dials_spread.spread.analysis import SpreadAnalysis, SpreadChoices, analyse_spread
 from dials_spread.spread.beam.beam_sources import BeamSources
-from dials_spread.spread.chance.same_orientation import OrientationContrast
+from dials_spread.spread.chance.orientation_sums import OrientationContrast
 from dials_spread.spread.observed import Observed, observe
 from dials_spread.spread.origins import OriginAnalysis, analyse_origins
 from dials_spread.spread.sources.explained import ExplainedSpread
@@ -227,7 +228,7 @@ def _match_all(
 ) -> tuple[Incidence, Matches]:
     """Match the images of crystals that are put on one scale."""
     incidence = build_incidence(observations, scales)
-    _check_images(incidence, matching.min_common)
+    check_counts(incidence.counts, matching.min_common)
     return incidence, _match(observations, incidence, matching, nproc, progress)
 
 
@@ -355,16 +356,6 @@ def _checked(
         )
     check_crystals(experiments)
     return experiments, tables
-
-
-def _check_images(incidence: Incidence, min_common: int) -> None:
-    richest = int(incidence.counts.max(initial=0))
-    if (incidence.counts >= min_common).sum() < 2:
-        raise ValueError(
-            f"Fewer than two images have {min_common} reflections; the richest of "
-            f"{len(incidence)} has {richest}. Widen image_width or lower "
-            "matching.min_common"
-        )
 
 
 def _match(

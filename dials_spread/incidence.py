@@ -81,6 +81,21 @@ def pack(miller_index: np.ndarray, limit: int) -> np.ndarray:
     return (h * span + k) * span + l
 
 
+def unpack(keys: np.ndarray, limit: int) -> np.ndarray:
+    """
+    Give back the indices of numbers.
+
+    Args:
+        keys: Shape (n,), from pack.
+        limit: The same.
+
+    Returns:
+        Shape (n, 3).
+    """
+    span = 2 * limit + 1
+    return np.stack([keys // span**2, keys // span % span, keys % span], axis=1) - limit
+
+
 def close_under(
     miller_index: np.ndarray, operators: LaueOperators
 ) -> tuple[np.ndarray, np.ndarray]:

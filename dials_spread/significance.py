@@ -22,10 +22,10 @@ from dials_spread.pairs import Matches
 from dials_spread.pairs.shared import common_reflections
 from dials_spread.spread.analysis import SpreadAnalysis, SpreadChoices
 from dials_spread.spread.chance.likelihood import fit_correlation, pair_ratios
+from dials_spread.spread.chance.orientation_sums import NO_PAIR, OrientationContrast
 from dials_spread.spread.chance.pools import CommonSpots, Pools, build_pools
 from dials_spread.spread.chance.same_orientation import (
     EntryColumns,
-    OrientationContrast,
     compare_orientations,
 )
 from dials_spread.spread.sources.factors import usable_factors
@@ -193,9 +193,7 @@ def contrast_orientations(
     a, b = matches.image_a, matches.image_b
     used = np.flatnonzero(same & (crystal[a] != crystal[b]))
     if not len(used):
-        return OrientationContrast(
-            reason="it takes images of different crystals, and none of these pairs is of two."
-        )
+        return OrientationContrast(reason=NO_PAIR)
     if not np.isfinite(spread.s):
         return OrientationContrast(reason="the spread is not known.")
     factor = _factor_of_entries(spread, incidence)

@@ -191,3 +191,15 @@ def small_F(small_structure, small):
     from dials_spread.scattering.structure_factors import structure_factors
 
     return np.abs(structure_factors(small_structure, small.unique_index))
+
+
+@pytest.fixture
+def crystal_files(simulated, tmp_path, monkeypatch):
+    """Three crystals in three pairs of files in the working folder: .expt, .refl."""
+    from dxtbx.model import ExperimentList
+
+    monkeypatch.chdir(tmp_path)
+    for k, (experiment, table) in enumerate(zip(*simulated[:2])):
+        ExperimentList([experiment]).as_file(f"{k}.expt")
+        table.as_file(f"{k}.refl")
+    return [[f"{k}.{ending}" for k in range(3)] for ending in ("expt", "refl")]

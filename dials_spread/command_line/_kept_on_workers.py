@@ -21,7 +21,9 @@ from dials_spread.report.compare_images.blocks_outputs import write_blocks
 from dials_spread.report.page.document import Provenance
 from dials_spread.valid_input.columns import READ
 
-NOT_HERE = ("pair", "compare_with", "output.filtered", "output.figures")
+NOT_HERE = (
+    *("pair", "compare_with", "output.filtered", "output.figures", "output.html"),
+)
 """Parameters that ask for what takes all observations in one process."""
 
 
@@ -47,7 +49,11 @@ def compare_kept(
             as in_blocks.comparison.compare_in_blocks.
     """
     changed = session.changed_parameters(phil, params)
-    asked_for = [c for c in changed if c.lstrip("'").split("=")[0] in NOT_HERE]
+    asked_for = [
+        c
+        for c in changed
+        if c.lstrip("'").split("=")[0] in NOT_HERE and not c.endswith("=None")
+    ]
     session.gather(
         lambda: cluster.check_blocks(params.dask.scheduler, params.dask.local),
         lambda: check_outputs(params.output, files),

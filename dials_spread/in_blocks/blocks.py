@@ -4,15 +4,17 @@ From files to blocks, where the workers are.
 Functions:
     read_block: a pair of files, read, checked and reduced to columns
     as_block: these columns with the numbers that all blocks have in common
+    on_scale: its intensities on one scale
+    added_up: what blocks give
 """
 
 from __future__ import annotations
 
 import os
 import pickle
-import socket
+from collections.abc import Iterable
 from dataclasses import asdict
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -20,8 +22,10 @@ from dxtbx.model import Crystal, Experiment
 
 from dials_spread.incidence import pack
 from dials_spread.observations import Choices, Observations, build_observations
+from dials_spread.observations.canonical_order import order_keys
 from dials_spread.observations.error_model import counting_errors
 from dials_spread.observations.intensities import choose_intensity
+from dials_spread.observations.reading_on_workers import missing_here
 from dials_spread.observations.right_factors import Asked, read
 
 LARGEST_INDEX = 1000
@@ -150,9 +154,7 @@ def read_block(
     """
     for name, path in zip(task.names, task.paths):
         if not os.path.exists(path):
-            where = socket.gethostname()
-            told = f"{name}: no such file on {where}, where a worker was to read it"
-            return BlockSummary([told]), None
+            return BlockSummary([missing_here(name)]), None
     try:
         return _read(how, task)
     except ValueError as error:
@@ -220,8 +222,7 @@ def _order(found: Observations) -> tuple[np.ndarray, np.ndarray]:
     number, keys = np.zeros(n, np.int64), np.zeros((n, KEYS))
     for k, own in enumerate(found.by_crystal(n)):
         if len(own):
-            values = np.sort(found.intensity[own])
-            number[k], keys[k] = len(own), values[[0, len(values) // 2, -1]]
+            number[k], keys[k] = len(own), order_keys(found.intensity[own])
     return number, keys
 
 
@@ -255,3 +256,29 @@ def as_block(
         intensity=columns.intensity[order],
         variance=columns.variance[order],
     )
+
+
+def on_scale(block: CrystalBlock, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give intensities and variances, divided by the scales of the block's crystals."""
+    divisor = scale[block.of_crystal]
+    return block.intensity / divisor, block.variance / divisor**2
+
+
+T = TypeVar("T", bound=tuple)
+
+
+def added_up(parts: Iterable[T]) -> T:
+    """
+    Add up what blocks give.
+
+    Args:
+        parts: At least one named tuple; flags are joined by "or".
+
+    Returns:
+        One of the same kind, with the sums of each field.
+    """
+    rest = iter(parts)
+    total = next(rest)
+    for part in rest:
+        total = type(total)(*(a + b for a, b in zip(total, part)))
+    return total

@@ -24,17 +24,16 @@ from dials_spread.in_blocks.blocks import (
     BlockFile,
     BlockSummary,
     Reading,
+    added_up,
     as_block,
     read_block,
 )
 from dials_spread.in_blocks.contrast import (
-    ByGroups,
-    Cells,
     OfPairs,
     Sums,
     build_weights,
     contrast,
-    parts_of_reflections,
+    parts_of,
     sum_entries,
     sums_of_cells,
 )
@@ -53,9 +52,11 @@ from dials_spread.in_blocks.pair_tasks import (
 from dials_spread.in_blocks.scales import scales_of_blocks
 from dials_spread.in_blocks.size import SizeOfBlocks, size_of_blocks
 from dials_spread.input_files import problems_of_names
+from dials_spread.observations.intensities import refuse_mixed
 from dials_spread.observations.reading_on_workers import (
     FILE_IN_MEMORY,
     look_for_files,
+    refuse,
 )
 from dials_spread.pairs.summary import (
     CORRELATIONS,
@@ -63,7 +64,7 @@ from dials_spread.pairs.summary import (
     median_over_pairs,
 )
 from dials_spread.pairs.tolerance import DEFAULT, SameOrientation, same_orientation
-from dials_spread.spread.chance.same_orientation import OrientationContrast
+from dials_spread.spread.chance.orientation_sums import NO_PAIR, OrientationContrast
 from dials_spread.statistics.bootstrap import group_crystals
 from dials_spread.valid_input.pairing import lists_of_tables
 
@@ -247,7 +248,7 @@ def _read(
             f"{len(expt)} experiment files and {len(refl)} reflection files: with "
             "dask.observations=workers each .refl file has an .expt file of its own"
         ]
-    _refuse(problems)
+    refuse(problems)
     paths = [os.path.abspath(name) for name in (*expt, *refl)]
     sizes = look_for_files([*expt, *refl], paths)
     cluster.refuse_too_little_memory(
@@ -260,13 +261,8 @@ def _read(
         files.append(BlockFile(names, (path_of[expt[k]], path_of[name])))
     read, summaries = _read_as(files, how)
     kinds = {s.choice for s in summaries}
-    if "scale" in kinds and len(kinds) > 1:
-        scaled = sum(s.choice == "scale" for s in summaries)
-        raise ValueError(
-            f"Scaled and unscaled reflections are mixed: {scaled} of {len(summaries)} "
-            "tables are scaled. Scale them together, or give the integrated files of all "
-            "of them"
-        )
+    if len(kinds) > 1:
+        refuse_mixed(sum(s.choice == "scale" for s in summaries), len(summaries))
     if len(kinds) > 1:  # profile-fitted ones are not everywhere
         choices = how.choices.__class__(**{**vars(how.choices), "intensity": "sum"})
         read, summaries = _read_as(files, how._replace(choices=choices))
@@ -278,13 +274,8 @@ def _read_as(
 ) -> tuple[list, list[BlockSummary]]:
     read = cluster.keep(read_block, how, [(file,) for file in files])
     summaries = [*cluster.told(_told_of, None, [(one,) for one in read])]
-    _refuse([problem for s in summaries for problem in s.problems])
+    refuse([problem for s in summaries for problem in s.problems])
     return read, summaries
-
-
-def _refuse(problems: Sequence[str]) -> None:
-    if problems:
-        raise ValueError("\n".join(dict.fromkeys(problems)))
 
 
 def _compare_pairs(
@@ -300,60 +291,39 @@ def _compare_pairs(
     of_blocks = [*zip(blocks, own)]
     scaled, free = sum(cluster.told(sum_entries, frame.n_unique, of_blocks))
     weights = build_weights(Sums(*free), s)
-    shared = ForAgreement(frame.permutation, Sums(*scaled), weights, not frame.scaled)
+    for_agreement = ForAgreement(
+        frame.permutation, Sums(*scaled), weights, not frame.scaled
+    )
     crystal = frame.images.crystal
     two = near & (crystal[pairs.image_a] != crystal[pairs.image_b])
     values = np.full((len(pairs), len(STATISTICS)), np.nan, dtype=np.float32)
     divided = [*divide_pairs(frame, pairs, two, blocks, own)]
     tasks = [(one.blocks, one.task) for one in divided]
     of_pairs = OfPairs(*np.zeros((3, frame.n_unique)))
-    for one, done in zip(divided, cluster.told(compare_task, shared, tasks)):
+    for one, done in zip(divided, cluster.told(compare_task, for_agreement, tasks)):
         values[one.numbers] = done.statistics
-        of_pairs = OfPairs(*(a + b for a, b in zip(of_pairs, done.of_pairs)))
+        of_pairs = added_up([of_pairs, done.of_pairs])
     statistics = {name: values[:, k] for k, name in enumerate(STATISTICS)}
     logger.info("Pairs are compared; those of one orientation follow.")
     if not two.any():
-        return statistics, OrientationContrast(
-            reason="it takes images of different crystals, and none of these pairs is of "
-            "two."
-        )
+        return statistics, OrientationContrast(reason=NO_PAIR)
     # Groups are dealt by the order of crystals, whichever number they have.
     n = len(frame.number)
     rng = _rng(seed)
     groups = group_crystals(np.arange(int(frame.present.sum())), n, rng)
     draws = groups.draws(rng)
-    cells = _sum_of([*cluster.told(
-        sums_of_cells, (weights, groups.of_crystal, groups.n), of_blocks
-    )])  # fmt: skip
-    parts = parts_of_reflections(weights, cells, of_pairs)
+    shared = (weights, groups.of_crystal, groups.n)
+    cells = added_up(cluster.told(sums_of_cells, shared, of_blocks))
+    parts = parts_of(weights, cells, of_pairs)
     second = ForGroups(frame.permutation, weights, parts, groups.of_crystal, groups.n)
-    by_groups = _by_groups(cluster.told(group_task, second, tasks))
+    by_groups = added_up(cluster.told(group_task, second, tasks))
     return statistics, contrast(
-        weights, cells, of_pairs, by_groups, parts, groups, draws, int(two.sum()),
+        weights, cells, of_pairs, by_groups, parts, draws, int(two.sum()),
     )  # fmt: skip
 
 
 def _rng(seed: int) -> np.random.Generator:
     return np.random.default_rng(seed)
-
-
-def _sum_of(parts: Sequence[Cells]) -> Cells:
-    total = parts[0]
-    for part in parts[1:]:
-        total = Cells(*(a + b for a, b in zip(total, part)))
-    return total
-
-
-def _by_groups(parts) -> ByGroups:
-    total = next(parts)
-    for part in parts:
-        total = ByGroups(
-            total.shared + part.shared,
-            total.squares + part.squares,
-            total.variance + part.variance,
-            total.crystals | part.crystals,
-        )
-    return total
 
 
 def _medians(

@@ -19,7 +19,7 @@ Functions:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -28,16 +28,19 @@ from scipy import stats
 
 from dials_spread.in_blocks.blocks import CrystalBlock
 from dials_spread.in_blocks.entries import Entries, OfEntries, entries_of
-from dials_spread.spread.chance.same_orientation import (
+from dials_spread.spread.chance.orientation_sums import (
     COVERED,
     FEWEST_SPOTS,
-    NORMAL,
-    POWER,
     TOO_FEW,
     OrientationContrast,
+    ReflectionParts,
+    deviations,
+    parts_of_reflections,
+    shared_interval,
+    spreads,
+    weights_of_reflections,
+    with_ratio,
 )
-from dials_spread.statistics.bootstrap import Groups, interval
-from dials_spread.statistics.groups import group_means
 
 
 class Sums(NamedTuple):
@@ -101,23 +104,6 @@ class ByGroups(NamedTuple):
     crystals: np.ndarray
 
 
-@dataclass(frozen=True)
-class Parts:
-    """
-    What each reflection counts with, from the first round; arrays of length u.
-
-    Attributes:
-        use: bool.
-        of_same, of_all: What products of pairs, and of all cells, are multiplied by.
-        of_others: Mean product of pairs that are not of the same orientation.
-    """
-
-    use: np.ndarray
-    of_same: np.ndarray
-    of_all: np.ndarray
-    of_others: np.ndarray
-
-
 def without_factors(entries: Entries) -> tuple[np.ndarray, np.ndarray]:
     """Give intensities and variances, divided by the factors of images."""
     factor = entries.factor[entries.image]
@@ -145,21 +131,13 @@ def build_weights(sums: Sums, s: float) -> Weights:
         sums: Without factors of images.
         s: Relative spread of all.
     """
-    filled = np.maximum(sums.number, 1)
-    mean, noise = sums.total / filled, sums.variance / filled
-    use = (sums.number > 2) & (mean > 0) & (mean**2 >= noise)
-    expected = np.where(use, noise + (s * mean) ** 2, 1.0)
-    return Weights(np.where(use, 1 / expected, 0.0), mean)
+    return Weights(*weights_of_reflections(*sums, s))
 
 
 def deviations_of(entries: Entries, weights: Weights) -> np.ndarray:
     """Give deviations over their expected size, without the mean of each image."""
-    unique, image = entries.unique, entries.image
-    use = weights.weight[unique] > 0
-    z = without_factors(entries)[0] - weights.mean[unique]
-    z *= np.sqrt(weights.weight)[unique]
-    mean = group_means(z, image, len(entries.crystal), use.astype(float))
-    return (z - mean[image]) * use
+    intensity, _ = without_factors(entries)
+    return deviations(intensity, entries.image, entries.unique, *weights)
 
 
 def totals_of_cells(entries: Entries, z: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -199,18 +177,12 @@ def sums_of_cells(
     return Cells(*sums, *tables)
 
 
-def parts_of_reflections(weights: Weights, cells: Cells, pairs: OfPairs) -> Parts:
+def parts_of(weights: Weights, cells: Cells, pairs: OfPairs) -> ReflectionParts:
     """Say what each reflection counts with, once all spots of pairs have been summed."""
-    product_all = 0.5 * (cells.plain**2 - cells.second)
     n_all = 0.5 * (cells.number**2 - cells.squares)
-    n_others = n_all - pairs.number
-    use = (weights.weight > 0) & (pairs.number > 0) & (n_others > 0)
-    per = np.where(use, n_others, 1.0)
-    return Parts(
-        use=use,
-        of_same=np.where(use, n_all / per, 0.0),
-        of_all=np.where(use, pairs.number / per, 0.0),
-        of_others=np.where(use, (product_all - pairs.product) / per, 0.0),
+    product_all = 0.5 * (cells.plain**2 - cells.second)
+    return parts_of_reflections(
+        weights.weight, n_all, product_all, pairs.number, pairs.product
     )
 
 
@@ -219,8 +191,7 @@ def contrast(
     cells: Cells,
     pairs: OfPairs,
     by_groups: ByGroups | None,
-    parts: Parts,
-    groups: Groups,
+    parts: ReflectionParts,
     draws: np.ndarray,
     n_pairs: int,
 ) -> OrientationContrast:
@@ -232,8 +203,7 @@ def contrast(
         cells, pairs: Sums over all blocks, and over all common spots.
         by_groups: The second round; None where there are too few spots for one.
         parts: Of reflections.
-        groups: Of crystals.
-        draws: Shape (draws, groups), from groups.draws.
+        draws: Shape (draws, groups), weights of groups of crystals.
         n_pairs: Pairs of images.
     """
     use = parts.use
@@ -246,62 +216,23 @@ def contrast(
     level = float((number * weights.weight[use] * weights.mean[use] ** 2).sum())
     found = float((pairs.product[use] - others).sum())
     of_others = float((pairs.squares[use] - others).sum())
-    result = OrientationContrast(
-        s_within=_root((of_others - found) / level),
-        s_others=_root(of_others / level),
-        n_pairs=n_pairs,
-        n_spots=n_spots,
-        n_crystals=int(by_groups.crystals.sum()),
-    )
+    n_crystals = int(by_groups.crystals.sum())
+    result = spreads(level, found, of_others, n_pairs, n_spots, n_crystals)
     error = _error(cells, by_groups, parts)
     if error > 0:
         result = replace(result, p_value=float(stats.norm.sf(found / error)))
-    if found > 0 and error > 0:
-        needed = float(n_pairs * (POWER * error / found) ** 2)
-        result = replace(result, pairs_needed=needed)
     if not of_others > 0:
         return replace(result, reason=COVERED)
-    low, high = _ends(cells, by_groups, parts, groups, draws, error)
-    return replace(
-        result,
-        ratio=_root(1 - found / of_others),
-        ratio_low=_root(1 - high),
-        ratio_high=_root(1 - low),
-        ratio_seen=_root(1 - POWER * error / of_others),
-    )
+    common = (cells.by_group.T @ (sp.diags(parts.of_all) @ cells.by_group)).toarray()
+    own = cells.second_by_group.T @ parts.of_all
+    common = 0.5 * (common - np.diag(own))
+    apart = [table - common for table in (by_groups.shared, by_groups.squares)]
+    ends = shared_interval(apart, draws, error)
+    return with_ratio(result, found, of_others, ends, error)
 
 
-def _error(cells: Cells, by_groups: ByGroups, parts: Parts) -> float:
+def _error(cells: Cells, by_groups: ByGroups, parts: ReflectionParts) -> float:
     """Give the standard error of the difference where signs are independent."""
     between = 0.5 * (cells.second**2 - cells.fourth)
     variance = by_groups.variance + float((parts.of_all**2 * between).sum())
     return float(np.sqrt(max(variance, 0.0)))
-
-
-def _ends(
-    cells: Cells,
-    by_groups: ByGroups,
-    parts: Parts,
-    groups: Groups,
-    draws: np.ndarray,
-    error: float,
-) -> tuple[float, float]:
-    """Give the interval of the part that pairs share beyond others."""
-    common = (cells.by_group.T @ (sp.diags(parts.of_all) @ cells.by_group)).toarray()
-    own = cells.second_by_group.T @ parts.of_all
-    common = 0.5 * (common - np.diag(own))
-    drawn = [
-        np.einsum("da,ab,db->d", draws, table - common, draws)
-        for table in (by_groups.shared, by_groups.squares)
-    ]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        shared = np.where(drawn[1] > 0, drawn[0] / drawn[1], np.nan)
-    low, high = interval(shared, groups.n)
-    if error > 0:
-        half = NORMAL * error / drawn[1][0]
-        low, high = min(low, shared[0] - half), max(high, shared[0] + half)
-    return low, high
-
-
-def _root(square: float) -> float:
-    return float(np.sqrt(max(square, 0.0)))

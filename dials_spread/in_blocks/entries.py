@@ -15,8 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dials_spread.in_blocks.blocks import CrystalBlock
-from dials_spread.in_blocks.size import on_scale
+from dials_spread.in_blocks.blocks import CrystalBlock, on_scale
 
 
 class Entries(NamedTuple):

@@ -17,15 +17,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 from scipy.sparse import csgraph
-from scipy.sparse.linalg import LinearOperator, cg
 
 from dials_spread import cluster
 from dials_spread.in_blocks.blocks import CrystalBlock
 from dials_spread.in_blocks.frame import CommonFrame
 from dials_spread.in_blocks.scales import CrystalScales
 from dials_spread.in_blocks.size import Levels, SizeOfBlocks, on_scale
-from dials_spread.spread.sources.factors import FEWEST, ROUNDS, SMALLEST
-from dials_spread.spread.variogram.pair_inputs import LARGEST, OWN, STRENGTHS
+from dials_spread.spread.sources.factors import FEWEST, SMALLEST, solve_normal
+from dials_spread.spread.variogram.pair_inputs import (
+    relative_variances,
+    unbiased_squares,
+    weights_of_variances,
+)
 
 
 class _Reflections(NamedTuple):
@@ -40,16 +43,11 @@ def _reflections(size: SizeOfBlocks) -> _Reflections:
     """As pair_weights and square_levels of spread.variogram.pair_inputs."""
     levels: Levels = size.levels
     used = levels.used
-    n, own, level = levels.size[used], size.square[used], levels.mean[used]
-    pooled = np.empty(len(n))
-    order = np.argsort(level, kind="stable")
-    for part in np.array_split(order, min(STRENGTHS, len(order))):
-        pooled[part] = own[part].sum() / (n[part] - 1).sum()
-    variance = (own + OWN * pooled) / (n - 1 + OWN)
+    n, level = levels.size[used], levels.mean[used]
+    variance = relative_variances(size.square[used], n, level)
     weight, divisor = np.zeros((2, len(used)))
-    weight[used] = 1 / np.maximum(variance + float(np.median(variance)), 1e-12)
-    square = level**2 * (1 + 3 * np.minimum(variance / n, LARGEST))
-    divisor[used] = np.sqrt(square)
+    weight[used] = weights_of_variances(variance)
+    divisor[used] = np.sqrt(unbiased_squares(level, variance, n))
     return _Reflections(used, weight, divisor)
 
 
@@ -158,15 +156,12 @@ def factors_of_blocks(
     safe = np.where(by_image > 0, by_image, 1.0)
 
     def normal(beta: np.ndarray) -> np.ndarray:
-        tasks = [*zip(blocks, frame.images_of_block(beta.ravel()))]
+        tasks = [*zip(blocks, frame.images_of_block(beta))]
         sums = sum(cluster.told(_of_reflections, shared, tasks))
         means = np.divide(sums, by_unique, out=np.zeros(len(sums)), where=shared.used)
-        return safe * beta.ravel() - on_images(means)
+        return safe * beta - on_images(means)
 
-    shape = (len(safe), len(safe))
-    left = LinearOperator(shape, matvec=normal, dtype=float)
-    divide = LinearOperator(shape, matvec=lambda x: x.ravel() / safe, dtype=float)
-    beta, _ = cg(left, target - on_images(mean), maxiter=ROUNDS, M=divide, atol=0.0)
+    beta = solve_normal(normal, target - on_images(mean), safe)
     known = _connected(begun) & (number >= FEWEST)
     factor = np.ones(len(safe))
     if known.any():

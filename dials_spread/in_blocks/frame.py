@@ -17,8 +17,9 @@ import numpy as np
 from cctbx import sgtbx, uctbx
 
 from dials_spread.in_blocks.blocks import LARGEST_INDEX, BlockSummary
-from dials_spread.incidence import close_under, pack
+from dials_spread.incidence import close_under, pack, unpack
 from dials_spread.observations.builder import reference_cell
+from dials_spread.observations.canonical_order import rank_by_keys
 from dials_spread.observations.crystals import check_crystals
 from dials_spread.observations.images import Images
 from dials_spread.observations.table import as_flex, unique_indices
@@ -115,7 +116,7 @@ def build_frame(
     basis = reciprocal_basis(cell)
     operators = laue_operators(group, basis, friedel)
     keys = np.unique(np.concatenate([s.hkl for s in summaries]))
-    closed, permutation = close_under(_unpacked(keys), operators)
+    closed, permutation = close_under(unpack(keys, LARGEST_INDEX), operators)
     unique_index, unique = unique_indices(closed, group, friedel)
     first_crystal = np.cumsum([0, *(len(some) for some in lists)])
     number = np.concatenate([s.number for s in summaries])
@@ -132,7 +133,7 @@ def build_frame(
         images=_images(summaries, first_crystal, basis),
         first_image=np.cumsum([0, *(len(s.crystal) for s in summaries)]),
         first_crystal=first_crystal,
-        rank=_ranks(number, np.concatenate([s.keys for s in summaries])),
+        rank=rank_by_keys(number, np.concatenate([s.keys for s in summaries])),
         number=number,
     )
 
@@ -140,12 +141,6 @@ def build_frame(
 def packed_columns(frame: CommonFrame) -> tuple[np.ndarray, np.ndarray]:
     """Give what `blocks.as_block` needs: packed indices of columns, unique reflections."""
     return pack(frame.closed, LARGEST_INDEX), frame.unique
-
-
-def _unpacked(keys: np.ndarray) -> np.ndarray:
-    span = 2 * LARGEST_INDEX + 1
-    parts = keys // span**2, keys // span % span, keys % span
-    return np.stack(parts, axis=1) - LARGEST_INDEX
 
 
 def _images(summaries, first_crystal: np.ndarray, basis: np.ndarray) -> Images:
@@ -160,11 +155,3 @@ def _images(summaries, first_crystal: np.ndarray, basis: np.ndarray) -> Images:
         beam=beam_direction(joined["setting"], joined["s0"], basis),
         **joined,
     )
-
-
-def _ranks(number: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """As observations.canonical_order: those with many observations first."""
-    order = np.lexsort((*keys.T[::-1], -number))
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order))
-    return rank

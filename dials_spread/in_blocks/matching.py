@@ -20,8 +20,9 @@ import numpy as np
 from dials_spread import cluster
 from dials_spread.in_blocks.entries import columns_of
 from dials_spread.in_blocks.frame import CommonFrame
+from dials_spread.observations.canonical_order import ranks
 from dials_spread.orientation import angle_between, reciprocal_basis
-from dials_spread.pairs.matching import unordered_pairs
+from dials_spread.pairs.matching import check_counts, unordered_pairs
 from dials_spread.partners import ImageDirections, find_partners
 from dials_spread.partners.finder import forget
 
@@ -95,12 +96,7 @@ def match_blocks(
     counts = np.concatenate([count for count, _ in parts])
     column = np.concatenate([own for _, own in parts])
     del parts
-    if (counts >= min_common).sum() < 2:
-        raise ValueError(
-            f"Fewer than two images have {min_common} reflections; the richest of "
-            f"{len(counts)} has {counts.max(initial=0)}. Widen image_width or lower "
-            "matching.min_common"
-        )
+    check_counts(counts, min_common)
     cluster.refuse_too_little_memory(
         bytes_of_matching(frame, len(column)), "matching these images takes"
     )
@@ -115,7 +111,7 @@ def match_blocks(
         group=frame.images.crystal if exclude else None,
     )
     cluster.on_each_worker(forget)
-    rank = _image_rank(frame)
+    rank = ranks(frame.rank[frame.images.crystal])
     a, b, operator, n_common = unordered_pairs(partners, frame.operators.inverse, rank)
     return MatchedPairs(
         image_a=a.astype(np.int32),
@@ -135,13 +131,6 @@ def _directions(frame: CommonFrame) -> ImageDirections:
         on_directions=frame.operators.on_directions,
         wavelength=1 / np.median(np.linalg.norm(images.s0, axis=1)),
     )
-
-
-def _image_rank(frame: CommonFrame) -> np.ndarray:
-    order = np.argsort(frame.rank[frame.images.crystal], kind="stable")
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order))
-    return rank
 
 
 def _angles(frame: CommonFrame, a, b, operator) -> np.ndarray:

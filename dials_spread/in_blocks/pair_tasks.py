@@ -18,7 +18,6 @@ from dials_spread.in_blocks.blocks import CrystalBlock
 from dials_spread.in_blocks.contrast import (
     ByGroups,
     OfPairs,
-    Parts,
     Sums,
     Weights,
     deviations_of,
@@ -31,6 +30,7 @@ from dials_spread.in_blocks.matching import MatchedPairs
 from dials_spread.incidence import Incidence
 from dials_spread.pairs.agreement import BLOCK, compare_shared
 from dials_spread.pairs.shared import common_reflections, shared_reflections
+from dials_spread.spread.chance.orientation_sums import ReflectionParts, half_squares
 
 STATISTICS = ("cc", "r_factor", "excess_spread", "background_spread")
 """Of pairs.PairAgreement, those that are kept of each pair."""
@@ -75,7 +75,7 @@ class ForGroups(NamedTuple):
 
     permutation: np.ndarray
     weights: Weights
-    parts: Parts
+    parts: ReflectionParts
     group: np.ndarray
     n_groups: int
 
@@ -211,8 +211,8 @@ def compare_task(
     on_a, on_b = _spots(entries, shared.permutation, task)
     unique = entries.unique[on_a]
     variance = without_factors(entries)[1]
-    half = 0.5 * (z[on_a] ** 2 + z[on_b] ** 2)
-    half -= 0.5 * shared.weights.weight[unique] * (variance[on_a] + variance[on_b])
+    weight = shared.weights.weight[unique]
+    half = half_squares(z, variance, weight, on_a, on_b)
     columns = (None, z[on_a] * z[on_b], half)
     of_pairs = OfPairs(*(np.bincount(unique, c, n_unique) for c in columns))
     return Compared(_agreement(entries, shared, task), of_pairs)
@@ -256,8 +256,7 @@ def group_task(
     crystal = entries.crystal[entries.image]
     weight, variance = shared.weights.weight[unique], without_factors(entries)[1]
     product, part = z[on_a] * z[on_b], shared.parts.of_all[unique]
-    half = 0.5 * (z[on_a] ** 2 + z[on_b] ** 2)
-    half -= 0.5 * weight * (variance[on_a] + variance[on_b])
+    half = half_squares(z, variance, weight, on_a, on_b)
     n = shared.n_groups
     pair = shared.group[crystal[on_a]].astype(np.int64) * n
     pair += shared.group[crystal[on_b]]

@@ -19,7 +19,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from dials_spread import cluster
-from dials_spread.in_blocks.blocks import CrystalBlock
+from dials_spread.in_blocks.blocks import CrystalBlock, added_up, on_scale
 from dials_spread.in_blocks.frame import CommonFrame
 from dials_spread.in_blocks.scales import CrystalScales
 from dials_spread.spread.size.same_crystal import correlation_of_sums
@@ -27,6 +27,7 @@ from dials_spread.spread.size.size import (
     FEWEST,
     FEWEST_OF_IMAGE,
     N_BINS,
+    factor_of_shared_means,
     spread_interval,
 )
 from dials_spread.statistics.bootstrap import Groups, group_crystals
@@ -111,12 +112,6 @@ class OfBlock(NamedTuple):
     scale: np.ndarray
     number: np.ndarray
     group: np.ndarray
-
-
-def on_scale(block: CrystalBlock, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give intensities and variances, divided by the scales of the block's crystals."""
-    divisor = scale[block.of_crystal]
-    return block.intensity / divisor, block.variance / divisor**2
 
 
 def _sum_levels(n_unique: int, block: CrystalBlock, scale: np.ndarray) -> np.ndarray:
@@ -275,13 +270,10 @@ def _binned(
     return np.clip(bins, 0, len(edges) - 2), edges
 
 
-def _shared_means(together: sp.csr_matrix, size: np.ndarray, n: int) -> float:
+def _shared_means(together: sp.csr_matrix, size: np.ndarray) -> float:
     """As spread.size.shared_means, from counts by reflection and group."""
     pairs = np.asarray(together.multiply(together).sum(axis=1)).ravel()
-    used = size > 0
-    size, pairs = size[used].astype(float), pairs[used]
-    apart = (size**2 - pairs) / (size - 1.0) ** 2
-    return float(np.sqrt(1 + apart.sum() / n))
+    return factor_of_shared_means(size[size > 0], pairs[size > 0])
 
 
 def size_of_blocks(
@@ -325,7 +317,7 @@ def size_of_blocks(
     relative = weights @ within.of_groups[0] / (weights @ within.of_groups[1])
     drawn = _Drawn(
         weights, relative / relative[0], groups.n,
-        _shared_means(within.together, size, n),
+        _shared_means(within.together, size),
     )  # fmt: skip
     s, low, high = drawn.rows(found.by_level.sum(axis=0)[None])[:, 0]
     return SizeOfBlocks(
@@ -409,11 +401,8 @@ def _with_used(
 
 def _all_within(blocks, own, levels: Levels, groups: Groups) -> _Within:
     """Sums over blocks."""
-    parts = cluster.told(_sum_within, (levels, groups.n), [*zip(blocks, own)])
-    total = next(parts)
-    for part in parts:
-        total = _Within(*(a + b for a, b in zip(total, part)))
-    return total
+    shared = (levels, groups.n)
+    return added_up(cluster.told(_sum_within, shared, [*zip(blocks, own)]))
 
 
 def _correlation(levels: Levels, sums: np.ndarray, groups: Groups) -> float:

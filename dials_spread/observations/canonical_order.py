@@ -6,7 +6,8 @@ order of files and rows nor the choice of axes must decide which crystal gets wh
 
 Functions:
     order_of_rows: of one table
-    order_of_crystals: of all of them
+    order_of_crystals, order_keys: of all of them, and what they are sorted by
+    rank_by_keys, ranks: the place of each
     crystal_rank, image_rank: the place of each in that order
 """
 
@@ -53,12 +54,50 @@ def order_of_crystals(intensities: Sequence[np.ndarray]) -> list[int]:
     Returns:
         Numbers of crystals.
     """
-    keys = []
-    for own in intensities:
-        values = np.sort(own)
-        some = values[[0, len(values) // 2, -1]] if len(values) else np.empty(0)
-        keys.append((-len(values), *some.tolist()))
+    keys = [(-len(own), *order_keys(own).tolist()) for own in intensities]
     return sorted(range(len(keys)), key=keys.__getitem__)
+
+
+def order_keys(intensity: np.ndarray) -> np.ndarray:
+    """
+    Give what crystals with as many observations are sorted by.
+
+    Args:
+        intensity: Of a crystal.
+
+    Returns:
+        Lowest, middle and highest; empty without observations.
+    """
+    values = np.sort(intensity)
+    return values[[0, len(values) // 2, -1]] if len(values) else np.empty(0)
+
+
+def rank_by_keys(number: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """
+    Give the place of each of n crystals in that order.
+
+    Args:
+        number: Shape (n,), observations of each.
+        keys: Shape (n, 3), their order_keys.
+    """
+    order = np.lexsort((*keys.T[::-1], -number))
+    return _places(order)
+
+
+def ranks(values: np.ndarray) -> np.ndarray:
+    """
+    Give the place of each value when they are sorted.
+
+    Args:
+        values: Shape (n,); equal ones stay in their order.
+    """
+    return _places(np.argsort(values, kind="stable"))
+
+
+def _places(order: np.ndarray) -> np.ndarray:
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    return rank
 
 
 def crystal_rank(observations: Observations) -> np.ndarray:
@@ -89,9 +128,4 @@ def image_rank(observations: Observations) -> np.ndarray:
     Returns:
         Shape (images,).
     """
-    order = np.argsort(
-        crystal_rank(observations)[observations.images.crystal], kind="stable"
-    )
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order))
-    return rank
+    return ranks(crystal_rank(observations)[observations.images.crystal])

@@ -66,6 +66,25 @@ def _has(table: flex.reflection_table, choice: str) -> bool:
     return table.get_flags(table.flags.integrated_prf).count(True) > 0
 
 
+def refuse_mixed(scaled: int, n: int) -> None:
+    """
+    Refuse scaled and unscaled tables together.
+
+    Args:
+        scaled: Tables that are scaled.
+        n: All tables.
+
+    Raises:
+        ValueError: There are both.
+    """
+    if 0 < scaled < n:
+        raise ValueError(
+            f"Scaled and unscaled reflections are mixed: {scaled} of {n} "
+            "tables are scaled. Scale them together, or give the integrated files of "
+            "all of them"
+        )
+
+
 def choose_intensity(tables: Sequence[flex.reflection_table], choice: str) -> str:
     """
     Choose one kind of intensity for all tables.
@@ -84,12 +103,7 @@ def choose_intensity(tables: Sequence[flex.reflection_table], choice: str) -> st
     """
     tables = [table for table in tables if len(table)]
     scaled = sum(is_scaled(table) for table in tables)
-    if 0 < scaled < len(tables):
-        raise ValueError(
-            f"Scaled and unscaled reflections are mixed: {scaled} of {len(tables)} "
-            "tables are scaled. Scale them together, or give the integrated files of "
-            "all of them"
-        )
+    refuse_mixed(scaled, len(tables))
     if choice == "auto":
         for candidate in CHOICES:
             if all(_has(table, candidate) for table in tables):

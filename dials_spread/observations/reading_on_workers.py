@@ -10,6 +10,8 @@ opens no file, and gets what `right_factors.read` would give it.
 Functions:
     read: files in, on the workers in use
     look_for_files: which all workers have to see
+    refuse: input with problems
+    missing_here: what is said of a file that a worker does not see
     look, read_part: tasks of a worker
 """
 
@@ -117,13 +119,16 @@ def _without_path(task: OfFile, problems: Sequence[str]) -> list[str]:
     return [problem.replace(task.path, task.name) for problem in problems]
 
 
+def missing_here(name: str) -> str:
+    """Say that this machine does not see a file."""
+    where = socket.gethostname()
+    return f"{name}: no such file on {where}, where a worker was to read it"
+
+
 def _read_here(task: OfFile, reader, problems: list[str]):
     """Read a file; where it is gone, say on which machine."""
     if not os.path.exists(task.path):
-        where = socket.gethostname()
-        problems.append(
-            f"{task.path}: no such file on {where}, where a worker was to read it"
-        )
+        problems.append(missing_here(task.path))
         return None
     return read_one(task.path, reader, problems)
 
@@ -245,7 +250,7 @@ def look_for_files(names: Sequence[str], paths: Sequence[str]) -> list[int]:
                 f"{name}: no such file on {which} ({without[0]}, as {path}); all have to "
                 "see it under that name"
             )
-    _refuse(problems)
+    refuse(problems)
     return next(iter(found.values()))
 
 
@@ -268,7 +273,7 @@ def read(
     """
     of_expt = [OfFile(name, os.path.abspath(name)) for name in expt]
     of_refl = [OfFile(name, os.path.abspath(name), named=(-1,)) for name in refl]
-    _refuse(problems_of_names(expt, refl))
+    refuse(problems_of_names(expt, refl))
     seen = look_for_files([*expt, *refl], [t.path for t in of_expt + of_refl])
     looks = cluster.map_on_workers(look, asked, of_expt + of_refl)
     lists = looks[: len(expt)]
@@ -279,16 +284,22 @@ def read(
     readable = [task for task, one in zip(of_refl, tables) if not one.problems]
     if problems:  # what can be read may have faults of its own, which are told as well
         parts = cluster.map_on_workers(read_part, asked, readable, takes)
-        _refuse(problems + [p for part in parts for p in part.problems])
+        refuse(problems + [p for part in parts for p in part.problems])
     experiments = [pickle.loads(one.experiments) for one in lists]
     tasks, numbers = _with_experiments(experiments, tables, of_expt, of_refl)
     parts = cluster.map_on_workers(read_part, asked, tasks, takes)
     problems = [p for part in parts for p in part.problems]
-    _refuse(problems + mixed_kinds(refl, [part.columns for part in parts]))
+    refuse(problems + mixed_kinds(refl, [part.columns for part in parts]))
     return _together(experiments, parts, numbers, asked, (expt, refl))
 
 
-def _refuse(problems: Sequence[str]) -> None:
+def refuse(problems: Sequence[str]) -> None:
+    """
+    Refuse input with all that is wrong.
+
+    Raises:
+        ValueError: There are problems, of which each is named once.
+    """
     if problems:
         raise ValueError("\n".join(dict.fromkeys(problems)))
 

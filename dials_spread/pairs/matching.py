@@ -49,6 +49,25 @@ class Matches:
         return len(self.image_a)
 
 
+def check_counts(counts: np.ndarray, min_common: int) -> None:
+    """
+    Refuse images of which no two can have enough indices in common.
+
+    Args:
+        counts: Shape (images,), indices on each.
+        min_common: How many are enough.
+
+    Raises:
+        ValueError: There are not two images with so many.
+    """
+    if (counts >= min_common).sum() < 2:
+        raise ValueError(
+            f"Fewer than two images have {min_common} reflections; the richest of "
+            f"{len(counts)} has {counts.max(initial=0)}. Widen image_width or lower "
+            "matching.min_common"
+        )
+
+
 def unordered_pairs(
     partners: Partners, inverse: np.ndarray, rank: np.ndarray
 ) -> tuple[np.ndarray, ...]:

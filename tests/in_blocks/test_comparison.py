@@ -74,9 +74,9 @@ def same_answers(there, here):
         assert told == pytest.approx(wanted, rel=1e-5, nan_ok=True)
 
 
-def test_two_workers_say_what_one_process_says(address, files, monkeypatch):
+def test_two_workers_say_what_one_process_says(address, crystal_files, monkeypatch):
     monkeypatch.setattr(pair_tasks, "SPOTS_TOGETHER", 2000)  # several groups of blocks
-    here, there = in_one_process(*files), on_workers(address, *files)
+    here, there = in_one_process(*crystal_files), on_workers(address, *crystal_files)
     same_answers(there, here)
     factor = here.spread.factors.factor
     np.testing.assert_allclose(there.factors, factor, rtol=1e-6)
@@ -97,9 +97,9 @@ def test_two_workers_say_what_one_process_says(address, files, monkeypatch):
     assert there.contrast.ratio_seen == pytest.approx(seen, abs=0.1 * (1 - seen))
 
 
-def test_the_order_of_files_does_not_matter(address, files):
-    there = on_workers(address, *files)
-    again = on_workers(address, *(names[::-1] for names in files))
+def test_the_order_of_files_does_not_matter(address, crystal_files):
+    there = on_workers(address, *crystal_files)
+    again = on_workers(address, *(names[::-1] for names in crystal_files))
     found = [(x.size.s, x.size.low, x.size.high) for x in (there, again)]
     np.testing.assert_allclose(*found, rtol=1e-9)
     assert again.contrast.ratio == pytest.approx(there.contrast.ratio, rel=1e-6)
@@ -131,9 +131,9 @@ def _let_know(path: str) -> None:
 
 
 def test_blocks_that_are_lost_with_a_worker_are_read_again(
-    address, files, monkeypatch, tmp_path
+    address, crystal_files, monkeypatch, tmp_path
 ):
-    here = in_one_process(*files)
+    here = in_one_process(*crystal_files)
     path = str(tmp_path / "died")
     given = comparison.cluster.told
 
@@ -142,7 +142,7 @@ def test_blocks_that_are_lost_with_a_worker_are_read_again(
 
     compared = comparison.compare_task
     monkeypatch.setattr(comparison.cluster, "told", told)
-    same_answers(on_workers(address, *files), here)
+    same_answers(on_workers(address, *crystal_files), here)
     assert Path(path).is_dir()
 
 
@@ -157,19 +157,19 @@ class _Dying:
         return _die_once(shared, blocks, task)
 
 
-def test_more_than_a_worker_may_use_is_told_before(address, files, monkeypatch):
+def test_more_than_a_worker_may_use_is_told_before(address, crystal_files, monkeypatch):
     from dials_spread.in_blocks import matching
 
     monkeypatch.setattr(matching, "OF_ENTRY", 1e7)
     with pytest.raises(ValueError, match=r"may use 1\.5 GB .* matching these images"):
-        on_workers(address, *files)
+        on_workers(address, *crystal_files)
     monkeypatch.setattr(comparison, "FILE_IN_MEMORY", 1e6)
     with pytest.raises(ValueError, match=r"1\.5 GB .* reading the largest file takes"):
-        on_workers(address, *files)
+        on_workers(address, *crystal_files)
 
 
-def test_files_that_do_not_serve(address, files):
-    expt, refl = files
+def test_files_that_do_not_serve(address, crystal_files):
+    expt, refl = crystal_files
     with pytest.raises(ValueError, match=r"^none\.expt: no such file on any worker"):
         on_workers(address, ["none.expt", *expt[1:]], refl)
     with pytest.raises(ValueError, match=r"3 experiment files and 2 reflection files"):

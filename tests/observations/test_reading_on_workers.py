@@ -16,18 +16,6 @@ from dials_spread.valid_input.columns import READ
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def files(simulated, tmp_path, monkeypatch):
-    """Three crystals in three pairs of files in the working folder."""
-    from dxtbx.model import ExperimentList
-
-    monkeypatch.chdir(tmp_path)
-    for k, (experiment, table) in enumerate(zip(*simulated[:2])):
-        ExperimentList([experiment]).as_file(f"{k}.expt")
-        table.as_file(f"{k}.refl")
-    return [[f"{k}.{ending}" for k in range(3)] for ending in ("expt", "refl")]
-
-
 def same_input(there, here):
     for name in ("dataset", "files", "unmatched", "notes", "lp", "numbers"):
         assert getattr(there, name) == getattr(here, name), name
@@ -45,15 +33,15 @@ def same_input(there, here):
 
 
 @pytest.mark.parametrize("columns", [READ, None])
-def test_workers_read_what_one_process_reads(address, files, columns):
-    here = right_factors.read(*files, columns=columns)
+def test_workers_read_what_one_process_reads(address, crystal_files, columns):
+    here = right_factors.read(*crystal_files, columns=columns)
     with cluster.on_workers(address):
-        there = right_factors.read(*files, columns=columns)
+        there = right_factors.read(*crystal_files, columns=columns)
     same_input(there, here)
 
 
-def test_tables_find_experiments_of_other_files(address, files):
-    expt, refl = files
+def test_tables_find_experiments_of_other_files(address, crystal_files):
+    expt, refl = crystal_files
     os.rename("0.refl", "a.refl")
     os.rename("2.refl", "0.refl")
     os.rename("a.refl", "2.refl")
@@ -79,22 +67,24 @@ def _die_once(asked, task):
 reading_on_workers_read_part = reading_on_workers.read_part
 
 
-def test_a_worker_that_dies_while_it_reads_is_made_up_for(address, files, monkeypatch):
-    here = right_factors.read(*files, columns=READ)
+def test_a_worker_that_dies_while_it_reads_is_made_up_for(
+    address, crystal_files, monkeypatch
+):
+    here = right_factors.read(*crystal_files, columns=READ)
     monkeypatch.setattr(reading_on_workers, "read_part", _die_once)
     with cluster.on_workers(address):
-        there = right_factors.read(*files, columns=READ)
+        there = right_factors.read(*crystal_files, columns=READ)
     assert os.path.isdir("died")
     same_input(there, here)
 
 
-def refusal(address, files) -> list[str]:
+def refusal(address, crystal_files) -> list[str]:
     with cluster.on_workers(address), pytest.raises(ValueError) as refused:
-        right_factors.read(*files, columns=READ)
+        right_factors.read(*crystal_files, columns=READ)
     return str(refused.value).splitlines()
 
 
-def test_a_file_that_disappears_while_workers_read(address, files, monkeypatch):
+def test_a_file_that_disappears_while_workers_read(address, crystal_files, monkeypatch):
     given = cluster.map_on_workers
 
     def remove_then_map(function, shared, tasks, *takes):
@@ -103,30 +93,30 @@ def test_a_file_that_disappears_while_workers_read(address, files, monkeypatch):
         return given(function, shared, tasks, *takes)
 
     monkeypatch.setattr(cluster, "map_on_workers", remove_then_map)
-    (told,) = refusal(address, files)
+    (told,) = refusal(address, crystal_files)
     assert told.startswith("1.refl: no such file on ")
     assert told.endswith(", where a worker was to read it")
 
 
-def test_workers_that_do_not_see_a_file(address, files):
+def test_workers_that_do_not_see_a_file(address, crystal_files):
     """Of each process /proc/self/cwd is the folder of its own."""
-    unseen = [files[0], [*files[1][:2], "/proc/self/cwd/2.refl"]]
+    unseen = [crystal_files[0], [*crystal_files[1][:2], "/proc/self/cwd/2.refl"]]
     (told,) = refusal(address, unseen)
     assert told.startswith("/proc/self/cwd/2.refl: no such file on any worker (tcp:")
     assert told.endswith("all have to see it under that name")
 
 
-def test_a_file_that_takes_more_than_a_worker_may(address, files, monkeypatch):
+def test_a_file_that_takes_more_than_a_worker_may(address, crystal_files, monkeypatch):
     monkeypatch.setattr(reading_on_workers, "FILE_IN_MEMORY", 1e6)
-    (told,) = refusal(address, files)
+    (told,) = refusal(address, crystal_files)
     assert told.startswith("Dask: a worker may use 1.5 GB of memory, and one task of")
 
 
-def test_all_faults_are_told_at_once(address, files):
+def test_all_faults_are_told_at_once(address, crystal_files):
     for name in ("0.expt", "1.refl"):
         Path(name).write_text("nothing")
-    told = refusal(address, files)
+    told = refusal(address, crystal_files)
     assert [line.partition(":")[0] for line in told] == ["0.expt", "1.refl"]
     with pytest.raises(ValueError) as here:
-        right_factors.read(*files, columns=READ)
+        right_factors.read(*crystal_files, columns=READ)
     assert str(here.value).splitlines() == told

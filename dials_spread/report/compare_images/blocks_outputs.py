@@ -244,7 +244,8 @@ def write_blocks(
     logger.info("%s", log_part("Tables", tables))
     left = [f"- {question}" for question in NOT_ANSWERED]
     note = (
-        "Not answered where observations stay on the workers (dask.observations=here):"
+        "Not answered where observations stay on the workers; without "
+        "dask.observations=workers these are:"
     )
     logger.info("%s", log_part("What is not said", [wrapped(note), "\n".join(left)]))
     contents: dict[str, bytes | Iterable[bytes]] = {}

@@ -69,6 +69,9 @@ CELLS = 64
 CELL_SIZE = 8
 """Of their marks [pixels]: cells of a frame of about 500 pixels touch."""
 
+LEFT_BAR, RIGHT_BAR = (0.0, 0.46), (0.54, 0.46)
+"""Beginning and length of colour bars, of the width of a plot."""
+
 AT_CORNER = 0.03
 """On the map, where a hemisphere has radius √2: nearer than that is at the corner."""
 
@@ -106,8 +109,12 @@ def _image_traces(observations: Observations, place: np.ndarray) -> list[dict]:
     return traces
 
 
-def _density_trace(x, y, colour, texts, scale, title, start=0.0, length=1.0) -> dict:
-    """Cells of a map as squares; what each holds is its colour."""
+def _square_trace(x, y, colour, texts, size, scale, limits, title, bar) -> dict:
+    """
+    Squares on a map; colours are numbers.
+
+    bar is where the colour bar begins, and how long it is, of the width of the plot.
+    """
     return {
         "type": "scatter",
         "mode": "markers",
@@ -116,15 +123,21 @@ def _density_trace(x, y, colour, texts, scale, title, start=0.0, length=1.0) -> 
         "y": y,
         "marker": {
             "symbol": "square",
-            "size": CELL_SIZE,
+            "size": size,
             "color": colour,
             "colorscale": scale,
-            "colorbar": colour_bar(title, start, length),
+            **dict(zip(("cmin", "cmax"), limits or ())),
+            "colorbar": colour_bar(title, *bar),
         },
         "text": texts,
         "hovertemplate": "%{text}<extra></extra>",
-        "showlegend": False,
     }
+
+
+def _density_trace(x, y, colour, texts, scale, title, bar=(0.0, 1.0)) -> dict:
+    """Cells of a map as squares; what each holds is its colour."""
+    found = _square_trace(x, y, colour, texts, CELL_SIZE, scale, None, title, bar)
+    return {**found, "showlegend": False}
 
 
 def _image_density(place: np.ndarray, ends: list[np.ndarray]) -> list[dict]:
@@ -327,28 +340,6 @@ def _boundaries(crystal: np.ndarray) -> list[dict]:
     return shapes
 
 
-def _map_trace(x, y, colour, texts, size, scale, limits, title, start) -> dict:
-    """Pairs on one side of the diagonal, with a colour bar of half the width."""
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": title,
-        "x": x,
-        "y": y,
-        "marker": {
-            "symbol": "square",
-            "size": size,
-            "color": colour,
-            "colorscale": scale,
-            "cmin": limits[0],
-            "cmax": limits[1],
-            "colorbar": colour_bar(title, start, 0.46),
-        },
-        "text": texts,
-        "hovertemplate": "%{text}<extra></extra>",
-    }
-
-
 def _pair_density(matches: Matches, r_factor: np.ndarray, n_images: int) -> list[dict]:
     """How many pairs there are between groups of images, and their mean R."""
     step = n_images / CELLS
@@ -371,11 +362,11 @@ def _pair_density(matches: Matches, r_factor: np.ndarray, n_images: int) -> list
     return [
         _density_trace(
             *(place[filled // CELLS], place[filled % CELLS], counts[filled]),
-            *(count_texts, SEQUENTIAL, "Above: pairs in a cell [number]", 0.0, 0.46),
+            *(count_texts, SEQUENTIAL, "Above: pairs in a cell [number]", LEFT_BAR),
         ),
         _density_trace(
             *(place[below % CELLS], place[below // CELLS], mean[below], r_texts, WARM),
-            *("Below the diagonal: mean R", 0.54, 0.46),
+            *("Below the diagonal: mean R", RIGHT_BAR),
         ),
     ]
 
@@ -395,13 +386,13 @@ def _pair_marks(
     counts = (n_common.min(initial=0), n_common.max(initial=1))
     low, high = np.minimum(a, b), np.maximum(a, b)
     return [
-        _map_trace(
+        _square_trace(
             *(low, high, n_common, texts, size, SEQUENTIAL, counts),
-            *("Above: common reflections", 0.0),
+            *("Above: common reflections", LEFT_BAR),
         ),
-        _map_trace(
+        _square_trace(
             *(high[known], low[known], r_factor[known], [texts[i] for i in known]),
-            *(size, WARM, (0, worst), "Below the diagonal: R", 0.54),
+            *(size, WARM, (0, worst), "Below the diagonal: R", RIGHT_BAR),
         ),
     ]
 

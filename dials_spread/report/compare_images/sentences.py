@@ -20,7 +20,7 @@ from dials_spread.pairs import MedianOverPairs, SameOrientation
 from dials_spread.pairs.tolerance import FEW_PAIRS
 from dials_spread.report.page.intervals import with_interval
 from dials_spread.report.page.labels import counted, digits
-from dials_spread.spread.chance.same_orientation import OrientationContrast
+from dials_spread.spread.chance.orientation_sums import OrientationContrast
 from dials_spread.statistics.bootstrap import FEWEST_CRYSTALS
 from dials_spread.versions import is_still
 

@@ -27,42 +27,36 @@ Functions:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 
 from dials_spread.spread.chance.changed_signs import ReflectionSums, with_signs
-from dials_spread.statistics.bootstrap import FEWEST_CRYSTALS, group_crystals, interval
+from dials_spread.spread.chance.orientation_sums import (
+    COVERED,
+    FEWEST_SPOTS,
+    TOO_FEW,
+    OrientationContrast,
+    deviations,
+    half_squares,
+    parts_of_reflections,
+    shared_interval,
+    spreads,
+    weights_of_reflections,
+    with_ratio,
+)
+from dials_spread.statistics.bootstrap import group_crystals
 from dials_spread.statistics.groups import (
-    group_means,
     group_numbers,
     group_starts,
     numbered,
     order_of_groups,
 )
 
-FEWEST_SPOTS = 20
-"""Common spots that a comparison takes."""
-
-TOO_FEW = (
-    "common spots of reflections that are strong enough and on a third image, of which "
-    f"there are {{n_spots}}, have to be {FEWEST_SPOTS} at least."
-)
-COVERED = "the standard uncertainties cover their differences."
-
-LEVEL = 0.01
-"""p up to which images of the same orientation are said to agree better."""
-
 TOGETHER = 1_000_000
 """Common spots that are handled at once."""
-
-NORMAL = 1.96
-"""Standard errors on either side of an estimate in a 95 % interval."""
-
-POWER = 3.2
-"""Standard errors at which 80 % of data sets have p of at most `LEVEL`."""
 
 
 class EntryColumns(NamedTuple):
@@ -79,50 +73,6 @@ class EntryColumns(NamedTuple):
     unique: np.ndarray
     intensity: np.ndarray
     variance: np.ndarray
-
-
-@dataclass(frozen=True)
-class OrientationContrast:
-    """
-    Pairs of the same orientation against all other pairs of the same reflections.
-
-    Attributes:
-        s_within: Root mean square s within pairs; 0 where its square is negative, nan
-            without data, as all that follows.
-        s_others: Between the other images.
-        ratio: The first over the second, with its 95 % interval over crystals.
-        ratio_low, ratio_high: nan without an interval.
-        p_value: Of as large a difference, where pairs share nothing; one-sided.
-        pairs_needed: Pairs like these that would show the ratio found in 80 % of data
-            sets; nan where within is not below others.
-        ratio_seen: Ratio below which 80 % of data sets like this one would show it.
-        n_pairs, n_spots, n_crystals: What it rests on.
-        n_signs: Random sets of signs.
-        reason: Why there is nothing, in one sentence, or nothing.
-    """
-
-    s_within: float = np.nan
-    s_others: float = np.nan
-    ratio: float = np.nan
-    ratio_low: float = np.nan
-    ratio_high: float = np.nan
-    p_value: float = np.nan
-    pairs_needed: float = np.nan
-    ratio_seen: float = np.nan
-    n_pairs: int = 0
-    n_spots: int = 0
-    n_crystals: int = 0
-    n_signs: int = 0
-    reason: str = ""
-
-    def as_dict(self) -> dict:
-        """Give the attributes by name."""
-        return dict(vars(self))
-
-    @property
-    def shown(self) -> bool:
-        """Whether images of the same orientation are shown to agree better."""
-        return self.n_crystals >= FEWEST_CRYSTALS and self.p_value <= LEVEL
 
 
 class _Spots(NamedTuple):
@@ -142,25 +92,12 @@ class _Spots(NamedTuple):
 def _deviations(
     entries: EntryColumns, s: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """
-    Give deviations over their expected size, without the mean of each image.
-
-    Returns:
-        Shape (n,); the weight of each reflection, 0 where it is too weak or has fewer
-        than three observations; and its mean.
-    """
-    unique, intensity = entries.unique, entries.intensity
-    number = np.bincount(unique)
-    filled = np.maximum(number, 1)
-    mean = np.bincount(unique, intensity) / filled
-    noise = np.bincount(unique, entries.variance) / filled
-    use = (number > 2) & (mean > 0) & (mean**2 >= noise)
-    expected = np.where(use, noise + (s * mean) ** 2, 1.0)
-    weight = np.where(use, 1 / expected, 0.0)
-    z = (intensity - mean[unique]) * np.sqrt(weight)[unique]
-    n_images = int(entries.image.max()) + 1
-    of_image = group_means(z, entries.image, n_images, use[unique].astype(float))
-    return (z - of_image[entries.image]) * use[unique], weight, mean
+    """Give deviations, shape (n,), and the weight and mean of each reflection."""
+    unique = entries.unique
+    sums = (np.bincount(unique, c) for c in (None, entries.intensity, entries.variance))
+    weight, mean = weights_of_reflections(*sums, s)
+    z = deviations(entries.intensity, entries.image, unique, weight, mean)
+    return z, weight, mean
 
 
 def _lay_out(
@@ -190,8 +127,8 @@ def _lay_out(
         of_spot, product = unique[a[own]], z[a[own]] * z[b[own]]
         n_same += np.bincount(of_spot, minlength=n_unique)
         product_same += np.bincount(of_spot, product, minlength=n_unique)
-    n_others = n_all - n_same
-    use = (weight > 0) & (n_same > 0) & (n_others > 0)
+    parts = parts_of_reflections(weight, n_all, product_all, n_same, product_same)
+    use = parts.use
     order = _by_reflection(unique[a], use)
     if not len(order):
         return None
@@ -203,7 +140,6 @@ def _lay_out(
     number = np.cumsum(use) - 1
     in_use = use[cell_unique]
     new_cell = (np.cumsum(in_use) - 1).astype(np.int32)  # one for each spot: short
-    per = np.where(use, n_others, 1.0)
     sums = ReflectionSums(
         spot_start=group_starts(number[unique[a]], int(use.sum())),
         product=product,
@@ -211,12 +147,11 @@ def _lay_out(
         cell_b=new_cell[cell[b]],
         cell_start=group_starts(number[cell_unique[in_use]], int(use.sum())),
         total=total[in_use],
-        of_same=(n_all / per)[use],
-        of_all=(n_same / per)[use],
+        of_same=parts.of_same[use],
+        of_all=parts.of_all[use],
     )
-    of_others = (product_all - product_same) / per
     crystal_of_cell = (cells % n_crystals)[in_use]
-    return _Spots(a, b, unique[a], of_others, crystal_of_cell, sums)
+    return _Spots(a, b, unique[a], parts.of_others, crystal_of_cell, sums)
 
 
 def _by_reflection(of_spot: np.ndarray, use: np.ndarray) -> np.ndarray:
@@ -239,20 +174,14 @@ def _by_crystals(sums: ReflectionSums, group: np.ndarray, n_groups: int) -> np.n
     return 0.5 * (table - np.diag(own))
 
 
-def _ratio_interval(
+def _interval_of_spots(
     spots: _Spots,
     entries: EntryColumns,
-    deviations: tuple[np.ndarray, np.ndarray],
+    deviations_and_weights: tuple[np.ndarray, np.ndarray],
     error: float,
     rng: np.random.Generator,
 ) -> tuple[float, float]:
-    """
-    Give the interval of the ratio over crystals.
-
-    A pair of crystals has the product of their weights, as in pairs.summary. With a few
-    crystals that can miss what single reflections make uncertain, so that the interval
-    is no narrower than by the standard error that changing signs gives the difference.
-    """
+    """Give the interval of the part that pairs share beyond others, over crystals."""
     n_crystals = int(entries.crystal.max()) + 1
     groups = group_crystals(spots.cell_crystal, n_crystals, rng)
     group = groups.of_crystal[entries.crystal]
@@ -263,21 +192,12 @@ def _ratio_interval(
         number = np.arange(own.start, min(own.stop, len(spots.a)))
         reflection = np.searchsorted(spots.sums.spot_start, number, side="right") - 1
         product, part = spots.sums.product[own], spots.sums.of_all[reflection]
-        square = _squares(spots, entries, *deviations, own)
+        square = _squares(spots, entries, *deviations_and_weights, own)
         pair = group[spots.a[own]].astype(np.int64) * groups.n + group[spots.b[own]]
         for table, x in zip(tables, (product * (1 + part), square + product * part)):
             table += np.bincount(pair, x, groups.n**2)
-    drawn = [
-        np.einsum("da,ab,db->d", weights, table.reshape(groups.n, -1) - common, weights)
-        for table in tables
-    ]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        shared = np.where(drawn[1] > 0, drawn[0] / drawn[1], np.nan)
-    low, high = interval(shared, groups.n)
-    if np.isfinite(error):
-        half = NORMAL * error / drawn[1][0]
-        low, high = min(low, shared[0] - half), max(high, shared[0] + half)
-    return _root(1 - high), _root(1 - low)
+    apart = [table.reshape(groups.n, -1) - common for table in tables]
+    return shared_interval(apart, weights, error)
 
 
 def compare_orientations(
@@ -313,28 +233,14 @@ def compare_orientations(
         reason = TOO_FEW.format(n_spots=n_spots)
         return OrientationContrast(n_pairs=n_pairs, n_spots=n_spots, reason=reason)
     level, found, of_others = _summed(spots, entries, z, weight, mean)
-    result = OrientationContrast(
-        s_within=_root((of_others - found) / level),
-        s_others=_root(of_others / level),
-        n_pairs=n_pairs,
-        n_spots=n_spots,
-        n_crystals=_crystals_in(spots),
-    )
+    result = spreads(level, found, of_others, n_pairs, n_spots, _crystals_in(spots))
     error = np.nan
     if test:
         result, error = _tested(result, found, spots.sums, rng, nproc)
     if not of_others > 0:
         return replace(result, reason=COVERED)
-    low, high = _ratio_interval(spots, entries, (z, weight), error, rng)
-    needed = n_pairs * (POWER * error / found) ** 2 if found > 0 else np.nan
-    return replace(
-        result,
-        ratio=_root(1 - found / of_others),
-        ratio_low=low,
-        ratio_high=high,
-        pairs_needed=float(needed),
-        ratio_seen=_root(1 - POWER * error / of_others),
-    )
+    ends = _interval_of_spots(spots, entries, (z, weight), error, rng)
+    return with_ratio(result, found, of_others, ends, error)
 
 
 def _crystals_in(spots: _Spots) -> int:
@@ -377,10 +283,8 @@ def _squares(
     own: slice,
 ) -> np.ndarray:
     """Give ½(e_a² + e_b²) - ½(σ_a² + σ_b²) of some spots, weighted."""
-    a, b, w = spots.a[own], spots.b[own], weight[spots.unique[own]]
-    square = 0.5 * (z[a] ** 2 + z[b] ** 2)
-    square -= 0.5 * w * (entries.variance[a] + entries.variance[b])
-    return square
+    w = weight[spots.unique[own]]
+    return half_squares(z, entries.variance, w, spots.a[own], spots.b[own])
 
 
 def _tested(
@@ -397,7 +301,3 @@ def _tested(
     p_value = float((1 + reached) / (1 + len(signs)))
     error = float(np.sqrt(np.mean(signs**2)))
     return replace(result, p_value=p_value, n_signs=len(signs)), error
-
-
-def _root(square: float) -> float:
-    return float(np.sqrt(max(square, 0.0)))

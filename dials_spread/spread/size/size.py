@@ -266,8 +266,20 @@ def shared_means(residuals: Residuals, groups: Groups) -> float:
     group = groups.of_crystal[residuals.crystal].astype(np.int64)
     place, together = np.unique(number * groups.n + group, return_counts=True)
     pairs = np.bincount(place // groups.n, together**2.0, minlength=len(size))
-    apart = (size**2 - pairs) / (size - 1.0) ** 2
-    return float(np.sqrt(1 + apart.sum() / len(residuals)))
+    return factor_of_shared_means(size, pairs)
+
+
+def factor_of_shared_means(size: np.ndarray, pairs: np.ndarray) -> float:
+    """
+    Give that factor from sums.
+
+    Args:
+        size: Shape (u,), observations of each reflection, two at least.
+        pairs: Shape (u,), sum of squared numbers of observations of each group.
+    """
+    size = size.astype(float)
+    apart = (size**2 - pairs) / (size - 1) ** 2
+    return float(np.sqrt(1 + apart.sum() / size.sum()))
 
 
 def spread_interval(s: np.ndarray, n: int, shared: float = 1.0) -> tuple[float, float]:

@@ -14,11 +14,13 @@ Functions:
     fit_factors: the factor of each image, and of each half
     crystal_moments: what a bootstrap over crystals needs
     factor_variances: of images and of crystals
+    solve_normal: the least squares of it
     usable_factors, divided_by_factors: to take the factors of images out
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -114,14 +116,28 @@ def _solve(
     def normal(beta):
         return safe * beta - matrix @ (transposed @ beta / by_unique)
 
-    size = (n_images, n_images)
-    left = LinearOperator(size, matvec=normal, dtype=float)
-    divide = LinearOperator(size, matvec=lambda x: x / safe, dtype=float)
-    # rtol was tol before scipy 1.12; atol=0 leaves the relative tolerance of 1e-5.
-    beta, _ = cg(left, right, maxiter=ROUNDS, M=divide, atol=0.0)
+    beta = solve_normal(normal, right, safe)
     connected = _largest_component(matrix)
     enough = np.bincount(image, minlength=n_images) >= FEWEST
     return np.where(connected & enough, beta, np.nan)
+
+
+def solve_normal(
+    normal: Callable[[np.ndarray], np.ndarray], right: np.ndarray, diagonal: np.ndarray
+) -> np.ndarray:
+    """
+    Solve normal equations by conjugate gradients.
+
+    Args:
+        normal: What the matrix makes of a vector.
+        right: Shape (n,), the right side.
+        diagonal: Shape (n,), roughly that of the matrix, positive.
+    """
+    size = (len(right), len(right))
+    left = LinearOperator(size, matvec=lambda x: normal(x.ravel()), dtype=float)
+    divide = LinearOperator(size, matvec=lambda x: x.ravel() / diagonal, dtype=float)
+    # rtol was tol before scipy 1.12; atol=0 leaves the relative tolerance of 1e-5.
+    return cg(left, right, maxiter=ROUNDS, M=divide, atol=0.0)[0]
 
 
 def _largest_component(matrix: sp.csr_matrix) -> np.ndarray:

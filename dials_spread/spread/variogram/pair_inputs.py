@@ -11,6 +11,7 @@ Classes:
 Functions:
     pair_weights: how much each reflection counts
     square_levels: what the squares of its differences are divided by
+    relative_variances, weights_of_variances, unbiased_squares: the same, from sums
     pair_inputs: all of it
 """
 
@@ -38,21 +39,44 @@ STRENGTHS = 16
 
 
 def _relative_variances(residuals: Residuals) -> np.ndarray:
+    """Give relative_variances of what residuals are of."""
+    start = residuals.start
+    relative = residuals.intensity / residuals.level - 1
+    square = np.add.reduceat(relative**2, start[:-1])
+    return relative_variances(square, np.diff(start), residuals.level[start[:-1]])
+
+
+def relative_variances(
+    square: np.ndarray, size: np.ndarray, level: np.ndarray
+) -> np.ndarray:
     """
-    Give the variance of a relative observation of each reflection, shape (reflections,).
+    Give the variance of a relative observation of each reflection.
 
     It is its own and that of reflections of its strength, as OWN says.
+
+    Args:
+        square: Shape (u,), sums of squared relative deviations from the level.
+        size: Shape (u,), observations.
+        level: Shape (u,), their means.
     """
-    start = residuals.start
-    size = np.diff(start)
-    relative = residuals.intensity / residuals.level - 1
-    own = np.add.reduceat(relative**2, start[:-1])
     pooled = np.empty(len(size))
     # A stable sort, so that equal ones stay in their order.
-    order = np.argsort(residuals.level[start[:-1]], kind="stable")
+    order = np.argsort(level, kind="stable")
     for part in np.array_split(order, min(STRENGTHS, len(order))):
-        pooled[part] = own[part].sum() / (size[part] - 1).sum()
-    return (own + OWN * pooled) / (size - 1 + OWN)
+        pooled[part] = square[part].sum() / (size[part] - 1).sum()
+    return (square + OWN * pooled) / (size - 1 + OWN)
+
+
+def unbiased_squares(
+    level: np.ndarray, variance: np.ndarray, size: np.ndarray
+) -> np.ndarray:
+    """Give square_levels from means, relative variances and numbers of observations."""
+    return level**2 * (1 + 3 * np.minimum(variance / size, LARGEST))
+
+
+def weights_of_variances(variance: np.ndarray) -> np.ndarray:
+    """Give pair_weights from relative variances, shape (u,)."""
+    return 1 / np.maximum(variance + float(np.median(variance)), 1e-12)
 
 
 def square_levels(residuals: Residuals) -> np.ndarray:
@@ -67,9 +91,8 @@ def square_levels(residuals: Residuals) -> np.ndarray:
         observations E[1/L²] = (1 + 3 Var(L)/μ² …)/μ², and differences do not depend on L.
     """
     start = residuals.start
-    level = residuals.level[start[:-1]]
-    of_mean = _relative_variances(residuals) / np.diff(start)
-    return level**2 * (1 + 3 * np.minimum(of_mean, LARGEST))
+    level, variance = residuals.level[start[:-1]], _relative_variances(residuals)
+    return unbiased_squares(level, variance, np.diff(start))
 
 
 def pair_weights(residuals: Residuals) -> np.ndarray:
@@ -85,8 +108,7 @@ def pair_weights(residuals: Residuals) -> np.ndarray:
     Returns:
         Shape (reflections,).
     """
-    variance = _relative_variances(residuals)
-    return 1 / np.maximum(variance + float(np.median(variance)), 1e-12)
+    return weights_of_variances(_relative_variances(residuals))
 
 
 class PairInputs(NamedTuple):
