@@ -76,6 +76,27 @@ KINEMATIC_GRADES = (
 KINEMATIC = "intensity.kinematic.value"
 
 
+def predicted(
+    number: int, sample, structure, experiment, d_min: float, layers, selection
+):
+    """
+    Predict a crystal: its table with |F|² of a structure, and dynamical intensities.
+
+    layers, shape (thicknesses, points), are distributions of thickness; intensities have
+    shape (rows, thicknesses).
+    """
+    table = predict_crystal(experiment, 0, d_min)
+    hkl = miller_indices(table)
+    I = crystal_intensities(
+        sample.potential, rotation_scan_of(experiment), hkl,
+        table["xyzcal.mm"].parts()[2].as_numpy_array(), layers, selection, False,
+    )  # fmt: skip
+    table[KINEMATIC] = flex.double(np.abs(structure_factors(structure, hkl)) ** 2)
+    for name in ("id", "imageset_id"):
+        table[name] = flex.int(len(table), number)
+    return table, np.nan_to_num(I)
+
+
 def simulate(
     structure, d_min: float, n: int, rng: np.random.Generator, thickness=THICKNESS
 ):
@@ -90,22 +111,15 @@ def simulate(
         width = float(rng.uniform(40, 70))
         task = CrystalTask(k, int(rng.integers(2**63)), width, 1.0)
         experiments.append(crystal_experiment(sample, task, laboratory))
-        table = predict_crystal(experiments[-1], 0, d_min)
-        hkl = miller_indices(table)
         centres = np.array(thickness) * np.exp(0.3 * rng.standard_normal())
         within = ThicknessModel(within=0.4)
-        I = crystal_intensities(
-            sample.potential, rotation_scan_of(experiments[-1]), hkl,
-            table["xyzcal.mm"].parts()[2].as_numpy_array(),
-            np.array([within.distribution(t) for t in centres]), setup.selection, False,
-        )  # fmt: skip
-        F2 = np.abs(structure_factors(structure, hkl)) ** 2
-        table[KINEMATIC] = flex.double(F2)
+        layers = np.array([within.distribution(t) for t in centres])
+        table, I = predicted(
+            k, sample, structure, experiments[-1], d_min, layers, setup.selection
+        )
         for place in range(len(thickness)):
-            column = np.ascontiguousarray(np.nan_to_num(I[:, place]))
+            column = np.ascontiguousarray(I[:, place])
             table[f"thickness.{place}"] = flex.double(column)
-        for name in ("id", "imageset_id"):
-            table[name] = flex.int(len(table), k)
         tables.append(table)
     return experiments, joined(tables, experiments, d_min), sample.mean_intensity
 

@@ -24,6 +24,7 @@ from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import numpy as np
+from evidence import KINEMATIC, predicted
 from general_model_sets import DataSet, judge
 from tabulate import tabulate
 
@@ -41,16 +42,12 @@ from dials_spread.general_model.faults import (
 from dials_spread.scattering.beams import BeamSelection
 from dials_spread.scattering.dynamical import (
     ThicknessModel,
-    crystal_intensities,
-    rotation_scan_of,
 )
 from dials_spread.scattering.form_factors import parse_type
-from dials_spread.scattering.structure_factors import structure_factors
 from dials_spread.simulation.crystals import (
     CrystalTask,
     Setup,
     crystal_experiment,
-    miller_indices,
     prepare_sample,
 )
 from dials_spread.simulation.datasets import joined
@@ -61,7 +58,6 @@ from dials_spread.simulation.intensities import (
     measure,
 )
 from dials_spread.simulation.noise import NoiseModel
-from dials_spread.simulation.prediction import predict_crystal
 from dials_spread.simulation.random_compounds import Wishes, random_compound
 
 THICKNESS = 500.0  # [Å]
@@ -236,23 +232,17 @@ def simulate(compound: Compound, structure: xray.structure, selection: BeamSelec
             k, int(rng.integers(2**62)), float(rng.integers(40, 66)), 1.0
         )
         experiments.append(crystal_experiment(sample, task, laboratory))
-        table = predict_crystal(experiments[-1], 0, compound.d_min)
         size = float(np.exp(0.2 * rng.standard_normal()))
         layers = [EVEN.distribution(THICKNESS)]
         if selection is SELECTION and structure is compound.structure:
             layers.append(UNEVEN.distribution(THICKNESS))
             layers += [EVEN.distribution(t) for t in (*ALONG, 1500.0)]
-        I = crystal_intensities(
-            sample.potential, rotation_scan_of(experiments[-1]), miller_indices(table),
-            table["xyzcal.mm"].parts()[2].as_numpy_array(), size * np.array(layers),
-            selection, False,
+        table, I = predicted(
+            k, sample, compound.structure, experiments[-1], compound.d_min,
+            size * np.array(layers), selection,
         )  # fmt: skip
-        F2 = np.abs(structure_factors(compound.structure, miller_indices(table))) ** 2
-        table["intensity.kinematic.value"] = flex.double(F2)
-        for column in ("id", "imageset_id"):
-            table[column] = flex.int(len(table), k)
         tables.append(table)
-        intensities.append(np.nan_to_num(I))
+        intensities.append(I)
     return experiments, tables, intensities, sample.mean_intensity
 
 
@@ -267,9 +257,7 @@ def _own(compound: Compound, tables, seed: int) -> list[SimpleNamespace]:
     _, first, unique = np.unique(
         indices, axis=0, return_index=True, return_inverse=True
     )
-    F2 = np.concatenate(
-        [t["intensity.kinematic.value"].as_numpy_array() for t in tables]
-    )
+    F2 = np.concatenate([t[KINEMATIC].as_numpy_array() for t in tables])
     d = np.concatenate([t["d"].as_numpy_array() for t in tables])
     found, start = [], 0
     for k, table in enumerate(tables):
