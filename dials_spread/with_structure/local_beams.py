@@ -84,11 +84,27 @@ def beams_of(hkl, A, k, candidates, s_max, n_beams, table, middle):
     K = np.sqrt(k[0] ** 2 + k[1] ** 2 + k[2] ** 2)
     near, score = np.empty(len(candidates), np.int64), np.empty(len(candidates))
     n, both = 0, 0
+    # _error of thousands of candidates: g·k = h·(Aᵀk), and g² = hᵀ(AᵀA)h.
+    along, metric = np.zeros(3), np.zeros((3, 3))
+    for i in range(3):
+        for j in range(3):
+            along[j] -= A[i, j] * k[i] / K
+            for l in range(3):
+                metric[j, l] -= A[i, j] * A[i, l] / (2 * K)
+    a, b, c = along
+    d, e, f = metric[0, 0], metric[1, 1], metric[2, 2]
+    u, v, w = 2 * metric[0, 1], 2 * metric[1, 2], 2 * metric[0, 2]
+    errors = np.empty(len(candidates))
     for j in range(len(candidates)):
-        g = candidates[j]
-        s = _error(A, g, k, K)
+        p, q, r = candidates[j, 0], candidates[j, 1], candidates[j, 2]
+        errors[j] = (
+            p * (a + d * p + u * q) + q * (b + e * q + v * r) + r * (c + f * r + w * p)
+        )
+    for j in range(len(candidates)):
+        s = errors[j]
         if abs(s) > s_max:
             continue
+        g = candidates[j]
         near[n] = j
         if g[0] == 0 and g[1] == 0 and g[2] == 0:
             score[n], both = FIRST, both + 1

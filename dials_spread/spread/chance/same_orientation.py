@@ -94,8 +94,9 @@ def _deviations(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Give deviations, shape (n,), and the weight and mean of each reflection."""
     unique = entries.unique
-    sums = (np.bincount(unique, c) for c in (None, entries.intensity, entries.variance))
-    weight, mean = weights_of_reflections(*sums, s)
+    total = np.bincount(unique, entries.intensity)
+    variance = np.bincount(unique, entries.variance)
+    weight, mean = weights_of_reflections(np.bincount(unique), total, variance, s)
     z = deviations(entries.intensity, entries.image, unique, weight, mean)
     return z, weight, mean
 
