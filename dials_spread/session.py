@@ -14,6 +14,7 @@ Functions:
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import logging
@@ -33,6 +34,7 @@ import dials_spread
 from dials_spread.arguments import EXPERIMENTS, REFLECTIONS, argument_problems
 from dials_spread.compiled_cache import ready_cache
 from dials_spread.interruption import whole_run
+from dials_spread.threads import one_blas_thread
 from dials_spread.versions import parsed_or_refused
 
 # Commands import this module before any that has compiled functions.
@@ -45,10 +47,19 @@ def command(run: Callable) -> Callable:
     """
     Let a command end well: with one line for a signal, and nothing that is left behind.
 
+    Products of matrices keep to one thread meanwhile.
+
     Args:
         run: Called with a list of arguments or, as a program, with none.
     """
-    return whole_run(show_mail_handle_errors()(run))
+    handled = show_mail_handle_errors()(run)
+
+    @functools.wraps(run)
+    def limited(*args, **named):
+        with one_blas_thread():
+            return handled(*args, **named)
+
+    return whole_run(limited)
 
 
 def _parse(parser: ArgumentParser, args: Sequence[str] | None):

@@ -7,8 +7,10 @@ import time
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from dials_spread.threads import run_blocks
+from dials_spread.session import command
+from dials_spread.threads import one_blas_thread, run_blocks
 
 
 @pytest.mark.parametrize("nproc", [1, 2, 7, None])
@@ -67,3 +69,26 @@ def test_no_progress_bar_where_there_is_no_terminal(capsys):
     run_blocks(lambda *_: None, 10, 1, 1, progress="Working")
     run_blocks(lambda *_: None, 10, 1, 1)
     assert capsys.readouterr() == ("", "")
+
+
+def _threads_of_products() -> set[int]:
+    return {
+        lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"
+    }
+
+
+def test_products_of_matrices_keep_to_one_thread_where_several_work():
+    before, seen = _threads_of_products(), []
+    with threadpool_limits(2, user_api="blas"):
+        run_blocks(lambda *_: seen.append(_threads_of_products()), 4, 1, 2)
+        assert _threads_of_products() == {2}  # as it was
+        with one_blas_thread(), one_blas_thread():
+            assert _threads_of_products() == {1}
+        assert _threads_of_products() == {2}
+    assert seen == [{1}] * 4 and _threads_of_products() == before
+
+
+def test_a_command_keeps_to_one_thread_as_well():
+    with threadpool_limits(2, user_api="blas"):
+        assert command(lambda _args: _threads_of_products())([]) == {1}
+        assert _threads_of_products() == {2}

@@ -68,53 +68,110 @@ TASK = 64 * 4096
 BLOCK = 4096
 """Observations of one call; each makes its own lists."""
 
+FAST = {"fastmath": True, "error_model": "numpy"}
+"""Sums in any order and no test for zero divisors, so that several beams go at a time."""
 
-@nb.njit(cache=True, nogil=True)
-def _candidates(beam, points, margin, place, near, near_place):
+
+@nb.njit(cache=True, nogil=True, **FAST)
+def _candidates(beam, points, margin, place, s, near, near_place):
     """Copy the beams that may be excited at directions near this one."""
+    b0, b1, b2 = beam[0], beam[1], beam[2]
+    for i in range(len(s)):
+        error = b0 * points[0, i] + b1 * points[1, i] + b2 * points[2, i] + points[3, i]
+        s[i] = abs(error) - margin[i]
     n = 0
-    for i in range(len(points)):
-        s = beam[0] * points[i, 0] + beam[1] * points[i, 1] + beam[2] * points[i, 2]
-        if abs(s + points[i, 3]) < margin[i]:
-            near[n] = points[i]
+    for i in range(len(s)):
+        if s[i] < 0:
+            for j in range(len(points)):
+                near[j, n] = points[j, i]
             near_place[n] = place[i]
             n += 1
     return n
 
 
-@nb.njit(cache=True, nogil=True, fastmath=True)
-def _one(beam, h_shifted, h_place, y_h, near, near_place, n, box, box_E, K2, out):
-    """Sum over the excited beams of one observation."""
-    w3, w10, w30 = 0.03**2, 0.1**2, 0.3**2
-    sum3 = sum10 = sum30 = strongest = from_0 = to_h = 0.0
+@nb.njit(cache=True, nogil=True, **FAST)
+def _excited(beam, h_shifted, h_place, near, near_place, n, s, kept, box, box_E):
+    """Copy what sums need of those beams that are excited: s, U², E, U² and E of h - g."""
+    b0, b1, b2 = beam[0], beam[1], beam[2]
+    for i in range(n):
+        s[i] = b0 * near[0, i] + b1 * near[1, i] + b2 * near[2, i] + near[3, i]
+    m = 0
+    for i in range(n):  # without a branch: what is not kept is written over
+        keep = (abs(s[i]) < S_MAX) & (near_place[i] != h_place)
+        place = h_shifted - near_place[i] if keep else 0
+        kept[0, m] = s[i]
+        kept[1, m] = near[4, i]
+        kept[2, m] = near[5, i]
+        kept[3, m] = box[place]
+        kept[4, m] = box_E[place]
+        m += keep
+    return m
+
+
+@nb.njit(cache=True, nogil=True, **FAST)
+def _bell(x):
+    """exp(-x²), 0 beyond x = 4, to 1e-12: a power series, of which many are made at a time."""
+    v = -x * x / 16
+    e = 1 + v / 11
+    e = 1 + v / 10 * e
+    e = 1 + v / 9 * e
+    e = 1 + v / 8 * e
+    e = 1 + v / 7 * e
+    e = 1 + v / 6 * e
+    e = 1 + v / 5 * e
+    e = 1 + v / 4 * e
+    e = 1 + v / 3 * e
+    e = 1 + v / 2 * e
+    e = 1 + v * e
+    e *= e
+    e *= e
+    e *= e
+    e *= e
+    return e * np.float64(v > -1)
+
+
+@nb.njit(cache=True, nogil=True, **FAST)
+def _largest(x):
+    """The largest of values that are not negative, whose number is a multiple of four."""
+    a = b = c = d = 0.0
+    for j in range(0, len(x), 4):
+        a, b = max(a, x[j]), max(b, x[j + 1])
+        c, d = max(c, x[j + 2]), max(d, x[j + 3])
+    return max(max(a, b), max(c, d))
+
+
+@nb.njit(cache=True, nogil=True, **FAST)
+def _sum(y_h, kept, m, K2, out):
+    """Sum over the m excited beams of one observation, all steps for many at a time."""
+    w3, w10, w30 = WIDTHS[0] ** 2, WIDTHS[1] ** 2, WIDTHS[2] ** 2
+    sum3 = sum10 = sum30 = from_0 = to_h = 0.0
     signed3 = signed10 = signed30 = 0.0
     K_2 = np.sqrt(K2)
-    for i in range(n):
-        s = beam[0] * near[i, 0] + beam[1] * near[i, 1] + beam[2] * near[i, 2]
-        s += near[i, 3]
-        if abs(s) >= 0.015 or near_place[i] == h_place:
-            continue
-        U2 = near[i, 4]
-        place = h_shifted - near_place[i]
-        other = box[place]
+    errors, strengths, Es = kept[0], kept[1], kept[2]
+    others, other_Es = kept[3], kept[4]
+    for j in range(m):
+        s, U2, other = errors[j], strengths[j], others[j]
         q = U2 * other
-        t = K2 * s * s
-        path = q / (t + w10)
-        sum3 += q / (t + w3)
-        sum10 += path
-        sum30 += q / (t + w30)
-        strongest = max(strongest, path)
-        y = y_h * near[i, 5] * box_E[place]
-        amplitude = np.sqrt(q) * y / np.sqrt(1 + y * y) * K_2 * s
-        signed3 += amplitude / (t + w3)
-        signed10 += amplitude / (t + w10)
-        signed30 += amplitude / (t + w30)
-        if abs(s) < 0.012:
-            excited = np.exp(-((s / 0.003) ** 2))
-            from_0 += U2 * excited
-            to_h += other * excited
+        x = K_2 * s
+        t = x * x
+        by3, by10, by30 = 1 / (t + w3), 1 / (t + w10), 1 / (t + w30)
+        sum3 += q * by3
+        sum10 += q * by10
+        sum30 += q * by30
+        y = y_h * Es[j] * other_Es[j]
+        amplitude = np.sqrt(q / (1 + y * y)) * y * x
+        signed3 += amplitude * by3
+        signed10 += amplitude * by10
+        signed30 += amplitude * by30
+        excited = _bell(s / S_WIDTH)
+        from_0 += U2 * excited
+        to_h += other * excited
+        strengths[j] = (
+            q * by10
+        )  # largest of all: apart, as one value waits for the other
+    strengths[m : m + 3] = 0
     out[0], out[1], out[2] = sum3, sum10, sum30
-    out[3], out[4], out[5] = strongest, from_0, to_h
+    out[3], out[4], out[5] = _largest(strengths[: (m + 3) // 4 * 4]), from_0, to_h
     out[6], out[7], out[8] = signed3, signed10, signed30
 
 
@@ -124,8 +181,10 @@ def _block(
     points, margin, place, box, box_E, cos_same, K2, out,
 ):  # fmt: skip
     """Sum for consecutive observations, ordered by crystal and angle."""
+    n_points = points.shape[1]
     near = np.empty_like(points)
-    near_place = np.empty(len(points), np.int64)
+    near_place = np.empty(n_points, np.int64)
+    s, kept = np.empty(n_points), np.empty((5, n_points + 4))
     n, centre, of_crystal = 0, np.zeros(3), -1
     for i in range(len(beam)):
         cosine = (
@@ -134,11 +193,11 @@ def _block(
         if crystal[i] != of_crystal or cosine < cos_same:
             centre[:] = beam[i]
             of_crystal = crystal[i]
-            n = _candidates(centre, points, margin, place, near, near_place)
-        _one(
-            beam[i], h_shifted[i], h_place[i], y_h[i],
-            near, near_place, n, box, box_E, K2, out[i],
-        )  # fmt: skip
+            n = _candidates(centre, points, margin, place, s, near, near_place)
+        m = _excited(
+            beam[i], h_shifted[i], h_place[i], near, near_place, n, s, kept, box, box_E
+        )
+        _sum(y_h[i], kept, m, K2, out[i])
 
 
 def couplings(
@@ -223,15 +282,14 @@ def _lattice_arrays(measured: Observations, lattice: Lattice) -> tuple:
     length = np.linalg.norm(lattice.vectors, axis=1)
     # What was not measured has no phase to speak of.
     box_E = np.clip(np.nan_to_num(lattice.box_E), 0, LARGEST_E).astype(np.float32)
-    # x, y, z, λ g²/2, U² and E of each beam side by side.
+    # x, y, z, λ g²/2, U² and E of all beams, one after the other.
     columns = [
-        lattice.vectors,
         0.5 * measured.wavelength * length**2,
         lattice.U**2,
         box_E[lattice.place],
     ]
     return (
-        np.column_stack(columns),
+        np.vstack([lattice.vectors.T, *columns]),
         S_MAX + SAME_LIST * length,
         lattice.place,
         (lattice.box_U**2).astype(np.float32),

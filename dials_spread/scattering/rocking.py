@@ -11,7 +11,6 @@ kinematic |F|² exactly.
 from __future__ import annotations
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from dials_spread.scattering.beams import BeamSelection, rotation_step
 from dials_spread.scattering.bloch import (
@@ -125,9 +124,7 @@ def rocking_integrals(
                 table, candidates, scan, rows, side, blocks[i], path, selection
             )
 
-    # One thread each: the products of a block are too small to be divided.
-    with threadpool_limits(1, user_api="blas"):
-        run_blocks(fill, len(blocks), 1, nproc)
+    run_blocks(fill, len(blocks), 1, nproc)
     totals = np.zeros((2, len(hkl), len(thicknesses)))
     for _, (targets, sums) in sorted(parts.items()):
         totals[:, targets] += sums

@@ -26,7 +26,6 @@ import numba as nb
 import numpy as np
 import scipy.sparse
 from scipy.spatial.transform import Rotation
-from threadpoolctl import threadpool_limits
 
 from dials.array_family import flex
 from dxtbx.model import Experiment
@@ -295,9 +294,7 @@ def _run(
             totals, curves, jacobian,
         )  # fmt: skip
 
-    # One thread each: the products are too small to be divided.
-    with threadpool_limits(1, user_api="blas"):
-        run_blocks(some, n, BLOCK, nproc)
+    run_blocks(some, n, BLOCK, nproc)
     return totals, curves, jacobian
 
 

@@ -149,12 +149,13 @@ class TreeModel:
     models: TwoModels
     error: Any = None
 
-    def correct(self, features: FeatureSet) -> Corrected:
+    def correct(self, features: FeatureSet, nproc: int | None = None) -> Corrected:
         """
         Correct a compound.
 
         Args:
             features: Of the compound.
+            nproc: As of `SetModel`; trees take the threads that they were made for.
         """
         models = self.models
         averages = average(features, models.bias, models.scatter)
@@ -182,14 +183,15 @@ class SetModel:
     bias: Any = None
     error_scale: float = 1.0
 
-    def correct(self, features: FeatureSet) -> Corrected:
+    def correct(self, features: FeatureSet, nproc: int | None = None) -> Corrected:
         """
         Correct a compound.
 
         Args:
             features: Of the compound.
+            nproc: Threads; all cores by default.
         """
-        found = predict_mean(self.networks, features)
+        found = predict_mean(self.networks, features, nproc)
         bias = np.zeros(len(features.unique))
         if self.bias is not None:
             bias = np.asarray(self.bias.predict(features.observation), dtype=float)
@@ -218,7 +220,7 @@ def correct_prepared(
     own = prepared if joined is prepared.measured else prepare(joined, nproc)
     features = features_of(own, nproc)
     give_back()
-    found = general.correct(features)
+    found = general.correct(features, nproc)
     expected = _expected(general, features)
     del features  # as large as all the rest
     give_back()

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import repeat
+from typing import Callable
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -19,10 +19,14 @@ from scipy.sparse import csr_matrix
 from dials_spread.correction.features.all_features import FeatureSet
 from dials_spread.correction.model.network.inputs import observation_rows
 from dials_spread.correction.model.network.shapes import HEADS, Network
+from dials_spread.threads import one_blas_thread
 from dials_spread.versions import available_cores
 
 BLOCK = 8192
 """Observations at a time: their layers stay near the processor."""
+
+AT_A_TIME = 64
+"""Blocks that are given to threads together."""
 
 STEEPEST = 6.0
 """Logarithms of weights lie between plus and minus this."""
@@ -103,35 +107,30 @@ class _OneNetwork:
             layer("reflect.1", silu(layer("reflect.0", self.reflection)))
         )
         self.to_observe = layer("observe_reflection", self.of_reflection)
-        self.sum_unique = self.sum_crystal = np.zeros((), dtype=np.float32)
-        self.total = np.zeros((), dtype=np.float32)
 
     def _first(self, rows: np.ndarray, block: slice) -> np.ndarray:
         x = self.layer("observe", self.squash(rows))
         x += self.to_observe[self.of_unique.group[block]]
         return silu(self.layer("mix", silu(x)))
 
-    def look(self, rows: np.ndarray, block: slice) -> None:
-        """Add some observations in the first round."""
+    def look(self, rows: np.ndarray, block: slice) -> list[np.ndarray]:
+        """Give the sums of some observations by reflection and crystal, first round."""
         h = self._first(rows, block)
-        self.sum_unique = self.sum_unique + self.of_unique.part(h, block)
-        self.sum_crystal = self.sum_crystal + self.of_crystal.part(h, block)
+        return [self.of_unique.part(h, block), self.of_crystal.part(h, block)]
 
-    def turn(self) -> None:
+    def turn(self, sums: list[np.ndarray]) -> None:
         """Say what all observations have in common, after the first round."""
         layer, n = self.layer, len(self.of_unique.group)
-        self.mean = self.sum_unique / self.of_unique.count
-        self.whole = silu(
-            layer("whole", self.sum_crystal.sum(axis=0, keepdims=True) / n)
-        )
-        context = silu(layer("crystal", self.sum_crystal / self.of_crystal.count))
+        self.mean = sums[0] / self.of_unique.count
+        self.whole = silu(layer("whole", sums[1].sum(axis=0, keepdims=True) / n))
+        context = silu(layer("crystal", sums[1] / self.of_crystal.count))
         self.back = (
             layer("again_reflection", self.mean) + layer("again_whole", self.whole),
             layer("again_crystal", context),
         )
 
-    def weigh(self, rows: np.ndarray, block: slice) -> None:
-        """Add what some observations give, in the second round."""
+    def weigh(self, rows: np.ndarray, block: slice) -> list[np.ndarray]:
+        """Give the sums of what some observations say, in the second round."""
         h = self.layer("again", self._first(rows, block))
         h += self.back[0][self.of_unique.group[block]]
         h += self.back[1][self.of_crystal.group[block]]
@@ -139,11 +138,11 @@ class _OneNetwork:
         weight = np.exp(STEEPEST * np.tanh(out[:, :HEADS] / STEEPEST))
         value = self.features.E_i[block, None] - out[:, HEADS : 2 * HEADS]
         given = np.hstack([weight, weight * value, out[:, 2 * HEADS :]])
-        self.total = self.total + self.of_unique.part(given, block)
+        return [self.of_unique.part(given, block)]
 
-    def predicted(self) -> Predicted:
+    def predicted(self, total: np.ndarray) -> Predicted:
         """Mix what was given."""
-        total, whole = self.total, self.whole
+        whole = self.whole
         heads = total[:, HEADS : 2 * HEADS] / total[:, :HEADS]
         known = [
             self.reflection,
@@ -177,13 +176,16 @@ def predict(network: Network, features: FeatureSet) -> Predicted:
     return predict_mean([network], features)
 
 
-def predict_mean(networks: Sequence[Network], features: FeatureSet) -> Predicted:
+def predict_mean(
+    networks: Sequence[Network], features: FeatureSet, nproc: int | None = None
+) -> Predicted:
     """
     Correct a compound with the mean of several networks.
 
     Args:
         networks: Trained on other compounds.
         features: Of this one.
+        nproc: Threads; all cores by default.
     """
     crystal = np.unique(features.crystal, return_inverse=True)[1].ravel()
     groups = (
@@ -191,15 +193,34 @@ def predict_mean(networks: Sequence[Network], features: FeatureSet) -> Predicted
         _Groups(crystal, int(crystal.max(initial=0)) + 1),
     )
     running = [_OneNetwork(n, features, groups) for n in networks]
-    # numpy lets go of the interpreter while it computes.
-    with ThreadPoolExecutor(min(len(networks), available_cores())) as pool:
-        for step in (_OneNetwork.look, _OneNetwork.weigh):
-            for block in _blocks(len(features.unique)):
-                rows = observation_rows(features, block)
-                list(pool.map(step, running, [rows] * len(running), repeat(block)))
-            if step is _OneNetwork.look:
-                list(pool.map(_OneNetwork.turn, running))
-        found = list(pool.map(_OneNetwork.predicted, running))
+    with one_blas_thread(), ThreadPoolExecutor(nproc or available_cores()) as pool:
+        looked = _sums(pool, features, running, _OneNetwork.look)
+        for one, sums in zip(running, looked):
+            one.turn(sums)
+        weighed = _sums(pool, features, running, _OneNetwork.weigh)
+    found = [one.predicted(total) for one, (total,) in zip(running, weighed)]
     return Predicted(
         np.mean([f.E for f in found], axis=0), np.mean([f.error for f in found], axis=0)
     )
+
+
+def _sums(
+    pool: ThreadPoolExecutor,
+    features: FeatureSet,
+    running: Sequence[_OneNetwork],
+    step: Callable,
+) -> list[list[np.ndarray]]:
+    """Give what a step of each network sums over all observations."""
+    blocks = _blocks(len(features.unique))
+
+    def of(block: slice) -> list[list[np.ndarray]]:
+        rows = observation_rows(features, block)
+        return [step(one, rows, block) for one in running]
+
+    found: list[list[np.ndarray]] = []
+    # In the order of blocks, so that rounding is the same whatever ends first; a few at a
+    # time, as each holds sums of all reflections.
+    for first in range(0, len(blocks), AT_A_TIME):
+        for parts in pool.map(of, blocks[first : first + AT_A_TIME]):
+            found = [list(map(np.add, *both)) for both in zip(found, parts)] or parts
+    return found
