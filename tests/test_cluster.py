@@ -78,6 +78,35 @@ def test_couplings_do_not_depend_on_who_sums_them(address, monkeypatch, read_mea
     np.testing.assert_array_equal(there.coupling, here.coupling)
 
 
+def test_the_model_does_not_depend_on_who_applies_it(
+    address, monkeypatch, read_measured
+):
+    from dials_spread.correction.apply.estimates import SHIPPED
+    from dials_spread.correction.model import forest, general, model_file
+    from dials_spread.correction.model.network import predict
+    from dials_spread.observations import build_observations
+    from dials_spread.prepare.geometry import add_geometry
+    from dials_spread.prepare.prepared import prepare
+
+    experiments, tables = read_measured("carbamazepine/integrated")
+    observations = build_observations([*experiments], tables)
+    prepared = prepare(add_geometry(observations, experiments, tables), 1)
+    model = general.unpack(model_file.read_model(SHIPPED))
+    monkeypatch.setattr(predict, "TASK", 300)
+    monkeypatch.setattr(forest, "TASK", 300)
+    here, n = general.correct_prepared(model, prepared, 1)
+    assert n > 3 * 300 and len({*prepared.measured.crystal}) > 1
+    asked = []
+    keep = cluster.keep
+    monkeypatch.setattr(cluster, "keep", lambda f, *a: asked.append(f) or keep(f, *a))
+    with cluster.on_workers(address):
+        there, _ = general.correct_prepared(model, prepared, 1)
+    assert predict._there in asked and predict._as_it_is in asked
+    for name in ("F", "error_F", "sigma_F", "intensity", "bias"):
+        np.testing.assert_array_equal(getattr(there, name), getattr(here, name))
+    assert there.evidence == here.evidence
+
+
 def _die_once(folder: str, task: int) -> int:
     """The first worker that meets the task is killed over it."""
     try:

@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from dials_spread import cluster
 from dials_spread.correction.features.all_features import FeatureSet
 from dials_spread.prepare.prepared import Prepared
 from dials_spread.statistics.groups import group_means, group_sums
@@ -167,8 +168,10 @@ def expected_differences(
     # the expectation, it would make a slope of its own.
     others = features.observation_names.index("mean_of_others")
     expected = np.empty(len(E_k))
-    for first in range(0, len(E_k), TOGETHER):
-        part = slice(first, first + TOGETHER)
+    # Workers of a cluster take parts of one table.
+    together = max(len(E_k), 1) if cluster.in_use() else TOGETHER
+    for first in range(0, len(E_k), together):
+        part = slice(first, first + together)
         table = features.observation[part].copy()
         table[:, others] = E_k[part]
         expected[part] = bias(table)

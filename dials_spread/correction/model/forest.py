@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numba as nb
 import numpy as np
 
+from dials_spread import cluster
 from dials_spread.threads import run_blocks
 
 if TYPE_CHECKING:  # predicting needs no scikit-learn
@@ -29,6 +30,9 @@ LEAF = -1
 
 BLOCK = 2048
 """Rows that go through all trees together; they stay in the processor's cache."""
+
+TASK = 64 * 4096
+"""Rows that a worker of a cluster takes at once."""
 
 MAX_DEPTH = 300
 """Levels of one tree: a chain of nodes as long as a forest would take for ever."""
@@ -92,6 +96,9 @@ class Forest:
         if X.dtype not in (np.float32, np.float64):
             X = X.astype(np.float64)
         X = np.ascontiguousarray(X)
+        if cluster.in_use() and len(X) > TASK:
+            tasks = [X[k : k + TASK] for k in range(0, len(X), TASK)]
+            return np.concatenate(cluster.map_on_workers(_predict_there, self, tasks))
         out = np.full(len(X), self.baseline)
 
         def block(first: int, stop: int) -> None:
@@ -109,6 +116,11 @@ class Forest:
 
         run_blocks(block, len(X), BLOCK, nproc)
         return out
+
+
+def _predict_there(forest: Forest, X: np.ndarray) -> np.ndarray:
+    """On a worker, in its one thread."""
+    return forest.predict(X, 1)
 
 
 @nb.njit(nogil=True, cache=True)

@@ -8,14 +8,15 @@ Functions:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from dials_spread import cluster
 from dials_spread.correction.features.all_features import FeatureSet
 from dials_spread.correction.model.network.inputs import observation_rows
 from dials_spread.correction.model.network.shapes import HEADS, Network
@@ -25,11 +26,15 @@ from dials_spread.versions import available_cores
 BLOCK = 8192
 """Observations at a time: their layers stay near the processor."""
 
-AT_A_TIME = 64
-"""Blocks that are given to threads together."""
+TASK = 32 * BLOCK
+"""Observations whose sums are made apart, by threads or by a worker of a cluster."""
 
 STEEPEST = 6.0
 """Logarithms of weights lie between plus and minus this."""
+
+
+Part = tuple[int, np.ndarray]
+"""The first group that a block has to do with, and sums of it and those after it."""
 
 
 @dataclass(frozen=True)
@@ -70,21 +75,29 @@ class _Layers:
 class _Groups:
     """Sums over the reflection, the crystal or all observations, block by block."""
 
-    def __init__(self, group: np.ndarray, n_groups: int) -> None:
-        self.group, self.n_groups = group, n_groups
-        self.count = np.maximum(np.bincount(group, minlength=n_groups), 1)[:, None]
+    def __init__(self, group: np.ndarray, n_groups: int, count=None) -> None:
+        self.group, self.n_groups, self.count = group, n_groups, count
+        if count is None:  # else of all observations, where some are elsewhere
+            of_each = np.bincount(group, minlength=n_groups)
+            self.count = np.maximum(of_each, 1)[:, None]
 
-    def part(self, rows: np.ndarray, block: slice) -> np.ndarray:
-        """Add up the rows of one block."""
-        group = self.group[block]
+    def part(self, rows: np.ndarray, block: slice) -> tuple[int, np.ndarray]:
+        """Add up the rows of one block, from the first of its groups to the last."""
+        first, stop = self.range_of(block)
+        group = self.group[block] - first
         place = (group, np.arange(len(group)))
         ones = np.ones(len(group), dtype=np.float32)
-        shape = (self.n_groups, len(group))
-        return csr_matrix((ones, place), shape=shape) @ rows
+        return first, csr_matrix((ones, place), shape=(stop - first, len(group))) @ rows
+
+    def range_of(self, block: slice) -> tuple[int, int]:
+        """Give the first group of some observations, and one after the last."""
+        group = self.group[block]
+        return int(group.min(initial=self.n_groups)), int(group.max(initial=-1)) + 1
 
 
-def _blocks(n: int) -> list[slice]:
-    return [slice(first, min(first + BLOCK, n)) for first in range(0, n, BLOCK)]
+def _cut(whole: slice, size: int) -> list[slice]:
+    ends = whole.start, whole.stop
+    return [slice(k, min(k + size, ends[1])) for k in range(*ends, size)]
 
 
 class _OneNetwork:
@@ -100,7 +113,8 @@ class _OneNetwork:
     ) -> None:
         self.layer, self.features = _Layers(network), features
         self.squash = network.observation_squash
-        self.of_unique, self.of_crystal = groups
+        self.groups = self.of_unique, self.of_crystal = groups
+        self.back: tuple[np.ndarray, ...] = ()
         layer = self.layer
         self.reflection = network.reflection_squash(features.reflection)
         self.of_reflection = silu(
@@ -113,7 +127,7 @@ class _OneNetwork:
         x += self.to_observe[self.of_unique.group[block]]
         return silu(self.layer("mix", silu(x)))
 
-    def look(self, rows: np.ndarray, block: slice) -> list[np.ndarray]:
+    def look(self, rows: np.ndarray, block: slice) -> list[Part]:
         """Give the sums of some observations by reflection and crystal, first round."""
         h = self._first(rows, block)
         return [self.of_unique.part(h, block), self.of_crystal.part(h, block)]
@@ -129,7 +143,7 @@ class _OneNetwork:
             layer("again_crystal", context),
         )
 
-    def weigh(self, rows: np.ndarray, block: slice) -> list[np.ndarray]:
+    def weigh(self, rows: np.ndarray, block: slice) -> list[Part]:
         """Give the sums of what some observations say, in the second round."""
         h = self.layer("again", self._first(rows, block))
         h += self.back[0][self.of_unique.group[block]]
@@ -193,34 +207,98 @@ def predict_mean(
         _Groups(crystal, int(crystal.max(initial=0)) + 1),
     )
     running = [_OneNetwork(n, features, groups) for n in networks]
-    with one_blas_thread(), ThreadPoolExecutor(nproc or available_cores()) as pool:
-        looked = _sums(pool, features, running, _OneNetwork.look)
-        for one, sums in zip(running, looked):
-            one.turn(sums)
-        weighed = _sums(pool, features, running, _OneNetwork.weigh)
+    tasks = _cut(slice(0, len(features.unique)), TASK)
+    if cluster.in_use() and len(tasks) > 1:
+        sums = _by_workers(networks, running, tasks)
+    else:
+        sums = _by_threads(running, tasks, nproc)
+    for one, looked in zip(running, _total(groups, sums("look"))):
+        one.turn(looked)
+    weighed = _total(groups, sums("weigh"))
     found = [one.predicted(total) for one, (total,) in zip(running, weighed)]
     return Predicted(
         np.mean([f.E for f in found], axis=0), np.mean([f.error for f in found], axis=0)
     )
 
 
-def _sums(
-    pool: ThreadPoolExecutor,
-    features: FeatureSet,
-    running: Sequence[_OneNetwork],
-    step: Callable,
+def _total(
+    groups: tuple[_Groups, _Groups], found: Iterable[list[list[Part]]]
 ) -> list[list[np.ndarray]]:
-    """Give what a step of each network sums over all observations."""
-    blocks = _blocks(len(features.unique))
+    """
+    Add up what a step gives for consecutive observations: of each network all its sums.
 
-    def of(block: slice) -> list[list[np.ndarray]]:
+    In their order, so that rounding is the same whoever is first.
+    """
+    total: list[list[np.ndarray]] = []
+    for networks in found:
+        total = total or [
+            [np.zeros((g.n_groups, rows.shape[1]), rows.dtype) for g, (_, rows) in both]
+            for both in ([*zip(groups, parts)] for parts in networks)
+        ]
+        for parts, wholes in zip(networks, total):
+            for (first, rows), whole in zip(parts, wholes):
+                whole[first : first + len(rows)] += rows
+    return total
+
+
+def _of_task(
+    running: Sequence[_OneNetwork], step: str, task: slice, run: Callable = map
+) -> list[list[Part]]:
+    """Give what a step of each network sums over some observations, block by block."""
+    features, groups = running[0].features, running[0].groups
+
+    def of(block: slice) -> list[list[Part]]:
         rows = observation_rows(features, block)
-        return [step(one, rows, block) for one in running]
+        return [getattr(one, step)(rows, block) for one in running]
 
-    found: list[list[np.ndarray]] = []
-    # In the order of blocks, so that rounding is the same whatever ends first; a few at a
-    # time, as each holds sums of all reflections.
-    for first in range(0, len(blocks), AT_A_TIME):
-        for parts in pool.map(of, blocks[first : first + AT_A_TIME]):
-            found = [list(map(np.add, *both)) for both in zip(found, parts)] or parts
-    return found
+    ranges = [slice(*g.range_of(task)) for g in groups]
+    total = _total(groups, run(of, _cut(task, BLOCK)))
+    return [[(r.start, w[r]) for r, w in zip(ranges, wholes)] for wholes in total]
+
+
+def _by_threads(
+    running: Sequence[_OneNetwork], tasks: Sequence[slice], nproc: int | None
+) -> Callable[[str], Iterator[list[list[Part]]]]:
+    """Give a function that gives what a step sums, task by task."""
+
+    def sums(step: str) -> Iterator[list[list[Part]]]:
+        with one_blas_thread(), ThreadPoolExecutor(nproc or available_cores()) as pool:
+            yield from (_of_task(running, step, t, pool.map) for t in tasks)
+
+    return sums
+
+
+def _by_workers(
+    networks: Sequence[Network], running: Sequence[_OneNetwork], tasks: Sequence[slice]
+) -> Callable[[str], Iterator[list[list[Part]]]]:
+    """Give the same of the workers of a cluster, which keep their observations."""
+    features, groups = running[0].features, running[0].groups
+    columns = features.observation, features.E_i, *(g.group for g in groups)
+    own = [tuple(column[t] for column in columns) for t in tasks]
+    kept = [(part,) for part in cluster.keep(_as_it_is, None, own)]
+    # Nothing of single observations.
+    common = replace(features, observation=own[0][0][:0], E_i=own[0][1][:0])
+    common = replace(common, unique=own[0][2][:0], crystal=own[0][3][:0])
+    counts = [g.count for g in groups]
+
+    def sums(step: str) -> Iterator[list[list[Part]]]:
+        back = [one.back for one in running]
+        return cluster.told(_there, (networks, common, counts, step, back), kept)
+
+    return sums
+
+
+def _as_it_is(_, *columns: np.ndarray) -> tuple[np.ndarray, ...]:
+    return columns
+
+
+def _there(shared: tuple, columns: tuple[np.ndarray, ...]) -> list[list[Part]]:
+    """Give what a step of each network sums over the observations of a worker."""
+    networks, common, counts, step, back = shared
+    observation, E_i, *numbers = columns
+    features = replace(common, observation=observation, E_i=E_i, unique=numbers[0])
+    of_unique, of_crystal = (_Groups(n, len(c), c) for n, c in zip(numbers, counts))
+    running = [_OneNetwork(n, features, (of_unique, of_crystal)) for n in networks]
+    for one, found in zip(running, back):
+        one.back = found
+    return _of_task(running, step, slice(0, len(E_i)))
