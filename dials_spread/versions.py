@@ -8,12 +8,16 @@ package may take these functions for granted.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 import json
 import os
 import re
 import sys
-from typing import Callable, TypeVar
+from typing import Any, Callable, TypeVar
+
+import numpy as np
+from scipy.sparse.linalg import cg
 
 import dxtbx.model
 from dxtbx.model import Beam, Experiment, ExperimentList, Panel
@@ -181,6 +185,25 @@ def cif_error(told: str) -> tuple[str, int | None]:
     loop = re.search(r"loop containing (?:tag )?'?([^\s']+)", told)
     line = re.search(r"\bline (\d+)|^<string>:(\d+):", told)
     return loop[1] if loop else "", int(line[1] or line[2]) if line else None
+
+
+def conjugate_gradients(
+    matrix: Any, vector: np.ndarray, inverse: Any, tolerance: float, steps: int
+) -> np.ndarray:
+    """
+    Solve a linear system by scipy's conjugate gradients.
+
+    Args:
+        matrix: Shape (n, n), positive definite: a LinearOperator.
+        vector: Shape (n,).
+        inverse: Of the matrix, nearly.
+        tolerance: Length of the residual over that of the vector; scipy 1.12 has given
+            the argument another name.
+        steps: At most.
+    """
+    name = "rtol" if "rtol" in inspect.signature(cg).parameters else "tol"
+    given = {name: tolerance, "atol": 0, "maxiter": steps}
+    return cg(matrix, vector, M=inverse, **given)[0]
 
 
 def available_cores() -> int:

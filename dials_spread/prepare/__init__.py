@@ -4,6 +4,7 @@ normalised amplitudes, and how beams couple.
 
 Modules:
     coupling: how strongly other excited beams feed a reflection
+    decay: damage along the scan, and scales without it
     extinctions: reflections near zero that a screw axis or glide plane would extinguish
     geometry: where the beam ran in the crystal when a reflection was excited, and the
         Lorentz factor, applied once

@@ -17,6 +17,7 @@ import numpy as np
 
 from dials_spread.observations import Observations
 from dials_spread.prepare.coupling import couplings
+from dials_spread.prepare.decay import find_scales
 from dials_spread.prepare.lattice import Lattice, build_lattice
 from dials_spread.prepare.normalisation import (
     Interaction,
@@ -86,6 +87,14 @@ class Prepared:
     def sigma(self) -> np.ndarray:
         """Shape (n,), likewise."""
         return self.scaled.sigma
+
+    @property
+    def with_damage(self) -> Observations:
+        """As `scaled`, damage left in where it was taken out."""
+        decay = self.scales.decay
+        if decay is None or not decay.is_taken_out:
+            return self.scaled
+        return self.measured.divided(decay.scale_with)
 
     @property
     def N(self) -> np.ndarray:
@@ -172,7 +181,7 @@ def prepare(
     Args:
         measured: n observations of u unique reflections.
         nproc: Threads; all cores by default.
-        scales: From fit_scales, where they are known already.
+        scales: From find_scales, where they are known already.
 
     Returns:
         All that features are made of.
@@ -181,7 +190,7 @@ def prepare(
         ValueError: The mean intensity is not positive.
     """
     unique, n_unique = measured.unique, measured.n_unique
-    scales = fit_scales(measured) if scales is None else scales
+    scales = find_scales(measured) if scales is None else scales
     scaled = measured.divided(scales.scale)
     intensity, sigma = scaled.intensity, scaled.sigma
     n = np.bincount(unique, minlength=n_unique)

@@ -11,6 +11,7 @@ information that its data hold, so that a crystal of a few reflections moves no 
 
 Functions:
     fit_scales: crystals on one scale
+    merge: on given scales, with residuals
 """
 
 from __future__ import annotations
@@ -49,6 +50,37 @@ LARGEST_STEP = 1.0
 
 
 @dataclass(frozen=True)
+class Decay:
+    """
+    How far crystals were damaged along their scans; see prepare.decay.
+
+    Attributes:
+        rate: Shape (crystals,), B gained along the scan that is taken out [Å²]; all 0 where
+            undamaged crystals may look as these do.
+        mean, uncertainty: Of all crystals, as found [Å²]; nan where nothing is known.
+        scale_with: Shape (n,), the scale that leaves damage in.
+    """
+
+    rate: np.ndarray
+    mean: float
+    uncertainty: float
+    scale_with: np.ndarray
+
+    @property
+    def is_taken_out(self) -> bool:
+        """Whether there is more than undamaged crystals show."""
+        return bool(self.rate.any())
+
+    def as_dict(self) -> dict:
+        """Give what goes into a JSON file."""
+        return {
+            "B_gained": [float(x) for x in self.rate],
+            "mean": self.mean,
+            "uncertainty": self.uncertainty,
+        }
+
+
+@dataclass(frozen=True)
 class Scales:
     """
     What intensities are divided by.
@@ -58,12 +90,14 @@ class Scales:
         crystal_log_scale: Shape (crystals,), mean of the nodes.
         relative_B: Shape (crystals,) [Å²], relative to the mean.
         n_shared: Observations of reflections measured twice or more, which decided.
+        decay: What damage there is; None where it was not looked for.
     """
 
     scale: np.ndarray
     crystal_log_scale: np.ndarray
     relative_B: np.ndarray
     n_shared: int
+    decay: Decay | None = None
 
     def as_dict(self) -> dict:
         """Give what goes into a JSON file."""
@@ -71,6 +105,7 @@ class Scales:
             "crystal_log_scale": [float(x) for x in self.crystal_log_scale],
             "relative_B": [float(x) for x in self.relative_B],
             "n_shared": self.n_shared,
+            "decay": self.decay and self.decay.as_dict(),
         }
 
 
@@ -223,7 +258,7 @@ def fit_scales(measured: Observations, rounds: int = ROUNDS) -> Scales:
 
     merged, scale, has_scale = None, np.exp(log_scale()), np.ones(len(u), dtype=bool)
     for _ in range(rounds if shared.any() else 0):
-        merged, residual, weight = _merge(measured, scale, merged, has_scale)
+        merged, residual, weight = merge(measured, scale, merged, has_scale)
         away = parameters - start
         matrix, vector = prior.copy(), -np.einsum("cij,cj->ci", prior, away)
         # The faint part of the prior holds steps, not values.
@@ -267,13 +302,25 @@ def _mean_B(B: np.ndarray, matrix: np.ndarray) -> float:
     return float(np.sum(known * B) / np.sum(known))
 
 
-def _merge(
+def merge(
     measured: Observations,
     scale: np.ndarray,
     merged: np.ndarray | None,
     has_scale: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Merge, and give relative residuals and their weights; 0 where m is not positive."""
+    """
+    Merge on given scales.
+
+    Args:
+        measured: n observations of u unique reflections.
+        scale: Shape (n,).
+        merged: Shape (u,), as far as they are known, for weights; None where they are not.
+        has_scale: Shape (n,), which observations count.
+
+    Returns:
+        Merged intensities, shape (u,), relative residuals from them and their weights, 0
+        where the merged intensity is not positive, shape (n,) each.
+    """
     u, n = measured.unique, measured.n_unique
     if merged is None:
         merged = group_sums(measured.intensity / scale, u, n)

@@ -58,7 +58,7 @@ def test_r1_of_measured_sets(read_measured, name, structure, with_factor, withou
         )
         measured = measured.select(measured.within(0.7))
         F = np.abs(structure_factors(read_structure(structure), measured.unique_index))
-        merged = prepare(measured).merged
+        merged = prepare(measured).with_damage.merged()
         zero = np.zeros(len(F))
         return r_factors(merged, zero, F, zero.astype(int), 1).r1[0]
 

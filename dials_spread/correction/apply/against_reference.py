@@ -200,7 +200,8 @@ def compare_with_truth(
     """
     found = match(reference, prepared, rng)
     factors, f_calc = corrected.factors, found.f_calc
-    plain = (prepared.intensity, prepared.sigma**2)
+    as_measured = prepared.with_damage
+    plain = (as_measured.intensity, as_measured.variance)
     I_after, sigma_after = factors.apply(prepared.intensity, prepared.sigma)
     after = (I_after, sigma_after**2)
     crystals = None

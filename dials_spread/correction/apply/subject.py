@@ -30,10 +30,11 @@ from dials_spread.observations.exchanged_axes import (
     describe_exchanged,
     find_exchanged,
 )
+from dials_spread.prepare.decay import find_scales
 from dials_spread.prepare.extinctions import missing_elements
 from dials_spread.prepare.prepared import Prepared, with_sigma
 from dials_spread.prepare.resolution import ResolutionLimit, resolution_limit
-from dials_spread.prepare.scaling import Scales, fit_scales
+from dials_spread.prepare.scaling import Scales
 
 logger = logging.getLogger("dials.spread.correct")
 
@@ -128,7 +129,7 @@ def within_limit(
     Raises:
         ValueError: Nothing is within.
     """
-    scales = fit_scales(measured)
+    scales = find_scales(measured)
     limit = ResolutionLimit(None, "d_min", float(measured.d_spacing.min()))
     if d_min is not None:
         given = None if isinstance(d_min, str) else d_min
