@@ -99,7 +99,9 @@ def row(name: str, own: dict[str, Case], model: GeneralModel) -> list:
     told: list = [name]
     for title in ("measured", "undone", "calculated"):
         prepared = prepare(own[title].measured)
-        told.append(r1(np.sqrt(np.maximum(prepared.merged, 0)), own[title]))
+        told.append(
+            r1(np.sqrt(np.maximum(prepared.with_damage.merged(), 0)), own[title])
+        )
         if title != "undone":
             told.append(r1(model_amplitudes(prepared, model), own[title]))
     return told

@@ -119,7 +119,7 @@ def model_amplitudes(prepared: Prepared, model: GeneralModel) -> np.ndarray:
 def assess(case: Case, model: GeneralModel) -> dict[str, float]:
     """R1 by every method and control."""
     prepared = prepare(case.measured)
-    plain = np.sqrt(np.maximum(prepared.merged, 0))
+    plain = np.sqrt(np.maximum(prepared.with_damage.merged(), 0))
     found = {"merge": r1(plain, case)}
     for method in METHODS[:3]:
         E = estimate_amplitudes(prepared, method)
@@ -179,7 +179,7 @@ def print_stress(model: GeneralModel, nproc: int | None) -> None:
         print(f"{title}: R1 of the plain merge, and by the model")
         for case in cases:
             prepared = prepare(case.measured)
-            before = r1(np.sqrt(np.maximum(prepared.merged, 0)), case)
+            before = r1(np.sqrt(np.maximum(prepared.with_damage.merged(), 0)), case)
             after = r1(model_amplitudes(prepared, model), case)
             print(f"  {case.name:26s}{before:8.3f}{after:8.3f}")
 

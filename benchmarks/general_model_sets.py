@@ -150,7 +150,7 @@ def judge(data: DataSet, model: Model) -> dict | None:
     result = correct_intensities(subject, model, nproc=1)
     F = truth_of(data, subject)
     known = np.isfinite(F)
-    plain = amplitudes(subject.prepared.merged)
+    plain = amplitudes(subject.prepared.with_damage.merged())
     before = [_r1(x, F) for x in (plain, result.F_before)]
     after = _r1(result.F, F)
     if not min(before) < MOST_R1:

@@ -46,7 +46,7 @@ def intensities(data: DataSet, model: Model):
     prepared = subject.prepared
     corrected = merged_intensities(result)
     pairs = {
-        "merge": (prepared.merged, prepared.merged_sigma),
+        "merge": (prepared.with_damage.merged(), prepared.merged_sigma),
         "corrected": tuple(np.array(x) for x in (corrected.data(), corrected.sigmas())),
     }
     known = np.isfinite(truth_of(data, subject))

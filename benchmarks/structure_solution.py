@@ -157,7 +157,7 @@ def charge_flipping_table(model: GeneralModel, args: argparse.Namespace) -> None
     for number, (name, structure) in enumerate(compounds(tuple(args.volumes))):
         case = simulate(structure, number, args)
         prepared = prepare(case.measured)
-        plain = np.sqrt(np.maximum(prepared.merged, 0))
+        plain = np.sqrt(np.maximum(prepared.with_damage.merged(), 0))
         corrected = correct_prepared(model, prepared)[0].F
         true = amplitude_array(case.measured, case.F, structure)
         calculated = true.structure_factors_from_scatterers(
@@ -239,7 +239,7 @@ def refinement_table(model: GeneralModel, folder: Path) -> None:
         name = case.name.split(",")[0]
         structure = read_structure(name)
         prepared = prepare(case.measured)
-        plain = np.sqrt(np.maximum(prepared.merged, 0))
+        plain = np.sqrt(np.maximum(prepared.with_damage.merged(), 0))
         fixed = correct_prepared(model, prepared)[0]
         own = prepared.merged_sigma / np.maximum(2 * plain, 1e-9)
         for title, F, error in (

@@ -124,7 +124,7 @@ class Data:
     @cached_property
     def plain(self) -> np.ndarray:
         """Merged amplitudes."""
-        return amplitudes(self.subject.prepared.merged)
+        return amplitudes(self.subject.prepared.with_damage.merged())
 
 
 def measured(name: str, folder: Path, nproc: int | None) -> Data:
@@ -270,7 +270,9 @@ def intensity_sets(data: Data, estimate_: CorrectedAmplitudes) -> list:
     """Of the plain merge, the general model and this step, as they are written."""
     prepared, found = data.subject.prepared, []
     found.append(
-        as_measured(data, data.structure, prepared.merged, prepared.merged_sigma)
+        as_measured(
+            data, data.structure, prepared.with_damage.merged(), prepared.merged_sigma
+        )
     )
     for one in (data.first, estimate_):
         result = correct_intensities(

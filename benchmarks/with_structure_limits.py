@@ -155,7 +155,7 @@ def line(compound: int, variant: Variant, nproc: int | None) -> dict:
     )
     F = true_amplitudes(subject.observations, tables)
     own, to_F = found.step.F, found.to_F
-    sets = (amplitudes(subject.prepared.merged), first.F, own / to_F)
+    sets = (amplitudes(subject.prepared.with_damage.merged()), first.F, own / to_F)
     scale = r_factor(own, F)[1]
     z = np.abs(scale * own - F) / (scale * found.step.sigma)
     expected = np.sqrt(2 / np.pi) * found.step.sigma.sum() / own.sum()

@@ -66,7 +66,7 @@ NOT_JUDGED = {
     "words of an interval": "judged with the numbers that they stand beside",
     "explained by a simulation": "needs a simulation of the crystals as measured: "
     "tests/spread/sources",
-    "correction by dials.ml_correct": "judged by benchmarks/correction_limit.py, "
+    "correction by dials.ml_correct": "judged by benchmarks/correction_limit.py, damage.py, "
     "general_model.py and ml_correct.py",
     "simulation by dials.simulate_ed": "stated from what was put in: tests/simulation",
 }

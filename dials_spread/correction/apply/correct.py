@@ -83,7 +83,7 @@ class CorrectionResult:
             of their σ after the correction; None likewise.
         merged_sigma: Shape (u,), of the corrected intensities, merged with weights 1/σ².
         F: Shape (u,), amplitudes when the corrected table is merged, with weights 1/σ².
-        F_before: Shape (u,), likewise of the table that was given.
+        F_before: Shape (u,), likewise of the table that was given, damage and all.
         changes: What was changed, and where.
         agreement: Of equivalents, before and after.
         fourth_moments: ⟨E⁴⟩/⟨E²⟩² before and after.
@@ -248,8 +248,8 @@ def correct_intensities(
     before, strength = prepared.scaled, _strength(strength, found)
     factors = _factors(subject, found).weakened(strength)
     after = before.with_intensity(*factors.apply(before.intensity, before.sigma))
-    F_before, F = map(_merged_amplitudes, (before, after))
-    moments = fourth_moments(prepared, F_before, F)
+    F_scaled, F = map(_merged_amplitudes, (before, after))
+    moments = fourth_moments(prepared, F_scaled, F)
     whole = _whole_factor(subject, factors.factor, strength)
     merged = merged_errors(after)
     result = CorrectionResult(
@@ -261,8 +261,8 @@ def correct_intensities(
         column=whole,
         offset=_whole_offset(subject, factors, whole),
         F=F,
-        F_before=F_before,
-        changes=describe_changes(prepared, F_before, F, after, found.error_F),
+        F_before=_merged_amplitudes(prepared.with_damage),
+        changes=describe_changes(prepared, F_scaled, F, after, found.error_F),
         agreement=(describe_agreement(before), describe_agreement(after)),
         fourth_moments=moments,
         truth=_compare(subject, factors, found, reference, seed),

@@ -116,7 +116,7 @@ def sentences_by_topic(
             _method(result),
             *evidence_sentences(result),
             _lorentz(result),
-            *damage_sentences(result.subject.prepared.scales.decay),
+            *damage_sentences(result.subject.prepared.scales.decay, result.strength),
         ],
         "amplitudes": amplitudes,
         "merging": [_merging(result), *_fallen(pair), *_little_signal(pair)],
@@ -139,21 +139,23 @@ def correction_sentences(result: CorrectionResult, pair: BeforeAfter) -> list[st
     ]
 
 
-def damage_sentences(decay: Decay | None) -> list[str]:
+def damage_sentences(decay: Decay | None, strength: float) -> list[str]:
     """
     Say how far crystals were damaged, where it was taken out.
 
     Args:
         decay: What was found; None where it was not looked for.
+        strength: Of the correction.
     """
     if decay is None or not decay.is_taken_out:
         return []
     n, rate = len(decay.rate), decay.rate
     each = f"; each of {n}: {rate.min():.1f} to {rate.max():.1f}" if n > 1 else ""
+    what = "Corrected intensities are" if strength > 0 else "output.merged is"
     return [
         "Beam damage: intensities fall off with resolution along the scan of a crystal, as "
         f"with a B that grows by {decay.mean:.1f} ± {decay.uncertainty:.1f} Å² from its "
-        f"first image to its last{each}. They were taken back to the first image, so that "
+        f"first image to its last{each}. {what} taken back to the first image, so that "
         "displacement parameters (B) refined against them are smaller by about half of that."
     ]
 
