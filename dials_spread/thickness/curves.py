@@ -10,6 +10,7 @@ against the rotation. So no shape needs a simulation of its own.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -99,8 +100,8 @@ class ThicknessCurves:
         if shape.within:
             low, high = path * (1 - shape.within), path * (1 + shape.within)
             dynamical, kinematic = (
-                self._integral(x, high) - self._integral(x, low)
-                for x in (self.dynamical, self.kinematic)
+                self._integral(x, total, high) - self._integral(x, total, low)
+                for x, total in zip((self.dynamical, self.kinematic), self._totals)
             )
         else:
             dynamical = self._at(self.dynamical, path)
@@ -122,17 +123,26 @@ class ThicknessCurves:
         left, right = values[rows, cell], values[rows, cell + 1]
         return np.where(off, np.nan, left + place * (right - left))
 
-    def _integral(self, values: np.ndarray, path: np.ndarray) -> np.ndarray:
+    @cached_property
+    def _totals(self) -> list[np.ndarray]:
+        """Integrals over the thickness from the first of the grid to each."""
+        steps, found = np.diff(self.grid), []
+        for values in (self.dynamical, self.kinematic):
+            areas = 0.5 * (values[:, 1:] + values[:, :-1]) * steps
+            found.append(np.pad(np.cumsum(areas, 1), ((0, 0), (1, 0))))
+        return found
+
+    def _integral(
+        self, values: np.ndarray, total: np.ndarray, path: np.ndarray
+    ) -> np.ndarray:
         """Integral over the thickness from the first of the grid to one path each."""
-        steps = np.diff(self.grid)
-        areas = 0.5 * (values[:, 1:] + values[:, :-1]) * steps
-        total = np.concatenate([np.zeros((len(values), 1)), np.cumsum(areas, 1)], 1)
         # Thinner than the grid there is next to no intensity.
         path = np.maximum(path, self.grid[0])
         cell, place, off = self._cells(path)
         rows = np.arange(len(path))
         left, right = values[rows, cell], values[rows, cell + 1]
-        part = place * steps[cell] * (left + 0.5 * place * (right - left))
+        step = self.grid[cell + 1] - self.grid[cell]
+        part = place * step * (left + 0.5 * place * (right - left))
         return np.where(off, np.nan, total[rows, cell] + part)
 
 

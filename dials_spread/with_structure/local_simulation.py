@@ -79,7 +79,7 @@ class LocalSettings:
     window: float = 0.006
     spacing: float = 0.9
     fewest: int = 8
-    slice_thickness: float = 15.0
+    slice_thickness: float = 25.0
 
 
 @dataclass(frozen=True)
