@@ -68,14 +68,15 @@ def _terms(t, D, x):
 
 
 @nb.njit(cache=True, nogil=True)
-def _own_blocks(pair, crystal, unique, t, D, weight, total, matrix, vector, y):
+def _own_blocks(crystal, unique, t, D, weight, total, matrix, vector, y):
     """
     Add up the normal equations of each crystal, means of reflections taken out.
 
-    Observations are in the order of `pair`, the crystal and reflection of each.
+    Observations are in the order of crystals, and of reflections of each.
     """
     x, sums = np.ones(5), np.zeros(5)
-    for i in range(len(pair)):
+    n = len(crystal)
+    for i in range(n):
         c = crystal[i]
         _terms(t[i], D[i], x)
         for a in range(5):
@@ -83,7 +84,8 @@ def _own_blocks(pair, crystal, unique, t, D, weight, total, matrix, vector, y):
             vector[c, a] += weight[i] * x[a] * y[i]
             for b in range(5):
                 matrix[c, a, b] += weight[i] * x[a] * x[b]
-        if i + 1 == len(pair) or pair[i + 1] != pair[i]:
+        last = i + 1 == n or crystal[i + 1] != c or unique[i + 1] != unique[i]
+        if last:
             for a in range(5):
                 for b in range(5):
                     if total[unique[i]] > 0:
@@ -108,6 +110,15 @@ def _times_normal(p, crystal, unique, t, D, weight, total, mean, out):
             out[crystal[i], a] += x[a] * off
 
 
+@nb.njit(cache=True, nogil=True)
+def _add_terms(log_scale, crystal, t, D, change):
+    """Add terms of each crystal to the logarithms of scales, in place."""
+    for i in range(len(crystal)):
+        own = change[crystal[i]]
+        log_scale[i] += own[0] + (own[1] + own[2] * t[i]) * t[i]
+        log_scale[i] += (own[3] + own[4] * t[i]) * D[i]
+
+
 def _times(measured: Observations) -> np.ndarray:
     """Give where in its crystal's scan an observation was made, 0 to 1."""
     image = np.empty(len(measured), dtype=np.int64)
@@ -125,16 +136,18 @@ class _Fit:
     """Scales with five more terms for each crystal, by least squares over all pairs."""
 
     def __init__(self, measured: Observations, scale: np.ndarray) -> None:
+        u, crystal = measured.unique, measured.crystal
         self.measured, self.log_scale = measured, np.log(scale)
-        self.t = _times(measured)
-        self.D = -0.5 * measured.d_star_sq[measured.unique]
-        n, u = measured.n_experiments, measured.unique
-        self.rate = np.zeros(n)
+        # Halves of the usual size: with 10 million observations memory is short here.
+        self.t = _times(measured).astype(np.float32)
+        self.D = (-0.5 * measured.d_star_sq).astype(np.float32)[u]
+        self.rate = np.zeros(measured.n_experiments)
         self.repeated = np.bincount(u, minlength=measured.n_unique)[u] > 1
         self.merged: np.ndarray | None = None
-        pair = measured.crystal.astype(np.int64) * measured.n_unique + u
-        self.order = np.argsort(pair, kind="stable")
-        self.pair = pair[self.order]
+        order = np.argsort(crystal.astype(np.int64) * measured.n_unique + u)
+        self.order = order.astype(np.int32 if len(u) < 2**31 else np.int64)
+        kinds = (crystal, np.int32), (u, np.int32), (self.t, None), (self.D, None)
+        self.sorted = tuple(x[self.order].astype(k or x.dtype) for x, k in kinds)
 
     def run(self, fixed: np.ndarray | None = None) -> np.ndarray:
         """
@@ -164,9 +177,9 @@ class _Fit:
         residual = np.clip(residual, -LARGEST_RESIDUAL, LARGEST_RESIDUAL)
         total = np.bincount(u, weight, n_unique)
         mean = np.bincount(u, weight * residual, n_unique) / np.maximum(total, 1e-300)
-        columns = measured.crystal[o], u[o], self.t[o], self.D[o], weight[o], total
+        columns = *self.sorted, weight[o], total
         matrix, vector = np.zeros((n, 5, 5)), np.zeros((n, 5))
-        _own_blocks(self.pair, *columns, matrix, vector, (residual - mean[u])[o])
+        _own_blocks(*columns, matrix, vector, (residual - mean[u])[o])
         prior = np.array([*FAINT, FIXED if is_fixed else 1 / PRIOR**2])
         if not is_fixed:
             vector[:, 4] -= prior[4] * self.rate
@@ -192,10 +205,7 @@ class _Fit:
         return known[:, 1]
 
     def _add(self, change: np.ndarray) -> None:
-        own, t, D = change[self.measured.crystal].T, self.t, self.D
-        self.log_scale += (
-            own[0] + own[1] * t + own[2] * t**2 + (own[3] + own[4] * t) * D
-        )
+        _add_terms(self.log_scale, self.measured.crystal, self.t, self.D, change)
         self.rate += change[:, 4]
 
 
