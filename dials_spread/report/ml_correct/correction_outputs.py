@@ -180,10 +180,23 @@ def correction_parts(
         summary=correction_sentences(result, pair),
         data=sentences_by_topic(result, pair)["data"],
         question="Did the amplitudes improve?",
-        changed=size_sentence(result) if result.strength > 0 else "",
+        changed=_changed(result),
         steps=next_steps(result, output, verdict),
         sections=correction_sections(result, pair),
         files=FILES,
+    )
+
+
+def _changed(result: CorrectionResult) -> str:
+    """Say on the first screen of the page what was changed."""
+    if not result.strength > 0:
+        return ""
+    decay = result.subject.prepared.scales.decay
+    if decay is None or not decay.is_taken_out:
+        return size_sentence(result)
+    return (
+        f"{size_sentence(result)} Beam damage was taken out: B had grown by {decay.mean:.1f} "
+        f"± {decay.uncertainty:.1f} Å² along the scans."
     )
 
 
