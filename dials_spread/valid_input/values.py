@@ -98,6 +98,23 @@ def usable_rows(table: flex.reflection_table) -> np.ndarray:
     return usable & integrated if integrated.any() else usable
 
 
+def _rows_of_kind(table: flex.reflection_table, kind: str) -> np.ndarray:
+    """
+    Say which rows have an intensity of a kind, shape (n,).
+
+    dials.scale writes scaled values of rows that it left out, too: summed ones over a
+    partiality of 1e-13 and less, 1e16 and more.
+    """
+    flags = table.flags
+    wanted = {
+        "scale": flags.scaled,
+        "prf": flags.integrated_prf,
+        "sum": flags.integrated_sum,
+    }[kind]
+    found = table.get_flags(wanted).as_numpy_array()
+    return found if found.any() else np.ones(len(table), dtype=bool)
+
+
 def impossible_values(table: flex.reflection_table, filename: str) -> list[str]:
     """
     Say which columns hold numbers that nothing measured can have.
@@ -110,6 +127,7 @@ def impossible_values(table: flex.reflection_table, filename: str) -> list[str]:
         One line for each such column.
     """
     usable = usable_rows(table)
+    of_kind = {kind: usable & _rows_of_kind(table, kind) for kind in KINDS}
     problems = []
     for name, allowed in RANGES.items():
         if name in table:
@@ -122,10 +140,13 @@ def impossible_values(table: flex.reflection_table, filename: str) -> list[str]:
                     bad &= values > 0
             known = np.isfinite(values)
             bad = bad | ~known if allowed.finite else bad & known
-            problems += _told(filename, name, values, _rows(bad) & usable, allowed.why)
+            own = (
+                of_kind[name.split(".")[1]] if name.startswith("intensity.") else usable
+            )
+            problems += _told(filename, name, values, _rows(bad) & own, allowed.why)
     for kind in KINDS:
         if f"intensity.{kind}.value" in table:
-            problems += _too_exact(table, filename, kind, usable)
+            problems += _too_exact(table, filename, kind, of_kind[kind])
     ids = table["id"].as_numpy_array()
     problems += _told(filename, "id", ids, ids < -1, "-1 stands for no experiment")
     return problems

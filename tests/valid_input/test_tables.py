@@ -104,6 +104,23 @@ def test_odd_but_possible_data_pass(table):
     assert impossible_values(table, "a.refl") == []
 
 
+def test_scaled_values_of_rows_that_dials_scale_left_out_may_be_anything(table):
+    """It leaves out partialities of 1e-13, and writes summed values divided by them."""
+    usable = np.flatnonzero(usable_rows(table))
+    for what, power in (("value", 1), ("variance", 2)):
+        table[f"intensity.scale.{what}"] = 1.0 * table[f"intensity.sum.{what}"]
+        with_value(table, f"intensity.scale.{what}", usable[:3], 1e16**power)
+    scaled = flex.bool(len(table), True)
+    for row in usable[:3]:
+        scaled[int(row)] = False
+    table.set_flags(scaled, table.flags.scaled)
+    table.set_flags(~scaled, table.flags.excluded_for_scaling)
+    assert impossible_values(table, "a.refl") == []
+    with_value(table, "intensity.scale.value", int(usable[5]), 1e16)
+    (line,) = impossible_values(table, "a.refl")
+    assert f"intensity.scale.value of 1 row (first row {usable[5]}: 1e+16)" in line
+
+
 def test_rows_that_nobody_uses_may_hold_anything(table):
     rows = np.arange(7)
     for name in ("intensity.prf.value", "zeta", "partiality"):
