@@ -9,7 +9,8 @@ crystals tell r; where they do, intensities are taken back to the beginning.
 
 Multiple scattering also makes equivalents of different images differ, so that an r is found
 in undamaged data as well, far beyond its standard uncertainty. It counts as damage only
-where the mean over crystals is beyond what those have, and is positive.
+where the mean over crystals is beyond what those have, and is positive, or where single
+crystals stand out far beyond it.
 
 Functions:
     find_scales: crystals on one scale, without damage
@@ -23,16 +24,23 @@ from dataclasses import replace
 import numba as nb
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
+from scipy.stats import norm
 
 from dials_spread.observations import Observations
 from dials_spread.prepare.scaling import Decay, Scales, fit_scales, merge
 from dials_spread.versions import conjugate_gradients
 
-ROUNDS = 3
-"""Linearisations of the model."""
+ROUNDS, MOST_ROUNDS = 3, 12
+"""Linearisations of the model: at least, and where it still changes."""
+
+STILL = 0.1
+"""Change of r in a round that counts [Å²]."""
 
 STEPS, TOLERANCE = 30, 0.01
 """Of conjugate gradients in each: how many, and how near the solution they end."""
+
+KNOWN = 1.0
+"""What data have to say of a crystal for its changes to count [Å⁻⁴]."""
 
 LARGEST_STEP = 3.0
 """Most that a term changes in one round."""
@@ -60,6 +68,9 @@ BETWEEN = 1.0
 
 CLEARLY = 3.0
 """Standard deviations by which the mean r has to differ from nought."""
+
+ALONE, BY_CHANCE = 4.0, 1e-3
+"""Standard deviations by which a crystal stands out, or more where so many do so by chance."""
 
 
 @nb.njit(cache=True, nogil=True)
@@ -162,8 +173,12 @@ class _Fit:
         if fixed is not None:
             self._add(np.stack([0 * fixed] * 4 + [fixed - self.rate], axis=1))
         known = np.zeros(len(self.rate))
-        for _ in range(ROUNDS):
+        for k in range(MOST_ROUNDS):
+            before = self.rate.copy()
             known = self._improve(fixed is not None)
+            change = np.where(known > KNOWN, np.abs(self.rate - before), 0.0)
+            if k + 1 >= ROUNDS and change.max() < STILL:
+                break
         return known
 
     def _improve(self, is_fixed: bool) -> np.ndarray:
@@ -232,7 +247,9 @@ def with_decay(measured: Observations, scales: Scales) -> Scales:
         each crystal.
     """
     none = np.zeros(measured.n_experiments)
-    unknown = replace(scales, decay=Decay(none, np.nan, np.nan, scales.scale))
+    nothing = np.full(len(none), np.nan)
+    nought = Decay(none, np.nan, np.nan, scales.scale, nothing, nothing)
+    unknown = replace(scales, decay=nought)
     fit = _Fit(measured, scales.scale)
     if not fit.repeated.any() or not fit.t.any():
         return unknown
@@ -243,14 +260,28 @@ def with_decay(measured: Observations, scales: Scales) -> Scales:
         return unknown
     # Without what the prior took away.
     own = fit.rate * (known + 1 / PRIOR**2) / np.maximum(known, 1e-9)
-    mean = float(np.sum(weight * own) / weight.sum())
-    uncertainty = float(np.hypot(weight.sum() ** -0.5, UNDAMAGED_MEAN))
-    decay = Decay(none, mean, uncertainty, scales.scale)
-    if mean < CLEARLY * uncertainty:
+    su = np.where(weight > 0, np.maximum(weight, 1e-12) ** -0.5, np.inf)
+    mean, uncertainty = _mean(own, weight)
+    damaged = np.full(len(own), mean >= CLEARLY * uncertainty)
+    if not damaged.any():
+        # Or some stand out among others.
+        damaged = own > max(ALONE, norm.isf(BY_CHANCE / len(own))) * su
+        if damaged.any():
+            mean, uncertainty = _mean(own[damaged], weight[damaged])
+    decay = Decay(none, mean, uncertainty, scales.scale, own, su)
+    if not damaged.any():
         return replace(scales, decay=decay)
     # What crystals have in common is known best; that of each is drawn to it.
-    part = weight * BETWEEN**2 / (1 + weight * BETWEEN**2)
-    rate = np.maximum(mean + part * (own - mean), 0.0)
+    excess = np.sum((weight * (own - mean) ** 2 - 1)[damaged]) / weight[damaged].sum()
+    between = max(BETWEEN**2, excess)
+    part = weight * between / (1 + weight * between)
+    rate = np.where(damaged, np.maximum(mean + part * (own - mean), 0.0), 0.0)
     fit.run(rate)
     scale = np.exp(fit.log_scale - fit.log_scale.mean())
     return replace(scales, scale=scale, decay=replace(decay, rate=rate))
+
+
+def _mean(own: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
+    """Give the mean of crystals, and its uncertainty."""
+    mean = float(np.sum(weight * own) / weight.sum())
+    return mean, float(np.hypot(weight.sum() ** -0.5, UNDAMAGED_MEAN))

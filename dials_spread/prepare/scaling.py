@@ -55,16 +55,20 @@ class Decay:
     How far crystals were damaged along their scans; see prepare.decay.
 
     Attributes:
-        rate: Shape (crystals,), B gained along the scan that is taken out [Å²]; all 0 where
-            undamaged crystals may look as these do.
-        mean, uncertainty: Of all crystals, as found [Å²]; nan where nothing is known.
+        rate: Shape (crystals,), B gained along the scan that is taken out [Å²]; 0 where
+            undamaged crystals may look as this does.
+        mean, uncertainty: Of those that it is taken out of, or of all [Å²]; nan where
+            nothing is known.
         scale_with: Shape (n,), the scale that leaves damage in.
+        own, own_su: Shape (crystals,), as found for each alone [Å²].
     """
 
     rate: np.ndarray
     mean: float
     uncertainty: float
     scale_with: np.ndarray
+    own: np.ndarray
+    own_su: np.ndarray
 
     @property
     def is_taken_out(self) -> bool:
@@ -77,6 +81,8 @@ class Decay:
             "B_gained": [float(x) for x in self.rate],
             "mean": self.mean,
             "uncertainty": self.uncertainty,
+            "found": [float(x) for x in self.own],
+            "found_uncertainty": [float(x) for x in self.own_su],
         }
 
 

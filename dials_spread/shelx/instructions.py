@@ -97,8 +97,10 @@ def instructions(
         raise ValueError(f"program={program!r} is neither shelxl nor shelxt")
     counts, Z = _in_cell(symmetry, contents, Z, structure)
     unit = "UNIT " + " ".join(f"{n:g}" for n in counts.values())
-    known = cell_error is not None and all(math.isfinite(x) for x in cell_error)
-    error = list(cell_error) if known and cell_error else _cell_error(symmetry)
+    error = [] if cell_error is None else [float(x) for x in cell_error]
+    known = cell_error is not None and all(math.isfinite(x) for x in error)
+    if not (known and error):
+        error = _cell_error(symmetry)
     lines = [" ".join(f"TITL {title}".split())[:LONGEST_TITLE]]
     lines += _cell_lines(symmetry, wavelength, Z, error)
     if program == "shelxt":

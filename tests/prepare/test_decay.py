@@ -64,6 +64,21 @@ def test_undamaged_crystals_are_left_as_they_are(small):
         assert abs(found.decay.mean) < 2 * found.decay.uncertainty
 
 
+@pytest.mark.parametrize("rate", [2.3, 4.0])
+def test_one_damaged_crystal_among_others_is_found(small, rate):
+    found = find_scales(damaged(small, (0, rate, 0))).decay
+    np.testing.assert_allclose(found.rate, (0, rate, 0), atol=0.4)
+    np.testing.assert_allclose(found.own, (0, rate, 0), atol=0.5)
+    if rate < 3:  # not told by the mean of all
+        np.testing.assert_array_equal(found.rate > 0, [False, True, False])
+        assert found.mean == pytest.approx(rate, abs=found.uncertainty)
+
+
+def test_strong_damage_is_found_as_well(small):
+    found = find_scales(damaged(small, (12, 9, 15))).decay
+    np.testing.assert_allclose(found.rate, (12, 9, 15), rtol=0.1)
+
+
 def test_a_falloff_that_shrinks_is_no_damage(small):
     found = find_scales(damaged(small, (-3, -3, -3))).decay
     assert found.mean < -2 and not found.is_taken_out

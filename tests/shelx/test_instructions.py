@@ -132,6 +132,13 @@ def test_what_a_user_has_to_see_to_is_said():
         symmetry, 0.0251, structure=structure, cell_error=[0.01] * 3 + [0.0] * 3
     )
     assert "REM uncertainties" not in known
+    given = instructions(
+        symmetry,
+        0.0251,
+        structure=structure,
+        cell_error=np.array([0.01] * 3 + [0.0] * 3),
+    )
+    assert given == known
     assert "REM hydrogen" not in instructions(
         symmetry, 0.0251, structure=built_in("quartz")
     )

@@ -316,15 +316,19 @@ def _whole_factor(subject: Subject, factor: np.ndarray, strength: float) -> np.n
 
     The Lorentz factor where it was missing. And the scale: factors lead to F² where
     intensities were divided by it. Of unscaled crystals only how it varies within each,
-    which dials.scale with few parameters cannot follow; it finds the rest. At strength
-    0 nothing but the Lorentz factor is left.
+    which dials.scale with few parameters cannot follow; it finds the rest. Damage is taken
+    out of all that is corrected, to whatever strength. At strength 0 nothing but the Lorentz
+    factor is left.
     """
-    prepared = subject.prepared
+    prepared, decay = subject.prepared, subject.prepared.scales.decay
     crystal, scale = prepared.measured.crystal, np.log(prepared.scales.scale)
+    exponent = strength * scale
+    if strength > 0 and decay is not None and decay.is_taken_out:
+        exponent += (1 - strength) * (scale - np.log(decay.scale_with))
     if not subject.observations.scaled:
         n = np.bincount(crystal)
-        scale -= (np.bincount(crystal, scale) / np.maximum(n, 1))[crystal]
-    return factor * subject.lorentz * np.exp(-strength * scale)
+        exponent -= (np.bincount(crystal, exponent) / np.maximum(n, 1))[crystal]
+    return factor * subject.lorentz * np.exp(-exponent)
 
 
 def _whole_offset(

@@ -32,6 +32,7 @@ from dials_spread.report.ml_correct.correction_verdict import (
     correction_verdict,
     next_steps,
 )
+from dials_spread.report.ml_correct.damage_sentences import damage_in_short
 from dials_spread.report.page.document import (
     Provenance,
     base_document,
@@ -191,13 +192,7 @@ def _changed(result: CorrectionResult) -> str:
     """Say on the first screen of the page what was changed."""
     if not result.strength > 0:
         return ""
-    decay = result.subject.prepared.scales.decay
-    if decay is None or not decay.is_taken_out:
-        return size_sentence(result)
-    return (
-        f"{size_sentence(result)} Beam damage was taken out: B had grown by {decay.mean:.1f} "
-        f"± {decay.uncertainty:.1f} Å² along the scans."
-    )
+    return size_sentence(result) + damage_in_short(result.subject.prepared.scales.decay)
 
 
 def write_correction(

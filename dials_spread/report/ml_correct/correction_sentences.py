@@ -18,7 +18,6 @@ import numpy as np
 from dials_spread.correction import CorrectionResult
 from dials_spread.correction.apply.against_reference import ReferenceCheck
 from dials_spread.correction.apply.error_law import Coverage
-from dials_spread.prepare.scaling import Decay
 from dials_spread.report.ml_correct.before_after import BeforeAfter
 from dials_spread.report.ml_correct.correction_verdict import (
     EXPECTED_R1,
@@ -26,6 +25,7 @@ from dials_spread.report.ml_correct.correction_verdict import (
     RELATIVE_CHANGE,
     percent,
 )
+from dials_spread.report.ml_correct.damage_sentences import damage_sentences
 from dials_spread.report.page.labels import counted, digits
 from dials_spread.rfactor.merging_statistics import LABELS
 from dials_spread.rfactor.wilson_statistics import (
@@ -136,27 +136,6 @@ def correction_sentences(result: CorrectionResult, pair: BeforeAfter) -> list[st
     topics = sentences_by_topic(result, pair)
     return [
         t for topic, some in topics.items() if topic != "distribution" for t in some
-    ]
-
-
-def damage_sentences(decay: Decay | None, strength: float) -> list[str]:
-    """
-    Say how far crystals were damaged, where it was taken out.
-
-    Args:
-        decay: What was found; None where it was not looked for.
-        strength: Of the correction.
-    """
-    if decay is None or not decay.is_taken_out:
-        return []
-    n, rate = len(decay.rate), decay.rate
-    each = f"; each of {n}: {rate.min():.1f} to {rate.max():.1f}" if n > 1 else ""
-    what = "Corrected intensities are" if strength > 0 else "output.merged is"
-    return [
-        "Beam damage: intensities fall off with resolution along the scan of a crystal, as "
-        f"with a B that grows by {decay.mean:.1f} ± {decay.uncertainty:.1f} Å² from its "
-        f"first image to its last{each}. {what} taken back to the first image, so that "
-        "displacement parameters (B) refined against them are smaller by about half of that."
     ]
 
 

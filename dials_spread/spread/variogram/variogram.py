@@ -209,6 +209,8 @@ def _mean_over_angles(data: Binned) -> np.ndarray:
 def _angle(angles: np.ndarray, n: int) -> tuple[float, float, float]:
     """The correlation angle; beyond the plateau's beginning it is not looked for."""
     value, low, high = _estimate(angles, n)
+    # Of few crystals the interval, which is symmetric, would begin below nought.
+    low = float(np.maximum(low, 0.0))
     return value, low, min(high, max(FAR, value)) if np.isfinite(high) else high
 
 
