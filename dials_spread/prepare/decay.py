@@ -261,24 +261,36 @@ def with_decay(measured: Observations, scales: Scales) -> Scales:
     # Without what the prior took away.
     own = fit.rate * (known + 1 / PRIOR**2) / np.maximum(known, 1e-9)
     su = np.where(weight > 0, np.maximum(weight, 1e-12) ** -0.5, np.inf)
-    mean, uncertainty = _mean(own, weight)
-    damaged = np.full(len(own), mean >= CLEARLY * uncertainty)
-    if not damaged.any():
-        # Or some stand out among others.
-        damaged = own > max(ALONE, norm.isf(BY_CHANCE / len(own))) * su
-        if damaged.any():
-            mean, uncertainty = _mean(own[damaged], weight[damaged])
-    decay = Decay(none, mean, uncertainty, scales.scale, own, su)
+    damaged, rate = _taken_out(own, weight, su)
+    some = damaged if damaged.any() else np.ones(len(own), bool)
+    decay = Decay(rate, *_mean(own[some], weight[some]), scales.scale, own, su)
     if not damaged.any():
         return replace(scales, decay=decay)
-    # What crystals have in common is known best; that of each is drawn to it.
-    excess = np.sum((weight * (own - mean) ** 2 - 1)[damaged]) / weight[damaged].sum()
-    between = max(BETWEEN**2, excess)
-    part = weight * between / (1 + weight * between)
-    rate = np.where(damaged, np.maximum(mean + part * (own - mean), 0.0), 0.0)
     fit.run(rate)
     scale = np.exp(fit.log_scale - fit.log_scale.mean())
-    return replace(scales, scale=scale, decay=replace(decay, rate=rate))
+    return replace(scales, scale=scale, decay=decay)
+
+
+def _taken_out(
+    own: np.ndarray, weight: np.ndarray, su: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Say which crystals are damaged beyond doubt, and the r that is taken out of each."""
+    mean, uncertainty = _mean(own, weight)
+    damaged = np.full(len(own), mean >= CLEARLY * uncertainty)
+    if not damaged.any():  # or some stand out among others
+        damaged = own > max(ALONE, norm.isf(BY_CHANCE / len(own))) * su
+        if not damaged.any():
+            return damaged, np.zeros(len(own))
+        mean = _mean(own[damaged], weight[damaged])[0]
+    # What crystals have in common is known best; that of each is drawn to it.
+    excess = np.sum((weight * (own - mean) ** 2 - 1)[damaged]) / weight[damaged].sum()
+    stand_out = damaged & (own > 2 * su)
+    if excess > BETWEEN**2 and stand_out.any():
+        # They have little in common, so that some may be undamaged.
+        damaged, mean = stand_out, _mean(own[stand_out], weight[stand_out])[0]
+    between = max(BETWEEN**2, excess)
+    part = weight * between / (1 + weight * between)
+    return damaged, np.where(damaged, np.maximum(mean + part * (own - mean), 0.0), 0.0)
 
 
 def _mean(own: np.ndarray, weight: np.ndarray) -> tuple[float, float]:

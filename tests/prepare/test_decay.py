@@ -74,6 +74,13 @@ def test_one_damaged_crystal_among_others_is_found(small, rate):
         assert found.mean == pytest.approx(rate, abs=found.uncertainty)
 
 
+def test_damage_that_crystals_do_not_share_is_told_of_those_that_have_it(small):
+    found = find_scales(damaged(small, (0, 8, 2.5))).decay
+    np.testing.assert_array_equal(found.rate > 0, [False, True, True])
+    np.testing.assert_allclose(found.rate, (0, 8, 2.5), atol=0.5)
+    assert found.mean == pytest.approx(5.25, abs=2 * found.uncertainty)
+
+
 def test_strong_damage_is_found_as_well(small):
     found = find_scales(damaged(small, (12, 9, 15))).decay
     np.testing.assert_allclose(found.rate, (12, 9, 15), rtol=0.1)
