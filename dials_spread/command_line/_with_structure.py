@@ -73,7 +73,12 @@ def second_correction(
     found = cycles.last.correction
     calculated = np.where(np.isfinite(laid.match.f_calc), found.calculated, np.nan)
     report = StructureReport(
-        source, found, calculated, subject.prepared.merged, cycles, laid.choice
+        source,
+        found,
+        calculated,
+        subject.prepared.with_damage.merged(),
+        cycles,
+        laid.choice,
     )
     return replace(subject, warnings=(*subject.warnings, *laid.warnings)), report
 
