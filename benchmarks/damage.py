@@ -6,7 +6,8 @@ Whether beam damage is found where it is, and not where it is not, and what it i
 Crystals of 500 Å of random compounds that no training has seen (one_realism.py), of which B
 grows along the scan by 0 to 3 Å²: one, two and four at a time. What is found of it, how often
 it is taken out, how often the truth is within one and two stated uncertainties, and R1 against
-the truth before and after the correction, with damage taken out and left in. Then four
+the truth before and after the correction, with damage taken out and left in. What is found,
+and what stays, of damage that does not grow steadily. Then four
 crystals with every other thing that one_realism.py adds, none of which is damage.
 """
 
@@ -26,7 +27,7 @@ from one_realism import (
     Realism,
     compounds,
     measured,
-    simulate,
+    simulated,
 )
 from tabulate import tabulate
 
@@ -45,6 +46,14 @@ RATES = (0.0, 1.0, 2.0, 3.0)
 
 TOGETHER = (1, 2, 4)
 """Crystals."""
+
+GROWTHS = {
+    "steady, 3 Å²": lambda t: 3 * t,
+    "none": lambda t: 0 * t,
+    "saturates, 3 (1 - exp(-5 t))": lambda t: 3 * (1 - np.exp(-5 * t)),
+    "in the last third, 3 Å²": lambda t: 9 * np.maximum(t - 2 / 3, 0),
+}
+"""B along the scan, t from 0 to 1 [Å²]."""
 
 
 def with_damage(rate: float) -> Realism:
@@ -77,6 +86,18 @@ def r1(model, observations: Observations, F: np.ndarray) -> list[float]:
     return [r_factor(found[k][known], F[known])[0] for k in (0, 1, 3)]
 
 
+def left_over(compound: Compound, growth, made) -> tuple[float, float]:
+    """B that is found of one that grows otherwise, and what stays in the merge [Å²]."""
+    realism = Realism("", lambda I, own: I[:, 0]
+                      * np.exp(-0.5 * growth(own.turned) / own.d**2))  # fmt: skip
+    own, F = observed(compound, realism, made)
+    scales = find_scales(own)
+    merged = own.divided(scales.scale).merged()
+    kept = np.isfinite(F) & (merged > 0.2 * np.median(merged))
+    ratio = np.log(merged[kept] / F[kept] ** 2)
+    return scales.decay.mean, -2 * np.polyfit(own.d_star_sq[kept], ratio, 1)[0]
+
+
 def table_of_rates(found: dict[tuple[float, int], list[Decay]], errors: dict) -> str:
     """Print what was found of each rate."""
     rows = []
@@ -106,19 +127,17 @@ def main() -> None:
     model = unpack(read_model(SHIPPED))
     found, errors = defaultdict(list), defaultdict(list)
     others: dict[str, list[Decay]] = defaultdict(list)
+    unsteady: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for compound in compounds(args.compounds):
         made: dict = {}
         for realism in REALISMS if compound.seed < args.others else REALISMS[:1]:
-            key = (realism.selection, realism.structure)
-            if key not in made:
-                rng = np.random.default_rng([compound.seed, 3])
-                change = realism.structure or (lambda structure, _: structure)
-                structure = change(compound.structure, rng)
-                made[key] = simulate(compound, structure, realism.selection)
+            crystals = simulated(compound, realism, made)
             if "damage" not in realism.name:
-                own = observed(compound, realism, made[key])[0]
+                own = observed(compound, realism, crystals)[0]
                 others[realism.name].append(find_scales(own).decay)
-        plain = made[REALISMS[0].selection, REALISMS[0].structure]
+        plain = simulated(compound, REALISMS[0], made)
+        for name, growth in GROWTHS.items():
+            unsteady[name].append(left_over(compound, growth, plain))
         for rate in RATES:
             own, F = observed(compound, with_damage(rate), plain)
             errors[rate].append(r1(model, own, F))
@@ -127,6 +146,8 @@ def main() -> None:
                     found[rate, n].append(find_scales(some(own, first, n)).decay)
         print(compound.seed, [f"{x:.3f}" for x in errors[RATES[-1]][-1]], flush=True)
     print(table_of_rates(found, errors))
+    rows = [[name, *np.median(x, axis=0)] for name, x in unsteady.items()]
+    print(tabulate(rows, ["growth", "B found", "B left"], "rst", floatfmt=".2f"))
     rows = [
         [name, len(d), f"{np.mean([x.mean for x in d]):.2f}", f"{np.max([x.mean for x in d]):.2f}",
          sum(x.is_taken_out for x in d)]

@@ -246,6 +246,18 @@ def simulate(compound: Compound, structure: xray.structure, selection: BeamSelec
     return experiments, tables, intensities, sample.mean_intensity
 
 
+def simulated(compound: Compound, realism: Realism, made: dict) -> tuple:
+    """What `simulate` gives for a realism; kept in `made` for others that share it."""
+    key = (realism.selection, realism.structure)
+    if key not in made:
+        structure = compound.structure
+        if realism.structure is not None:
+            rng = np.random.default_rng([compound.seed, 3])
+            structure = realism.structure(structure, rng)
+        made[key] = simulate(compound, structure, realism.selection)
+    return made[key]
+
+
 def _own(compound: Compound, tables, seed: int) -> list[SimpleNamespace]:
     """What realisms may know of the observations of each crystal."""
     symmetry = compound.structure.crystal_symmetry()
@@ -334,14 +346,9 @@ def main() -> None:
     for compound in compounds(args.compounds):
         made: dict = {}
         for realism in realisms:
-            key = (realism.selection, realism.structure)
-            if key not in made:
-                rng = np.random.default_rng([compound.seed, 3])
-                structure = compound.structure
-                if realism.structure is not None:
-                    structure = realism.structure(structure, rng)
-                made[key] = simulate(compound, structure, realism.selection)
-            judged = judge(measured(compound, realism, made[key]), model)
+            judged = judge(
+                measured(compound, realism, simulated(compound, realism, made)), model
+            )
             if judged is not None:
                 found[realism.name].append(judged)
                 print(f"  random {compound.seed} {realism.name:44s} R1 "

@@ -27,6 +27,7 @@ from cctbx import sgtbx
 from dials.array_family import flex
 from dxtbx.model import Experiment
 
+from dials_spread.valid_input.values import rows_of_kind
 from dials_spread.versions import is_still
 
 CHOICES = ("scale", "profile", "sum")
@@ -212,18 +213,8 @@ def _flagged(table: flex.reflection_table, flag: int, all_bits: bool = True):
 
 
 def _not_integrated(table: flex.reflection_table, choice: str) -> np.ndarray:
-    """Old pickled tables set no integration flag at all: then every row counts."""
-    flags = table.flags
-    if choice == "profile":
-        wanted = flags.integrated_prf
-    elif choice == "sum":
-        wanted = flags.integrated_sum
-    else:
-        wanted = flags.integrated_prf | flags.integrated_sum
-    integrated = _flagged(table, wanted, all_bits=False)
-    if not _flagged(table, flags.integrated, all_bits=False).any():
-        return np.zeros(len(table), dtype=bool)
-    return ~integrated
+    kinds = ("prf", "sum") if choice == "scale" else (COLUMN[choice],)
+    return ~np.any([rows_of_kind(table, kind) for kind in kinds], axis=0)
 
 
 def amplitudes(intensity: np.ndarray) -> np.ndarray:
@@ -299,12 +290,7 @@ def _next_to_axis(table: flex.reflection_table, min_zeta: float) -> np.ndarray:
 
 def _not_scaled(table: flex.reflection_table) -> np.ndarray:
     scale = _column(table, "inverse_scale_factor")
-    unscaled = ~(np.isfinite(scale) & (scale > 0))
-    scaled_flag = _flagged(table, table.flags.scaled)
-    if scaled_flag.any():
-        outlier = _flagged(table, table.flags.outlier_in_scaling)
-        unscaled |= ~(scaled_flag | outlier)
-    return unscaled
+    return ~(np.isfinite(scale) & (scale > 0) & rows_of_kind(table, "scale"))
 
 
 def centroid_column(table: flex.reflection_table) -> str:

@@ -290,6 +290,13 @@ class Observations:
         """Give the same with other beam directions, shape (n, 3), for a control."""
         return self.with_geometry(replace(self._known_geometry(), beam=beam))
 
+    @property
+    def first_image(self) -> np.ndarray:
+        """Shape (n,), the image of each observation, the first of several."""
+        image = np.full(len(self), -1, dtype=np.int64)
+        image[self.entry[::-1]] = self.entry_image[::-1]
+        return image
+
     def crossings(self) -> np.ndarray:
         """
         Number the crossings of the Ewald sphere.
@@ -303,8 +310,7 @@ class Observations:
         if self.geometry is not None:
             ends = (self.angle, self.angle, LARGEST_GAP)
         else:
-            image = np.empty(len(self), dtype=np.int64)
-            image[self.entry[::-1]] = self.entry_image[::-1]
+            image = self.first_image
             ends = (self.images.first[image], self.images.last[image], 1.0)
         return number_crossings(self.crystal, self.miller_index, *ends)
 

@@ -45,8 +45,8 @@ KNOWN = 1.0
 LARGEST_STEP = 3.0
 """Most that a term changes in one round."""
 
-FAINT = (1e-3, 1e-3, 1e-3, 1e-3)
-"""Inverse variances that keep terms finite where nothing was measured."""
+FAINT = 1e-3
+"""Inverse variance that keeps the other terms finite where nothing was measured."""
 
 FIXED = 1e9
 """The same for what is not to change."""
@@ -132,9 +132,7 @@ def _add_terms(log_scale, crystal, t, D, change):
 
 def _times(measured: Observations) -> np.ndarray:
     """Give where in its crystal's scan an observation was made, 0 to 1."""
-    image = np.empty(len(measured), dtype=np.int64)
-    image[measured.entry[::-1]] = measured.entry_image[::-1]
-    when, crystal = measured.images.z[image], measured.crystal
+    when, crystal = measured.images.z[measured.first_image], measured.crystal
     low = np.full(measured.n_experiments, np.inf)
     high = np.full(measured.n_experiments, -np.inf)
     np.minimum.at(low, crystal, when)
@@ -195,7 +193,7 @@ class _Fit:
         columns = *self.sorted, weight[o], total
         matrix, vector = np.zeros((n, 5, 5)), np.zeros((n, 5))
         _own_blocks(*columns, matrix, vector, (residual - mean[u])[o])
-        prior = np.array([*FAINT, FIXED if is_fixed else 1 / PRIOR**2])
+        prior = np.array([FAINT] * 4 + [FIXED if is_fixed else 1 / PRIOR**2])
         if not is_fixed:
             vector[:, 4] -= prior[4] * self.rate
         matrix[:, range(5), range(5)] += prior

@@ -7,6 +7,7 @@ that are not positive. What is refused here is what no experiment gives, and wha
 arithmetic survives.
 
 Functions:
+    rows_of_kind: those that have an intensity of a kind
     impossible_values: in the columns of one table
     impossible_geometry: indices, panels and ids that the experiments do not have
 """
@@ -98,21 +99,28 @@ def usable_rows(table: flex.reflection_table) -> np.ndarray:
     return usable & integrated if integrated.any() else usable
 
 
-def _rows_of_kind(table: flex.reflection_table, kind: str) -> np.ndarray:
+def rows_of_kind(table: flex.reflection_table, kind: str) -> np.ndarray:
     """
     Say which rows have an intensity of a kind, shape (n,).
 
     dials.scale writes scaled values of rows that it left out, too: summed ones over a
-    partiality of 1e-13 and less, 1e16 and more.
+    partiality of 1e-13 and less, 1e16 and more. Those that it rejected as outliers count.
+    Where no row has a flag of the step, as in old tables, every row does.
+
+    Args:
+        table: n reflections.
+        kind: "prf", "sum" or "scale".
     """
     flags = table.flags
-    wanted = {
-        "scale": flags.scaled,
-        "prf": flags.integrated_prf,
-        "sum": flags.integrated_sum,
+    wanted, step = {
+        "scale": (flags.scaled | flags.outlier_in_scaling, flags.scaled),
+        "prf": (flags.integrated_prf, flags.integrated),
+        "sum": (flags.integrated_sum, flags.integrated),
     }[kind]
-    found = table.get_flags(wanted).as_numpy_array()
-    return found if found.any() else np.ones(len(table), dtype=bool)
+    done = table.get_flags(step, all=False)
+    if not done.count(True):
+        return np.ones(len(table), dtype=bool)
+    return table.get_flags(wanted, all=False).as_numpy_array()
 
 
 def impossible_values(table: flex.reflection_table, filename: str) -> list[str]:
@@ -127,7 +135,7 @@ def impossible_values(table: flex.reflection_table, filename: str) -> list[str]:
         One line for each such column.
     """
     usable = usable_rows(table)
-    of_kind = {kind: usable & _rows_of_kind(table, kind) for kind in KINDS}
+    of_kind = {kind: usable & rows_of_kind(table, kind) for kind in KINDS}
     problems = []
     for name, allowed in RANGES.items():
         if name in table:

@@ -192,7 +192,8 @@ def _changed(result: CorrectionResult) -> str:
     """Say on the first screen of the page what was changed."""
     if not result.strength > 0:
         return ""
-    return size_sentence(result) + damage_in_short(result.subject.prepared.scales.decay)
+    damage = damage_in_short(result.subject.prepared.scales.decay)
+    return f"{size_sentence(result)} {damage}".rstrip()
 
 
 def write_correction(

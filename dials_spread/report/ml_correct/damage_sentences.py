@@ -53,6 +53,6 @@ def damage_in_short(decay: Decay | None) -> str:
     if decay is None or not decay.is_taken_out:
         return ""
     return (
-        f" Beam damage was taken out: B had grown by {decay.mean:.1f} ± "
+        f"Beam damage was taken out: B had grown by {decay.mean:.1f} ± "
         f"{decay.uncertainty:.1f} Å² along the scans."
     )

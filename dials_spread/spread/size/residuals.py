@@ -129,11 +129,9 @@ def images_of_observations(observations: Observations) -> np.ndarray:
     Returns:
         Shape (n,), int32: the image; of several, the one in the middle.
     """
-    n = len(observations)
-    first = np.full(n, -1, dtype=np.int64)
+    first = observations.first_image
     last = first.copy()
     last[observations.entry] = observations.entry_image
-    first[observations.entry[::-1]] = observations.entry_image[::-1]
     return ((first + last) // 2).astype(np.int32)
 
 
