@@ -14,12 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numba as nb
 import numpy as np
 
 from dials_spread import cluster
+from dials_spread.correction.model.leaf_masks import LeafMasks, add_trees
 from dials_spread.threads import run_blocks
 
 if TYPE_CHECKING:  # predicting needs no scikit-learn
@@ -73,6 +75,13 @@ class Forest:
         """Number of trees."""
         return len(self.start) - 1
 
+    @cached_property
+    def _masks(self) -> LeafMasks | None:
+        """For trees of few leaves, as nearly all are; None where there are others."""
+        return LeafMasks.of(
+            self.start, self.threshold, self.left, self.right, self.value
+        )
+
     def predict(self, X: np.ndarray, nproc: int | None = None) -> np.ndarray:
         """
         Predict, as scikit-learn's regressors do.
@@ -101,18 +110,20 @@ class Forest:
             return np.concatenate(cluster.map_on_workers(_predict_there, self, tasks))
         out = np.full(len(X), self.baseline)
 
+        masks = self._masks
+        threshold = self.threshold
+        if masks is not None and X.dtype == np.float32:
+            threshold = masks.below
+
         def block(first: int, stop: int) -> None:
-            _add_trees(
-                X[first:stop],
-                self.start,
-                self.feature,
-                self.threshold,
-                self.left,
-                self.right,
-                self.missing_left,
-                self.value,
-                out[first:stop],
-            )
+            some, found = X[first:stop], out[first:stop]
+            nodes = self.start, self.feature, threshold, self.left
+            if masks is not None:
+                own = self.missing_left, masks.kept, masks.values
+                add_trees(some, *nodes, *own, found)
+            else:
+                others = self.right, self.missing_left, self.value
+                _add_trees(some, *nodes, *others, found)
 
         run_blocks(block, len(X), BLOCK, nproc)
         return out
