@@ -23,14 +23,17 @@ def table(n=3000, seed=0, dtype=np.float64):
 
 @pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "quantile"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_predictions_are_those_of_scikit_learn(loss, dtype):
+@pytest.mark.parametrize("leaves", [31, 32, 60])  # up to 32 go by bits, more are walked
+def test_predictions_are_those_of_scikit_learn(loss, dtype, leaves):
     X, y = table(dtype=dtype)
     quantile = 0.8 if loss == "quantile" else None
     model = HistGradientBoostingRegressor(
-        loss=loss, quantile=quantile, max_iter=40, random_state=1
+        loss=loss, quantile=quantile, max_iter=40, random_state=1,
+        max_leaf_nodes=leaves,
     ).fit(X, y)
     forest = forest_of(model, "abcdef")
     assert forest.n_trees == 40
+    assert np.bincount(np.diff(forest.start)).argmax() == 2 * leaves - 1
     unseen, _ = table(5000, seed=1, dtype=dtype)
     unseen[0], unseen[1], unseen[2] = np.nan, -np.inf, np.inf
     expected = model.predict(unseen)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numba as nb
 import numpy as np
 
 from dials_spread.correction.features.all_features import FeatureSet
@@ -29,6 +30,40 @@ MOST = np.float32(1e3)
 
 SPREADS = 2.5
 """From the 10 % to the 90 % quantile there are about as many standard deviations."""
+
+
+# Each row is a call of its own: numba makes these loops of many numbers at a time only there.
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def _row_to_logarithm(row, centre, width, out):
+    for j in range(len(out)):
+        x = abs((row[j] - centre[j]) / width[j])
+        size = min(np.float32(x), MOST)
+        out[j] = size + np.sqrt(size * size + np.float32(1))
+
+
+@nb.njit(cache=True, nogil=True)
+def _row_with_sign(row, centre, out):
+    for j in range(len(out)):
+        x = out[j] if out[j] < np.float32(LARGEST) else np.float32(LARGEST)
+        x = x if row[j] >= centre[j] else -x
+        out[j] = x if row[j] == row[j] else np.float32(0)
+
+
+@nb.njit(cache=True, nogil=True)
+def _to_logarithm(rows, centre, width, out):
+    """Give |x| + √(x² + 1), whose logarithm is arsinh |x|, of the centred rows over the
+    width."""
+    for i in range(len(rows)):
+        _row_to_logarithm(rows[i], centre, width, out[i])
+
+
+@nb.njit(cache=True, nogil=True)
+def _with_sign(rows, centre, out):
+    """Bound arsinh, and give it the sign of the centred rows; 0 for nan."""
+    for i in range(len(rows)):
+        _row_with_sign(rows[i], centre, out[i])
 
 
 @dataclass(frozen=True)
@@ -61,12 +96,13 @@ class Squash:
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         """Give arsinh of the centred rows over the width, float32; 0 for nan."""
-        x = np.asarray((rows - self.centre) / self.width, dtype=np.float32)
-        size = np.minimum(np.abs(x), MOST)
+        rows = np.ascontiguousarray(rows)
         # By logarithm and root, which take a fifth of the time of numpy's arsinh.
-        found = np.log(size + np.sqrt(size * size + 1))
-        np.copysign(np.minimum(found, LARGEST), x, out=found)
-        return np.nan_to_num(found, copy=False)
+        found = np.empty(rows.shape, dtype=np.float32)
+        _to_logarithm(rows, self.centre, self.width, found)
+        np.log(found, out=found)
+        _with_sign(rows, self.centre, found)
+        return found
 
 
 def observation_rows(features: FeatureSet, part: slice = slice(None)) -> np.ndarray:

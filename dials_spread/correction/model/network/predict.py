@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Callable
 
+import numba as nb
 import numpy as np
-from scipy.sparse import csr_matrix
 
 from dials_spread import cluster
 from dials_spread.correction.features.all_features import FeatureSet
@@ -24,7 +24,10 @@ from dials_spread.threads import one_blas_thread
 from dials_spread.versions import available_cores
 
 BLOCK = 8192
-"""Observations at a time: their layers stay near the processor."""
+"""Observations whose sums are made at a time."""
+
+NEAR = 2048
+"""Of these in turn: their layers stay in the processor's own cache."""
 
 TASK = 32 * BLOCK
 """Observations whose sums are made apart, by threads or by a worker of a cluster."""
@@ -54,10 +57,73 @@ class Predicted:
 def silu(x: np.ndarray) -> np.ndarray:
     """Give x / (1 + e^-x)."""
     found = np.negative(x)
+    return _silu(x, found, found)
+
+
+def _silu(x: np.ndarray, minus: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """The same, where -x is known; both may be written over."""
     with np.errstate(over="ignore"):  # where it is 0 to all digits
-        np.exp(found, out=found)
-    found += 1
-    return np.divide(x, found, out=found)
+        np.exp(minus, out=minus)
+    minus += 1
+    return np.divide(x, minus, out=out)
+
+
+# Each row is a call of its own: numba makes these loops of many numbers at a time only there.
+
+
+@nb.njit(cache=True, nogil=True)
+def _plus(x, bias, own, minus):
+    for j in range(len(x)):
+        x[j] = (x[j] + bias[j]) + own[j]
+        minus[j] = -x[j]
+
+
+@nb.njit(cache=True, nogil=True)
+def _plus_two(x, bias, own, other, minus):
+    for j in range(len(x)):
+        x[j] = ((x[j] + bias[j]) + own[j]) + other[j]
+        minus[j] = -x[j]
+
+
+@nb.njit(cache=True, nogil=True)
+def _plus_bias(x, bias, minus):
+    for j in range(len(x)):
+        x[j] += bias[j]
+        minus[j] = -x[j]
+
+
+@nb.njit(cache=True, nogil=True)
+def _plus_row(total, x):
+    for j in range(len(x)):
+        total[j] += x[j]
+
+
+@nb.njit(cache=True, nogil=True)
+def _add_rows(x, bias, rows, group, minus):
+    """Add to each row a bias and the row of its group; and give what is minus that."""
+    for i in range(len(x)):
+        _plus(x[i], bias, rows[group[i]], minus[i])
+
+
+@nb.njit(cache=True, nogil=True)
+def _add_rows_of_two(x, bias, rows, group, others, other_group, minus):
+    """The same, with the rows of two groups."""
+    for i in range(len(x)):
+        _plus_two(x[i], bias, rows[group[i]], others[other_group[i]], minus[i])
+
+
+@nb.njit(cache=True, nogil=True)
+def _add_bias(x, bias, minus):
+    """The same, with the bias alone."""
+    for i in range(len(x)):
+        _plus_bias(x[i], bias, minus[i])
+
+
+@nb.njit(cache=True, nogil=True)
+def _add_up(rows, group, first, out):
+    """Add rows to those of their groups, in their order."""
+    for i in range(len(rows)):
+        _plus_row(out[group[i] - first], rows[i])
 
 
 class _Layers:
@@ -67,9 +133,17 @@ class _Layers:
         self.arrays = network.arrays
 
     def __call__(self, name: str, x: np.ndarray) -> np.ndarray:
-        found = x @ self.arrays[f"{name}.weight"].T
+        found = self.product(name, x)
         found += self.arrays[f"{name}.bias"]
         return found
+
+    def product(self, name: str, x: np.ndarray) -> np.ndarray:
+        """Give what a layer makes of x without its bias."""
+        return x @ self.arrays[f"{name}.weight"].T
+
+    def bias(self, name: str) -> np.ndarray:
+        """Give its bias."""
+        return self.arrays[f"{name}.bias"]
 
 
 class _Groups:
@@ -81,13 +155,14 @@ class _Groups:
             of_each = np.bincount(group, minlength=n_groups)
             self.count = np.maximum(of_each, 1)[:, None]
 
-    def part(self, rows: np.ndarray, block: slice) -> tuple[int, np.ndarray]:
-        """Add up the rows of one block, from the first of its groups to the last."""
+    def nothing(self, block: slice, width: int, kind: type = np.float32) -> Part:
+        """Begin the sums of one block, from the first of its groups to the last."""
         first, stop = self.range_of(block)
-        group = self.group[block] - first
-        place = (group, np.arange(len(group)))
-        ones = np.ones(len(group), dtype=np.float32)
-        return first, csr_matrix((ones, place), shape=(stop - first, len(group))) @ rows
+        return first, np.zeros((stop - first, width), kind)
+
+    def add(self, part: Part, rows: np.ndarray, some: slice) -> None:
+        """Add rows of some of its observations, in their order."""
+        _add_up(rows, self.group[some], *part)
 
     def range_of(self, block: slice) -> tuple[int, int]:
         """Give the first group of some observations, and one after the last."""
@@ -98,6 +173,10 @@ class _Groups:
 def _cut(whole: slice, size: int) -> list[slice]:
     ends = whole.start, whole.stop
     return [slice(k, min(k + size, ends[1])) for k in range(*ends, size)]
+
+
+def _less(part: slice, first: int) -> slice:
+    return slice(part.start - first, part.stop - first)
 
 
 class _OneNetwork:
@@ -123,14 +202,23 @@ class _OneNetwork:
         self.to_observe = layer("observe_reflection", self.of_reflection)
 
     def _first(self, rows: np.ndarray, block: slice) -> np.ndarray:
-        x = self.layer("observe", self.squash(rows))
-        x += self.to_observe[self.of_unique.group[block]]
-        return silu(self.layer("mix", silu(x)))
+        layer, group = self.layer, self.of_unique.group[block]
+        x = layer.product("observe", self.squash(rows))
+        minus = np.empty_like(x)
+        _add_rows(x, layer.bias("observe"), self.to_observe, group, minus)
+        x = layer.product("mix", _silu(x, minus, x))
+        _add_bias(x, layer.bias("mix"), minus)
+        return _silu(x, minus, x)
 
     def look(self, rows: np.ndarray, block: slice) -> list[Part]:
         """Give the sums of some observations by reflection and crystal, first round."""
-        h = self._first(rows, block)
-        return [self.of_unique.part(h, block), self.of_crystal.part(h, block)]
+        width = len(self.layer.bias("mix"))
+        parts = [g.nothing(block, width) for g in self.groups]
+        for some in _cut(block, NEAR):
+            h = self._first(rows[_less(some, block.start)], some)
+            for group, part in zip(self.groups, parts):
+                group.add(part, h, some)
+        return parts
 
     def turn(self, sums: list[np.ndarray]) -> None:
         """Say what all observations have in common, after the first round."""
@@ -145,14 +233,26 @@ class _OneNetwork:
 
     def weigh(self, rows: np.ndarray, block: slice) -> list[Part]:
         """Give the sums of what some observations say, in the second round."""
-        h = self.layer("again", self._first(rows, block))
-        h += self.back[0][self.of_unique.group[block]]
-        h += self.back[1][self.of_crystal.group[block]]
-        out = self.layer("give", silu(h))
-        weight = np.exp(STEEPEST * np.tanh(out[:, :HEADS] / STEEPEST))
-        value = self.features.E_i[block, None] - out[:, HEADS : 2 * HEADS]
-        given = np.hstack([weight, weight * value, out[:, 2 * HEADS :]])
-        return [self.of_unique.part(given, block)]
+        part = self.of_unique.nothing(block, len(self.layer.bias("give")), float)
+        for some in _cut(block, NEAR):
+            own = rows[_less(some, block.start)]
+            self.of_unique.add(part, self._given(own, some), some)
+        return [part]
+
+    def _given(self, rows: np.ndarray, some: slice) -> np.ndarray:
+        """Give weights, weighted amplitudes and what else observations say."""
+        layer = self.layer
+        h = layer.product("again", self._first(rows, some))
+        minus = np.empty_like(h)
+        own = self.back[0], self.of_unique.group[some]
+        other = self.back[1], self.of_crystal.group[some]
+        _add_rows_of_two(h, layer.bias("again"), *own, *other, minus)
+        given = layer("give", _silu(h, minus, h))
+        off = given[:, HEADS : 2 * HEADS]
+        weight = np.exp(STEEPEST * np.tanh(given[:, :HEADS] / STEEPEST))
+        given[:, HEADS : 2 * HEADS] = weight * (self.features.E_i[some, None] - off)
+        given[:, :HEADS] = weight
+        return given
 
     def predicted(self, total: np.ndarray) -> Predicted:
         """Mix what was given."""
