@@ -9,7 +9,7 @@ which is wrong where results are updated in place.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Lock
@@ -82,3 +82,25 @@ def run_blocks(
         done = pool.map(function, starts, stops)
         for (first, stop), _ in zip(ranges, done):
             bar.update(stop - first)
+
+
+def in_turn(
+    function: Callable, tasks: Sequence[tuple], nproc: int | None = None
+) -> Iterator:
+    """
+    Call a function for several tasks, in threads, and give what it returns in their order.
+
+    Args:
+        function: Called as function(*task); see run_blocks.
+        tasks: What it is called with.
+        nproc: Threads; all cores by default.
+    """
+    nproc, code = nproc or available_cores(), getattr(function, "__code__", function)
+    if nproc == 1 or len(tasks) == 1:
+        yield from (function(*task) for task in tasks)
+        return
+    first = [] if code in _met else [function(*tasks[0])]
+    _met.add(code)
+    with one_blas_thread(), ThreadPoolExecutor(nproc) as pool:
+        yield from first
+        yield from pool.map(function, *zip(*tasks[len(first) :]))

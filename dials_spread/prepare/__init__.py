@@ -4,6 +4,8 @@ normalised amplitudes, and how beams couple.
 
 Modules:
     coupling: how strongly other excited beams feed a reflection
+    crystal_groups: observations cut into groups of crystals, which workers may keep
+    damage_groups: what the search for damage asks of a group of crystals
     decay: damage along the scan, and scales without it
     extinctions: reflections near zero that a screw axis or glide plane would extinguish
     geometry: where the beam ran in the crystal when a reflection was excited, and the
@@ -13,6 +15,7 @@ Modules:
         absolute units, without its structure
     prepared: scaled observations, merged and normalised
     resolution: to which resolution there is signal
+    scale_groups: what scaling asks of a group of crystals
     scaling: crystals on one scale
     weights: estimates without any learning
 """

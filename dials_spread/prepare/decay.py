@@ -21,13 +21,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numba as nb
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
 from scipy.stats import norm
 
 from dials_spread.observations import Observations
-from dials_spread.prepare.scaling import Decay, Scales, fit_scales, merge
+from dials_spread.prepare import damage_groups
+from dials_spread.prepare.crystal_groups import CrystalGroups, added_up
+from dials_spread.prepare.scale_groups import merged_from
+from dials_spread.prepare.scaling import Decay, Scales, fit_scales
 from dials_spread.versions import conjugate_gradients
 
 ROUNDS, MOST_ROUNDS = 3, 12
@@ -51,9 +53,6 @@ FAINT = 1e-3
 FIXED = 1e9
 """The same for what is not to change."""
 
-LARGEST_RESIDUAL = 1.5
-"""Relative residuals count for no more."""
-
 PRIOR = 2.0
 """Expected size of r while it is looked for [Å²]."""
 
@@ -73,90 +72,37 @@ ALONE, BY_CHANCE = 4.0, 1e-3
 """Standard deviations by which a crystal stands out, or more where so many do so by chance."""
 
 
-@nb.njit(cache=True, nogil=True)
-def _terms(t, D, x):
-    x[0], x[1], x[2], x[3], x[4] = 1.0, t, t * t, D, t * D
-
-
-@nb.njit(cache=True, nogil=True)
-def _own_blocks(crystal, unique, t, D, weight, total, matrix, vector, y):
-    """
-    Add up the normal equations of each crystal, means of reflections taken out.
-
-    Observations are in the order of crystals, and of reflections of each.
-    """
-    x, sums = np.ones(5), np.zeros(5)
-    n = len(crystal)
-    for i in range(n):
-        c = crystal[i]
-        _terms(t[i], D[i], x)
-        for a in range(5):
-            sums[a] += weight[i] * x[a]
-            vector[c, a] += weight[i] * x[a] * y[i]
-            for b in range(5):
-                matrix[c, a, b] += weight[i] * x[a] * x[b]
-        last = i + 1 == n or crystal[i + 1] != c or unique[i + 1] != unique[i]
-        if last:
-            for a in range(5):
-                for b in range(5):
-                    if total[unique[i]] > 0:
-                        matrix[c, a, b] -= sums[a] * sums[b] / total[unique[i]]
-            sums[:] = 0
-
-
-@nb.njit(cache=True, nogil=True)
-def _times_normal(p, crystal, unique, t, D, weight, total, mean, out):
-    """Multiply parameters, shape (crystals, 5), by the matrix of all normal equations."""
-    x = np.ones(5)
-    mean[:] = 0
-    for i in range(len(crystal)):
-        _terms(t[i], D[i], x)
-        mean[unique[i]] += weight[i] * np.dot(x, p[crystal[i]])
-    for u in range(len(mean)):
-        mean[u] = mean[u] / total[u] if total[u] > 0 else 0.0
-    for i in range(len(crystal)):
-        _terms(t[i], D[i], x)
-        off = weight[i] * (np.dot(x, p[crystal[i]]) - mean[unique[i]])
-        for a in range(5):
-            out[crystal[i], a] += x[a] * off
-
-
-@nb.njit(cache=True, nogil=True)
-def _add_terms(log_scale, crystal, t, D, change):
-    """Add terms of each crystal to the logarithms of scales, in place."""
-    for i in range(len(crystal)):
-        own = change[crystal[i]]
-        log_scale[i] += own[0] + (own[1] + own[2] * t[i]) * t[i]
-        log_scale[i] += (own[3] + own[4] * t[i]) * D[i]
-
-
-def _times(measured: Observations) -> np.ndarray:
-    """Give where in its crystal's scan an observation was made, 0 to 1."""
-    when, crystal = measured.images.z[measured.first_image], measured.crystal
-    low = np.full(measured.n_experiments, np.inf)
-    high = np.full(measured.n_experiments, -np.inf)
-    np.minimum.at(low, crystal, when)
-    np.maximum.at(high, crystal, when)
-    span = (high - low)[crystal]
-    return np.divide(when - low[crystal], span, out=np.zeros(len(when)), where=span > 0)
-
-
 class _Fit:
     """Scales with five more terms for each crystal, by least squares over all pairs."""
 
-    def __init__(self, measured: Observations, scale: np.ndarray) -> None:
-        u, crystal = measured.unique, measured.crystal
-        self.measured, self.log_scale = measured, np.log(scale)
-        # Halves of the usual size: with 10 million observations memory is short here.
-        self.t = _times(measured).astype(np.float32)
-        self.D = (-0.5 * measured.d_star_sq).astype(np.float32)[u]
-        self.rate = np.zeros(measured.n_experiments)
-        self.repeated = np.bincount(u, minlength=measured.n_unique)[u] > 1
+    def __init__(self, groups: CrystalGroups, scale: np.ndarray) -> None:
+        measured = groups.measured
+        self.groups, self.n = groups, measured.n_experiments
+        n = np.bincount(measured.unique, minlength=measured.n_unique)
+        self.repeated = n > 1
+        when = measured.images.z[measured.first_image]
+        columns = groups.observed, groups.cut(when), groups.cut(scale)
+        of_all = -0.5 * measured.d_star_sq, self.repeated
+        self.kept = groups.keep(damage_groups.sort, of_all, [*zip(*columns)])
+        self.moves = any(
+            [*groups.told(damage_groups.moves, None, [(k,) for k in self.kept])]
+        )
+        self.terms = np.zeros((self.n, 5))
         self.merged: np.ndarray | None = None
-        order = np.argsort(crystal.astype(np.int64) * measured.n_unique + u)
-        self.order = order.astype(np.int32 if len(u) < 2**31 else np.int64)
-        kinds = (crystal, np.int32), (u, np.int32), (self.t, None), (self.D, None)
-        self.sorted = tuple(x[self.order].astype(k or x.dtype) for x, k in kinds)
+
+    @property
+    def rate(self) -> np.ndarray:
+        """Shape (crystals,), the r that was found [Å²]."""
+        return self.terms[:, 4]
+
+    def scales(self) -> np.ndarray:
+        """Give scales with all that was found, shape (n,), of geometric mean 1."""
+        own = [*zip(self.kept, self.groups.cut_crystals(self.terms))]
+        logarithm = self.groups.joined(
+            self.groups.told(damage_groups.in_order, None, own)
+        )
+        logarithm -= logarithm.mean()
+        return np.exp(logarithm)
 
     def run(self, fixed: np.ndarray | None = None) -> np.ndarray:
         """
@@ -169,8 +115,8 @@ class _Fit:
             Shape (crystals,), what the data say of r: one over its variance [Å⁻⁴].
         """
         if fixed is not None:
-            self._add(np.stack([0 * fixed] * 4 + [fixed - self.rate], axis=1))
-        known = np.zeros(len(self.rate))
+            self.terms[:, 4] = fixed
+        known = np.zeros(self.n)
         for k in range(MOST_ROUNDS):
             before = self.rate.copy()
             known = self._improve(fixed is not None)
@@ -179,29 +125,41 @@ class _Fit:
                 break
         return known
 
+    def _merge(self) -> np.ndarray:
+        """Merge on the scales so far."""
+        own = [*zip(self.kept, self.groups.cut_crystals(self.terms))]
+        if self.merged is None:
+            plain, number = added_up(self.groups.told(damage_groups.sums, None, own))
+            self.merged = plain / np.maximum(number, 1)
+        self.merged = merged_from(
+            added_up(self.groups.told(damage_groups.sums, self.merged, own))
+        )
+        return self.merged
+
     def _improve(self, is_fixed: bool) -> np.ndarray:
         """Linearise, and solve; give what the data say of r."""
-        measured, n = self.measured, self.measured.n_experiments
-        self.merged, residual, weight = merge(
-            measured, np.exp(self.log_scale), self.merged, self.repeated
+        groups, n = self.groups, self.n
+        own = [*zip(self.kept, groups.cut_crystals(self.terms))]
+        off = groups.keep(damage_groups.compare, self._merge(), own)
+        pairs = [*zip(self.kept, off)]
+        total, weighted = added_up(
+            groups.told(damage_groups.by_reflection, None, pairs)
         )
-        o, u, n_unique = self.order, measured.unique, measured.n_unique
-        weight = np.where(self.repeated, weight, 0.0)
-        residual = np.clip(residual, -LARGEST_RESIDUAL, LARGEST_RESIDUAL)
-        total = np.bincount(u, weight, n_unique)
-        mean = np.bincount(u, weight * residual, n_unique) / np.maximum(total, 1e-300)
-        columns = *self.sorted, weight[o], total
-        matrix, vector = np.zeros((n, 5, 5)), np.zeros((n, 5))
-        _own_blocks(*columns, matrix, vector, (residual - mean[u])[o])
+        mean = weighted / np.maximum(total, 1e-300)
+        both = zip(*groups.told(damage_groups.normal, (total, mean), pairs))
+        matrix, vector = (groups.of_crystals(x) for x in both)
         prior = np.array([FAINT] * 4 + [FIXED if is_fixed else 1 / PRIOR**2])
         if not is_fixed:
             vector[:, 4] -= prior[4] * self.rate
         matrix[:, range(5), range(5)] += prior
-        inverse, scratch = np.linalg.inv(matrix), np.empty(n_unique)
+        inverse = np.linalg.inv(matrix)
 
         def times(p: np.ndarray) -> np.ndarray:
-            p, out = p.reshape(n, 5), np.zeros((n, 5))
-            _times_normal(p, *columns, scratch, out)
+            p = p.reshape(n, 5)
+            tasks = [*zip(self.kept, off, groups.cut_crystals(p))]
+            by_reflection = added_up(groups.told(damage_groups.summed, None, tasks))
+            changed = by_reflection / np.where(total > 0, total, np.inf)
+            out = groups.of_crystals(groups.told(damage_groups.times, changed, tasks))
             return (out + prior * p).ravel()
 
         def nearly(p: np.ndarray) -> np.ndarray:
@@ -214,31 +172,32 @@ class _Fit:
         # A common B at the beginning is not determined, as it is not of scales.
         of_B = np.maximum(known[:, 0], 1e-9)
         change[:, 3] -= np.sum(of_B * change[:, 3]) / of_B.sum()
-        self._add(np.clip(change, -LARGEST_STEP, LARGEST_STEP))
+        self.terms = self.terms + np.clip(change, -LARGEST_STEP, LARGEST_STEP)
         return known[:, 1]
 
-    def _add(self, change: np.ndarray) -> None:
-        _add_terms(self.log_scale, self.measured.crystal, self.t, self.D, change)
-        self.rate += change[:, 4]
 
-
-def find_scales(measured: Observations) -> Scales:
+def find_scales(measured: Observations, groups: CrystalGroups | None = None) -> Scales:
     """
     Put crystals on one scale, and take damage out where the data show it.
 
     Args:
         measured: n observations.
+        groups: The same, where they were cut into groups before.
     """
-    return with_decay(measured, fit_scales(measured))
+    groups = groups or CrystalGroups.of(measured)
+    return with_decay(measured, fit_scales(measured, groups=groups), groups)
 
 
-def with_decay(measured: Observations, scales: Scales) -> Scales:
+def with_decay(
+    measured: Observations, scales: Scales, groups: CrystalGroups | None = None
+) -> Scales:
     """
     Take damage out, where the data show it beyond doubt.
 
     Args:
         measured: n observations.
         scales: Of them, from fit_scales.
+        groups: As of find_scales.
 
     Returns:
         The same scales, with `decay`; where there is damage, scales to the beginning of
@@ -248,8 +207,8 @@ def with_decay(measured: Observations, scales: Scales) -> Scales:
     nothing = np.full(len(none), np.nan)
     nought = Decay(none, np.nan, np.nan, scales.scale, nothing, nothing)
     unknown = replace(scales, decay=nought)
-    fit = _Fit(measured, scales.scale)
-    if not fit.repeated.any() or not fit.t.any():
+    fit = _Fit(groups or CrystalGroups.of(measured), scales.scale)
+    if not fit.repeated.any() or not fit.moves:
         return unknown
     known = np.maximum(fit.run(), 0)
     # A crystal says as much as its data do, and no more than undamaged ones agree.
@@ -265,8 +224,7 @@ def with_decay(measured: Observations, scales: Scales) -> Scales:
     if not damaged.any():
         return replace(scales, decay=decay)
     fit.run(rate)
-    scale = np.exp(fit.log_scale - fit.log_scale.mean())
-    return replace(scales, scale=scale, decay=decay)
+    return replace(scales, scale=fit.scales(), decay=decay)
 
 
 def _taken_out(

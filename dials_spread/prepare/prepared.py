@@ -9,14 +9,14 @@ Functions:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 import numpy as np
 
 from dials_spread.observations import Observations
 from dials_spread.prepare.coupling import couplings
+from dials_spread.prepare.crystal_groups import CrystalGroup, CrystalGroups
 from dials_spread.prepare.decay import find_scales
 from dials_spread.prepare.lattice import Lattice, build_lattice
 from dials_spread.prepare.normalisation import (
@@ -27,7 +27,7 @@ from dials_spread.prepare.normalisation import (
     normalise,
     observed_amplitudes,
 )
-from dials_spread.prepare.scaling import Scales, fit_scales
+from dials_spread.prepare.scaling import ScaleFit, Scales
 from dials_spread.rfactor.merging import r_meas
 from dials_spread.statistics.groups import group_sums, means_of_others
 
@@ -103,7 +103,9 @@ class Prepared:
 
 
 def check_lorentz(
-    measured: Observations, scales: Scales | None = None
+    measured: Observations,
+    scales: Scales | None = None,
+    groups: CrystalGroups | None = None,
 ) -> tuple[float, dict[float, float]]:
     """
     See whether equivalents prefer another power of the Lorentz factor.
@@ -111,31 +113,46 @@ def check_lorentz(
     Args:
         measured: n observations.
         scales: From fit_scales, where they are known already.
+        groups: The same observations, where they were cut into groups before.
 
     Returns:
         The preferred extra exponent, 0 unless another is clearly better, and R_meas with
         equal weights, after scaling, by exponent.
     """
+    groups = groups or CrystalGroups.of(measured)
+    rate = measured.rate
+    usable = np.isfinite(rate) & (rate > 0)
+    middle = float(np.median(rate[usable])) if usable.any() else np.nan
 
-    def r_meas_with(found: Scales, intensity: np.ndarray) -> float:
-        return r_meas(intensity / found.scale, measured.unique, measured.n_unique)[0]
+    def agreement(exponent: float) -> float:
+        if not exponent and scales is not None:
+            intensity = measured.intensity / scales.scale
+            return r_meas(intensity, measured.unique, measured.n_unique)[0]
+        own = [*zip(groups.observed, groups.cut(rate))]
+        other = groups.with_observed(groups.keep(_with_rate, (middle, exponent), own))
+        fit = ScaleFit(other)
+        fit.run()
+        return fit.r_meas()
 
-    def agreement(intensity: np.ndarray, sigma: np.ndarray) -> float:
-        other = measured.with_intensity(intensity, sigma)
-        return r_meas_with(fit_scales(other), intensity)
+    return preferred_exponent(agreement)
 
-    known = {} if scales is None else {0.0: r_meas_with(scales, measured.intensity)}
-    return preferred_exponent(
-        measured.intensity, measured.sigma, measured.rate, agreement, known
+
+def _with_rate(
+    power: tuple[float, float], observed: CrystalGroup, rate: np.ndarray
+) -> CrystalGroup:
+    """Multiply by a power of the rate, over the middle one, where there is a rate."""
+    middle, exponent = power
+    usable = np.isfinite(rate) & (rate > 0)
+    factor = np.where(usable, rate / middle, 1.0) ** exponent
+    # By way of σ, as rounding has it.
+    return observed._replace(
+        intensity=observed.intensity * factor,
+        variance=(np.sqrt(observed.variance) * factor) ** 2,
     )
 
 
 def preferred_exponent(
-    intensity: np.ndarray,
-    sigma: np.ndarray,
-    rate: np.ndarray,
-    agreement: Callable[[np.ndarray, np.ndarray], float],
-    known: Mapping[float, float] = MappingProxyType({}),
+    agreement: Callable[[float], float],
 ) -> tuple[float, dict[float, float]]:
     """
     Find the power of the rate with which equivalents agree best.
@@ -143,28 +160,13 @@ def preferred_exponent(
     Dynamical error can favour the wrong one: callers tell it and do not obey it.
 
     Args:
-        intensity: Shape (n,), with the Lorentz factor as it is to be used.
-        sigma: Shape (n,).
-        rate: Shape (n,) [Å⁻¹/rad].
-        agreement: Gives R_meas after scaling of intensities and σ.
-        known: R_meas by exponent, where it is known already.
+        agreement: Gives R_meas after scaling of intensities with an extra power.
 
     Returns:
         The preferred extra exponent, 0 unless another is clearly better, and R_meas by
         exponent.
     """
-    usable = np.isfinite(rate) & (rate > 0)
-    relative = np.ones(len(rate))
-    if usable.any():
-        relative[usable] = rate[usable] / np.median(rate[usable])
-    found = {}
-    for exponent in EXPONENTS:
-        factor = relative**exponent
-        found[exponent] = (
-            known[exponent]
-            if exponent in known
-            else agreement(intensity * factor, sigma * factor)
-        )
+    found = {exponent: agreement(exponent) for exponent in EXPONENTS}
     so_far = found.get(0.0, np.nan)
     better = {e: r for e, r in found.items() if e and r < CLEARLY[e] * so_far}
     if better:
@@ -173,7 +175,10 @@ def preferred_exponent(
 
 
 def prepare(
-    measured: Observations, nproc: int | None = None, scales: Scales | None = None
+    measured: Observations,
+    nproc: int | None = None,
+    scales: Scales | None = None,
+    groups: CrystalGroups | None = None,
 ) -> Prepared:
     """
     Scale, merge and normalise, and compute couplings.
@@ -182,6 +187,7 @@ def prepare(
         measured: n observations of u unique reflections.
         nproc: Threads; all cores by default.
         scales: From find_scales, where they are known already.
+        groups: The same observations, where they were cut into groups before.
 
     Returns:
         All that features are made of.
@@ -190,7 +196,8 @@ def prepare(
         ValueError: The mean intensity is not positive.
     """
     unique, n_unique = measured.unique, measured.n_unique
-    scales = find_scales(measured) if scales is None else scales
+    if scales is None:
+        scales = find_scales(measured, groups or CrystalGroups.of(measured, nproc))
     scaled = measured.divided(scales.scale)
     intensity, sigma = scaled.intensity, scaled.sigma
     n = np.bincount(unique, minlength=n_unique)

@@ -9,44 +9,31 @@ need scales that exist for every input, in a fraction of a second.
 A common B is not determined: it is set by the mean of all crystals, each with the
 information that its data hold, so that a crystal of a few reflections moves no other.
 
+Observations are in groups of crystals (crystal_groups). Of each round two things are asked of
+every group: sums by reflection on the scales so far, and, merged intensities known, the next
+scales of its crystals. So what goes to and fro is as long as there are reflections and crystals.
+
+Classes:
+    ScaleFit: crystals on one scale, and what was needed for it
+
 Functions:
     fit_scales: crystals on one scale
-    merge: on given scales, with residuals
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba as nb
 import numpy as np
 
 from dials_spread.observations import Observations
+from dials_spread.prepare import scale_groups
+from dials_spread.prepare.crystal_groups import CrystalGroup, CrystalGroups, added_up
+from dials_spread.prepare.scale_groups import Placed, merged_from
 from dials_spread.statistics.groups import group_sums
 
 ROUNDS = 12
 """Alternations of merging and scaling."""
-
-NODE_SPACING = 10.0
-"""Distance of the nodes of the log scale [°]."""
-
-SHARED_PER_NODE = 20
-"""Observations of reflections measured twice or more that a node needs."""
-
-RELATIVE_ERROR = 0.2
-"""Part of an intensity that equivalents may differ by without having a say."""
-
-PRIOR_NODE = 0.2
-"""Expected deviation of a node's log scale from its crystal's mean."""
-
-PRIOR_B = 2.0
-"""Expected difference of a crystal's B from the others' [Å²]."""
-
-PRIOR_LEVEL = 1.0
-"""Expected deviation of a crystal's log scale from that of its total."""
-
-LARGEST_STEP = 1.0
-"""Most that a log scale changes in one round."""
 
 
 @dataclass(frozen=True)
@@ -115,131 +102,151 @@ class Scales:
         }
 
 
-@dataclass(frozen=True)
-class _Nodes:
-    """Each observation's place between two nodes, and how many each crystal has."""
+def _totals(
+    of_shell: tuple[np.ndarray, int], observed: CrystalGroup
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """
+    Count the observations of each crystal in each shell of resolution, and add them up.
 
-    left: np.ndarray
-    fraction: np.ndarray
-    count: np.ndarray
+    Args:
+        of_shell: The shell of each unique reflection, and how many there are.
+        observed: A group of k crystals.
 
-    @property
-    def right(self) -> np.ndarray:
-        """The second node; the first again for a crystal with one."""
-        return self.left + (self.fraction > 0)
-
-
-def _place_nodes(measured: Observations, shared: np.ndarray) -> _Nodes:
-    n_crystals, crystal = measured.n_experiments, measured.crystal
-    low, high = np.full(n_crystals, np.inf), np.full(n_crystals, -np.inf)
-    np.minimum.at(low, crystal, measured.angle)
-    np.maximum.at(high, crystal, measured.angle)
-    span = np.where(np.isfinite(low), high - low, 0.0)
-    n_shared = np.bincount(crystal[shared], minlength=n_crystals)
-    intervals = np.minimum(
-        np.ceil(span / NODE_SPACING), np.maximum(n_shared // SHARED_PER_NODE - 1, 0)
-    ).astype(int)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        place = (measured.angle - low[crystal]) / span[crystal] * intervals[crystal]
-    place = np.where(intervals[crystal] > 0, np.nan_to_num(place), 0.0)
-    left = np.minimum(place.astype(int), np.maximum(intervals[crystal] - 1, 0))
-    return _Nodes(left, place - left, intervals + 1)
+    Returns:
+        Numbers, shape (k, shells), and sums of what is positive by crystal and by shell.
+    """
+    shell, n = of_shell
+    own, k = shell[observed.unique], observed.n_crystals
+    number = np.bincount(observed.crystal * n + own, minlength=k * n).reshape(k, n)
+    positive = np.maximum(observed.intensity, 0)
+    of_crystal = group_sums(positive, observed.crystal, k)
+    return number, of_crystal, group_sums(positive, own, n)
 
 
-@nb.njit(cache=True, nogil=True)
-def _accumulate(crystal, left, fraction, x_B, residual, weight, matrix, vector):
-    """Add each observation to the normal equations of its crystal."""
-    last = matrix.shape[1] - 1
-    columns = np.zeros(3, np.int64)
-    values = np.zeros(3)
-    for i in range(len(crystal)):
-        if weight[i] <= 0:
-            continue
-        columns[0], values[0] = left[i], 1 - fraction[i]
-        columns[1], values[1] = min(left[i] + 1, last - 1), fraction[i]
-        columns[2], values[2] = last, x_B[i]
-        c = crystal[i]
-        for a in range(3):
-            wa = weight[i] * values[a]
-            vector[c, columns[a]] += wa * residual[i]
-            for b in range(3):
-                matrix[c, columns[a], columns[b]] += wa * values[b]
-
-
-@nb.njit(cache=True, nogil=True)
-def _interpolate(parameters, crystal, left, right, fraction, x_B, log_scale):
-    """Give the logarithm of the scale of each observation."""
-    last = parameters.shape[1] - 1
-    for i in range(len(crystal)):
-        own, part = parameters[crystal[i]], fraction[i]
-        between = (1 - part) * own[left[i]] + part * own[right[i]]
-        log_scale[i] = between + own[last] * x_B[i]
-
-
-@nb.njit(cache=True, nogil=True)
-def _sum_merged(unique, intensity, variance, scale, merged, counts, total, weight):
-    """Add what counts of each observation to the merged intensity of its reflection."""
-    for i in range(len(unique)):
-        u = unique[i]
-        if counts[i]:
-            model = RELATIVE_ERROR * scale[i] * merged[u]
-            w = scale[i] / (variance[i] + model * model)
-            total[u] += w * intensity[i]
-            weight[u] += w * scale[i]
-
-
-@nb.njit(cache=True, nogil=True)
-def _compare(unique, intensity, variance, scale, merged, residual, weight):
-    """Give relative residuals from the merged intensity, and weights."""
-    for i in range(len(unique)):
-        model = scale[i] * merged[unique[i]]
-        if model > 0:
-            error = RELATIVE_ERROR * model
-            weight[i] = model * model / (variance[i] + error * error)
-            residual[i] = intensity[i] / model - 1
-        else:
-            weight[i], residual[i] = 0.0, intensity[i] - 1
-
-
-def _prior(nodes: _Nodes) -> np.ndarray:
-    """Give the inverse covariance of nodes and B, shape (crystals, p + 1, p + 1)."""
-    n_crystals, p = len(nodes.count), int(nodes.count.max())
-    prior = np.zeros((n_crystals, p + 1, p + 1))
-    for count in np.unique(nodes.count):
-        block = (np.eye(count) - 1 / count) / PRIOR_NODE**2
-        block += 1 / (count * PRIOR_LEVEL) ** 2
-        prior[np.flatnonzero(nodes.count == count), :count, :count] = block
-    unused = np.arange(p) >= nodes.count[:, None]
-    # A little of everything keeps the matrix regular where nothing was measured.
-    prior[:, np.arange(p), np.arange(p)] += np.where(unused, 1.0, 1e-3)
-    prior[:, p, p] = 1 / PRIOR_B**2
-    return prior
-
-
-def _initial_log_scales(measured: Observations) -> np.ndarray:
+def _initial_log_scales(groups: CrystalGroups) -> np.ndarray:
     """Compare each crystal's total with that of all crystals at its resolutions."""
+    measured = groups.measured
     order = np.argsort(np.argsort(measured.d_star_sq, kind="stable"), kind="stable")
     n_shells = max(measured.n_unique // 50, 1)
-    shell = (order * n_shells // measured.n_unique)[measured.unique]
-    log_scale = np.zeros(measured.n_experiments)
-    positive = np.maximum(measured.intensity, 0)
+    shell = order * n_shells // measured.n_unique
+    told = groups.told(_totals, (shell, n_shells), [(o,) for o in groups.observed])
+    numbers, of_crystal, of_shell = zip(*told)
+    number, found = groups.of_crystals(numbers), groups.of_crystals(of_crystal)
+    total, log_scale = added_up(of_shell), np.zeros(measured.n_experiments)
     for _ in range(5):
-        level = group_sums(np.exp(log_scale)[measured.crystal], shell, n_shells)
-        mean = group_sums(positive, shell, n_shells) / np.maximum(level, 1e-300)
-        expected = group_sums(mean[shell], measured.crystal, measured.n_experiments)
-        found = group_sums(positive, measured.crystal, measured.n_experiments)
+        # Not as products of matrices, whose rounding depends on the number of threads.
+        level = np.einsum("cs,c->s", number, np.exp(log_scale))
+        mean = total / np.maximum(level, 1e-300)
+        expected = np.einsum("cs,s->c", number, mean)
         usable = (expected > 0) & (found > 0)
         log_scale[usable] = np.log(found[usable] / expected[usable])
     return log_scale
 
 
-def fit_scales(measured: Observations, rounds: int = ROUNDS) -> Scales:
+class ScaleFit:
+    """
+    Crystals on one scale.
+
+    Attributes:
+        groups: The observations.
+        parameters: Nodes and B of the crystals of each group.
+        shift: What is taken off the logarithms of scales that they give.
+    """
+
+    def __init__(self, groups: CrystalGroups) -> None:
+        measured = groups.measured
+        self.groups, self.shift = groups, 0.0
+        self.shared = np.bincount(measured.unique, minlength=measured.n_unique) > 1
+        d_star_sq = measured.d_star_sq
+        of_all = -0.5 * (d_star_sq - d_star_sq.mean()), self.shared
+        own = [*zip(groups.observed, groups.cut(measured.angle))]
+        self.placed = groups.keep(scale_groups.place, of_all, own)
+        self.counts = [*groups.told(_count, None, [(p,) for p in self.placed])]
+        level = groups.cut_crystals(_initial_log_scales(groups))
+        self.parameters = [
+            np.append(np.repeat(x[:, None], n.max(), axis=1), 0 * x[:, None], axis=1)
+            for x, n in zip(level, self.counts)
+        ]
+
+    def run(self, rounds: int = ROUNDS) -> None:
+        """Alternate merging and scaling, where anything was measured twice."""
+        groups, n = self.groups, len(self.groups.measured)
+        start = [p.copy() for p in self.parameters]
+        has_scale = [np.ones(k, dtype=bool) for k in groups.n_crystals]
+        merged = None
+        for _ in range(rounds if self.shared.any() else 0):
+            if merged is None:
+                merged = self._merged(None, has_scale)
+            merged = self._merged(merged, has_scale)
+            tasks = [*zip(self.placed, self.parameters, start)]
+            steps = [*groups.told(scale_groups.step, (merged, self.shift), tasks)]
+            mean_B = sum(s.known_B for s in steps) / sum(s.known for s in steps)
+            self.parameters = [_less_B(s.parameters, mean_B) for s in steps]
+            has_scale = [s.has_scale for s in steps]
+            self.shift = sum(s.log_scale - mean_B * s.x_B for s in steps) / n
+
+    def _merged(self, merged: np.ndarray | None, has_scale: list) -> np.ndarray:
+        tasks = [*zip(self.placed, self.parameters, has_scale)]
+        told = self.groups.told(scale_groups.sums, (merged, self.shift), tasks)
+        sums = added_up(told)
+        if merged is None:
+            sums[1] = np.maximum(sums[1], 1)
+        return merged_from(sums)
+
+    def handles(self) -> list[tuple]:
+        """Give what scale_groups.scales takes of each group."""
+        return [*zip(self.placed, self.parameters)]
+
+    def scales(self) -> Scales:
+        """Give the scales of observations, and of crystals."""
+        groups = self.groups
+        told = groups.told(scale_groups.log_scales, None, self.handles())
+        logarithm = groups.joined(told)
+        logarithm -= self.shift
+        means = [
+            np.sum(p[:, :-1] * (np.arange(p.shape[1] - 1) < n[:, None]), axis=1) / n
+            for p, n in zip(self.parameters, self.counts)
+        ]
+        return Scales(
+            scale=np.exp(logarithm),
+            crystal_log_scale=groups.of_crystals(means),
+            relative_B=groups.of_crystals(p[:, -1] for p in self.parameters),
+            n_shared=int(np.count_nonzero(self.shared[groups.measured.unique])),
+        )
+
+    def r_meas(self) -> float:
+        """Give R_meas with equal weights (rfactor.merging.r_meas) on these scales."""
+        groups, own = self.groups, self.handles()
+        first = groups.told(scale_groups.plain_sums, self.shift, own)
+        total, number = added_up(first)
+        mean = total / np.maximum(number, 1)
+        told = groups.told(scale_groups.misfit, (self.shift, mean, number), own)
+        misfit, of_all = added_up(told)
+        return float(misfit / of_all) if of_all > 0 else float("nan")
+
+
+def _less_B(parameters: np.ndarray, B: float) -> np.ndarray:
+    found = parameters.copy()
+    found[:, -1] -= B
+    return found
+
+
+def _count(_, placed: Placed) -> np.ndarray:
+    return placed.n_nodes
+
+
+def fit_scales(
+    measured: Observations,
+    rounds: int = ROUNDS,
+    groups: CrystalGroups | None = None,
+) -> Scales:
     """
     Put all crystals, and all parts of each, on one scale.
 
     Args:
         measured: n observations.
         rounds: Alternations.
+        groups: The same observations, where they were cut into groups before.
 
     Returns:
         The scales. Crystals that share nothing are scaled by their mean intensity at
@@ -247,94 +254,6 @@ def fit_scales(measured: Observations, rounds: int = ROUNDS) -> Scales:
 
     Source: the alternation of Hamilton, Rollett & Sparks (1965), Acta Cryst. 18, 129.
     """
-    u, crystal = measured.unique, measured.crystal
-    shared = np.bincount(u, minlength=measured.n_unique)[u] > 1
-    nodes = _place_nodes(measured, shared)
-    prior = _prior(nodes)
-    x_B = -0.5 * (measured.d_star_sq - measured.d_star_sq.mean())[u]
-    parameters = np.zeros(prior.shape[:2])
-    parameters[:, :-1] = _initial_log_scales(measured)[:, None]
-    start = parameters.copy()
-    right = np.minimum(nodes.left + 1, parameters.shape[1] - 2)
-
-    def log_scale() -> np.ndarray:
-        found = np.empty(len(u))
-        _interpolate(parameters, crystal, nodes.left, right, nodes.fraction, x_B, found)
-        return found
-
-    merged, scale, has_scale = None, np.exp(log_scale()), np.ones(len(u), dtype=bool)
-    for _ in range(rounds if shared.any() else 0):
-        merged, residual, weight = merge(measured, scale, merged, has_scale)
-        away = parameters - start
-        matrix, vector = prior.copy(), -np.einsum("cij,cj->ci", prior, away)
-        # The faint part of the prior holds steps, not values.
-        vector[:, :-1] += 1e-3 * away[:, :-1]
-        has_scale = _has_scale(measured, residual, weight)
-        weight = np.where(shared & has_scale, weight, 0.0)
-        _accumulate(
-            crystal, nodes.left, nodes.fraction, x_B, residual, weight, matrix, vector
-        )
-        step = np.linalg.solve(matrix, vector[..., None])[..., 0]
-        parameters += np.clip(step, -LARGEST_STEP, LARGEST_STEP)
-        parameters[:, -1] -= _mean_B(parameters[:, -1], matrix)
-        logarithm = log_scale()
-        scale = np.exp(logarithm - logarithm.mean())
-    level = np.arange(parameters.shape[1] - 1) < nodes.count[:, None]
-    means = np.sum(parameters[:, :-1] * level, axis=1) / nodes.count
-    return Scales(scale, means, parameters[:, -1], int(shared.sum()))
-
-
-def _has_scale(
-    measured: Observations, residual: np.ndarray, weight: np.ndarray
-) -> np.ndarray:
-    """Say of which observations the crystal is positive where it is to be compared."""
-    total = group_sums(
-        weight * (1 + residual), measured.crystal, measured.n_experiments
-    )
-    return (total > 0)[measured.crystal]
-
-
-def _mean_B(B: np.ndarray, matrix: np.ndarray) -> float:
-    """
-    Average B over crystals, each with the information that its data hold on it.
-
-    Args:
-        B: Shape (crystals,).
-        matrix: Shape (crystals, p + 1, p + 1), of the normal equations, priors included.
-    """
-    # 1/[M⁻¹] is what is known of B where the nodes are not, the prior included.
-    known = 1 / np.linalg.inv(matrix)[:, -1, -1] - 1 / PRIOR_B**2
-    known = np.maximum(known, 1e-9)
-    return float(np.sum(known * B) / np.sum(known))
-
-
-def merge(
-    measured: Observations,
-    scale: np.ndarray,
-    merged: np.ndarray | None,
-    has_scale: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """
-    Merge on given scales.
-
-    Args:
-        measured: n observations of u unique reflections.
-        scale: Shape (n,).
-        merged: Shape (u,), as far as they are known, for weights; None where they are not.
-        has_scale: Shape (n,), which observations count.
-
-    Returns:
-        Merged intensities, shape (u,), relative residuals from them and their weights, 0
-        where the merged intensity is not positive, shape (n,) each.
-    """
-    u, n = measured.unique, measured.n_unique
-    if merged is None:
-        merged = group_sums(measured.intensity / scale, u, n)
-        merged /= np.maximum(np.bincount(u, minlength=n), 1)
-    columns = (u, measured.intensity, measured.variance, scale)
-    total, sum_of_weights = np.zeros(n), np.zeros(n)
-    _sum_merged(*columns, merged, has_scale, total, sum_of_weights)
-    merged = total / np.maximum(sum_of_weights, 1e-300)
-    residual, weight = np.empty(len(u)), np.empty(len(u))
-    _compare(*columns, merged, residual, weight)
-    return merged, residual, weight
+    fit = ScaleFit(groups or CrystalGroups.of(measured))
+    fit.run(rounds)
+    return fit.scales()

@@ -170,12 +170,12 @@ def get_subject(
     )
     warnings = check_suitable(observations, force)
     measured = add_geometry(observations, experiments, tables, lorentz)
-    within = within_limit(observations, measured, d_min)
+    within = within_limit(observations, measured, d_min, nproc)
     observations, measured = within[:2]
     if within.beyond is not None:
         warnings = check_suitable(observations, force)
     warnings += exchanged_axes(observations)
-    exponent, found = check_lorentz(measured, within.scales)
+    exponent, found = check_lorentz(measured, within.scales, within.groups)
     if exponent:
         warnings.append(lorentz_warning(measured, exponent, found))
     parts = _prepared(within, experiments, tables, emptied, nproc)
@@ -206,7 +206,7 @@ def _prepared(
     counting = counting_errors(observations, experiments, tables)
     if emptied:
         let_go(tables)
-    prepared = prepare(within.measured, nproc, within.scales)
+    prepared = prepare(within.measured, nproc, within.scales, within.groups)
     give_back()
     counted = with_counting_errors(prepared, observations, counting)
     return {"prepared": prepared, "counted": counted, "before_scaling": before}

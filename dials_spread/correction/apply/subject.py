@@ -30,6 +30,7 @@ from dials_spread.observations.exchanged_axes import (
     describe_exchanged,
     find_exchanged,
 )
+from dials_spread.prepare.crystal_groups import CrystalGroups
 from dials_spread.prepare.decay import find_scales
 from dials_spread.prepare.extinctions import missing_elements
 from dials_spread.prepare.prepared import Prepared, with_sigma
@@ -103,6 +104,7 @@ class Within(NamedTuple):
         lorentz: Shape (n,), the Lorentz factor applied here, with median 1.
         limit: To which resolution there is signal.
         beyond: What lies beyond it; None for nothing.
+        groups: The n, cut into groups of crystals.
         scales: Of the n; None where they have to be found.
     """
 
@@ -111,11 +113,15 @@ class Within(NamedTuple):
     lorentz: np.ndarray
     limit: ResolutionLimit
     beyond: Beyond | None
+    groups: CrystalGroups
     scales: Scales | None
 
 
 def within_limit(
-    observations: Observations, measured: Observations, d_min: float | str | None
+    observations: Observations,
+    measured: Observations,
+    d_min: float | str | None,
+    nproc: int | None = None,
 ) -> Within:
     """
     Find the resolution limit, and leave out what is beyond.
@@ -125,11 +131,13 @@ def within_limit(
         measured: The same with their geometry.
         d_min: The limit [Å]; "auto" to find it from the data, None for none. One that
             was found is not obeyed where too little would be left for a correction.
+        nproc: Threads; all cores by default.
 
     Raises:
         ValueError: Nothing is within.
     """
-    scales = find_scales(measured)
+    groups = CrystalGroups.of(measured, nproc)
+    scales = find_scales(measured, groups)
     limit = ResolutionLimit(None, "d_min", float(measured.d_spacing.min()))
     if d_min is not None:
         given = None if isinstance(d_min, str) else d_min
@@ -142,7 +150,7 @@ def within_limit(
     ratio = measured.sigma / observations.sigma
     if kept.all():
         ratio = ratio / np.median(ratio)
-        return Within(observations, measured, ratio, limit, None, scales)
+        return Within(observations, measured, ratio, limit, None, groups, scales)
     if not kept.any():
         raise ValueError(
             f"d_min={limit.d_min:g} leaves nothing: the observations begin at "
@@ -150,12 +158,14 @@ def within_limit(
         )
     ratio = ratio / np.median(ratio[kept])
     beyond = Beyond(measured.select(~kept), ratio[~kept])
+    measured = measured.select(kept)
     return Within(
         observations=observations.select(kept),
-        measured=measured.select(kept),
+        measured=measured,
         lorentz=ratio[kept],
         limit=limit,
         beyond=beyond,
+        groups=CrystalGroups.of(measured, nproc),
         scales=None,
     )
 

@@ -11,6 +11,7 @@ Modules:
     evidence: whether the data themselves show multiple scattering
     forest: boosted trees as plain arrays, independent of the library that grew them
     general: the general model, for compounds that were never seen, in one model file
+    leaf_masks: what small trees predict, without walking through them
     model_file: model files that may be untrusted input
     posterior: amplitudes and intensities that cannot be negative, and their σ
     shrinkage: how far an ensemble is to be believed
