@@ -82,9 +82,11 @@ def test_the_model_does_not_depend_on_who_applies_it(
     address, monkeypatch, read_measured
 ):
     from dials_spread.correction.apply.estimates import SHIPPED
-    from dials_spread.correction.model import forest, general, model_file
+    from dials_spread.correction.features import feature_groups
+    from dials_spread.correction.model import general, model_file
     from dials_spread.correction.model.network import predict
     from dials_spread.observations import build_observations
+    from dials_spread.prepare import crystal_groups
     from dials_spread.prepare.geometry import add_geometry
     from dials_spread.prepare.prepared import prepare
 
@@ -92,8 +94,7 @@ def test_the_model_does_not_depend_on_who_applies_it(
     observations = build_observations([*experiments], tables)
     prepared = prepare(add_geometry(observations, experiments, tables), 1)
     model = general.unpack(model_file.read_model(SHIPPED))
-    monkeypatch.setattr(predict, "TASK", 300)
-    monkeypatch.setattr(forest, "TASK", 300)
+    monkeypatch.setattr(crystal_groups, "GROUP", 300)
     here, n = general.correct_prepared(model, prepared, 1)
     assert n > 3 * 300 and len({*prepared.measured.crystal}) > 1
     asked = []
@@ -101,7 +102,8 @@ def test_the_model_does_not_depend_on_who_applies_it(
     monkeypatch.setattr(cluster, "keep", lambda f, *a: asked.append(f) or keep(f, *a))
     with cluster.on_workers(address):
         there, _ = general.correct_prepared(model, prepared, 1)
-    assert predict._there in asked and predict._as_it_is in asked
+    assert predict._as_kept in asked and feature_groups.observation_table in asked
+    assert predict._there in asked and predict._as_it_is not in asked
     for name in ("F", "error_F", "sigma_F", "intensity", "bias"):
         np.testing.assert_array_equal(getattr(there, name), getattr(here, name))
     assert there.evidence == here.evidence

@@ -10,36 +10,39 @@ triplets are where F(h) itself is likely to be large (Cochran (1955), Acta Cryst
 
 Functions:
     make_features, features_of: both tables, from observations or what was made of them
-    observation_columns, reflection_features: what is told of each
     neighbour_features: what the merged amplitudes of neighbours say about a reflection
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from typing import Any, NamedTuple
 
 import numba as nb
 import numpy as np
 
-from dials_spread.correction.features.crystals import (
-    compound_features,
-    crystal_features,
+from dials_spread.correction.features.crystals import compound_features
+from dials_spread.correction.features.feature_groups import (
+    SLOPES_WITH,
+    FeatureGroup,
+    KeptTables,
+    KnownOfReflections,
+    feature_group,
+    first_sums,
+    observation_table,
+    of_crystals,
+    quantiles_of_groups,
+    second_sums,
 )
 from dials_spread.correction.features.registry import MODEL_1, REFLECTION_ALL, names
 from dials_spread.observations import Observations
+from dials_spread.prepare.crystal_groups import CrystalGroups, added_up
 from dials_spread.prepare.lattice import Lattice
 from dials_spread.prepare.normalisation import LARGEST_E
 from dials_spread.prepare.prepared import Prepared, prepare
-from dials_spread.prepare.weights import coupling_weights, residual_weights
-from dials_spread.statistics.groups import (
-    group_means,
-    group_quantiles,
-    group_slopes,
-    group_spreads,
-)
-from dials_spread.threads import run_blocks
+from dials_spread.statistics.groups import group_quantiles, group_sums
+from dials_spread.threads import in_turn, run_blocks
 
 OBSERVATION_COLUMNS = (
     "mean_of_others",
@@ -116,6 +119,9 @@ NEIGHBOUR_COLUMNS = (
 
 BLOCK = 512
 
+ASKED = 2**16
+"""Observations that are asked of at a time."""
+
 
 @dataclass(frozen=True)
 class FeatureSet:
@@ -131,6 +137,7 @@ class FeatureSet:
         E_i: Shape (n,), signed normalised amplitudes of observations.
         E_k: Shape (u,), of merged intensities.
         N: Shape (u,), expected intensities: |F| = E √N.
+        kept: Where the rows of `observation` are; None where they are here.
     """
 
     observation: np.ndarray
@@ -142,6 +149,48 @@ class FeatureSet:
     E_i: np.ndarray
     E_k: np.ndarray
     N: np.ndarray
+    kept: KeptTables | None = None
+
+    def from_tables(
+        self, function: Callable, shared: Any, nproc: int | None = None
+    ) -> np.ndarray:
+        """
+        Ask something of the rows of `observation`, here or where they are.
+
+        Args:
+            function: Called as function(shared, E, table) with the merged amplitude and
+                the features of some observations; at the top level of a module.
+            shared: What it needs besides.
+            nproc: Threads; all cores by default.
+
+        Returns:
+            What it gives for each observation, shape (n,).
+        """
+        if self.kept is not None:
+            groups, of, tables = self.kept
+            tasks = [*zip(of, tables)]
+            return groups.joined(
+                groups.told(_of_table, _Asked(function, shared), tasks)
+            )
+        own: list[tuple] = []
+        for first in range(0, max(len(self.unique), 1), ASKED):
+            part = slice(first, first + ASKED)
+            E = self.E_k[self.unique[part]]
+            own.append((shared, E, self.observation[part]))
+        return np.concatenate([*in_turn(function, own, nproc)])
+
+
+class _Asked(NamedTuple):
+    """A function with what it needs; Dask takes a plain tuple of that kind for a task."""
+
+    function: Callable
+    shared: Any
+
+
+def _of_table(asked: _Asked, group: FeatureGroup, table: np.ndarray) -> np.ndarray:
+    """Ask something of the table of a group: a task for another process."""
+    E = group.known.E_k[group.observed.unique]
+    return asked.function(asked.shared, E, table)
 
 
 def make_features(measured: Observations, nproc: int | None = None) -> FeatureSet:
@@ -161,55 +210,64 @@ def make_features(measured: Observations, nproc: int | None = None) -> FeatureSe
     return features_of(prepare(measured, nproc), nproc)
 
 
-def features_of(prepared: Prepared, nproc: int | None = None) -> FeatureSet:
+def features_of(
+    prepared: Prepared, nproc: int | None = None, kept: bool = False
+) -> FeatureSet:
     """
     Make the features of a compound that is scaled and merged.
 
     Args:
         prepared: The compound.
         nproc: Threads; all cores by default.
+        kept: Leave the table of observations on the workers of a cluster, where there is
+            one and several groups of crystals; `observation` is empty then.
     """
     measured = prepared.measured
-    unique, n_unique = measured.unique, measured.n_unique
-    of_crystal = crystal_features(prepared)
+    groups = CrystalGroups.of(prepared.scaled, nproc)
+    columns = groups.observed, groups.cut(measured.rate), groups.cut(prepared.coupling)
+    of = groups.keep(feature_group, _known(prepared), [*zip(*columns)])
+    of_crystal = [*groups.told(of_crystals, None, [(g,) for g in of])]
     of_compound = compound_features(prepared)
-    crystal = measured.crystal
-    averaged = [
-        group_means(np.nan_to_num(column)[crystal], unique, n_unique)
-        for column in of_crystal.T
-    ]
-    observation = _table(
-        chain(observation_columns(prepared), (c[crystal] for c in of_crystal.T)),
-        (len(measured), len(MODEL_1)),
-        of_compound,
-    )
-    reflection = _table(
-        chain(reflection_features(prepared, of_crystal[:, 1], nproc).T, averaged),
-        (n_unique, len(REFLECTION_ALL)),
-        of_compound,
-    )
+    own = [*zip(of, of_crystal)]
+    reflection = _reflection_table(prepared, groups, own, of_compound, nproc)
+    observation, tables = np.empty((0, len(MODEL_1)), dtype=np.float32), None
+    if kept and groups.elsewhere:
+        made = groups.keep(observation_table, of_compound, own)
+        tables = KeptTables(groups, of, made)
+    else:
+        observation = groups.joined(groups.told(observation_table, of_compound, own))
     return FeatureSet(
         observation=observation,
         reflection=reflection,
         observation_names=names(MODEL_1),
         reflection_names=names(REFLECTION_ALL),
-        unique=unique,
-        crystal=crystal,
+        unique=measured.unique,
+        crystal=measured.crystal,
         E_i=prepared.E_i,
         E_k=prepared.E_k,
         N=prepared.N,
+        kept=tables,
     )
 
 
-def _table(
-    columns: Iterable[np.ndarray], shape: tuple[int, int], of_compound: np.ndarray
-) -> np.ndarray:
-    """Put columns side by side as they come, those of the compound in every row."""
-    table = np.empty(shape, dtype=np.float32)
-    for at, column in enumerate(columns):
-        table[:, at] = column
-    table[:, at + 1 :] = of_compound
-    return table
+def _known(prepared: Prepared) -> KnownOfReflections:
+    """Give what observations are compared with."""
+    measured = prepared.measured
+    told = [
+        np.log(prepared.n),
+        shells(measured.d_star_sq),
+        _shell_U_rms(prepared),
+        measured.centric,
+    ]
+    q30, q40, q70, q90 = np.quantile(prepared.E_k, [0.3, 0.4, 0.7, 0.9])
+    return KnownOfReflections(
+        N=prepared.N,
+        E_k=prepared.E_k,
+        E_sum=group_sums(prepared.E_i, measured.unique, measured.n_unique),
+        n=prepared.n,
+        told=np.stack(told, axis=1),
+        limits=(q30, q40, q70, q90),
+    )
 
 
 def shells(d_star_sq: np.ndarray) -> np.ndarray:
@@ -229,71 +287,69 @@ def _shell_U_rms(prepared: Prepared) -> np.ndarray:
     return prepared.interaction.U_rms(middle, measured.epsilon)
 
 
-def observation_columns(prepared: Prepared) -> Iterator[np.ndarray]:
-    """
-    Describe each observation by all but its own intensity.
-
-    Args:
-        prepared: A compound of n observations.
-
-    Yields:
-        Shape (n,) each, in the order of OBSERVATION_COLUMNS; nan where an observation is
-        the only one of its reflection, or the crystal did not rotate.
-    """
-    measured = prepared.measured
-    unique = measured.unique
-    yield prepared.others
-    yield from prepared.coupling.T
-    yield prepared.sigma / prepared.N[unique]
-    yield measured.rate
-    yield np.log(prepared.n)[unique]
-    yield shells(measured.d_star_sq)[unique]
-    yield _shell_U_rms(prepared)[unique]
-    yield measured.centric[unique]
-
-
-def reflection_features(
-    prepared: Prepared, crystal_residual: np.ndarray, nproc: int | None = None
+def _reflection_table(
+    prepared: Prepared,
+    groups: CrystalGroups,
+    own: Sequence[tuple],
+    of_compound: np.ndarray,
+    nproc: int | None,
 ) -> np.ndarray:
     """
     Describe each unique reflection.
 
     Args:
         prepared: A compound of u unique reflections.
-        crystal_residual: Shape (crystals,), how far each is from the merged data.
+        groups: Its observations.
+        own: A FeatureGroup and the features of its crystals, of each.
+        of_compound: Features of the compound.
         nproc: Threads; all cores by default.
 
     Returns:
-        Shape (u, 34), in the order of REFLECTION_COLUMNS.
+        Shape (u, 52), float32.
     """
-    measured, a = prepared.measured, prepared.E_i
-    unique, n = measured.unique, measured.n_unique
-    o = prepared.coupling
-    weights = (
-        coupling_weights(o[:, 1]),
-        coupling_weights(o[:, 2], factor=1.5),
-        residual_weights(crystal_residual[measured.crystal]),
-    )
-    quantiles = group_quantiles(a, unique, n, [0, 0.25, 0.5, 0.75, 1])
+    measured, n = prepared.measured, prepared.n
+    sums, least = zip(*groups.told(first_sums, None, own))
+    total = added_up(sums)
+    means = total / n
+    weighted = [np.divide(x, w) for x, w in zip(total[4:7], total[1:4])]
+    couplings, crystals = means[7:16], means[16:]
+    compared = np.stack([means[0], *(couplings[k] for k in SLOPES_WITH)])
+    off = added_up(groups.told(second_sums, compared, [(g,) for g, _ in own]))
+    spread = np.where(n > 1, np.sqrt(off[0] / np.maximum(n - 1, 1)), np.nan)
     columns = [
         prepared.E_k,
-        group_means(a, unique, n),
-        *quantiles,
-        group_spreads(a, unique, n),
-        *(group_means(a, unique, n, w) for w in weights),
-        *(group_means(column, unique, n) for column in o.T),
-        group_quantiles(o[:, 1], unique, n, [0])[0],
-        group_slopes(o[:, 1], a, unique, n, SLOPE_RIDGE),
-        group_slopes(o[:, 8], a, unique, n, SLOPE_RIDGE),
-        np.log(prepared.n),
+        means[0],
+        *_quantiles(prepared, groups, own),
+        spread,
+        *weighted,
+        *couplings,
+        np.minimum.reduce(least),
+        *(xy / (xx + SLOPE_RIDGE) for xx, xy in (off[1:3], off[3:5])),
+        np.log(n),
         prepared.merged_sigma / prepared.N,
         shells(measured.d_star_sq),
         measured.epsilon,
         measured.centric,
         _shell_U_rms(prepared),
         *neighbour_features(prepared.lattice, measured.unique_index, nproc).T,
+        *crystals,
     ]
-    return np.stack(columns, axis=1)
+    table = np.empty((len(n), len(REFLECTION_ALL)), dtype=np.float32)
+    table[:, : len(columns)] = np.stack(columns, axis=1)
+    table[:, len(columns) :] = of_compound
+    return table
+
+
+def _quantiles(
+    prepared: Prepared, groups: CrystalGroups, own: Sequence[tuple]
+) -> np.ndarray:
+    """Give five quantiles of the amplitudes of each reflection, shape (5, u)."""
+    measured, levels = prepared.measured, [0, 0.25, 0.5, 0.75, 1]
+    if groups.elsewhere:
+        return quantiles_of_groups(
+            groups, [g for g, _ in own], measured.n_unique, levels
+        )
+    return group_quantiles(prepared.E_i, measured.unique, measured.n_unique, levels)
 
 
 @nb.njit(cache=True, nogil=True)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import numpy as np
 
 from dials_spread.prepare.prepared import Prepared
-from dials_spread.statistics.groups import group_means, group_medians, group_sums
 
 CRYSTAL_COLUMNS = (
     "strong_over_middle",
@@ -42,45 +41,6 @@ WEAK = 0.4
 
 LN_VOLUME_STEP = 0.5
 """Volumes are told to a factor of 1.6, so that they do not name the compound."""
-
-
-def crystal_features(prepared: Prepared) -> np.ndarray:
-    """
-    Describe each crystal.
-
-    Strong, middle and weakest reflections are those with a merged E above its 90 %
-    quantile, between 40 and 70 %, and below 30 %.
-
-    Args:
-        prepared: A compound.
-
-    Returns:
-        Shape (crystals, 6), in the order of CRYSTAL_COLUMNS; nan where a crystal has
-        no such reflection.
-    """
-    measured, a = prepared.measured, prepared.E_i
-    crystal, n = measured.crystal, measured.n_experiments
-    E = prepared.E_k[measured.unique]
-    q30, q40, q70, q90 = np.quantile(prepared.E_k, [0.3, 0.4, 0.7, 0.9])
-    strong, middle, weakest = E >= q90, (E >= q40) & (E <= q70), E <= q30
-    strong_mean, middle_mean, weakest_mean = (
-        group_means(a[s], crystal[s], n) for s in (strong, middle, weakest)
-    )
-    mean = group_means(a, crystal, n)
-    square = group_means(a**2, crystal, n)
-    fourth = group_means(a**4, crystal, n)
-    noise = prepared.sigma / np.maximum(np.abs(prepared.intensity), 1e-300)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        columns = [
-            strong_mean / middle_mean,
-            group_sums(np.abs(a - E), crystal, n) / group_sums(E, crystal, n),
-            weakest_mean,
-            square / mean**2,
-            fourth / square**2,
-            group_medians(noise, crystal, n),
-        ]
-    result = np.stack(columns, axis=1)
-    return np.where(np.isfinite(result), result, np.nan)
 
 
 def compound_features(prepared: Prepared) -> np.ndarray:

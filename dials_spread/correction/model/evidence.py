@@ -19,18 +19,15 @@ Functions:
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
-from dials_spread import cluster
 from dials_spread.correction.features.all_features import FeatureSet
+from dials_spread.correction.model.forest import predict_in_one_thread
 from dials_spread.prepare.prepared import Prepared
 from dials_spread.statistics.groups import group_means, group_sums
-
-TOGETHER = 200_000
-"""Observations whose features are changed at a time."""
 
 FEWEST = 60
 """Reflections measured more than once without which nothing can be told."""
@@ -151,31 +148,33 @@ def probability_of_scattering(slope: float, su: float) -> float:
 
 
 def expected_differences(
-    features: FeatureSet, bias: Callable[[np.ndarray], np.ndarray]
+    features: FeatureSet, bias: Any, nproc: int | None = None
 ) -> np.ndarray:
     """
     Give what each observation is expected to be off, without its own intensity.
 
     Args:
         features: Of n observations.
-        bias: Gives it from the features.
+        bias: Regressor that gives it from the features.
+        nproc: Threads; all cores by default.
 
     Returns:
         Shape (n,).
     """
-    E_k = features.E_k[features.unique]
     # The mean of the others is the larger, the smaller an observation is itself: known to
     # the expectation, it would make a slope of its own.
     others = features.observation_names.index("mean_of_others")
-    expected = np.empty(len(E_k))
-    # Workers of a cluster take parts of one table.
-    together = max(len(E_k), 1) if cluster.in_use() else TOGETHER
-    for first in range(0, len(E_k), together):
-        part = slice(first, first + together)
-        table = features.observation[part].copy()
-        table[:, others] = E_k[part]
-        expected[part] = bias(table)
-    return expected
+    return features.from_tables(_without_itself, (bias, others), nproc)
+
+
+def _without_itself(
+    shared: tuple[Any, int], E: np.ndarray, table: np.ndarray
+) -> np.ndarray:
+    """Give what is expected where all of a reflection are told in place of the others."""
+    bias, others = shared
+    table = table.copy()
+    table[:, others] = E
+    return predict_in_one_thread(bias, table)
 
 
 def evidence_of(prepared: Prepared, expected: np.ndarray) -> Evidence:

@@ -6,6 +6,7 @@ when it is read and fits one release. Here a model is its nodes: which feature i
 compared with which threshold, and where to go. Predictions are those of scikit-learn.
 
 Functions:
+    predict_in_one_thread: where several do so at a time
     forest_of: from a fitted HistGradientBoostingRegressor
     check_forest: that arrays, as read from untrusted input, are trees of sound numbers
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numba as nb
 import numpy as np
@@ -127,6 +128,19 @@ class Forest:
 
         run_blocks(block, len(X), BLOCK, nproc)
         return out
+
+
+def predict_in_one_thread(regressor: Any, X: np.ndarray) -> np.ndarray:
+    """
+    Predict, where several threads or workers do so for other rows.
+
+    Args:
+        regressor: A Forest, or one of scikit-learn's.
+        X: Shape (n, features).
+    """
+    if isinstance(regressor, Forest):
+        return regressor.predict(X, 1)
+    return np.asarray(regressor.predict(X), dtype=float)
 
 
 def _predict_there(forest: Forest, X: np.ndarray) -> np.ndarray:

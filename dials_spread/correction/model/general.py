@@ -27,7 +27,11 @@ from dials_spread.correction.model.evidence import (
     evidence_of,
     expected_differences,
 )
-from dials_spread.correction.model.forest import Forest, forest_of
+from dials_spread.correction.model.forest import (
+    Forest,
+    forest_of,
+    predict_in_one_thread,
+)
 from dials_spread.correction.model.model_file import (
     Model,
     check_features,
@@ -194,8 +198,12 @@ class SetModel:
         found = predict_mean(self.networks, features, nproc)
         bias = np.zeros(len(features.unique))
         if self.bias is not None:
-            bias = np.asarray(self.bias.predict(features.observation), dtype=float)
+            bias = features.from_tables(_predicted, self.bias, nproc)
         return _corrected(features, found.E, self.error_scale * found.error, bias)
+
+
+def _predicted(bias: Any, _, table: np.ndarray) -> np.ndarray:
+    return predict_in_one_thread(bias, table)
 
 
 GeneralModel = Union[TreeModel, SetModel]
@@ -218,10 +226,10 @@ def correct_prepared(
     """
     joined, crossing = prepared.measured.without_repeats()
     own = prepared if joined is prepared.measured else prepare(joined, nproc)
-    features = features_of(own, nproc)
+    features = features_of(own, nproc, kept=isinstance(general, SetModel))
     give_back()
     found = general.correct(features, nproc)
-    expected = _expected(general, features)
+    expected = _expected(general, features, nproc)
     del features  # as large as all the rest
     give_back()
     scale = amplitudes(prepared.merged).sum() / amplitudes(own.merged).sum()
@@ -284,10 +292,12 @@ def with_unsimulated(
     )
 
 
-def _expected(general: GeneralModel, features: FeatureSet) -> np.ndarray | None:
+def _expected(
+    general: GeneralModel, features: FeatureSet, nproc: int | None
+) -> np.ndarray | None:
     """Give how observations differ, where the model says that."""
     bias = general.models.bias if isinstance(general, TreeModel) else general.bias
-    return None if bias is None else expected_differences(features, bias.predict)
+    return None if bias is None else expected_differences(features, bias, nproc)
 
 
 def pack(general: GeneralModel, card: Card) -> Model:

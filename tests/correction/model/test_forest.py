@@ -28,7 +28,10 @@ def test_predictions_are_those_of_scikit_learn(loss, dtype, leaves):
     X, y = table(dtype=dtype)
     quantile = 0.8 if loss == "quantile" else None
     model = HistGradientBoostingRegressor(
-        loss=loss, quantile=quantile, max_iter=40, random_state=1,
+        loss=loss,
+        quantile=quantile,
+        max_iter=40,
+        random_state=1,
         max_leaf_nodes=leaves,
     ).fit(X, y)
     forest = forest_of(model, "abcdef")

@@ -18,8 +18,10 @@ import numpy as np
 
 from dials_spread import cluster
 from dials_spread.correction.features.all_features import FeatureSet
+from dials_spread.correction.features.feature_groups import FeatureGroup
 from dials_spread.correction.model.network.inputs import observation_rows
 from dials_spread.correction.model.network.shapes import HEADS, Network
+from dials_spread.prepare.crystal_groups import places
 from dials_spread.threads import one_blas_thread
 from dials_spread.versions import available_cores
 
@@ -30,7 +32,7 @@ NEAR = 2048
 """Of these in turn: their layers stay in the processor's own cache."""
 
 TASK = 32 * BLOCK
-"""Observations whose sums are made apart, by threads or by a worker of a cluster."""
+"""Observations whose sums are made apart where crystals do not lie together."""
 
 STEEPEST = 6.0
 """Logarithms of weights lie between plus and minus this."""
@@ -307,8 +309,8 @@ def predict_mean(
         _Groups(crystal, int(crystal.max(initial=0)) + 1),
     )
     running = [_OneNetwork(n, features, groups) for n in networks]
-    tasks = _cut(slice(0, len(features.unique)), TASK)
-    if cluster.in_use() and len(tasks) > 1:
+    tasks = _tasks(features)
+    if features.kept is not None or (cluster.in_use() and len(tasks) > 1):
         sums = _by_workers(networks, running, tasks)
     else:
         sums = _by_threads(running, tasks, nproc)
@@ -319,6 +321,15 @@ def predict_mean(
     return Predicted(
         np.mean([f.E for f in found], axis=0), np.mean([f.error for f in found], axis=0)
     )
+
+
+def _tasks(features: FeatureSet) -> list[slice]:
+    """Cut observations where groups of crystals end, or where crystals are mixed."""
+    whole = slice(0, len(features.unique))
+    n_crystals = int(features.crystal.max(initial=-1)) + 1
+    rows = [p.rows for p in places(features.crystal, n_crystals)]
+    own = [r for r in rows if isinstance(r, slice)]
+    return own if len(own) == len(rows) else _cut(whole, TASK)
 
 
 def _total(
@@ -374,11 +385,18 @@ def _by_workers(
     """Give the same of the workers of a cluster, which keep their observations."""
     features, groups = running[0].features, running[0].groups
     columns = features.observation, features.E_i, *(g.group for g in groups)
-    own = [tuple(column[t] for column in columns) for t in tasks]
-    kept = [(part,) for part in cluster.keep(_as_it_is, None, own)]
+    if features.kept is None:
+        own = [tuple(column[t] for column in columns) for t in tasks]
+        kept = [(part,) for part in cluster.keep(_as_it_is, None, own)]
+    else:
+        cut, of, tables = features.kept
+        both = [*zip(of, tables, cut.cut(groups[1].group))]
+        kept = [(part,) for part in cluster.keep(_as_kept, None, both)]
+    observation = features.observation[:0]
     # Nothing of single observations.
-    common = replace(features, observation=own[0][0][:0], E_i=own[0][1][:0])
-    common = replace(common, unique=own[0][2][:0], crystal=own[0][3][:0])
+    common = replace(features, observation=observation, E_i=features.E_i[:0])
+    common = replace(common, unique=features.unique[:0], crystal=features.crystal[:0])
+    common = replace(common, kept=None)
     counts = [g.count for g in groups]
 
     def sums(step: str) -> Iterator[list[list[Part]]]:
@@ -390,6 +408,12 @@ def _by_workers(
 
 def _as_it_is(_, *columns: np.ndarray) -> tuple[np.ndarray, ...]:
     return columns
+
+
+def _as_kept(
+    _, group: FeatureGroup, table: np.ndarray, crystal: np.ndarray
+) -> tuple[np.ndarray, ...]:
+    return table, group.amplitudes, group.observed.unique, crystal
 
 
 def _there(shared: tuple, columns: tuple[np.ndarray, ...]) -> list[list[Part]]:
