@@ -141,10 +141,20 @@ class CrystalGroups:
         sizes = [(p.sizes,) for p in self.places]
         return self.keep(_observed, None, [(*s, *c) for s, c in zip(sizes, columns)])
 
+    @cached_property
+    def angles(self) -> list:
+        """Angles [°] of the observations of each group, or their handle."""
+        return self.keep(_as_it_is, None, [(x,) for x in self.cut(self.measured.angle)])
+
+    @cached_property
+    def rates(self) -> list:
+        """Rates [Å⁻¹/rad], likewise."""
+        return self.keep(_as_it_is, None, [(x,) for x in self.cut(self.measured.rate)])
+
     def with_observed(self, observed: list) -> CrystalGroups:
         """Give the same groups with other intensities, an `CrystalGroup` or handle of each."""
         found = CrystalGroups(self.measured, self.places, self.nproc)
-        found.__dict__["observed"] = observed
+        found.__dict__.update(self.__dict__, observed=observed)
         return found
 
     def cut(self, column: np.ndarray) -> list[np.ndarray]:
@@ -194,6 +204,10 @@ class CrystalGroups:
         if self.elsewhere:
             return cluster.told(function, shared, tasks)
         return in_turn(function, [(shared, *t) for t in tasks], self.nproc)
+
+
+def _as_it_is(_, column: np.ndarray) -> np.ndarray:
+    return column
 
 
 def _observed(

@@ -128,7 +128,7 @@ def check_lorentz(
         if not exponent and scales is not None:
             intensity = measured.intensity / scales.scale
             return r_meas(intensity, measured.unique, measured.n_unique)[0]
-        own = [*zip(groups.observed, groups.cut(rate))]
+        own = [*zip(groups.observed, groups.rates)]
         other = groups.with_observed(groups.keep(_with_rate, (middle, exponent), own))
         fit = ScaleFit(other)
         fit.run()

@@ -159,7 +159,7 @@ class ScaleFit:
         self.shared = np.bincount(measured.unique, minlength=measured.n_unique) > 1
         d_star_sq = measured.d_star_sq
         of_all = -0.5 * (d_star_sq - d_star_sq.mean()), self.shared
-        own = [*zip(groups.observed, groups.cut(measured.angle))]
+        own = [*zip(groups.observed, groups.angles)]
         self.placed = groups.keep(scale_groups.place, of_all, own)
         self.counts = [*groups.told(_count, None, [(p,) for p in self.placed])]
         level = groups.cut_crystals(_initial_log_scales(groups))
