@@ -10,6 +10,7 @@ Modules:
     error_model: σ of scaled intensities before dials.scale enlarged them
     exchanged_axes: crystals whose axes were exchanged when they were indexed
     images: which observation is on which image
+    indices: Miller indices in the asymmetric unit
     intensities: which intensity is used, which reflections are left out, where they are
     lorentz_polarisation: whether the column lp is the factor that it should be
     reading_on_workers: files read where the workers of a cluster are
@@ -21,7 +22,8 @@ from __future__ import annotations
 
 from dials_spread.observations.builder import Choices, build_observations
 from dials_spread.observations.images import Images
-from dials_spread.observations.table import Geometry, Observations, unique_indices
+from dials_spread.observations.indices import unique_indices
+from dials_spread.observations.table import Geometry, Observations
 
 __all__ = [
     "Choices",

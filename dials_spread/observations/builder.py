@@ -30,6 +30,7 @@ from dials_spread.observations.images import (
     frames_per_image,
     spread_entries,
 )
+from dials_spread.observations.indices import as_flex, unique_indices
 from dials_spread.observations.intensities import (
     REASONS,
     applied_corrections,
@@ -37,7 +38,7 @@ from dials_spread.observations.intensities import (
     find_dropped,
     intensity_and_variance,
 )
-from dials_spread.observations.table import Observations, as_flex, unique_indices
+from dials_spread.observations.table import Observations
 from dials_spread.versions import is_still, probe
 
 

@@ -9,6 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from dials_spread.statistics.groups import order_of_groups
+
+MOST_KEYS = 10_000_000
+"""Indices, or crystals, that are counted one by one."""
+
 
 def number_crossings(
     crystal: np.ndarray,
@@ -34,13 +39,11 @@ def number_crossings(
         return np.zeros(0, dtype=np.int64)
     h = miller_index.astype(np.int64) - miller_index.min(axis=0)
     size = h.max(axis=0) + 1
-    # One number for crystal and index: five keys would be sorted five times.
-    key = np.asarray(crystal, dtype=np.int64)
-    for column, n in zip(h.T, size):
-        key = key * n + column
-    order = np.lexsort((first, key))
+    # One number for an index: four keys would be sorted four times.
+    key = (h[:, 0] * size[1] + h[:, 1]) * size[2] + h[:, 2]
+    order = _order(np.asarray(crystal, dtype=np.int64), key, first, int(size.prod()))
     new = np.ones(len(order), dtype=bool)
-    new[1:] = np.diff(key[order]) != 0
+    new[1:] = (np.diff(key[order]) != 0) | (np.diff(crystal[order]) != 0)
     new[1:] |= first[order][1:] - last[order][:-1] > gap
     crossing = np.empty(len(order), dtype=np.int64)
     crossing[order] = np.cumsum(new) - 1
@@ -50,3 +53,15 @@ def number_crossings(
     appears = np.zeros(len(order), dtype=bool)
     appears[begins] = True
     return (np.cumsum(appears) - 1)[begins][crossing]
+
+
+def _order(
+    crystal: np.ndarray, key: np.ndarray, first: np.ndarray, n_keys: int
+) -> np.ndarray:
+    """Sort by crystal, index, and where listings begin; by counting where that is less."""
+    if n_keys > MOST_KEYS or crystal.min() < 0 or crystal.max() > MOST_KEYS:
+        return np.lexsort((first, key, crystal))
+    order = np.argsort(first, kind="stable")
+    for column in (key, crystal):
+        order = order[order_of_groups(column[order])]
+    return order

@@ -27,8 +27,9 @@ from scipy import stats
 from cctbx import crystal
 
 from dials_spread.observations.crystals import ANGLE_TOLERANCE, LENGTH_TOLERANCE
+from dials_spread.observations.indices import unique_indices
 from dials_spread.observations.intensities import amplitudes
-from dials_spread.observations.table import Observations, unique_indices
+from dials_spread.observations.table import Observations
 from dials_spread.reindexing import laue_matrices, reindexing_choices
 from dials_spread.statistics.groups import group_means
 

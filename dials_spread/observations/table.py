@@ -19,16 +19,20 @@ from functools import cached_property
 
 import numpy as np
 
-from cctbx import miller, sgtbx, uctbx
-from cctbx.array_family import flex as cctbx_flex
+from cctbx import sgtbx, uctbx
 
 from dials_spread.observations.crossings import number_crossings
 from dials_spread.observations.images import Images
+from dials_spread.observations.indices import as_flex as as_flex
+from dials_spread.observations.indices import unique_indices as unique_indices
 from dials_spread.orientation import reciprocal_basis
 from dials_spread.statistics.groups import group_means
 
 OFTEN = 1.2
 """Observations for each crossing above which agreement of neighbours says little."""
+
+WITHOUT_INTENSITY = ("d_star_sq", "epsilon", "centric", "n_passages", "_crossings")
+"""What is worked out once, and does not depend on intensities."""
 
 LARGEST_GAP = 2.0
 """Listings of one index in one crystal no further apart are of one crossing [°]."""
@@ -272,7 +276,11 @@ class Observations:
             intensity: Shape (n,).
             sigma: Shape (n,), positive.
         """
-        return replace(self, intensity=intensity, variance=sigma**2)
+        found = replace(self, intensity=intensity, variance=sigma**2)
+        # What was worked out of the rest stays as it is.
+        known = {k: v for k, v in self.__dict__.items() if k in WITHOUT_INTENSITY}
+        found.__dict__.update(known)
+        return found
 
     def multiplied(self, factor: np.ndarray) -> Observations:
         """Multiply intensities and their σ by a positive factor, shape (n,)."""
@@ -307,6 +315,10 @@ class Observations:
             Shape (n,), the crossing of each observation, in the order in which they
             first appear.
         """
+        return self._crossings
+
+    @cached_property
+    def _crossings(self) -> np.ndarray:
         if self.geometry is not None:
             ends = (self.angle, self.angle, LARGEST_GAP)
         else:
@@ -396,33 +408,3 @@ class Observations:
         order = np.argsort(self.crystal, kind="stable")
         ends = np.searchsorted(self.crystal[order], np.arange(n_crystals + 1))
         return [order[first:stop] for first, stop in zip(ends[:-1], ends[1:])]
-
-
-def as_flex(miller_index: np.ndarray) -> cctbx_flex.miller_index:
-    """Give indices of shape (n, 3) as cctbx has them."""
-    h, k, l = (cctbx_flex.int(np.ascontiguousarray(c)) for c in miller_index.T)
-    return cctbx_flex.miller_index(h, k, l)
-
-
-def unique_indices(
-    miller_index: np.ndarray, space_group: sgtbx.space_group, friedel: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """
-    Map indices to the asymmetric unit of reciprocal space.
-
-    Args:
-        miller_index: Shape (n, 3), int.
-        space_group: Of the crystals.
-        friedel: Take Friedel mates as equivalent.
-
-    Returns:
-        The unique indices, shape (u, 3), and the number of each observation's among
-        them, shape (n,).
-    """
-    hkl = as_flex(miller_index)
-    miller.map_to_asu(space_group.type(), not friedel, hkl)
-    mapped = hkl.as_vec3_double().as_numpy_array().reshape(-1, 3).astype(np.int64)
-    span = 2 * int(np.abs(mapped).max(initial=0)) + 1
-    keys = ((mapped[:, 0] * span) + mapped[:, 1]) * span + mapped[:, 2]
-    _, where, number = np.unique(keys, return_index=True, return_inverse=True)
-    return mapped[where].astype(np.int32), number.ravel().astype(np.int32)

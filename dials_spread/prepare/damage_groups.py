@@ -3,7 +3,7 @@ What the search for damage asks of a group of crystals, wherever it is kept.
 
 Classes:
     DamagedGroup: a group, sorted, with where in their scans observations were made
-    Deviations: the same, compared with merged intensities
+    OffMerged: the same, compared with merged intensities
 
 Functions:
     sort: a group
@@ -166,7 +166,7 @@ def sums(
     return sums_to_merge(kept.observed, scale, merged, all_of, len(kept.repeated))
 
 
-class Deviations(NamedTuple):
+class OffMerged(NamedTuple):
     """
     A group, compared with merged intensities.
 
@@ -178,14 +178,14 @@ class Deviations(NamedTuple):
     weight: np.ndarray
 
 
-def compare(merged: np.ndarray, kept: DamagedGroup, terms: np.ndarray) -> Deviations:
+def compare(merged: np.ndarray, kept: DamagedGroup, terms: np.ndarray) -> OffMerged:
     residual, weight = compared(kept.observed, np.exp(_scale(kept, terms)), merged)
     weight[~kept.repeated[kept.observed.unique]] = 0
     np.clip(residual, -LARGEST_RESIDUAL, LARGEST_RESIDUAL, out=residual)
-    return Deviations(residual, weight)
+    return OffMerged(residual, weight)
 
 
-def by_reflection(_, kept: DamagedGroup, off: Deviations) -> np.ndarray:
+def by_reflection(_, kept: DamagedGroup, off: OffMerged) -> np.ndarray:
     """Add up weights and weighted residuals of each reflection, shape (2, u)."""
     unique, n = kept.observed.unique, len(kept.repeated)
     columns = off.weight, off.weight * off.residual
@@ -193,7 +193,7 @@ def by_reflection(_, kept: DamagedGroup, off: Deviations) -> np.ndarray:
 
 
 def normal(
-    shared: tuple[np.ndarray, np.ndarray], kept: DamagedGroup, off: Deviations
+    shared: tuple[np.ndarray, np.ndarray], kept: DamagedGroup, off: OffMerged
 ) -> tuple[np.ndarray, np.ndarray]:
     """Give the normal equations of the crystals of a group, those of each alone."""
     total, mean = shared
@@ -204,7 +204,7 @@ def normal(
     return matrix, vector
 
 
-def summed(_, kept: DamagedGroup, off: Deviations, p: np.ndarray) -> np.ndarray:
+def summed(_, kept: DamagedGroup, off: OffMerged, p: np.ndarray) -> np.ndarray:
     """Add up the changes that parameters make, by reflection."""
     found = np.zeros(len(kept.repeated))
     _sum_changes(p, *kept.columns, off.weight, found)
@@ -212,7 +212,7 @@ def summed(_, kept: DamagedGroup, off: Deviations, p: np.ndarray) -> np.ndarray:
 
 
 def times(
-    mean: np.ndarray, kept: DamagedGroup, off: Deviations, p: np.ndarray
+    mean: np.ndarray, kept: DamagedGroup, off: OffMerged, p: np.ndarray
 ) -> np.ndarray:
     """Multiply parameters of a group by the normal equations of all."""
     found = np.zeros_like(p)
