@@ -166,4 +166,4 @@ def test_too_little_memory_for_a_group_is_told_before_it_is_sent(
         with pytest.raises(
             ValueError, match="one group of crystals takes .* give each"
         ):
-            groups.observed
+            assert groups.observed
