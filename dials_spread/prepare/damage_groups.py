@@ -60,32 +60,37 @@ def _own_blocks(crystal, unique, t, D, weight, total, matrix, vector, y):
 
 
 @nb.njit(cache=True, nogil=True)
+def _change(own, t, D):
+    """Give what the parameters of a crystal change."""
+    return own[0] + (own[1] + own[2] * t) * t + (own[3] + own[4] * t) * D
+
+
+@nb.njit(cache=True, nogil=True)
 def _sum_changes(p, crystal, unique, t, D, weight, out):
     """Add up the weighted changes that parameters, shape (crystals, 5), make."""
-    x = np.ones(5)
     for i in range(len(crystal)):
-        _terms(t[i], D[i], x)
-        out[unique[i]] += weight[i] * np.dot(x, p[crystal[i]])
+        out[unique[i]] += weight[i] * _change(p[crystal[i]], t[i], D[i])
 
 
 @nb.njit(cache=True, nogil=True)
 def _times_normal(p, crystal, unique, t, D, weight, mean, out):
     """Multiply parameters by the matrix of all normal equations, whose means are known."""
-    x = np.ones(5)
     for i in range(len(crystal)):
-        _terms(t[i], D[i], x)
-        off = weight[i] * (np.dot(x, p[crystal[i]]) - mean[unique[i]])
-        for a in range(5):
-            out[crystal[i], a] += x[a] * off
+        own = out[crystal[i]]
+        off = _change(p[crystal[i]], t[i], D[i]) - mean[unique[i]]
+        off *= weight[i]
+        own[0] += off
+        own[1] += t[i] * off
+        own[2] += t[i] * t[i] * off
+        own[3] += D[i] * off
+        own[4] += t[i] * D[i] * off
 
 
 @nb.njit(cache=True, nogil=True)
 def _add_terms(log_scale, crystal, t, D, change):
     """Add terms of each crystal to the logarithms of scales, in place."""
     for i in range(len(crystal)):
-        own = change[crystal[i]]
-        log_scale[i] += own[0] + (own[1] + own[2] * t[i]) * t[i]
-        log_scale[i] += (own[3] + own[4] * t[i]) * D[i]
+        log_scale[i] += _change(change[crystal[i]], t[i], D[i])
 
 
 class DamagedGroup(NamedTuple):
