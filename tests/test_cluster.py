@@ -98,8 +98,9 @@ def test_the_model_does_not_depend_on_who_applies_it(
     here, n = general.correct_prepared(model, prepared, 1)
     assert n > 3 * 300 and len({*prepared.measured.crystal}) > 1
     asked = []
-    keep = cluster.keep
+    keep, told = cluster.keep, cluster.told
     monkeypatch.setattr(cluster, "keep", lambda f, *a: asked.append(f) or keep(f, *a))
+    monkeypatch.setattr(cluster, "told", lambda f, *a: asked.append(f) or told(f, *a))
     with cluster.on_workers(address):
         there, _ = general.correct_prepared(model, prepared, 1)
     assert predict._as_kept in asked and feature_groups.observation_table in asked
