@@ -46,6 +46,9 @@ SETTLED = 0.6
 CHANCE_STARTS, CHANCE_DEVIATIONS = 20, 4.0
 """The agreement has to exceed that of random phases by so many standard deviations."""
 
+ROUND = 20
+"""Starts after which it is looked whether one has solved, where one is enough."""
+
 SAME_MAP = 0.6
 """Two maps that correlate so well are one solution."""
 
@@ -154,6 +157,7 @@ def solve(
     nproc: int | None = 1,
     d_min: float | None = None,
     progress: str | None = None,
+    until_solved: bool = False,
 ) -> Solutions:
     """
     Run charge flipping from random phases.
@@ -167,6 +171,7 @@ def solve(
         nproc: Number of threads; None for all cores.
         d_min: Resolution [Å]; by default that of `usable_resolution`.
         progress: What a progress bar says; none by default.
+        until_solved: End after the first 20 starts, or 40, …, of which one has solved.
 
     Returns:
         All starts. One whose map becomes empty or not finite is not solved.
@@ -196,10 +201,19 @@ def solve(
             flipped = flip(grid, rng, n_cycles, settled, every=50)
             found[start] = _solution(start, flipped, amplitudes, equivalents, threshold)
 
-    run_blocks(block, n_starts, 1, nproc, progress)
-    if np.isnan(threshold):
-        found = _solved_by_repetition(found, amplitudes)
-    return Solutions(amplitudes, tuple(found), n_cycles, threshold)
+    size = ROUND if until_solved else n_starts
+    for begin in range(0, n_starts, size):
+        stop = min(begin + size, n_starts)
+        run_blocks(
+            lambda a, b, begin=begin: block(begin + a, begin + b),
+            stop - begin, 1, nproc, progress,
+        )  # fmt: skip
+        there = found[:stop]
+        if np.isnan(threshold):
+            there = _solved_by_repetition(there, amplitudes)
+        if any(one.solved for one in there):
+            break
+    return Solutions(amplitudes, tuple(there), n_cycles, threshold)
 
 
 def chance_level(

@@ -34,7 +34,11 @@ from dials_spread.report.page.tables import TextTable
 from dials_spread.rfactor import amplitudes, r_factor
 from dials_spread.rfactor.r1 import finite_or_none
 from dials_spread.rfactor.shells import resolution_shells
-from dials_spread.with_structure import Cycles, SecondCorrection
+from dials_spread.with_structure import (
+    Cycles,
+    SecondCorrection,
+    SolvedStructure,
+)
 
 N_SHELLS = 8
 
@@ -73,6 +77,7 @@ class StructureReport:
         problem: Why it was not.
         files: The refined structure as files, by name.
         elements: How much each of its elements scatters.
+        solved: How the structure was found; None where it was given.
     """
 
     source: str
@@ -85,6 +90,7 @@ class StructureReport:
     problem: str = ""
     files: Mapping[str, bytes] = field(default_factory=dict)
     elements: tuple[ElementScattering, ...] = ()
+    solved: SolvedStructure | None = None
 
     def last_structure(self) -> xray.structure:
         """Give the structure from which the last refinement starts."""
@@ -116,7 +122,8 @@ class StructureReport:
 
     def sentences(self) -> list[str]:
         """For the log and the page."""
-        told = [self._verdict(), *self._from_structure()]
+        told = self.solved.sentences() if self.solved else []
+        told += [self._verdict(), *self._from_structure()]
         r1, n = self.r1(), self.cycles.n_kept
         refined = f" (as refined before cycle {n})" if n > 1 else ""
         second = f", {r1['second']:.3f} after the second" if self.found.n_steps else ""
@@ -346,6 +353,7 @@ class StructureReport:
         parts = [0.05, 0.25, 0.5, 0.75, 0.95]
         return {
             "source": self.source,
+            "solved": self.solved and self.solved.as_dict(),
             "steps": found.n_steps,
             "held_out": {
                 "by_observation": found.by_observation.as_dict(),
