@@ -151,7 +151,9 @@ def run_shuffled(model: Model, args) -> list[dict]:
         values = array.data().as_numpy_array()[order]
         mixed = array.customized_copy(data=type(array.data())(values))
         try:
-            solutions = solve(mixed, n_starts=STARTS, nproc=args.nproc, until_solved=True)
+            solutions = solve(
+                mixed, n_starts=STARTS, nproc=args.nproc, until_solved=True
+            )
         except ValueError:
             continue
         told.append({"name": name, "solved": solutions.n_solved, "starts": len(solutions),
@@ -190,14 +192,21 @@ def table(parts: dict[str, list[dict]]) -> list[list[str]]:
     rows = []
     for family, sets in families.items():
         if family == "shuffled":
-            rows.append([family, str(len(sets)), str(sum(s["solved"] > 0 for s in sets))])
+            rows.append(
+                [family, str(len(sets)), str(sum(s["solved"] > 0 for s in sets))]
+            )
             continue
         there = [s for s in sets if "not solved" not in s]
         taken = [s for s in there if s["steps"]]
         worse = sum(s["second"] > 1.005 * s["first"] for s in sets)
-        ratios = [f"{_mean([s[key] / s['before'] for s in sets]):.2f}" for key in ("first", "second")]
+        ratios = [
+            f"{_mean([s[key] / s['before'] for s in sets]):.2f}"
+            for key in ("first", "second")
+        ]
         told = [s["second"] / s["expected"] for s in taken]
-        within = np.mean([s["within"] for s in taken], axis=0) if taken else (np.nan, np.nan)
+        within = (
+            np.mean([s["within"] for s in taken], axis=0) if taken else (np.nan, np.nan)
+        )
         by_sigma = [s["second"] / s["before by σ"] for s in sets]
         rows.append([
             family, str(len(sets)), str(len(there)),

@@ -194,9 +194,7 @@ def _refined(structure: xray.structure, f_sq: miller.array, seed: int) -> Refine
     settings = RefinementSettings(
         start_shift=0.0, anisotropic=False, riding_hydrogen=True, n_peaks=N_PEAKS
     )
-    return refine(
-        structure, f_sq, settings=settings, rng=np.random.default_rng(seed)
-    )
+    return refine(structure, f_sq, settings=settings, rng=np.random.default_rng(seed))
 
 
 def _figure(one: Refinement) -> float:

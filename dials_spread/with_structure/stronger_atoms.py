@@ -93,15 +93,18 @@ def _scattered(
         parts.append(structure_factors(alone, index))
     part = np.array(parts)
     q = np.ones(len(heavy))
-    weight = 1 / np.maximum(np.sqrt(np.maximum(I, 0)), 0.1 * np.sqrt(np.mean(np.abs(I))))
+    weight = 1 / np.maximum(
+        np.sqrt(np.maximum(I, 0)), 0.1 * np.sqrt(np.mean(np.abs(I)))
+    )
     for _ in range(ROUNDS):
         total = q @ part
         slope = 2 * np.real(np.conj(total) * part)
-        step = np.linalg.lstsq((slope * weight).T, weight * (I - np.abs(total) ** 2), rcond=1e-6)[0]
+        step = np.linalg.lstsq(
+            (slope * weight).T, weight * (I - np.abs(total) ** 2), rcond=1e-6
+        )[0]
         if not np.isfinite(step).all():
             return None
         q = q + np.clip(step, -LARGEST_STEP, LARGEST_STEP)
         if np.abs(step).max() < 1e-3:
             break
     return q if (q > 0).all() else None
-

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from libtbx import Auto
 
+from dials_spread.solution.composition import parse_composition
+
 PHIL = """
 mode = *auto apply train validate
   .type = choice
@@ -68,11 +70,12 @@ reference = None
 structure = None
   .type = path
   .help = "Provisional structure (CIF, SHELX .ins or .res, PDB, or a built-in one), which"
-          "may lack atoms; or the word solve: then the structure is solved here from the"
-          "amplitudes of the first correction, by charge flipping. The intensities are corrected a second time: the structure"
+          "may lack atoms. The intensities are corrected a second time: the structure"
           "gives the phases of the potential, the data its amplitudes, and |F| of all"
           "reflections is fitted to all observations. Where held-out observations are not"
-          "predicted better, the correction without a structure is kept."
+          "predicted better, the correction without a structure is kept. The word solve"
+          "means that the structure is solved here, from the amplitudes of the first"
+          "correction, by charge flipping."
 cycles = 1
   .type = int(value_min=1, value_max=20)
   .help = "Number of corrections with structure=, at most. Between them the structure is refined"
@@ -321,6 +324,8 @@ def _structure_problems(params) -> list[str]:
         return found
     if params.undo:
         return ["undo=True restores the original intensities; leave out structure="]
+    if params.structure == "solve" and params.output.composition is not None:
+        parse_composition(params.output.composition)
     if params.mode != "apply":
         return [f"structure= corrects, and mode={params.mode} does not; leave one out"]
     found = [

@@ -22,7 +22,7 @@ from dials_spread.refinement import Refinement
 from dials_spread.refinement.against_reference import compare_structures
 from dials_spread.refinement.difference_map import HIGH, POTENTIAL, Peak
 from dials_spread.refinement.element_check import ElementScattering
-from dials_spread.refinement.model import hydrogen_atoms, without_density
+from dials_spread.refinement.model import without_density
 from dials_spread.report.page.labels import NO_VALUE, counted, digits
 from dials_spread.report.page.tables import TextTable
 from dials_spread.with_structure import Cycles
