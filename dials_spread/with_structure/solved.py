@@ -67,36 +67,6 @@ class SolvedStructure:
         """The structure."""
         return self.completed.structure
 
-    def sentences(self) -> list[str]:
-        """Say how it was found, and how sure it is."""
-        one, made = self.assigned, self.completed
-        hydrogen = hydrogen_atoms(made.structure)
-        elements = (
-            "Elements are from peak heights and the composition: neighbours in the periodic "
-            "table may be exchanged."
-            if one.by_composition
-            else "All atoms are called carbon, or hydrogen: output.composition='C 8 H 9 N O 2', "
-            "say, names elements, which minerals need."
-        )
-        return [
-            f"Structure: solved from the amplitudes of the first correction to {self.d_min:.2f} Å by charge flipping "
-            f"({one.n_agree} of {one.n_starts} random starts end in the same map, whose phases "
-            f"obey the space group). The map and {made.n_rounds + 1} refinements gave "
-            f"{int((~hydrogen).sum())} atoms and {int(hydrogen.sum())} of hydrogen in the "
-            f"asymmetric unit, R1 {made.refinement.r1_all:.3f} of "
-            f"{made.refinement.n_observations:,} reflections before any second correction. {elements}"
-            + self._turned()
-        ]
-
-    def _turned(self) -> str:
-        """Say whether the mirror image was taken."""
-        if not self.turned:
-            return ""
-        return (
-            " The data agree with its mirror image better, by more than three standard "
-            "deviations, which was taken."
-        )
-
     def as_dict(self) -> dict:
         """Give what goes into a JSON file."""
         made = self.completed

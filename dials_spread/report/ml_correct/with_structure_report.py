@@ -25,6 +25,7 @@ from dials_spread.report.ml_correct.refined_structure_report import (
     refined_sentences,
     refined_tables,
 )
+from dials_spread.report.ml_correct.solved_structure_sentences import solved_sentences
 from dials_spread.report.page.labels import counted
 from dials_spread.report.page.log_text import Step
 from dials_spread.report.page.plot_parts import points
@@ -122,8 +123,11 @@ class StructureReport:
 
     def sentences(self) -> list[str]:
         """For the log and the page."""
-        told = self.solved.sentences() if self.solved else []
-        told += [self._verdict(), *self._from_structure()]
+        told = [
+            *solved_sentences(self.solved),
+            self._verdict(),
+            *self._from_structure(),
+        ]
         r1, n = self.r1(), self.cycles.n_kept
         refined = f" (as refined before cycle {n})" if n > 1 else ""
         second = f", {r1['second']:.3f} after the second" if self.found.n_steps else ""
