@@ -24,7 +24,6 @@ from dials_spread.correction.apply.estimates import CorrectedAmplitudes
 from dials_spread.correction.apply.merged_files import unique_array
 from dials_spread.correction.apply.subject import Subject
 from dials_spread.refinement import Refinement
-from dials_spread.refinement.model import hydrogen_atoms
 from dials_spread.solution import AssignedStructure, assign_atoms, solve
 from dials_spread.with_structure.completing import Completed, complete_structure
 from dials_spread.with_structure.cycles import Cycles, correct_in_cycles

@@ -49,7 +49,7 @@ SMALL_CHANGE = 0.5
 CERTAIN = 2.0
 """Standard uncertainties by which R1 has to differ."""
 
-SOLVES = 1.2
+SOLVES = 1.1
 """Resolution [Å] from which structures of small molecules solve by charge flipping."""
 
 NOT_REFINED = (
