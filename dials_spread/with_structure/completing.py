@@ -31,6 +31,7 @@ from dials_spread.solution.composition import (
     formula_units,
     parse_composition,
 )
+from dials_spread.structures.connected import connected
 from dials_spread.with_structure.stronger_atoms import name_stronger_atoms
 
 logger = logging.getLogger("dials.spread.solution")
@@ -49,6 +50,10 @@ BONDED = 1.15
 
 HYDROGEN_BOND = (0.8, 1.3)
 """Distances of hydrogen from its parent [Å]; nuclei, which electrons see, are at 0.96 to 1.1."""
+
+HYDROGEN_LENGTH = {"C": 1.08, "N": 1.02, "O": 0.98}
+"""Of bonds to hydrogen nuclei, by neutron diffraction [Å] (Allen & Bruno (2010), Acta Cryst.
+B66, 380); a peak gives the direction."""
 
 HYDROGEN_APART = 1.4
 """Hydrogen is not nearer than this [Å] to a second atom other than hydrogen."""
@@ -157,6 +162,7 @@ def complete_structure(
         ValueError: It cannot be refined, or the composition cannot be read.
     """
     contents = Contents.of(structure, composition)
+    structure = connected(structure)
     best = Completed(_refined(structure, f_sq, seed), 0, 0, 0, 0)
     if composition is None:
         best = _with_elements(best, f_sq, seed)
@@ -222,16 +228,17 @@ def _changed(
         own = sgtbx.site_symmetry(
             model.unit_cell(), model.space_group(), peak.site, SPECIAL, False
         )
+        site = own.exact_site()
+        if element == "H" and own.multiplicity() == model.space_group().order_z():
+            site = _at_bond_length(model, site)
         label = _new_name(element, names)
         names.add(label)
         model.add_scatterer(
-            xray.scatterer(
-                label=label, scattering_type=element, site=own.exact_site(), u=0.04
-            )
+            xray.scatterer(label=label, scattering_type=element, site=site, u=0.04)
         )
         lacking[element] -= own.multiplicity()
         added[element == "H"] += 1
-    return model, (added[0], added[1], len(loose))
+    return connected(model), (added[0], added[1], len(loose))
 
 
 def _element(
@@ -255,6 +262,22 @@ def _element(
         return None
     wanted = {key: n for key, n in lacking.items() if key != "H" and n > 0.5}
     return max(wanted, key=lambda key: wanted[key]) if wanted else None
+
+
+def _at_bond_length(model: xray.structure, site: tuple) -> tuple[float, ...]:
+    """Along the bond to the nearest atom, where hydrogen nuclei are."""
+    heavy = np.flatnonzero(~hydrogen_atoms(model))
+    apart, cell = [], model.unit_cell()
+    for i in heavy:
+        other = model.scatterers()[int(i)].site
+        for op in model.space_group():
+            image = np.array(op * other)
+            image += np.round(np.array(site) - image)
+            apart.append((cell.distance(tuple(image), site), int(i), image))
+    length, i, parent = min(apart, key=lambda one: one[0])
+    element = parse_type(model.scatterers()[i].scattering_type)[0]
+    wanted = HYDROGEN_LENGTH.get(element, length)
+    return tuple(float(x) for x in parent + (np.array(site) - parent) * wanted / length)
 
 
 def _distances(

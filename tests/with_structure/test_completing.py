@@ -11,6 +11,7 @@ from cctbx import xray
 from cctbx.array_family import flex
 
 from dials_spread.refinement.difference_map import nearest
+from dials_spread.refinement.hydrogen import find_parents
 from dials_spread.refinement.model import hydrogen_atoms
 from dials_spread.structures.structure_files import read_structure
 from dials_spread.with_structure.completing import (
@@ -59,7 +60,17 @@ def as_carbon(structure):
 
 @pytest.fixture(scope="module")
 def paracetamol():
-    return read_structure("paracetamol")
+    """With hydrogen where its nuclei are: the published structure is from X-rays."""
+    structure = read_structure("paracetamol")
+    cell, parent = structure.unit_cell(), find_parents(structure)
+    scatterers = structure.scatterers()
+    for h in np.flatnonzero(hydrogen_atoms(structure)):
+        other = scatterers[int(parent[h])]
+        start, end = (np.array(x.site) for x in (other, scatterers[int(h)]))
+        length = cell.distance(tuple(start), tuple(end))
+        wanted = {"C": 1.08, "N": 1.02, "O": 0.98}[other.scattering_type]
+        scatterers[int(h)].site = tuple(start + (end - start) * wanted / length)
+    return structure
 
 
 @pytest.mark.parametrize("composition", [None, "C 8 H 9 N O 2"])
