@@ -23,6 +23,7 @@ from cctbx.array_family import flex
 
 from dials_spread.refinement import Refinement, RefinementSettings, refine
 from dials_spread.refinement.difference_map import POTENTIAL, Peak, nearest
+from dials_spread.refinement.hydrogen import find_parents
 from dials_spread.refinement.model import hydrogen_atoms, without_density
 from dials_spread.scattering.form_factors import electron_form_factor, parse_type
 from dials_spread.solution.assign import SPECIAL
@@ -53,7 +54,7 @@ HYDROGEN_BOND = (0.8, 1.3)
 
 HYDROGEN_LENGTH = {"C": 1.08, "N": 1.02, "O": 0.98}
 """Of bonds to hydrogen nuclei, by neutron diffraction [Å] (Allen & Bruno (2010), Acta Cryst.
-B66, 380); a peak gives the direction."""
+B66, 380), where hydrogen is put unless R1 rises."""
 
 HYDROGEN_APART = 1.4
 """Hydrogen is not nearer than this [Å] to a second atom other than hydrogen."""
@@ -183,7 +184,7 @@ def complete_structure(
             best.n_removed + counts[2],
             best.n_rounds + 1,
         )
-    return best
+    return _with_bond_lengths(best, f_sq, seed)
 
 
 def _with_elements(best: Completed, f_sq: miller.array, seed: int) -> Completed:
@@ -228,13 +229,12 @@ def _changed(
         own = sgtbx.site_symmetry(
             model.unit_cell(), model.space_group(), peak.site, SPECIAL, False
         )
-        site = own.exact_site()
-        if element == "H" and own.multiplicity() == model.space_group().order_z():
-            site = _at_bond_length(model, site)
         label = _new_name(element, names)
         names.add(label)
         model.add_scatterer(
-            xray.scatterer(label=label, scattering_type=element, site=site, u=0.04)
+            xray.scatterer(
+                label=label, scattering_type=element, site=own.exact_site(), u=0.04
+            )
         )
         lacking[element] -= own.multiplicity()
         added[element == "H"] += 1
@@ -264,20 +264,27 @@ def _element(
     return max(wanted, key=lambda key: wanted[key]) if wanted else None
 
 
-def _at_bond_length(model: xray.structure, site: tuple) -> tuple[float, ...]:
-    """Along the bond to the nearest atom, where hydrogen nuclei are."""
-    heavy = np.flatnonzero(~hydrogen_atoms(model))
-    apart, cell = [], model.unit_cell()
-    for i in heavy:
-        other = model.scatterers()[int(i)].site
-        for op in model.space_group():
-            image = np.array(op * other)
-            image += np.round(np.array(site) - image)
-            apart.append((cell.distance(tuple(image), site), int(i), image))
-    length, i, parent = min(apart, key=lambda one: one[0])
-    element = parse_type(model.scatterers()[i].scattering_type)[0]
-    wanted = HYDROGEN_LENGTH.get(element, length)
-    return tuple(float(x) for x in parent + (np.array(site) - parent) * wanted / length)
+def _with_bond_lengths(best: Completed, f_sq: miller.array, seed: int) -> Completed:
+    """Hydrogen at usual distances from its parents, if R1 does not rise."""
+    model = best.structure.deep_copy_scatterers()
+    cell, parent, scatterers = (
+        model.unit_cell(),
+        find_parents(model),
+        model.scatterers(),
+    )
+    hydrogen = np.flatnonzero(hydrogen_atoms(model) & (parent >= 0))
+    for h in hydrogen:
+        start = np.array(scatterers[int(parent[h])].site)
+        along = np.array(scatterers[int(h)].site) - start
+        length = cell.length(tuple(along))
+        element = parse_type(scatterers[int(parent[h])].scattering_type)[0]
+        wanted = HYDROGEN_LENGTH.get(element, length)
+        scatterers[int(h)].site = tuple(start + along * wanted / length)
+    if not len(hydrogen):
+        return best
+    refinement = _refined(model, f_sq, seed)
+    better = _figure(refinement) <= _figure(best.refinement)
+    return replace(best, refinement=refinement) if better else best
 
 
 def _distances(
