@@ -117,6 +117,8 @@ def run_set(data: DataSet, model: Model, args) -> dict | None:
         "agree": solved.assigned.n_agree, "d_min": solved.d_min,
         "r1 of structure": solved.completed.refinement.r1_all,
         "right": _r1(F_structure, F), "kept": cycles.n_kept,
+        # Of the first step, whether it was taken or not.
+        "if taken": _r1(correction.step.F / correction.to_F, F),
         "atoms": [int((~atoms).sum()), int(atoms.sum())],
         "seconds": [middle - began, time.monotonic() - middle],
     }  # fmt: skip

@@ -33,7 +33,7 @@ from dials_spread.solution.composition import (
     parse_composition,
 )
 from dials_spread.structures.connected import connected
-from dials_spread.with_structure.stronger_atoms import name_stronger_atoms
+from dials_spread.with_structure.stronger_atoms import name_stronger_atoms, new_name
 
 logger = logging.getLogger("dials.spread.solution")
 
@@ -220,7 +220,6 @@ def _changed(
     model = one.structure.select(kept)
     lacking = contents.lacking(model)
     added = [0, 0]
-    names = {s.label for s in model.scatterers()}
     height = carbon_height(model, f_sq)
     for peak in one.peaks:
         element = _element(peak, model, lacking, height)
@@ -229,8 +228,7 @@ def _changed(
         own = sgtbx.site_symmetry(
             model.unit_cell(), model.space_group(), peak.site, SPECIAL, False
         )
-        label = _new_name(element, names)
-        names.add(label)
+        label = new_name(model, element)
         model.add_scatterer(
             xray.scatterer(
                 label=label, scattering_type=element, site=own.exact_site(), u=0.04
@@ -308,10 +306,3 @@ def carbon_height(structure: xray.structure, f_sq: miller.array) -> float:
     mates = f_sq.multiplicities().data().as_numpy_array()  # of the whole sphere
     f = electron_form_factor("C", 0.0, np.sqrt(s_sq)) * damping
     return float(POTENTIAL * np.sum(mates * f) / f_sq.unit_cell().volume())
-
-
-def _new_name(element: str, names: set[str]) -> str:
-    number = 1
-    while f"{element}{number}" in names:
-        number += 1
-    return f"{element}{number}"

@@ -152,6 +152,7 @@ def correct_solved(
             structure, array, solved.composition, given.seed
         ).refinement
 
+    given = replace(given, solved=True)
     first = correct_in_cycles(given, 1)
     hands = first.last.correction.hands
     if hands is not None and hands.z < -SURE:

@@ -11,6 +11,7 @@ and the scale is that of the median atom. Carbon, nitrogen and oxygen stay carbo
 
 Functions:
     name_stronger_atoms: do it
+    new_name: a name for an atom
 """
 
 from __future__ import annotations
@@ -66,18 +67,27 @@ def name_stronger_atoms(one: Refinement, f_sq: miller.array) -> xray.structure |
                    / np.sum(weight * carbon**2))
         for key in CANDIDATES
     }  # fmt: skip
-    strong = np.flatnonzero(ratio > STRONGER)
+    # Atoms that have a name already keep it.
+    carbons = [structure.scatterers()[int(i)].scattering_type == "C" for i in heavy]
+    strong = np.flatnonzero((ratio > STRONGER) & np.array(carbons))
     if not len(strong):
         return None
     named = structure.deep_copy_scatterers()
-    number: dict[str, int] = {}
     for i in strong:
         key = min(power, key=lambda key: abs(np.log(power[key] / ratio[i])))
-        number[key] = number.get(key, 0) + 1
         atom = named.scatterers()[int(heavy[i])]
-        atom.scattering_type, atom.label = key, f"{key}{number[key]}"
+        atom.scattering_type, atom.label = key, new_name(named, key)
         atom.u_iso = float(u)
     return xray.structure(named, scatterers=named.scatterers())
+
+
+def new_name(structure: xray.structure, element: str) -> str:
+    """Give the first name of an element that no atom has, as C1, C2, …."""
+    names = {s.label for s in structure.scatterers()}
+    number = 1
+    while f"{element}{number}" in names:
+        number += 1
+    return f"{element}{number}"
 
 
 def _scattered(

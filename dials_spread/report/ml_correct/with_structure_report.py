@@ -202,8 +202,8 @@ class StructureReport:
                 f"({figures}). {counted(found.n_steps, 'step')} taken."
             )
         return (
-            "The structure does not help: held-out observations are not predicted better by 2.5 "
-            f"standard deviations ({figures}). No step was taken: the amplitudes are those of the "
+            "The structure does not help: held-out observations are not predicted better by "
+            f"{found.needed:g} standard {'deviation' if found.needed == 1 else 'deviations'} ({figures}). No step was taken: the amplitudes are those of the "
             "first correction, without a structure. It may be too incomplete or wrong, or the thickness is, or "
             "the data say too little."
         )
