@@ -58,7 +58,7 @@ class Refused(ValueError):
 
 
 TEXTS_INSIDE = (
-    "a column holds texts (std::string), which no program of DIALS writes and at which DIALS "
+    "a column holds texts, which no program of DIALS writes and at which DIALS "
     "3.12 crashes; take that column out"
 )
 
