@@ -304,7 +304,9 @@ class StructureReport:
         """
         return Section(
             "with_structure",
-            "With the provisional structure",
+            "With the provisional structure"
+            if self.solved is None
+            else "With the structure that was solved",
             "Structure",
             self.sentences(),
             {"response": self._response_plot()},
