@@ -34,8 +34,9 @@ logger = logging.getLogger("dials.spread.solved")
 SOLVE = "solve"
 """structure=solve."""
 
-SURE = 3.0
-"""Standard deviations from which the other hand is taken."""
+LIKELIER = 1.0
+"""Standard deviations from which the other hand is taken: it is no claim, for which it takes
+3, but a choice between two, of which 1 is for every sixth wrong one."""
 
 
 class NotSolved(ValueError):
@@ -133,7 +134,7 @@ def correct_solved(
     Correct with a structure that was solved, completing it between cycles.
 
     Phases of charge flipping may be of either hand: if the data agree better with the mirror
-    image, by three standard deviations, everything is done anew with that.
+    image, by a standard deviation, everything is done anew with that.
 
     Args:
         given: Data, first estimate and the structure.
@@ -155,7 +156,7 @@ def correct_solved(
     given = replace(given, solved=True)
     first = correct_in_cycles(given, 1)
     hands = first.last.correction.hands
-    if hands is not None and hands.z < -SURE:
+    if hands is not None and hands.z < -LIKELIER:
         # Of an enantiomorphic pair of space groups it has the other one, as data may.
         other = given.structure.change_hand()
         given, solved = replace(given, structure=other), replace(solved, turned=True)

@@ -24,8 +24,8 @@ NOT_NAMED = (
 )
 
 TURNED = (
-    "The data agree with the mirror image of what was solved better, by more than three standard "
-    "deviations, and that was taken."
+    "The data agree with the mirror image of what was solved better, and that was taken (how sure "
+    "its hand is: below)."
 )
 
 
