@@ -35,8 +35,8 @@ SOLVE = "solve"
 """structure=solve."""
 
 LIKELIER = 1.0
-"""Standard deviations from which the other hand is taken: it is no claim, for which it takes
-3, but a choice between two, of which 1 is for every sixth wrong one."""
+"""Standard deviations from which the other hand is taken, and everything done anew: a choice
+of the likelier of two, and no claim, for which it takes 3."""
 
 
 class NotSolved(ValueError):
