@@ -22,7 +22,6 @@ cost little. Where a third of the images have twice the error of the others, 8 %
 pairs that share nothing have p of at most 0.05.
 
 Functions:
-    fit_correlation: ρ from all pairs
     pair_ratios: log-likelihood ratio and permutation p-value of each pair
     ratios_of: of some pairs, by a worker of a cluster
 """
@@ -35,6 +34,7 @@ import numba as nb
 import numpy as np
 
 from dials_spread import cluster
+from dials_spread.spread.chance.correlation import term_of_spot
 from dials_spread.spread.chance.draws import (
     TOGETHER,
     add_logarithms,
@@ -61,83 +61,6 @@ SHARED_DRAWS = (1024, 4096)
 
 SHARED_NUMBERS = 8_000_000
 """Draws of all reflections in a round, where that leaves the fewest (8 bytes each)."""
-
-CORRELATIONS = np.linspace(0.0, 0.98, 50)
-"""Values of ρ that are tried."""
-
-
-@nb.njit(cache=True, nogil=True, inline="always", error_model="numpy")
-def _term(
-    intensity_a, variance_a, intensity_b, variance_b,
-    mean, spread, all_variance, part, shared,
-):  # fmt: skip
-    """
-    Both determinants, and the difference of the exponents, of one spot.
-
-    Numbers alone: handing on a part of an array takes as long as all of this.
-    """
-    x, y = intensity_a - mean, intensity_b - mean
-    v_a, v_b = variance_a + spread, variance_b + spread
-    a = v_a * (1 - 2 * part) + all_variance * part
-    b = v_b * (1 - 2 * part) + all_variance * part
-    c = (all_variance - v_a - v_b) * part
-    lost = 2 * shared * part * (1 - part)
-    a1, b1, c1 = a - lost, b - lost, c + shared - lost
-    before, after = a * b - c * c, a1 * b1 - c1 * c1
-    xx, yy, xy = x * x, y * y, x * y
-    quotient = (b1 * xx - 2 * c1 * xy + a1 * yy) * before
-    quotient -= (b * xx - 2 * c * xy + a * yy) * after
-    return after, before, quotient / (after * before)
-
-
-@nb.njit(cache=True, nogil=True)
-def _profile(first, stop, spots, pools, s2, correlations, table):
-    """Log-likelihood ratio of pairs first … stop - 1 for every ρ."""
-    known = np.empty(4)
-    for pair in range(first, stop):
-        for q in range(spots.start[pair], spots.start[pair + 1]):
-            if describe(spots.unique[q], pools, s2, known):
-                for k in range(len(correlations)):
-                    after, before, difference = _term(
-                        spots.intensity_a[q], spots.variance_a[q],
-                        spots.intensity_b[q], spots.variance_b[q],
-                        known[0], known[1], known[2], known[3],
-                        correlations[k] * known[1],
-                    )  # fmt: skip
-                    table[pair, k] -= 0.5 * (np.log(after / before) + difference)
-
-
-def fit_correlation(
-    spots: CommonSpots, pools: Pools, s: float, nproc: int | None = None
-) -> float:
-    """
-    Fit the part of the spread that matched images share.
-
-    Args:
-        spots: Common spots of all pairs.
-        pools: All observations.
-        s: Relative spread.
-        nproc: Threads; all cores by default.
-
-    Returns:
-        ρ of highest likelihood over all pairs, from 0 to 0.98.
-    """
-    n = len(spots.one_crystal)
-    total = np.zeros(len(CORRELATIONS))
-    for first in range(0, n, 100_000):
-        part = min(100_000, n - first)
-        table = np.zeros((part, len(CORRELATIONS)))
-        shifted = spots._replace(
-            start=spots.start[first : first + part + 1],
-            one_crystal=spots.one_crystal[first : first + part],
-        )
-
-        def fill(low, high, shifted=shifted, table=table):
-            _profile(low, high, shifted, pools, s**2, CORRELATIONS, table)
-
-        run_blocks(fill, part, max(1, part // 16), nproc)
-        total += table.sum(axis=0)
-    return float(CORRELATIONS[total.argmax()])
 
 
 @nb.njit(cache=True, nogil=True)
@@ -170,7 +93,7 @@ def _observed_ratio(pair, spots, pools, s2, rho, known, which):
     n, total = 0, 0.0
     for q in range(spots.start[pair], spots.start[pair + 1]):
         if describe(spots.unique[q], pools, s2, known):
-            after, before, difference = _term(
+            after, before, difference = term_of_spot(
                 spots.intensity_a[q], spots.variance_a[q],
                 spots.intensity_b[q], spots.variance_b[q],
                 known[0], known[1], known[2], known[3], rho * known[1],

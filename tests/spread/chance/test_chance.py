@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 from dials_spread.spread.chance import likelihood
-from dials_spread.spread.chance.likelihood import fit_correlation, pair_ratios
+from dials_spread.spread.chance.correlation import fit_correlation
+from dials_spread.spread.chance.likelihood import pair_ratios
 from dials_spread.spread.chance.pools import CommonSpots, build_pools
 from dials_spread.spread.size.residuals import residuals_of_arrays
 from dials_spread.spread.sources.normality import describe_normality, standardise
