@@ -262,8 +262,9 @@ class _OfPairs(NamedTuple):
     ) -> tuple[dict[str, MedianOverPairs], OrientationContrast]:
         """Medians over some pairs, and their contrast with all others, tested or not."""
         medians = summarise(
-            self.observations, self.matches, self.agreement, used, _rng(self.seed)
-        )
+            self.observations, self.matches, self.agreement, used, _rng(self.seed),
+            nproc,
+        )  # fmt: skip
         crystal = crystal_rank(self.observations)[self.observations.images.crystal]
         contrast = contrast_orientations(
             self.incidence, self.matches, used, crystal, self.spread, _rng(self.seed),

@@ -29,6 +29,7 @@ from dials_spread.statistics.bootstrap import (
     median_interval,
 )
 from dials_spread.statistics.groups import group_medians, numbered
+from dials_spread.threads import run_blocks
 
 PART = 200
 """Values among which the median of a bootstrap sample is looked for one by one, at least."""
@@ -159,6 +160,7 @@ def summarise(
     agreement: PairAgreement,
     selected: np.ndarray,
     rng: np.random.Generator,
+    nproc: int | None = None,
 ) -> dict[str, MedianOverPairs]:
     """
     Give the median of each statistic over some pairs.
@@ -169,6 +171,7 @@ def summarise(
         agreement: Of the pairs.
         selected: Shape (n,), bool: the pairs that count.
         rng: For the bootstrap.
+        nproc: Threads; all cores by default.
 
     Returns:
         Estimates by name of the statistic.
@@ -176,8 +179,18 @@ def summarise(
     # By rank: nothing else is asked of crystals than whether they are the same.
     crystal = crystal_rank(observations)[observations.images.crystal]
     a, b = crystal[matches.image_a][selected], crystal[matches.image_b][selected]
-    # The same numbers for each: which statistics there are does not matter.
-    return {
-        name: median_over_pairs(x[selected], a, b, deepcopy(rng), name in CORRELATIONS)
-        for name, x in vars(agreement).items()
-    }
+    # The fullest first: run_blocks does it alone, with all kinds of numbers there are.
+    columns = sorted(
+        vars(agreement).items(), key=lambda item: -np.isfinite(item[1][selected]).sum()
+    )
+    found: dict[str, MedianOverPairs] = {}
+
+    def fill(first: int, stop: int) -> None:
+        for name, x in columns[first:stop]:
+            # The same numbers for each: which statistics there are does not matter.
+            found[name] = median_over_pairs(
+                x[selected], a, b, deepcopy(rng), name in CORRELATIONS
+            )
+
+    run_blocks(fill, len(columns), 1, nproc)
+    return {name: found[name] for name in vars(agreement)}
