@@ -87,7 +87,9 @@ def _medians_of_draws(
     n_groups = weights.shape[1]
     cells, cell = numbered(a.astype(np.int64) * n_groups + b, n_groups**2)
     (a, b), x, cell = np.divmod(cells, n_groups), x[order], cell[order]
-    of_cells = np.where(a == b, weights[:, a], weights[:, a] * weights[:, b])
+    of_cells = weights[:, a]
+    apart = np.broadcast_to(a != b, of_cells.shape)
+    np.multiply(of_cells, weights[:, b], out=of_cells, where=apart)
     size = min(max(PART, -(-len(x) // MOST_PARTS)), len(x))
     part = np.arange(len(x)) // size
     shape = (len(a), part[-1] + 1)
