@@ -22,6 +22,9 @@ from collections.abc import Sequence
 import numba as nb
 import numpy as np
 
+FEW = 50
+"""Elements of a group that are put in order one after the other, without a copy."""
+
 FEWEST_FOR_CORRELATION = 3
 """Elements of a group; two always lie on a line."""
 
@@ -149,9 +152,16 @@ def _sorted_within(x, group, n_groups):
     """Deal elements out to groups, and sort each."""
     order, start = _dealt(group, n_groups)
     for g in range(n_groups):
-        if start[g + 1] - start[g] > 1:
+        if start[g + 1] - start[g] > FEW:
             own = order[start[g] : start[g + 1]].copy()
             order[start[g] : start[g + 1]] = own[np.argsort(x[own], kind="mergesort")]
+            continue
+        for k in range(start[g] + 1, start[g + 1]):
+            i, place = order[k], k
+            while place > start[g] and x[order[place - 1]] > x[i]:
+                order[place] = order[place - 1]
+                place -= 1
+            order[place] = i
     return order
 
 
