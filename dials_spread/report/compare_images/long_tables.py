@@ -9,7 +9,8 @@ fields are the columns, so that a table is read in one line::
 Functions:
     table_of: columns as one array
     image_columns: what is known of each image
-    tables_as_bytes: the content of the file
+    long_tables: all of them
+    compressed: the content of the file
 """
 
 from __future__ import annotations
@@ -77,9 +78,9 @@ def image_columns(comparison: Comparison) -> dict[str, np.ndarray]:
     return columns
 
 
-def tables_as_bytes(comparison: Comparison) -> bytes:
+def long_tables(comparison: Comparison) -> dict[str, np.ndarray]:
     """
-    Give the content of the file.
+    Give what the file holds.
 
     Args:
         comparison: The results.
@@ -94,11 +95,20 @@ def tables_as_bytes(comparison: Comparison) -> bytes:
         comparison.agreement,
         comparison.significance,
     )
+    return {
+        "format": np.array(FORMAT),
+        "pairs": table_of(pairs),
+        "images": table_of(image_columns(comparison)),
+    }
+
+
+def compressed(tables: Mapping[str, np.ndarray]) -> bytes:
+    """
+    Give the content of the file.
+
+    Args:
+        tables: From long_tables.
+    """
     file = BytesIO()
-    np.savez_compressed(
-        file,
-        format=np.array(FORMAT),
-        pairs=table_of(pairs),
-        images=table_of(image_columns(comparison)),
-    )
+    np.savez_compressed(file, **tables)
     return file.getvalue()

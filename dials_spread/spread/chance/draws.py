@@ -7,7 +7,7 @@ once, and every pair of images goes through those of its reflections from places
 chosen at random for each of its spots. For one pair of images these are independent draws as
 before, none of them used twice, so that its p-value is as exact; what is left is a sum of
 numbers one after the other. p-values of two pairs of images share draws, but in another
-combination; after a round all draws are made anew.
+combination; after a round, and for other pairs of images, draws are made anew.
 
 Functions:
     describe: mean, spread and mean variance of a reflection

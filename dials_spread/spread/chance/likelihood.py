@@ -56,7 +56,11 @@ ENOUGH = 30
 SHARED = 8
 """Common spots for each reflection from which on pairs of images share what is drawn."""
 
-SHARED_DRAWS = (1024, 4096)
+PARTS = 16
+"""Of so many parts of the pairs each shares draws of its own: what is random in p-values that
+share draws does not average out where they are counted."""
+
+SHARED_DRAWS = (1024, 2048)
 """Fewest and most draws of each reflection in a round."""
 
 SHARED_NUMBERS = 8_000_000
@@ -198,19 +202,24 @@ def pair_ratios(
     together = 0
     if len(spots.unique) >= SHARED * n_unique:
         together = int(np.clip(SHARED_NUMBERS // max(n_unique, 1), *SHARED_DRAWS))
-    seed = rng.integers(2**63)
-    shared = _Shared(
-        pools, drawn, constants, s**2, used, permutations, together, seed, nproc
-    )
-    if not cluster.in_use():
-        return _compare(shared, spots, seeds)
-    shared = shared._replace(nproc=1)
-    block = max(1, min(n // 16, 10_000 if together else 2000))
+    shared = _Shared(pools, drawn, constants, s**2, used, permutations, together, nproc)
+    block = max(n, 1)
+    if together:
+        block = -(
+            -n // min(PARTS, max(len(spots.unique) // max(SHARED * n_unique, 1), 1))
+        )
+    elif cluster.in_use():
+        block = max(1, min(n // 16, 2000))
+    firsts = range(0, n, max(block, 1))
     tasks = [
-        (_part(spots, first, min(first + block, n)), seeds[first : first + block])
-        for first in range(0, n, block)
+        (_part(spots, i, min(i + block, n)), seeds[i : i + block], seed)
+        for i, seed in zip(firsts, rng.integers(2**63, size=len(firsts)))
     ]
-    parts = cluster.map_on_workers(ratios_of, tuple(shared), tasks)
+    if cluster.in_use():
+        shared = shared._replace(nproc=1)
+        parts = cluster.map_on_workers(ratios_of, tuple(shared), tasks)
+    else:
+        parts = [_compare(shared, *task) for task in tasks]
     ratio, p_value = (np.concatenate([[], *columns]) for columns in zip(*parts))
     return ratio, p_value
 
@@ -232,12 +241,13 @@ class _Shared(NamedTuple):
     rho: float
     permutations: int
     together: int
-    seed: int
     nproc: int | None
 
 
-def _compare(shared: _Shared, spots: CommonSpots, seeds: np.ndarray) -> _Ratios:
-    """Give ratio and p-value of n pairs."""
+def _compare(
+    shared: _Shared, spots: CommonSpots, seeds: np.ndarray, seed: int
+) -> _Ratios:
+    """Give ratio and p-value of n pairs, each with a seed, and one for what they share."""
     n = len(seeds)
     block = max(1, min(n // 16, 2000))
     found = _Ratios(np.full(n, np.nan), np.full(n, np.nan))
@@ -263,7 +273,7 @@ def _compare(shared: _Shared, spots: CommonSpots, seeds: np.ndarray) -> _Ratios:
 
     run_blocks(observe, n, block, shared.nproc)
     if shared.together:
-        _count_in_rounds(shared, spots, seeds, least, done, reached)
+        _count_in_rounds(shared, spots, seeds, seed, least, done, reached)
     else:
         run_blocks(count_alone, n, block, shared.nproc)
     more = (reached < ENOUGH).astype(int)
@@ -276,6 +286,7 @@ def _count_in_rounds(
     shared: _Shared,
     spots: CommonSpots,
     seeds: np.ndarray,
+    seed: int,
     least: np.ndarray,
     done: np.ndarray,
     reached: np.ndarray,
@@ -289,9 +300,10 @@ def _count_in_rounds(
             pairs = np.flatnonzero(own & (reached < ENOUGH))
             if not len(pairs):
                 break
-            of_round = (shared.seed, column, first)
-            seed = np.uint64(np.random.default_rng(of_round).integers(2**63))
-            _draw_for(shared, _reflections_of(spots, pairs), 2 + column, seed, terms)
+            rng = np.random.default_rng((seed, column, first))
+            own_seed = np.uint64(rng.integers(2**63))
+            needed = _reflections_of(spots, pairs)
+            _draw_for(shared, needed, 2 + column, own_seed, terms)
             most = min(shared.together, shared.permutations - first)
             counted = (ENOUGH, least, states, done, reached)
             _count_in_round(shared, spots, pairs, terms, most, counted)
@@ -359,10 +371,9 @@ def ratios_of(shared: tuple, task: tuple) -> _Ratios:
 
     Args:
         shared: What pair_ratios makes of all observations.
-        task: Common spots of n pairs, and their seeds.
+        task: Common spots of n pairs, their seeds, and one more.
 
     Returns:
         Log-likelihood ratios and p-values, shape (n,) each.
     """
-    spots, seeds = task
-    return _compare(_Shared(*shared), spots, seeds)
+    return _compare(_Shared(*shared), *task)

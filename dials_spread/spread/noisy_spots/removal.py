@@ -105,6 +105,20 @@ def _draw(
     return chosen
 
 
+def _agreements(
+    columns: Columns, start: float, kept: list[np.ndarray], nproc: int | None
+) -> list[dict[str, float]]:
+    """As agreement_of, of several choices."""
+    found: list[dict[str, float]] = [{}] * len(kept)
+
+    def fill(first: int, stop: int) -> None:
+        for k in range(first, stop):
+            found[k] = agreement_of(columns, start, kept[k], 1)
+
+    run_blocks(fill, len(kept), 1, nproc)
+    return found
+
+
 def effect_of_removal(
     columns: Columns,
     removed: np.ndarray,
@@ -141,13 +155,7 @@ def effect_of_removal(
     before = agreement_of(used, start, nproc=nproc)
     after = agreement_of(used, before["s"], ~out, nproc)
     kept = [~_draw(used, may, int(out.sum()), whole, rng) for _ in range(n_draws)]
-    draws: list[dict[str, float]] = [{}] * n_draws
-
-    def fill(first: int, stop: int) -> None:
-        for k in range(first, stop):
-            draws[k] = agreement_of(used, before["s"], kept[k], 1)
-
-    run_blocks(fill, n_draws, 1, nproc)
+    draws = _agreements(used, before["s"], kept, nproc)
     control, difference, p_value = {}, {}, {}
     for name in STATISTICS:
         values = np.array([d[name] for d in draws])

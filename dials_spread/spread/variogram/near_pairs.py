@@ -7,7 +7,7 @@ need to be whose coordinates differ by less than two near beams can.
 Functions:
     square_between, nearest_square: how far two are from each other
     is_near: of two observations
-    widest_axis, sort_along: prepare a reflection
+    along_axis: prepares a reflection
     near_of: those near one observation
 """
 
@@ -80,7 +80,7 @@ def is_near(p, q, u, alone, beam, against, matrices, fixes):
 
 
 @nb.njit(cache=True, nogil=True)
-def widest_axis(low, high, beam):
+def _widest_axis(low, high, beam):
     """The coordinate in which beams low … high - 1 differ most."""
     widest, axis = -1.0, 0
     for k in range(3):
@@ -88,45 +88,60 @@ def widest_axis(low, high, beam):
         for p in range(low, high):
             total += beam[p, k]
             squares += beam[p, k] ** 2
-        width = squares - total * total / (high - low)
+        width = squares - total * total / max(high - low, 1)
         if width > widest:
             widest, axis = width, k
     return axis
 
 
 @nb.njit(cache=True, nogil=True)
-def sort_along(axis, low, high, beam):
-    """Give coordinates low … high - 1, sorted, and whose they are."""
-    values = beam[low:high, axis].copy()
-    order = np.argsort(values)
-    return values[order], order + low
+def along_axis(low, high, beam, against):
+    """
+    Sort beams low … high - 1 along the axis in which they differ most.
+
+    Returns:
+        The axis; coordinates of the beams, sorted, and whose they are; and of those of
+        the reversed experiments.
+    """
+    axis = _widest_axis(low, high, beam)
+    straight = beam[low:high, axis].copy()
+    opposite = against[low:high, axis].copy()
+    first, second = np.argsort(straight), np.argsort(opposite)
+    return axis, straight[first], first + low, opposite[second], second + low
 
 
 @nb.njit(cache=True, nogil=True)
-def near_of(
-    p, first, x, beam, against, straight, whose, reversed_, whose_reversed, crystal, hand,
-    found,
-):  # fmt: skip
+def near_of(p, first, stop, u, alone, ordered, frame, crystal, hand, found):
     """
-    Find what is near observation p, for a reflection that the identity alone keeps.
+    Find what is near observation p.
 
     Args:
         p: Its number.
-        first: Least number of what is found.
-        x: Coordinate of the beam of p along the axis.
-        beam, against: Of all observations.
-        straight, whose: Of the beams, from sort_along.
-        reversed_, whose_reversed: Of those of reversed experiments, likewise.
+        first, stop: Numbers of what is found are from first to stop - 1.
+        u: Number of the reflection.
+        alone: The identity alone keeps it.
+        ordered: From along_axis; looked into where alone.
+        frame: Beams, beams of reversed experiments, operators, and which fix a reflection.
         crystal, hand: Of all: another crystal and the same hand are asked for.
         found: Written, numbers in their order.
 
     Returns:
         How many.
     """
+    beam, against, matrices, fixes = frame[0], frame[1], frame[2], frame[3]
     n = 0
+    if not alone:
+        for q in range(first, stop):
+            if crystal[q] != crystal[p] and hand[q] == hand[p]:
+                if is_near(p, q, u, alone, beam, against, matrices, fixes):
+                    found[n] = q
+                    n += 1
+        return n
+    axis, straight, whose, opposite, whose_opposite = ordered
+    x = beam[p, axis]
     for side in range(2):
-        values = straight if side == 0 else reversed_
-        numbers = whose if side == 0 else whose_reversed
+        values = straight if side == 0 else opposite
+        numbers = whose if side == 0 else whose_opposite
         place = np.searchsorted(values, x - NEAR_CHORD)
         while place < len(values) and values[place] <= x + NEAR_CHORD:
             q = numbers[place]

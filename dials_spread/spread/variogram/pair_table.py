@@ -43,12 +43,11 @@ import numpy as np
 from dials_spread.spread.size.residuals import Residuals
 from dials_spread.spread.variogram.directions import ObservationDirections
 from dials_spread.spread.variogram.near_pairs import (
+    along_axis,
     is_near,
     near_of,
     nearest_square,
-    sort_along,
     square_between,
-    widest_axis,
 )
 from dials_spread.spread.variogram.pair_inputs import pair_inputs
 from dials_spread.statistics.bootstrap import Groups
@@ -286,12 +285,9 @@ def _sum_reflections(
         near = own if step == 1 else 0.5 * step * own
         far = weight[u] / (2 * partners)
         state = np.uint64(seed) + np.uint64(u) * np.uint64(0xD1342543DE82EF95)
-        quick = alone and not every
-        if quick:
-            axis = widest_axis(low, low + m, beam)
-            straight, whose = sort_along(axis, low, low + m, beam)
-            reversed_, whose_reversed = sort_along(axis, low, low + m, against)
-            found = np.empty(m, dtype=np.int64)
+        looked_at = 0 if every else m
+        ordered = along_axis(low, low + looked_at, beam, against)
+        found = np.empty(looked_at, dtype=np.int64)
         n = 0
         for p in range(low, low + m):
             for q in range(p + 1, low + m):
@@ -305,25 +301,15 @@ def _sum_reflections(
                     n = 0
             if not every and (p - low) % step == 0:
                 first_near = p + 1 if step == 1 else low
-                if quick:
-                    n_near = near_of(
-                        p, first_near, beam[p, axis], beam, against, straight, whose,
-                        reversed_, whose_reversed, crystal, hand, found,
-                    )  # fmt: skip
-                else:
-                    n_near = low + m - first_near
+                n_near = near_of(
+                    p, first_near, low + m, u, alone, ordered, frame, crystal, hand, found
+                )  # fmt: skip
                 for k in range(n_near):
-                    q = found[k] if quick else first_near + k
-                    if crystal[q] == crystal[p] or hand[q] != hand[p]:
-                        continue
-                    if quick or is_near(p, q, u, alone, beam, against, matrices, fixes):
-                        pairs[0, n], pairs[1, n], weights[n] = p, q, near
-                        n += 1
-                        if n == TOGETHER:
-                            n_pairs += _add_pairs(
-                                n, pairs, weights, u, alone, level, given
-                            )
-                            n = 0
+                    pairs[0, n], pairs[1, n], weights[n] = p, found[k], near
+                    n += 1
+                    if n == TOGETHER:
+                        n_pairs += _add_pairs(n, pairs, weights, u, alone, level, given)
+                        n = 0
             for _ in range(0 if every else partners):
                 state, value = next_random(state)
                 q = low + np.int64(value % np.uint64(m - 1))

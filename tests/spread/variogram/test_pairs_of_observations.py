@@ -143,16 +143,14 @@ def test_near_beams_are_those_that_are_found_by_looking_at_all(axis):
     crystal, hand = rng.integers(0, 5, n), rng.integers(0, 2, n)
     fixes, matrices = np.ones((1, 1), dtype=bool), np.eye(3)[None]
     low, high = 20, 280
-    widest = near_pairs.widest_axis(low, high, beam)
-    assert widest != (axis + 2) % 3
-    ordered = [near_pairs.sort_along(widest, low, high, b) for b in (beam, against)]
-    columns = [c for pair in ordered for c in pair]
+    ordered = near_pairs.along_axis(low, high, beam, against)
+    assert ordered[0] != (axis + 2) % 3
+    frame = (beam, against, matrices, fixes)
     found, total = np.empty(n, dtype=np.int64), 0
     for p in range(low, high):
         for first in (low, p + 1):
-            x = beam[p, widest]
             m = near_pairs.near_of(
-                p, first, x, beam, against, *columns, crystal, hand, found
+                p, first, high, 0, True, ordered, frame, crystal, hand, found
             )
             expected = [
                 q
