@@ -315,6 +315,7 @@ def _spread(
     nproc: int | None,
 ) -> _SpreadParts:
     """The spread, what is behind it, and whether pairs agree better than by chance."""
+    give_back()  # what comparing pairs took
     rng = _rng(seed)
     observations, _, counting, outliers_used = observed
     analysis = analyse_spread(observations, counting, scales, choices, rng, nproc)

@@ -33,8 +33,8 @@ from dials_spread.statistics.groups import (
 )
 from dials_spread.threads import run_blocks
 
-BLOCK = 250_000
-"""Common reflections handled at once, to bound the memory."""
+BLOCK = 125_000
+"""Common reflections that a thread handles at once, to bound the memory."""
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,9 @@ MOST_PARTS = 256
 """Parts that weights are summed over first: with more, a table of parts and pairs of crystals
 takes most of the time, and 0.8 GB for a million pairs."""
 
+DRAWS_TOGETHER = 128
+"""Bootstrap samples whose weights of all pairs of groups are held at once."""
+
 CORRELATIONS = ("cc", "cc_rank")
 """Statistics that cannot exceed 1; the others cannot fall below 0."""
 
@@ -87,17 +90,41 @@ def _medians_of_draws(
     n_groups = weights.shape[1]
     cells, cell = numbered(a.astype(np.int64) * n_groups + b, n_groups**2)
     (a, b), x, cell = np.divmod(cells, n_groups), x[order], cell[order]
-    of_cells = weights[:, a]
-    apart = np.broadcast_to(a != b, of_cells.shape)
-    np.multiply(of_cells, weights[:, b], out=of_cells, where=apart)
     size = min(max(PART, -(-len(x) // MOST_PARTS)), len(x))
     part = np.arange(len(x)) // size
     shape = (len(a), part[-1] + 1)
     counts = np.bincount(cell * shape[1] + part, minlength=np.prod(shape))
-    total = np.cumsum(of_cells @ counts.reshape(shape).astype(float), axis=1)
+    in_parts = counts.reshape(shape).astype(float)
+    return np.concatenate(
+        [
+            _medians_of_some(x, cell, size, in_parts, _of_cells(a, b, own))
+            for own in np.split(
+                weights, range(DRAWS_TOGETHER, len(weights), DRAWS_TOGETHER)
+            )
+        ]
+    )
+
+
+def _of_cells(a: np.ndarray, b: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weights of pairs of groups, shape (draws, cells)."""
+    of_cells = weights[:, a]
+    apart = np.broadcast_to(a != b, of_cells.shape)
+    np.multiply(of_cells, weights[:, b], out=of_cells, where=apart)
+    return of_cells
+
+
+def _medians_of_some(
+    x: np.ndarray,
+    cell: np.ndarray,
+    size: int,
+    in_parts: np.ndarray,
+    of_cells: np.ndarray,
+) -> np.ndarray:
+    """Medians in some of the samples, of values in their order."""
+    total = np.cumsum(of_cells @ in_parts, axis=1)
     chosen = (total >= 0.5 * total[:, -1:]).argmax(axis=1)
 
-    draw = np.arange(len(weights))[:, None]
+    draw = np.arange(len(of_cells))[:, None]
     # One more than the part, of which the last can be the lower of two in the middle.
     row = chosen[:, None] * size + np.arange(size + 1)
     there = row < len(x)

@@ -9,8 +9,7 @@ fields are the columns, so that a table is read in one line::
 Functions:
     table_of: columns as one array
     image_columns: what is known of each image
-    long_tables: all of them
-    compressed: the content of the file
+    tables_as_bytes: the content of the file
 """
 
 from __future__ import annotations
@@ -78,9 +77,9 @@ def image_columns(comparison: Comparison) -> dict[str, np.ndarray]:
     return columns
 
 
-def long_tables(comparison: Comparison) -> dict[str, np.ndarray]:
+def tables_as_bytes(comparison: Comparison) -> bytes:
     """
-    Give what the file holds.
+    Give the content of the file.
 
     Args:
         comparison: The results.
@@ -95,20 +94,11 @@ def long_tables(comparison: Comparison) -> dict[str, np.ndarray]:
         comparison.agreement,
         comparison.significance,
     )
-    return {
-        "format": np.array(FORMAT),
-        "pairs": table_of(pairs),
-        "images": table_of(image_columns(comparison)),
-    }
-
-
-def compressed(tables: Mapping[str, np.ndarray]) -> bytes:
-    """
-    Give the content of the file.
-
-    Args:
-        tables: From long_tables.
-    """
     file = BytesIO()
-    np.savez_compressed(file, **tables)
+    np.savez_compressed(
+        file,
+        format=np.array(FORMAT),
+        pairs=table_of(pairs),
+        images=table_of(image_columns(comparison)),
+    )
     return file.getvalue()

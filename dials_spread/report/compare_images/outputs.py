@@ -8,7 +8,6 @@ import io
 import logging
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from dials.array_family import flex
@@ -31,7 +30,7 @@ from dials_spread.report.compare_images.findings import (
     spread_findings,
 )
 from dials_spread.report.compare_images.frames import crystal_names
-from dials_spread.report.compare_images.long_tables import compressed, long_tables
+from dials_spread.report.compare_images.long_tables import tables_as_bytes
 from dials_spread.report.compare_images.origins.origins_findings import origin_findings
 from dials_spread.report.compare_images.origins.origins_section import (
     origin_sections,
@@ -423,20 +422,16 @@ def write_results(
     files = {}
     if filtered is not None:
         files[output.filtered] = filtered.as_msgpack()
-    # Compressing holds no lock.
-    with ThreadPoolExecutor(1) as beside:
-        tables = long_tables(comparison) if output.tables else {}
-        packed = beside.submit(compressed, tables)
-        if output.json:
-            files[output.json] = write_json(document).encode("utf-8")
-        if output.tables:
-            files[output.tables] = packed.result()
-        if output.html:
-            page = compare_images_page(
-                *contents, [*told.input, *told.pairs], document, reference,
-                told.findings, sections, told.next_steps,
-            )  # fmt: skip
-            files[output.html] = page.encode("utf-8")
+    if output.json:
+        files[output.json] = write_json(document).encode("utf-8")
+    if output.tables:
+        files[output.tables] = tables_as_bytes(comparison)
+    if output.html:
+        page = compare_images_page(
+            *contents, [*told.input, *told.pairs], document, reference, told.findings,
+            sections, told.next_steps,
+        )  # fmt: skip
+        files[output.html] = page.encode("utf-8")
     figures = []
     if output.figures:
         figures.append(
