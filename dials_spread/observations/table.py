@@ -25,7 +25,10 @@ from cctbx.array_family import flex as cctbx_flex
 from dials_spread.observations.crossings import number_crossings
 from dials_spread.observations.images import Images
 from dials_spread.orientation import reciprocal_basis
-from dials_spread.statistics.groups import group_means
+from dials_spread.statistics.groups import group_means, numbered
+
+MOST_KEYS = 20_000_000
+"""Possible indices of which a table is held, to number those there are."""
 
 OFTEN = 1.2
 """Observations for each crossing above which agreement of neighbours says little."""
@@ -424,5 +427,12 @@ def unique_indices(
     mapped = hkl.as_vec3_double().as_numpy_array().reshape(-1, 3).astype(np.int64)
     span = 2 * int(np.abs(mapped).max(initial=0)) + 1
     keys = ((mapped[:, 0] * span) + mapped[:, 1]) * span + mapped[:, 2]
-    _, where, number = np.unique(keys, return_index=True, return_inverse=True)
+    keys -= keys.min(initial=0)
+    n_keys = int(keys.max(initial=0)) + 1
+    if n_keys > MOST_KEYS:
+        _, where, number = np.unique(keys, return_index=True, return_inverse=True)
+    else:
+        there, number = numbered(keys, n_keys)
+        where = np.empty(len(there), dtype=np.int64)
+        where[number[::-1]] = np.arange(len(keys))[::-1]  # the first of each
     return mapped[where].astype(np.int32), number.ravel().astype(np.int32)
