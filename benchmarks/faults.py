@@ -5,7 +5,7 @@ What the commands do with spoiled input, beside dials.scale and dials.symmetry.
     python benchmarks/faults.py --inputs 200 --program ml_correct --compare
     python benchmarks/faults.py --inputs 200 --program with_structure
 
-with_structure is dials.ml_correct with a provisional structure.
+with_structure is dials.ml_correct with a provisional structure, solved with structure=solve.
 
 Three simulated crystals of glycine, their structure, or a file as PETS2 writes it are
 spoiled in one way each time (fault_kinds.py, further_fault_kinds.py, text_fault_kinds.py),
@@ -60,6 +60,7 @@ PROGRAMS = {
     "compare_images": ["likelihood.permutations=99", "n_pairs_shown=1"],
     "ml_correct": [],
     "with_structure": ["structure=case.cif", "nproc=1"],
+    "solved": ["structure=solve", "solution.starts=40", "nproc=1"],
     "simulate_ed": ["structure=glycine", "measured.d_min=1.5", "nproc=1"],
     "import_pets": [],
     "compare_placement": [
@@ -69,7 +70,7 @@ PROGRAMS = {
 }
 """What each is given beside files."""
 
-MODULES = {"with_structure": "ml_correct"}
+MODULES = {"with_structure": "ml_correct", "solved": "ml_correct"}
 """Commands that are tried under another name, too."""
 
 ALONE = [
@@ -397,7 +398,11 @@ def with_texts(program: str, pets: str) -> list[Callable]:
         kind.__name__ = fault.__name__
         return kind
 
-    return [] if program == "compare_images" else [kind_of(fault) for fault in TEXT]
+    return (
+        []
+        if program in ("compare_images", "solved")
+        else [kind_of(fault) for fault in TEXT]
+    )
 
 
 def kinds_for(program: str, only_files: bool, pets: str) -> list[Callable]:

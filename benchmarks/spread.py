@@ -24,7 +24,8 @@ import numpy as np
 from dials_spread.significance import MOST_DRAWS
 from dials_spread.simulation.tables import directions_in_cap
 from dials_spread.spread import analysis
-from dials_spread.spread.chance.likelihood import fit_correlation, pair_ratios
+from dials_spread.spread.chance.correlation import fit_correlation
+from dials_spread.spread.chance.likelihood import pair_ratios
 from dials_spread.spread.chance.pools import CommonSpots, build_pools
 from dials_spread.spread.size.residuals import mean_levels, residuals_of_arrays
 from dials_spread.spread.size.size import measure_size

@@ -262,8 +262,9 @@ class _OfPairs(NamedTuple):
     ) -> tuple[dict[str, MedianOverPairs], OrientationContrast]:
         """Medians over some pairs, and their contrast with all others, tested or not."""
         medians = summarise(
-            self.observations, self.matches, self.agreement, used, _rng(self.seed)
-        )
+            self.observations, self.matches, self.agreement, used, _rng(self.seed),
+            nproc,
+        )  # fmt: skip
         crystal = crystal_rank(self.observations)[self.observations.images.crystal]
         contrast = contrast_orientations(
             self.incidence, self.matches, used, crystal, self.spread, _rng(self.seed),
@@ -314,6 +315,7 @@ def _spread(
     nproc: int | None,
 ) -> _SpreadParts:
     """The spread, what is behind it, and whether pairs agree better than by chance."""
+    give_back()  # what comparing pairs took
     rng = _rng(seed)
     observations, _, counting, outliers_used = observed
     analysis = analyse_spread(observations, counting, scales, choices, rng, nproc)

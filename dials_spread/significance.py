@@ -21,7 +21,8 @@ from dials_spread.incidence import Incidence
 from dials_spread.pairs import Matches
 from dials_spread.pairs.shared import common_reflections
 from dials_spread.spread.analysis import SpreadAnalysis, SpreadChoices
-from dials_spread.spread.chance.likelihood import fit_correlation, pair_ratios
+from dials_spread.spread.chance.correlation import fit_correlation
+from dials_spread.spread.chance.likelihood import pair_ratios
 from dials_spread.spread.chance.orientation_sums import NO_PAIR, OrientationContrast
 from dials_spread.spread.chance.pools import CommonSpots, Pools, build_pools
 from dials_spread.spread.chance.same_orientation import (

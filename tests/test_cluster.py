@@ -47,7 +47,12 @@ def test_partners_do_not_depend_on_who_finds_them(address, monkeypatch):
         np.testing.assert_array_equal(getattr(there, name), values)
 
 
-def test_permutations_do_not_depend_on_who_draws_them(address):
+@pytest.mark.parametrize("spots_for_each_reflection", [0, 10**9])
+def test_permutations_do_not_depend_on_who_draws_them(
+    address, monkeypatch, spots_for_each_reflection
+):
+    """Whether pairs of images share what is drawn, or each draws for itself."""
+    monkeypatch.setattr(likelihood, "SHARED", spots_for_each_reflection)
     given = pairs_of_images(np.random.default_rng(1))
 
     def ratios():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,13 +25,23 @@ from dials_spread.report.ml_correct.with_structure_report import StructureReport
 from dials_spread.shelx import write_hkl
 from dials_spread.structures.structure_files import read_structure
 from dials_spread.with_structure import (
+    SOLVE,
+    NotSolved,
+    SolvedStructure,
     StructureInput,
+    complete_structure,
     correct_in_cycles,
+    correct_solved,
     in_structure_setting,
     lay_on_data,
     refine_against,
     refuse_others,
+    solve_structure,
 )
+
+logger = logging.getLogger("dials.spread.with_structure")
+
+SOLVED_HERE = "the structure solved here"
 
 __all__ = ["refuse_others", "second_correction", "with_refinement"]
 
@@ -39,37 +50,46 @@ def second_correction(
     params, part: Input, subject: Subject, model: Model | None
 ) -> tuple[Subject, StructureReport | None]:
     """
-    Correct with a structure, where one is given.
+    Correct with a structure that is given, or solved here.
 
     Args:
-        params: Those of the command: structure is the name of its file, or a built-in one.
+        params: Those of the command: structure is the name of its file, a built-in one, or
+            "solve".
         part: The crystals that are corrected.
         subject: The same, prepared.
         model: Of the first correction.
 
     Returns:
-        The data with further warnings, and what was found.
+        The data with further warnings, and what was found; None where nothing solves.
 
     Raises:
         ValueError: The structure is of another compound, or cannot be used.
     """
-    source, seed = params.structure, params.seed
-    if source is None:
-        return subject, None
     nproc = None if params.nproc is Auto else params.nproc
-    rng = np.random.default_rng(seed)
-    laid = lay_on_data(read_structure(source), source, subject, rng)
+    rng = np.random.default_rng(params.seed)
+    source, laid, solved = params.structure, None, None
+    if source != SOLVE:  # what is wrong with it is told before anything is computed
+        laid = lay_on_data(read_structure(source), source, subject, rng)
     first = estimate(subject.counted, model, nproc)
     if first.sigma_F is None:
         raise ValueError(
             "structure= starts from amplitudes with expected errors, which this model does "
             "not give; leave out model= and method="
         )
+    if laid is None:
+        try:
+            solved, source = _solved(params, subject, first, nproc), SOLVED_HERE
+            laid = lay_on_data(solved.structure, source, subject, rng)
+        except NotSolved as error:
+            return _without(subject, str(error)), None
     given = StructureInput(
         subject, first, laid.structure, laid.choice, part.experiments, part.tables,
-        seed=seed, nproc=nproc,
+        seed=params.seed, nproc=nproc,
     )  # fmt: skip
-    cycles = correct_in_cycles(given, params.cycles, _settings(params))
+    if solved is None:
+        cycles = correct_in_cycles(given, params.cycles, _settings(params))
+    else:
+        cycles, solved = correct_solved(given, solved, params.cycles)
     found = cycles.last.correction
     calculated = np.where(np.isfinite(laid.match.f_calc), found.calculated, np.nan)
     report = StructureReport(
@@ -79,8 +99,26 @@ def second_correction(
         subject.prepared.with_damage.merged(),
         cycles,
         laid.choice,
+        solved=solved,
     )
     return replace(subject, warnings=(*subject.warnings, *laid.warnings)), report
+
+
+def _solved(params, subject, first, nproc: int | None) -> SolvedStructure:
+    return solve_structure(
+        subject, first, params.output.composition,
+        starts=params.solution.starts, seed=params.seed, nproc=nproc,
+    )  # fmt: skip
+
+
+def _without(subject: Subject, reason: str) -> Subject:
+    """Say that there is no structure, and that the correction is without one."""
+    told = (
+        f"The structure could not be solved here: {reason}. The correction is that without a "
+        "structure; give structure=provisional.ins once there is one, or more solution.starts."
+    )
+    logger.warning(told)
+    return replace(subject, warnings=(*subject.warnings, told))
 
 
 def with_refinement(
@@ -104,6 +142,9 @@ def with_refinement(
         array = in_structure_setting(
             structure, result.measured, second.choice, I, sigma
         )
+        if second.solved is not None:
+            composition = params.output.composition
+            structure = complete_structure(structure, array, composition).structure
         refined = refine_against(structure, array, _settings(params), params.seed)
         files = _files(refined, array, _wavelength(result), params.output)
     except ValueError as error:

@@ -170,7 +170,8 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
         setattr(params, name, [*filter(None, getattr(params, name))])
     params.mode = choose_mode(params)
     params.output.model = params.output.model if params.mode == "train" else None
-    more = [*filter(None, (params.model, params.structure)), *params.reference]
+    structure = None if params.structure == "solve" else params.structure
+    more = [*filter(None, (params.model, structure)), *params.reference]
     try:
         with cluster.on_workers(params.dask.scheduler, params.dask.local):
             _, _, model, data = session.gather(

@@ -31,9 +31,10 @@ from dials_spread.statistics.groups import (
     group_starts,
     group_sums,
 )
+from dials_spread.threads import run_blocks
 
-BLOCK = 250_000
-"""Common reflections handled at once, to bound the memory."""
+BLOCK = 125_000
+"""Common reflections that a thread handles at once, to bound the memory."""
 
 
 @dataclass(frozen=True)
@@ -89,24 +90,31 @@ def compare_pairs(
     """
     size = np.cumsum(matches.n_common) // BLOCK
     blocks = np.split(np.arange(len(matches)), np.flatnonzero(np.diff(size)) + 1)
-    parts, sums = [], sums_of_reflections(incidence) if len(matches) else ()
-    for block in blocks if len(matches) else ():
-        shared = shared_reflections(
-            incidence,
-            matches.image_a[block],
-            matches.image_b[block],
-            matches.operator[block],
-            matches.n_common[block],
-            sums,
-        )
-        if len(block):
-            parts.append(
-                compare_shared(incidence, shared, not observations.scaled, nproc)
+    blocks = [block for block in blocks if len(block)]
+    sums = sums_of_reflections(incidence) if len(matches) else ()
+    parts: dict[int, PairAgreement] = {}
+
+    def compare(first: int, stop: int) -> None:
+        for number in range(first, stop):
+            block = blocks[number]
+            shared = shared_reflections(
+                incidence,
+                matches.image_a[block],
+                matches.image_b[block],
+                matches.operator[block],
+                matches.n_common[block],
+                sums,
             )
+            parts[number] = compare_shared(
+                incidence, shared, not observations.scaled, 1
+            )
+
+    run_blocks(compare, len(blocks), 1, nproc)
+    found = [parts[number] for number in range(len(blocks))]
     names = [field.name for field in fields(PairAgreement)]
     empty = np.empty(0)
     return PairAgreement(
-        **{n: np.concatenate([empty, *(getattr(p, n) for p in parts)]) for n in names}
+        **{n: np.concatenate([empty, *(getattr(p, n) for p in found)]) for n in names}
     )
 
 

@@ -29,6 +29,7 @@ from dials_spread.statistics.bootstrap import (
     median_interval,
 )
 from dials_spread.statistics.groups import group_medians, numbered
+from dials_spread.threads import run_blocks
 
 PART = 200
 """Values among which the median of a bootstrap sample is looked for one by one, at least."""
@@ -36,6 +37,9 @@ PART = 200
 MOST_PARTS = 256
 """Parts that weights are summed over first: with more, a table of parts and pairs of crystals
 takes most of the time, and 0.8 GB for a million pairs."""
+
+DRAWS_TOGETHER = 128
+"""Bootstrap samples whose weights of all pairs of groups are held at once."""
 
 CORRELATIONS = ("cc", "cc_rank")
 """Statistics that cannot exceed 1; the others cannot fall below 0."""
@@ -86,15 +90,41 @@ def _medians_of_draws(
     n_groups = weights.shape[1]
     cells, cell = numbered(a.astype(np.int64) * n_groups + b, n_groups**2)
     (a, b), x, cell = np.divmod(cells, n_groups), x[order], cell[order]
-    of_cells = np.where(a == b, weights[:, a], weights[:, a] * weights[:, b])
     size = min(max(PART, -(-len(x) // MOST_PARTS)), len(x))
     part = np.arange(len(x)) // size
     shape = (len(a), part[-1] + 1)
     counts = np.bincount(cell * shape[1] + part, minlength=np.prod(shape))
-    total = np.cumsum(of_cells @ counts.reshape(shape).astype(float), axis=1)
+    in_parts = counts.reshape(shape).astype(float)
+    return np.concatenate(
+        [
+            _medians_of_some(x, cell, size, in_parts, _of_cells(a, b, own))
+            for own in np.split(
+                weights, range(DRAWS_TOGETHER, len(weights), DRAWS_TOGETHER)
+            )
+        ]
+    )
+
+
+def _of_cells(a: np.ndarray, b: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weights of pairs of groups, shape (draws, cells)."""
+    of_cells = weights[:, a]
+    apart = np.broadcast_to(a != b, of_cells.shape)
+    np.multiply(of_cells, weights[:, b], out=of_cells, where=apart)
+    return of_cells
+
+
+def _medians_of_some(
+    x: np.ndarray,
+    cell: np.ndarray,
+    size: int,
+    in_parts: np.ndarray,
+    of_cells: np.ndarray,
+) -> np.ndarray:
+    """Medians in some of the samples, of values in their order."""
+    total = np.cumsum(of_cells @ in_parts, axis=1)
     chosen = (total >= 0.5 * total[:, -1:]).argmax(axis=1)
 
-    draw = np.arange(len(weights))[:, None]
+    draw = np.arange(len(of_cells))[:, None]
     # One more than the part, of which the last can be the lower of two in the middle.
     row = chosen[:, None] * size + np.arange(size + 1)
     there = row < len(x)
@@ -159,6 +189,7 @@ def summarise(
     agreement: PairAgreement,
     selected: np.ndarray,
     rng: np.random.Generator,
+    nproc: int | None = None,
 ) -> dict[str, MedianOverPairs]:
     """
     Give the median of each statistic over some pairs.
@@ -169,6 +200,7 @@ def summarise(
         agreement: Of the pairs.
         selected: Shape (n,), bool: the pairs that count.
         rng: For the bootstrap.
+        nproc: Threads; all cores by default.
 
     Returns:
         Estimates by name of the statistic.
@@ -176,8 +208,18 @@ def summarise(
     # By rank: nothing else is asked of crystals than whether they are the same.
     crystal = crystal_rank(observations)[observations.images.crystal]
     a, b = crystal[matches.image_a][selected], crystal[matches.image_b][selected]
-    # The same numbers for each: which statistics there are does not matter.
-    return {
-        name: median_over_pairs(x[selected], a, b, deepcopy(rng), name in CORRELATIONS)
-        for name, x in vars(agreement).items()
-    }
+    # The fullest first: run_blocks does it alone, with all kinds of numbers there are.
+    columns = sorted(
+        vars(agreement).items(), key=lambda item: -np.isfinite(item[1][selected]).sum()
+    )
+    found: dict[str, MedianOverPairs] = {}
+
+    def fill(first: int, stop: int) -> None:
+        for name, x in columns[first:stop]:
+            # The same numbers for each: which statistics there are does not matter.
+            found[name] = median_over_pairs(
+                x[selected], a, b, deepcopy(rng), name in CORRELATIONS
+            )
+
+    run_blocks(fill, len(columns), 1, nproc)
+    return {name: found[name] for name in vars(agreement)}

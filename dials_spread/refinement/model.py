@@ -8,6 +8,7 @@ Functions:
     set_displacements: isotropic or anisotropic
     mean_square_displacements: smallest and largest U of each atom
     partly_occupied: atoms of a disordered part
+    without_density: atoms that refinement has taken out
 """
 
 from __future__ import annotations
@@ -37,6 +38,10 @@ USUAL_U = 0.03
 
 # Occupancies above this are full.
 FULL = 0.995
+
+SMEARED, SMEARED_TIMES = 0.3, 5.0
+"""U [Å²], and times the median one, from which an atom scatters next to nothing: of 0.3 Å² a
+hundredth is left at 1.1 Å."""
 
 
 def electron_model(structure: xray.structure, d_min: float) -> xray.structure:
@@ -184,3 +189,25 @@ def symmetric_matrix(u: tuple) -> np.ndarray:
 def partly_occupied(structure: xray.structure) -> list[str]:
     """Labels of atoms with an occupancy below 1."""
     return [s.label for s in structure.scatterers() if s.occupancy < FULL]
+
+
+def without_density(
+    structure: xray.structure, limit: float = SMEARED, times: float = SMEARED_TIMES
+) -> list[tuple[str, float]]:
+    """
+    Name atoms other than hydrogen that refinement has taken out by their U.
+
+    Args:
+        structure: Refined.
+        limit: U from which an atom may be out [Å²].
+        times: The median U from which it is.
+
+    Returns:
+        Label and U [Å²] of each.
+    """
+    cell, heavy = structure.unit_cell(), ~hydrogen_atoms(structure)
+    u = np.array([s.u_iso_or_equiv(cell) for s in structure.scatterers()])
+    if not heavy.any():
+        return []
+    large = heavy & (u > max(limit, times * float(np.median(u[heavy]))))
+    return [(structure.scatterers()[int(i)].label, u[i]) for i in np.flatnonzero(large)]

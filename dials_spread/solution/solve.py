@@ -16,6 +16,7 @@ Functions:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +46,9 @@ SETTLED = 0.6
 
 CHANCE_STARTS, CHANCE_DEVIATIONS = 20, 4.0
 """The agreement has to exceed that of random phases by so many standard deviations."""
+
+ROUND = 20
+"""Starts after which it is looked whether one has solved, where one is enough."""
 
 SAME_MAP = 0.6
 """Two maps that correlate so well are one solution."""
@@ -154,6 +158,7 @@ def solve(
     nproc: int | None = 1,
     d_min: float | None = None,
     progress: str | None = None,
+    until_solved: bool = False,
 ) -> Solutions:
     """
     Run charge flipping from random phases.
@@ -167,6 +172,7 @@ def solve(
         nproc: Number of threads; None for all cores.
         d_min: Resolution [Å]; by default that of `usable_resolution`.
         progress: What a progress bar says; none by default.
+        until_solved: End after the first 20 starts, or 40, …, of which one has solved.
 
     Returns:
         All starts. One whose map becomes empty or not finite is not solved.
@@ -180,26 +186,56 @@ def solve(
             f"n_starts={n_starts} and n_cycles={n_cycles} must be 1 or more"
         )
     amplitudes = sphere_amplitudes(f_sq, d_min)
-    grid = make_grid(amplitudes)
     equivalents = Equivalents(amplitudes.miller_index, amplitudes.space_group)
     threshold = chance_level(amplitudes, equivalents, seed)
+    one_start = _starting(amplitudes, equivalents, threshold, n_cycles, seed)
+    found: list[Solution] = []
+    while len(found) < n_starts and not any(one.solved for one in found):
+        size = min(ROUND, n_starts - len(found)) if until_solved else n_starts
+        found += _side_by_side(one_start, len(found), size, nproc, progress)
+        if np.isnan(threshold):
+            found = _solved_by_repetition(found, amplitudes)
+    return Solutions(amplitudes, tuple(found), n_cycles, threshold)
+
+
+def _starting(
+    amplitudes: SphereAmplitudes,
+    equivalents: Equivalents,
+    threshold: float,
+    n_cycles: int,
+    seed: int,
+) -> Callable[[int], Solution]:
+    """Give what makes a solution of the number of a start."""
+    grid = make_grid(amplitudes)
 
     def settled(phase: np.ndarray) -> bool:
         fit = fit_symmetry(equivalents, amplitudes.F * phase, refine=False)
         return bool(fit.agreement > max(SETTLED, threshold))
 
-    found: list = [None] * n_starts
+    def one_start(start: int) -> Solution:
+        rng = np.random.default_rng([seed, start])
+        flipped = flip(grid, rng, n_cycles, settled, every=50)
+        return _solution(start, flipped, amplitudes, equivalents, threshold)
+
+    return one_start
+
+
+def _side_by_side(
+    one_start: Callable[[int], Solution],
+    begin: int,
+    size: int,
+    nproc: int | None,
+    progress: str | None,
+) -> list[Solution]:
+    """Make so many starts, the first of this number."""
+    found: list = [None] * size
 
     def block(first: int, stop: int) -> None:
-        for start in range(first, stop):
-            rng = np.random.default_rng([seed, start])
-            flipped = flip(grid, rng, n_cycles, settled, every=50)
-            found[start] = _solution(start, flipped, amplitudes, equivalents, threshold)
+        for k in range(first, stop):
+            found[k] = one_start(begin + k)
 
-    run_blocks(block, n_starts, 1, nproc, progress)
-    if np.isnan(threshold):
-        found = _solved_by_repetition(found, amplitudes)
-    return Solutions(amplitudes, tuple(found), n_cycles, threshold)
+    run_blocks(block, size, 1, nproc, progress)
+    return found
 
 
 def chance_level(

@@ -269,7 +269,7 @@ def _by_source(
     """Factors, variograms and components, as far as they are wanted."""
     if not (choices.components or choices.variogram or choices.likelihood):
         return SpreadAnalysis()
-    fitted = fit_factors(sample.residuals, rng)
+    fitted = fit_factors(sample.residuals, rng, sample.nproc)
     if not (choices.components or choices.variogram):
         return SpreadAnalysis(factors=fitted)
     variograms, corrected_pairs = _variograms(sample, fitted, choices, rng)

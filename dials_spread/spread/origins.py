@@ -139,7 +139,7 @@ def analyse_origins(
         )
     if choices.noisy_spots:
         if not observations.scaled:
-            factors = factors or fit_factors(residuals, rng)
+            factors = factors or fit_factors(residuals, rng, nproc)
             observations = divided_by_factors(observations, factors)
             variance = observations.variance
             left = left_by_scales(observations)

@@ -70,7 +70,9 @@ def take_from_tables(
     images = beam_of_images(observations, experiments, tables, choices, nproc)
     if emptied:
         _let_go(tables, PLACES)
-    beam = analyse_beam(observations, tables, images, rng) if choices.beam else None
+    beam = None
+    if choices.beam:
+        beam = analyse_beam(observations, tables, images, rng, nproc)
     simulated = simulated_columns(observations, tables)
     if emptied:
         _let_go(tables)

@@ -5,7 +5,8 @@ Of a normal deviation with squared size D, the variance is known + s² unknown: 
 σ, and unknown is μ² times a number (2 for the difference of two observations, 1 + 1/n for
 the deviation from the mean of n others). μ² is not known either. An estimated level L has
 errors, so that E[L²] = μ² + Var(L): taken as it is, s of weak reflections and of those
-with few observations comes out wrong. The likelihood corrects for it (_bias).
+with few observations comes out wrong. The likelihood corrects for it
+(likelihood_sums._variance).
 
 The likelihood is tabulated on a grid of s for every cell (crystal, bin, image, pair of
 images), once. Sums of cells give the likelihood of any bootstrap sample of crystals, and
@@ -30,11 +31,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numba as nb
 import numpy as np
 from scipy import stats
 
 from dials_spread.statistics.groups import group_medians, order_of_groups
+from dials_spread.statistics.likelihood_sums import sum_one_cell, tabulate
 from dials_spread.threads import run_blocks
 
 WEAKEST = 3.0
@@ -53,6 +54,10 @@ MEDIAN_SQUARE = float(stats.chi2.ppf(0.5, 1))
 
 DROP = float(stats.chi2.ppf(0.95, 1)) / 2
 """Log-likelihood below its maximum at the ends of a 95 % interval."""
+
+
+ROWS = 65_536
+"""Deviations that one thread adds at a time: sums do not depend on the number of threads."""
 
 
 class Deviations(NamedTuple):
@@ -128,67 +133,6 @@ def well_known(
         return (level > weakest * np.sqrt(noise / n_all)) & (level**2 > noise)
 
 
-VALUES = 12
-"""Of s, that one thread tries at a time: several fit into one instruction."""
-
-MOST_LEVEL_VARIANCE = 4.0
-"""Beyond this relative variance of a level, its powers are as if it were this."""
-
-
-TOGETHER = 8
-"""Variances whose product is taken before its logarithm; relative to what is known they
-are between 1 and 1e16, with an I/σ of a million."""
-
-
-@nb.njit(cache=True, nogil=True, error_model="numpy")
-def _tabulate(first, stop, square, known, unknown, noise, n_all, cell, grid, table):
-    """
-    Fill columns first … stop - 1 of the table of log-likelihoods, cells in their order.
-
-    What an estimated μ² makes of the spread, where s²μ² is a share of the variance: the
-    likelihood weights a reflection with the powers p = 2 - 4·share (times the squared
-    deviation) and q = 4 - 4·share of its level L; E[L^p] is 1 + p(p - 1)/2 Var(L) to
-    second order, and the deviation does not depend on L. Where L is worth nothing at all,
-    as of a reflection far below its noise, the second order would turn variances negative
-    (MOST_LEVEL_VARIANCE). The quotient of both is written with x = s²μ²/known, share =
-    x/(1 + x), so that one division is left.
-    """
-    n, width = len(square), stop - first
-    v = grid[first:stop] ** 2
-    total, product = np.zeros(width), np.ones(width)
-    waiting = 0
-    for i in range(n):
-        deviation, ratio = square[i] / known[i], unknown[i] / known[i]
-        of_noise, part = noise[i], 1 / n_all[i]
-        for k in range(width):
-            x = v[k] * ratio
-            level_variance = min((v[k] + of_noise) * part, MOST_LEVEL_VARIANCE)
-            whole = (1 + x) * (1 + x)
-            above = whole + (1 - x) * (1 - 3 * x) * level_variance
-            below = whole + 2 * (3 - x) * level_variance
-            variance = 1 + x * above / below
-            product[k] *= variance
-            total[k] += deviation / variance
-        waiting += 1
-        ends = i + 1 == n or cell[i + 1] != cell[i]
-        if waiting == TOGETHER or ends:
-            for k in range(width):
-                total[k] += np.log(product[k])
-                product[k] = 1.0
-            waiting = 0
-        if ends:
-            for k in range(width):
-                table[first + k, cell[i]] -= 0.5 * total[k]
-                total[k] = 0.0
-
-
-@nb.njit(cache=True, nogil=True)
-def _add_logarithms(known, cell, constant):
-    """Add what does not depend on s: logarithms of the known variances, cell by cell."""
-    for i in range(len(known)):
-        constant[cell[i]] -= 0.5 * np.log(known[i])
-
-
 def likelihood_table(
     data: Deviations,
     cell: np.ndarray,
@@ -209,21 +153,28 @@ def likelihood_table(
     Returns:
         Shape (n_cells, len(grid)); zero for an empty cell.
     """
-    table, constant = np.zeros((len(grid), n_cells)), np.zeros(n_cells)
+    table = np.zeros((n_cells, len(grid)))
     cell = np.ascontiguousarray(cell, dtype=np.int64)
     rows: np.ndarray | slice = slice(None)
     if np.any(cell[1:] < cell[:-1]):
         rows = order_of_groups(cell)
         cell = cell[rows]
     columns = [np.ascontiguousarray(c, dtype=np.float64)[rows] for c in data]
+    begins = range(0, len(cell), ROWS)
+    carried = np.zeros((len(begins), len(grid)))
 
     def fill(first, stop):
-        _tabulate(first, stop, *columns, cell, grid, table)
+        tabulate(first, stop, *columns, cell, grid, table, carried[first // ROWS])
 
-    run_blocks(fill, len(grid), VALUES, nproc)
-    _add_logarithms(columns[1], cell, constant)
-    table += constant
-    return table.T
+    def fill_one(first, stop):
+        sum_one_cell(first, stop, *columns, grid, carried[first // ROWS])
+
+    run_blocks(fill_one if n_cells == 1 else fill, len(cell), ROWS, nproc)
+    for first, part in zip(begins, carried):
+        table[cell[first]] += part
+    # What does not depend on s.
+    table -= 0.5 * np.bincount(cell, np.log(columns[1]), n_cells)[:, None]
+    return table
 
 
 def peak_of_five(

@@ -22,6 +22,9 @@ from collections.abc import Sequence
 import numba as nb
 import numpy as np
 
+FEW = 50
+"""Elements of a group that are put in order one after the other, without a copy."""
+
 FEWEST_FOR_CORRELATION = 3
 """Elements of a group; two always lie on a line."""
 
@@ -149,33 +152,87 @@ def _sorted_within(x, group, n_groups):
     """Deal elements out to groups, and sort each."""
     order, start = _dealt(group, n_groups)
     for g in range(n_groups):
-        if start[g + 1] - start[g] > 1:
+        if start[g + 1] - start[g] > FEW:
             own = order[start[g] : start[g + 1]].copy()
             order[start[g] : start[g + 1]] = own[np.argsort(x[own], kind="mergesort")]
+            continue
+        for k in range(start[g] + 1, start[g + 1]):
+            i, place = order[k], k
+            while place > start[g] and x[order[place - 1]] > x[i]:
+                order[place] = order[place - 1]
+                place -= 1
+            order[place] = i
     return order
 
 
-def _sorted(x: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Values by group, and from low to high within each."""
-    n_groups = int(group.max(initial=-1)) + 1
-    if n_groups < 2 or group.min() < 0 or np.isnan(x).any():
-        return x[order_within(x, group)]
-    group = np.ascontiguousarray(group, dtype=np.int64)
-    return _values_within(np.ascontiguousarray(x, dtype=np.float64), group, n_groups)
+@nb.njit(cache=True, nogil=True)
+def _values_by_group(x, group, n_groups):
+    """
+    Deal values out to their groups, those that are nan behind the others.
+
+    Returns:
+        The values, where each group begins, and where those that are nan do.
+    """
+    start = _starts(group, n_groups)
+    place, back, values = start[:-1].copy(), start[1:].copy(), np.empty(len(x))
+    for i in range(len(x)):
+        g = group[i]
+        if np.isnan(x[i]):
+            back[g] -= 1
+            values[back[g]] = np.nan
+        else:
+            values[place[g]] = x[i]
+            place[g] += 1
+    return values, start, place
 
 
 @nb.njit(cache=True, nogil=True)
-def _values_within(x, group, n_groups):
-    """As _sorted_within, but values themselves, which takes half as long."""
-    start = _starts(group, n_groups)
-    place, values = start.copy(), np.empty(len(x))
-    for i in range(len(x)):
-        values[place[group[i]]] = x[i]
-        place[group[i]] += 1
-    for g in range(n_groups):
-        if start[g + 1] - start[g] > 1:
-            values[start[g] : start[g + 1]].sort()
-    return values
+def _put_in_place(values, low, high, k):
+    """
+    Bring to place k what sorting low … high would, no more left of it and no less right.
+
+    Hoare (1961), Commun. ACM 4, 321 (FIND): a fifth of the time of sorting a thousand.
+    """
+    while low < high:
+        a, b, c = values[low], values[(low + high) // 2], values[high]
+        pivot = max(min(a, b), min(max(a, b), c))
+        i, j = low, high
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while pivot < values[j]:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if k <= j:
+            high = j
+        elif k >= i:
+            low = i
+        else:
+            return
+
+
+@nb.njit(cache=True, nogil=True)
+def _fill_quantiles(x, group, levels, result):
+    """Fill quantiles of groups, rising levels; what is nan counts as largest."""
+    values, start, ends = _values_by_group(x, group, result.shape[1])
+    for g in range(result.shape[1]):
+        begin, end, n = start[g], ends[g], start[g + 1] - start[g]
+        for row in range(len(levels) if n else 0):
+            place = levels[row] * (n - 1)
+            low = int(np.floor(place))
+            if start[g] + low >= end:
+                continue
+            _put_in_place(values, begin, end - 1, start[g] + low)
+            begin = start[g] + low
+            below = above = values[begin]
+            if low + 1 < n:
+                above = np.inf if begin + 1 < end else np.nan
+                for i in range(begin + 1, end):
+                    above = min(above, values[i])
+            result[row, g] = below + (place - low) * (above - below)
 
 
 def group_sums(x: np.ndarray, group: np.ndarray, n_groups: int) -> np.ndarray:
@@ -244,19 +301,12 @@ def group_quantiles(
     Returns:
         Shape (len(levels), n_groups); nan where a group is empty.
     """
-    x = _sorted(x, group)
-    n = np.bincount(group, minlength=n_groups)
-    start = np.cumsum(n) - n
-    result = np.full((len(levels), n_groups), np.nan)
-    filled = n > 0
-    for row, level in enumerate(levels):
-        place = level * (n[filled] - 1)
-        low = np.floor(place).astype(int)
-        high = np.minimum(low + 1, n[filled] - 1)
-        first = start[filled]
-        below, above = x[first + low], x[first + high]
-        result[row, filled] = below + (place - low) * (above - below)
-    return result
+    order = np.argsort(levels, kind="stable")
+    found = np.full((len(levels), n_groups), np.nan)
+    rising = np.asarray(levels, dtype=np.float64)[order]
+    x, group = np.asarray(x, dtype=np.float64), np.asarray(group, dtype=np.int64)
+    _fill_quantiles(x, group, rising, found)
+    return found[np.argsort(order)]
 
 
 def group_medians(

@@ -57,6 +57,12 @@ class Refused(ValueError):
     """Why a file is not read, in words for the user; other errors are of libraries."""
 
 
+TEXTS_INSIDE = (
+    "a column holds texts, which no program of DIALS writes and at which DIALS "
+    "3.12 crashes; take that column out"
+)
+
+
 def read_table(
     filename: str,
     allow_pickle: bool = False,
@@ -90,13 +96,16 @@ def read_table(
 def _from_msgpack(
     filename: str, columns: Collection[str] | None
 ) -> flex.reflection_table:
+    texts = False
     with Path(filename).open("rb") as file:
         try:
-            check_lengths(file)
+            texts = check_lengths(file)
         except WrongLength as error:
             raise Refused(f"damaged: a column has {error}") from None
         except (OtherFormat, UnicodeDecodeError):  # DIALS says what is wrong with it
             pass
+    if texts:
+        raise Refused(TEXTS_INSIDE)
     if columns is not None:
         try:
             return read_columns(filename, columns)

@@ -53,6 +53,10 @@ PIECE = 1 << 24
 """Bytes that are copied at once."""
 
 
+TEXTS = b"std::string"
+"""The type of columns of texts."""
+
+
 class OtherFormat(ValueError):
     """A file is not as this module knows it; DIALS may know better."""
 
@@ -144,7 +148,7 @@ def _pass_column(file: BinaryIO) -> tuple[int, str]:
     return n_rows, kind
 
 
-def check_lengths(file: BinaryIO) -> None:
+def check_lengths(file: BinaryIO) -> bool:
     """
     Look for columns that are longer or shorter than they say.
 
@@ -153,10 +157,14 @@ def check_lengths(file: BinaryIO) -> None:
     Args:
         file: Open, of any position.
 
+    Returns:
+        Whether there is a column of texts.
+
     Raises:
         WrongLength: Of the first such column.
         OtherFormat: It is no table, or damaged elsewhere.
     """
+    texts = False
     end = file.seek(0, 2)
     file.seek(0)
     if _expect(file, "array") != 3:
@@ -176,20 +184,33 @@ def check_lengths(file: BinaryIO) -> None:
                 raise
             except OtherFormat:  # rows of no fixed size, or damaged
                 file.seek(begin)
-                _pass_other_column(file, end)
+                texts = _pass_other_column(file, end) == TEXTS or texts
+    return texts
 
 
-def _pass_other_column(file: BinaryIO, end: int) -> None:
-    """Go past a column whose rows have no fixed size, but one byte each at least."""
-    begin = file.tell()
+def _pass_other_column(file: BinaryIO, end: int) -> bytes:
+    """Go past a column whose rows have no fixed size, but one byte each at least; its type."""
+    begin, kind = file.tell(), b""
     if _header(file) == ("array", 2):
-        _pass(file, end)  # its type
+        start = file.tell()
+        _pass(file, end)
+        kind = _between(file, start, file.tell())
         if _header(file) == ("array", 2):
             (rows, n_rows), (what, n_bytes) = _header(file), _header(file)
             if (rows, what) == ("int", "bytes") and n_rows > n_bytes:
                 raise WrongLength(f"{n_bytes} bytes for {n_rows} rows")
     file.seek(begin)
     _pass(file, end)
+    return kind
+
+
+def _between(file: BinaryIO, start: int, end: int) -> bytes:
+    """Give the bytes of a text, without those that say how long it is."""
+    file.seek(start)
+    kind, n = _header(file)
+    found = file.read(n) if kind in ("text", "bytes") else b""
+    file.seek(end)
+    return found
 
 
 def find_columns(file: BinaryIO) -> StoredTable:

@@ -3,6 +3,7 @@ A second correction for multiple scattering, with a provisional structure.
 
 Modules:
     cross_validation: whether held-out observations are predicted better
+    completing: atoms that difference maps show
     crossing_table: what was measured, by crossing of the Ewald sphere
     cycles: corrections and refinements in turn
     crystal_shapes: how thick each crystal is
@@ -15,11 +16,14 @@ Modules:
     problem: a structure laid on the data
     provisional: whether a structure is one of the measured crystals
     second_correction: data, first estimate and structure in, amplitudes out
+    solved: a structure solved from the first correction
+    stronger_atoms: elements where no composition is given
     tilts: small errors of orientation along a rotation
 """
 
 from __future__ import annotations
 
+from dials_spread.with_structure.completing import Completed, complete_structure
 from dials_spread.with_structure.cycles import (
     Cycles,
     correct_in_cycles,
@@ -32,15 +36,29 @@ from dials_spread.with_structure.second_correction import (
     SecondCorrection,
     correct_with_structure,
 )
+from dials_spread.with_structure.solved import (
+    SOLVE,
+    NotSolved,
+    SolvedStructure,
+    correct_solved,
+    solve_structure,
+)
 
 __all__ = [
+    "SOLVE",
+    "Completed",
     "Cycles",
+    "NotSolved",
     "SecondCorrection",
+    "SolvedStructure",
     "StructureInput",
+    "complete_structure",
     "correct_in_cycles",
+    "correct_solved",
     "correct_with_structure",
     "in_structure_setting",
     "lay_on_data",
     "refine_against",
     "refuse_others",
+    "solve_structure",
 ]

@@ -19,6 +19,7 @@ Functions:
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -38,6 +39,8 @@ from dials_spread.with_structure.second_correction import (
 )
 
 logger = logging.getLogger("dials.spread.cycles")
+
+Between = Callable[[xray.structure, miller.array], Refinement]
 
 FROM_GIVEN = RefinementSettings(start_shift=0.0)
 """A refinement that starts where the structure is."""
@@ -91,6 +94,7 @@ def correct_in_cycles(
     n_cycles: int = 1,
     settings: RefinementSettings = FROM_GIVEN,
     intraclass: float = INTRACLASS,
+    between: Between | None = None,
 ) -> Cycles:
     """
     Correct, refine, correct again.
@@ -100,10 +104,13 @@ def correct_in_cycles(
         n_cycles: Corrections at most.
         settings: Of refinements between them.
         intraclass: Correlation of the errors of observations of a reflection.
+        between: What refines between cycles; by default `refine_against` with settings.
 
     Raises:
         ValueError: A still, or no crystal has enough observations for a thickness.
     """
+    if between is None:
+        between = lambda s, array: refine_against(s, array, settings, given.seed)  # noqa: E731
     done: list[Cycle] = []
     kept, reason, structure = 0, "", given.structure
     for number in range(1, n_cycles + 1):
@@ -120,7 +127,7 @@ def correct_in_cycles(
             break
         kept = number
         if number < n_cycles:
-            refined, reason = _refined(own, correction, settings)
+            refined, reason = _refined(own, correction, between)
             cycle = replace(cycle, refinement=refined)
         done.append(cycle)
         if reason:
@@ -139,7 +146,7 @@ def _gain(before: SecondCorrection, after: SecondCorrection) -> HeldOutPredictio
 
 
 def _refined(
-    given: StructureInput, correction: SecondCorrection, settings: RefinementSettings
+    given: StructureInput, correction: SecondCorrection, between: Between
 ) -> tuple[Refinement | None, str]:
     """Refine between cycles; the reason why there will be no further one, if any."""
     I, sigma = correction.apart.intensities()
@@ -147,7 +154,7 @@ def _refined(
     measured = given.subject.prepared.measured
     try:
         array = in_structure_setting(given.structure, measured, given.choice, I, sigma)
-        found = refine_against(given.structure, array, settings, given.seed)
+        found = between(given.structure, array)
     except ValueError as error:
         return None, f"the structure cannot be refined: {error}"
     if not found.converged:

@@ -82,7 +82,9 @@ def beams_of(hkl, A, k, candidates, s_max, n_beams, table, middle):
         where one of these two is not among them.
     """
     K = np.sqrt(k[0] ** 2 + k[1] ** 2 + k[2] ** 2)
-    near, score = np.empty(len(candidates), np.int64), np.empty(len(candidates))
+    near = np.empty(len(candidates), np.int64)
+    # In single precision ties are ties, whatever the last digit of a cell.
+    score = np.empty(len(candidates), np.float32)
     n, both = 0, 0
     # _error of thousands of candidates: g·k = h·(Aᵀk), and g² = hᵀ(AᵀA)h.
     along, metric = np.zeros(3), np.zeros((3, 3))

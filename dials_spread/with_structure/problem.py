@@ -62,6 +62,7 @@ class StructureInput:
         seed: Of what is held out, and of the fit of thicknesses.
         nproc: Threads; all cores by default.
         shapes: Of the crystals, where they are known.
+        solved: Whether the structure was solved from these data.
     """
 
     subject: Subject
@@ -74,6 +75,7 @@ class StructureInput:
     seed: int = 0
     nproc: int | None = None
     shapes: Sequence[Shape] | None = None
+    solved: bool = False
 
 
 @dataclass(frozen=True)

@@ -94,3 +94,7 @@ step ins '.' '.' \
   'python shelx_ins.py scaled.expt paracetamol C=8,H=9,N=1,O=2 8 Pbca > paracetamol.ins; cat paracetamol.ins'
 step solve '.' '.' \
   'python solve_and_refine.py plain.hkl paracetamol.hkl merged.hkl'
+
+# Everything at once: solved from the first correction, corrected a second time, refined.
+step solved '^(Structure: solved|The structure (helps|refined)|Fo − Fc|Elements)' paragraphs \
+  "dials.ml_correct reindexed.expt reindexed.refl structure=solve output.composition='C 8 H 9 N O 2' output.experiments=second.expt output.reflections=second.refl output.log=second.log output.json=second.json output.html=second.html"

@@ -201,3 +201,44 @@ def test_xrays(data_folder, tmp_path, monkeypatch):
     for more in ([], ["force=True"]):
         (line,) = refused(*given, *more)
         assert "multiple scattering of electrons: the data are of X-rays" in line
+
+
+def test_a_structure_that_is_solved(data_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = [str(data_folder / "quartz" / f"integrated.{x}") for x in ("expt", "refl")]
+    run([*given, "structure=solve", "output.composition=Si O2", "nproc=2"])
+    told = json.loads(Path("dials.ml_correct.json").read_text())["with_structure"]
+    solved = told["solved"]
+    assert solved["by_composition"] and solved["solved"] and solved["n_starts"] == 20
+    # The data are given in one of an enantiomorphic pair, and were of the other one.
+    assert solved["mirror_image"] is (told["hands"]["z"] > 3)
+    log = " ".join(Path("dials.ml_correct.log").read_text().split())
+    assert "Structure: solved from the amplitudes of the first correction" in log
+    assert "refined.res and refined.hkl hold the refined structure" in log
+    atoms = read_structure("refined.res").scatterers()
+    assert sorted(s.scattering_type for s in atoms) == ["O", "Si"]
+    assert Path("refined.cif").is_file() and Path("corrected.refl").is_file()
+
+
+def test_what_does_not_solve_is_corrected_without(data_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    stem = data_folder / "abiraterone" / "integrated"
+    given = [f"{stem}.expt", f"{stem}.refl"]
+    run([*given, "structure=solve", "solution.starts=2", "nproc=2"])
+    log = " ".join(Path("dials.ml_correct.log").read_text().split())
+    assert "The structure could not be solved here: no map of 2 random starts" in log
+    assert "The correction is that without a structure" in log
+    assert "with_structure" not in json.loads(Path("dials.ml_correct.json").read_text())
+    assert not Path("refined.res").exists()
+    solved = flex.reflection_table.from_file("corrected.refl")["ml_correction"]
+    run([*given, "nproc=2"])
+    plain = flex.reflection_table.from_file("corrected.refl")["ml_correction"]
+    np.testing.assert_array_equal(solved.as_numpy_array(), plain.as_numpy_array())
+
+
+def test_a_composition_is_read_before_anything_else(files, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = [files / "good.expt", files / "good.refl", "structure=solve"]
+    told = refused(*given, "output.composition=C 8 ?")
+    assert len(told) == 1 and "cannot be read" in told[0]
+    assert not list(tmp_path.glob("*.refl"))

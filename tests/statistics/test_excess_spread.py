@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize
 
+from dials_spread.statistics import excess_spread
 from dials_spread.statistics.excess_spread import (
     GRID,
     Deviations,
@@ -272,12 +273,20 @@ def test_s_is_relative(drawn):
     np.testing.assert_allclose(third[inside], found[inside] / 3, rtol=0.01)
 
 
-def test_the_table_is_the_formula_written_out():
-    """Cells in any order, levels worth nothing, and no sum that one cell hands on."""
-    rng, n, n_cells = np.random.default_rng(3), 400, 7
+@pytest.mark.parametrize("n_cells", [1, 7, 300])
+@pytest.mark.parametrize("rows", [23, 10_000])
+def test_the_table_is_the_formula_written_out(monkeypatch, n_cells, rows):
+    """
+    Cells in any order, levels worth nothing, and no sum that one cell hands on.
+
+    Cells that several threads add to, all of one cell, and of one or two deviations.
+    """
+    monkeypatch.setattr(excess_spread, "ROWS", rows)
+    rng, n = np.random.default_rng(3), 400
     square, known, unknown = rng.exponential(size=(3, n)) * [[1e6], [1e3], [1e5]]
     noise, n_all = rng.exponential(3, n), rng.integers(2, 9, n).astype(float)
-    cell, grid = rng.integers(0, n_cells - 1, n), np.array([0.0, 0.03, 0.5, 10.0])
+    cell, grid = rng.integers(0, n_cells - (n_cells > 1), n), np.geomspace(1e-3, 10, 5)
+    grid[0] = 0.0
     data = Deviations(square, known, unknown, noise, n_all)
     found = likelihood_table(data, cell, n_cells, 2, grid)
     expected = np.zeros((n_cells, len(grid)))

@@ -232,3 +232,26 @@ def test_groups_are_counted_and_sorted_as_numpy_does():
     ):
         np.testing.assert_array_equal(found, expected)
     assert len(order_of_groups(group[:0])) == 0
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 3), st.sampled_from([0.0, 1.0, -2.5, 7.0, np.nan])),
+        max_size=40,
+    ),
+    st.permutations([0.0, 0.2, 0.5, 0.9, 1.0]),
+)
+def test_quantiles_of_equal_and_of_unknown_numbers(elements, levels):
+    """Against numpy's of each group sorted, where what is unknown comes last."""
+    group = np.array([g for g, _ in elements], dtype=int)
+    x = np.array([value for _, value in elements], dtype=float)
+    found = group_quantiles(x, group, 5, levels)
+    for g in range(5):
+        own = np.sort(x[group == g])
+        for row, level in enumerate(levels):
+            place = level * (len(own) - 1)
+            low = int(place)
+            ends = own[[low, min(low + 1, len(own) - 1)]] if len(own) else [np.nan] * 2
+            expected = ends[0] + (place - low) * (ends[1] - ends[0])
+            np.testing.assert_equal(found[row, g], expected)

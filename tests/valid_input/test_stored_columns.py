@@ -12,7 +12,7 @@ from dials.array_family import flex
 
 from dials_spread.output_files import write_together
 from dials_spread.valid_input.columns import READ
-from dials_spread.valid_input.reading import read_table
+from dials_spread.valid_input.reading import Refused, read_table
 from dials_spread.valid_input.stored_columns import (
     OtherFormat,
     Rewritten,
@@ -132,3 +132,16 @@ def test_columns_that_say_they_are_longer(table, name, tmp_path):
     spoiled.write_bytes(msgpack.packb(content))
     with pytest.raises(ValueError, match="damaged: a column has .* bytes for 10995"):
         read_table(str(spoiled))
+
+
+def test_a_column_of_texts_is_refused(table, tmp_path):
+    """Of a few rows DIALS reads it; of many it may end the process."""
+    table["note"] = flex.std_string(["a"] * len(table))
+    path = tmp_path / "texts.refl"
+    path.write_bytes(table.as_msgpack())
+    for columns in (None, ["id", "lp"]):
+        with pytest.raises(Refused, match="a column holds texts"):
+            read_table(str(path), columns=columns)
+    assert check_lengths(BytesIO(table.as_msgpack())) is True
+    del table["note"]
+    assert check_lengths(BytesIO(table.as_msgpack())) is False

@@ -70,7 +70,7 @@ def check_merged(params) -> None:
     """
     name, composition = params.output.merged, params.output.composition
     if name is None:
-        if composition is not None:
+        if composition is not None and params.structure != "solve":
             raise ValueError(
                 "output.composition= is for the .ins file beside output.merged=*.hkl, "
                 "which is not asked for"
@@ -109,7 +109,7 @@ def merged_intensities(result: CorrectionResult) -> miller.array:
             # What its own observations differ by leaves no less.
             own = np.maximum(own, result.merged_sigma)
         sigma = sigma ** (1 - s) * own**s
-    return _array(measured, I, sigma).set_observation_type_xray_intensity()
+    return unique_array(measured, I, sigma).set_observation_type_xray_intensity()
 
 
 def _plain_sigma(subject: Subject) -> np.ndarray:
@@ -129,13 +129,20 @@ def merged_amplitudes(result: CorrectionResult) -> miller.array | None:
     found = result.estimate
     if found.intensity is None or found.sigma_F is None or result.strength != 1:
         return None
-    array = _array(result.subject.prepared.measured, found.F, found.sigma_F)
+    array = unique_array(result.subject.prepared.measured, found.F, found.sigma_F)
     return array.set_observation_type_xray_amplitude()
 
 
-def _array(
+def unique_array(
     measured: Observations, values: np.ndarray, sigma: np.ndarray
 ) -> miller.array:
+    """
+    Give values of unique reflections as cctbx has them.
+
+    Args:
+        measured: With the indices of unique reflections.
+        values, sigma: Shape (u,).
+    """
     symmetry = crystal.symmetry(
         unit_cell=measured.unit_cell, space_group=measured.space_group
     )

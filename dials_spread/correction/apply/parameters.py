@@ -14,6 +14,8 @@ from pathlib import Path
 
 from libtbx import Auto
 
+from dials_spread.solution.composition import parse_composition
+
 PHIL = """
 mode = *auto apply train validate
   .type = choice
@@ -71,13 +73,21 @@ structure = None
           "may lack atoms. The intensities are corrected a second time: the structure"
           "gives the phases of the potential, the data its amplitudes, and |F| of all"
           "reflections is fitted to all observations. Where held-out observations are not"
-          "predicted better, the correction without a structure is kept."
+          "predicted better, the correction without a structure is kept. The word solve"
+          "means that the structure is solved here, from the amplitudes of the first"
+          "correction, by charge flipping."
 cycles = 1
   .type = int(value_min=1, value_max=20)
   .help = "Number of corrections with structure=, at most. Between them the structure is refined"
           "against the corrected intensities. They end where observations that took no"
           "part are not predicted better than before. With more than 1 the refined"
           "structure is written."
+solution {
+  starts = 500
+    .type = int(value_min=1, value_max=100000)
+    .help = "Random starts of charge flipping with structure=solve, at most. They end when"
+            "one has solved."
+}
 refinement {
   anisotropic = Auto
     .type = bool
@@ -171,7 +181,7 @@ output {
     .type = str
     .help = "Content of one formula unit, such as 'C 8 H 9 N O 2', for SFAC and UNIT of"
             "the .ins file beside output.merged=*.hkl. By default that of a structure"
-            "given as reference."
+            "given as reference. With structure=solve also which elements the atoms are."
   refined = Auto
     .type = path
     .help = "Name of a SHELX .res or .ins file for the structure= that was refined against"
@@ -238,7 +248,8 @@ def name_outputs(params) -> None:
         kind = ".undo" if params.undo else ""
         output.log = f"dials.ml_correct{kind}.log"
     if output.refined is Auto:
-        wanted = params.structure is not None and params.cycles > 1
+        solved = params.structure == "solve"
+        wanted = solved or (params.structure is not None and params.cycles > 1)
         output.refined = "refined.res" if wanted and not params.undo else None
     for name, ending in (("refined_hkl", ".hkl"), ("refined_cif", ".cif")):
         if getattr(output, name) is Auto:
@@ -313,6 +324,8 @@ def _structure_problems(params) -> list[str]:
         return found
     if params.undo:
         return ["undo=True restores the original intensities; leave out structure="]
+    if params.structure == "solve" and params.output.composition is not None:
+        parse_composition(params.output.composition)
     if params.mode != "apply":
         return [f"structure= corrects, and mode={params.mode} does not; leave one out"]
     found = [

@@ -15,6 +15,7 @@ Modules:
     plots_merging: merging statistics, Wilson plot and N(z)
     plots_training: plots of a model trained on the data
     refined_structure_report: the structure refined against corrected intensities
+    solved_structure_sentences: how a structure was solved for the second correction
     training_outputs: from a model that was trained on the data, and its test, to log
         and files
     training_sentences: what a model trained on the data is worth, in words

@@ -49,6 +49,9 @@ SMALL_CHANGE = 0.5
 CERTAIN = 2.0
 """Standard uncertainties by which R1 has to differ."""
 
+SOLVES = 1.1
+"""Resolution [Å] from which structures of small molecules solve by charge flipping."""
+
 NOT_REFINED = (
     f"{R1_LABEL} is not a refinement R1: the structure stays as it is, only a "
     "scale factor is fitted, and its own errors are in it."
@@ -253,7 +256,23 @@ def next_steps(
             f"{output.experiments} {output.reflections}",
             result.subject.observations.scaled,
         )
-    return [*steps, *_merged_steps(output.merged)]
+    return [*steps, *_merged_steps(output.merged), *_structure_steps(result)]
+
+
+def _structure_steps(result: CorrectionResult) -> list[Step]:
+    """Where a structure may solve, what it is good for."""
+    measured = result.measured
+    d_min = 1 / float(measured.d_star_sq.max()) ** 0.5
+    known = result.estimate.method == "structure" or result.estimate.sigma_F is None
+    if known or d_min > SOLVES:
+        return []
+    return [
+        Step(
+            "structure=solve, with the data that were given here, solves the structure from "
+            "these amplitudes (data to 1.1 Å or better) and corrects a second time with its "
+            "phases; structure=provisional.ins does that with one that you have."
+        )
+    ]
 
 
 def _table_steps(files: str, scaled: bool) -> list[Step]:

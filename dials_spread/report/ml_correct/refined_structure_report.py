@@ -22,7 +22,7 @@ from dials_spread.refinement import Refinement
 from dials_spread.refinement.against_reference import compare_structures
 from dials_spread.refinement.difference_map import HIGH, POTENTIAL, Peak
 from dials_spread.refinement.element_check import ElementScattering
-from dials_spread.refinement.model import hydrogen_atoms
+from dials_spread.refinement.model import without_density
 from dials_spread.report.page.labels import NO_VALUE, counted, digits
 from dials_spread.report.page.tables import TextTable
 from dials_spread.with_structure import Cycles
@@ -37,10 +37,6 @@ TELLS = 0.25
 
 FAR = 0.1
 """Mean shift of atoms in refinement [Å] that is more than adjustment."""
-
-SMEARED, SMEARED_TIMES = 0.3, 5.0
-"""U [Å²], and times the median one, from which an atom scatters next to nothing: of 0.3 Å² a
-hundredth is left at 1.1 Å."""
 
 REMAINDER = 0.5
 """A peak so near to an atom [Å] tells of that atom and not of another."""
@@ -113,9 +109,12 @@ def atoms_sentences(
     """
     if one is None:
         return []
-    moved = compare_structures(one.structure, given)
-    shifts, names = moved.shifts, [s.label for s in given.scatterers()]
     told = []
+    names = [s.label for s in given.scatterers()]
+    shifts = np.full(len(names), np.nan)
+    if names == [s.label for s in one.structure.scatterers()]:  # none came or went
+        moved = compare_structures(one.structure, given)
+        shifts = moved.shifts
     if np.isfinite(shifts).any():
         mean, far = moved.mean_shift(), int(np.nanargmax(shifts))
         text = (
@@ -130,23 +129,13 @@ def atoms_sentences(
                 "phases: correct again with the refined one (cycles=3 does)."
             )
         told.append(text)
-    loose = _without_density(one.structure)
+    loose = without_density(one.structure)
     if loose:
         told.append(
             f"{', '.join(f'{name}: U = {u:.2g} Å²' for name, u in loose)}. An atom so "
             "smeared out has no density of its own: it may not be there."
         )
     return told
-
-
-def _without_density(structure: xray.structure) -> list[tuple[str, float]]:
-    """Name atoms other than hydrogen that refinement has taken out by their U [Å²]."""
-    cell, heavy = structure.unit_cell(), ~hydrogen_atoms(structure)
-    u = np.array([s.u_iso_or_equiv(cell) for s in structure.scatterers()])
-    if not heavy.any():
-        return []
-    large = heavy & (u > max(SMEARED, SMEARED_TIMES * float(np.median(u[heavy]))))
-    return [(structure.scatterers()[int(i)].label, u[i]) for i in np.flatnonzero(large)]
 
 
 def elements_sentences(

@@ -25,6 +25,7 @@ from dials_spread.report.ml_correct.refined_structure_report import (
     refined_sentences,
     refined_tables,
 )
+from dials_spread.report.ml_correct.solved_structure_sentences import solved_sentences
 from dials_spread.report.page.labels import counted
 from dials_spread.report.page.log_text import Step
 from dials_spread.report.page.plot_parts import points
@@ -34,7 +35,11 @@ from dials_spread.report.page.tables import TextTable
 from dials_spread.rfactor import amplitudes, r_factor
 from dials_spread.rfactor.r1 import finite_or_none
 from dials_spread.rfactor.shells import resolution_shells
-from dials_spread.with_structure import Cycles, SecondCorrection
+from dials_spread.with_structure import (
+    Cycles,
+    SecondCorrection,
+    SolvedStructure,
+)
 
 N_SHELLS = 8
 
@@ -73,6 +78,7 @@ class StructureReport:
         problem: Why it was not.
         files: The refined structure as files, by name.
         elements: How much each of its elements scatters.
+        solved: How the structure was found; None where it was given.
     """
 
     source: str
@@ -85,6 +91,7 @@ class StructureReport:
     problem: str = ""
     files: Mapping[str, bytes] = field(default_factory=dict)
     elements: tuple[ElementScattering, ...] = ()
+    solved: SolvedStructure | None = None
 
     def last_structure(self) -> xray.structure:
         """Give the structure from which the last refinement starts."""
@@ -116,7 +123,11 @@ class StructureReport:
 
     def sentences(self) -> list[str]:
         """For the log and the page."""
-        told = [self._verdict(), *self._from_structure()]
+        told = [
+            *solved_sentences(self.solved),
+            self._verdict(),
+            *self._from_structure(),
+        ]
         r1, n = self.r1(), self.cycles.n_kept
         refined = f" (as refined before cycle {n})" if n > 1 else ""
         second = f", {r1['second']:.3f} after the second" if self.found.n_steps else ""
@@ -191,8 +202,8 @@ class StructureReport:
                 f"({figures}). {counted(found.n_steps, 'step')} taken."
             )
         return (
-            "The structure does not help: held-out observations are not predicted better by 2.5 "
-            f"standard deviations ({figures}). No step was taken: the amplitudes are those of the "
+            "The structure does not help: held-out observations are not predicted better by "
+            f"{found.needed:g} standard {'deviation' if found.needed == 1 else 'deviations'} ({figures}). No step was taken: the amplitudes are those of the "
             "first correction, without a structure. It may be too incomplete or wrong, or the thickness is, or "
             "the data say too little."
         )
@@ -293,7 +304,9 @@ class StructureReport:
         """
         return Section(
             "with_structure",
-            "With the provisional structure",
+            "With the provisional structure"
+            if self.solved is None
+            else "With the structure that was solved",
             "Structure",
             self.sentences(),
             {"response": self._response_plot()},
@@ -346,6 +359,7 @@ class StructureReport:
         parts = [0.05, 0.25, 0.5, 0.75, 0.95]
         return {
             "source": self.source,
+            "solved": self.solved and self.solved.as_dict(),
             "steps": found.n_steps,
             "held_out": {
                 "by_observation": found.by_observation.as_dict(),

@@ -52,12 +52,15 @@ def finite(value):
     if isinstance(value, dict):
         return {str(k): finite(v) for k, v in value.items()}
     if isinstance(value, np.ndarray):
-        return finite(value.tolist())
+        listed = value.tolist()
+        return listed if _is_finite(value) else finite(listed)
     if isinstance(value, (list, tuple)):
         kinds = set(map(type, value))
         if kinds <= _AS_THEY_ARE:
             return list(value)
         if kinds <= _NUMBERS:  # columns are long
+            if kinds == {float} and _is_finite(np.array(value)):
+                return list(value)
             isfinite = math.isfinite
             return [x if x is not None and isfinite(x) else None for x in value]
         return [finite(v) for v in value]
@@ -68,6 +71,11 @@ def finite(value):
     if isinstance(value, (float, np.floating)):
         return float(value) if math.isfinite(value) else None
     return value
+
+
+def _is_finite(value: np.ndarray) -> bool:
+    """Whether all are numbers that JSON can hold."""
+    return value.dtype.kind in "biuf" and bool(np.isfinite(value).all())
 
 
 def _written(value, indent: int) -> str:

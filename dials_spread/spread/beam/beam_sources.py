@@ -173,6 +173,7 @@ def analyse_beam(
     tables: Sequence[flex.reflection_table],
     beam: BeamIntensity | None,
     rng: np.random.Generator,
+    nproc: int | None = None,
 ) -> BeamSources:
     """
     Say how much of the image component of unscaled data is explained, and by what.
@@ -182,13 +183,16 @@ def analyse_beam(
         tables: That they were built from.
         beam: From raw images, or None.
         rng: For halves and intervals.
+        nproc: Threads; all cores by default.
 
     Returns:
         The image component, what each source says, and how much that explains.
     """
     image, n = images_of_observations(observations), len(observations.images)
     intensity, variance = unscaled_intensities(observations, tables)
-    factors = fit_image_factors(observations.unique, image, n, intensity, variance, rng)
+    factors = fit_image_factors(
+        observations.unique, image, n, intensity, variance, rng, nproc
+    )
     indicators, reasons = indicators_of_images(observations, tables, factors, beam)
     crystal = observations.images.crystal
     scale = indicators.get("dials_scale")

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numba as nb
 import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
@@ -23,6 +24,7 @@ from dials.array_family import flex
 
 from dials_spread.observations import Observations
 from dials_spread.observations.intensities import intensity_and_variance
+from dials_spread.threads import run_blocks
 
 RELATIVE_ERROR = 0.3
 """Of an observation beside σ: keeps a few strong reflections from deciding alone."""
@@ -84,15 +86,20 @@ def unscaled_intensities(
     return intensity, variance
 
 
-def _factor(image, n_images, weight, intensity, mean):
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def _factor(image, n_images, variance, scale, intensity, mean):
     """k of each image, and the sum of weights behind it."""
-    below = np.bincount(image, weight * mean**2, n_images)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        k = np.bincount(image, weight * intensity * mean, n_images) / below
+    below, k = np.zeros(n_images), np.zeros(n_images)
+    for i in range(len(image)):
+        weight = 1 / (variance[i] + (RELATIVE_ERROR * scale[i] * mean[i]) ** 2)
+        below[image[i]] += weight * mean[i] ** 2
+        k[image[i]] += weight * intensity[i] * mean[i]
+    for j in range(n_images):
+        k[j] = k[j] / below[j]
     return k, below
 
 
-def _alternate(unique, image, n_images, intensity, variance):
+def _alternate(unique, image, intensity, variance, n_images):
     """
     Fit factors by least squares, alternating with the means of the reflections.
 
@@ -105,14 +112,13 @@ def _alternate(unique, image, n_images, intensity, variance):
     unique, image, intensity, variance = (
         column[use] for column in (unique, image, intensity, variance)
     )
-    n = np.bincount(image, minlength=n_images)
+    n, n_unique = np.bincount(image, minlength=n_images), len(several)
     k = _start(image, n_images, intensity)
     new, below = np.full(n_images, np.nan), np.ones(n_images)
     for _ in range(ROUNDS if len(image) else 0):
         scale = k[image]
-        mean = _means(unique, scale, intensity, variance)
-        weight = 1 / (variance + (RELATIVE_ERROR * scale * mean) ** 2)
-        new, below = _factor(image, n_images, weight, intensity, mean)
+        mean = _means(unique, scale, intensity, variance, n_unique)
+        new, below = _factor(image, n_images, variance, scale, intensity, mean)
         new = np.where(new > 0, new, np.nan)
         if not np.isfinite(new).any():
             break
@@ -134,6 +140,7 @@ def fit_image_factors(
     intensity: np.ndarray,
     variance: np.ndarray,
     rng: np.random.Generator,
+    nproc: int | None = None,
 ) -> UnscaledImageFactors:
     """
     Fit a factor for each image, to all reflections and to two halves of them.
@@ -145,6 +152,7 @@ def fit_image_factors(
         intensity: Shape (n,), unscaled.
         variance: Shape (n,).
         rng: Deals the unique reflections out to halves.
+        nproc: Threads; all cores by default.
 
     Returns:
         The factors.
@@ -154,17 +162,22 @@ def fit_image_factors(
     unique, image = unique[good], image[good]
     intensity, variance = intensity[good], variance[good]
 
-    def fit(use):
-        return _alternate(
-            unique[use], image[use], n_images, intensity[use], variance[use]
-        )
+    uses = np.ones(len(unique), dtype=bool), half[unique], ~half[unique]
+    fits: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
-    k, sigma = fit(np.ones(len(unique), dtype=bool))
+    def fit(first, stop):
+        for k in range(first, stop):
+            own = uses[k]
+            fits[k] = _alternate(
+                unique[own], image[own], intensity[own], variance[own], n_images
+            )
+
+    run_blocks(fit, len(uses), 1, nproc)
     return UnscaledImageFactors(
-        k=k,
-        relative_sigma=sigma,
-        half_a=fit(half[unique])[0],
-        half_b=fit(~half[unique])[0],
+        k=fits[0][0],
+        relative_sigma=fits[0][1],
+        half_a=fits[1][0],
+        half_b=fits[2][0],
         n=np.bincount(image, minlength=n_images),
     )
 
@@ -192,15 +205,25 @@ def _start(image, n_images, intensity) -> np.ndarray:
     return np.where(mean > 0, mean / typical, 1.0) ** 0.5
 
 
-def _means(unique, scale, intensity, variance) -> np.ndarray:
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def _means(unique, scale, intensity, variance, n_unique):
     """μ of each observation's reflection, on the scale of k = 1."""
-    weight = scale**2 / variance
-    rough = np.bincount(unique, weight * intensity / scale) / np.maximum(
-        np.bincount(unique, weight), 1e-300
-    )
-    square = (RELATIVE_ERROR * np.maximum(rough, 0))[unique] ** 2
-    weight = 1 / (variance / scale**2 + square)
-    mean = np.bincount(unique, weight * intensity / scale) / np.maximum(
-        np.bincount(unique, weight), 1e-300
-    )
-    return np.maximum(mean, 0)[unique]
+    total, weights = np.zeros(n_unique), np.zeros(n_unique)
+    for i in range(len(unique)):
+        weight = scale[i] ** 2 / variance[i]
+        total[unique[i]] += weight * intensity[i] / scale[i]
+        weights[unique[i]] += weight
+    square = np.empty(n_unique)
+    for u in range(n_unique):
+        rough = total[u] / max(weights[u], 1e-300)
+        square[u] = (RELATIVE_ERROR * max(rough, 0.0)) ** 2
+        total[u] = weights[u] = 0.0
+    for i in range(len(unique)):
+        weight = 1 / (variance[i] / scale[i] ** 2 + square[unique[i]])
+        total[unique[i]] += weight * intensity[i] / scale[i]
+        weights[unique[i]] += weight
+    found = np.empty(len(unique))
+    for i in range(len(unique)):
+        u = unique[i]
+        found[i] = max(total[u] / max(weights[u], 1e-300), 0.0)
+    return found

@@ -22,7 +22,6 @@ cost little. Where a third of the images have twice the error of the others, 8 %
 pairs that share nothing have p of at most 0.05.
 
 Functions:
-    fit_correlation: ρ from all pairs
     pair_ratios: log-likelihood ratio and permutation p-value of each pair
     ratios_of: of some pairs, by a worker of a cluster
 """
@@ -35,8 +34,18 @@ import numba as nb
 import numpy as np
 
 from dials_spread import cluster
+from dials_spread.spread.chance.correlation import term_of_spot
+from dials_spread.spread.chance.draws import (
+    TOGETHER,
+    add_logarithms,
+    add_terms,
+    count_shared,
+    describe,
+    drawn_ratios,
+    fill_terms,
+    prepare,
+)
 from dials_spread.spread.chance.pools import CRYSTAL, IMAGE, CommonSpots, Pools
-from dials_spread.statistics.random_numbers import next_random
 from dials_spread.threads import run_blocks
 
 PERMUTATIONS = 999
@@ -44,193 +53,18 @@ PERMUTATIONS = 999
 ENOUGH = 30
 """Drawn ratios as high as the observed one after which drawing ends."""
 
-TOGETHER = (32, 256)
-"""Pairs of images that are drawn at a time, at first and at most: the observations of a
-reflection are fetched once for all. Those drawn after the end do not count."""
+SHARED = 8
+"""Common spots for each reflection from which on pairs of images share what is drawn."""
 
-FACTORS = 16
-"""Spots whose quotients of determinants are multiplied before a logarithm is taken."""
+PARTS = 16
+"""Of so many parts of the pairs each shares draws of its own: what is random in p-values that
+share draws does not average out where they are counted."""
 
-CORRELATIONS = np.linspace(0.0, 0.98, 50)
-"""Values of ρ that are tried."""
+SHARED_DRAWS = (1024, 2048)
+"""Fewest and most draws of each reflection in a round."""
 
-
-@nb.njit(cache=True, nogil=True)
-def _describe(u, pools, s2, out):
-    """Describe a reflection: mean, spread, mean variance, 1/n; False where too weak."""
-    n = pools.start[u + 1] - pools.start[u]
-    mean, noise = pools.sum[u] / max(n, 1), pools.noise[u] / max(n, 1)
-    if n < 3 or mean <= 0 or mean * mean < noise:
-        return False
-    spread = s2 * mean * mean
-    out[0], out[1], out[2], out[3] = mean, spread, noise + spread, 1 / n
-    return True
-
-
-@nb.njit(cache=True, nogil=True, inline="always", error_model="numpy")
-def _term(
-    intensity_a, variance_a, intensity_b, variance_b,
-    mean, spread, all_variance, part, shared,
-):  # fmt: skip
-    """
-    Both determinants, and the difference of the exponents, of one spot.
-
-    Numbers alone: handing on a part of an array takes as long as all of this.
-    """
-    x, y = intensity_a - mean, intensity_b - mean
-    v_a, v_b = variance_a + spread, variance_b + spread
-    a = v_a * (1 - 2 * part) + all_variance * part
-    b = v_b * (1 - 2 * part) + all_variance * part
-    c = (all_variance - v_a - v_b) * part
-    lost = 2 * shared * part * (1 - part)
-    a1, b1, c1 = a - lost, b - lost, c + shared - lost
-    before, after = a * b - c * c, a1 * b1 - c1 * c1
-    xx, yy, xy = x * x, y * y, x * y
-    quotient = (b1 * xx - 2 * c1 * xy + a1 * yy) * before
-    quotient -= (b * xx - 2 * c * xy + a * yy) * after
-    return after, before, quotient / (after * before)
-
-
-@nb.njit(cache=True, nogil=True)
-def _profile(first, stop, spots, pools, s2, correlations, table):
-    """Log-likelihood ratio of pairs first … stop - 1 for every ρ."""
-    known = np.empty(4)
-    for pair in range(first, stop):
-        for q in range(spots.start[pair], spots.start[pair + 1]):
-            if _describe(spots.unique[q], pools, s2, known):
-                for k in range(len(correlations)):
-                    after, before, difference = _term(
-                        spots.intensity_a[q], spots.variance_a[q],
-                        spots.intensity_b[q], spots.variance_b[q],
-                        known[0], known[1], known[2], known[3],
-                        correlations[k] * known[1],
-                    )  # fmt: skip
-                    table[pair, k] -= 0.5 * (np.log(after / before) + difference)
-
-
-def fit_correlation(
-    spots: CommonSpots, pools: Pools, s: float, nproc: int | None = None
-) -> float:
-    """
-    Fit the part of the spread that matched images share.
-
-    Args:
-        spots: Common spots of all pairs.
-        pools: All observations.
-        s: Relative spread.
-        nproc: Threads; all cores by default.
-
-    Returns:
-        ρ of highest likelihood over all pairs, from 0 to 0.98.
-    """
-    n = len(spots.one_crystal)
-    total = np.zeros(len(CORRELATIONS))
-    for first in range(0, n, 100_000):
-        part = min(100_000, n - first)
-        table = np.zeros((part, len(CORRELATIONS)))
-        shifted = spots._replace(
-            start=spots.start[first : first + part + 1],
-            one_crystal=spots.one_crystal[first : first + part],
-        )
-
-        def fill(low, high, shifted=shifted, table=table):
-            _profile(low, high, shifted, pools, s**2, CORRELATIONS, table)
-
-        run_blocks(fill, part, max(1, part // 16), nproc)
-        total += table.sum(axis=0)
-    return float(CORRELATIONS[total.argmax()])
-
-
-@nb.njit(cache=True, nogil=True, inline="always", error_model="numpy")
-def _draw_pair(u, column, start, drawn, state):
-    """Draw two observations of u that differ in a column of what is drawn."""
-    low = start[u]
-    n = np.uint64(start[u + 1] - low)
-    while True:
-        state, value = next_random(state)
-        # The higher half of a product is uniform below n; a remainder takes longer.
-        k = low + np.int64(((value >> np.uint64(32)) * n) >> np.uint64(32))
-        j = low + np.int64(((value & np.uint64(0xFFFFFFFF)) * n) >> np.uint64(32))
-        if drawn[k, column] != drawn[j, column]:
-            return state, k, j
-
-
-@nb.njit(cache=True, nogil=True)
-def _prepare(pools, s2, rho, drawn, constants):
-    """
-    Fill what the terms of drawn spots are made of, once for each observation; and its
-    image and crystal beside it, exact below 2²⁴.
-
-    With p = 1/n and the variances a = v_a (1 - 2p) + Vp, and b likewise, the covariance is
-    Vp + 2Vpk - k(a + b) with k = p / (1 - 2p).
-    """
-    known = np.empty(4)
-    start, values, owner = pools.start, pools.drawn, pools.owner
-    for u in range(len(start) - 1):
-        if not _describe(u, pools, s2, known):
-            continue
-        mean, spread, part = known[0], known[1], known[3]
-        of_mean, ratio = known[2] * part, part / (1 - 2 * part)
-        lost = 2 * rho * spread * part * (1 - part)
-        constants[u, 0] = of_mean * (1 + 2 * ratio)
-        constants[u, 1], constants[u, 2] = ratio, lost
-        constants[u, 3] = rho * spread - lost
-        for k in range(start[u], start[u + 1]):
-            x = np.float64(values[k, 0]) - mean
-            of_one = (np.float64(values[k, 1]) + spread) * (1 - 2 * part) + of_mean
-            drawn[k, 0], drawn[k, 1] = x, of_one
-            drawn[k, 2], drawn[k, 3] = owner[k, IMAGE], owner[k, CRYSTAL]
-
-
-@nb.njit(cache=True, nogil=True, error_model="numpy")
-def _add_terms(number, spots, base, ratio, lost, gained, ratios, products):
-    """Add a spot to the ratios of many pairs of images, four at a time in one instruction."""
-    for i in range(number):
-        x, a, y, b = spots[0, i], spots[1, i], spots[2, i], spots[3, i]
-        c = base - ratio * (a + b)
-        a1, b1, c1 = a - lost, b - lost, c + gained
-        before, after = a * b - c * c, a1 * b1 - c1 * c1
-        xx, yy, xy = x * x, y * y, x * y
-        quotient = (b1 * xx - 2 * c1 * xy + a1 * yy) * before
-        quotient -= (b * xx - 2 * c * xy + a * yy) * after
-        ratios[i] += quotient / (after * before)
-        products[i] *= after / before
-
-
-@nb.njit(cache=True, nogil=True)
-def _add_logarithms(number, ratios, products):
-    for i in range(number):
-        ratios[i] += np.log(products[i])
-        products[i] = 1.0
-
-
-@nb.njit(cache=True, nogil=True)
-def _drawn_ratios(
-    number, n, where, column, start, drawn, constants, state, spots, ratios, products,
-):  # fmt: skip
-    """
-    Fill ratios with log-likelihood ratios of drawn pairs of images; give the next state.
-
-    Spot by spot, so that the observations that are drawn from are at hand for all pairs.
-    """
-    ratios[:number] = 0.0
-    products[:number] = 1.0
-    for i in range(n):
-        u = where[i]
-        for one in range(number):
-            state, k, j = _draw_pair(u, column, start, drawn, state)
-            spots[0, one], spots[1, one] = drawn[k, 0], drawn[k, 1]
-            spots[2, one], spots[3, one] = drawn[j, 0], drawn[j, 1]
-        _add_terms(
-            number, spots, constants[u, 0], constants[u, 1], constants[u, 2],
-            constants[u, 3], ratios, products,
-        )  # fmt: skip
-        if i % FACTORS == FACTORS - 1:
-            _add_logarithms(number, ratios, products)
-    _add_logarithms(number, ratios, products)
-    for one in range(number):
-        ratios[one] *= -0.5
-    return state
+SHARED_NUMBERS = 8_000_000
+"""Draws of all reflections in a round, where that leaves the fewest (8 bytes each)."""
 
 
 @nb.njit(cache=True, nogil=True)
@@ -241,7 +75,7 @@ def _short_ratio(n, which, short, pools, s2, constants, spots, sums):
     for i in range(n):
         q = which[i]
         u = short.unique[q]
-        _describe(u, pools, s2, known)
+        describe(u, pools, s2, known)
         mean, spread, part = known[0], known[1], known[3]
         of_mean = known[2] * part
         for side in range(2):
@@ -249,11 +83,11 @@ def _short_ratio(n, which, short, pools, s2, constants, spots, sums):
             v = short.variance_a[q] if side == 0 else short.variance_b[q]
             spots[2 * side, 0] = np.float32(x - mean)
             spots[2 * side + 1, 0] = np.float32((v + spread) * (1 - 2 * part) + of_mean)
-        _add_terms(
+        add_terms(
             1, spots, constants[u, 0], constants[u, 1], constants[u, 2],
             constants[u, 3], sums[:1], sums[1:],
         )  # fmt: skip
-        _add_logarithms(1, sums[:1], sums[1:])
+        add_logarithms(1, sums[:1], sums[1:])
     return -0.5 * sums[0]
 
 
@@ -262,8 +96,8 @@ def _observed_ratio(pair, spots, pools, s2, rho, known, which):
     """Log-likelihood ratio of a pair, and the number of spots that count."""
     n, total = 0, 0.0
     for q in range(spots.start[pair], spots.start[pair + 1]):
-        if _describe(spots.unique[q], pools, s2, known):
-            after, before, difference = _term(
+        if describe(spots.unique[q], pools, s2, known):
+            after, before, difference = term_of_spot(
                 spots.intensity_a[q], spots.variance_a[q],
                 spots.intensity_b[q], spots.variance_b[q],
                 known[0], known[1], known[2], known[3], rho * known[1],
@@ -275,47 +109,60 @@ def _observed_ratio(pair, spots, pools, s2, rho, known, which):
 
 
 @nb.njit(cache=True, nogil=True)
-def _compare(
-    first, stop, spots, short, pools, drawn, constants, s2, rho, seeds, permutations,
-    enough, ratio, p_value,
+def _observe(
+    first, stop, spots, short, pools, constants, s2, rho, ratio, least
 ):  # fmt: skip
-    """Fill ratio and p_value of pairs first … stop - 1."""
+    """Fill the ratio of pairs first … stop - 1, and what counts as high as that."""
     longest = 1
     for pair in range(first, stop):
         longest = max(longest, spots.start[pair + 1] - spots.start[pair])
     known, sums = np.empty(4), np.empty(2)
-    which = np.empty(longest, dtype=np.int64)
-    where = np.empty(longest, dtype=np.int64)
-    ratios, products = np.empty(TOGETHER[1]), np.empty(TOGETHER[1])
-    values, start = np.empty((4, TOGETHER[1])), pools.start
+    which, values = np.empty(longest, dtype=np.int64), np.empty((4, 1))
     for pair in range(first, stop):
         observed, n = _observed_ratio(pair, spots, pools, s2, rho, known, which)
         if n == 0:
             continue
         ratio[pair] = observed
-        for i in range(n):
-            where[i] = spots.unique[which[i]]
         # As short as what is drawn, or a pair that is drawn would not equal itself.
         observed = _short_ratio(n, which, short, pools, s2, constants, values, sums)
-        column = 2 + (IMAGE if spots.one_crystal[pair] else CRYSTAL)
-        state, reached, done = seeds[pair], 0, 0
         # Sums in another order may differ in the last digits.
-        least = observed - 1e-9 * abs(observed)
-        while done < permutations and reached < enough:
-            number = min(max(TOGETHER[0], done), TOGETHER[1], permutations - done)
-            state = _drawn_ratios(
+        least[pair] = observed - 1e-9 * abs(observed)
+
+
+@nb.njit(cache=True, nogil=True)
+def _count_alone(
+    first, stop, spots, start, drawn, constants, seeds, permutations, enough, least,
+    done, reached,
+):  # fmt: skip
+    """Draw for each of pairs first … stop - 1, until enough ratios are as high as its."""
+    longest = 1
+    for pair in range(first, stop):
+        longest = max(longest, spots.start[pair + 1] - spots.start[pair])
+    where = np.empty(longest, dtype=np.int64)
+    ratios, products = np.empty(TOGETHER[1]), np.empty(TOGETHER[1])
+    values = np.empty((4, TOGETHER[1]))
+    for pair in range(first, stop):
+        if np.isnan(least[pair]):
+            continue
+        n = 0
+        for q in range(spots.start[pair], spots.start[pair + 1]):
+            if constants[spots.unique[q], 1] > 0:
+                where[n] = spots.unique[q]
+                n += 1
+        column = 2 + (IMAGE if spots.one_crystal[pair] else CRYSTAL)
+        state = seeds[pair]
+        while done[pair] < permutations and reached[pair] < enough:
+            number = min(max(TOGETHER[0], done[pair]), TOGETHER[1])
+            number = min(number, permutations - done[pair])
+            state = drawn_ratios(
                 number, n, where, column, start, drawn, constants, state, values, ratios,
                 products,
             )  # fmt: skip
             for i in range(number):
-                done += 1
-                reached += ratios[i] >= least
-                if reached == enough:
+                done[pair] += 1
+                reached[pair] += ratios[i] >= least[pair]
+                if reached[pair] == enough:
                     break
-        if reached == enough:
-            p_value[pair] = reached / done
-        else:
-            p_value[pair] = (reached + 1) / (done + 1)
 
 
 def pair_ratios(
@@ -348,24 +195,31 @@ def pair_ratios(
     n = len(spots.one_crystal)
     seeds = rng.integers(2**63, size=n).astype(np.uint64)
     used = correlation if correlation > 0 else 0.5
+    n_unique = len(pools.start) - 1
     drawn = np.zeros((len(pools.drawn), 4), dtype=np.float32)
-    constants = np.zeros((len(pools.start) - 1, 4))
-    _prepare(pools, s**2, used, drawn, constants)
-    shared = (pools, drawn, constants, s**2, used, permutations)
-    block = max(1, min(n // 16, 2000))
-    if not cluster.in_use():
-        found = _Ratios(np.full(n, np.nan), np.full(n, np.nan))
-
-        def run(first: int, stop: int) -> None:
-            _fill(shared, spots, seeds, first, stop, found)
-
-        run_blocks(run, n, block, nproc)
-        return found.ratio, found.p_value
+    constants = np.zeros((n_unique, 4))
+    prepare(pools, s**2, used, drawn, constants)
+    together = 0
+    if len(spots.unique) >= SHARED * n_unique:
+        together = int(np.clip(SHARED_NUMBERS // max(n_unique, 1), *SHARED_DRAWS))
+    shared = _Shared(pools, drawn, constants, s**2, used, permutations, together, nproc)
+    block = max(n, 1)
+    if together:
+        block = -(
+            -n // min(PARTS, max(len(spots.unique) // max(SHARED * n_unique, 1), 1))
+        )
+    elif cluster.in_use():
+        block = max(1, min(n // 16, 2000))
+    firsts = range(0, n, max(block, 1))
     tasks = [
-        (_part(spots, first, min(first + block, n)), seeds[first : first + block])
-        for first in range(0, n, block)
+        (_part(spots, i, min(i + block, n)), seeds[i : i + block], seed)
+        for i, seed in zip(firsts, rng.integers(2**63, size=len(firsts)))
     ]
-    parts = cluster.map_on_workers(ratios_of, shared, tasks)
+    if cluster.in_use():
+        shared = shared._replace(nproc=1)
+        parts = cluster.map_on_workers(ratios_of, tuple(shared), tasks)
+    else:
+        parts = [_compare(shared, *task) for task in tasks]
     ratio, p_value = (np.concatenate([[], *columns]) for columns in zip(*parts))
     return ratio, p_value
 
@@ -377,25 +231,129 @@ class _Ratios(NamedTuple):
     p_value: np.ndarray
 
 
-def _fill(
-    shared: tuple,
+class _Shared(NamedTuple):
+    """What all pairs are compared with; together: draws that they share in a round."""
+
+    pools: Pools
+    drawn: np.ndarray
+    constants: np.ndarray
+    s2: float
+    rho: float
+    permutations: int
+    together: int
+    nproc: int | None
+
+
+def _compare(
+    shared: _Shared, spots: CommonSpots, seeds: np.ndarray, seed: int
+) -> _Ratios:
+    """Give ratio and p-value of n pairs, each with a seed, and one for what they share."""
+    n = len(seeds)
+    block = max(1, min(n // 16, 2000))
+    found = _Ratios(np.full(n, np.nan), np.full(n, np.nan))
+    least = np.full(n, np.nan)
+    done, reached = np.zeros((2, n), dtype=np.int64)
+
+    def observe(first: int, stop: int) -> None:
+        names = ("intensity_a", "variance_a", "intensity_b", "variance_b")
+        own = _part(spots, first, stop)
+        short = own._replace(
+            **{k: getattr(own, k).astype(np.float32).astype(float) for k in names}
+        )
+        _observe(
+            0, stop - first, own, short, shared.pools, shared.constants, shared.s2,
+            shared.rho, found.ratio[first:stop], least[first:stop],
+        )  # fmt: skip
+
+    def count_alone(first: int, stop: int) -> None:
+        _count_alone(
+            first, stop, spots, shared.pools.start, shared.drawn, shared.constants, seeds,
+            shared.permutations, ENOUGH, least, done, reached,
+        )  # fmt: skip
+
+    run_blocks(observe, n, block, shared.nproc)
+    if shared.together:
+        _count_in_rounds(shared, spots, seeds, seed, least, done, reached)
+    else:
+        run_blocks(count_alone, n, block, shared.nproc)
+    more = (reached < ENOUGH).astype(int)
+    tested = ~np.isnan(least)
+    found.p_value[tested] = ((reached + more) / np.maximum(done + more, 1))[tested]
+    return found
+
+
+def _count_in_rounds(
+    shared: _Shared,
     spots: CommonSpots,
     seeds: np.ndarray,
-    first: int,
-    stop: int,
-    found: _Ratios,
+    seed: int,
+    least: np.ndarray,
+    done: np.ndarray,
+    reached: np.ndarray,
 ) -> None:
-    """Fill what is found of pairs first … stop - 1."""
-    pools, drawn, constants, s2, rho, permutations = shared
-    names = ("intensity_a", "variance_a", "intensity_b", "variance_b")
-    own = _part(spots, first, stop)
-    short = own._replace(
-        **{k: getattr(own, k).astype(np.float32).astype(float) for k in names}
-    )
-    _compare(
-        0, stop - first, own, short, pools, drawn, constants, s2, rho, seeds[first:stop],
-        permutations, ENOUGH, found.ratio[first:stop], found.p_value[first:stop],
-    )  # fmt: skip
+    """Count drawn ratios as high as the observed ones, of pairs that share what is drawn."""
+    states, n_unique = seeds.copy(), len(shared.constants)
+    terms = np.zeros((n_unique, shared.together + TOGETHER[1]))
+    for column, one_crystal in ((IMAGE, True), (CRYSTAL, False)):
+        own = ~np.isnan(least) & (spots.one_crystal == one_crystal)
+        for first in range(0, shared.permutations, shared.together):
+            pairs = np.flatnonzero(own & (reached < ENOUGH))
+            if not len(pairs):
+                break
+            rng = np.random.default_rng((seed, column, first))
+            own_seed = np.uint64(rng.integers(2**63))
+            needed = _reflections_of(spots, pairs)
+            _draw_for(shared, needed, 2 + column, own_seed, terms)
+            most = min(shared.together, shared.permutations - first)
+            counted = (ENOUGH, least, states, done, reached)
+            _count_in_round(shared, spots, pairs, terms, most, counted)
+
+
+def _draw_for(
+    shared: _Shared,
+    of_pairs: np.ndarray,
+    column: int,
+    seed: np.uint64,
+    terms: np.ndarray,
+) -> None:
+    """Fill the terms of drawn pairs of observations of the reflections that are needed."""
+    needed = np.zeros(len(terms), dtype=bool)
+    needed[of_pairs] = True
+    needed &= shared.constants[:, 1] > 0
+
+    def fill(first: int, stop: int) -> None:
+        fill_terms(
+            first, stop, needed, shared.together, column, shared.pools.start,
+            shared.drawn, shared.constants, seed, terms,
+        )  # fmt: skip
+
+    run_blocks(fill, len(terms), max(1, len(terms) // 16), shared.nproc)
+
+
+def _count_in_round(
+    shared: _Shared,
+    spots: CommonSpots,
+    pairs: np.ndarray,
+    terms: np.ndarray,
+    most: int,
+    counted: tuple,
+) -> None:
+    """Count in one round for the pairs that go on."""
+
+    def count(first: int, stop: int) -> None:
+        count_shared(
+            first, stop, pairs, spots, shared.constants, terms, shared.together, most,
+            *counted,
+        )  # fmt: skip
+
+    run_blocks(count, len(pairs), max(1, len(pairs) // 16), shared.nproc)
+
+
+def _reflections_of(spots: CommonSpots, pairs: np.ndarray) -> np.ndarray:
+    """Give the reflections of the common spots of some pairs."""
+    used = np.zeros(len(spots.start) - 1, dtype=bool)
+    used[pairs] = True
+    return spots.unique[np.repeat(used, np.diff(spots.start))]
 
 
 def _part(spots: CommonSpots, first: int, stop: int) -> CommonSpots:
@@ -413,13 +371,9 @@ def ratios_of(shared: tuple, task: tuple) -> _Ratios:
 
     Args:
         shared: What pair_ratios makes of all observations.
-        task: Common spots of n pairs, and their seeds.
+        task: Common spots of n pairs, their seeds, and one more.
 
     Returns:
         Log-likelihood ratios and p-values, shape (n,) each.
     """
-    spots, seeds = task
-    n = len(seeds)
-    found = _Ratios(np.full(n, np.nan), np.full(n, np.nan))
-    _fill(shared, spots, seeds, 0, n, found)
-    return found
+    return _compare(_Shared(*shared), *task)

@@ -125,7 +125,10 @@ def _summed(
 
 
 def agreement_of(
-    columns: Columns, start: float, kept: np.ndarray | None = None
+    columns: Columns,
+    start: float,
+    kept: np.ndarray | None = None,
+    nproc: int | None = None,
 ) -> dict[str, float]:
     """
     Give s, R_meas and CC½.
@@ -134,6 +137,7 @@ def agreement_of(
         columns: n observations; no sort is needed where they lie by reflection.
         start: s to begin the fit with.
         kept: Shape (n,), bool: those that count; all by default.
+        nproc: Threads; all cores by default.
 
     Returns:
         By name.
@@ -141,7 +145,7 @@ def agreement_of(
     sums, data = _summed(columns, kept)
     total = sums[:, TOTAL].sum()
     return {
-        "s": np.nan if data is None else most_likely_near(data, start),
+        "s": np.nan if data is None else most_likely_near(data, start, nproc),
         "r_meas": float(sums[:, MISFIT].sum() / total) if total > 0 else np.nan,
         "cc_half": _cc_half(sums),
     }

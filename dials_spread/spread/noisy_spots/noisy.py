@@ -281,7 +281,7 @@ def analyse_noisy(
     several = np.bincount(columns.unique)[columns.unique] >= FEWEST_FOR_CUT
     d = observations.d_spacing[spreads.unique]
     why = reason or NO_CLASS
-    remove_cluster = _effect(columns, in_cluster, judged, True, start, rng, why)
+    remove_cluster = _effect(columns, in_cluster, judged, True, start, rng, why, nproc)
     return NoisySpots(
         spreads=spreads,
         expected_s=expected,
@@ -296,7 +296,7 @@ def analyse_noisy(
         noisy_observations=far,
         cut=cut,
         remove_cluster=remove_cluster,
-        remove_cut=_effect(columns, far, several, False, start, rng, NONE_FAR),
+        remove_cut=_effect(columns, far, several, False, start, rng, NONE_FAR, nproc),
         reason=reason,
     )
 
@@ -335,8 +335,8 @@ def _robust(residuals: Residuals) -> float:
     return float(robust_spread(deviations(residuals), zero, 1)[0])
 
 
-def _effect(columns, removed, eligible, whole, start, rng, reason) -> Removal:
+def _effect(columns, removed, eligible, whole, start, rng, reason, nproc) -> Removal:
     """As effect_of_removal; the reason where nothing is to be left out."""
     if not removed.any():
         return no_removal(reason)
-    return effect_of_removal(columns, removed, eligible, whole, start, rng)
+    return effect_of_removal(columns, removed, eligible, whole, start, rng, nproc=nproc)

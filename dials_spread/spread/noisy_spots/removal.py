@@ -16,6 +16,7 @@ import numpy as np
 
 from dials_spread.spread.noisy_spots.agreement import Columns, agreement_of
 from dials_spread.statistics.groups import order_of_groups
+from dials_spread.threads import run_blocks
 
 DRAWS = 100
 """Random removals."""
@@ -104,6 +105,20 @@ def _draw(
     return chosen
 
 
+def _agreements(
+    columns: Columns, start: float, kept: list[np.ndarray], nproc: int | None
+) -> list[dict[str, float]]:
+    """As agreement_of, of several choices."""
+    found: list[dict[str, float]] = [{}] * len(kept)
+
+    def fill(first: int, stop: int) -> None:
+        for k in range(first, stop):
+            found[k] = agreement_of(columns, start, kept[k], 1)
+
+    run_blocks(fill, len(kept), 1, nproc)
+    return found
+
+
 def effect_of_removal(
     columns: Columns,
     removed: np.ndarray,
@@ -112,6 +127,7 @@ def effect_of_removal(
     start: float,
     rng: np.random.Generator,
     n_draws: int = DRAWS,
+    nproc: int | None = None,
 ) -> Removal:
     """
     Compare leaving observations out with leaving out as many at random.
@@ -124,6 +140,7 @@ def effect_of_removal(
         start: s of all, to begin fits with.
         rng: For the draws.
         n_draws: Random removals.
+        nproc: Threads; all cores by default.
 
     Returns:
         The effect.
@@ -135,12 +152,10 @@ def effect_of_removal(
     # Reflection by reflection, so that no draw has to be sorted.
     rows = rows[order_of_groups(columns.unique[rows])]
     used, out, may = columns.select(rows), removed[rows], eligible[rows]
-    before = agreement_of(used, start)
-    after = agreement_of(used, before["s"], ~out)
-    draws = [
-        agreement_of(used, before["s"], ~_draw(used, may, int(out.sum()), whole, rng))
-        for _ in range(n_draws)
-    ]
+    before = agreement_of(used, start, nproc=nproc)
+    after = agreement_of(used, before["s"], ~out, nproc)
+    kept = [~_draw(used, may, int(out.sum()), whole, rng) for _ in range(n_draws)]
+    draws = _agreements(used, before["s"], kept, nproc)
     control, difference, p_value = {}, {}, {}
     for name in STATISTICS:
         values = np.array([d[name] for d in draws])

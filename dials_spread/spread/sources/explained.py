@@ -37,6 +37,7 @@ from dials_spread.statistics.excess_spread import (
     most_likely_near,
 )
 from dials_spread.statistics.random_numbers import next_random
+from dials_spread.threads import run_blocks
 
 # Random deals of the control.
 N_CONTROLS = 20
@@ -139,7 +140,7 @@ def explained_spread(
     weights = groups.draws(rng)
 
     def spreads(template: np.ndarray) -> np.ndarray:
-        data = expected_deviations(residuals, template)
+        data = expected_deviations(residuals, template, nproc)
         cell = groups.of_crystal[residuals.crystal]
         return most_likely(weights @ likelihood_table(data, cell, groups.n, nproc))
 
@@ -210,7 +211,9 @@ def on_scale(residuals: Residuals, simulated: np.ndarray) -> np.ndarray:
     return simulated * scale[residuals.crystal]
 
 
-def expected_deviations(residuals: Residuals, template: np.ndarray) -> Deviations:
+def expected_deviations(
+    residuals: Residuals, template: np.ndarray, nproc: int | None = None
+) -> Deviations:
     """
     Squared deviations from m_i, and what is known of their variances.
 
@@ -220,32 +223,46 @@ def expected_deviations(residuals: Residuals, template: np.ndarray) -> Deviation
     Args:
         residuals: n observations, sorted by unique reflection.
         template: Shape (n,), d, positive.
+        nproc: Threads; all cores by default.
     """
-    start = residuals.start
-    number = np.repeat(np.arange(len(start) - 1), np.diff(start))
+    start, template = residuals.start, np.ascontiguousarray(template, dtype=np.float64)
+    names = ("intensity", "variance", "mean", "mean_variance", "level")
+    columns = tuple(getattr(residuals, name) for name in names)
+    found = np.empty((5, len(residuals)))
 
-    def others(x: np.ndarray) -> np.ndarray:
-        return np.maximum(np.add.reduceat(x, start[:-1])[number] - x, 0.0)
+    def fill(first: int, stop: int) -> None:
+        _expected(first, stop, start, template, columns, residuals.number, found)
 
-    n = residuals.number
-    sum_d = others(template)
-    sum_i = n * residuals.mean
-    # One observation next to nothing may not be expected from others that are nothing.
-    f = template / np.maximum(sum_d, 1e-6 * template)
-    known_others = n**2 * residuals.mean_variance
-    return Deviations(
-        square=(residuals.intensity - f * sum_i) ** 2,
-        known=residuals.variance + f**2 * known_others,
-        unknown=residuals.level**2 * (1 + n * f**2),
-        noise=(residuals.variance + known_others) / (n + 1) / residuals.level**2,
-        n_all=(n + 1.0),
-    )
+    run_blocks(fill, len(start) - 1, max(1, len(start) // 16), nproc)
+    return Deviations(*found)
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def _expected(first, stop, start, template, columns, number, found):
+    """Fill the columns of Deviations of reflections first … stop - 1."""
+    intensity, variance, mean, mean_variance, level = columns
+    for u in range(first, stop):
+        total = 0.0
+        for i in range(start[u], start[u + 1]):
+            total += template[i]
+        for i in range(start[u], start[u + 1]):
+            d, n, square = template[i], number[i], level[i] * level[i]
+            # One observation next to nothing may not be expected from others that are
+            # nothing.
+            f = d / max(max(total - d, 0.0), 1e-6 * d)
+            known_others = n * n * mean_variance[i]
+            apart = intensity[i] - f * n * mean[i]
+            found[0, i] = apart * apart
+            found[1, i] = variance[i] + f * f * known_others
+            found[2, i] = square * (1 + n * f * f)
+            found[3, i] = (variance[i] + known_others) / (n + 1) / square
+            found[4, i] = n + 1.0
 
 
 @nb.njit(cache=True, nogil=True)
-def _deal(start, seed, dealt):
-    """Let the values of each reflection change places at random."""
-    for u in range(len(start) - 1):
+def _deal(first, stop, start, seed, dealt):
+    """Let the values of reflections first … stop - 1 change places at random."""
+    for u in range(first, stop):
         state = np.uint64(seed) + np.uint64(u) * np.uint64(0xD1342543DE82EF95)
         for i in range(start[u + 1] - start[u] - 1, 0, -1):
             state, value = next_random(state)
@@ -263,7 +280,11 @@ def _controls(
     """Shares explained by simulated intensities dealt out anew within reflections."""
     shares, s, start, dealt = [], before, residuals.start, d.copy()
     for seed in rng.integers(2**62, size=N_CONTROLS):
-        _deal(start, seed, dealt)
-        s = most_likely_near(expected_deviations(residuals, dealt), s, nproc)
+
+        def deal(first: int, stop: int, seed: int = seed) -> None:
+            _deal(first, stop, start, seed, dealt)
+
+        run_blocks(deal, len(start) - 1, max(1, len(start) // 16), nproc)
+        s = most_likely_near(expected_deviations(residuals, dealt, nproc), s, nproc)
         shares.append(1 - s**2 / before**2 if before > 0 else np.nan)
     return np.array(shares)

@@ -33,6 +33,7 @@ from dials_spread.observations import Observations
 from dials_spread.spread.size.residuals import Residuals, images_of_observations
 from dials_spread.spread.variogram.pair_inputs import pair_weights, square_levels
 from dials_spread.statistics.bootstrap import Groups
+from dials_spread.threads import run_blocks
 
 FEWEST = 3
 """Reflections that an image needs in each half."""
@@ -149,13 +150,16 @@ def _largest_component(matrix: sp.csr_matrix) -> np.ndarray:
     return filled & (label == np.bincount(label[filled]).argmax())
 
 
-def fit_factors(residuals: Residuals, rng: np.random.Generator) -> RelativeImageFactors:
+def fit_factors(
+    residuals: Residuals, rng: np.random.Generator, nproc: int | None = None
+) -> RelativeImageFactors:
     """
     Fit a factor to each image.
 
     Args:
         residuals: Sorted by reflection.
         rng: Splits the reflections.
+        nproc: Threads; all cores by default.
 
     Returns:
         The factors; what has no common reflections with the largest connected set of
@@ -174,11 +178,18 @@ def fit_factors(residuals: Residuals, rng: np.random.Generator) -> RelativeImage
     )
     every = np.arange(len(residuals))
     beta = _solve(every, columns, n_images)
-    splits = []
-    for _ in range(SPLITS if len(residuals) < MANY else 1):
-        side = (rng.permutation(len(weight)) % 2).astype(bool)[number]
-        splits.append([_solve(every[side == k], columns, n_images) for k in (0, 1)])
-    halves = np.array(splits)
+    sides = [
+        (rng.permutation(len(weight)) % 2).astype(bool)
+        for _ in range(SPLITS if len(residuals) < MANY else 1)
+    ]
+    halves = np.empty((len(sides), 2, n_images))
+
+    def solve(first: int, stop: int) -> None:
+        for k in range(first, stop):
+            rows = every[sides[k // 2][number] == k % 2]
+            halves[k // 2, k % 2] = _solve(rows, columns, n_images)
+
+    run_blocks(solve, 2 * len(sides), 1, nproc)
     crystal = np.full(n_images, -1)
     crystal[residuals.image] = residuals.crystal
     # Half of the reflections: the difference of two has four times the variance.

@@ -93,12 +93,18 @@ def _once(observations: Observations) -> np.ndarray:
     index = observations.miller_index.astype(np.int64)
     packed = pack(index, int(np.abs(index).max(initial=1)))
     key = crystal * (int(packed.max(initial=0)) + 1) + packed
-    columns = (observations.variance, observations.intensity, key)
+    # Most indices are there once on a crystal: only the others are looked at further.
+    order = np.argsort(key, kind="stable")
+    again = np.append(False, key[order][1:] == key[order][:-1])[: len(order)]
+    rows = np.sort(order[again | np.append(again[1:], False)[: len(order)]])
+    columns = (observations.variance[rows], observations.intensity[rows], key[rows])
     order = np.lexsort(columns)
     alike = np.ones(max(len(order) - 1, 0), dtype=bool)
     for column in columns:
         alike &= column[order][1:] == column[order][:-1]
-    return np.sort(order[~np.append(False, alike)[: len(order)]])
+    left = np.ones(len(key), dtype=bool)
+    left[rows[order[np.append(False, alike)[: len(order)]]]] = False
+    return np.flatnonzero(left)
 
 
 def _of_rows(

@@ -8,6 +8,7 @@ Modules:
     directions: where the beam came from when a reflection was measured, as its unique
         index sees it
     growth: whether the disagreement of observations grows with the angle at all
+    near_pairs: which observations of a reflection have beams near that of another one
     pair_inputs: what pairs of observations of one unique reflection are made of
     pair_table: pairs of observations of one unique reflection, summed by angle and by
         crystals

@@ -42,6 +42,13 @@ import numpy as np
 
 from dials_spread.spread.size.residuals import Residuals
 from dials_spread.spread.variogram.directions import ObservationDirections
+from dials_spread.spread.variogram.near_pairs import (
+    along_axis,
+    is_near,
+    near_of,
+    nearest_square,
+    square_between,
+)
 from dials_spread.spread.variogram.pair_inputs import pair_inputs
 from dials_spread.statistics.bootstrap import Groups
 from dials_spread.statistics.random_numbers import next_random
@@ -69,11 +76,6 @@ ENOUGH = 5_000_000
 MOST_LOOKED_AT = 2_000_000_000
 """Pairs whose angle is looked at to find those within ALL_WITHIN; of more, those of a part of
 the observations."""
-
-ALL_WITHIN = 2.0
-"""Pairs whose beams are closer [°] are all taken; an edge of the bins."""
-
-NEAR_COSINE = math.cos(math.radians(ALL_WITHIN))
 
 BLOCKS = 4
 """Of reflections, each with tables of its own: sums are alike to the last digit."""
@@ -157,39 +159,28 @@ def pair_limit(sizes: np.ndarray, most: int) -> int:
 
 
 @nb.njit(cache=True, nogil=True)
-def _nearest(p, q, u, beam, other, matrices, fixes):
-    """The smallest squared distance that the operators which fix reflection u allow."""
-    nearest = 5.0
-    b0, b1, b2 = other[q, 0], other[q, 1], other[q, 2]
-    for m in range(len(matrices)):
-        if fixes[u, m]:
-            x = beam[p, 0] - (
-                matrices[m, 0, 0] * b0 + matrices[m, 0, 1] * b1 + matrices[m, 0, 2] * b2
-            )
-            y = beam[p, 1] - (
-                matrices[m, 1, 0] * b0 + matrices[m, 1, 1] * b1 + matrices[m, 1, 2] * b2
-            )
-            z = beam[p, 2] - (
-                matrices[m, 2, 0] * b0 + matrices[m, 2, 1] * b1 + matrices[m, 2, 2] * b2
-            )
-            nearest = min(nearest, x * x + y * y + z * z)
-    return nearest
-
-
-@nb.njit(cache=True, nogil=True)
 def _degrees(square):
     return math.degrees(2 * math.asin(min(1.0, 0.5 * math.sqrt(square))))
 
 
 @nb.njit(cache=True, nogil=True)
-def angle_between(p, q, u, beam, against, matrices, fixes):
-    """The angle [°]; beyond 90° 180° less that to the beam of the reversed experiment."""
-    square = _nearest(p, q, u, beam, beam, matrices, fixes)
-    angle = _degrees(square)
-    if square > 2.0:
-        square = _nearest(p, q, u, beam, against, matrices, fixes)
-        angle = 180.0 - min(90.0, _degrees(square))
-    return angle
+def angle_between(p, q, u, alone, beam, against, matrices, fixes):
+    """
+    The angle [°]; beyond 90° 180° less that to the beam of the reversed experiment.
+
+    alone says that no operator but the identity keeps reflection u.
+    """
+    if alone:
+        square = square_between(p, q, beam, beam)
+    else:
+        square = nearest_square(p, q, u, beam, beam, matrices, fixes)
+    if square <= 2.0:
+        return _degrees(square)
+    if alone:
+        square = square_between(p, q, beam, against)
+    else:
+        square = nearest_square(p, q, u, beam, against, matrices, fixes)
+    return 180.0 - min(90.0, _degrees(square))
 
 
 @nb.njit(cache=True, nogil=True)
@@ -207,23 +198,6 @@ def gamma_of_pair(p, q, intensity, variance, square_level):
     """½ [(I_p - I_q)² - σ_p² - σ_q²] / μ²."""
     square = (intensity[p] - intensity[q]) ** 2
     return 0.5 * (square - variance[p] - variance[q]) / square_level
-
-
-@nb.njit(cache=True, nogil=True)
-def _is_near(p, q, u, alone, beam, against, matrices, fixes):
-    """Whether the beams of p and q are within ALL_WITHIN, from one side or from two."""
-    if alone:
-        # No operator but the identity keeps the reflection, as nearly always.
-        x, y, z = beam[p, 0], beam[p, 1], beam[p, 2]
-        along = x * beam[q, 0] + y * beam[q, 1] + z * beam[q, 2]
-        if along < 0:
-            along = x * against[q, 0] + y * against[q, 1] + z * against[q, 2]
-    else:
-        square = _nearest(p, q, u, beam, beam, matrices, fixes)
-        if square > 2.0:
-            square = _nearest(p, q, u, beam, against, matrices, fixes)
-        along = 1 - 0.5 * square
-    return along > NEAR_COSINE
 
 
 @nb.njit(cache=True, nogil=True)
@@ -250,7 +224,7 @@ def _level_of(needed, levels):
 
 
 @nb.njit(cache=True, nogil=True)
-def _add_pairs(n, pairs, weights, u, level, given):
+def _add_pairs(n, pairs, weights, u, alone, level, given):
     """
     Add n pairs of reflection u; those on one image, or of different hand, are left out.
 
@@ -265,7 +239,7 @@ def _add_pairs(n, pairs, weights, u, level, given):
         p, q, weight = pairs[0, i], pairs[1, i], weights[i]
         if image[p] == image[q] or hand[p] != hand[q]:
             continue
-        angle = angle_between(p, q, u, beam, against, matrices, fixes)
+        angle = angle_between(p, q, u, alone, beam, against, matrices, fixes)
         kind = 0 if crystal[p] == crystal[q] else 1
         if kind == 0 and operator[p] == operator[q] and angle < SAME_CROSSING:
             continue
@@ -311,6 +285,9 @@ def _sum_reflections(
         near = own if step == 1 else 0.5 * step * own
         far = weight[u] / (2 * partners)
         state = np.uint64(seed) + np.uint64(u) * np.uint64(0xD1342543DE82EF95)
+        looked_at = 0 if every else m
+        ordered = along_axis(low, low + looked_at, beam, against)
+        found = np.empty(looked_at, dtype=np.int64)
         n = 0
         for p in range(low, low + m):
             for q in range(p + 1, low + m):
@@ -320,31 +297,32 @@ def _sum_reflections(
                 pairs[0, n], pairs[1, n], weights[n] = p, q, own
                 n += 1
                 if n == TOGETHER:
-                    n_pairs += _add_pairs(n, pairs, weights, u, level, given)
+                    n_pairs += _add_pairs(n, pairs, weights, u, alone, level, given)
                     n = 0
             if not every and (p - low) % step == 0:
-                for q in range(p + 1 if step == 1 else low, low + m):
-                    if crystal[q] == crystal[p] or hand[q] != hand[p]:
-                        continue
-                    if _is_near(p, q, u, alone, beam, against, matrices, fixes):
-                        pairs[0, n], pairs[1, n], weights[n] = p, q, near
-                        n += 1
-                        if n == TOGETHER:
-                            n_pairs += _add_pairs(n, pairs, weights, u, level, given)
-                            n = 0
+                first_near = p + 1 if step == 1 else low
+                n_near = near_of(
+                    p, first_near, low + m, u, alone, ordered, frame, crystal, hand, found
+                )  # fmt: skip
+                for k in range(n_near):
+                    pairs[0, n], pairs[1, n], weights[n] = p, found[k], near
+                    n += 1
+                    if n == TOGETHER:
+                        n_pairs += _add_pairs(n, pairs, weights, u, alone, level, given)
+                        n = 0
             for _ in range(0 if every else partners):
                 state, value = next_random(state)
                 q = low + np.int64(value % np.uint64(m - 1))
                 q += q >= p
                 if crystal[q] == crystal[p] or hand[q] != hand[p]:
                     continue
-                if not _is_near(p, q, u, alone, beam, against, matrices, fixes):
+                if not is_near(p, q, u, alone, beam, against, matrices, fixes):
                     pairs[0, n], pairs[1, n], weights[n] = p, q, far
                     n += 1
                     if n == TOGETHER:
-                        n_pairs += _add_pairs(n, pairs, weights, u, level, given)
+                        n_pairs += _add_pairs(n, pairs, weights, u, alone, level, given)
                         n = 0
-        n_pairs += _add_pairs(n, pairs, weights, u, level, given)
+        n_pairs += _add_pairs(n, pairs, weights, u, alone, level, given)
     return n_pairs
 
 

@@ -73,12 +73,12 @@ def _find_near(low, high, columns, frame, within, first, second, place):
     """Find the pairs of two crystals of rows low … high - 1 near 0° or 180°; their number."""
     crystal, hand = columns[3], columns[4]
     beam, against, matrices, fixes, u = frame
-    n = 0
+    n, alone = 0, fixes[u].sum() == 1
     for p in range(low, high):
         for q in range(p + 1, high):
             if crystal[p] == crystal[q] or hand[p] != hand[q]:
                 continue
-            angle = angle_between(p, q, u, beam, against, matrices, fixes)
+            angle = angle_between(p, q, u, alone, beam, against, matrices, fixes)
             opposite = angle > 90
             k = np.searchsorted(within, 180 - angle if opposite else angle)
             if k == len(within):

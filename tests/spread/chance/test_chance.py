@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dials_spread.spread.chance.likelihood import fit_correlation, pair_ratios
+from dials_spread.spread.chance import likelihood
+from dials_spread.spread.chance.correlation import fit_correlation
+from dials_spread.spread.chance.likelihood import pair_ratios
 from dials_spread.spread.chance.pools import CommonSpots, build_pools
 from dials_spread.spread.size.residuals import residuals_of_arrays
 from dials_spread.spread.sources.normality import describe_normality, standardise
@@ -50,9 +52,15 @@ def simulate(
     return spots, pools, rng
 
 
+ALONE, TOGETHER = 10**9, 0
+"""Common spots for each reflection from which on pairs of images share what is drawn."""
+
+
 @pytest.mark.parametrize("freedom", [None, 3])
-def test_p_values_of_pure_chance_are_uniform(freedom):
+@pytest.mark.parametrize("shared", [ALONE, TOGETHER])
+def test_p_values_of_pure_chance_are_uniform(freedom, shared, monkeypatch):
     """Whatever the shape of the distribution; Kolmogorov and Smirnov over 600 pairs."""
+    monkeypatch.setattr(likelihood, "SHARED", shared)
     p_values = []
     for seed in range(10):
         spots, pools, rng = simulate(seed, freedom=freedom)
@@ -99,9 +107,43 @@ def test_the_likelihood_ratio_is_that_of_scipy():
     np.testing.assert_allclose(ratio, expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("together", [ALONE, TOGETHER])
+@pytest.mark.parametrize("part", [0.0, 0.2, 0.8])
+def test_shared_draws_are_those_of_each_pair_alone(together, part, monkeypatch):
+    """p against the share of many drawn pairs of images that are as alike."""
+    monkeypatch.setattr(likelihood, "SHARED", together)
+    monkeypatch.setattr(likelihood, "SHARED_DRAWS", (64, 64))  # several rounds
+    spots, pools, rng = simulate(5, shared=part)
+    _, p = pair_ratios(spots, pools, 0.2, 0.5, rng, 1500)
+    monkeypatch.setattr(likelihood, "SHARED", ALONE)
+    monkeypatch.setattr(likelihood, "ENOUGH", 10**6)
+    _, truth = pair_ratios(spots, pools, 0.2, 0.5, rng, 20_000)
+    # 30 are counted at least, unless all 1500 are drawn; one is the observed pair then.
+    counted = np.clip(1500 * truth, 1, 30)
+    z = np.log(p / (truth + (p < 30 / 1500) / 1500)) * np.sqrt(counted)
+    assert np.abs(z).max() < 4
+    assert abs(z.mean()) < 0.4
+
+
+@pytest.mark.parametrize("together", [ALONE, TOGETHER])
+def test_what_is_observed_is_drawn_as_an_equal_number(together, monkeypatch):
+    """Of one observation on each of three images that are alike, every pair is as alike."""
+    monkeypatch.setattr(likelihood, "SHARED", together)
+    rng = np.random.default_rng(6)
+    unique, image = np.tile(np.arange(20), 3), np.repeat(np.arange(3), 20)
+    intensity = np.tile(rng.uniform(50, 90, 20), 3)
+    pools = build_pools(image, image, unique, intensity, np.full(60, 25.0))
+    columns = (intensity[:20], np.full(20, 25.0)) * 2
+    spots = CommonSpots(np.array([0, 20]), np.zeros(1, bool), np.arange(20), *columns)
+    _, p = pair_ratios(spots, pools, 0.2, 0.5, np.random.default_rng(0), 99)
+    np.testing.assert_array_equal(p, 1.0)
+
+
 @pytest.mark.parametrize("one_crystal", [False, True])
-def test_the_images_of_a_pair_may_be_exchanged(one_crystal):
+@pytest.mark.parametrize("together", [ALONE, TOGETHER])
+def test_the_images_of_a_pair_may_be_exchanged(one_crystal, together, monkeypatch):
     """As may the unit of intensity: sign and size of the ratio, and p, stay."""
+    monkeypatch.setattr(likelihood, "SHARED", together)
     spots, pools, _ = simulate(4, shared=0.6)
     spots = spots._replace(one_crystal=np.full(60, one_crystal))
     exchanged = spots._replace(
@@ -130,7 +172,9 @@ def test_the_images_of_a_pair_may_be_exchanged(one_crystal):
         np.testing.assert_array_equal(other_p, p)
 
 
-def test_results_do_not_depend_on_threads_and_order():
+@pytest.mark.parametrize("together", [ALONE, TOGETHER])
+def test_results_do_not_depend_on_threads_and_order(together, monkeypatch):
+    monkeypatch.setattr(likelihood, "SHARED", together)
     spots, pools, _ = simulate(3, shared=0.5)
     one, two = (
         pair_ratios(spots, pools, 0.2, 0.5, np.random.default_rng(1), 199, nproc)

@@ -10,7 +10,7 @@ from cctbx import sgtbx, uctbx
 from dials_spread.observations import build_observations, unique_indices
 from dials_spread.simulation.tables import KnownSpread, make_table
 from dials_spread.spread.size.residuals import build_residuals, residuals_of_arrays
-from dials_spread.spread.variogram import pair_table
+from dials_spread.spread.variogram import near_pairs, pair_table
 from dials_spread.spread.variogram.angle_bins import (
     DYADS_DIFFER,
     Binned,
@@ -130,12 +130,45 @@ def test_reflections_count_by_their_own_variance(table):
     assert weight.max() < 2.2 * np.median(weight)
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_near_beams_are_those_that_are_found_by_looking_at_all(axis):
+    """On a circle about an axis, from one side and from two, some on the same spot."""
+    rng, n = np.random.default_rng(axis), 300
+    angle = np.radians(rng.uniform(0, 40, n).round(1))
+    beam = np.roll(np.stack([np.cos(angle), np.sin(angle), 0 * angle], 1), axis, axis=1)
+    beam[::2] *= -1
+    along = np.eye(3)[(axis + 2) % 3]
+    against = beam - 2 * (beam @ along)[:, None] * along
+    against = -against * np.where(rng.random(n) < 0.9, 1, -1)[:, None]
+    crystal, hand = rng.integers(0, 5, n), rng.integers(0, 2, n)
+    fixes, matrices = np.ones((1, 1), dtype=bool), np.eye(3)[None]
+    low, high = 20, 280
+    ordered = near_pairs.along_axis(low, high, beam, against)
+    assert ordered[0] != (axis + 2) % 3
+    frame = (beam, against, matrices, fixes)
+    found, total = np.empty(n, dtype=np.int64), 0
+    for p in range(low, high):
+        for first in (low, p + 1):
+            m = near_pairs.near_of(
+                p, first, high, 0, True, ordered, frame, crystal, hand, found
+            )
+            expected = [
+                q
+                for q in range(first, high)
+                if crystal[q] != crystal[p] and hand[q] == hand[p]
+                if near_pairs.is_near(p, q, 0, True, beam, against, matrices, fixes)
+            ]
+            np.testing.assert_array_equal(found[:m], expected)
+            total += m
+    assert total > 1000
+
+
 def test_a_sample_of_pairs_tells_the_same(table, directions_of):
     residuals, groups = crystals_of(table)
     directions = directions_of(table)
     every = sum_pairs(residuals, directions, groups, np.random.default_rng(0))
     some = sum_pairs(residuals, directions, groups, np.random.default_rng(0), 2500)
-    near = (EDGES[1:] <= pair_table.ALL_WITHIN) | (EDGES[:-1] >= 178)
+    near = (EDGES[1:] <= near_pairs.ALL_WITHIN) | (EDGES[:-1] >= 178)
     n_near = every.sums[..., BETWEEN, near, COUNT].sum()
     assert 0 < some.n_pairs <= 2500 + n_near < every.n_pairs <= every.n_all
     mean = [
@@ -415,7 +448,7 @@ def test_of_too_many_pairs_those_near_each_other_are_all_there(
     monkeypatch.setattr(pair_table, "MOST_LOOKED_AT", looked_at)
     some = sum_pairs(*given, np.random.default_rng(0), most_pairs=every.n_all // 4)
     assert some.n_pairs < 0.7 * every.n_pairs
-    near = EDGES[1:] <= pair_table.ALL_WITHIN
+    near = EDGES[1:] <= near_pairs.ALL_WITHIN
     all_of, found = (t.sums.sum(axis=(0, 1))[BETWEEN] for t in (every, some))
     if step == 1:
         np.testing.assert_allclose(found[near], all_of[near], rtol=1e-9)

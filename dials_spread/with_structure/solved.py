@@ -1,0 +1,187 @@
+"""
+A structure for the second correction, solved from the first where none is given.
+
+Classes:
+    SolvedStructure: atoms, and what speaks for them
+    NotSolved: that there is none
+
+Functions:
+    solve_structure: from corrected amplitudes
+    correct_solved: correct with it, with the hand that the data agree with
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cctbx import miller, xray
+from cctbx.array_family import flex
+
+from dials_spread.correction.apply.estimates import CorrectedAmplitudes
+from dials_spread.correction.apply.merged_files import unique_array
+from dials_spread.correction.apply.subject import Subject
+from dials_spread.refinement import Refinement
+from dials_spread.solution import AssignedStructure, assign_atoms, solve
+from dials_spread.with_structure.completing import Completed, complete_structure
+from dials_spread.with_structure.cycles import Cycles, correct_in_cycles
+from dials_spread.with_structure.problem import StructureInput
+
+logger = logging.getLogger("dials.spread.solved")
+
+SOLVE = "solve"
+"""structure=solve."""
+
+LIKELIER = 1.0
+"""Standard deviations from which the other hand is taken, and everything done anew: a choice
+of the likelier of two, and no claim, for which it takes 3."""
+
+
+class NotSolved(ValueError):
+    """No structure: the data can be corrected without."""
+
+
+@dataclass(frozen=True)
+class SolvedStructure:
+    """
+    Atoms, and what speaks for them.
+
+    Attributes:
+        assigned: From the map of the best start.
+        completed: Refined, with atoms that difference maps showed.
+        d_min: Resolution that was used for the map [Å].
+        composition: Of a formula unit; None where it is not known.
+        turned: Whether its mirror image was taken in the end.
+    """
+
+    assigned: AssignedStructure
+    completed: Completed
+    d_min: float
+    composition: str | None = None
+    turned: bool = False
+
+    @property
+    def structure(self) -> xray.structure:
+        """The structure."""
+        return self.completed.structure
+
+    def as_dict(self) -> dict:
+        """Give what goes into a JSON file."""
+        made = self.completed
+        return {
+            **self.assigned.as_dict(),
+            "d_min": self.d_min,
+            "added": made.n_added,
+            "added_hydrogen": made.n_hydrogen,
+            "removed": made.n_removed,
+            "r1_completed": made.refinement.r1_all,
+            "mirror_image": self.turned,
+        }
+
+
+def solve_structure(
+    subject: Subject,
+    first: CorrectedAmplitudes,
+    composition: str | None = None,
+    starts: int = 500,
+    seed: int = 0,
+    nproc: int | None = None,
+) -> SolvedStructure:
+    """
+    Solve the structure from amplitudes of the first correction, and complete it.
+
+    Args:
+        subject: The data.
+        first: Their amplitudes with errors.
+        composition: Of a formula unit, as "C 8 H 9 N O 2"; None where it is not known.
+        starts: Random starts of charge flipping, at most.
+        seed: Of these.
+        nproc: Threads; all cores by default.
+
+    Raises:
+        NotSolved: No start solves.
+        ValueError: The composition cannot be read.
+    """
+    array = first_intensities(subject, first)
+    try:
+        solutions = solve(
+            array, n_starts=starts, seed=seed, nproc=nproc, until_solved=True,
+            progress="Solving the structure",
+        )  # fmt: skip
+    except ValueError as error:  # too few reflections, or too low a resolution
+        raise NotSolved(str(error)) from None
+    if not solutions.n_solved:
+        raise NotSolved(
+            f"no map of {counted_starts(len(solutions))} of charge flipping obeys the "
+            f"space group ({solutions.amplitudes.n_unique:,} reflections to "
+            f"{solutions.amplitudes.d_min:.2f} Å)"
+        )
+    assigned = assign_atoms(solutions, composition)
+    try:
+        completed = complete_structure(assigned.structure, array, composition, seed)
+    except ValueError as error:
+        raise NotSolved(f"what was found cannot be refined: {error}") from None
+    d_min = solutions.amplitudes.d_min
+    return SolvedStructure(assigned, completed, d_min, composition)
+
+
+def correct_solved(
+    given: StructureInput, solved: SolvedStructure, n_cycles: int = 1
+) -> tuple[Cycles, SolvedStructure]:
+    """
+    Correct with a structure that was solved, completing it between cycles.
+
+    Phases of charge flipping may be of either hand: if the data agree better with the mirror
+    image, by a standard deviation, everything is done anew with that.
+
+    Args:
+        given: Data, first estimate and the structure.
+        solved: How it was found.
+        n_cycles: Corrections at most.
+
+    Returns:
+        All cycles, and the structure of the hand that was taken.
+
+    Raises:
+        ValueError: A still, or no crystal has enough observations for a thickness.
+    """
+
+    def between(structure: xray.structure, array: miller.array) -> Refinement:
+        return complete_structure(
+            structure, array, solved.composition, given.seed
+        ).refinement
+
+    given = replace(given, solved=True)
+    first = correct_in_cycles(given, 1)
+    hands = first.last.correction.hands
+    if hands is not None and hands.z < -LIKELIER:
+        # Of an enantiomorphic pair of space groups it has the other one, as data may.
+        other = given.structure.change_hand()
+        given, solved = replace(given, structure=other), replace(solved, turned=True)
+    elif n_cycles == 1:
+        return first, solved
+    return correct_in_cycles(given, n_cycles, between=between), solved
+
+
+def counted_starts(n: int) -> str:
+    """One random start, or several."""
+    return "the one random start" if n == 1 else f"{n:,} random starts"
+
+
+def first_intensities(subject: Subject, first: CorrectedAmplitudes) -> miller.array:
+    """
+    Give the intensities of the first correction, Friedel mates averaged.
+
+    Args:
+        subject: The data.
+        first: Their amplitudes with errors.
+    """
+    I, sigma = first.intensities()
+    assert sigma is not None  # structure= wants a model that gives errors
+    array = unique_array(subject.prepared.measured, I, sigma)
+    known = np.isfinite(I) & np.isfinite(sigma) & (sigma > 0)
+    array = array.select(flex.bool(known)).set_observation_type_xray_intensity()
+    array = array.map_to_asu()
+    return array.average_bijvoet_mates() if array.anomalous_flag() else array
