@@ -218,7 +218,9 @@ def test_instructions_of_somebody_else_are_kept(results, tmp_path):
 )
 def test_bad_choices_are_refused_first(merged, composition, why):
     output = SimpleNamespace(merged=merged, composition=composition)
-    params = SimpleNamespace(output=output, undo=False, mode="apply", reference=[])
+    params = SimpleNamespace(
+        output=output, undo=False, mode="apply", reference=[], structure=None
+    )
     with pytest.raises(ValueError, match=why):
         check_merged(params)
 
