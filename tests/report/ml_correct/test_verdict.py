@@ -207,12 +207,30 @@ def test_next_steps_name_the_files_and_keep_scaled_data_from_dials_scale(correct
     assert "b.hkl" in text and "HKLF 4" in text and "SHELXL" in text
     assert "dials.export scaled.expt scaled.refl format=shelx" in text
     scaled = SimpleNamespace(
-        subject=SimpleNamespace(observations=SimpleNamespace(scaled=True))
+        subject=SimpleNamespace(observations=SimpleNamespace(scaled=True)),
+        measured=result.measured,
+        estimate=result.estimate,
     )
     output = SimpleNamespace(**{**vars(OUTPUT), "merged": "b.mtz"})
     text = steps_text(next_steps(scaled, output, verdict))
     assert "Do not run dials.scale" in text and "\n      dials.scale" not in text
     assert "dials.merge a.expt a.refl" in text and "b.mtz" in text
+
+
+@pytest.mark.parametrize(
+    "d_min, method, told",
+    [(0.9, "model", True), (1.3, "model", False), (0.9, "structure", False)],
+)
+def test_solving_is_proposed_where_it_may_work(correct, d_min, method, told):
+    result = correct(8, "dynamical", THICK)
+    verdict = correction_verdict(result)
+    other = SimpleNamespace(
+        subject=result.subject,
+        measured=SimpleNamespace(d_star_sq=np.array([0.1, 1 / d_min**2])),
+        estimate=replace(result.estimate, method=method),
+    )
+    text = steps_text(next_steps(other, OUTPUT, verdict))
+    assert ("structure=solve" in text) is told
 
 
 def test_shells_without_signal_are_named(correct):
