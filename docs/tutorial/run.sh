@@ -97,4 +97,4 @@ step solve '.' '.' \
 
 # Everything at once: solved from the first correction, corrected a second time, refined.
 step solved '^(Structure: solved|The structure (helps|refined)|Fo − Fc|Elements)' paragraphs \
-  "dials.ml_correct reindexed.expt reindexed.refl structure=solve output.composition='C 8 H 9 N O 2' output.experiments=second.expt output.reflections=second.refl output.log=second.log output.json=second.json output.html=second.html"
+  'dials.ml_correct reindexed.expt reindexed.refl structure=solve output.composition=C8H9NO2 output.experiments=second.expt output.reflections=second.refl output.log=second.log output.json=second.json output.html=second.html'

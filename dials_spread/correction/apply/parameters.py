@@ -85,8 +85,8 @@ cycles = 1
 solution {
   starts = 500
     .type = int(value_min=1, value_max=100000)
-    .help = "Random starts of charge flipping with structure=solve, at most. They end when"
-            "one has solved."
+    .help = "Number of random starts of charge flipping with structure=solve, at most. They end"
+            "when one has solved."
 }
 refinement {
   anisotropic = Auto
