@@ -30,7 +30,10 @@ def told(given, quartz, start=None):
     )
     own = RefinementSettings(start_shift=0.0, anisotropic=False)
     one = refine(
-        start or given, data.set_observation_type_xray_intensity(), settings=own, rng=rng
+        start or given,
+        data.set_observation_type_xray_intensity(),
+        settings=own,
+        rng=rng,
     )
     return " ".join(atoms_sentences(one, given))
 
