@@ -127,10 +127,10 @@ def atoms_sentences(
             f"{shifts[far]:.2f} Å."
         )
         if mean > FAR and corrected_again:
-            text += " So far they were off in the structure that was given."
+            text += " So far they were off."
         elif mean > FAR:
             text += (
-                " So far they were off in the structure that was given, and with them the "
+                " So far they were off, and with them the "
                 "phases: correct again with the refined one (cycles=3 does)."
             )
         told.append(text)
