@@ -26,6 +26,7 @@ from dials_spread.shelx import write_hkl
 from dials_spread.structures.structure_files import read_structure
 from dials_spread.with_structure import (
     SOLVE,
+    LaidOnData,
     NotSolved,
     SolvedStructure,
     StructureInput,
@@ -79,7 +80,7 @@ def second_correction(
     if laid is None:
         try:
             solved, source = _solved(params, subject, first, nproc), SOLVED_HERE
-            laid = lay_on_data(solved.structure, source, subject, rng)
+            laid = _laid_solved(solved, subject, rng)
         except NotSolved as error:
             return _without(subject, str(error)), None
     given = StructureInput(
@@ -89,7 +90,10 @@ def second_correction(
     if solved is None:
         cycles = correct_in_cycles(given, params.cycles, _settings(params))
     else:
-        cycles, solved = correct_solved(given, solved, params.cycles)
+        try:
+            cycles, solved = correct_solved(given, solved, params.cycles)
+        except ValueError as error:  # of no crystal a thickness can be found, say
+            return _without(subject, f"what was found cannot be used: {error}"), None
     found = cycles.last.correction
     calculated = np.where(np.isfinite(laid.match.f_calc), found.calculated, np.nan)
     report = StructureReport(
@@ -109,6 +113,18 @@ def _solved(params, subject, first, nproc: int | None) -> SolvedStructure:
         subject, first, params.output.composition,
         starts=params.solution.starts, seed=params.seed, nproc=nproc,
     )  # fmt: skip
+
+
+def _laid_solved(
+    solved: SolvedStructure, subject: Subject, rng: np.random.Generator
+) -> LaidOnData:
+    """As lay_on_data; what does not fit was no solution."""
+    try:
+        return lay_on_data(solved.structure, SOLVED_HERE, subject, rng)
+    except ValueError as error:
+        raise NotSolved(
+            f"what was found is no structure: {error}".rstrip(".")
+        ) from None
 
 
 def _without(subject: Subject, reason: str) -> Subject:

@@ -19,6 +19,7 @@ after the correction. It does not change what is written.
 
 structure=provisional.ins corrects a second time with a first, incomplete structure, whose
 phases say what multiple scattering does to each observation; amplitudes stay the data's.
+structure=solve solves that structure first, of integrated or scaled data.
 
 mode=train trains a model on these very data against the reference, and tests it on
 held-out crystals, reflections and compounds. mode=validate does the same and writes no

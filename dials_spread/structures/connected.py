@@ -3,6 +3,7 @@ Atoms moved to those symmetry equivalents that form molecules.
 
 Functions:
     connected: a structure whose asymmetric unit is as connected as can be
+    beside: a structure whose atoms are the equivalents that another one has
 """
 
 from __future__ import annotations
@@ -39,10 +40,7 @@ def connected(structure: xray.structure) -> xray.structure:
     cell = np.reshape(structure.unit_cell().orthogonalization_matrix(), (3, 3))
     sites = np.array(structure.sites_frac()).reshape(-1, 3)
     radius = np.array([_radius(s.scattering_type) for s in scatterers])
-    images = np.array([
-        sites @ np.reshape(op.r().as_double(), (3, 3)).T + op.t().as_double()
-        for op in structure.space_group()
-    ])  # fmt: skip
+    images = _images(structure)
     waiting = list(range(len(sites)))
     while waiting:
         molecule = [waiting.pop(0)]
@@ -58,6 +56,34 @@ def connected(structure: xray.structure) -> xray.structure:
     for scatterer, site in zip(scatterers, sites):
         scatterer.site = tuple(float(x) for x in site)
     return moved
+
+
+def beside(structure: xray.structure, other: xray.structure) -> np.ndarray:
+    """
+    Give of each atom the equivalent nearest to the same atom of another structure.
+
+    Args:
+        structure: With cell and space group.
+        other: With the same atoms, in their order.
+
+    Returns:
+        Fractional sites, shape (atoms, 3).
+    """
+    cell = np.reshape(structure.unit_cell().orthogonalization_matrix(), (3, 3))
+    images = _images(structure)
+    wanted = np.array(other.sites_frac()).reshape(-1, 3)
+    return np.array(
+        [_nearest(images[:, i], site, cell) for i, site in enumerate(wanted)]
+    ).reshape(-1, 3)
+
+
+def _images(structure: xray.structure) -> np.ndarray:
+    """All atoms under all operators, shape (operators, atoms, 3), fractional."""
+    sites = np.array(structure.sites_frac()).reshape(-1, 3)
+    return np.array([
+        sites @ np.reshape(op.r().as_double(), (3, 3)).T + op.t().as_double()
+        for op in structure.space_group()
+    ])  # fmt: skip
 
 
 def _nearest(images: np.ndarray, site: np.ndarray, cell: np.ndarray) -> np.ndarray:

@@ -31,7 +31,11 @@ from dials_spread.with_structure.cycles import (
     refine_against,
 )
 from dials_spread.with_structure.problem import StructureInput
-from dials_spread.with_structure.provisional import lay_on_data, refuse_others
+from dials_spread.with_structure.provisional import (
+    LaidOnData,
+    lay_on_data,
+    refuse_others,
+)
 from dials_spread.with_structure.second_correction import (
     SecondCorrection,
     correct_with_structure,
@@ -48,6 +52,7 @@ __all__ = [
     "SOLVE",
     "Completed",
     "Cycles",
+    "LaidOnData",
     "NotSolved",
     "SecondCorrection",
     "SolvedStructure",

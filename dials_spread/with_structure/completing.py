@@ -33,6 +33,7 @@ from dials_spread.solution.composition import (
     parse_composition,
 )
 from dials_spread.structures.connected import connected
+from dials_spread.structures.structure_checks import overlapping_atoms
 from dials_spread.with_structure.stronger_atoms import name_stronger_atoms, new_name
 
 logger = logging.getLogger("dials.spread.solution")
@@ -58,6 +59,9 @@ B66, 380), where hydrogen is put unless R1 rises."""
 
 HYDROGEN_APART = 1.4
 """Hydrogen is not nearer than this [Å] to a second atom other than hydrogen."""
+
+HYDROGENS_APART = 1.4
+"""Two hydrogen atoms are not nearer to each other than this [Å]; in water they are 1.5 Å."""
 
 LIGHT = 0.3
 """Of the height of carbon, below which a peak may be hydrogen, and above which another atom."""
@@ -164,7 +168,8 @@ def complete_structure(
     """
     contents = Contents.of(structure, composition)
     structure = connected(structure)
-    best = Completed(_refined(structure, f_sq, seed), 0, 0, 0, 0)
+    start = _refined(structure, f_sq, seed)
+    best = Completed(start, 0, 0, _lost(structure, start), 0)
     if composition is None:
         best = _with_elements(best, f_sq, seed)
     for _ in range(ROUNDS):
@@ -181,10 +186,15 @@ def complete_structure(
             refinement,
             best.n_added + counts[0],
             best.n_hydrogen + counts[1],
-            best.n_removed + counts[2],
+            best.n_removed + counts[2] + _lost(trial, refinement),
             best.n_rounds + 1,
         )
     return _with_bond_lengths(best, f_sq, seed)
+
+
+def _lost(structure: xray.structure, one: Refinement) -> int:
+    """Atoms that its refinement has taken out."""
+    return len(structure.scatterers()) - len(one.structure.scatterers())
 
 
 def _with_elements(best: Completed, f_sq: miller.array, seed: int) -> Completed:
@@ -198,10 +208,24 @@ def _with_elements(best: Completed, f_sq: miller.array, seed: int) -> Completed:
 
 
 def _refined(structure: xray.structure, f_sq: miller.array, seed: int) -> Refinement:
+    """Refine; of two atoms that run into one place the more smeared one goes."""
     settings = RefinementSettings(
         start_shift=0.0, anisotropic=False, riding_hydrogen=True, n_peaks=N_PEAKS
     )
-    return refine(structure, f_sq, settings=settings, rng=np.random.default_rng(seed))
+    for _ in range(len(structure.scatterers())):
+        rng = np.random.default_rng(seed)
+        one = refine(structure, f_sq, settings=settings, rng=rng)
+        u = one.structure.extract_u_iso_or_u_equiv()
+        double = {
+            i if u[i] > u[j] else j
+            for i, j, _ in overlapping_atoms(one.structure)
+            if i != j
+        }
+        if not double:
+            break
+        kept = flex.bool([i not in double for i in range(len(u))])
+        structure = one.structure.select(kept)
+    return one
 
 
 def _figure(one: Refinement) -> float:
@@ -249,12 +273,14 @@ def _element(
     distance = _distances(model, np.array([peak.site]), sites)
     hydrogen = hydrogen_atoms(model)
     heavy = np.sort(distance[~hydrogen])
-    if hydrogen.any() and distance[hydrogen].min() < HYDROGEN_BOND[0]:
+    to_hydrogen = distance[hydrogen].min() if hydrogen.any() else np.inf
+    if to_hydrogen < HYDROGEN_BOND[0]:
         return None
     light = peak.height < LIGHT * height
     if HYDROGEN_BOND[0] < heavy[0] < HYDROGEN_BOND[1]:
         second = heavy[1] if len(heavy) > 1 else np.inf
-        fits = second > HYDROGEN_APART and lacking.get("H", 0) > 0
+        fits = second > HYDROGEN_APART and to_hydrogen > HYDROGENS_APART
+        fits = fits and lacking.get("H", 0) > 0
         return "H" if light and fits else None
     if heavy[0] < BONDED or peak.in_sigma < HEAVY_HIGH or light:
         return None

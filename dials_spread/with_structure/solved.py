@@ -39,6 +39,12 @@ LIKELIER = 1.0
 of the likelier of two, and no claim, for which it takes 3."""
 
 
+WRONG_R1 = 0.4
+"""R1 against the first correction, of all reflections, from which what was found is no solution:
+right ones of 75 measured and simulated sets have 0.08 to 0.32, wrong ones (data to 1.4 Å and 1.5 Å,
+a composition of another compound) 0.42 to 0.51."""
+
+
 class NotSolved(ValueError):
     """No structure: the data can be corrected without."""
 
@@ -123,7 +129,15 @@ def solve_structure(
         completed = complete_structure(assigned.structure, array, composition, seed)
     except ValueError as error:
         raise NotSolved(f"what was found cannot be refined: {error}") from None
-    d_min = solutions.amplitudes.d_min
+    d_min, r1 = solutions.amplitudes.d_min, completed.refinement.r1_all
+    if not r1 < WRONG_R1:
+        doubt = (
+            f", and so has a wrong composition ({composition})" if composition else ""
+        )
+        raise NotSolved(
+            f"what was found to {d_min:.2f} Å has R1 {r1:.2f}, as wrong structures have"
+            f"{doubt}"
+        )
     return SolvedStructure(assigned, completed, d_min, composition)
 
 

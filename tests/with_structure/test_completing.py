@@ -10,12 +10,14 @@ import pytest
 from cctbx import xray
 from cctbx.array_family import flex
 
-from dials_spread.refinement.difference_map import nearest
+from dials_spread.refinement.difference_map import Peak, nearest
 from dials_spread.refinement.hydrogen import find_parents
 from dials_spread.refinement.model import hydrogen_atoms
+from dials_spread.structures.structure_checks import overlapping_atoms
 from dials_spread.structures.structure_files import read_structure
 from dials_spread.with_structure.completing import (
     Contents,
+    _element,
     carbon_height,
     complete_structure,
 )
@@ -114,6 +116,43 @@ def test_a_complete_structure_stays_as_it_is(paracetamol):
     found = complete_structure(paracetamol, intensities(paracetamol), "C8H9NO2")
     assert found.n_added == found.n_hydrogen == found.n_removed == found.n_rounds == 0
     assert found.refinement.r1_all < 0.06
+
+
+def test_two_atoms_in_one_place_become_one(paracetamol):
+    """As two peaks of charge flipping where there is one atom, which run together."""
+    double = paracetamol.deep_copy_scatterers()
+    first = double.scatterers()[0]
+    site = np.array(double.unit_cell().orthogonalize(first.site)) + (0.35, 0.0, 0.0)
+    double.add_scatterer(
+        xray.scatterer(
+            "C99",
+            site=double.unit_cell().fractionalize(tuple(site)),
+            u=0.05,
+            scattering_type="C",
+        )
+    )
+    found = complete_structure(double, intensities(paracetamol), "C8H9NO2")
+    assert not overlapping_atoms(found.structure)
+    assert len(found.structure.scatterers()) == len(paracetamol.scatterers())
+    assert found.n_removed == 1
+
+
+def test_hydrogen_atoms_are_not_beside_each_other(paracetamol):
+    """Noise beside a hydrogen atom, also at the length of a bond, is no second one."""
+    cell, parent = paracetamol.unit_cell(), find_parents(paracetamol)
+    scatterers = paracetamol.scatterers()
+    h = int(np.flatnonzero(hydrogen_atoms(paracetamol))[0])
+    at = np.array(cell.orthogonalize(scatterers[int(parent[h])].site))
+    bond = np.array(cell.orthogonalize(scatterers[h].site)) - at
+    across = np.cross(bond, (0.3, 0.5, 0.8))
+    across *= np.linalg.norm(bond) / np.linalg.norm(across)
+    lacking = {"C": 0.0, "H": 8.0}
+    found = []
+    for angle in (0.9, 1.15):  # H to H: 0.94 Å and 1.18 Å
+        end = at + np.cos(angle) * bond + np.sin(angle) * across
+        peak = Peak(cell.fractionalize(tuple(end)), 1.0, 6.0, "", 1.08)
+        found.append(_element(peak, paracetamol, lacking, 10.0))
+    assert found == [None, None]
 
 
 def test_no_more_atoms_than_the_composition_has(paracetamol):

@@ -97,6 +97,14 @@ def test_amplitudes_of_nothing_do_not_solve(crystals, first):
         solve_structure(crystals.subject, mixed, starts=40, nproc=2)
 
 
+@pytest.mark.parametrize("wrong", ["U 1 Li 9", "U 1 H 3 Li 2"])
+def test_a_composition_of_another_compound_is_told(crystals, first, wrong):
+    """Its atoms give no phases, and yet held-out observations may agree better."""
+    told = rf"R1 0\.[4-9].* wrong composition \({wrong}\)"
+    with pytest.raises(NotSolved, match=told):
+        solve_structure(crystals.subject, first, wrong, starts=100, nproc=2)
+
+
 def test_starts_end_when_one_has_solved(crystals, first):
     from dials_spread.with_structure.solved import first_intensities
 

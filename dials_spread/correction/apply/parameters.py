@@ -186,8 +186,8 @@ output {
     .type = path
     .help = "Name of a SHELX .res or .ins file for the structure= that was refined against"
             "the corrected intensities, with difference peaks above 4 sigma as Q atoms. Auto"
-            "means refined.res with cycles= above 1, and None otherwise, which writes no such"
-            "file."
+            "means refined.res with structure=solve or cycles= above 1, and None otherwise,"
+            "which writes no such file."
   refined_hkl = Auto
     .type = path
     .help = "Name of a SHELX .hkl file for the intensities that it was refined against,"

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cctbx import xray
+from cctbx.array_family import flex
 
 from dials_spread.refinement import Refinement
 from dials_spread.refinement.against_reference import compare_structures
@@ -25,6 +26,7 @@ from dials_spread.refinement.element_check import ElementScattering
 from dials_spread.refinement.model import without_density
 from dials_spread.report.page.labels import NO_VALUE, counted, digits
 from dials_spread.report.page.tables import TextTable
+from dials_spread.structures.connected import beside
 from dials_spread.with_structure import Cycles
 from dials_spread.with_structure.cycles import Cycle
 
@@ -113,7 +115,10 @@ def atoms_sentences(
     names = [s.label for s in given.scatterers()]
     shifts = np.full(len(names), np.nan)
     if names == [s.label for s in one.structure.scatterers()]:  # none came or went
-        moved = compare_structures(one.structure, given)
+        # One that was solved may have its atoms at other equivalents since.
+        before = given.deep_copy_scatterers()
+        before.set_sites_frac(flex.vec3_double(beside(given, one.structure)))
+        moved = compare_structures(one.structure, before)
         shifts = moved.shifts
     if np.isfinite(shifts).any():
         mean, far = moved.mean_shift(), int(np.nanargmax(shifts))
@@ -122,10 +127,10 @@ def atoms_sentences(
             f"{shifts[far]:.2f} Å."
         )
         if mean > FAR and corrected_again:
-            text += " So far they were off in the structure that was given."
+            text += " So far they were off."
         elif mean > FAR:
             text += (
-                " So far they were off in the structure that was given, and with them the "
+                " So far they were off, and with them the "
                 "phases: correct again with the refined one (cycles=3 does)."
             )
         told.append(text)

@@ -220,17 +220,22 @@ class StructureReport:
             return (
                 "Absolute structure: not applicable, the structure is centrosymmetric."
             )
-        better = "as given" if hands.z > 0 else "its mirror image"
+        here = self._here()
+        better = here if hands.z > 0 else "its mirror image"
         z = f"{hands.z:.2f}".replace("-", "−")
         told = f"{better} agrees better"
         if not abs(hands.z) > SURE:
             told = f"cannot be told; {told}, but not significantly (it takes {SURE} σ)"
         return (
-            f"Absolute structure: {told}, z = {z}, probability of the hand as given "
+            f"Absolute structure: {told}, z = {z}, probability of the hand {here} "
             f"{hands.probability:.3g} (R1 of {hands.n:,} observations "
-            f"{hands.r1[0]:.4f} as given, {hands.r1[1]:.4f} inverted; amplitudes know "
+            f"{hands.r1[0]:.4f} {here}, {hands.r1[1]:.4f} inverted; amplitudes know "
             f"nothing of the hand).{self._groups()}"
         )
+
+    def _here(self) -> str:
+        """How the structure's own hand is called: nobody gave that of one solved here."""
+        return "as given" if self.solved is None else "as taken"
 
     def _groups(self) -> str:
         """Name the space groups of both hands, which the data's may be either of."""
@@ -239,7 +244,7 @@ class StructureReport:
         if str(given) == str(other):
             return ""
         return (
-            f" The space group as given is {given}, of its mirror image {other}; in the files "
+            f" The space group {self._here()} is {given}, of its mirror image {other}; in the files "
             "of the data it stays what it was."
         )
 
