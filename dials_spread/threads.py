@@ -100,11 +100,12 @@ def in_turn(
         nproc: Threads; all cores by default.
     """
     nproc, code = nproc or available_cores(), getattr(function, "__code__", function)
-    if nproc == 1 or len(tasks) == 1:
-        yield from (function(*task) for task in tasks)
-        return
-    first = [] if code in _met else [function(*tasks[0])]
-    _met.add(code)
-    with one_blas_thread(), ThreadPoolExecutor(nproc) as pool:
-        yield from first
-        yield from pool.map(function, *zip(*tasks[len(first) :]))
+    with one_blas_thread():  # as on workers, whose sums are the same to the last digit
+        if nproc == 1 or len(tasks) == 1:
+            yield from (function(*task) for task in tasks)
+            return
+        first = [] if code in _met else [function(*tasks[0])]
+        _met.add(code)
+        with ThreadPoolExecutor(nproc) as pool:
+            yield from first
+            yield from pool.map(function, *zip(*tasks[len(first) :]))
