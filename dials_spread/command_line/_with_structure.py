@@ -21,6 +21,7 @@ from dials_spread.refinement import Refinement, RefinementSettings
 from dials_spread.refinement.element_check import check_elements
 from dials_spread.refinement.refined_cif import refined_cif
 from dials_spread.refinement.refined_res import refined_res
+from dials_spread.report.ml_correct.correction_verdict import NOT_SOLVED
 from dials_spread.report.ml_correct.with_structure_report import StructureReport
 from dials_spread.shelx import write_hkl
 from dials_spread.structures.structure_files import read_structure
@@ -130,7 +131,7 @@ def _laid_solved(
 def _without(subject: Subject, reason: str) -> Subject:
     """Say that there is no structure, and that the correction is without one."""
     told = (
-        f"The structure could not be solved here: {reason}. The correction is that without a "
+        f"{NOT_SOLVED}: {reason}. The correction is that without a "
         "structure; give structure=provisional.ins once there is one, or more solution.starts."
     )
     logger.warning(told)

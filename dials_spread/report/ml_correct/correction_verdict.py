@@ -49,6 +49,9 @@ SMALL_CHANGE = 0.5
 CERTAIN = 2.0
 """Standard uncertainties by which R1 has to differ."""
 
+NOT_SOLVED = "The structure could not be solved here"
+"""Beginning of the warning that says so."""
+
 SOLVES = 1.1
 """Resolution [Å] from which structures of small molecules solve by charge flipping."""
 
@@ -264,7 +267,8 @@ def _structure_steps(result: CorrectionResult) -> list[Step]:
     measured = result.measured
     d_min = 1 / float(measured.d_star_sq.max()) ** 0.5
     known = result.estimate.method == "structure" or result.estimate.sigma_F is None
-    if known or d_min > SOLVES:
+    tried = any(word.startswith(NOT_SOLVED) for word in result.warnings)
+    if known or tried or d_min > SOLVES:
         return []
     return [
         Step(

@@ -23,6 +23,7 @@ from dials_spread.report.ml_correct.correction_tables import (
     summary_table,
 )
 from dials_spread.report.ml_correct.correction_verdict import (
+    NOT_SOLVED,
     correction_verdict,
     next_steps,
     verdict_of,
@@ -210,6 +211,7 @@ def test_next_steps_name_the_files_and_keep_scaled_data_from_dials_scale(correct
         subject=SimpleNamespace(observations=SimpleNamespace(scaled=True)),
         measured=result.measured,
         estimate=result.estimate,
+        warnings=(),
     )
     output = SimpleNamespace(**{**vars(OUTPUT), "merged": "b.mtz"})
     text = steps_text(next_steps(scaled, output, verdict))
@@ -219,7 +221,12 @@ def test_next_steps_name_the_files_and_keep_scaled_data_from_dials_scale(correct
 
 @pytest.mark.parametrize(
     "d_min, method, told",
-    [(0.9, "model", True), (1.3, "model", False), (0.9, "structure", False)],
+    [
+        (0.9, "model", True),
+        (1.3, "model", False),
+        (0.9, "structure", False),
+        (0.9, "tried", False),
+    ],
 )
 def test_solving_is_proposed_where_it_may_work(correct, d_min, method, told):
     result = correct(8, "dynamical", THICK)
@@ -228,6 +235,7 @@ def test_solving_is_proposed_where_it_may_work(correct, d_min, method, told):
         subject=result.subject,
         measured=SimpleNamespace(d_star_sq=np.array([0.1, 1 / d_min**2])),
         estimate=replace(result.estimate, method=method),
+        warnings=(f"{NOT_SOLVED}: no map does.",) if method == "tried" else (),
     )
     text = steps_text(next_steps(other, OUTPUT, verdict))
     assert ("structure=solve" in text) is told
