@@ -7,7 +7,7 @@ Structures that are solved from the first correction, and what the second makes 
 The way of dials.ml_correct structure=solve, on the sets of general_model.py. One line for each:
 R1 against kinematic |F| of the plain merge (the better of two), after the first correction and
 after the second; the R1 that the program states; how many starts it took; R1 of |F| of the
-structure that was found with the true ones (a wrong structure has 0.45 and more); z of what
+structure that was found with the true ones (0.6 or so where they have nothing in common); z of what
 was left out, and of the hand.
 
 - measured, abtem, own, held_out: as in general_model.py. FOLDER may be the same: simulated
