@@ -23,14 +23,10 @@ What was measured by other methods and controls: general_model_controls.py.
 
 from __future__ import annotations
 
-import argparse
 import json
-import logging
-import warnings
-from pathlib import Path
 
 import numpy as np
-from general_model_sets import PARTS, judge, left_out
+from general_model_sets import PARTS, judge, left_out, read_arguments
 from refined_places import judge_places
 from tabulate import tabulate
 
@@ -221,17 +217,7 @@ def rows_of(parts: dict[str, dict]) -> list[Row]:
 
 def main() -> None:
     """Run parts and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--only", nargs="*", choices=PARTS, default=[*PARTS])
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--random", type=int, default=4)
-    parser.add_argument("--compounds", type=int, default=24)
-    parser.add_argument("--nproc", type=int, default=1)
-    args = parser.parse_args()
-    logging.disable(logging.WARNING)
-    warnings.simplefilter("ignore")
-    args.folder.mkdir(parents=True, exist_ok=True)
+    args = read_arguments(__doc__, [*PARTS], compounds=24)
     model = read_model(SHIPPED)
     for part in args.only:
         print(part, flush=True)

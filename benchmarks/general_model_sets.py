@@ -2,6 +2,7 @@
 Families of data sets, and what dials.ml_correct makes of each set.
 
 Functions:
+    read_arguments: of the command lines of benchmarks
     measured, abtem, own_engine, controls, held_out: families
     judge: figures of one set, corrected as the command does
     left_out: figures of measured compounds, the size of the allowance from the others
@@ -9,9 +10,13 @@ Functions:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import argparse
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import errors
@@ -63,6 +68,34 @@ class DataSet:
     experiments: Any
     tables: Any
     source: str = ""
+
+
+def read_arguments(
+    doc: str, parts: Sequence[str], compounds: int, *flags: tuple[str, dict]
+) -> argparse.Namespace:
+    """
+    Read what the benchmarks of these families are told, and make the folder.
+
+    Args:
+        doc: Of the benchmark.
+        parts: That may be chosen; all by default.
+        compounds: Random ones of the held-out part, by default.
+        flags: Further arguments, each a name and what argparse is told of it.
+    """
+    parser = argparse.ArgumentParser(description=doc.split("\n\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", nargs="*", choices=parts, default=[*parts])
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--random", type=int, default=4)
+    parser.add_argument("--compounds", type=int, default=compounds)
+    parser.add_argument("--nproc", type=int, default=1)
+    for name, told in flags:
+        parser.add_argument(name, **told)
+    args = parser.parse_args()
+    logging.disable(logging.WARNING)
+    warnings.simplefilter("ignore")
+    args.folder.mkdir(parents=True, exist_ok=True)
+    return args
 
 
 def measured(args) -> Iterator[DataSet]:

@@ -22,16 +22,12 @@ tells those of measured compounds. The table at the end is of all parts that are
 
 from __future__ import annotations
 
-import argparse
 import json
-import logging
 import time
-import warnings
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
-from general_model_sets import PARTS, DataSet, _r1, abtem, truth_of
+from general_model_sets import PARTS, DataSet, _r1, abtem, read_arguments, truth_of
 from general_model_sets import measured as measured_sets
 from tabulate import tabulate
 
@@ -245,20 +241,11 @@ HEADER = [
 
 def main() -> None:
     """Run parts and print the table."""
-    every = [*PARTS, "shuffled"]
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--only", nargs="*", choices=every, default=every)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--random", type=int, default=4)
-    parser.add_argument("--compounds", type=int, default=6)
-    parser.add_argument("--cycles", type=int, default=1)
-    parser.add_argument("--composition", action="store_true")
-    parser.add_argument("--nproc", type=int, default=1)
-    args = parser.parse_args()
-    logging.disable(logging.WARNING)
-    warnings.simplefilter("ignore")
-    args.folder.mkdir(parents=True, exist_ok=True)
+    args = read_arguments(
+        __doc__, [*PARTS, "shuffled"], 6,
+        ("--cycles", {"type": int, "default": 1}),
+        ("--composition", {"action": "store_true"}),
+    )  # fmt: skip
     model = read_model(SHIPPED)
     for part in args.only:
         print(part, flush=True)

@@ -72,8 +72,9 @@ def run_blocks(
     ranges = [(first, min(first + block, n)) for first in range(0, n, block)]
     nproc, code = nproc or available_cores(), getattr(function, "__code__", function)
     if nproc == 1 and progress is None:
-        for first, stop in ranges:
-            function(first, stop)
+        with one_blas_thread():
+            for first, stop in ranges:
+                function(first, stop)
         return
     # disable=None: silent where standard error is no terminal.
     bar = tqdm(total=n, desc=progress, disable=None if progress else True)

@@ -14,6 +14,7 @@ from libtbx import Auto
 from dials_spread.correction.apply.correct import CorrectionResult
 from dials_spread.correction.apply.estimates import estimate
 from dials_spread.correction.apply.merged_files import MADE_BY, merged_intensities
+from dials_spread.correction.apply.parameters import SOLVE
 from dials_spread.correction.apply.subject import Subject
 from dials_spread.correction.model.model_file import Model
 from dials_spread.input_files import Input
@@ -26,7 +27,6 @@ from dials_spread.report.ml_correct.with_structure_report import StructureReport
 from dials_spread.shelx import write_hkl
 from dials_spread.structures.structure_files import read_structure
 from dials_spread.with_structure import (
-    SOLVE,
     LaidOnData,
     NotSolved,
     SolvedStructure,
@@ -160,8 +160,8 @@ def with_refinement(
             structure, result.measured, second.choice, I, sigma
         )
         if second.solved is not None:
-            composition = params.output.composition
-            structure = complete_structure(structure, array, composition).structure
+            how = params.output.composition, params.seed
+            structure = complete_structure(structure, array, *how).structure
         refined = refine_against(structure, array, _settings(params), params.seed)
         files = _files(refined, array, _wavelength(result), params.output)
     except ValueError as error:

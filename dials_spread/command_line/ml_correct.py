@@ -51,6 +51,7 @@ from dials_spread.correction.apply.estimates import choose_model
 from dials_spread.correction.apply.merged_files import check_merged
 from dials_spread.correction.apply.parameters import (
     PHIL,
+    SOLVE,
     check_parameters,
     choose_mode,
     name_outputs,
@@ -171,7 +172,7 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
         setattr(params, name, [*filter(None, getattr(params, name))])
     params.mode = choose_mode(params)
     params.output.model = params.output.model if params.mode == "train" else None
-    structure = None if params.structure == "solve" else params.structure
+    structure = None if params.structure == SOLVE else params.structure
     more = [*filter(None, (params.model, structure)), *params.reference]
     try:
         with cluster.on_workers(params.dask.scheduler, params.dask.local):

@@ -23,9 +23,10 @@ from dials.array_family import flex
 from dxtbx.model.experiment_list import ExperimentList, ExperimentListFactory
 
 from dials_spread.valid_input.stored_columns import (
+    HoldsTexts,
     OtherFormat,
     WrongLength,
-    check_lengths,
+    check_columns,
     read_columns,
 )
 
@@ -96,16 +97,15 @@ def read_table(
 def _from_msgpack(
     filename: str, columns: Collection[str] | None
 ) -> flex.reflection_table:
-    texts = False
     with Path(filename).open("rb") as file:
         try:
-            texts = check_lengths(file)
+            check_columns(file)
+        except HoldsTexts:
+            raise Refused(TEXTS_INSIDE) from None
         except WrongLength as error:
             raise Refused(f"damaged: a column has {error}") from None
         except (OtherFormat, UnicodeDecodeError):  # DIALS says what is wrong with it
             pass
-    if texts:
-        raise Refused(TEXTS_INSIDE)
     if columns is not None:
         try:
             return read_columns(filename, columns)

@@ -9,7 +9,7 @@ DIALS to decode, one column after the other, so that a table is never held twice
 Functions:
     beginning: what a file has before its columns
     changed, find_unchanged, copied: bytes of a file that was read before
-    check_lengths: refuse columns that are not as long as they say
+    check_columns: refuse columns of texts, and those that are not as long as they say
     find_columns: where each column stands in a file
     read_columns: some of them as a table
 
@@ -59,6 +59,10 @@ TEXTS = b"std::string"
 
 class OtherFormat(ValueError):
     """A file is not as this module knows it; DIALS may know better."""
+
+
+class HoldsTexts(OtherFormat):
+    """A column of texts."""
 
 
 class WrongLength(OtherFormat):
@@ -148,23 +152,19 @@ def _pass_column(file: BinaryIO) -> tuple[int, str]:
     return n_rows, kind
 
 
-def check_lengths(file: BinaryIO) -> bool:
+def check_columns(file: BinaryIO) -> None:
     """
-    Look for columns that are longer or shorter than they say.
+    Look for columns of texts, and for those that are longer or shorter than they say.
 
     DIALS 3.30 crashes at one that says it is very long.
 
     Args:
         file: Open, of any position.
 
-    Returns:
-        Whether there is a column of texts.
-
     Raises:
-        WrongLength: Of the first such column.
+        HoldsTexts, WrongLength: Of the first such column.
         OtherFormat: It is no table, or damaged elsewhere.
     """
-    texts = False
     end = file.seek(0, 2)
     file.seek(0)
     if _expect(file, "array") != 3:
@@ -184,24 +184,23 @@ def check_lengths(file: BinaryIO) -> bool:
                 raise
             except OtherFormat:  # rows of no fixed size, or damaged
                 file.seek(begin)
-                texts = _pass_other_column(file, end) == TEXTS or texts
-    return texts
+                _pass_other_column(file, end)
 
 
-def _pass_other_column(file: BinaryIO, end: int) -> bytes:
-    """Go past a column whose rows have no fixed size, but one byte each at least; its type."""
-    begin, kind = file.tell(), b""
+def _pass_other_column(file: BinaryIO, end: int) -> None:
+    """Go past a column whose rows have no fixed size, but one byte each at least."""
+    begin = file.tell()
     if _header(file) == ("array", 2):
         start = file.tell()
-        _pass(file, end)
-        kind = _between(file, start, file.tell())
+        _pass(file, end)  # its type
+        if _between(file, start, file.tell()) == TEXTS:
+            raise HoldsTexts("texts")
         if _header(file) == ("array", 2):
             (rows, n_rows), (what, n_bytes) = _header(file), _header(file)
             if (rows, what) == ("int", "bytes") and n_rows > n_bytes:
                 raise WrongLength(f"{n_bytes} bytes for {n_rows} rows")
     file.seek(begin)
     _pass(file, end)
-    return kind
 
 
 def _between(file: BinaryIO, start: int, end: int) -> bytes:

@@ -41,7 +41,6 @@ from dials_spread.with_structure.second_correction import (
     correct_with_structure,
 )
 from dials_spread.with_structure.solved import (
-    SOLVE,
     NotSolved,
     SolvedStructure,
     correct_solved,
@@ -49,7 +48,6 @@ from dials_spread.with_structure.solved import (
 )
 
 __all__ = [
-    "SOLVE",
     "Completed",
     "Cycles",
     "LaidOnData",

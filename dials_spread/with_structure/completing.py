@@ -270,7 +270,7 @@ def _element(
     if peak.in_sigma < HYDROGEN_HIGH:
         return None
     sites = np.array(model.sites_frac())
-    distance = _distances(model, np.array([peak.site]), sites)
+    distance, _ = nearest(model, sites, np.array([peak.site]))
     hydrogen = hydrogen_atoms(model)
     heavy = np.sort(distance[~hydrogen])
     to_hydrogen = distance[hydrogen].min() if hydrogen.any() else np.inf
@@ -309,13 +309,6 @@ def _with_bond_lengths(best: Completed, f_sq: miller.array, seed: int) -> Comple
     refinement = _refined(model, f_sq, seed)
     better = _figure(refinement) <= _figure(best.refinement)
     return replace(best, refinement=refinement) if better else best
-
-
-def _distances(
-    model: xray.structure, site: np.ndarray, others: np.ndarray
-) -> np.ndarray:
-    """From one site to the nearest equivalent of each of others [Å], shape (others,)."""
-    return np.array([nearest(model, site, one[None])[0][0] for one in others])
 
 
 def carbon_height(structure: xray.structure, f_sq: miller.array) -> float:

@@ -95,6 +95,7 @@ def correct_in_cycles(
     settings: RefinementSettings = FROM_GIVEN,
     intraclass: float = INTRACLASS,
     between: Between | None = None,
+    begun: SecondCorrection | None = None,
 ) -> Cycles:
     """
     Correct, refine, correct again.
@@ -105,6 +106,7 @@ def correct_in_cycles(
         settings: Of refinements between them.
         intraclass: Correlation of the errors of observations of a reflection.
         between: What refines between cycles; by default `refine_against` with settings.
+        begun: The correction of the first cycle, where it has been made.
 
     Raises:
         ValueError: A still, or no crystal has enough observations for a thickness.
@@ -115,7 +117,10 @@ def correct_in_cycles(
     kept, reason, structure = 0, "", given.structure
     for number in range(1, n_cycles + 1):
         own = replace(given, structure=structure)
-        correction = correct_with_structure(own, intraclass, hand=False)
+        if number == 1 and begun is not None:
+            correction = begun
+        else:
+            correction = correct_with_structure(own, intraclass, hand=False)
         gain = _gain(done[-1].correction, correction) if done else None
         cycle = Cycle(correction, structure, gain)
         if gain is not None and not gain.z > 0:
@@ -134,7 +139,8 @@ def correct_in_cycles(
             break
         structure = cycle.refinement.structure if cycle.refinement else structure
     last = done[kept - 1]
-    done[kept - 1] = replace(last, correction=last.correction.with_hands(given))
+    if last.correction.hands is None:
+        done[kept - 1] = replace(last, correction=last.correction.with_hands(given))
     return Cycles(tuple(done), kept, n_cycles, reason)
 
 

@@ -28,11 +28,12 @@ from dials_spread.solution import AssignedStructure, assign_atoms, solve
 from dials_spread.with_structure.completing import Completed, complete_structure
 from dials_spread.with_structure.cycles import Cycles, correct_in_cycles
 from dials_spread.with_structure.problem import StructureInput
+from dials_spread.with_structure.second_correction import (
+    SecondCorrection,
+    correct_with_structure,
+)
 
 logger = logging.getLogger("dials.spread.solved")
-
-SOLVE = "solve"
-"""structure=solve."""
 
 LIKELIER = 1.0
 """Standard deviations from which the other hand is taken, and everything done anew: a choice
@@ -168,15 +169,15 @@ def correct_solved(
         ).refinement
 
     given = replace(given, solved=True)
-    first = correct_in_cycles(given, 1)
-    hands = first.last.correction.hands
+    begun: SecondCorrection | None = correct_with_structure(given)
+    assert begun is not None
+    hands = begun.hands
     if hands is not None and hands.z < -LIKELIER:
         # Of an enantiomorphic pair of space groups it has the other one, as data may.
         other = given.structure.change_hand()
         given, solved = replace(given, structure=other), replace(solved, turned=True)
-    elif n_cycles == 1:
-        return first, solved
-    return correct_in_cycles(given, n_cycles, between=between), solved
+        begun = None
+    return correct_in_cycles(given, n_cycles, between=between, begun=begun), solved
 
 
 def counted_starts(n: int) -> str:

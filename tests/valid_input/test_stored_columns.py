@@ -14,9 +14,10 @@ from dials_spread.output_files import write_together
 from dials_spread.valid_input.columns import READ
 from dials_spread.valid_input.reading import Refused, read_table
 from dials_spread.valid_input.stored_columns import (
+    HoldsTexts,
     OtherFormat,
     Rewritten,
-    check_lengths,
+    check_columns,
     column_by_column,
     find_columns,
     read_columns,
@@ -117,7 +118,7 @@ def test_shoeboxes_are_left_to_dials(table):
     table["shoebox"] = flex.shoebox(len(table))
     with pytest.raises(OtherFormat, match="a column holds Shoebox"):
         find_columns(BytesIO(table.as_msgpack()))
-    check_lengths(BytesIO(table.as_msgpack()))
+    check_columns(BytesIO(table.as_msgpack()))
 
 
 @pytest.mark.parametrize("name", ["chosen", "s1", "id", "shoebox"])
@@ -126,7 +127,7 @@ def test_columns_that_say_they_are_longer(table, name, tmp_path):
     msgpack = pytest.importorskip("msgpack", reason="comes with most of DIALS")
     table["shoebox"] = flex.shoebox(len(table))
     content = msgpack.unpackb(table.as_msgpack(), raw=True, strict_map_key=False)
-    check_lengths(BytesIO(msgpack.packb(content)))
+    check_columns(BytesIO(msgpack.packb(content)))
     content[2][b"data"][name.encode()][1][0] = 2**40
     spoiled = tmp_path / "a.refl"
     spoiled.write_bytes(msgpack.packb(content))
@@ -142,6 +143,7 @@ def test_a_column_of_texts_is_refused(table, tmp_path):
     for columns in (None, ["id", "lp"]):
         with pytest.raises(Refused, match="a column holds texts"):
             read_table(str(path), columns=columns)
-    assert check_lengths(BytesIO(table.as_msgpack())) is True
+    with pytest.raises(HoldsTexts):
+        check_columns(BytesIO(table.as_msgpack()))
     del table["note"]
-    assert check_lengths(BytesIO(table.as_msgpack())) is False
+    assert check_columns(BytesIO(table.as_msgpack())) is None

@@ -29,6 +29,7 @@ from cctbx import crystal, miller
 from cctbx.array_family import flex
 
 from dials_spread.correction.apply.correct import CorrectionResult
+from dials_spread.correction.apply.parameters import SOLVE
 from dials_spread.correction.apply.subject import Subject
 from dials_spread.correction.apply.table_errors import plain_errors
 from dials_spread.observations import Observations
@@ -70,7 +71,7 @@ def check_merged(params) -> None:
     """
     name, composition = params.output.merged, params.output.composition
     if name is None:
-        if composition is not None and params.structure != "solve":
+        if composition is not None and params.structure != SOLVE:
             raise ValueError(
                 "output.composition= is for the .ins file beside output.merged=*.hkl, "
                 "which is not asked for"

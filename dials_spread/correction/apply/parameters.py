@@ -16,6 +16,9 @@ from libtbx import Auto
 
 from dials_spread.solution.composition import parse_composition
 
+SOLVE = "solve"
+"""structure=solve: the structure is solved here."""
+
 PHIL = """
 mode = *auto apply train validate
   .type = choice
@@ -248,7 +251,7 @@ def name_outputs(params) -> None:
         kind = ".undo" if params.undo else ""
         output.log = f"dials.ml_correct{kind}.log"
     if output.refined is Auto:
-        solved = params.structure == "solve"
+        solved = params.structure == SOLVE
         wanted = solved or (params.structure is not None and params.cycles > 1)
         output.refined = "refined.res" if wanted and not params.undo else None
     for name, ending in (("refined_hkl", ".hkl"), ("refined_cif", ".cif")):
@@ -324,7 +327,7 @@ def _structure_problems(params) -> list[str]:
         return found
     if params.undo:
         return ["undo=True restores the original intensities; leave out structure="]
-    if params.structure == "solve" and params.output.composition is not None:
+    if params.structure == SOLVE and params.output.composition is not None:
         parse_composition(params.output.composition)
     if params.mode != "apply":
         return [f"structure= corrects, and mode={params.mode} does not; leave one out"]

@@ -110,6 +110,22 @@ def add_logarithms(number, ratios, products):
 
 
 @nb.njit(cache=True, nogil=True)
+def _add_drawn(
+    number, u, column, start, drawn, constants, state, spots, ratios, products
+):
+    """Draw so many pairs of observations of a reflection, add their terms; the next state."""
+    for one in range(number):
+        state, k, j = _draw_pair(u, column, start, drawn, state)
+        spots[0, one], spots[1, one] = drawn[k, 0], drawn[k, 1]
+        spots[2, one], spots[3, one] = drawn[j, 0], drawn[j, 1]
+    add_terms(
+        number, spots, constants[u, 0], constants[u, 1], constants[u, 2],
+        constants[u, 3], ratios, products,
+    )  # fmt: skip
+    return state
+
+
+@nb.njit(cache=True, nogil=True)
 def drawn_ratios(
     number, n, where, column, start, drawn, constants, state, spots, ratios, products,
 ):  # fmt: skip
@@ -122,14 +138,9 @@ def drawn_ratios(
     products[:number] = 1.0
     for i in range(n):
         u = where[i]
-        for one in range(number):
-            state, k, j = _draw_pair(u, column, start, drawn, state)
-            spots[0, one], spots[1, one] = drawn[k, 0], drawn[k, 1]
-            spots[2, one], spots[3, one] = drawn[j, 0], drawn[j, 1]
-        add_terms(
-            number, spots, constants[u, 0], constants[u, 1], constants[u, 2],
-            constants[u, 3], ratios, products,
-        )  # fmt: skip
+        state = _add_drawn(
+            number, u, column, start, drawn, constants, state, spots, ratios, products
+        )
         if i % FACTORS == FACTORS - 1:
             add_logarithms(number, ratios, products)
     add_logarithms(number, ratios, products)
@@ -163,14 +174,9 @@ def fill_terms(
         _, state = next_random(seed + np.uint64(u))
         row = terms[u]
         row[:number] = 0.0
-        for one in range(number):
-            state, k, j = _draw_pair(u, column, start, drawn, state)
-            spots[0, one], spots[1, one] = drawn[k, 0], drawn[k, 1]
-            spots[2, one], spots[3, one] = drawn[j, 0], drawn[j, 1]
-        add_terms(
-            number, spots, constants[u, 0], constants[u, 1], constants[u, 2],
-            constants[u, 3], row, products,
-        )  # fmt: skip
+        _add_drawn(
+            number, u, column, start, drawn, constants, state, spots, row, products
+        )
         add_logarithms(number, row, products)
         for one in range(number):
             row[one] *= -0.5
