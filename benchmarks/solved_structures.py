@@ -31,6 +31,8 @@ from general_model_sets import PARTS, DataSet, _r1, abtem, read_arguments, truth
 from general_model_sets import measured as measured_sets
 from tabulate import tabulate
 
+from cctbx.array_family import flex
+
 from dials_spread.correction.apply.correct import correct_intensities, get_subject
 from dials_spread.correction.apply.estimates import SHIPPED, estimate
 from dials_spread.correction.model.model_file import Model, read_model
@@ -38,16 +40,15 @@ from dials_spread.refinement.model import hydrogen_atoms
 from dials_spread.rfactor import amplitudes
 from dials_spread.rfactor.shells import resolution_shells
 from dials_spread.scattering.structure_factors import structure_factors
-from dials_spread.solution import assign_atoms, solve
+from dials_spread.solution import solve
 from dials_spread.with_structure import (
     NotSolved,
     StructureInput,
-    complete_structure,
     correct_solved,
     lay_on_data,
     solve_structure,
 )
-from dials_spread.with_structure.solved import WRONG_R1, first_intensities
+from dials_spread.with_structure.solved import believed, first_intensities
 
 COMPOSITIONS = {
     "quartz": "Si O2",
@@ -117,6 +118,7 @@ def run_set(data: DataSet, model: Model, args) -> dict | None:
         "turned": solved.turned, "starts": solved.assigned.n_starts,
         "agree": solved.assigned.n_agree, "d_min": solved.d_min,
         "r1 of structure": solved.completed.refinement.r1_all,
+        "r1 left out": solved.r1_left_out,
         "right": _r1(F_structure, F), "kept": cycles.n_kept,
         # Of the first step, whether it was taken or not.
         "if taken": _r1(correction.step.F / correction.to_F, F),
@@ -144,17 +146,19 @@ def shuffled(args) -> Iterator[tuple[str, object, object]]:
 
 
 def _tried(mixed, seed: int, args) -> dict:
-    """What comes out, and R1 of the structure where the map obeys the space group."""
+    """What comes out, and whether a structure is believed where a map obeys the space group."""
     solutions = solve(
         mixed, n_starts=SHUFFLED_STARTS, seed=seed, nproc=args.nproc, until_solved=True
     )
-    r1 = None
+    told, solved = "", False
     if solutions.n_solved:
-        made = complete_structure(assign_atoms(solutions).structure, mixed)
-        r1 = made.refinement.r1_all
+        try:
+            solved = bool(believed(solutions, mixed, None, seed))
+        except NotSolved as error:
+            told = str(error)
     return {
-        "starts": len(solutions), "agreement": solutions.best.agreement, "r1": r1,
-        "threshold": solutions.threshold, "solved": r1 is not None and r1 < WRONG_R1,
+        "starts": len(solutions), "agreement": solutions.best.agreement, "why not": told,
+        "threshold": solutions.threshold, "solved": solved,
     }  # fmt: skip
 
 
@@ -164,18 +168,17 @@ def run_shuffled(model: Model, args) -> list[dict]:
     for name, subject in shuffled(args):
         array = first_intensities(subject, estimate(subject.counted, model, 1))
         shells = resolution_shells(array.d_spacings().data().as_numpy_array(), 20)
-        rng, order = np.random.default_rng(7), np.arange(array.size())
-        for k in range(len(shells)):
-            own = np.flatnonzero(shells.shell == k)
-            order[own] = rng.permutation(own)
-        values = array.data().as_numpy_array()[order]
-        mixed = array.customized_copy(data=type(array.data())(values))
+        values, mixed = array.data().as_numpy_array(), np.arange(array.size())
         for seed in range(TRIES):
-            one = {"name": name, **_tried(mixed, seed, args)}
+            rng = np.random.default_rng([7, seed])
+            for k in range(len(shells)):
+                own = np.flatnonzero(shells.shell == k)
+                mixed[own] = rng.permutation(own)
+            other = array.customized_copy(data=flex.double(values[mixed]))
+            one = {"name": name, **_tried(other, seed, args)}
             told.append(one)
-            r1 = "" if one["r1"] is None else f", R1 {one['r1']:.2f}"
             print(f"  {name:34s} {one['starts']} starts, agreement {one['agreement']:.2f}, needed "
-                  f"{one['threshold']:.2f}{r1}, believed {one['solved']}", flush=True)  # fmt: skip
+                  f"{one['threshold']:.2f}, believed {one['solved']}; {one['why not']}", flush=True)  # fmt: skip
     return told
 
 

@@ -83,7 +83,7 @@ def second_correction(
             solved, source = _solved(params, subject, first, nproc), SOLVED_HERE
             laid = _laid_solved(solved, subject, rng)
         except NotSolved as error:
-            return _without(subject, str(error)), None
+            return _without(subject, str(error), error.more_starts), None
     given = StructureInput(
         subject, first, laid.structure, laid.choice, part.experiments, part.tables,
         seed=params.seed, nproc=nproc,
@@ -128,11 +128,12 @@ def _laid_solved(
         ) from None
 
 
-def _without(subject: Subject, reason: str) -> Subject:
+def _without(subject: Subject, reason: str, more_starts: bool = False) -> Subject:
     """Say that there is no structure, and that the correction is without one."""
+    more = ", or more solution.starts" if more_starts else ""
     told = (
         f"{NOT_SOLVED}: {reason}. The correction is that without a "
-        "structure; give structure=provisional.ins once there is one, or more solution.starts."
+        f"structure; give structure=provisional.ins once there is one{more}."
     )
     logger.warning(told)
     return replace(subject, warnings=(*subject.warnings, told))

@@ -8,6 +8,8 @@ Classes:
 
 Functions:
     complete_structure: do it
+    left_out_r1: R1 of reflections that took no part
+    carbon_height: of a map
 """
 
 from __future__ import annotations
@@ -73,6 +75,8 @@ LOOSE = (0.15, 3.0)
 """U [Å²], and times the median one, from which an atom of a solution is left out."""
 
 N_PEAKS = 60
+
+FIFTHS = 5
 
 
 @dataclass(frozen=True)
@@ -309,6 +313,37 @@ def _with_bond_lengths(best: Completed, f_sq: miller.array, seed: int) -> Comple
     refinement = _refined(model, f_sq, seed)
     better = _figure(refinement) <= _figure(best.refinement)
     return replace(best, refinement=refinement) if better else best
+
+
+def left_out_r1(one: Refinement, f_sq: miller.array, seed: int = 0) -> float:
+    """
+    Refine without a fifth of the reflections, each fifth in turn, and give R1 of these.
+
+    A few reflections are fitted by a wrong structure, too: natrolite of 280 reflections that
+    were exchanged among each other to R1 of 0.36 to 0.40, and 0.44 to 0.60 where left out.
+    Atoms start 0.1 Å away, so as to forget the reflections that they were found with.
+
+    Args:
+        one: Of the structure as completed.
+        f_sq: The reflections.
+        seed: Of the fifths, and of the directions.
+
+    Returns:
+        The mean; nan where there are too few reflections.
+    """
+    fold = np.random.default_rng([seed, 5]).integers(0, FIFTHS, f_sq.size())
+    settings = RefinementSettings(start_shift=0.1, anisotropic=False, n_peaks=1)
+    told = []
+    for k in range(FIFTHS):
+        rng = np.random.default_rng([seed, k])
+        try:
+            own = refine(
+                one.structure, f_sq, held_out=fold == k, settings=settings, rng=rng
+            )
+        except ValueError:  # more parameters than reflections
+            return float("nan")
+        told.append(own.r1_held_out)
+    return float(np.mean(told))
 
 
 def carbon_height(structure: xray.structure, f_sq: miller.array) -> float:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
+
+from cctbx.array_family import flex
 
 from dials_spread.correction.apply.estimates import choose_model, estimate
 from dials_spread.general_model.gather import true_amplitudes
@@ -14,6 +17,7 @@ from dials_spread.report.ml_correct.solved_structure_sentences import solved_sen
 from dials_spread.rfactor import r_factor
 from dials_spread.scattering.structure_factors import structure_factors
 from dials_spread.solution import solve
+from dials_spread.structures.structure_files import read_structure
 from dials_spread.with_structure import (
     NotSolved,
     StructureInput,
@@ -22,6 +26,7 @@ from dials_spread.with_structure import (
     solve_structure,
 )
 from dials_spread.with_structure.local_simulation import LocalSettings
+from dials_spread.with_structure.solved import WRONG_R1, believed
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +125,36 @@ def test_starts_end_when_one_has_solved(crystals, first):
 def test_a_composition_that_cannot_be_read_is_told(crystals, first):
     with pytest.raises(ValueError, match="cannot be read"):
         solve_structure(crystals.subject, first, "C 8 ?", starts=20, nproc=2)
+
+
+def test_a_map_that_obeys_the_space_group_by_chance_is_not_believed(data_folder):
+    """
+    Amplitudes exchanged among 285 reflections of natrolite, whose five atoms fit them.
+
+    Where they were fitted R1 is that of right structures; where they were left out it is not.
+    """
+    structure = read_structure(str(data_folder / "structures" / "natrolite.cif"))
+    structure.scattering_type_registry(table="electron")
+    true = abs(structure.structure_factors(d_min=1.05).f_calc()).as_intensity_array()
+    true = true.customized_copy(
+        sigmas=flex.double(0.05 * true.data().as_numpy_array() + 1)
+    ).set_observation_type_xray_intensity()
+    believed(solve(true, n_starts=40, nproc=2, until_solved=True), true, None)
+    ranked = np.argsort(true.d_spacings().data().as_numpy_array())
+    low, high = [], []
+    for seed in (0, 10, 15, 16):
+        order, rng = np.arange(true.size()), np.random.default_rng(seed)
+        for own in np.array_split(ranked, 20):
+            order[own] = rng.permutation(own)
+        mixed = true.select(flex.size_t([int(i) for i in order]))
+        mixed = true.customized_copy(data=mixed.data(), sigmas=mixed.sigmas())
+        mixed = mixed.set_observation_type_xray_intensity()
+        found = solve(mixed, n_starts=40, seed=seed, nproc=2, until_solved=True)
+        if not found.n_solved:
+            continue
+        with pytest.raises(NotSolved, match="reflections left out, as wrong") as told:
+            believed(found, mixed, None)
+        fitted, left_out = map(float, re.findall(r"0\.\d\d", str(told.value))[:2])
+        low.append(fitted)
+        high.append(left_out)
+    assert len(low) >= 2 and min(low) < WRONG_R1 <= min(high)

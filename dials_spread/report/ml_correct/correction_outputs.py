@@ -229,7 +229,10 @@ def write_correction(
         document["with_structure"] = finite(second.as_dict())
         summary, sections = [*section.notes, *parts.summary], [section, *parts.sections]
         steps = [*parts.steps, *second.steps(output)]
-        parts = replace(parts, summary=summary, sections=sections, steps=steps)
+        changed = f"{parts.changed} {second.in_short()}".strip()
+        parts = replace(
+            parts, summary=summary, sections=sections, steps=steps, changed=changed
+        )
         tables = [*section.tables, *tables]
     log_parts(parts, tables)
     merged = merged_files(result, output)

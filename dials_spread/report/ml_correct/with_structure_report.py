@@ -25,7 +25,10 @@ from dials_spread.report.ml_correct.refined_structure_report import (
     refined_sentences,
     refined_tables,
 )
-from dials_spread.report.ml_correct.solved_structure_sentences import solved_sentences
+from dials_spread.report.ml_correct.solved_structure_sentences import (
+    solved_in_short,
+    solved_sentences,
+)
 from dials_spread.report.page.labels import counted
 from dials_spread.report.page.log_text import Step
 from dials_spread.report.page.plot_parts import points
@@ -337,6 +340,10 @@ class StructureReport:
             xaxis=log_axis("normalised amplitude E", E[shown]),
             yaxis=axis("d ln I / 2 d ln |F|"),
         )
+
+    def in_short(self) -> str:
+        """Say on the first screen of the page that a structure was solved, if one was."""
+        return solved_in_short(self.solved, self.refined)
 
     def steps(self, output) -> list[Step]:
         """
