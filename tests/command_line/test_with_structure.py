@@ -12,6 +12,7 @@ from dials.array_family import flex
 from dials.util import Sorry
 from dxtbx.model import Scan
 from dxtbx.model.experiment_list import ExperimentList
+from iotbx import mtz
 
 from dials_spread.command_line.ml_correct import run
 from dials_spread.shelx import instructions
@@ -77,7 +78,7 @@ def test_a_run_and_its_undoing(files, tmp_path, monkeypatch):
     ):  # fmt: skip
         assert words in " ".join(log.split())
     assert "With the provisional structure" in Path("dials.ml_correct.html").read_text()
-    assert Path("merged.mtz").is_file()
+    check_reflections(told, log)
     before = flex.reflection_table.from_file(given[1])
     after = flex.reflection_table.from_file("corrected.refl")
     name = "intensity.prf.value" if "intensity.prf.value" in before else None
@@ -91,6 +92,30 @@ def test_a_run_and_its_undoing(files, tmp_path, monkeypatch):
     np.testing.assert_array_equal(
         back[name].as_numpy_array(), before[name].as_numpy_array()
     )
+
+
+def check_reflections(told: dict, log: str) -> None:
+    """How much of each amplitude is the first estimate, in JSON, log and merged .mtz."""
+    columns = told["reflections"]
+    n = len(columns["h"])
+    assert n > 100 and all(len(column) == n for column in columns.values())
+    share, F = (
+        np.array(columns[name]) for name in ("share_of_first_estimate", "F_second")
+    )
+    assert np.average(share, weights=F) == pytest.approx(
+        told["share_of_first_estimate"], abs=1e-4
+    )
+    assert sum(columns["undetermined"]) == told["undetermined"] > 0
+    assert "Undetermined reflections" in log
+    hkl = list(zip(columns["h"], columns["k"], columns["l"]))
+    (written,) = (
+        a for a in mtz.object("merged.mtz").as_miller_arrays()
+        if a.info().labels == ["FIRST_SHARE"]
+    )  # fmt: skip
+    found = dict(zip(hkl, share))
+    assert written.size() == n
+    for index, value in zip(written.indices(), written.data()):
+        assert value == pytest.approx(found[index], abs=1e-4)
 
 
 def check_refined(given: Path) -> None:

@@ -29,6 +29,10 @@ from dials_spread.report.ml_correct.solved_structure_sentences import (
     solved_in_short,
     solved_sentences,
 )
+from dials_spread.report.ml_correct.structure_reflections import (
+    reflection_columns,
+    undetermined_table,
+)
 from dials_spread.report.page.labels import counted
 from dials_spread.report.page.log_text import Step
 from dials_spread.report.page.plot_parts import points
@@ -54,6 +58,9 @@ R1_STRUCTURE = "R1 against the structure"
 
 FIRST_SHARE = "share of the first estimate"
 """Label of 1 - information: with_structure/inversion.py computes it (solve)."""
+
+SHARE_COLUMN = "FIRST_SHARE"
+"""The same, as a column of an .mtz file."""
 
 RESPONSE_HELP = """
 How much the intensity of each observation depends on its own |F|: half the relative change
@@ -123,6 +130,12 @@ class StructureReport:
         if not self.found.n_steps:
             return np.ones(len(self.merged))
         return 1 - self.found.step.information
+
+    def merged_columns(self, strength: float) -> dict[str, np.ndarray]:
+        """Columns for a merged .mtz, shape (u,); none where it is not what was found."""
+        if strength != 1 or not self.found.n_steps:
+            return {}
+        return {SHARE_COLUMN: self.shares()}
 
     def sentences(self) -> list[str]:
         """For the log and the page."""
@@ -303,13 +316,15 @@ class StructureReport:
             f"{R1_STRUCTURE} by resolution (not independent of it)", header, rows
         )
 
-    def section(self, d_spacing: np.ndarray) -> Section:
+    def section(self, miller_index: np.ndarray, d_spacing: np.ndarray) -> Section:
         """
         For the page.
 
         Args:
+            miller_index: Shape (u, 3).
             d_spacing: Shape (u,) [Å].
         """
+        undetermined = undetermined_table(self.found, miller_index, d_spacing)
         return Section(
             "with_structure",
             "With the provisional structure"
@@ -321,6 +336,7 @@ class StructureReport:
             (
                 *refined_tables(self.refined, self.cycles),
                 self.shells_table(d_spacing),
+                *([] if undetermined is None else [undetermined]),
                 self.crystals_table(),
             ),
         )
@@ -364,8 +380,14 @@ class StructureReport:
             )
         ]
 
-    def as_dict(self) -> dict:
-        """Give what goes into a JSON file."""
+    def as_dict(self, miller_index: np.ndarray, d_spacing: np.ndarray) -> dict:
+        """
+        Give what goes into a JSON file.
+
+        Args:
+            miller_index: Shape (u, 3).
+            d_spacing: Shape (u,) [Å].
+        """
         found, shares = self.found, self.shares()
         response = found.response[np.isfinite(found.response)]
         parts = [0.05, 0.25, 0.5, 0.75, 0.95]
@@ -387,6 +409,7 @@ class StructureReport:
                 np.average(shares, weights=found.estimate.F)
             ),
             "undetermined": self.undetermined(),
+            "reflections": reflection_columns(found, miller_index, d_spacing),
             "width": found.step.width,
             "errors": found.step.law.as_dict(),
             "response_quantiles": dict(
