@@ -17,6 +17,10 @@ from cctbx import xray
 from dials_spread.refinement import Refinement
 from dials_spread.refinement.element_check import ElementScattering
 from dials_spread.reindexing import Reindexing
+from dials_spread.report.ml_correct.hand_sentences import (
+    hand_sentence,
+    turned_warnings,
+)
 from dials_spread.report.ml_correct.refined_structure_report import (
     atoms_sentences,
     cycles_document,
@@ -44,14 +48,12 @@ from dials_spread.rfactor.r1 import finite_or_none
 from dials_spread.rfactor.shells import resolution_shells
 from dials_spread.with_structure import (
     Cycles,
+    Hands,
     SecondCorrection,
     SolvedStructure,
 )
 
 N_SHELLS = 8
-
-SURE = 3
-"""Standard deviations from which a hand is told."""
 
 R1_STRUCTURE = "R1 against the structure"
 """Label of r_factor of merged amplitudes with |F| of the structure that was given."""
@@ -89,6 +91,7 @@ class StructureReport:
         files: The refined structure as files, by name.
         elements: How much each of its elements scatters.
         solved: How the structure was found; None where it was given.
+        turned: Why the mirror image of a given one was taken; None where it was not.
     """
 
     source: str
@@ -102,6 +105,7 @@ class StructureReport:
     files: Mapping[str, bytes] = field(default_factory=dict)
     elements: tuple[ElementScattering, ...] = ()
     solved: SolvedStructure | None = None
+    turned: Hands | None = None
 
     def last_structure(self) -> xray.structure:
         """Give the structure from which the last refinement starts."""
@@ -174,7 +178,7 @@ class StructureReport:
         n = self.cycles.n_kept
         refined = f", as refined before cycle {n}" if n > 1 else ""
         return [
-            f"Phases of the potential are those of {self.source}{refined}; amplitudes are from the "
+            f"Phases of the potential are those of {self._structure()}{refined}; amplitudes are from the "
             f"data. On average {100 * np.average(shares, weights=F):.0f} % of an amplitude "
             "is still the first estimate (that without a structure), weighted by |F|; "
             f"{counted(self.undetermined(), 'reflection')} of {len(F):,} are not determined "
@@ -231,37 +235,20 @@ class StructureReport:
         return f", of crystals {one.before:.3f} and {one.after:.3f}"
 
     def _hand(self) -> str:
-        hands = self.found.hands
-        if hands is None:
-            return (
-                "Absolute structure: not applicable, the structure is centrosymmetric."
-            )
-        here = self._here()
-        better = here if hands.z > 0 else "its mirror image"
-        z = f"{hands.z:.2f}".replace("-", "−")
-        told = f"{better} agrees better"
-        if not abs(hands.z) > SURE:
-            told = f"cannot be told; {told}, but not significantly (it takes {SURE} σ)"
+        here = "as given" if self.solved is None and self.turned is None else "as taken"
+        given = self.cycles.cycles[0].structure
+        return hand_sentence(self.found.hands, here, given)
+
+    def _structure(self) -> str:
+        """Name the structure whose phases were used."""
         return (
-            f"Absolute structure: {told}, z = {z}, probability of the hand {here} "
-            f"{hands.probability:.3g} (R1 of {hands.n:,} observations "
-            f"{hands.r1[0]:.4f} {here}, {hands.r1[1]:.4f} inverted; amplitudes know "
-            f"nothing of the hand).{self._groups()}"
+            self.source if self.turned is None else f"the mirror image of {self.source}"
         )
 
-    def _here(self) -> str:
-        """How the structure's own hand is called: nobody gave that of one solved here."""
-        return "as given" if self.solved is None else "as taken"
-
-    def _groups(self) -> str:
-        """Name the space groups of both hands, which the data's may be either of."""
-        given = self.cycles.cycles[0].structure.space_group_info()
-        other = given.change_hand()
-        if str(given) == str(other):
-            return ""
-        return (
-            f" The space group {self._here()} is {given}, of its mirror image {other}; in the files "
-            "of the data it stays what it was."
+    def warnings(self) -> list[str]:
+        """Say that the structure is not what was given."""
+        return turned_warnings(
+            self.turned, self.source, self.cycles.cycles[0].structure
         )
 
     def crystals_table(self) -> TextTable:
@@ -418,6 +405,7 @@ class StructureReport:
             "crystals": [one.as_dict() for one in found.crystals],
             "tilts": found.tilts.as_dict(),
             "hands": found.hands and found.hands.as_dict(),
+            "hands_given": self.turned and self.turned.as_dict(),
             "cycles": cycles_document(self.cycles),
             "refined": self.refined and self.refined.as_dict(),
             "elements": [{**asdict(one), "z": one.z} for one in self.elements],
