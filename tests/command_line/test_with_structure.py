@@ -267,3 +267,21 @@ def test_a_composition_is_read_before_anything_else(files, tmp_path, monkeypatch
     told = refused(*given, "output.composition=C 8 ?")
     assert len(told) == 1 and "cannot be read" in told[0]
     assert not list(tmp_path.glob("*.refl"))
+
+
+def test_one_atom_of_five_is_doubted(data_folder, tmp_path, monkeypatch):
+    """C2 of glycine alone: observations agree a little better, and it is no structure."""
+    monkeypatch.chdir(tmp_path)
+    stem = data_folder / "glycine" / "integrated"
+    structure = read_structure("glycine")
+    names = [s.label for s in structure.scatterers()]
+    one = structure.select(flex.bool([name == "C2" for name in names]))
+    Path("one.cif").write_text(write_cif(one, "one"))
+    run([f"{stem}.expt", f"{stem}.refl", "structure=one.cif", "nproc=1"])
+    document = json.loads(Path("dials.ml_correct.json").read_text())
+    told = " ".join(document["correction"]["warnings"])
+    assert "one.cif is incomplete or wrong: R1 0.68" in told
+    assert "Thickness at the upper end of the range" in told
+    log = " ".join(Path("dials.ml_correct.log").read_text().split())
+    assert "did not converge" in log and "correct again with the refined one" not in log
+    assert document["with_structure"]["crystals"][0]["at_end_of_range"] == "upper"

@@ -17,6 +17,10 @@ from cctbx import xray
 from dials_spread.refinement import Refinement
 from dials_spread.refinement.element_check import ElementScattering
 from dials_spread.reindexing import Reindexing
+from dials_spread.report.ml_correct.doubts_of_structures import (
+    doubtful_structure,
+    ends_of_range,
+)
 from dials_spread.report.ml_correct.hand_sentences import (
     hand_sentence,
     turned_warnings,
@@ -246,10 +250,13 @@ class StructureReport:
         )
 
     def warnings(self) -> list[str]:
-        """Say that the structure is not what was given."""
-        return turned_warnings(
-            self.turned, self.source, self.cycles.cycles[0].structure
-        )
+        """Say that the structure is not what was given, or hardly that of the crystals."""
+        taken = self.cycles.cycles[0].structure
+        return [
+            *turned_warnings(self.turned, self.source, taken),
+            *doubtful_structure(self.source, self.r1()["first"]),
+            *ends_of_range(self.found.crystals),
+        ]
 
     def crystals_table(self) -> TextTable:
         """Give the thickness of each crystal."""
