@@ -12,7 +12,8 @@ what the general model does.
 
 - R1 against kinematic |F| of the complete structure.
 - held out: Σ|ΔF|/ΣFo of observations predicted without themselves, before and after the
-  step, and z; the same of whole crystals, each predicted from the others.
+  step, and z; the same of reflections left out whole, and of whole crystals, each predicted
+  from the others.
 - peaks: height of the omitted atoms in the Fo - Fc map of the provisional structure, in
   standard deviations of the map, mean over atoms, and rank of the best of them; of an atom
   too many, the map at its place, negative where the data deny it.
@@ -96,7 +97,18 @@ SINGLY = 10
 FALSE_ATOMS = 5
 
 COLUMNS = (
-    *("set", "structure", "R1", "held out", "z", "by crystal", "z", "steps", "width"),
+    *(
+        "set",
+        "structure",
+        "R1",
+        "held out",
+        "z",
+        "by reflection",
+        "by crystal",
+        "z",
+        "steps",
+    ),
+    "width",
     "tilts",
     *("peaks", "ranks", "of", "H found", "of", "shift", "R1 expected", "within 1, 2σ"),
     *("hand z", "says", "s"),
@@ -374,6 +386,7 @@ def line(data: Data, case: Case) -> dict:
     told["s"] = time.process_time() - start
     told["R1"].append(r1(found.estimate.F))
     told["held out"] = found.by_observation.as_dict()
+    told["by reflection"] = found.by_reflection.as_dict()
     told["by crystal"] = found.by_crystal.as_dict()
     told["steps"] = found.n_steps
     told["width"], told["tilts"] = found.step.width, found.tilts.as_dict()
@@ -407,9 +420,11 @@ def row(told: dict) -> list:
     if told.get("refused"):
         return [*start, "refused"]
     held, crystals = told["held out"], told["by crystal"]
+    left_out = told["by reflection"]
     n = told.get("of")
     return [
         *start, parts([held["before"], held["after"]]), f"{held['z']:.1f}",
+        parts([left_out["before"], left_out["after"]]),
         parts([crystals["before"], crystals["after"]]), f"{crystals['z']:.1f}",
         told["steps"], told["width"], f"{told['tilts']['rms_degrees'] or 0:.2f}",
         parts(told.get("peaks", ()), ".1f"),

@@ -27,6 +27,8 @@ from dials_spread.report.ml_correct.with_structure_report import StructureReport
 from dials_spread.shelx import write_hkl
 from dials_spread.structures.structure_files import read_structure
 from dials_spread.with_structure import (
+    Cycles,
+    Hands,
     LaidOnData,
     NotSolved,
     SolvedStructure,
@@ -34,6 +36,7 @@ from dials_spread.with_structure import (
     complete_structure,
     correct_in_cycles,
     correct_solved,
+    in_right_hand,
     in_structure_setting,
     lay_on_data,
     refine_against,
@@ -88,13 +91,12 @@ def second_correction(
         subject, first, laid.structure, laid.choice, part.experiments, part.tables,
         seed=params.seed, nproc=nproc,
     )  # fmt: skip
-    if solved is None:
-        cycles = correct_in_cycles(given, params.cycles, _settings(params))
-    else:
-        try:
-            cycles, solved = correct_solved(given, solved, params.cycles)
-        except ValueError as error:  # of no crystal a thickness can be found, say
-            return _without(subject, f"what was found cannot be used: {error}"), None
+    try:
+        cycles, solved, turned = _corrected(given, solved, params)
+    except ValueError as error:  # of no crystal a thickness can be found, say
+        if solved is None:
+            raise
+        return _without(subject, f"what was found cannot be used: {error}"), None
     found = cycles.last.correction
     calculated = np.where(np.isfinite(laid.match.f_calc), found.calculated, np.nan)
     report = StructureReport(
@@ -105,8 +107,22 @@ def second_correction(
         cycles,
         laid.choice,
         solved=solved,
+        turned=turned,
     )
-    return replace(subject, warnings=(*subject.warnings, *laid.warnings)), report
+    warnings = (*subject.warnings, *laid.warnings, *report.warnings())
+    return replace(subject, warnings=warnings), report
+
+
+def _corrected(
+    given: StructureInput, solved: SolvedStructure | None, params
+) -> tuple[Cycles, SolvedStructure | None, Hands | None]:
+    """Correct in cycles; the last is why the mirror image was taken, see StructureReport."""
+    if solved is not None:
+        return *correct_solved(given, solved, params.cycles), None
+    right = in_right_hand(given)
+    how = params.cycles, _settings(params)
+    cycles = correct_in_cycles(right.given, *how, begun=right.correction)
+    return cycles, None, right.turned
 
 
 def _solved(params, subject, first, nproc: int | None) -> SolvedStructure:

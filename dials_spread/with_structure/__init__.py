@@ -15,6 +15,7 @@ Modules:
     local_waves: the wave of one observation, and its derivative
     problem: a structure laid on the data
     provisional: whether a structure is one of the measured crystals
+    right_hand: the structure or its mirror image
     second_correction: data, first estimate and structure in, amplitudes out
     solved: a structure solved from the first correction
     stronger_atoms: elements where no composition is given
@@ -30,12 +31,14 @@ from dials_spread.with_structure.cycles import (
     in_structure_setting,
     refine_against,
 )
+from dials_spread.with_structure.hands import Hands
 from dials_spread.with_structure.problem import StructureInput
 from dials_spread.with_structure.provisional import (
     LaidOnData,
     lay_on_data,
     refuse_others,
 )
+from dials_spread.with_structure.right_hand import SURE, RightHand, in_right_hand
 from dials_spread.with_structure.second_correction import (
     SecondCorrection,
     correct_with_structure,
@@ -48,10 +51,13 @@ from dials_spread.with_structure.solved import (
 )
 
 __all__ = [
+    "SURE",
     "Completed",
     "Cycles",
+    "Hands",
     "LaidOnData",
     "NotSolved",
+    "RightHand",
     "SecondCorrection",
     "SolvedStructure",
     "StructureInput",
@@ -59,6 +65,7 @@ __all__ = [
     "correct_in_cycles",
     "correct_solved",
     "correct_with_structure",
+    "in_right_hand",
     "in_structure_setting",
     "lay_on_data",
     "refine_against",

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -42,6 +42,10 @@ STEP = 20.0
 
 SEARCH = ThicknessSearch()
 
+NEARLY = 0.95
+"""A path from this part of the greatest thickness is at the end of the range; thicknesses that
+are tried differ by 4 %."""
+
 
 @dataclass(frozen=True)
 class CrystalShape:
@@ -54,6 +58,8 @@ class CrystalShape:
         n: Observations that it rests on.
         r1: Of these, at the best shape; nan likewise.
         r1_kinematic: With single scattering.
+        at_end: "lower" or "upper" where the thickness is at that end of the range in which it
+            was looked for; empty where it is within.
     """
 
     shape: Shape
@@ -61,6 +67,7 @@ class CrystalShape:
     n: int
     r1: float
     r1_kinematic: float
+    at_end: str = ""
 
     def as_dict(self) -> dict:
         """Give what goes into a JSON file."""
@@ -74,6 +81,7 @@ class CrystalShape:
             "observations": self.n,
             "r1": self.r1,
             "r1_kinematic": self.r1_kinematic,
+            "at_end_of_range": self.at_end or None,
         }
 
 
@@ -153,7 +161,15 @@ def _fit(
         path = fit.shape.path(curves.phi[met]) * (1 + fit.shape.within)
         if float(np.nanmax(path)) < NEAR_THE_END * longest:
             break
-    return CrystalShape(fit.shape, fit.su, fit.n, fit.r1, fit.r1_kinematic)
+    found = CrystalShape(fit.shape, fit.su, fit.n, fit.r1, fit.r1_kinematic)
+    return replace(found, at_end=_at_end(fit.shape, float(np.nanmax(path))))
+
+
+def _at_end(shape: Shape, longest: float) -> str:
+    """Name the end of the range of thicknesses at which a shape is."""
+    if longest > NEARLY * SEARCH.most:
+        return "upper"
+    return "lower" if NEARLY * shape.thickness < SEARCH.least else ""
 
 
 def _best(curves, met, table, own, potential, crystal, rng) -> ShapeFit:

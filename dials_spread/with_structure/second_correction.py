@@ -136,7 +136,7 @@ class SecondCorrection:
     def with_hands(self, given: StructureInput) -> SecondCorrection:
         """Compare with the mirror image of the structure; known thicknesses are kept."""
         refit = given.shapes is None
-        hands = compare_hands(self.problem, self.upright, given.seed, refit)
+        hands = compare_hands(self.upright, self.tilts, given.seed, refit)
         return replace(self, hands=hands)
 
 

@@ -38,10 +38,7 @@ from dials_spread.with_structure.completing import (
 )
 from dials_spread.with_structure.cycles import Cycles, correct_in_cycles
 from dials_spread.with_structure.problem import StructureInput
-from dials_spread.with_structure.second_correction import (
-    SecondCorrection,
-    correct_with_structure,
-)
+from dials_spread.with_structure.right_hand import in_right_hand
 
 logger = logging.getLogger("dials.spread.solved")
 
@@ -216,16 +213,11 @@ def correct_solved(
             structure, array, solved.composition, given.seed
         ).refinement
 
-    given = replace(given, solved=True)
-    begun: SecondCorrection | None = correct_with_structure(given)
-    assert begun is not None
-    hands = begun.hands
-    if hands is not None and hands.z < -LIKELIER:
-        # Of an enantiomorphic pair of space groups it has the other one, as data may.
-        other = given.structure.change_hand()
-        given, solved = replace(given, structure=other), replace(solved, turned=True)
-        begun = None
-    return correct_in_cycles(given, n_cycles, between=between, begun=begun), solved
+    right = in_right_hand(replace(given, solved=True), LIKELIER)
+    cycles = correct_in_cycles(
+        right.given, n_cycles, between=between, begun=right.correction
+    )
+    return cycles, replace(solved, turned=right.turned is not None)
 
 
 def counted_starts(n: int) -> str:

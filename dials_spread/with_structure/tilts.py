@@ -17,6 +17,7 @@ Classes:
 
 Functions:
     fit_tilts: from a problem
+    apply_tilts: orientations with them
 """
 
 from __future__ import annotations
@@ -58,11 +59,15 @@ class Tilts:
 
     Attributes:
         tilt: Shape (n,), at each crossing of the table [rad].
+        part: Shape (n,), number of the part of the observations that each belongs to.
+        apart: Shape (n,), the tilt at each from all other parts: it had no say in it [rad].
         z: By how many standard deviations held-out observations are predicted better.
         used: Whether that is enough.
     """
 
     tilt: np.ndarray
+    part: np.ndarray
+    apart: np.ndarray
     z: float
     used: bool
 
@@ -98,13 +103,20 @@ def fit_tilts(
     gain = off[len(GRID) // 2] - _interpolated(off, apart)
     z = z_over_reflections(gain[known], unique[known])
     used = z > SIGNIFICANT
-    tilt = _along(problem, off, known) if used else np.zeros(len(table))
-    found = Tilts(tilt, z, used)
-    return (_applied(problem, tilt) if used else problem), found
+    upright = np.zeros(len(table))
+    tilt = _along(problem, off, known) if used else upright
+    found = Tilts(tilt, fold, apart if used else upright, z, used)
+    return (apply_tilts(problem, tilt) if used else problem), found
 
 
-def _applied(problem: StructureProblem, tilt: np.ndarray) -> StructureProblem:
-    """Tilt crystals by what is known at the crossings that were measured."""
+def apply_tilts(problem: StructureProblem, tilt: np.ndarray) -> StructureProblem:
+    """
+    Tilt crystals by what is known at the crossings that were measured.
+
+    Args:
+        problem: With the orientations of the data.
+        tilt: Shape (n,), at each crossing of the table [rad].
+    """
     table, crystals = problem.table, []
     for c, crystal in enumerate(problem.crystals):
         every = np.zeros(len(crystal))

@@ -12,6 +12,7 @@ from dials.array_family import flex
 from dials.util import Sorry
 from dxtbx.model import Scan
 from dxtbx.model.experiment_list import ExperimentList
+from iotbx import mtz
 
 from dials_spread.command_line.ml_correct import run
 from dials_spread.shelx import instructions
@@ -77,7 +78,7 @@ def test_a_run_and_its_undoing(files, tmp_path, monkeypatch):
     ):  # fmt: skip
         assert words in " ".join(log.split())
     assert "With the provisional structure" in Path("dials.ml_correct.html").read_text()
-    assert Path("merged.mtz").is_file()
+    check_reflections(told, log)
     before = flex.reflection_table.from_file(given[1])
     after = flex.reflection_table.from_file("corrected.refl")
     name = "intensity.prf.value" if "intensity.prf.value" in before else None
@@ -91,6 +92,30 @@ def test_a_run_and_its_undoing(files, tmp_path, monkeypatch):
     np.testing.assert_array_equal(
         back[name].as_numpy_array(), before[name].as_numpy_array()
     )
+
+
+def check_reflections(told: dict, log: str) -> None:
+    """How much of each amplitude is the first estimate, in JSON, log and merged .mtz."""
+    columns = told["reflections"]
+    n = len(columns["h"])
+    assert n > 100 and all(len(column) == n for column in columns.values())
+    share, F = (
+        np.array(columns[name]) for name in ("share_of_first_estimate", "F_second")
+    )
+    assert np.average(share, weights=F) == pytest.approx(
+        told["share_of_first_estimate"], abs=1e-4
+    )
+    assert sum(columns["undetermined"]) == told["undetermined"] > 0
+    assert "Undetermined reflections" in log
+    hkl = list(zip(columns["h"], columns["k"], columns["l"]))
+    (written,) = (
+        a for a in mtz.object("merged.mtz").as_miller_arrays()
+        if a.info().labels == ["FIRST_SHARE"]
+    )  # fmt: skip
+    found = dict(zip(hkl, share))
+    assert written.size() == n
+    for index, value in zip(written.indices(), written.data()):
+        assert value == pytest.approx(found[index], abs=1e-4)
 
 
 def check_refined(given: Path) -> None:
@@ -242,3 +267,21 @@ def test_a_composition_is_read_before_anything_else(files, tmp_path, monkeypatch
     told = refused(*given, "output.composition=C 8 ?")
     assert len(told) == 1 and "cannot be read" in told[0]
     assert not list(tmp_path.glob("*.refl"))
+
+
+def test_one_atom_of_five_is_doubted(data_folder, tmp_path, monkeypatch):
+    """C2 of glycine alone: observations agree a little better, and it is no structure."""
+    monkeypatch.chdir(tmp_path)
+    stem = data_folder / "glycine" / "integrated"
+    structure = read_structure("glycine")
+    names = [s.label for s in structure.scatterers()]
+    one = structure.select(flex.bool([name == "C2" for name in names]))
+    Path("one.cif").write_text(write_cif(one, "one"))
+    run([f"{stem}.expt", f"{stem}.refl", "structure=one.cif", "nproc=1"])
+    document = json.loads(Path("dials.ml_correct.json").read_text())
+    told = " ".join(document["correction"]["warnings"])
+    assert "one.cif is incomplete or wrong: R1 0.68" in told
+    assert "Thickness at the upper end of the range" in told
+    log = " ".join(Path("dials.ml_correct.log").read_text().split())
+    assert "did not converge" in log and "correct again with the refined one" not in log
+    assert document["with_structure"]["crystals"][0]["at_end_of_range"] == "upper"

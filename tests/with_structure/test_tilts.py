@@ -109,3 +109,24 @@ def test_of_shuffled_intensities_nothing_is_learnt(crystals, first):
     same, tilts = fit_tilts(replace(problem, table=table), np.random.default_rng(0))
     assert not tilts.used and tilts.rms == 0
     assert same.crystals is problem.crystals
+
+
+def test_tilts_apart_do_not_know_their_observations(crystals, first):
+    """Intensities of one part are exchanged: tilts at its own observations stay."""
+    off = (0.15, -0.15, 0.1)
+    given = ExperimentList(
+        [beam_tilted(e, d) for e, d in zip(crystals.experiments, off)]
+    )
+    problem = problem_of(crystals, first, given)
+    _, tilts = fit_tilts(problem, np.random.default_rng(0))
+    own = tilts.part == 0
+    # Within one crystal: scales along a rotation, which all tilts share, change little.
+    intensity = np.array(problem.table.intensity)
+    rows = np.flatnonzero(own)
+    intensity[rows] = intensity[rows[::-1]]
+    table = replace(problem.table, intensity=intensity)
+    _, other = fit_tilts(replace(problem, table=table), np.random.default_rng(0))
+    np.testing.assert_array_equal(tilts.part, other.part)
+    moved = np.degrees(np.abs(tilts.apart - other.apart))
+    assert np.sqrt(np.mean(moved[own] ** 2)) < 0.4 * np.sqrt(np.mean(moved[~own] ** 2))
+    assert other.used

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -135,14 +136,14 @@ def merged_amplitudes(result: CorrectionResult) -> miller.array | None:
 
 
 def unique_array(
-    measured: Observations, values: np.ndarray, sigma: np.ndarray
+    measured: Observations, values: np.ndarray, sigma: np.ndarray | None = None
 ) -> miller.array:
     """
     Give values of unique reflections as cctbx has them.
 
     Args:
         measured: With the indices of unique reflections.
-        values, sigma: Shape (u,).
+        values, sigma: Shape (u,); without σ where there is none.
     """
     symmetry = crystal.symmetry(
         unit_cell=measured.unit_cell, space_group=measured.space_group
@@ -154,16 +155,21 @@ def unique_array(
     points = miller.set(
         symmetry, flex.miller_index(h, k, l), anomalous_flag=not measured.friedel
     )
-    columns = (flex.double(np.ascontiguousarray(x)) for x in (values, sigma))
-    return miller.array(points, *columns)
+    columns = [values] if sigma is None else [values, sigma]
+    return miller.array(
+        points, *(flex.double(np.ascontiguousarray(x)) for x in columns)
+    )
 
 
-def merged_files(result: CorrectionResult, output) -> MergedFiles:
+def merged_files(
+    result: CorrectionResult, output, more: Mapping[str, np.ndarray] | None = None
+) -> MergedFiles:
     """
     Give the content of the files.
 
     Args:
         result: A correction.
+        more: Shape (u,) each, further columns of .mtz by label.
         output: Names of files, as the command's ``output`` scope: merged with .hkl gives
             SHELX HKLF 4 and, where the composition is known, an .ins file beside it; with
             .mtz columns IMEAN and SIGIMEAN as dials.merge, and F and SIGF where known.
@@ -174,10 +180,12 @@ def merged_files(result: CorrectionResult, output) -> MergedFiles:
     array = merged_intensities(result)
     if Path(name).suffix.lower() == ".hkl":
         return _shelx_files(result, array, name, output.composition)
-    return MergedFiles(
-        {name: _mtz(array, merged_amplitudes(result), _wavelength(result))},
-        {"name": name, "n": array.size()},
-    )
+    columns = {
+        label: unique_array(result.subject.prepared.measured, column)
+        for label, column in (more or {}).items()
+    }
+    given = (array, merged_amplitudes(result), _wavelength(result), columns)
+    return MergedFiles({name: _mtz(*given)}, {"name": name, "n": array.size()})
 
 
 def _wavelength(result: CorrectionResult) -> float:
@@ -187,7 +195,10 @@ def _wavelength(result: CorrectionResult) -> float:
 
 
 def _mtz(
-    array: miller.array, amplitudes: miller.array | None, wavelength: float
+    array: miller.array,
+    amplitudes: miller.array | None,
+    wavelength: float,
+    more: Mapping[str, miller.array],
 ) -> bytes:
     # Mates apart get (+) and (-) behind the label.
     label = "I" if array.anomalous_flag() else "IMEAN"
@@ -200,6 +211,8 @@ def _mtz(
     )
     if amplitudes is not None:
         made.add_miller_array(amplitudes, column_root_label="F")
+    for label, column in more.items():
+        made.add_miller_array(column, column_root_label=label, column_types="R")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "merged.mtz"
         made.mtz_object().write(str(path))

@@ -9,6 +9,8 @@ Modules:
     correction_tables: what a correction did, in tables
     correction_verdict: whether amplitudes became better, and what to do next
     damage_sentences: what is said of beam damage
+    doubts_of_structures: what makes a second correction doubtful
+    hand_sentences: which hand of a structure the data agree with
     plots_amplitudes: |F| before and after, predicted errors, Fo against Fc
     plots_correction: what was changed, and R1 before and after
     plots_crystals: crystals beside each other
@@ -16,6 +18,7 @@ Modules:
     plots_training: plots of a model trained on the data
     refined_structure_report: the structure refined against corrected intensities
     solved_structure_sentences: how a structure was solved for the second correction
+    structure_reflections: how much of each amplitude came from a structure
     training_outputs: from a model that was trained on the data, and its test, to log
         and files
     training_sentences: what a model trained on the data is worth, in words

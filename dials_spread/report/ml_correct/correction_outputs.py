@@ -225,8 +225,9 @@ def write_correction(
     parts = correction_parts(result, pair, verdict, output)
     tables = log_tables(result, pair)
     if second is not None:
-        section = second.section(pair.d_spacing)
-        document["with_structure"] = finite(second.as_dict())
+        of = (pair.miller_index, pair.d_spacing)
+        section = second.section(*of)
+        document["with_structure"] = finite(second.as_dict(*of))
         summary, sections = [*section.notes, *parts.summary], [section, *parts.sections]
         steps = [*parts.steps, *second.steps(output)]
         changed = f"{parts.changed} {second.in_short()}".strip()
@@ -235,7 +236,8 @@ def write_correction(
         )
         tables = [*section.tables, *tables]
     log_parts(parts, tables)
-    merged = merged_files(result, output)
+    columns = second.merged_columns(result.strength) if second else {}
+    merged = merged_files(result, output, columns)
     document["correction"]["merged_file"] = merged.figures
     contents = correction_files(corrected, merged, output)
     contents.update(second.files if second else {})

@@ -128,7 +128,7 @@ def atoms_sentences(
         )
         if mean > FAR and corrected_again:
             text += " So far they were off."
-        elif mean > FAR:
+        elif mean > FAR and one.converged:
             text += (
                 " So far they were off, and with them the "
                 "phases: correct again with the refined one (cycles=3 does)."

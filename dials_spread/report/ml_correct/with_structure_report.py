@@ -17,6 +17,14 @@ from cctbx import xray
 from dials_spread.refinement import Refinement
 from dials_spread.refinement.element_check import ElementScattering
 from dials_spread.reindexing import Reindexing
+from dials_spread.report.ml_correct.doubts_of_structures import (
+    doubtful_structure,
+    ends_of_range,
+)
+from dials_spread.report.ml_correct.hand_sentences import (
+    hand_sentence,
+    turned_warnings,
+)
 from dials_spread.report.ml_correct.refined_structure_report import (
     atoms_sentences,
     cycles_document,
@@ -29,6 +37,10 @@ from dials_spread.report.ml_correct.solved_structure_sentences import (
     solved_in_short,
     solved_sentences,
 )
+from dials_spread.report.ml_correct.structure_reflections import (
+    reflection_columns,
+    undetermined_table,
+)
 from dials_spread.report.page.labels import counted
 from dials_spread.report.page.log_text import Step
 from dials_spread.report.page.plot_parts import points
@@ -40,20 +52,21 @@ from dials_spread.rfactor.r1 import finite_or_none
 from dials_spread.rfactor.shells import resolution_shells
 from dials_spread.with_structure import (
     Cycles,
+    Hands,
     SecondCorrection,
     SolvedStructure,
 )
 
 N_SHELLS = 8
 
-SURE = 3
-"""Standard deviations from which a hand is told."""
-
 R1_STRUCTURE = "R1 against the structure"
 """Label of r_factor of merged amplitudes with |F| of the structure that was given."""
 
 FIRST_SHARE = "share of the first estimate"
 """Label of 1 - information: with_structure/inversion.py computes it (solve)."""
+
+SHARE_COLUMN = "FIRST_SHARE"
+"""The same, as a column of an .mtz file."""
 
 RESPONSE_HELP = """
 How much the intensity of each observation depends on its own |F|: half the relative change
@@ -82,6 +95,7 @@ class StructureReport:
         files: The refined structure as files, by name.
         elements: How much each of its elements scatters.
         solved: How the structure was found; None where it was given.
+        turned: Why the mirror image of a given one was taken; None where it was not.
     """
 
     source: str
@@ -95,6 +109,7 @@ class StructureReport:
     files: Mapping[str, bytes] = field(default_factory=dict)
     elements: tuple[ElementScattering, ...] = ()
     solved: SolvedStructure | None = None
+    turned: Hands | None = None
 
     def last_structure(self) -> xray.structure:
         """Give the structure from which the last refinement starts."""
@@ -123,6 +138,12 @@ class StructureReport:
         if not self.found.n_steps:
             return np.ones(len(self.merged))
         return 1 - self.found.step.information
+
+    def merged_columns(self, strength: float) -> dict[str, np.ndarray]:
+        """Columns for a merged .mtz, shape (u,); none where it is not what was found."""
+        if strength != 1 or not self.found.n_steps:
+            return {}
+        return {SHARE_COLUMN: self.shares()}
 
     def sentences(self) -> list[str]:
         """For the log and the page."""
@@ -161,7 +182,7 @@ class StructureReport:
         n = self.cycles.n_kept
         refined = f", as refined before cycle {n}" if n > 1 else ""
         return [
-            f"Phases of the potential are those of {self.source}{refined}; amplitudes are from the "
+            f"Phases of the potential are those of {self._structure()}{refined}; amplitudes are from the "
             f"data. On average {100 * np.average(shares, weights=F):.0f} % of an amplitude "
             "is still the first estimate (that without a structure), weighted by |F|; "
             f"{counted(self.undetermined(), 'reflection')} of {len(F):,} are not determined "
@@ -218,38 +239,24 @@ class StructureReport:
         return f", of crystals {one.before:.3f} and {one.after:.3f}"
 
     def _hand(self) -> str:
-        hands = self.found.hands
-        if hands is None:
-            return (
-                "Absolute structure: not applicable, the structure is centrosymmetric."
-            )
-        here = self._here()
-        better = here if hands.z > 0 else "its mirror image"
-        z = f"{hands.z:.2f}".replace("-", "−")
-        told = f"{better} agrees better"
-        if not abs(hands.z) > SURE:
-            told = f"cannot be told; {told}, but not significantly (it takes {SURE} σ)"
+        here = "as given" if self.solved is None and self.turned is None else "as taken"
+        given = self.cycles.cycles[0].structure
+        return hand_sentence(self.found.hands, here, given)
+
+    def _structure(self) -> str:
+        """Name the structure whose phases were used."""
         return (
-            f"Absolute structure: {told}, z = {z}, probability of the hand {here} "
-            f"{hands.probability:.3g} (R1 of {hands.n:,} observations "
-            f"{hands.r1[0]:.4f} {here}, {hands.r1[1]:.4f} inverted; amplitudes know "
-            f"nothing of the hand).{self._groups()}"
+            self.source if self.turned is None else f"the mirror image of {self.source}"
         )
 
-    def _here(self) -> str:
-        """How the structure's own hand is called: nobody gave that of one solved here."""
-        return "as given" if self.solved is None else "as taken"
-
-    def _groups(self) -> str:
-        """Name the space groups of both hands, which the data's may be either of."""
-        given = self.cycles.cycles[0].structure.space_group_info()
-        other = given.change_hand()
-        if str(given) == str(other):
-            return ""
-        return (
-            f" The space group {self._here()} is {given}, of its mirror image {other}; in the files "
-            "of the data it stays what it was."
-        )
+    def warnings(self) -> list[str]:
+        """Say that the structure is not what was given, or hardly that of the crystals."""
+        taken = self.cycles.cycles[0].structure
+        return [
+            *turned_warnings(self.turned, self.source, taken),
+            *doubtful_structure(self.source, self.r1()["first"]),
+            *ends_of_range(self.found.crystals),
+        ]
 
     def crystals_table(self) -> TextTable:
         """Give the thickness of each crystal."""
@@ -303,13 +310,15 @@ class StructureReport:
             f"{R1_STRUCTURE} by resolution (not independent of it)", header, rows
         )
 
-    def section(self, d_spacing: np.ndarray) -> Section:
+    def section(self, miller_index: np.ndarray, d_spacing: np.ndarray) -> Section:
         """
         For the page.
 
         Args:
+            miller_index: Shape (u, 3).
             d_spacing: Shape (u,) [Å].
         """
+        undetermined = undetermined_table(self.found, miller_index, d_spacing)
         return Section(
             "with_structure",
             "With the provisional structure"
@@ -321,6 +330,7 @@ class StructureReport:
             (
                 *refined_tables(self.refined, self.cycles),
                 self.shells_table(d_spacing),
+                *([] if undetermined is None else [undetermined]),
                 self.crystals_table(),
             ),
         )
@@ -364,8 +374,14 @@ class StructureReport:
             )
         ]
 
-    def as_dict(self) -> dict:
-        """Give what goes into a JSON file."""
+    def as_dict(self, miller_index: np.ndarray, d_spacing: np.ndarray) -> dict:
+        """
+        Give what goes into a JSON file.
+
+        Args:
+            miller_index: Shape (u, 3).
+            d_spacing: Shape (u,) [Å].
+        """
         found, shares = self.found, self.shares()
         response = found.response[np.isfinite(found.response)]
         parts = [0.05, 0.25, 0.5, 0.75, 0.95]
@@ -387,6 +403,7 @@ class StructureReport:
                 np.average(shares, weights=found.estimate.F)
             ),
             "undetermined": self.undetermined(),
+            "reflections": reflection_columns(found, miller_index, d_spacing),
             "width": found.step.width,
             "errors": found.step.law.as_dict(),
             "response_quantiles": dict(
@@ -395,6 +412,7 @@ class StructureReport:
             "crystals": [one.as_dict() for one in found.crystals],
             "tilts": found.tilts.as_dict(),
             "hands": found.hands and found.hands.as_dict(),
+            "hands_given": self.turned and self.turned.as_dict(),
             "cycles": cycles_document(self.cycles),
             "refined": self.refined and self.refined.as_dict(),
             "elements": [{**asdict(one), "z": one.z} for one in self.elements],

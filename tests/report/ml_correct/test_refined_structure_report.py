@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -74,3 +76,16 @@ def test_atoms_that_go_far_were_wrong(quartz):
 
 def test_without_a_refinement_nothing_is_told(quartz):
     assert atoms_sentences(None, quartz) == []
+
+
+def test_what_did_not_converge_is_no_structure_to_correct_with(quartz):
+    """Atoms 0.5 Å off: the advice to correct again is for refinements that converged."""
+    start = quartz.deep_copy_scatterers()
+    moved = start.deep_copy_scatterers()
+    for atom in moved.scatterers():
+        atom.site = tuple(x + 0.1 for x in atom.site)
+    one = SimpleNamespace(structure=start, converged=True)
+    assert "correct again" in " ".join(atoms_sentences(one, moved))
+    (told,) = atoms_sentences(SimpleNamespace(structure=start, converged=False), moved)
+    assert told.startswith("Refinement moved atoms by 0.")
+    assert "correct again" not in told and "off" not in told
