@@ -13,6 +13,7 @@ Modules:
     lattice: amplitudes and potentials at all points of the reciprocal lattice
     normalisation: normalised amplitudes, and how strongly the crystal scatters in
         absolute units, without its structure
+    outsiders: crystals that are not shown to agree with the others
     prepared: scaled observations, merged and normalised
     resolution: to which resolution there is signal
     scale_groups: what scaling asks of a group of crystals

@@ -100,14 +100,19 @@ def normalise(
     shells = np.array_split(np.argsort(d_star_sq, kind="stable"), n_shells)
     place = np.array([d_star_sq[shell].mean() for shell in shells])
     mean = np.array([reduced[shell].mean() for shell in shells])
-    log_mean = np.log(np.maximum(mean, FLOOR * reduced.mean()))
+    least = FLOOR * reduced.mean()
+    told = mean >= least
+    log_mean = np.log(np.where(told, mean, 1.0))
+    if not told.all():  # shells without signal follow the others, and have no say
+        from_others = _interpolate(place, place[told], log_mean[told])
+        log_mean = np.where(told, log_mean, np.maximum(from_others, np.log(least)))
     log_mean = _smooth(log_mean)
     log_sigma = _interpolate(d_star_sq, place, log_mean)
     # Smoothing and interpolation do not keep the mean of the quotient.
-    mean_ratio = np.mean(reduced / np.exp(log_sigma))
-    if not mean_ratio > 0:  # negative shells, which weigh most
-        mean_ratio = reduced.sum() / np.exp(log_sigma).sum()
-    shift = np.log(mean_ratio)
+    ratio = reduced / np.exp(log_sigma)
+    if not told.all():
+        ratio = ratio[np.concatenate([shells[k] for k in np.flatnonzero(told)])]
+    shift = np.log(np.mean(ratio))
     sigma_s = np.exp(log_sigma + shift)
     return Normalisation(
         N=epsilon * sigma_s,

@@ -75,6 +75,29 @@ def test_few_or_negative_intensities_do_not_break_it():
         normalise(np.array([1.0, -2.0]), np.array([0.1, 0.2]), np.ones(2))
 
 
+@pytest.mark.parametrize("level", [-0.02, -0.003, 0.0])
+@pytest.mark.parametrize("where", ["end", "middle"])
+def test_shells_without_signal_have_no_say(where, level):
+    """Shells of a mean of nought or below leave the others' normalisation what it was."""
+    rng = np.random.default_rng(6)
+    d_star_sq = np.sort(rng.uniform(0.02, 1.4, 3500))
+    truth = 40 * np.exp(-3 * d_star_sq)
+    I = truth * rng.exponential(size=3500)
+    noise = np.arange(3500) >= 2800
+    if where == "middle":  # rings of ice, masked in part
+        noise = (np.arange(3500) // 70) % 10 == 5
+    I[noise] = I.mean() * (level + 0.001 * rng.normal(size=noise.sum()))
+    found = normalise(I, d_star_sq, np.ones(3500))
+    signal = ~noise
+    alone = normalise(I[signal], d_star_sq[signal], np.ones(signal.sum()))
+    ratio = found.N[signal] / alone.N
+    # Shells begin elsewhere, but for that no other is expected.
+    assert abs(np.log(ratio.mean())) < 0.03
+    assert np.std(np.log(ratio)) < 0.1
+    assert np.abs(np.log(ratio)).max() < 0.6
+    assert np.mean(I[signal] / found.N[signal]) == pytest.approx(1, abs=0.03)
+
+
 def test_amplitudes_of_observations_keep_their_sign():
     E = observed_amplitudes(np.array([8.0, -2.0, 0.0]), np.array([2.0, 2.0, 2.0]))
     np.testing.assert_allclose(E, [2, -1, 0])

@@ -41,6 +41,7 @@ from dials_spread.correction.apply.subject import (
     exchanged_axes,
     extinctions,
     lorentz_warning,
+    outsiders_warning,
     with_counting_errors,
     within_limit,
 )
@@ -170,11 +171,13 @@ def get_subject(
     )
     warnings = check_suitable(observations, force)
     measured = add_geometry(observations, experiments, tables, lorentz)
-    within = within_limit(observations, measured, d_min, nproc)
+    whole, within = observations, within_limit(observations, measured, d_min, nproc)
     observations, measured = within[:2]
     if within.beyond is not None:
         warnings = check_suitable(observations, force)
-    warnings += exchanged_axes(observations)
+    # A crystal with other axes agrees with no other.
+    warnings += exchanged_axes(whole if within.outsiders else observations)
+    warnings += outsiders_warning(within)
     exponent, found = check_lorentz(measured, within.scales, within.groups)
     if exponent:
         warnings.append(lorentz_warning(measured, exponent, found))
@@ -189,6 +192,7 @@ def get_subject(
         warnings=tuple(warnings),
         limit=within.limit,
         beyond=within.beyond,
+        outsiders=within.outsiders,
     )
 
 

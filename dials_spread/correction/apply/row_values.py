@@ -119,6 +119,8 @@ class RowValues:
             far = self._far[number]
             row_of_far = self.beyond.measured.row[far]
             found["factor"][row_of_far] = self.beyond.lorentz[far]
+            if "inflation" in found:
+                found["inflation"][row_of_far] = self.beyond.inflation[far]
             left[row_of_far] = False
         if "inflation" in found and left.any() and len(own):
             self._doubt_others(found["inflation"], found["factor"], own, left, table)

@@ -7,10 +7,10 @@ Classes:
     Within: the others
 
 Functions:
-    within_limit: observations to the resolution limit, and those beyond
+    within_limit: observations that have a say, to the resolution limit, and the others
     with_counting_errors: scaled data with σ of counting alone
     lorentz_warning: that equivalents prefer another power of the Lorentz factor
-    exchanged_axes, extinctions: what else is wrong with them
+    exchanged_axes, extinctions, outsiders_warning: what else is wrong with them
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dials_spread.correction.apply.suitability import reasons_against
+from dials_spread.correction.apply.table_errors import LARGEST_INFLATION
 from dials_spread.observations import Observations
 from dials_spread.observations.builder import Integrated, unscaled_with_lorentz
 from dials_spread.observations.error_model import CountingErrors
@@ -33,11 +34,15 @@ from dials_spread.observations.exchanged_axes import (
 from dials_spread.prepare.crystal_groups import CrystalGroups
 from dials_spread.prepare.decay import find_scales
 from dials_spread.prepare.extinctions import missing_elements
+from dials_spread.prepare.outsiders import outsiders
 from dials_spread.prepare.prepared import Prepared, with_sigma
 from dials_spread.prepare.resolution import ResolutionLimit, resolution_limit
 from dials_spread.prepare.scaling import Scales
 
 logger = logging.getLogger("dials.spread.correct")
+
+NAMED = 10
+"""Crystals that a warning names."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,8 @@ class Subject:
         lorentz_r_meas: R_meas with equal weights, by that power.
         warnings: Sentences for the user.
         limit: To which resolution there is signal; None where that was not looked at.
-        beyond: What lies beyond the limit; None for nothing.
+        beyond: What lies beyond the limit, or is of outsiders; None for nothing.
+        outsiders: Numbers of crystals that have no say; see prepare.outsiders.
     """
 
     observations: Observations
@@ -70,6 +76,7 @@ class Subject:
     warnings: tuple[str, ...]
     limit: ResolutionLimit | None = None
     beyond: Beyond | None = None
+    outsiders: tuple[int, ...] = ()
 
     @property
     def integrated(self) -> Integrated | None:
@@ -82,30 +89,37 @@ class Subject:
 @dataclass(frozen=True)
 class Beyond:
     """
-    Observations beyond the resolution limit, which have no say in the correction.
+    Observations that have no say in the correction.
+
+    They lie beyond the resolution limit, or are of crystals that are not shown to agree with
+    the others.
 
     Attributes:
         measured: n of them.
         lorentz: Shape (n,), the Lorentz factor applied here, over the median of the
             others; all that their intensities are multiplied by.
+        inflation: Shape (n,), by which variances are multiplied besides: of outsiders as
+            large as to make σ the root mean square of their intensities.
     """
 
     measured: Observations
     lorentz: np.ndarray
+    inflation: np.ndarray
 
 
 class Within(NamedTuple):
     """
-    Observations to the resolution limit.
+    Observations that have a say: to the resolution limit, and of crystals that agree.
 
     Attributes:
         observations: n of them, as they were read.
         measured: The same with their geometry.
         lorentz: Shape (n,), the Lorentz factor applied here, with median 1.
         limit: To which resolution there is signal.
-        beyond: What lies beyond it; None for nothing.
+        beyond: The others; None for nothing.
         groups: The n, cut into groups of crystals.
         scales: Of the n; None where they have to be found.
+        outsiders: Numbers of crystals that are not shown to agree with the others.
     """
 
     observations: Observations
@@ -115,6 +129,7 @@ class Within(NamedTuple):
     beyond: Beyond | None
     groups: CrystalGroups
     scales: Scales | None
+    outsiders: tuple[int, ...]
 
 
 def within_limit(
@@ -124,7 +139,7 @@ def within_limit(
     nproc: int | None = None,
 ) -> Within:
     """
-    Find the resolution limit, and leave out what is beyond.
+    Find the resolution limit, and leave out what is beyond, and crystals that do not agree.
 
     Args:
         observations: As they were read.
@@ -138,36 +153,71 @@ def within_limit(
     """
     groups = CrystalGroups.of(measured, nproc)
     scales = find_scales(measured, groups)
+    scaled = measured.divided(scales.scale)
+    out = outsiders(scaled)
+    kept = ~np.isin(measured.crystal, out)
     limit = ResolutionLimit(None, "d_min", float(measured.d_spacing.min()))
     if d_min is not None:
         given = None if isinstance(d_min, str) else d_min
-        limit = resolution_limit(measured.divided(scales.scale), given)
-    kept = np.ones(len(measured), dtype=bool)
+        agreeing = scaled.select(kept) if len(out) else scaled
+        limit = resolution_limit(agreeing, given)
     if limit.d_min is not None:
-        kept = measured.within(limit.d_min)
-        if d_min == "auto" and reasons_against(observations.select(kept)):
-            kept[:], limit = True, replace(limit, d_min=None)
+        within = kept & measured.within(limit.d_min)
+        if d_min == "auto" and reasons_against(observations.select(within)):
+            limit = replace(limit, d_min=None)
+        else:
+            kept = within
     ratio = measured.sigma / observations.sigma
     if kept.all():
         ratio = ratio / np.median(ratio)
-        return Within(observations, measured, ratio, limit, None, groups, scales)
+        return Within(observations, measured, ratio, limit, None, groups, scales, ())
     if not kept.any():
         raise ValueError(
             f"d_min={limit.d_min:g} leaves nothing: the observations begin at "
             f"{measured.d_spacing.max():.2f} Å"
         )
     ratio = ratio / np.median(ratio[kept])
-    beyond = Beyond(measured.select(~kept), ratio[~kept])
+    others = measured.select(~kept)
     measured = measured.select(kept)
     return Within(
         observations=observations.select(kept),
         measured=measured,
         lorentz=ratio[kept],
         limit=limit,
-        beyond=beyond,
+        beyond=Beyond(others, ratio[~kept], _inflation(others, out)),
         groups=CrystalGroups.of(measured, nproc),
         scales=None,
+        outsiders=tuple(int(c) for c in out),
     )
+
+
+def _inflation(others: Observations, out: np.ndarray) -> np.ndarray:
+    """Give by what variances are multiplied: 1 but of outsiders, shape (n,)."""
+    inflation = np.ones(len(others))
+    for number in out:
+        own = others.crystal == number
+        # Nothing more is known of them than how large they are.
+        size = np.mean(others.intensity[own] ** 2)
+        inflation[own] += size / others.variance[own]
+    return np.minimum(inflation, LARGEST_INFLATION)
+
+
+def outsiders_warning(within: Within) -> list[str]:
+    """Name and log crystals that are not shown to agree with the others."""
+    if not within.outsiders or within.beyond is None:
+        return []
+    crystal, out = within.beyond.measured.crystal, within.outsiders
+    n = int(np.count_nonzero(np.isin(crystal, out)))
+    some = ", ".join(map(str, out[:NAMED]))
+    if len(out) > NAMED:
+        some += f" and {len(out) - NAMED} more"
+    found = (
+        f"Not shown to agree with the other crystals: {some} (crystals from 0; {n:,} of "
+        f"{n + len(within.observations):,} observations). They have no say in the "
+        "correction and stay as they were, but for a missing Lorentz factor."
+    )
+    logger.warning(found)
+    return [found]
 
 
 def exchanged_axes(observations: Observations) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dials_spread.prepare.outsiders import effective_number
 from dials_spread.prepare.prepared import Prepared
 
 CRYSTAL_COLUMNS = (
@@ -69,7 +70,7 @@ def compound_features(prepared: Prepared) -> np.ndarray:
             prepared.r_meas,
             prepared.interaction.B,
             prepared.interaction.misfit,
-            np.log(len(np.unique(measured.crystal))),
+            np.log(effective_number(measured.crystal)),
             np.log(len(measured) / measured.n_unique),
             np.median(noise),
         ]

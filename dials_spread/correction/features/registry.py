@@ -76,7 +76,7 @@ ln_volume | 1 | logarithm of the cell volume [Å³], in steps of 0.5 | number of
 r_meas | 1 | R_meas after scaling | what orientation and thickness change
 B | Å² | from Wilson's line | fall-off, partly of dynamical origin
 wilson_misfit | 1 | root mean square deviation of ln Σ from the line | multiple scattering flattens it
-ln_crystals | 1 | logarithm of the number of crystals | what averages out
+ln_crystals | 1 | logarithm of the number of crystals, those of a few observations counted in part | what averages out
 ln_multiplicity | 1 | logarithm of observations for each reflection | what averages out
 compound_noise | 1 | median σ over absolute intensity | tells noise from multiple scattering
 """)

@@ -109,6 +109,7 @@ def correction_document(
                 "strength": result.strength,
                 "evidence": evidence and evidence.as_dict(),
                 "resolution_limit": subject.limit and subject.limit.as_dict(),
+                "crystals_without_say": list(subject.outsiders),
                 "lorentz_applied_here": subject.prepared.measured.lorentz_applied_here,
                 "lorentz_r_meas": _by_exponent(subject.lorentz_r_meas),
                 "scales": subject.prepared.scales.as_dict(),

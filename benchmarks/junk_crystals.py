@@ -1,0 +1,106 @@
+"""
+What a few rows of junk, listed as another crystal, do to a correction.
+
+    python benchmarks/junk_crystals.py [--data FOLDER] [--only NAMES] [--seeds 2]
+
+To each of the five measured sets 3, 10 and 30 rows are added as a crystal of their own: indices
+and orientations of rows that are there, intensities at random. "strong" ones are ten times the
+mean, with σ of 5 %; "weak" ones a tenth of it, with σ as they were. R1 against the published
+structure of the plain merge and of the corrected amplitudes, and the R1 that is expected of
+these: as they are, and how far they move, the largest of some draws.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import warnings
+from pathlib import Path
+
+import errors
+import numpy as np
+from tabulate import tabulate
+
+from dials.array_family import flex
+
+from dials_spread.correction.apply.correct import correct_intensities, get_subject
+from dials_spread.correction.apply.estimates import SHIPPED
+from dials_spread.correction.model.model_file import read_model
+
+NUMBERS = (3, 10, 30)
+KINDS = ("strong", "weak")
+
+
+def with_junk(experiments, tables, n: int, kind: str, rng: np.random.Generator):
+    """
+    Add a crystal of junk.
+
+    Args:
+        experiments, tables: Of crystals.
+        n: Rows of junk.
+        kind: "strong" or "weak".
+        rng: Source of random numbers.
+
+    Returns:
+        Both with one more.
+    """
+    table = tables[0].select(tables[0].get_flags(tables[0].flags.integrated, all=False))
+    mean = np.mean(table["intensity.prf.value"].as_numpy_array())
+    junk = table.select(flex.size_t(rng.choice(len(table), n, replace=False)))
+    level = mean * (10.0 if kind == "strong" else 0.1)
+    value = level * rng.exponential(size=n)
+    for name in ("prf", "sum"):
+        column = f"intensity.{name}"
+        if f"{column}.value" in junk:
+            junk[f"{column}.value"] = flex.double(value)
+            if kind == "strong":
+                variance = (0.05 * value + 0.01 * level) ** 2
+                junk[f"{column}.variance"] = flex.double(variance)
+    return [*experiments, experiments[0]], [*tables, junk]
+
+
+def figures(experiments, tables, source: str, model) -> np.ndarray:
+    """Give R1 before (equal weights, and 1/σ²), after, and as expected."""
+    subject = get_subject(experiments, tables, nproc=1)
+    result = correct_intensities(subject, model, reference=source, nproc=1)
+    by_sigma = float(result.truth.before_weighted.merged.r1[0])
+    before, after = result.truth.r1
+    return np.array([before, by_sigma, after, result.estimate.predicted_r1])
+
+
+def rows_of(name: str, source: str, experiments, tables, seeds: int, model) -> list:
+    """Give the rows of the table of a set."""
+    alone = figures(experiments, tables, source, model)
+    rows = [[name, "none", *(f"{x:.3f}" for x in alone)]]
+    for kind in KINDS:
+        for n in NUMBERS:
+            found = []
+            for seed in range(seeds):
+                rng = np.random.default_rng([seed, n, len(name)])
+                more = with_junk(experiments, tables, n, kind, rng)
+                found.append(figures(*more, source, model) - alone)
+            most = [x[np.argmax(np.abs(x))] for x in np.transpose(found)]
+            rows.append([name, f"{n} {kind}", *(f"{x:+.4f}" for x in most)])
+            print(rows[-1], flush=True)
+    return rows
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--only", nargs="*")
+    parser.add_argument("--seeds", type=int, default=2)
+    args = parser.parse_args()
+    logging.disable(logging.WARNING)
+    warnings.simplefilter("ignore")
+    model, rows = read_model(SHIPPED), []
+    for name, source, experiments, tables in errors.measured_files(args.data):
+        if not args.only or name in args.only:
+            rows += rows_of(name, source, experiments, tables, args.seeds, model)
+    head = ("set", "junk", "R1 before", "by 1/σ²", "R1 after", "expected R1")
+    print(tabulate(rows, head, disable_numparse=True))
+
+
+if __name__ == "__main__":
+    main()
