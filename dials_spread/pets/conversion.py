@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -161,6 +161,8 @@ def add(
         rate / length,
     )
     precession = _is_precession(pets, verdict)
+    if precession:
+        _tell_precession(frames.semi_angle, verdict.partial)
     relative = relative_error(error, length if precession else rate, semi)
     kept = _kept(relative, verdict, choices, pets.name)
     largest = 2 * np.arcsin(min(0.7, pets.wavelength * length.max() / 2))
@@ -175,6 +177,9 @@ def add(
             *(re.sub(r"\W+", "_", Path(pets.name).stem), len(experiments)),
         )
         lines = _lines(pets, run, settings, rows, relative)
+        if precession and verdict.partial:
+            own = frames.semi_angle[listed.frame[rows]]
+            lines = replace(lines, precession=np.where(own > 0, own, np.nan))
         tables.append(_possible_table(lines, experiment, len(experiments), pets.name))
         experiments.append(experiment)
 
@@ -404,13 +409,31 @@ def _is_precession(pets: PetsFile, verdict: Verdict) -> bool:
             else "the header is wrong, or says nothing of it; they are taken as such",
         )
         logger.info("  Mean intensity by excitation error: %s", _bars(verdict.curve))
-        if humps:
-            logger.warning(
-                "  dials.ml_correct multiplies by the Lorentz factor of a rotation: with "
-                "precession it is that of the sum over frames, not of each frame"
-            )
         return humps
     return by_header
+
+
+def _tell_precession(semi: np.ndarray, partial: bool) -> None:
+    """Say which Lorentz factor dials.ml_correct will apply."""
+    known = semi[semi > 0]
+    if not partial:
+        logger.info(
+            "  Precession: dials.ml_correct multiplies by the Lorentz factor of the tilt, "
+            "which is that of intensities summed over frames"
+        )
+    elif len(known) < len(semi):
+        logger.warning(
+            "  Precession: %d of %d frames have no semi-angle, without which there is no "
+            "Lorentz factor; give dials.ml_correct precession_angle=",
+            *(len(semi) - len(known), len(semi)),
+        )
+    else:
+        logger.info(
+            "  Precession by %.2f°: dials.ml_correct multiplies by the Lorentz factor of "
+            "single frames with precession (column pets.precession_angle; "
+            "experiment=rotation takes that of the tilt)",
+            np.median(known),
+        )
 
 
 def _bars(curve: np.ndarray) -> str:

@@ -40,7 +40,7 @@ from dials_spread.correction.apply.subject import (
     Within,
     exchanged_axes,
     extinctions,
-    lorentz_warning,
+    lorentz_check,
     with_counting_errors,
     within_limit,
 )
@@ -57,7 +57,8 @@ from dials_spread.observations.builder import intensities_before_scaling
 from dials_spread.observations.crystals import check_crystals
 from dials_spread.observations.error_model import counting_errors
 from dials_spread.prepare.geometry import add_geometry
-from dials_spread.prepare.prepared import check_lorentz, prepare
+from dials_spread.prepare.measurement import measurement_of
+from dials_spread.prepare.prepared import prepare
 from dials_spread.reference import Reference
 from dials_spread.rfactor import amplitudes
 
@@ -137,6 +138,8 @@ def get_subject(
     *,
     lorentz: str = "auto",
     force: bool = False,
+    experiment: str = "auto",
+    precession_angle: float | None = None,
     without_experiment: int = 0,
     nproc: int | None = None,
     d_min: float | str | None = "auto",
@@ -153,6 +156,7 @@ def get_subject(
         lorentz: Whether the Lorentz factor is in the intensities: "auto", "applied" or
             "missing".
         force: Correct even what should not be.
+        experiment, precession_angle: How the data were measured; see measurement_of.
         without_experiment: Reflections whose experiment was not given, to be counted.
         nproc: Threads; all cores by default.
         d_min: Resolution limit [Å]; "auto" to find it from the data (prepare.resolution),
@@ -165,30 +169,29 @@ def get_subject(
     """
     check_crystals(experiments)
     check_crystals_uncorrected(tables)
+    how = measurement_of(experiments, tables, experiment, precession_angle)
     observations = build_observations(
         experiments, tables, dataset, without_experiment, **choices
     )
-    warnings = check_suitable(observations, force)
-    measured = add_geometry(observations, experiments, tables, lorentz)
+    warnings = check_suitable(observations, force, how)
+    measured = add_geometry(observations, experiments, tables, lorentz, how)
     within = within_limit(observations, measured, d_min, nproc)
     observations, measured = within[:2]
     if within.beyond is not None:
-        warnings = check_suitable(observations, force)
-    warnings += exchanged_axes(observations)
-    exponent, found = check_lorentz(measured, within.scales, within.groups)
-    if exponent:
-        warnings.append(lorentz_warning(measured, exponent, found))
+        warnings = check_suitable(observations, force, how)
+    of_lorentz, doubts = lorentz_check(within)
+    warnings += exchanged_axes(observations) + doubts
     parts = _prepared(within, experiments, tables, emptied, nproc)
     warnings += extinctions(parts["prepared"])
     return Subject(
         observations=observations,
         **parts,
         lorentz=within.lorentz,
-        lorentz_exponent=exponent,
-        lorentz_r_meas=found,
+        **of_lorentz,
         warnings=tuple(warnings),
         limit=within.limit,
         beyond=within.beyond,
+        measurement=how,
     )
 
 

@@ -111,6 +111,8 @@ def correction_document(
                 "resolution_limit": subject.limit and subject.limit.as_dict(),
                 "lorentz_applied_here": subject.prepared.measured.lorentz_applied_here,
                 "lorentz_r_meas": _by_exponent(subject.lorentz_r_meas),
+                "lorentz_r_meas_precession": subject.lorentz_precession,
+                "experiment": subject.measurement.as_dict(),
                 "scales": subject.prepared.scales.as_dict(),
                 "factors": result.factors.as_dict(),
                 "changes": {
