@@ -153,14 +153,12 @@ def get_subject(
         experiments: One a crystal, of one space group and similar cells.
         tables: The reflections of each, in the same order.
         dataset: The number of the input list of each experiment.
-        lorentz: Whether the Lorentz factor is in the intensities: "auto", "applied" or
-            "missing".
+        lorentz: Whether the Lorentz factor is in the intensities, see add_geometry.
         force: Correct even what should not be.
-        experiment, precession_angle: How the data were measured; see measurement_of.
+        experiment, precession_angle: How the data were measured, see measurement_of.
         without_experiment: Reflections whose experiment was not given, to be counted.
         nproc: Threads; all cores by default.
-        d_min: Resolution limit [Å]; "auto" to find it from the data (prepare.resolution),
-            None for none. Observations beyond it have no say.
+        d_min: Resolution limit [Å], see within_limit. Observations beyond have no say.
         emptied: Empty the tables (file_by_file.let_go); else they are not changed.
         choices: About observations, see observations.Choices.
 

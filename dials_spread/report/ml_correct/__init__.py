@@ -9,6 +9,7 @@ Modules:
     correction_tables: what a correction did, in tables
     correction_verdict: whether amplitudes became better, and what to do next
     damage_sentences: what is said of beam damage
+    lorentz_sentences: the Lorentz factor, and how the data were measured
     plots_amplitudes: |F| before and after, predicted errors, Fo against Fc
     plots_correction: what was changed, and R1 before and after
     plots_crystals: crystals beside each other

@@ -26,6 +26,7 @@ from dials_spread.report.ml_correct.correction_verdict import (
     percent,
 )
 from dials_spread.report.ml_correct.damage_sentences import damage_sentences
+from dials_spread.report.ml_correct.lorentz_sentences import lorentz_sentences
 from dials_spread.report.page.labels import counted, digits
 from dials_spread.rfactor.merging_statistics import LABELS
 from dials_spread.rfactor.wilson_statistics import (
@@ -115,8 +116,7 @@ def sentences_by_topic(
             *limit_sentences(result),
             _method(result),
             *evidence_sentences(result),
-            _lorentz(result),
-            *experiment_sentences(result),
+            *lorentz_sentences(result),
             *damage_sentences(result.subject.prepared.scales.decay, result.strength),
         ],
         "amplitudes": amplitudes,
@@ -239,38 +239,6 @@ def evidence_sentences(result: CorrectionResult) -> list[str]:
             " strength=1 applies all of it."
         )
     return [text]
-
-
-def _lorentz(result: CorrectionResult) -> str:
-    how = result.subject.measurement
-    if result.measured.of_precession:
-        return (
-            "The Lorentz factor of single frames with precession, by "
-            f"{how.mean_angle:.2f}°, had not been applied to the intensities; it is part "
-            "of what they are multiplied by now."
-        )
-    if result.subject.prepared.measured.lorentz_applied_here:
-        return (
-            "The Lorentz factor had not been applied to the intensities; it is part of "
-            "what they are multiplied by now."
-        )
-    return "The Lorentz factor had been applied to the intensities already."
-
-
-def experiment_sentences(result: CorrectionResult) -> list[str]:
-    """
-    Say what is known of the model where it was not trained on such data.
-
-    Args:
-        result: The correction.
-    """
-    if result.subject.measurement.kind != "precession" or not result.strength > 0:
-        return []
-    return [
-        "The model was trained on rotations without precession; that it also corrects "
-        "precession was seen on simulated data alone. strength=0 corrects nothing but "
-        "the Lorentz factor."
-    ]
 
 
 def size_sentence(result: CorrectionResult) -> str:
