@@ -84,7 +84,8 @@ def check_suitable(
     reasons = reasons_against(observations, measurement)
     if reasons and not force:
         told = [f"{reason}." for reason in reasons]
-        between = " " if len(told) == 1 else "\n"
+        stills = measurement is not None and measurement.kind == "stills"
+        between = " " if stills and len(told) == 1 else "\n"
         raise ValueError(between.join([*told, "force=True corrects them all the same"]))
     warnings = [f"Forced: {reason}." for reason in reasons]
     if len(observations) < FEWEST_OBSERVATIONS:
