@@ -52,6 +52,7 @@ from dials_spread.correction.apply.merged_files import check_merged
 from dials_spread.correction.apply.parameters import (
     PHIL,
     SOLVE,
+    TO_PREPARE,
     check_parameters,
     choose_mode,
     name_outputs,
@@ -88,9 +89,8 @@ def undo_files(data, params, log) -> None:
 
 def how_to_prepare(data, params) -> dict:
     """Give the choices of get_subject."""
-    alike = ("lorentz", "force", "intensity", "partiality_cutoff", "min_zeta")
     return {
-        **{name: getattr(params, name) for name in alike},
+        **{name: getattr(params, name) for name in TO_PREPARE},
         "without_experiment": sum(data.unmatched.values()),
         "nproc": None if params.nproc is Auto else params.nproc,
         "d_min": "auto" if params.d_min is Auto else params.d_min,

@@ -116,6 +116,7 @@ class Observations:
         geometry: How each was excited; None until prepare.geometry has added it.
         lorentz_applied_here: Whether the Lorentz factor was missing in the tables and
             has been multiplied in.
+        of_precession: Whether that was the factor of precession, not of rotation.
         corrections: Of lp, qe, partiality, what was applied on reading all tables.
     """
 
@@ -140,6 +141,7 @@ class Observations:
     outside_scan: int
     geometry: Geometry | None = None
     lorentz_applied_here: bool = False
+    of_precession: bool = False
     corrections: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -213,6 +215,11 @@ class Observations:
     def angle(self) -> np.ndarray:
         """Shape (n,) [°], likewise."""
         return self._known_geometry().angle
+
+    @property
+    def excitation(self) -> np.ndarray:
+        """Shape (n,) [Å⁻¹], likewise."""
+        return self._known_geometry().excitation
 
     @property
     def wavelength(self) -> float:

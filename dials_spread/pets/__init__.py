@@ -10,6 +10,7 @@ Modules:
     cif_file: read and check the file
     conversion: one file after the other, and what the log says of each
     experiments: from runs of frames to experiments of DIALS
+    frame_kinds: rotation or precession, as header and intensities have it
     frame_orientations: the setting matrix of each frame, and frames to runs of even steps
     reflections: the table
     rocking_curves: excitation errors, and what the intensities say of the measurement

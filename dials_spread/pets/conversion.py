@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ from dials_spread.pets.experiments import (
     moment_of,
     rotation_axis,
 )
+from dials_spread.pets.frame_kinds import is_precession, tell_precession
 from dials_spread.pets.frame_orientations import (
     TiltRun,
     base_orientation,
@@ -160,7 +161,9 @@ def add(
         relative_error(error, length, semi),
         rate / length,
     )
-    precession = _is_precession(pets, verdict)
+    precession = is_precession(pets, verdict)
+    if precession:
+        tell_precession(frames.semi_angle, verdict.partial)
     relative = relative_error(error, length if precession else rate, semi)
     kept = _kept(relative, verdict, choices, pets.name)
     largest = 2 * np.arcsin(min(0.7, pets.wavelength * length.max() / 2))
@@ -175,6 +178,9 @@ def add(
             *(re.sub(r"\W+", "_", Path(pets.name).stem), len(experiments)),
         )
         lines = _lines(pets, run, settings, rows, relative)
+        if precession and verdict.partial:
+            own = frames.semi_angle[listed.frame[rows]]
+            lines = replace(lines, precession=np.where(own > 0, own, np.nan))
         tables.append(_possible_table(lines, experiment, len(experiments), pets.name))
         experiments.append(experiment)
 
@@ -373,48 +379,6 @@ def _crossing_numbers(
     numbers = np.empty(len(order), dtype=int)
     numbers[order] = np.cumsum(new)
     return numbers
-
-
-def _is_precession(pets: PetsFile, verdict: Verdict) -> bool:
-    """Say how the data were measured, by header and intensities."""
-    header = pets.geometry or "nothing"
-    by_header = "precession" in pets.geometry.lower()
-    if verdict.kind == "one intensity":
-        logger.info(
-            "  Header: %s. Each reflection has one intensity on all frames of a "
-            "crossing: no rocking curve can tell whether the header is right",
-            header,
-        )
-    elif verdict.kind == "unknown":
-        logger.info(
-            "  Header: %s. Rocking curves of %d reflections do not tell whether it "
-            "is right",
-            *(header, verdict.n_curves),
-        )
-    else:
-        humps = verdict.kind == "precession"
-        tell = logger.info if humps == by_header else logger.warning
-        tell(
-            "  Header: %s. Rocking curves of %d reflections have %s, as those of %s: %s",
-            *(header, verdict.n_curves),
-            "two humps" if humps else "no humps at the ends of the range",
-            "precession" if humps else "rotation",
-            "as the header says"
-            if humps == by_header
-            else "the header is wrong, or says nothing of it; they are taken as such",
-        )
-        logger.info("  Mean intensity by excitation error: %s", _bars(verdict.curve))
-        if humps:
-            logger.warning(
-                "  dials.ml_correct multiplies by the Lorentz factor of a rotation: with "
-                "precession it is that of the sum over frames, not of each frame"
-            )
-        return humps
-    return by_header
-
-
-def _bars(curve: np.ndarray) -> str:
-    return " ".join("-" if np.isnan(x) else f"{x:.2f}" for x in curve)
 
 
 def _kept(

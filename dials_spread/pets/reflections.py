@@ -17,6 +17,7 @@ from dials.array_family import flex
 from dxtbx.model import Experiment
 
 from dials_spread.pets.rocking_curves import excitation
+from dials_spread.valid_input.columns import PRECESSION
 from dials_spread.valid_input.values import LARGEST_POSITION
 
 LARGEST_TURN = np.deg2rad(2.5)
@@ -43,6 +44,8 @@ class Lines:
         setting: Shape (n, 3, 3) [Å⁻¹], of the frame, in the laboratory.
         relative: Shape (n,), excitation error over the range of the frame.
         scale: Shape (n,), of the frame, as in the file.
+        precession: Shape (n,) [°], semi-angle of the frame, nan where the file does not
+            tell; None where intensities are not those of frames with precession.
     """
 
     hkl: np.ndarray
@@ -53,6 +56,7 @@ class Lines:
     setting: np.ndarray
     relative: np.ndarray
     scale: np.ndarray
+    precession: np.ndarray | None = None
 
 
 def _crossings(
@@ -116,6 +120,8 @@ def build_table(
     table["pets.excitation_error"] = flex.double(error)
     table["pets.relative_excitation_error"] = flex.double(lines.relative)
     table["pets.scale"] = flex.double(lines.scale)
+    if lines.precession is not None:
+        table[PRECESSION] = flex.double(lines.precession)
     _, width = experiment.scan.get_oscillation(deg=False)
     table["pets.crossing"] = flex.double(lines.z + turn / width)
     return table

@@ -11,6 +11,7 @@ Modules:
     geometry: where the beam ran in the crystal when a reflection was excited, and the
         Lorentz factor, applied once
     lattice: amplitudes and potentials at all points of the reciprocal lattice
+    measurement: how data were measured, and the Lorentz factor of precession
     normalisation: normalised amplitudes, and how strongly the crystal scatters in
         absolute units, without its structure
     outsiders: crystals that are not shown to agree with the others

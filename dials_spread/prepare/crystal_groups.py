@@ -11,6 +11,7 @@ Classes:
 
 Functions:
     added_up: sums of groups
+    as_it_is: a column that groups keep
 """
 
 from __future__ import annotations
@@ -144,12 +145,12 @@ class CrystalGroups:
     @cached_property
     def angles(self) -> list:
         """Angles [°] of the observations of each group, or their handle."""
-        return self.keep(_as_it_is, None, [(x,) for x in self.cut(self.measured.angle)])
+        return self.keep(as_it_is, None, [(x,) for x in self.cut(self.measured.angle)])
 
     @cached_property
     def rates(self) -> list:
         """Rates [Å⁻¹/rad], likewise."""
-        return self.keep(_as_it_is, None, [(x,) for x in self.cut(self.measured.rate)])
+        return self.keep(as_it_is, None, [(x,) for x in self.cut(self.measured.rate)])
 
     def with_observed(self, observed: list) -> CrystalGroups:
         """Give the same groups with other intensities, an `CrystalGroup` or handle of each."""
@@ -206,7 +207,8 @@ class CrystalGroups:
         return in_turn(function, [(shared, *t) for t in tasks], self.nproc)
 
 
-def _as_it_is(_, column: np.ndarray) -> np.ndarray:
+def as_it_is(_, column: np.ndarray) -> np.ndarray:
+    """Keep a column of a group as it is: for CrystalGroups.keep."""
     return column
 
 

@@ -15,7 +15,8 @@ The Lorentz factor is applied once and only once. A reflection whose excitation 
 changes slowly with the rotation stays excited for longer. Tables of DIALS carry the
 factor that takes this out as `lp`, and Observations apply it. Converted tables of
 virtual frames lack it, or carry ones: there intensities and σ are multiplied by the
-rate |(axis × r) · k̂|, to which `lp` is proportional.
+rate |(axis × r) · k̂|, to which `lp` is proportional. Frames of precession have another
+one (see measurement).
 
 Functions:
     add_geometry: columns of observations, with the Lorentz factor applied
@@ -43,6 +44,7 @@ from dials_spread.orientation import (
     rotated,
     scan_points,
 )
+from dials_spread.prepare.measurement import Measurement, precession_rate
 from dials_spread.versions import is_still
 
 LARGEST_TURN = np.deg2rad(2.5)
@@ -68,6 +70,7 @@ def add_geometry(
     experiments: Sequence[Experiment],
     tables: Sequence[flex.reflection_table],
     lorentz: str = "auto",
+    measurement: Measurement | None = None,
 ) -> Observations:
     """
     Add columns of how each observation was excited, and the Lorentz factor if missing.
@@ -78,6 +81,7 @@ def add_geometry(
         tables: The reflections of each, in the same order.
         lorentz: Whether the factor is in the intensities: "auto", "applied" or
             "missing".
+        measurement: How these were measured; a rotation by default.
 
     Returns:
         The observations, in their order.
@@ -91,9 +95,28 @@ def add_geometry(
     found = observations.with_geometry(geometry)
     if not lorentz_missing(tables, lorentz):
         return found
+    precession = measurement is not None and measurement.kind == "precession"
+    rate = geometry.rate
+    if measurement is not None and precession:
+        rate = _precession_rate(found, geometry, measurement)
     return replace(
-        found.multiplied(lorentz_factor(geometry.rate)), lorentz_applied_here=True
+        found.multiplied(lorentz_factor(rate)),
+        lorentz_applied_here=True,
+        of_precession=precession,
     )
+
+
+def _precession_rate(
+    observations: Observations, geometry: Geometry, measurement: Measurement
+) -> np.ndarray:
+    """Give the rate of precession_rate for each observation, shape (n,)."""
+    angle = np.empty(len(observations))
+    rows = observations.by_crystal(len(measurement.angles))
+    for own, angles in zip(rows, measurement.angles):
+        one = np.ndim(angles) == 0
+        angle[own] = angles if one else np.asarray(angles)[observations.row[own]]
+    d_star = np.sqrt(observations.d_star_sq)[observations.unique]
+    return precession_rate(d_star, geometry.excitation, angle, geometry.wavelength)
 
 
 def lorentz_factor(rate: np.ndarray) -> np.ndarray:

@@ -5,20 +5,28 @@ Functions:
     prepare: all of it
     with_sigma: the same with other σ
     check_lorentz: whether equivalents prefer another power of the Lorentz factor
+    check_precession: whether they prefer that of precession
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from dials_spread.observations import Observations
+from dials_spread.observations.table import OFTEN
 from dials_spread.prepare.coupling import couplings
-from dials_spread.prepare.crystal_groups import CrystalGroup, CrystalGroups
+from dials_spread.prepare.crystal_groups import (
+    CrystalGroup,
+    CrystalGroups,
+    as_it_is,
+)
 from dials_spread.prepare.decay import find_scales
+from dials_spread.prepare.geometry import SLOWEST
 from dials_spread.prepare.lattice import Lattice, build_lattice
+from dials_spread.prepare.measurement import precession_rate
 from dials_spread.prepare.normalisation import (
     Interaction,
     Normalisation,
@@ -38,6 +46,15 @@ CLEARLY = {-1.0: 0.8, 1.0: 0.95}
 """R_meas must fall to this part before another exponent is called better. One factor less
 makes what lies next to the rotation axis, and is measured worst, count for less: R_meas falls
 by it in one of seven sets whose factor is right."""
+
+MUCH_BETTER, NO_WORSE = 0.85, 1.25
+"""R_meas must fall to the first part before the factor of precession is called better than
+that of a rotation, and be no more than the second times that without any factor: equivalents
+are as far from the origin as each other, and tell only a part of the factor."""
+
+WIDEST, PARTS_OF_RANGE = 0.99, (1.0, 0.7)
+"""Quantile of excitation errors that is taken for the widest, and which part of the range
+of the precession they may be."""
 
 
 @dataclass(frozen=True)
@@ -128,13 +145,67 @@ def check_lorentz(
         if not exponent and scales is not None:
             intensity = measured.intensity / scales.scale
             return r_meas(intensity, measured.unique, measured.n_unique)[0]
-        own = [*zip(groups.observed, groups.rates)]
-        other = groups.with_observed(groups.keep(_with_rate, (middle, exponent), own))
-        fit = ScaleFit(other)
-        fit.run()
-        return fit.r_meas()
+        return _agreement(groups, groups.rates, (middle, exponent))
 
     return preferred_exponent(agreement)
+
+
+def check_precession(
+    measured: Observations, found: Mapping[float, float], groups: CrystalGroups
+) -> float | None:
+    """
+    See whether equivalents prefer the Lorentz factor of precession to that of a rotation.
+
+    The semi-angle is not known: two are tried, of the widest excitation errors being at the
+    end of their range, or at 0.7 of it, to which lists are often cut.
+
+    Args:
+        measured: n observations.
+        found: From check_lorentz.
+        groups: The same observations.
+
+    Returns:
+        R_meas with equal weights, after scaling, with the factor of precession, where it is
+        so much lower (MUCH_BETTER) than with that of the rotation, and no higher than without
+        any; None otherwise, and where each crossing is listed once, since frames with
+        precession list it several times.
+    """
+    if measured.of_precession or not measured.lorentz_applied_here:
+        return None
+    if len(measured) < OFTEN * measured.n_passages or not np.all(measured.rate > 0):
+        return None
+    best = precession_r_meas(measured, groups)
+    least = min(MUCH_BETTER * found[0.0], NO_WORSE * found[-1.0])
+    return best if best < least else None
+
+
+def precession_r_meas(measured: Observations, groups: CrystalGroups) -> float:
+    """
+    Give R_meas with the Lorentz factor of precession instead of that of the rotation.
+
+    Args:
+        measured: n observations, whose rates are all known.
+        groups: The same observations.
+    """
+    rate, excitation = measured.rate, measured.excitation
+    d_star = np.sqrt(measured.d_star_sq)[measured.unique]
+    widest = float(np.quantile(np.abs(excitation) / d_star, WIDEST))
+    best = np.inf
+    for part in PARTS_OF_RANGE:
+        angle = np.full(len(rate), np.arcsin(min(widest / part, 0.5)))
+        own = precession_rate(d_star, excitation, angle, measured.wavelength)
+        ratio = own / np.maximum(rate, SLOWEST * np.median(rate))
+        kept = groups.keep(as_it_is, None, [(x,) for x in groups.cut(ratio)])
+        best = min(best, _agreement(groups, kept, (float(np.median(ratio)), 1.0)))
+    return float(best)
+
+
+def _agreement(groups: CrystalGroups, rates: list, power: tuple[float, float]) -> float:
+    """Give R_meas after scaling, of intensities times a power of a rate over the middle."""
+    own = [*zip(groups.observed, rates)]
+    fit = ScaleFit(groups.with_observed(groups.keep(_with_rate, power, own)))
+    fit.run()
+    return fit.r_meas()
 
 
 def _with_rate(

@@ -27,6 +27,10 @@ ORIGINALS = tuple(
 )
 """What dials.ml_correct keeps of intensities that it has corrected."""
 
+PRECESSION = "pets.precession_angle"
+"""Semi-angle of precession [°] of each row, of intensities of single frames with it, as
+dials.import_pets writes it; nan where the file did not say it."""
+
 WHOLE = ("int", "size_t")
 
 NUMBERS = (
@@ -34,6 +38,7 @@ NUMBERS = (
     *("profile.correlation", "background.mean", "ml_correction", "ml_correction.sigma"),
     *("ml_correction.inflation", "ml_correction.common"),
     *(f"ml_correction.offset.{kind}" for kind in KINDS),
+    PRECESSION,
 )
 
 TYPES: dict[str, tuple[str, ...]] = {

@@ -22,7 +22,7 @@ import numpy as np
 from dials.array_family import flex
 from dxtbx.model import Experiment
 
-from dials_spread.valid_input.columns import KINDS, ORIGINALS, POSITIONS
+from dials_spread.valid_input.columns import KINDS, ORIGINALS, POSITIONS, PRECESSION
 
 LARGEST_INTENSITY = 1e15
 """More quanta than any detector counts in a reflection, on any scale in use."""
@@ -81,6 +81,7 @@ RANGES: dict[str, Range] = {
     "lp": Range(1e-9, 1e3, "no Lorentz-polarisation factor", zero=True),
     "qe": Range(1e-6, 1, "a quantum efficiency is between 0 and 1", zero=True),
     "dqe": Range(1e-6, 1, "a quantum efficiency is between 0 and 1", zero=True),
+    PRECESSION: Range(0, 45, "no semi-angle of a precession"),
     "zeta": Range(-1.001, 1.001, "zeta is between -1 and 1"),
     "d": Range(-np.inf, 1e6, "no spacing of lattice planes"),
     "profile.correlation": Range(-1.001, 1.001, "no correlation coefficient"),

@@ -146,7 +146,7 @@ def test_ml_correct_runs_with_it(
 
 @pytest.mark.slow
 def test_stills_without_lp_are_corrected_with_their_file(tmp_path, monkeypatch):
-    """And are refused without it: a Lorentz factor cannot be computed for them."""
+    """And are refused without it: the correction was not trained on them."""
     monkeypatch.chdir(tmp_path)
     simulated = [str(phil_file("serial_stills", "simulate_ed")), "structure=quartz"]
     command("simulate_ed").run([*simulated, "n_crystals=90", "d_min=0.6", "seed=1"])
@@ -167,8 +167,10 @@ def test_stills_without_lp_are_corrected_with_their_file(tmp_path, monkeypatch):
     del table["lp"]
     table.as_file("stills.refl")
     run = command("ml_correct").run
-    with pytest.raises(Sorry, match="no Lorentz factor can be computed"):
+    with pytest.raises(Sorry, match="90 of 90 crystals are stills"):
         run(["stills.expt", "stills.refl"])
+    with pytest.raises(Sorry, match="no Lorentz factor can be computed"):
+        run(["stills.expt", "stills.refl", "force=True"])
     run(["stills.expt", "stills.refl", str(phil_file("serial_stills", "ml_correct"))])
     assert (tmp_path / "merged.hkl").is_file()
 

@@ -7,7 +7,7 @@ import pytest
 
 from dials.array_family import flex
 
-from dials_spread.correction.apply.correct import lorentz_warning
+from dials_spread.correction.apply.subject import lorentz_warning
 from dials_spread.observations import build_observations
 from dials_spread.prepare.geometry import add_geometry, lorentz_missing
 from dials_spread.prepare.prepared import check_lorentz, prepare

@@ -40,7 +40,7 @@ from dials_spread.correction.apply.subject import (
     Within,
     exchanged_axes,
     extinctions,
-    lorentz_warning,
+    lorentz_check,
     outsiders_warning,
     with_counting_errors,
     within_limit,
@@ -58,7 +58,8 @@ from dials_spread.observations.builder import intensities_before_scaling
 from dials_spread.observations.crystals import check_crystals
 from dials_spread.observations.error_model import counting_errors
 from dials_spread.prepare.geometry import add_geometry
-from dials_spread.prepare.prepared import check_lorentz, prepare
+from dials_spread.prepare.measurement import measurement_of
+from dials_spread.prepare.prepared import prepare
 from dials_spread.reference import Reference
 from dials_spread.rfactor import amplitudes
 
@@ -138,6 +139,8 @@ def get_subject(
     *,
     lorentz: str = "auto",
     force: bool = False,
+    experiment: str = "auto",
+    precession_angle: float | None = None,
     without_experiment: int = 0,
     nproc: int | None = None,
     d_min: float | str | None = "auto",
@@ -151,13 +154,12 @@ def get_subject(
         experiments: One a crystal, of one space group and similar cells.
         tables: The reflections of each, in the same order.
         dataset: The number of the input list of each experiment.
-        lorentz: Whether the Lorentz factor is in the intensities: "auto", "applied" or
-            "missing".
+        lorentz: Whether the Lorentz factor is in the intensities, see add_geometry.
         force: Correct even what should not be.
+        experiment, precession_angle: How the data were measured, see measurement_of.
         without_experiment: Reflections whose experiment was not given, to be counted.
         nproc: Threads; all cores by default.
-        d_min: Resolution limit [Å]; "auto" to find it from the data (prepare.resolution),
-            None for none. Observations beyond it have no say.
+        d_min: Resolution limit [Å], see within_limit. Observations beyond have no say.
         emptied: Empty the tables (file_by_file.let_go); else they are not changed.
         choices: About observations, see observations.Choices.
 
@@ -166,33 +168,32 @@ def get_subject(
     """
     check_crystals(experiments)
     check_crystals_uncorrected(tables)
+    how = measurement_of(experiments, tables, experiment, precession_angle)
     observations = build_observations(
         experiments, tables, dataset, without_experiment, **choices
     )
-    warnings = check_suitable(observations, force)
-    measured = add_geometry(observations, experiments, tables, lorentz)
+    warnings = check_suitable(observations, force, how)
+    measured = add_geometry(observations, experiments, tables, lorentz, how)
     whole, within = observations, within_limit(observations, measured, d_min, nproc)
     observations, measured = within[:2]
     if within.beyond is not None:
-        warnings = check_suitable(observations, force)
+        warnings = check_suitable(observations, force, how)
+    of_lorentz, doubts = lorentz_check(within)
     # A crystal with other axes agrees with no other.
     warnings += exchanged_axes(whole if within.outsiders else observations)
-    warnings += outsiders_warning(within)
-    exponent, found = check_lorentz(measured, within.scales, within.groups)
-    if exponent:
-        warnings.append(lorentz_warning(measured, exponent, found))
+    warnings += outsiders_warning(within) + doubts
     parts = _prepared(within, experiments, tables, emptied, nproc)
     warnings += extinctions(parts["prepared"])
     return Subject(
         observations=observations,
         **parts,
         lorentz=within.lorentz,
-        lorentz_exponent=exponent,
-        lorentz_r_meas=found,
+        **of_lorentz,
         warnings=tuple(warnings),
         limit=within.limit,
         beyond=within.beyond,
         outsiders=within.outsiders,
+        measurement=how,
     )
 
 

@@ -19,6 +19,11 @@ from dials_spread.solution.composition import parse_composition
 SOLVE = "solve"
 """structure=solve: the structure is solved here."""
 
+TO_PREPARE = ("lorentz", "force", "intensity", "partiality_cutoff", "min_zeta") + (
+    *("experiment", "precession_angle"),
+)
+"""Parameters that preparing data (get_subject) takes as they are."""
+
 PHIL = """
 mode = *auto apply train validate
   .type = choice
@@ -51,10 +56,25 @@ lorentz = *auto applied missing
   .type = choice
   .help = "Whether the intensities contain the Lorentz correction. auto takes it as"
           "missing where the column lp is absent, or is 1 throughout."
+experiment = *auto rotation stepwise precession stills
+  .type = choice
+  .help = "How the data were measured, which says what Lorentz factor is missing and"
+          "whether the correction was made for them. rotation is continuous; stepwise"
+          "means images at rest at even tilts, or virtual frames of several images:"
+          "both have the Lorentz factor of the rotation. With precession, intensities"
+          "of single frames have another one, which precession_angle says; where"
+          "frames were summed, or integrated as a scan, it is that of stepwise. Stills"
+          "are refused, unless force=True. auto takes precession where"
+          "dials.import_pets found it or precession_angle is given, stills where no"
+          "crystal rotated, and rotation otherwise."
+precession_angle = None
+  .type = float(value_min=0.01, value_max=10)
+  .help = "Semi-angle of the precession in degrees, between the beam and the axis about"
+          "which it turns. None takes that of the files of PETS2."
 force = False
   .type = bool
   .help = "Correct data that should not be corrected: X-ray data, fewer than 120"
-          "unique reflections, or a multiplicity below 2."
+          "unique reflections, a multiplicity below 2, or stills."
 undo = False
   .type = bool
   .help = "Restore the original intensities of corrected files. They are written to"

@@ -133,6 +133,10 @@ class RowValues:
         if not self.measured.lorentz_applied_here or "zeta" not in table:
             return
         d_star = np.sqrt(self.measured.unit_cell.d_star_sq(table["miller_index"]))
+        if self.measured.of_precession:  # which has no slow ones next to an axis
+            own = np.sqrt(self.measured.d_star_sq)[self.measured.unique]
+            factor[left] = (d_star / np.median(own))[left]
+            return
         rate = float(np.median(self.measured.rate))
         found = factor_from_zeta(column(table, "zeta"), d_star, rate)
         factor[left] = found[left]

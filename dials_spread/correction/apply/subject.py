@@ -9,7 +9,8 @@ Classes:
 Functions:
     within_limit: observations that have a say, to the resolution limit, and the others
     with_counting_errors: scaled data with σ of counting alone
-    lorentz_warning: that equivalents prefer another power of the Lorentz factor
+    lorentz_check: which Lorentz factor equivalents prefer
+    lorentz_warning, precession_warning: that it is another one
     exchanged_axes, extinctions, outsiders_warning: what else is wrong with them
 """
 
@@ -18,7 +19,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,8 +35,14 @@ from dials_spread.observations.exchanged_axes import (
 from dials_spread.prepare.crystal_groups import CrystalGroups
 from dials_spread.prepare.decay import find_scales
 from dials_spread.prepare.extinctions import missing_elements
+from dials_spread.prepare.measurement import Measurement
 from dials_spread.prepare.outsiders import outsiders
-from dials_spread.prepare.prepared import Prepared, with_sigma
+from dials_spread.prepare.prepared import (
+    Prepared,
+    check_lorentz,
+    check_precession,
+    with_sigma,
+)
 from dials_spread.prepare.resolution import ResolutionLimit, resolution_limit
 from dials_spread.prepare.scaling import Scales
 
@@ -60,10 +67,13 @@ class Subject:
             none.
         lorentz_exponent: Power of it that equivalents would prefer more; 0 is good.
         lorentz_r_meas: R_meas with equal weights, by that power.
+        lorentz_precession: The same with the factor of precession instead of that of a
+            rotation, where it is clearly better; None otherwise.
         warnings: Sentences for the user.
         limit: To which resolution there is signal; None where that was not looked at.
         beyond: What lies beyond the limit, or is of outsiders; None for nothing.
         outsiders: Numbers of crystals that have no say; see prepare.outsiders.
+        measurement: How the data were measured.
     """
 
     observations: Observations
@@ -77,6 +87,8 @@ class Subject:
     limit: ResolutionLimit | None = None
     beyond: Beyond | None = None
     outsiders: tuple[int, ...] = ()
+    measurement: Measurement = Measurement("rotation")
+    lorentz_precession: float | None = None
 
     @property
     def integrated(self) -> Integrated | None:
@@ -267,6 +279,46 @@ def with_counting_errors(
     return with_sigma(prepared, prepared.measured.sigma * part)
 
 
+def lorentz_check(within: Within) -> tuple[dict[str, Any], list[str]]:
+    """
+    See which Lorentz factor symmetry equivalents prefer.
+
+    Args:
+        within: What is to be corrected.
+
+    Returns:
+        Attributes of Subject by name, and sentences for the user.
+    """
+    measured, groups = within.measured, within.groups
+    exponent, found = check_lorentz(measured, within.scales, groups)
+    precession = check_precession(measured, found, groups)
+    warnings = []
+    if precession is not None:
+        warnings.append(precession_warning(precession, found[0.0]))
+    elif exponent:
+        warnings.append(lorentz_warning(measured, exponent, found))
+    return {
+        "lorentz_exponent": exponent,
+        "lorentz_r_meas": found,
+        "lorentz_precession": precession,
+    }, warnings
+
+
+def precession_warning(precession: float, rotation: float) -> str:
+    """
+    Say that symmetry equivalents prefer the Lorentz factor of precession.
+
+    Args:
+        precession, rotation: R_meas with equal weights with the one factor and the other.
+    """
+    return (
+        "Observations agree better with the Lorentz factor of precession than with that "
+        f"of a rotation, which was multiplied in here (R_meas with equal weights "
+        f"{precession:.3f} instead of {rotation:.3f}). Did the beam precess? "
+        "precession_angle= with the semi-angle in degrees says so."
+    )
+
+
 def lorentz_warning(
     measured: Observations, exponent: float, found: Mapping[float, float]
 ) -> str:
@@ -278,6 +330,13 @@ def lorentz_warning(
         exponent: The preferred extra power, not 0.
         found: R_meas with equal weights by extra power.
     """
+    if measured.of_precession and exponent > 0:
+        return (
+            "Observations agree better with the Lorentz factor of a rotation than with "
+            "that of precession, which was multiplied in here (R_meas with equal weights "
+            f"{found[exponent]:.3f} instead of {found[0.0]:.3f}). Did the beam precess? "
+            "experiment=rotation says that it did not."
+        )
     factors = "one Lorentz factor" if abs(exponent) == 1 else "a Lorentz factor"
     so_far = "was multiplied in here" if measured.lorentz_applied_here else "was found"
     return (

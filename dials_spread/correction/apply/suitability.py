@@ -9,6 +9,7 @@ import logging
 import numpy as np
 
 from dials_spread.observations import Observations
+from dials_spread.prepare.measurement import Measurement
 
 logger = logging.getLogger("dials.spread.suitability")
 
@@ -22,12 +23,15 @@ FEWEST_OBSERVATIONS = 300
 """Below, a correction is offered with a warning."""
 
 
-def reasons_against(observations: Observations) -> list[str]:
+def reasons_against(
+    observations: Observations, measurement: Measurement | None = None
+) -> list[str]:
     """
     Say why these data should not be corrected.
 
     Args:
         observations: Of all crystals.
+        measurement: How they were measured; as rotations by default.
 
     Returns:
         One sentence for each reason.
@@ -39,6 +43,12 @@ def reasons_against(observations: Observations) -> list[str]:
         reasons.append(
             f"The data are of {observations.radiation} (wavelength {wavelength:.4f} Å), "
             "and the correction is for electrons"
+        )
+    if measurement is not None and measurement.kind == "stills":
+        reasons.append(
+            f"{measurement.n_stills} of {observations.n_crystals} crystals are stills, "
+            "and the correction was trained on crystals that rotate and tested on no "
+            "others"
         )
     if n_unique < FEWEST_UNIQUE:
         reasons.append(
@@ -52,13 +62,18 @@ def reasons_against(observations: Observations) -> list[str]:
     return reasons
 
 
-def check_suitable(observations: Observations, force: bool = False) -> list[str]:
+def check_suitable(
+    observations: Observations,
+    force: bool = False,
+    measurement: Measurement | None = None,
+) -> list[str]:
     """
     Refuse data that should not be corrected.
 
     Args:
         observations: Of all crystals.
         force: Warn only.
+        measurement: How they were measured; as rotations by default.
 
     Returns:
         Warnings.
@@ -66,10 +81,12 @@ def check_suitable(observations: Observations, force: bool = False) -> list[str]
     Raises:
         ValueError: All reasons, one a line, unless forced.
     """
-    reasons = reasons_against(observations)
+    reasons = reasons_against(observations, measurement)
     if reasons and not force:
         told = [f"{reason}." for reason in reasons]
-        raise ValueError("\n".join([*told, "force=True corrects them all the same"]))
+        stills = measurement is not None and measurement.kind == "stills"
+        between = " " if stills and len(told) == 1 else "\n"
+        raise ValueError(between.join([*told, "force=True corrects them all the same"]))
     warnings = [f"Forced: {reason}." for reason in reasons]
     if len(observations) < FEWEST_OBSERVATIONS:
         warnings.append(

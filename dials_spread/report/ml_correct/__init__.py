@@ -11,6 +11,7 @@ Modules:
     damage_sentences: what is said of beam damage
     doubts_of_structures: what makes a second correction doubtful
     hand_sentences: which hand of a structure the data agree with
+    lorentz_sentences: the Lorentz factor, and how the data were measured
     plots_amplitudes: |F| before and after, predicted errors, Fo against Fc
     plots_correction: what was changed, and R1 before and after
     plots_crystals: crystals beside each other

@@ -15,6 +15,7 @@ from dxtbx.model import ExperimentList
 
 from dials_spread.correction import CorrectionResult
 from dials_spread.correction.apply.merged_files import MergedFiles, merged_files
+from dials_spread.correction.apply.subject import Subject
 from dials_spread.correction.features.registry import MODEL_1, REFLECTION_ALL
 from dials_spread.report.ml_correct.before_after import BeforeAfter, compare
 from dials_spread.report.ml_correct.correction_sections import (
@@ -78,6 +79,15 @@ def _by_exponent(found: Mapping[float, float]) -> dict[str, float]:
     return {f"{k:+g}": v for k, v in found.items()}
 
 
+def _lorentz(subject: Subject) -> dict:
+    return {
+        "experiment": subject.measurement.as_dict(),
+        "lorentz_applied_here": subject.prepared.measured.lorentz_applied_here,
+        "lorentz_r_meas": _by_exponent(subject.lorentz_r_meas),
+        "lorentz_r_meas_precession": subject.lorentz_precession,
+    }
+
+
 def correction_document(
     provenance: Provenance,
     result: CorrectionResult,
@@ -110,8 +120,7 @@ def correction_document(
                 "evidence": evidence and evidence.as_dict(),
                 "resolution_limit": subject.limit and subject.limit.as_dict(),
                 "crystals_without_say": list(subject.outsiders),
-                "lorentz_applied_here": subject.prepared.measured.lorentz_applied_here,
-                "lorentz_r_meas": _by_exponent(subject.lorentz_r_meas),
+                **_lorentz(subject),
                 "scales": subject.prepared.scales.as_dict(),
                 "factors": result.factors.as_dict(),
                 "changes": {

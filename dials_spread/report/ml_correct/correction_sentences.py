@@ -26,6 +26,7 @@ from dials_spread.report.ml_correct.correction_verdict import (
     percent,
 )
 from dials_spread.report.ml_correct.damage_sentences import damage_sentences
+from dials_spread.report.ml_correct.lorentz_sentences import lorentz_sentences
 from dials_spread.report.page.labels import counted, digits
 from dials_spread.rfactor.merging_statistics import LABELS
 from dials_spread.rfactor.wilson_statistics import (
@@ -115,7 +116,7 @@ def sentences_by_topic(
             *limit_sentences(result),
             _method(result),
             *evidence_sentences(result),
-            _lorentz(result),
+            *lorentz_sentences(result),
             *damage_sentences(result.subject.prepared.scales.decay, result.strength),
         ],
         "amplitudes": amplitudes,
@@ -238,15 +239,6 @@ def evidence_sentences(result: CorrectionResult) -> list[str]:
             " strength=1 applies all of it."
         )
     return [text]
-
-
-def _lorentz(result: CorrectionResult) -> str:
-    if result.subject.prepared.measured.lorentz_applied_here:
-        return (
-            "The Lorentz factor had not been applied to the intensities; it is part of "
-            "what they are multiplied by now."
-        )
-    return "The Lorentz factor had been applied to the intensities already."
 
 
 def size_sentence(result: CorrectionResult) -> str:
