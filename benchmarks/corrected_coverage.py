@@ -10,6 +10,9 @@ intensities: how many lie within 1 and 2 σ of those of the reference, or of the
 of dials.merge, and with the error besides that all observations of a reflection share (column
 ml_correction.common); R1 of √max(I, 0).
 Beside them the same of uncorrected tables.
+
+Then R1 as it is expected and as it is of what dials.ml_correct makes of the integrated table, and
+of the table that dials.scale has made of it: whether what is expected ranks as what is found.
 """
 
 from __future__ import annotations
@@ -32,11 +35,16 @@ from dials.array_family import flex
 from dxtbx.model.experiment_list import ExperimentListFactory
 from iotbx import mtz
 
-from dials_spread.correction.apply.correct import get_subject
+from dials_spread.correction.apply.correct import correct_intensities, get_subject
+from dials_spread.correction.apply.estimates import SHIPPED
+from dials_spread.correction.model.model_file import read_model
 from dials_spread.observations import unique_indices
 from dials_spread.placement.common_set import common_set, read_branch
 from dials_spread.rfactor import amplitudes
 from dials_spread.rfactor.r1 import r_factor
+
+SAME_R1 = 0.005
+"""A smaller difference of R1 has no rank."""
 
 SIMULATED = {
     "paracetamol": ["structure=paracetamol", "noise.extra_error=0.05"],
@@ -67,13 +75,18 @@ def inputs(data: Path, work: Path, only: list[str]) -> Iterator[tuple[str, Path,
         yield name, folder / "simulated", ""
 
 
-def truth(name: str, stem: Path, source: str) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of unique reflections, and their true amplitudes; nan where not known."""
+def read(name: str, stem: Path, source: str) -> DataSet:
+    """Read a set."""
     experiments = ExperimentListFactory.from_json_file(f"{stem}.expt", False)
     table = flex.reflection_table.from_file(f"{stem}.refl")
-    tables = split(table, len(experiments))
-    subject = get_subject(experiments, tables, nproc=1, force=True, d_min=None)
-    data = DataSet("", name, experiments, tables, source)
+    return DataSet("", name, experiments, split(table, len(experiments)), source)
+
+
+def truth(data: DataSet) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of unique reflections, and their true amplitudes; nan where not known."""
+    subject = get_subject(
+        data.experiments, data.tables, nproc=1, force=True, d_min=None
+    )
     return subject.prepared.measured.unique_index, truth_of(data, subject)
 
 
@@ -93,7 +106,7 @@ def read_merged(folder: Path) -> tuple[np.ndarray, ...]:
     branch = read_branch(folder / "scaled.expt", folder / "scaled.refl")
     own = common_set({"": branch})
     # What merging leaves, with and without the common part.
-    total, merged = own.merged[""].sigma, _merged_alone(branch)
+    total, merged = own.merged[""].sigma, _merged_alone(branch, own.unique[""])
     shared = np.sqrt(np.maximum(total**2 - merged**2, 0))
     place = _places(own.unique_index, hkl, branch.observations.space_group)
     known = place >= 0
@@ -103,12 +116,10 @@ def read_merged(folder: Path) -> tuple[np.ndarray, ...]:
     return hkl, I, sigma, scale * shared[place]
 
 
-def _merged_alone(branch) -> np.ndarray:
+def _merged_alone(branch, unique: np.ndarray) -> np.ndarray:
     """What merging with weights 1/σ² leaves of σ, shape (u,)."""
     observations = branch.observations
-    weight = np.bincount(
-        observations.unique, 1 / observations.variance, observations.n_unique
-    )
+    weight = np.bincount(unique, 1 / observations.variance, observations.n_unique)
     return 1 / np.sqrt(weight)
 
 
@@ -141,9 +152,40 @@ def judge(folder: Path, index: np.ndarray, F: np.ndarray, group) -> list[str]:
     return told
 
 
+def expected_and_found(
+    data: DataSet, known: tuple[np.ndarray, np.ndarray]
+) -> list[float]:
+    """R1 as the correction expects it, as it is, and of the better of two merges before."""
+    subject = get_subject(data.experiments, data.tables, nproc=1)
+    result = correct_intensities(subject, read_model(SHIPPED), nproc=1)
+    measured = subject.prepared.measured
+    place = _places(known[0], measured.unique_index, measured.space_group)
+    F = np.where(place >= 0, known[1][place], np.nan)
+    own = np.isfinite(F)
+    plain = amplitudes(subject.prepared.with_damage.merged())
+    r1 = [r_factor(x[own], F[own])[0] for x in (result.F, plain, result.F_before)]
+    return [float(x) for x in (result.estimate.predicted_r1, r1[0], min(r1[1:]))]
+
+
+def ranking(name: str, stem: Path, source: str, work: Path) -> list[str]:
+    """One row of the second table; files of the first are there."""
+    scaled = work / name.split()[0] / "before" / "scaled"
+    data = read(name, stem, source)
+    known = truth(data)
+    told = [
+        expected_and_found(data, known),
+        expected_and_found(read(name, scaled, source), known),
+    ]
+    (a, b, before), (c, d, after) = told
+    ranks = "yes" if (c - a) * (d - b) > 0 else "no"
+    if abs(d - b) < SAME_R1:
+        ranks = f"found within {SAME_R1}"
+    return [name, *(f"{x:.3f}" for x in (before, a, b, after, c, d)), ranks]
+
+
 def study(name: str, stem: Path, source: str, work: Path) -> list[str]:
     """One row of the table."""
-    index, F = truth(name, stem, source)
+    index, F = truth(read(name, stem, source))
     folder = work / name.split()[0]
     scaled_and_merged(stem, folder / "before")
     (folder / "corrected").mkdir(parents=True, exist_ok=True)
@@ -165,15 +207,19 @@ def main() -> None:
     args = parser.parse_args()
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
-    rows = []
+    rows, ranks = [], []
     with tempfile.TemporaryDirectory() as scratch:
         work = (args.work or Path(scratch)).resolve()
         for name, stem, source in inputs(args.data, work, args.only):
             rows.append(study(name, stem, source, work))
-            print("  ".join(rows[-1]), flush=True)
+            ranks.append(ranking(name, stem, source, work))
+            print("  ".join([*rows[-1], *ranks[-1][1:]]), flush=True)
     header = ["", "R1 uncorrected", "within 1, 2 σ (%)", "R1 corrected", "by dials.merge",
               "with the common part"]  # fmt: skip
     print(tabulate(rows, header, tablefmt="github", disable_numparse=True))
+    header = ["", "R1, integrated", "expected", "found", "R1, scaled", "expected", "found",
+              "ranks alike"]  # fmt: skip
+    print(tabulate(ranks, header, tablefmt="github", disable_numparse=True))
 
 
 if __name__ == "__main__":
