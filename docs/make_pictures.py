@@ -302,7 +302,7 @@ def make_reliability(figures: Path) -> None:
         line[2][0].set_alpha(0.6)
     titles = ("Measured compounds", "Simulated families: means, quartiles of sets")
     for axis, title in zip(axes, titles):
-        ends = np.array([0.015, 1.5])
+        ends = np.array([0.01, 1.5])
         axis.plot(ends, ends, color="black", lw=1)
         axis.fill_between(ends, 0.8 * ends, 1.25 * ends, color="0.9", zorder=0)
         axis.set(xscale="log", yscale="log", xlim=ends, ylim=ends, title=title,
