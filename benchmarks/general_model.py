@@ -18,7 +18,8 @@ before is that of the better of two merges, with equal weights and with 1/σ².
 
 Each part leaves its figures in FOLDER as JSON; the table is of all that is there. Simulated
 data are kept in FOLDER, too. No figure of this may be used to choose among amplitude models.
-What was measured by other methods and controls: general_model_controls.py.
+What was measured by other methods and controls: general_model_controls.py, and what of the
+gain is left without geometry and of shuffled data: general_model_gains.py.
 """
 
 from __future__ import annotations
@@ -159,6 +160,26 @@ def left_out_rows(judged: list[dict]) -> list[Row]:
     return rows
 
 
+def reliability_rows(family: str, sets: list[dict]) -> list[Row]:
+    """Expected and true errors, reflections in the order of what is expected of them."""
+    own = [s for s in sets if "shells" in s]
+    rows = []
+    # Families as means over their sets; of the measured ones each by itself.
+    alone = family == "measured"
+    for name, some in [(s["name"], [s]) for s in own] if alone else [(family, own)]:
+        if not some:
+            continue
+        expected, true, _ = np.exp(
+            np.mean(np.log([s["shells"] for s in some]), axis=0)
+        ).T
+        told = [
+            ", ".join(f"{x:.3f}".lstrip("0") for x in one) for one in (expected, true)
+        ]
+        rows.append((f"expected Σ|ΔF|/ΣF, eighths, {name}", "", told[0], ""))
+        rows.append(("  true", "", told[1], ""))
+    return rows
+
+
 def place_rows(judged: list[dict]) -> list[Row]:
     """Refined positions and hydrogen."""
     rows = []
@@ -208,7 +229,8 @@ def rows_of(parts: dict[str, dict]) -> list[Row]:
     measured = parts.get("measured", {})
     if measured:
         rows += left_out_rows(measured["left out"])
-    rows += [row for family, own in sets.items() for row in error_rows(family, own)]
+    for make in (error_rows, reliability_rows):
+        rows += [row for family, own in sets.items() for row in make(family, own)]
     if measured:
         rows += place_rows(measured["places"])
     rows += [lorentz_row(family, own) for family, own in sets.items()]

@@ -5,6 +5,7 @@ Functions:
     read_arguments: of the command lines of benchmarks
     measured, abtem, own_engine, controls, held_out: families
     judge: figures of one set, corrected as the command does
+    by_expected: expected and true errors of reflections that are expected to be alike
     left_out: figures of measured compounds, the size of the allowance from the others
 """
 
@@ -47,6 +48,9 @@ from dials_spread.structures.structure_files import read_structure
 
 LEFT_OUT_SIZES = np.linspace(0.0, 3.0, 13)
 """Sizes of the allowance that are tried, relative to that of the program."""
+
+BINS = 8
+"""Of the reflections of a set, by their expected relative error."""
 
 MOST_R1 = 0.6
 """Sets with a plain merge worse than this have next to no signal."""
@@ -200,12 +204,38 @@ def judge(data: DataSet, model: Model) -> dict | None:
     if result.strength > 0:
         found["expected"] = result.estimate.predicted_r1
         found["network"] = result.estimate.simulated_r1
+        told = result.estimate
+        found["shells"] = by_expected(told.F, told.error_F, F)
     return {**found, **_coverage(result, F)}
 
 
 def _r1(F_o: np.ndarray, F: np.ndarray) -> float:
     known = np.isfinite(F)
     return float(r_factor(F_o[known], F[known])[0])
+
+
+def by_expected(F_o: np.ndarray, error: np.ndarray, F: np.ndarray) -> list[list[float]]:
+    """
+    Compare expected with true errors, reflections in the order of their relative error.
+
+    Args:
+        F_o: Shape (u,), corrected amplitudes.
+        error: Shape (u,), their expected absolute errors.
+        F: Shape (u,), true amplitudes; nan where not known.
+
+    Returns:
+        Of each of BINS bins with as many reflections: expected and true Σ|ΔF|/ΣF (the
+        scale is that of all reflections), and their number.
+    """
+    known = np.flatnonzero(np.isfinite(F))
+    F_o, error, F = F_o[known], error[known], F[known]
+    true = F / r_factor(F_o, F)[1]
+    order = np.argsort(error / np.maximum(F_o, 1e-30), kind="stable")
+    return [
+        [float(error[own].sum() / F_o[own].sum()),
+         float(np.abs(F_o - true)[own].sum() / true[own].sum()), len(own)]
+        for own in np.array_split(order, BINS)
+    ]  # fmt: skip
 
 
 def _r1_with_b(F_o: np.ndarray, F: np.ndarray, d_star_sq: np.ndarray) -> float:

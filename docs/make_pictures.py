@@ -3,6 +3,7 @@
 Make the pictures and the quoted outputs of the documentation anew.
 
     docs/make_pictures.py [reports] [tutorial] [--work FOLDER] [--step STEP]
+    docs/make_pictures.py reliability --figures FOLDER
 
 Run it with the Python of an environment in which the commands of dials_spread work,
 after a change of what logs or reports say. It takes about ten minutes, of which nine are
@@ -13,14 +14,17 @@ reports     runs the commands on the measured data (in DIALS_SPREAD_DATA, or in
             ../shared/data beside the checkout): docs/images and docs/output
 tutorial    runs docs/tutorial/run.sh, which simulates its data: docs/output/tutorial
             and the pictures of the tutorial
+reliability draws expected against true errors of the general model, from the figures that
+            benchmarks/general_model.py left in FOLDER; only where it is asked for
 
 Pictures are screenshots by headless Chromium; PNG files are made small with pngquant
-where it is installed. No option means both parts.
+where it is installed. No option means the first two parts.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import shutil
@@ -30,6 +34,7 @@ import tempfile
 import textwrap
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageChops
 
 DOCS = Path(__file__).resolve().parent
@@ -115,6 +120,11 @@ def screenshot(page: Path, name: str, height: int, selector: str | None = None) 
         )
         image = Image.open(raw).crop((0, 0, WIDTH, height))
         trimmed(image).save(target, optimize=True)
+    make_small(target)
+
+
+def make_small(target: Path) -> None:
+    """Make a picture small, and say how large it is."""
     if shutil.which("pngquant"):
         subprocess.run(
             ["pngquant", "--force", "--skip-if-larger", "--output", target, target],
@@ -262,6 +272,53 @@ def make_placement_report(work: Path, integrated: list[Path], cif: Path) -> None
     screenshot(report, "compare_placement_report.png", 1500)
 
 
+def make_reliability(figures: Path) -> None:
+    """Expected against true errors of measured compounds, and of simulated families."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    sets: dict[str, list[dict]] = {}
+    for path in sorted(figures.glob("figures_*.json")):
+        for one in json.loads(path.read_text(encoding="utf-8"))["sets"]:
+            if "shells" in one:
+                sets.setdefault(one["family"], []).append(one)
+    measured = sets.pop("measured", [])
+    if not measured or not sets:
+        sys.exit(f"{figures} has no figures: run benchmarks/general_model.py")
+    figure, axes = pyplot.subplots(1, 2, figsize=(13, 6.2), sharex=True, sharey=True)
+    for one in measured:
+        x, y, _ = zip(*one["shells"])
+        axes[0].plot(x, y, "o-", label=one["name"])
+    for family, own in sets.items():
+        shells = np.array([one["shells"] for one in own])[..., :2]
+        x, y = np.exp(np.mean(np.log(shells), axis=0)).T
+        low, high = np.quantile(shells[..., 1] / shells[..., 0], [0.25, 0.75], axis=0)
+        line = axes[1].errorbar(
+            x, y, [np.maximum(y - low * x, 0), np.maximum(high * x - y, 0)],
+            fmt="o-", capsize=2, label=f"{family} ({len(own)} sets)",
+        )  # fmt: skip
+        line[2][0].set_alpha(0.6)
+    titles = ("Measured compounds", "Simulated families: means, quartiles of sets")
+    for axis, title in zip(axes, titles):
+        ends = np.array([0.01, 1.5])
+        axis.plot(ends, ends, color="black", lw=1)
+        axis.fill_between(ends, 0.8 * ends, 1.25 * ends, color="0.9", zorder=0)
+        axis.set(xscale="log", yscale="log", xlim=ends, ylim=ends, title=title,
+                 xlabel="expected Σ|ΔF| / ΣF")  # fmt: skip
+        ticks = [0.02, 0.05, 0.1, 0.2, 0.5, 1]
+        for own in (axis.xaxis, axis.yaxis):
+            own.set_ticks(ticks, [f"{x:g}" for x in ticks])
+            own.set_ticks([], minor=True)
+        axis.legend(frameon=False, loc="upper left")
+    axes[0].set_ylabel("true Σ|ΔF| / ΣF")
+    figure.tight_layout()
+    target = IMAGES / "reliability.png"
+    figure.savefig(target, dpi=100)
+    make_small(target)
+
+
 def make_notebook() -> None:
     """What the example of the Python interface prints."""
     script = DOCS / "tutorial" / "notebook.py"
@@ -284,15 +341,22 @@ def make_tutorial(work: Path, step: str | None) -> None:
 def main() -> None:
     """Do what is wanted."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0].strip())
-    parser.add_argument("parts", nargs="*", help="reports, tutorial; both by default")
+    parser.add_argument(
+        "parts", nargs="*", help="reports, tutorial (both by default), reliability"
+    )
     parser.add_argument("--work", type=Path, default=Path("build/pictures"))
     parser.add_argument("--step", help="of the tutorial, to begin with (see run.sh)")
+    parser.add_argument("--figures", type=Path, help="of benchmarks/general_model.py")
     chosen = parser.parse_args()
     parts = chosen.parts or ["reports", "tutorial"]
     IMAGES.mkdir(exist_ok=True)
     if "reports" in parts:
         make_reports(chosen.work.resolve())
         make_notebook()
+    if "reliability" in parts:
+        if chosen.figures is None:
+            sys.exit("reliability needs --figures FOLDER")
+        make_reliability(chosen.figures)
     if "tutorial" in parts:
         make_tutorial(chosen.work.resolve(), chosen.step)
 
