@@ -38,10 +38,9 @@ from dials_spread.correction.apply.subject import (
     Beyond,
     Subject,
     Within,
-    exchanged_axes,
     extinctions,
     lorentz_check,
-    outsiders_warning,
+    odd_crystals,
     with_counting_errors,
     within_limit,
 )
@@ -179,9 +178,7 @@ def get_subject(
     if within.beyond is not None:
         warnings = check_suitable(observations, force, how)
     of_lorentz, doubts = lorentz_check(within)
-    # A crystal with other axes agrees with no other.
-    warnings += exchanged_axes(whole if within.outsiders else observations)
-    warnings += outsiders_warning(within) + doubts
+    warnings += odd_crystals(within, whole) + doubts
     parts = _prepared(within, experiments, tables, emptied, nproc)
     warnings += extinctions(parts["prepared"])
     return Subject(

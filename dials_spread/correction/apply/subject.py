@@ -11,7 +11,7 @@ Functions:
     with_counting_errors: scaled data with σ of counting alone
     lorentz_check: which Lorentz factor equivalents prefer
     lorentz_warning, precession_warning: that it is another one
-    exchanged_axes, extinctions, outsiders_warning: what else is wrong with them
+    odd_crystals, extinctions: what else is wrong with them
 """
 
 from __future__ import annotations
@@ -214,7 +214,19 @@ def _inflation(others: Observations, out: np.ndarray) -> np.ndarray:
     return np.minimum(inflation, LARGEST_INFLATION)
 
 
-def outsiders_warning(within: Within) -> list[str]:
+def odd_crystals(within: Within, whole: Observations) -> list[str]:
+    """
+    Warn of crystals with exchanged axes, and of those that are not shown to agree.
+
+    Args:
+        within: What has a say.
+        whole: All observations: a crystal with other axes agrees with no other.
+    """
+    seen = whole if within.outsiders else within.observations
+    return _exchanged_axes(seen) + _outsiders_warning(within)
+
+
+def _outsiders_warning(within: Within) -> list[str]:
     """Name and log crystals that are not shown to agree with the others."""
     if not within.outsiders or within.beyond is None:
         return []
@@ -232,7 +244,7 @@ def outsiders_warning(within: Within) -> list[str]:
     return [found]
 
 
-def exchanged_axes(observations: Observations) -> list[str]:
+def _exchanged_axes(observations: Observations) -> list[str]:
     """Name and log crystals whose axes are exchanged."""
     found = describe_exchanged(find_exchanged(observations))
     if not found:
