@@ -173,16 +173,15 @@ def get_subject(
     )
     warnings = check_suitable(observations, force, how)
     measured = add_geometry(observations, experiments, tables, lorentz, how)
-    whole, within = observations, within_limit(observations, measured, d_min, nproc)
-    observations, measured = within[:2]
+    within = within_limit(observations, measured, d_min, nproc)
     if within.beyond is not None:
-        warnings = check_suitable(observations, force, how)
+        warnings = check_suitable(within.observations, force, how)
     of_lorentz, doubts = lorentz_check(within)
-    warnings += odd_crystals(within, whole) + doubts
+    warnings += odd_crystals(within, observations) + doubts
     parts = _prepared(within, experiments, tables, emptied, nproc)
     warnings += extinctions(parts["prepared"])
     return Subject(
-        observations=observations,
+        within.observations,
         **parts,
         lorentz=within.lorentz,
         **of_lorentz,
