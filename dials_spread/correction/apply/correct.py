@@ -38,10 +38,9 @@ from dials_spread.correction.apply.subject import (
     Beyond,
     Subject,
     Within,
-    exchanged_axes,
     extinctions,
     lorentz_warning,
-    outsiders_warning,
+    strange_crystals,
     with_counting_errors,
     within_limit,
 )
@@ -175,9 +174,7 @@ def get_subject(
     observations, measured = within[:2]
     if within.beyond is not None:
         warnings = check_suitable(observations, force)
-    # A crystal with other axes agrees with no other.
-    warnings += exchanged_axes(whole if within.outsiders else observations)
-    warnings += outsiders_warning(within)
+    warnings += strange_crystals(whole, within)
     exponent, found = check_lorentz(measured, within.scales, within.groups)
     if exponent:
         warnings.append(lorentz_warning(measured, exponent, found))
@@ -186,13 +183,9 @@ def get_subject(
     return Subject(
         observations=observations,
         **parts,
-        lorentz=within.lorentz,
         lorentz_exponent=exponent,
         lorentz_r_meas=found,
         warnings=tuple(warnings),
-        limit=within.limit,
-        beyond=within.beyond,
-        outsiders=within.outsiders,
     )
 
 
@@ -213,7 +206,13 @@ def _prepared(
     prepared = prepare(within.measured, nproc, within.scales, within.groups)
     give_back()
     counted = with_counting_errors(prepared, observations, counting)
-    return {"prepared": prepared, "counted": counted, "before_scaling": before}
+    names = ("lorentz", "limit", "beyond", "outsiders")
+    return {
+        "prepared": prepared,
+        "counted": counted,
+        "before_scaling": before,
+        **{name: getattr(within, name) for name in names},
+    }
 
 
 def correct_intensities(

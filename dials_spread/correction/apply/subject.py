@@ -10,7 +10,7 @@ Functions:
     within_limit: observations that have a say, to the resolution limit, and the others
     with_counting_errors: scaled data with σ of counting alone
     lorentz_warning: that equivalents prefer another power of the Lorentz factor
-    exchanged_axes, extinctions, outsiders_warning: what else is wrong with them
+    strange_crystals, extinctions: what else is wrong with them
 """
 
 from __future__ import annotations
@@ -202,7 +202,30 @@ def _inflation(others: Observations, out: np.ndarray) -> np.ndarray:
     return np.minimum(inflation, LARGEST_INFLATION)
 
 
-def outsiders_warning(within: Within) -> list[str]:
+def strange_crystals(whole: Observations, within: Within) -> list[str]:
+    """
+    Name and log crystals whose axes are exchanged, and those that have no say.
+
+    Args:
+        whole: All observations.
+        within: Those that have a say.
+    """
+    # A crystal with other axes agrees with no other.
+    told = _exchanged_axes(whole if within.outsiders else within.observations)
+    return told + _outsiders(within)
+
+
+def _exchanged_axes(observations: Observations) -> list[str]:
+    """Name and log crystals whose axes are exchanged."""
+    found = describe_exchanged(find_exchanged(observations))
+    if not found:
+        return []
+    found += " dials.compare_images has the commands."
+    logger.warning(found)
+    return [found]
+
+
+def _outsiders(within: Within) -> list[str]:
     """Name and log crystals that are not shown to agree with the others."""
     if not within.outsiders or within.beyond is None:
         return []
@@ -216,16 +239,6 @@ def outsiders_warning(within: Within) -> list[str]:
         f"{n + len(within.observations):,} observations). They have no say in the "
         "correction and stay as they were, but for a missing Lorentz factor."
     )
-    logger.warning(found)
-    return [found]
-
-
-def exchanged_axes(observations: Observations) -> list[str]:
-    """Name and log crystals whose axes are exchanged."""
-    found = describe_exchanged(find_exchanged(observations))
-    if not found:
-        return []
-    found += " dials.compare_images has the commands."
     logger.warning(found)
     return [found]
 

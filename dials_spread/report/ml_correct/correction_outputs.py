@@ -15,6 +15,7 @@ from dxtbx.model import ExperimentList
 
 from dials_spread.correction import CorrectionResult
 from dials_spread.correction.apply.merged_files import MergedFiles, merged_files
+from dials_spread.correction.apply.subject import Subject
 from dials_spread.correction.features.registry import MODEL_1, REFLECTION_ALL
 from dials_spread.report.ml_correct.before_after import BeforeAfter, compare
 from dials_spread.report.ml_correct.correction_sections import (
@@ -74,6 +75,17 @@ FILES = {
 """What each file of the ``output`` scope is for."""
 
 
+def _of_data(subject: Subject) -> dict:
+    """Say what was found of the data before they were corrected."""
+    return {
+        "resolution_limit": subject.limit and subject.limit.as_dict(),
+        "crystals_without_say": list(subject.outsiders),
+        "lorentz_applied_here": subject.prepared.measured.lorentz_applied_here,
+        "lorentz_r_meas": _by_exponent(subject.lorentz_r_meas),
+        "scales": subject.prepared.scales.as_dict(),
+    }
+
+
 def _by_exponent(found: Mapping[float, float]) -> dict[str, float]:
     return {f"{k:+g}": v for k, v in found.items()}
 
@@ -108,11 +120,7 @@ def correction_document(
                 "method": result.estimate.method,
                 "strength": result.strength,
                 "evidence": evidence and evidence.as_dict(),
-                "resolution_limit": subject.limit and subject.limit.as_dict(),
-                "crystals_without_say": list(subject.outsiders),
-                "lorentz_applied_here": subject.prepared.measured.lorentz_applied_here,
-                "lorentz_r_meas": _by_exponent(subject.lorentz_r_meas),
-                "scales": subject.prepared.scales.as_dict(),
+                **_of_data(subject),
                 "factors": result.factors.as_dict(),
                 "changes": {
                     key: [c.as_dict() for c in some]
