@@ -2,12 +2,14 @@
 What a few rows of junk, listed as another crystal, do to a correction.
 
     python benchmarks/junk_crystals.py [--data FOLDER] [--only NAMES] [--seeds 2]
+        [--numbers 3 10 30] [--all-have-a-say]
 
-To each of the five measured sets 3, 10 and 30 rows are added as a crystal of their own: indices
+To each of the five measured sets rows are added as a crystal of their own: indices
 and orientations of rows that are there, intensities at random. "strong" ones are ten times the
 mean, with σ of 5 %; "weak" ones a tenth of it, with σ as they were. R1 against the published
 structure of the plain merge and of the corrected amplitudes, and the R1 that is expected of
-these: as they are, and how far they move, the largest of some draws.
+these: as they are, and how far they move, the largest of some draws. --all-have-a-say measures
+the same where no crystal is left out (prepare.outsiders).
 """
 
 from __future__ import annotations
@@ -23,11 +25,11 @@ from tabulate import tabulate
 
 from dials.array_family import flex
 
+from dials_spread.correction.apply import subject
 from dials_spread.correction.apply.correct import correct_intensities, get_subject
 from dials_spread.correction.apply.estimates import SHIPPED
 from dials_spread.correction.model.model_file import read_model
 
-NUMBERS = (3, 10, 30)
 KINDS = ("strong", "weak")
 
 
@@ -61,26 +63,26 @@ def with_junk(experiments, tables, n: int, kind: str, rng: np.random.Generator):
 
 def figures(experiments, tables, source: str, model) -> np.ndarray:
     """Give R1 before (equal weights, and 1/σ²), after, and as expected."""
-    subject = get_subject(experiments, tables, nproc=1)
-    result = correct_intensities(subject, model, reference=source, nproc=1)
+    data = get_subject(experiments, tables, nproc=1)
+    result = correct_intensities(data, model, reference=source, nproc=1)
     by_sigma = float(result.truth.before_weighted.merged.r1[0])
     before, after = result.truth.r1
     return np.array([before, by_sigma, after, result.estimate.predicted_r1])
 
 
-def rows_of(name: str, source: str, experiments, tables, seeds: int, model) -> list:
+def rows_of(name: str, source: str, experiments, tables, args, model) -> list:
     """Give the rows of the table of a set."""
     alone = figures(experiments, tables, source, model)
     rows = [[name, "none", *(f"{x:.3f}" for x in alone)]]
     for kind in KINDS:
-        for n in NUMBERS:
+        for n in args.numbers:
             found = []
-            for seed in range(seeds):
+            for seed in range(args.seeds):
                 rng = np.random.default_rng([seed, n, len(name)])
                 more = with_junk(experiments, tables, n, kind, rng)
                 found.append(figures(*more, source, model) - alone)
             most = [x[np.argmax(np.abs(x))] for x in np.transpose(found)]
-            rows.append([name, f"{n} {kind}", *(f"{x:+.4f}" for x in most)])
+            rows.append([name, f"{n} {kind}", *(f"{x:+.3f}" for x in most)])
             print(rows[-1], flush=True)
     return rows
 
@@ -91,13 +93,17 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--only", nargs="*")
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--numbers", nargs="*", type=int, default=[3, 10, 30])
+    parser.add_argument("--all-have-a-say", action="store_true")
     args = parser.parse_args()
+    if args.all_have_a_say:
+        subject.outsiders = lambda scaled: np.empty(0, int)
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
     model, rows = read_model(SHIPPED), []
     for name, source, experiments, tables in errors.measured_files(args.data):
         if not args.only or name in args.only:
-            rows += rows_of(name, source, experiments, tables, args.seeds, model)
+            rows += rows_of(name, source, experiments, tables, args, model)
     head = ("set", "junk", "R1 before", "by 1/σ²", "R1 after", "expected R1")
     print(tabulate(rows, head, disable_numparse=True))
 

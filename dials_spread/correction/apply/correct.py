@@ -183,12 +183,8 @@ def get_subject(
     return Subject(
         within.observations,
         **parts,
-        lorentz=within.lorentz,
         **of_lorentz,
         warnings=tuple(warnings),
-        limit=within.limit,
-        beyond=within.beyond,
-        outsiders=within.outsiders,
         measurement=how,
     )
 
@@ -210,7 +206,13 @@ def _prepared(
     prepared = prepare(within.measured, nproc, within.scales, within.groups)
     give_back()
     counted = with_counting_errors(prepared, observations, counting)
-    return {"prepared": prepared, "counted": counted, "before_scaling": before}
+    names = ("lorentz", "limit", "beyond", "outsiders")
+    return {
+        "prepared": prepared,
+        "counted": counted,
+        "before_scaling": before,
+        **{name: getattr(within, name) for name in names},
+    }
 
 
 def correct_intensities(

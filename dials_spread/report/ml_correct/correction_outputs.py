@@ -75,6 +75,16 @@ FILES = {
 """What each file of the ``output`` scope is for."""
 
 
+def _of_data(subject: Subject) -> dict:
+    """Say what was found of the data before they were corrected."""
+    return {
+        "resolution_limit": subject.limit and subject.limit.as_dict(),
+        "crystals_without_say": list(subject.outsiders),
+        **_lorentz(subject),
+        "scales": subject.prepared.scales.as_dict(),
+    }
+
+
 def _by_exponent(found: Mapping[float, float]) -> dict[str, float]:
     return {f"{k:+g}": v for k, v in found.items()}
 
@@ -118,10 +128,7 @@ def correction_document(
                 "method": result.estimate.method,
                 "strength": result.strength,
                 "evidence": evidence and evidence.as_dict(),
-                "resolution_limit": subject.limit and subject.limit.as_dict(),
-                "crystals_without_say": list(subject.outsiders),
-                **_lorentz(subject),
-                "scales": subject.prepared.scales.as_dict(),
+                **_of_data(subject),
                 "factors": result.factors.as_dict(),
                 "changes": {
                     key: [c.as_dict() for c in some]
