@@ -13,7 +13,7 @@ from dials.util import Sorry
 from dxtbx.model import Experiment
 from dxtbx.model.experiment_list import ExperimentList
 
-from dials_spread.command_line import import_pets, ml_correct
+from dials_spread.command_line import import_pets, ml_correct, simulate_ed
 from dials_spread.valid_input.columns import PRECESSION
 
 IMPORTED = ("imported.expt", "imported.refl")
@@ -154,6 +154,11 @@ def test_precession_is_carried_from_pets_to_its_lorentz_factor():
     assert len(str(no.value).splitlines()) == 1
     with pytest.raises(Sorry, match="contradict each other"):
         ml_correct.run([*IMPORTED, "experiment=stepwise", given[1]])
+    with pytest.raises(Sorry, match="structure= simulates rotations") as no:
+        ml_correct.run([*IMPORTED, "structure=quartz", "force=True"])
+    assert len(str(no.value).splitlines()) == 1
+    with pytest.raises(Sorry, match="rotations alone are simulated"):
+        simulate_ed.run([*IMPORTED, "structure=quartz"])
     # The model corrects it, and says what it was trained on.
     ml_correct.run([*IMPORTED, "output.html=None", "strength=0.5"])
     log = " ".join(Path("dials.ml_correct.log").read_text("utf-8").split())
