@@ -51,6 +51,14 @@ SOLVED_HERE = "the structure solved here"
 __all__ = ["refuse_others", "second_correction", "with_refinement"]
 
 
+def _refuse_precession(subject: Subject) -> None:
+    if subject.measurement.kind == "precession":
+        raise ValueError(
+            "structure= simulates rotations, and these data are of single frames with "
+            "precession; leave it out"
+        )
+
+
 def second_correction(
     params, part: Input, subject: Subject, model: Model | None
 ) -> tuple[Subject, StructureReport | None]:
@@ -70,6 +78,7 @@ def second_correction(
     Raises:
         ValueError: The structure is of another compound, or cannot be used.
     """
+    _refuse_precession(subject)
     nproc = None if params.nproc is Auto else params.nproc
     rng = np.random.default_rng(params.seed)
     source, laid, solved = params.structure, None, None

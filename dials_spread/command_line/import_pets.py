@@ -8,9 +8,10 @@ the orientation of the crystal, which varies along it. Each frame is the second 
 images. Where the tilt turns back, or is far from even, the crystal has several
 experiments.
 
-Intensities and σ are those of the file. The Lorentz factor is not in them: there is no
-column lp, so that dials.ml_correct applies it. The file names no space
-group: give space_group=. Detector, pixel positions and shoeboxes are nominal: the file
+Intensities and σ are those of the file, or sums of their parts where frames are narrower
+than rocking curves. The Lorentz factor is not in them: there is no column lp, so that
+dials.ml_correct applies it, that of precession where the column pets.precession_angle is.
+The file names no space group: give space_group=. Detector, pixel positions and shoeboxes are nominal: the file
 has none. -c lists all parameters with what they mean.
 
 Examples::
@@ -60,6 +61,11 @@ max_relative_excitation_error = Auto
   .help = "Reflections on frames on which the excitation error is a greater fraction "
           "of the range of the frame are left out. Auto is 0.7 where "
           "a frame has its own part of an intensity, else all are kept. None keeps all."
+sum_frames = Auto
+  .type = bool
+  .help = "Whether the parts of an intensity that frames have are summed, to one of each "
+          "crossing of the Ewald sphere. Auto sums where frames are narrower than the "
+          "rocking curves of the reflections."
 max_deviation = 1.0
   .type = float(value_min=0, value_max=360)
   .help = "In one experiment no tilt is further from that of even steps, in degrees."
@@ -106,6 +112,7 @@ def run(args: list[str] | None = None, phil: iotbx.phil.scope = phil_scope) -> N
         wavelength=params.wavelength,
         max_relative_error="auto" if limit is Auto else limit,
         tolerance=params.max_deviation,
+        summed=None if params.sum_frames is Auto else params.sum_frames,
     )
     try:
         _, (experiments, table) = session.gather(

@@ -14,6 +14,7 @@ Modules:
     frame_orientations: the setting matrix of each frame, and frames to runs of even steps
     reflections: the table
     rocking_curves: excitation errors, and what the intensities say of the measurement
+    summed_frames: parts of intensities on many frames, summed
 """
 
 from __future__ import annotations

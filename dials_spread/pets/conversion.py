@@ -45,6 +45,7 @@ from dials_spread.pets.rocking_curves import (
     judge,
     relative_error,
 )
+from dials_spread.pets.summed_frames import are_narrow, sum_over_frames
 from dials_spread.valid_input.models import impossible_models
 from dials_spread.valid_input.values import impossible_values
 
@@ -75,6 +76,8 @@ class ImportChoices:
         max_relative_error: Listings beyond are left out; None keeps all, "auto" those
             within BEYOND where frames have their own part of an intensity, else all.
         tolerance: Largest deviation from even steps within a run [°].
+        summed: Whether intensities are summed over the frames of a crossing; None where
+            frames are narrower than the rocking curves.
     """
 
     space_group: str | None = None
@@ -82,6 +85,7 @@ class ImportChoices:
     wavelength: float | None = None
     max_relative_error: float | str | None = "auto"
     tolerance: float = 1.0
+    summed: bool | None = None
 
 
 def convert(
@@ -148,24 +152,26 @@ def add(
     runs = split_runs(frames.alpha, frames.omega, choices.tolerance, lone)
     _tell_runs(runs, frames.number, frames.alpha)
     run_of, axis = _of_frames(runs, len(frames.number))
-    own = axis[listed.frame]
-    error, rate, length = excitation(
-        settings[listed.frame], listed.hkl, own, pets.wavelength
-    )
+    setting, own = settings[listed.frame], axis[listed.frame]
+    error, rate, length = excitation(setting, listed.hkl, own, pets.wavelength)
     semi = _semi_angles(frames.semi_angle, runs)[listed.frame]
+    crossing = _crossing_numbers(listed.hkl, listed.frame, run_of)
+    of_length = relative_error(error, length, semi)
     verdict = judge(
-        listed.hkl,
-        _crossing_numbers(listed.hkl, listed.frame, run_of),
-        listed.intensity,
-        listed.sigma,
-        relative_error(error, length, semi),
-        rate / length,
+        *(listed.hkl, crossing, listed.intensity, listed.sigma),
+        *(of_length, rate / length),
     )
     precession = is_precession(pets, verdict)
+    narrow = not precession and are_narrow(verdict, crossing, of_length, listed)
+    summed = narrow if choices.summed is None else choices.summed
     if precession:
-        tell_precession(frames.semi_angle, verdict.partial)
-    relative = relative_error(error, length if precession else rate, semi)
-    kept = _kept(relative, verdict, choices, pets.name)
+        tell_precession(frames.semi_angle, verdict.partial and not summed)
+    relative = of_length if precession else relative_error(error, rate, semi)
+    if summed:
+        sums = sum_over_frames(listed, crossing, error, frames, runs, pets.name)
+        pets, kept = replace(pets, listed=sums[0]), sums[1]
+    else:
+        kept = _kept(relative, verdict, choices, pets.name)
     largest = 2 * np.arcsin(min(0.7, pets.wavelength * length.max() / 2))
     for number, run in enumerate(runs):
         rows = np.flatnonzero(kept & (run_of[listed.frame] == number))
@@ -174,15 +180,18 @@ def add(
             continue
         experiment = build_experiment(
             *(run, into_laboratory(settings[run.frames], run), basis, group),
-            *(pets.wavelength, float(largest)),
-            *(re.sub(r"\W+", "_", Path(pets.name).stem), len(experiments)),
+            *(pets.wavelength, float(largest), _stem(pets.name), len(experiments)),
         )
         lines = _lines(pets, run, settings, rows, relative)
-        if precession and verdict.partial:
-            own = frames.semi_angle[listed.frame[rows]]
-            lines = replace(lines, precession=np.where(own > 0, own, np.nan))
+        if precession and verdict.partial and not summed:
+            known = np.where(frames.semi_angle > 0, frames.semi_angle, np.nan)
+            lines = replace(lines, precession=known[listed.frame[rows]])
         tables.append(_possible_table(lines, experiment, len(experiments), pets.name))
         experiments.append(experiment)
+
+
+def _stem(name: str) -> str:
+    return re.sub(r"\W+", "_", Path(name).stem)
 
 
 def _possible_table(

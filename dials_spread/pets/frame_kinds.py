@@ -74,7 +74,8 @@ def tell_precession(semi: np.ndarray, partial: bool) -> None:
     elif len(known) < len(semi):
         logger.warning(
             "  Precession: %d of %d frames have no semi-angle, without which there is no "
-            "Lorentz factor; give dials.ml_correct precession_angle=",
+            "Lorentz factor; give dials.ml_correct precession_angle=, or sum_frames=True "
+            "here",
             *(len(semi) - len(known), len(semi)),
         )
     else:

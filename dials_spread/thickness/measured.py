@@ -30,6 +30,7 @@ from dials_spread.observations import Observations, build_observations
 from dials_spread.prepare.geometry import add_geometry
 from dials_spread.scattering.beams import BeamSelection
 from dials_spread.scattering.dynamical import potential_for
+from dials_spread.scattering.scans import RotationScan
 from dials_spread.spread.sources.explained import explained_spread
 from dials_spread.thickness.crossings import measured_scan
 from dials_spread.thickness.curves import Shape, ThicknessCurves
@@ -47,11 +48,22 @@ from dials_spread.thickness.settings import (
     choose_setting,
     score_settings,
 )
+from dials_spread.valid_input.columns import PRECESSION
 
 logger = logging.getLogger("dials.spread.thickness")
 
 # The hand of the structure is looked at in as many crystals: all have the same.
 N_HANDS = 3
+
+
+def _scans_of(experiments, tables) -> list[RotationScan]:
+    """Give the scans, and refuse what is of none."""
+    if any(PRECESSION in table for table in tables if len(table)):
+        raise ValueError(
+            "The data are of single frames with precession (column "
+            "pets.precession_angle), and rotations alone are simulated"
+        )
+    return [measured_scan(e, n) for n, e in enumerate(experiments)]
 
 
 def simulate_measured(
@@ -91,7 +103,7 @@ def simulate_measured(
         ValueError: The data are of no rotation or no electrons, the structure does not
             fit the cell, or no crystal has enough observations.
     """
-    scans = [measured_scan(e, n) for n, e in enumerate(experiments)]
+    scans = _scans_of(experiments, tables)
     observations = build_observations(experiments, tables, image_width=0, **choices)
     measured = add_geometry(observations, experiments, tables, lorentz)
     settings = score_settings(structure, measured)

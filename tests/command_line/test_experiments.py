@@ -13,7 +13,7 @@ from dials.util import Sorry
 from dxtbx.model import Experiment
 from dxtbx.model.experiment_list import ExperimentList
 
-from dials_spread.command_line import import_pets, ml_correct
+from dials_spread.command_line import import_pets, ml_correct, simulate_ed
 from dials_spread.valid_input.columns import PRECESSION
 
 IMPORTED = ("imported.expt", "imported.refl")
@@ -32,7 +32,18 @@ def rotation(degrees: float) -> np.ndarray:
     return np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
 
 
-def write_list(precession: bool, semi: str = f"{SEMI}") -> dict:
+def write_narrow() -> dict:
+    """
+    Write frames of 0.2°, narrower than the rocking curves, each with its own part.
+
+    The curves are Gaussians of 0.003 Å⁻¹ in the excitation error, of the area |F|².
+    """
+    return write_list(precession=False, semi="0.1", width=0.003)
+
+
+def write_list(
+    precession: bool, semi: str = f"{SEMI}", width: float | None = None
+) -> dict:
     """
     Write a list of one crystal as PETS2 does, without noise, of known |F|².
 
@@ -40,7 +51,7 @@ def write_list(precession: bool, semi: str = f"{SEMI}") -> dict:
     is the excitation error over |g| sin of the semi-angle; without it, |F|² over the rate.
     """
     rng = np.random.default_rng(4)
-    alpha, K = np.arange(-30, 30, 0.4), 1 / 0.0251
+    alpha, K = np.arange(-30, 30, 0.2 if width else 0.4), 1 / 0.0251
     turn = np.linalg.qr(rng.standard_normal((3, 3)))[0]
     turn *= np.sign(np.linalg.det(turn))
     ub = turn @ np.diag(1 / np.array(CELL))
@@ -55,6 +66,12 @@ def write_list(precession: bool, semi: str = f"{SEMI}") -> dict:
         s = g[:, 2] - length**2 / (2 * K)
         across = length if precession else np.abs(g[:, 1])
         x = s / (across * np.sin(np.radians(SEMI)))
+        if width:
+            for k in np.flatnonzero(np.abs(s) < 3 * width):
+                value = squared[tuple(np.abs(hkl[k]))] * np.exp(-((s[k] / width) ** 2))
+                h = " ".join(map(str, hkl[k]))
+                lines.append(f"{h} {value:.3f} {1 + value / 50:.3f} {number}")
+            x[:] = np.inf
         for k in np.flatnonzero((np.abs(x) < 1.5) & (across > 0.1 * length)):
             shape = 1 / np.sqrt(max(1 - x[k] ** 2, 0.1)) if precession else 1.0
             if abs(x[k]) > 1:
@@ -137,6 +154,11 @@ def test_precession_is_carried_from_pets_to_its_lorentz_factor():
     assert len(str(no.value).splitlines()) == 1
     with pytest.raises(Sorry, match="contradict each other"):
         ml_correct.run([*IMPORTED, "experiment=stepwise", given[1]])
+    with pytest.raises(Sorry, match="structure= simulates rotations") as no:
+        ml_correct.run([*IMPORTED, "structure=quartz", "force=True"])
+    assert len(str(no.value).splitlines()) == 1
+    with pytest.raises(Sorry, match="rotations alone are simulated"):
+        simulate_ed.run([*IMPORTED, "structure=quartz"])
     # The model corrects it, and says what it was trained on.
     ml_correct.run([*IMPORTED, "output.html=None", "strength=0.5"])
     log = " ".join(Path("dials.ml_correct.log").read_text("utf-8").split())
@@ -159,6 +181,25 @@ def test_a_rotation_stays_one():
     assert "experiment=rotation says that it did not" in warnings_of(
         spread_of(squared)[1]
     )
+
+
+@pytest.mark.slow
+def test_parts_on_narrow_frames_are_summed():
+    squared = write_narrow()
+    log = " ".join(Path("dials.import_pets.log").read_text("utf-8").split())
+    assert "Intensities are summed over the frames of each crossing" in log
+    table = flex.reflection_table.from_file(IMPORTED[1])
+    how = ["strength=0", "output.html=None", "d_min=None", "force=True"]
+    ml_correct.run([*IMPORTED, *how, "experiment=stepwise"])
+    spread, found = spread_of(squared)
+    assert spread < 0.1 and found["experiment"]["kind"] == "stepwise"
+    # One row of each crossing, and none without them.
+    import_pets.run(["made.cif_pets", "space_group=P222", "sum_frames=False"])
+    single = flex.reflection_table.from_file(IMPORTED[1])
+    ml_correct.run([*IMPORTED, *how])
+    assert spread_of(squared)[0] > 0.3
+    twice = {*zip(single["miller_index"], np.round(single["zeta"], 1))}
+    assert 0.8 * len(twice) < len(table) < 2 * len(twice)
 
 
 def test_precession_without_an_angle_is_told():
