@@ -29,6 +29,8 @@ from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, Callable
 
+from dials_spread import stages, workers
+
 logger = logging.getLogger("dials.spread.cluster")
 
 PHIL = """
@@ -58,7 +60,7 @@ PHIL_OF_BLOCKS = (
 )
 """With what dials.compare_images asks besides."""
 
-# How long to wait for a scheduler to answer, and for its first worker [s].
+# How long to wait for a scheduler to answer [s].
 PATIENCE = 20
 
 # How many workers may die over one task before it is given up.
@@ -66,9 +68,6 @@ ALLOWED_FAILURES = 3
 
 LARGE = 500_000
 """Bytes of what all tasks share, above which it does not go with each."""
-
-OF_PROCESS = 400_000_000
-"""Bytes that a worker takes before it has any data: DIALS and what it loads."""
 
 _client: ContextVar[Any] = ContextVar("client", default=None)
 
@@ -142,7 +141,7 @@ def check_blocks(scheduler: str | None, local: int | None) -> None:
 def _local_cluster(n: int) -> Iterator[str]:
     """Workers on this machine, one thread each, for as long as they are needed."""
     distributed = _distributed()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), stages.stage("Starting workers"):
         # It looks for a place for its web page even where it shall have none.
         warnings.filterwarnings("ignore", "Port .* is already in use", UserWarning)
         cluster = distributed.LocalCluster(
@@ -184,7 +183,9 @@ def on_each_worker(function: Callable, *args) -> dict[str, Any]:
     Returns:
         What it returns, by address of the worker.
     """
-    return _client.get().run(function, *args)
+    client = _client.get()
+    with workers.plain_faults(client):
+        return client.run(function, *args)
 
 
 def map_on_workers(function: Callable, shared, tasks: Sequence, takes: int = 0) -> list:
@@ -204,11 +205,8 @@ def map_on_workers(function: Callable, shared, tasks: Sequence, takes: int = 0) 
         ValueError: Workers may use less memory than one task takes, which is told before
             the first begins; they were lost; or what the function raises.
     """
-    from distributed.sizeof import safe_sizeof as sizeof
-
     client = _client.get()
-    sent = sizeof(shared) + max(map(sizeof, tasks), default=0)
-    refuse_too_little_memory(sent + takes, "one task of this stage takes")
+    _refuse_what_is_too_large(client, shared, tasks, takes)
     results: dict[int, Any] = {}
     for attempt in range(1 + ALLOWED_FAILURES):
         left = [k for k in range(len(tasks)) if k not in results]
@@ -217,9 +215,9 @@ def map_on_workers(function: Callable, shared, tasks: Sequence, takes: int = 0) 
             for number, result in _done(client, function, shared, some):
                 results[left[number]] = result
             break
-        except WorkersLost:
+        except workers.WorkersLost:
             # With the last worker that had it, what tasks share is lost as well.
-            if attempt == ALLOWED_FAILURES or not _comes_back(client):
+            if attempt == ALLOWED_FAILURES or not workers.comes_back(client):
                 raise
     return [results[k] for k in range(len(tasks))]
 
@@ -236,8 +234,12 @@ def keep(function: Callable, shared, tasks: Sequence[tuple]) -> list:
     Returns:
         One handle for each result, a `distributed.Future`, for tasks of `keep` and `told`.
         What is lost with a worker is made again when it is needed.
+
+    Raises:
+        ValueError: Workers may use less memory than one task is sent.
     """
     client = _client.get()
+    _refuse_what_is_too_large(client, shared, tasks)
     return [
         client.submit(function, shared, *task, pure=False, retries=ALLOWED_FAILURES)
         for task in tasks
@@ -252,8 +254,10 @@ def told(function: Callable, shared, tasks: Sequence[tuple]) -> Iterator:
         The results in the order of the tasks: sums of them do not depend on who is first.
 
     Raises:
-        ValueError: Workers were lost; or what the function raises.
+        ValueError: Workers may use less memory than one task is sent; they were lost, or
+            all are paused; or what the function raises.
     """
+    _refuse_what_is_too_large(_client.get(), shared, tasks)
     n = 0
     for attempt in range(1 + ALLOWED_FAILURES):
         try:
@@ -261,25 +265,27 @@ def told(function: Callable, shared, tasks: Sequence[tuple]) -> Iterator:
                 n += 1
                 yield result
             return
-        except WorkersLost:
+        except workers.WorkersLost:
             # With the last worker that had it, what tasks share is lost as well.
-            if attempt == ALLOWED_FAILURES or not _comes_back(_client.get()):
+            if attempt == ALLOWED_FAILURES or not workers.comes_back(_client.get()):
                 raise
 
 
 def _in_order(function: Callable, shared, tasks: Sequence[tuple]) -> Iterator:
     from distributed.sizeof import safe_sizeof as sizeof
 
+    client = _client.get()
     if sizeof(shared) > LARGE:  # sent to each worker once
-        shared = _client.get().scatter(shared, broadcast=True, hash=False)
+        with workers.plain_faults(client):
+            shared = client.scatter(shared, broadcast=True, hash=False)
     futures = _sent_at_once(function, shared, tasks)
     try:
-        for k in range(len(futures)):
-            result = _result(futures[k])
+        for k in stages.counted(range(len(futures)), len(futures)):
+            result = workers.outcome(client, futures[k])
             futures[k] = None  # nor does the worker hold it any longer
             yield result
     finally:
-        _client.get().cancel([f for f in futures if f is not None])
+        client.cancel([f for f in futures if f is not None])
 
 
 def _sent_at_once(function: Callable, shared, tasks: Sequence[tuple]) -> list:
@@ -292,7 +298,7 @@ def _sent_at_once(function: Callable, shared, tasks: Sequence[tuple]) -> list:
 
 def refuse_too_little_memory(data: int, what: str) -> None:
     """
-    Refuse workers whose memory limit is below what is needed.
+    Refuse workers that Dask would stop before they have what is needed.
 
     Args:
         data: Bytes, besides those of the process itself.
@@ -301,28 +307,20 @@ def refuse_too_little_memory(data: int, what: str) -> None:
     Raises:
         ValueError: A worker may use less.
     """
-    workers = _client.get().scheduler_info()["workers"].values()
-    limits = [w["memory_limit"] for w in workers if w.get("memory_limit")]
-    needed = OF_PROCESS + data
-    if limits and min(limits) < needed:
-        raise ValueError(
-            f"Dask: a worker may use {min(limits) / 1e9:.2g} GB of memory, and {what} "
-            f"{needed / 1e9:.2g} GB; give each more (--memory-limit), or start fewer of "
-            "them."
-        )
+    workers.refuse_too_little_memory(_client.get(), data, what)
 
 
-def _comes_back(client) -> bool:
-    """Wait for a worker; False where none comes."""
-    try:
-        client.wait_for_workers(1, timeout=PATIENCE)
-    except (OSError, RuntimeError):
-        return False
-    return True
+def _refuse_what_is_too_large(client, shared, tasks: Sequence, takes: int = 0) -> None:
+    from distributed.sizeof import safe_sizeof as sizeof
+
+    sent = sizeof(shared) + max(map(sizeof, tasks), default=0)
+    workers.refuse_too_little_memory(
+        client, sent + takes, "one task of this stage takes"
+    )
 
 
 def on_cluster(
-    function: Callable, shared, tasks: Sequence, scheduler: str
+    function: Callable, shared, tasks: Sequence, scheduler: str, takes: int = 0
 ) -> Iterator[tuple]:
     """
     Run function(shared, task) for every task, on the workers of a scheduler.
@@ -332,6 +330,7 @@ def on_cluster(
         shared: What all tasks need; it is sent to each worker once.
         tasks: What is each one's own.
         scheduler: Its address.
+        takes: Bytes that one task takes besides what it is sent.
 
     Yields:
         The number of a task, and its result, as tasks are done.
@@ -340,14 +339,14 @@ def on_cluster(
         ValueError: As connect and map_on_workers.
     """
     with connect(scheduler) as client:
+        _refuse_what_is_too_large(client, shared, tasks, takes)
         yield from _done(client, function, shared, tasks)
 
 
 def _done(client, function: Callable, shared, tasks: Sequence) -> Iterator[tuple]:
-    from distributed import as_completed
-
     # On every worker: where one dies, the others still have it.
-    data = client.scatter(shared, broadcast=True, hash=False)
+    with workers.plain_faults(client):
+        data = client.scatter(shared, broadcast=True, hash=False)
     # Results can be told apart by nothing but the task, so none is taken for another.
     futures = [
         client.submit(function, data, task, pure=False, retries=ALLOWED_FAILURES)
@@ -355,8 +354,9 @@ def _done(client, function: Callable, shared, tasks: Sequence) -> Iterator[tuple
     ]
     numbers = {future.key: k for k, future in enumerate(futures)}
     try:
-        for future in as_completed(futures, loop=client.loop):
-            yield numbers[future.key], _result(future)
+        ended = workers.as_they_end(client, futures)
+        for future in stages.counted(ended, len(futures)):
+            yield numbers[future.key], workers.outcome(client, future)
     finally:
         client.cancel(futures)
 
@@ -372,7 +372,8 @@ def connect(scheduler: str):
         A client, to be closed.
 
     Raises:
-        ValueError: Dask is not installed, nothing answers, or there is no worker.
+        ValueError: Dask is not installed, nothing answers, there is no worker, or workers
+            may use less memory than the program itself takes, or take no task.
     """
     distributed = _distributed()
     _knock(scheduler)
@@ -386,15 +387,24 @@ def connect(scheduler: str):
             f"dask.scheduler={scheduler}: nothing answers there ({reason[:120]})."
         ) from None
     try:
-        client.wait_for_workers(1, timeout=PATIENCE)
+        with stages.stage("Waiting for workers"):
+            client.wait_for_workers(1, timeout=PATIENCE)
     except (OSError, RuntimeError):
         client.close()
         raise ValueError(
             f"dask.scheduler={scheduler}: it has no workers; start one with "
             f"'dask-worker {scheduler}'."
         ) from None
-    workers = client.scheduler_info()["workers"]
-    logger.info("Dask scheduler %s with %d workers.", scheduler, len(workers))
+    try:
+        # Before anything is sent: what is sent would load DIALS, and end them.
+        what = "the program itself, before it has any data,"
+        workers.refuse_too_little_memory(client, 0, f"{what} takes")
+        workers.refuse_idle(client)
+    except ValueError:
+        client.close()
+        raise
+    n = workers.number(client)
+    logger.info("Dask scheduler %s with %d workers.", scheduler, n)
     return client
 
 
@@ -414,21 +424,3 @@ def _knock(scheduler: str) -> None:
         raise ValueError(
             f"dask.scheduler={scheduler}: nothing answers there ({reason})."
         ) from None
-
-
-class WorkersLost(ValueError):
-    """The cluster failed, not the task."""
-
-
-def _result(future):
-    """The result of a task, with one line where the cluster and not the task failed."""
-    from distributed import CancelledError, KilledWorker
-    from distributed.comm.core import CommClosedError
-
-    try:
-        return future.result()
-    except (CancelledError, CommClosedError) as error:
-        name = type(error).__name__
-        raise WorkersLost(f"Dask: the workers were lost ({name}).") from None
-    except KilledWorker:  # several, over this very task
-        raise ValueError("Dask: the workers were lost (KilledWorker).") from None

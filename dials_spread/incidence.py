@@ -20,6 +20,7 @@ import numpy as np
 
 from dials_spread.observations import Observations
 from dials_spread.orientation import reciprocal_basis
+from dials_spread.stages import stage
 from dials_spread.symmetry import LaueOperators, laue_operators
 
 
@@ -134,6 +135,7 @@ def _merge_repeats(
     return order[start], key[start], mean, 1 / total
 
 
+@stage("Indices on images")
 def build_incidence(
     observations: Observations, scales: np.ndarray | None = None
 ) -> Incidence:

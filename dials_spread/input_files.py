@@ -27,6 +27,7 @@ from typing import Callable
 from dials.array_family import flex
 from dxtbx.model import Experiment, ExperimentList
 
+from dials_spread import stages
 from dials_spread.valid_input.columns import (
     ONLY_CHECKED,
     broken_correction,
@@ -241,7 +242,8 @@ def _read_all(
     lists = [read_one(f, read_experiments, problems) for f in expt]
     refused: list[str] = []
     read = partial(read_table, allow_pickle=allow_pickle, columns=columns)
-    tables = [read_one(f, read, refused) for f in refl]
+    counted = stages.counted(refl, len(refl))
+    tables = [read_one(f, read, refused) for f in counted]
     problems += refused_once(refused)
     for filename, table in zip(refl, tables):
         if table is not None:

@@ -24,7 +24,7 @@ from typing import Callable
 
 from libtbx import Auto
 
-from dials_spread import interruption
+from dials_spread import interruption, stages
 from dials_spread.staging import (
     BeingWritten,
     Move,
@@ -249,6 +249,7 @@ def draw_files(folder: str | Path, draw: Callable[[str], list[Path]]) -> Drawn:
     return Drawn(stage, tuple(moves))
 
 
+@stages.stage("Writing files")
 def write_together(
     contents: Mapping[str, bytes | Iterable[bytes]], drawn: Sequence[Drawn] = ()
 ) -> None:

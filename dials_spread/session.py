@@ -31,6 +31,7 @@ from dials.util.options import ArgumentParser
 from dials.util.version import dials_version
 
 import dials_spread
+from dials_spread import stages
 from dials_spread.arguments import EXPERIMENTS, REFLECTIONS, argument_problems
 from dials_spread.compiled_cache import ready_cache
 from dials_spread.interruption import whole_run
@@ -47,7 +48,7 @@ def command(run: Callable) -> Callable:
     """
     Let a command end well: with one line for a signal, and nothing that is left behind.
 
-    Products of matrices keep to one thread meanwhile.
+    Products of matrices keep to one thread meanwhile, and stages are shown on a terminal.
 
     Args:
         run: Called with a list of arguments or, as a program, with none.
@@ -56,7 +57,7 @@ def command(run: Callable) -> Callable:
 
     @functools.wraps(run)
     def limited(*args, **named):
-        with one_blas_thread():
+        with one_blas_thread(), stages.shown():
             return handled(*args, **named)
 
     return whole_run(limited)

@@ -30,6 +30,7 @@ from dials_spread.spread.chance.same_orientation import (
     compare_orientations,
 )
 from dials_spread.spread.sources.factors import usable_factors
+from dials_spread.stages import stage
 from dials_spread.statistics.false_discovery import benjamini_hochberg
 from dials_spread.statistics.groups import group_numbers, order_within
 
@@ -89,6 +90,7 @@ def nothing_tested(n: int, reason: str) -> Significance:
     return Significance(unknown, unknown.copy(), unknown.copy(), reason=reason)
 
 
+@stage("Likelihood and permutations")
 def assess_matches(
     incidence: Incidence,
     matches: Matches,
@@ -165,6 +167,7 @@ def _ordered_pools(
     return build_pools(*(column[order] for column in columns))
 
 
+@stage("One orientation against others")
 def contrast_orientations(
     incidence: Incidence,
     matches: Matches,

@@ -12,12 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import chain
 from threading import Lock
 from typing import Callable
 
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
+from dials_spread import stages
 from dials_spread.versions import available_cores
 
 _held = Lock()
@@ -59,8 +60,8 @@ def run_blocks(
         n: Number of things to be done.
         block: Things done by one call.
         nproc: Threads; all cores that the process may use by default.
-        progress: What a progress bar says; none is shown where standard error is no
-            terminal.
+        progress: Of a stage of its own, that is shown on a terminal; None for a part of
+            the one that goes on (see stages).
 
     The first time, the first range is done alone: numba (0.65, where it is built with its
     assertions, as in Debian) ends the process when two threads meet types of arguments
@@ -71,22 +72,20 @@ def run_blocks(
         return
     ranges = [(first, min(first + block, n)) for first in range(0, n, block)]
     nproc, code = nproc or available_cores(), getattr(function, "__code__", function)
-    if nproc == 1 and progress is None:
-        with one_blas_thread():
+    with stages.part(n, progress) as done, one_blas_thread():
+        if nproc == 1:
             for first, stop in ranges:
                 function(first, stop)
-        return
-    # disable=None: silent where standard error is no terminal.
-    bar = tqdm(total=n, desc=progress, disable=None if progress else True)
-    with bar, one_blas_thread(), ThreadPoolExecutor(nproc) as pool:
-        if ranges and nproc > 1 and code not in _met:
-            function(*ranges[0])
-            bar.update(ranges.pop(0)[1])
-            _met.add(code)
-        starts, stops = zip(*ranges) if ranges else ((), ())
-        done = pool.map(function, starts, stops)
-        for (first, stop), _ in zip(ranges, done):
-            bar.update(stop - first)
+                done(stop - first)
+            return
+        with ThreadPoolExecutor(nproc) as pool:
+            if ranges and code not in _met:
+                function(*ranges[0])
+                done(ranges.pop(0)[1])
+                _met.add(code)
+            starts, stops = zip(*ranges) if ranges else ((), ())
+            for (first, stop), _ in zip(ranges, pool.map(function, starts, stops)):
+                done(stop - first)
 
 
 def in_turn(
@@ -103,10 +102,10 @@ def in_turn(
     nproc, code = nproc or available_cores(), getattr(function, "__code__", function)
     with one_blas_thread():  # as on workers, whose sums are the same to the last digit
         if nproc == 1 or len(tasks) == 1:
-            yield from (function(*task) for task in tasks)
+            yield from stages.counted((function(*t) for t in tasks), len(tasks))
             return
         first = [] if code in _met else [function(*tasks[0])]
         _met.add(code)
         with ThreadPoolExecutor(nproc) as pool:
-            yield from first
-            yield from pool.map(function, *zip(*tasks[len(first) :]))
+            rest = pool.map(function, *zip(*tasks[len(first) :]))
+            yield from stages.counted(chain(first, rest), len(tasks))

@@ -158,7 +158,7 @@ def test_workers_with_too_little_memory_are_told_before_they_begin(address, tmp_
     never_touched, folder = np.zeros(200_000_000), tmp_path / "never made"
     with cluster.on_workers(address):
         with pytest.raises(
-            ValueError, match=r"may use 1\.5 GB .* takes 2 GB; give each"
+            ValueError, match=r"may use 1\.5 GB .* takes 2\.04 GB; give each"
         ):
             cluster.map_on_workers(_die_once, (folder, never_touched), [1])
     assert not folder.exists()

@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
-from tqdm import tqdm
 
 from dxtbx.model import Detector, Experiment
 
+from dials_spread import stages
 from dials_spread.beam.files import NoFrames, open_frames, unreadable
 from dials_spread.beam.frames import FrameCounts, Trusted, count_frame, trusted_ranges
 from dials_spread.beam.plan import Frame, ReadingPlan
@@ -221,10 +221,9 @@ def read_all(
     """
     workers = min(nproc or available_cores(), len(blocks))
     total = sum(len(block.frames) for block in blocks)
-    bar = tqdm(total=total, desc="Reading images", disable=None if progress else True)
-    with bar:
+    with stages.part(total, "Reading images" if progress else None) as done:
         for block, counts in zip(blocks, _results(blocks, workers)):
-            bar.update(len(counts))
+            done(len(counts))
             yield block, counts
 
 

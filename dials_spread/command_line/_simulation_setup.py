@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from cctbx import xray
@@ -10,7 +12,7 @@ from dials_spread import session
 from dials_spread.command_line._at_measured import with_charges
 from dials_spread.scattering.dynamical import ThicknessModel
 from dials_spread.scattering.electrons import wavelength_of
-from dials_spread.scattering.memory import check_memory
+from dials_spread.scattering.memory import check_memory, estimate_size
 from dials_spread.scattering.rocking import BeamSelection
 from dials_spread.simulation.crystals import Setup
 from dials_spread.simulation.driver import Resources
@@ -83,12 +85,22 @@ def get_frames(params) -> FrameModel:
     return FrameModel(**noise, **session.leaves(params.frames))
 
 
-def check_size(
+def checked_size(
     structure: xray.structure, setup: Setup, resources: Resources, n_crystals: int
-) -> None:
-    """Refuse what would not fit into the memory of this machine."""
-    if setup.wave == "dynamical" and resources.scheduler is None:
-        thickest = setup.thickness.median * np.exp(2 * setup.thickness.spread)
-        processes = resources.processes(n_crystals)
-        cell = structure.unit_cell()
-        check_memory(cell, setup.d_min, thickest, setup.selection, processes)
+) -> Resources:
+    """
+    Refuse what would not fit into the memory of this machine.
+
+    Returns:
+        Where to simulate, with the bytes that a crystal takes; workers are asked what they
+        may use when they are known.
+    """
+    if setup.wave != "dynamical":
+        return resources
+    thickest = setup.thickness.median * np.exp(2 * setup.thickness.spread)
+    one = structure.unit_cell(), setup.d_min, thickest, setup.selection
+    if resources.scheduler is None:
+        size = check_memory(*one, resources.processes(n_crystals))
+    else:
+        size = estimate_size(*one)
+    return replace(resources, takes=size.total)

@@ -47,7 +47,7 @@ from dials_spread import session
 from dials_spread.command_line._at_measured import charge_effect, simulate_files
 from dials_spread.command_line._simulation_setup import (
     check_names,
-    check_size,
+    checked_size,
     get_frames,
     get_setup,
     get_structure,
@@ -78,7 +78,7 @@ def simulate_crystals(structure, setup, frames, params, provenance, effect, log)
     """Simulate crystals of any number, and write them."""
     nproc = None if params.nproc is Auto else params.nproc
     resources = Resources(nproc, params.dask.scheduler, progress=True)
-    check_size(structure, setup, resources, params.n_crystals)
+    resources = checked_size(structure, setup, resources, params.n_crystals)
     experiments, reflections = simulate_experiments(
         structure,
         np.random.default_rng(params.seed),

@@ -65,6 +65,7 @@ from dials_spread.pairs.summary import (
 )
 from dials_spread.pairs.tolerance import DEFAULT, SameOrientation, same_orientation
 from dials_spread.spread.chance.orientation_sums import NO_PAIR, OrientationContrast
+from dials_spread.stages import stage
 from dials_spread.statistics.bootstrap import group_crystals
 from dials_spread.valid_input.pairing import lists_of_tables
 
@@ -238,6 +239,7 @@ def _told_of(_, read: tuple[BlockSummary, Any]) -> BlockSummary:
     return read[0]
 
 
+@stage("Reading files")
 def _read(
     expt: Sequence[str], refl: Sequence[str], how: Reading
 ) -> tuple[list, list[BlockSummary], list[BlockFile]]:
@@ -278,6 +280,7 @@ def _read_as(
     return read, summaries
 
 
+@stage("Comparing pairs")
 def _compare_pairs(
     frame: CommonFrame,
     blocks: Sequence[Any],
@@ -326,6 +329,7 @@ def _rng(seed: int) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
+@stage("Medians over pairs")
 def _medians(
     frame: CommonFrame,
     pairs: MatchedPairs,

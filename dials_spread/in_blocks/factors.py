@@ -29,6 +29,7 @@ from dials_spread.spread.variogram.pair_inputs import (
     unbiased_squares,
     weights_of_variances,
 )
+from dials_spread.stages import stage
 
 
 class _Reflections(NamedTuple):
@@ -121,6 +122,7 @@ def _connected(begun: Sequence[_Begin]) -> np.ndarray:
     return filled & (of_image == np.bincount(of_image[filled]).argmax())
 
 
+@stage("Factors of images")
 def factors_of_blocks(
     frame: CommonFrame, blocks: Sequence[Any], scales: CrystalScales, size: SizeOfBlocks
 ) -> np.ndarray:

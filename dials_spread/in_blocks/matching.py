@@ -25,6 +25,7 @@ from dials_spread.orientation import angle_between, reciprocal_basis
 from dials_spread.pairs.matching import check_counts, unordered_pairs
 from dials_spread.partners import ImageDirections, find_partners
 from dials_spread.partners.finder import forget
+from dials_spread.stages import stage
 
 TOGETHER = 500_000
 """Pairs whose angles are computed at once."""
@@ -71,6 +72,7 @@ def bytes_of_matching(frame: CommonFrame, n_entries: int) -> int:
     return OF_ENTRY * n_entries + OF_DIRECTION * directions
 
 
+@stage("Matching images")
 def match_blocks(
     frame: CommonFrame,
     blocks: Sequence[Any],

@@ -22,6 +22,7 @@ from dials_spread import cluster
 from dials_spread.in_blocks.blocks import CrystalBlock
 from dials_spread.in_blocks.frame import CommonFrame
 from dials_spread.pairs.scales import FEWEST, ROUNDS, STRONG, left_by_median
+from dials_spread.stages import stage
 from dials_spread.statistics.groups import group_medians
 
 IN_A_PART = 5_000_000
@@ -115,6 +116,7 @@ def _found(shared: tuple, block: CrystalBlock, n_crystals: int) -> np.ndarray:
     return group_medians(residual, block.of_crystal[rows], n_crystals)
 
 
+@stage("Scales of crystals")
 def scales_of_blocks(frame: CommonFrame, blocks: Sequence[Any]) -> CrystalScales:
     """
     Put crystals on one scale, as pairs.scales.crystal_scales and left_by_scales do.

@@ -30,6 +30,7 @@ from dials_spread.spread.size.size import (
     factor_of_shared_means,
     spread_interval,
 )
+from dials_spread.stages import stage
 from dials_spread.statistics.bootstrap import Groups, group_crystals
 from dials_spread.statistics.excess_spread import (
     GRID,
@@ -276,6 +277,7 @@ def _shared_means(together: sp.csr_matrix, size: np.ndarray) -> float:
     return factor_of_shared_means(size[size > 0], pairs[size > 0])
 
 
+@stage("Size of the spread")
 def size_of_blocks(
     frame: CommonFrame,
     blocks: Sequence[Any],

@@ -39,6 +39,7 @@ from dials_spread.observations.intensities import (
     intensity_and_variance,
 )
 from dials_spread.observations.table import Observations
+from dials_spread.stages import stage
 from dials_spread.versions import is_still, probe
 
 
@@ -162,6 +163,7 @@ def reference_cell(experiments: Sequence[Experiment]) -> uctbx.unit_cell:
     return experiments[0].crystal.get_space_group().average_unit_cell(mean)
 
 
+@stage("Observations")
 def build_observations(
     experiments: ExperimentList,
     tables: Sequence[flex.reflection_table],

@@ -31,6 +31,7 @@ from dials_spread.observations.indices import unique_indices
 from dials_spread.observations.intensities import amplitudes
 from dials_spread.observations.table import Observations
 from dials_spread.reindexing import laue_matrices, reindexing_choices
+from dials_spread.stages import stage
 from dials_spread.statistics.groups import group_means
 
 IN_SHELL = 60
@@ -79,6 +80,7 @@ class Exchanged:
         return asdict(self)
 
 
+@stage("Exchanged axes")
 def find_exchanged(observations: Observations) -> tuple[Exchanged, ...]:
     """
     Find the crystals that agree better with the others after an exchange of axes.

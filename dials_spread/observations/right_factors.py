@@ -35,6 +35,7 @@ from dials_spread.observations.lorentz_polarisation import (
     LACKING,
     judge_column,
 )
+from dials_spread.stages import stage
 
 logger = logging.getLogger("dials.spread.lorentz_polarisation")
 
@@ -213,6 +214,7 @@ def with_right_factors(
     return found, check
 
 
+@stage("Reading files")
 def read(
     expt: Sequence[str],
     refl: Sequence[str],

@@ -18,6 +18,7 @@ from dials_spread.pairs.shared import (
     shared_reflections,
     sums_of_reflections,
 )
+from dials_spread.stages import stage
 from dials_spread.statistics.excess_spread import (
     Deviations,
     excess_spreads,
@@ -70,6 +71,7 @@ class PairAgreement:
     n_background: np.ndarray
 
 
+@stage("Comparing pairs")
 def compare_pairs(
     observations: Observations,
     incidence: Incidence,

@@ -13,6 +13,7 @@ from dials_spread.incidence import Incidence
 from dials_spread.observations import Observations
 from dials_spread.observations.canonical_order import image_rank
 from dials_spread.partners import Partners
+from dials_spread.stages import stage
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,7 @@ def unordered_pairs(
     return a[first], b[first], operator[first], n_common[first]
 
 
+@stage("Ranking pairs")
 def match_images(
     observations: Observations, incidence: Incidence, partners: Partners
 ) -> Matches:

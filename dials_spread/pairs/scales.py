@@ -24,6 +24,7 @@ import numba as nb
 import numpy as np
 
 from dials_spread.observations import Observations
+from dials_spread.stages import stage
 from dials_spread.statistics.groups import group_medians
 from dials_spread.threads import run_blocks
 
@@ -50,6 +51,7 @@ FEWEST = 5
 """Shared strong reflections below which a crystal keeps the factor 1."""
 
 
+@stage("Scales of crystals")
 def crystal_scales(observations: Observations) -> np.ndarray:
     """
     Give each crystal a factor that puts it on the scale of the others.

@@ -22,6 +22,7 @@ from dials_spread.observations import Observations
 from dials_spread.observations.canonical_order import crystal_rank
 from dials_spread.pairs.agreement import PairAgreement
 from dials_spread.pairs.matching import Matches
+from dials_spread.stages import stage
 from dials_spread.statistics.bootstrap import (
     EMPTY,
     Groups,
@@ -183,6 +184,7 @@ def _ends(values: np.ndarray, groups: Groups, correlation: bool) -> tuple[float,
     return (max(1 - high, -1.0), 1 - low) if correlation else (low, high)
 
 
+@stage("Medians over pairs")
 def summarise(
     observations: Observations,
     matches: Matches,

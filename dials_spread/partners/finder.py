@@ -29,6 +29,7 @@ from dials_spread.partners.search import (
     search_images,
 )
 from dials_spread.partners.tally import narrow_type
+from dials_spread.stages import stage
 from dials_spread.threads import run_blocks
 
 STEP_SECONDS = 2e-9
@@ -160,6 +161,7 @@ def _fill_here(rows, directions, partners: Partners, method, nproc, progress) ->
     )
 
 
+@stage("Matching images")
 def _fill_on_workers(rows, directions, partners: Partners, method, *_) -> None:
     """Fill the partners by tasks, each of a range of images."""
     n, top = partners.image.shape

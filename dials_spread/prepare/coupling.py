@@ -33,6 +33,7 @@ from dials_spread import cluster
 from dials_spread.observations import Observations
 from dials_spread.prepare.lattice import Lattice
 from dials_spread.prepare.normalisation import ATOM_VOLUME, LARGEST_E, Interaction
+from dials_spread.stages import stage
 from dials_spread.threads import run_blocks
 
 S_MAX = 0.015
@@ -200,6 +201,7 @@ def _block(
         _sum(y_h[i], kept, m, K2, out[i])
 
 
+@stage("Three-beam couplings")
 def couplings(
     measured: Observations,
     lattice: Lattice,

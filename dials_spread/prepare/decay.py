@@ -30,6 +30,7 @@ from dials_spread.prepare import damage_groups
 from dials_spread.prepare.crystal_groups import CrystalGroups, added_up
 from dials_spread.prepare.scale_groups import merged_from
 from dials_spread.prepare.scaling import Decay, Scales, fit_scales
+from dials_spread.stages import stage
 from dials_spread.versions import conjugate_gradients
 
 ROUNDS, MOST_ROUNDS = 3, 12
@@ -176,6 +177,7 @@ class _Fit:
         return known[:, 1]
 
 
+@stage("Scaling")
 def find_scales(measured: Observations, groups: CrystalGroups | None = None) -> Scales:
     """
     Put crystals on one scale, and take damage out where the data show it.

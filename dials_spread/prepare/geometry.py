@@ -45,6 +45,7 @@ from dials_spread.orientation import (
     scan_points,
 )
 from dials_spread.prepare.measurement import Measurement, precession_rate
+from dials_spread.stages import stage
 from dials_spread.versions import is_still
 
 LARGEST_TURN = np.deg2rad(2.5)
@@ -65,6 +66,7 @@ SLOWEST = 1e-3
 """Least rate that counts, over the median: slower ones would make a measurement exact."""
 
 
+@stage("Geometry")
 def add_geometry(
     observations: Observations,
     experiments: Sequence[Experiment],

@@ -37,6 +37,7 @@ from dials_spread.prepare.normalisation import (
 )
 from dials_spread.prepare.scaling import ScaleFit, Scales
 from dials_spread.rfactor.merging import r_meas
+from dials_spread.stages import stage
 from dials_spread.statistics.groups import group_sums, means_of_others
 
 EXPONENTS = (-1.0, 0.0, 1.0)
@@ -119,6 +120,7 @@ class Prepared:
         return self.normalisation.N
 
 
+@stage("Lorentz factor")
 def check_lorentz(
     measured: Observations,
     scales: Scales | None = None,

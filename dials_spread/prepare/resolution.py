@@ -28,6 +28,7 @@ from dials_spread.observations import Observations
 from dials_spread.rfactor.merging import cc_half
 from dials_spread.rfactor.merging_statistics import mean_i_over_sigma
 from dials_spread.rfactor.shells import resolution_shells
+from dials_spread.stages import stage
 
 LOW_CC_HALF = 0.3
 """As the default of dials.estimate_resolution."""
@@ -71,6 +72,7 @@ class ResolutionLimit:
         return asdict(self)
 
 
+@stage("Resolution limit")
 def resolution_limit(
     scaled: Observations, given: float | None = None
 ) -> ResolutionLimit:

@@ -10,14 +10,13 @@ Functions:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Callable
 
-from tqdm import tqdm
-
+from dials_spread import stages
 from dials_spread.cluster import on_cluster
 from dials_spread.processes import outcome, submit, worker_pool
 from dials_spread.versions import available_cores
@@ -36,12 +35,14 @@ class Resources:
             instead.
         progress: Show a progress bar on a terminal.
         title: Of the progress bar.
+        takes: Bytes that one task takes, at most; workers that may use less are refused.
     """
 
     nproc: int | None = 1
     scheduler: str | None = None
     progress: bool = False
     title: str = "Crystals"
+    takes: int = 0
 
     def processes(self, n_tasks: int) -> int:
         """The number of local processes for a number of tasks."""
@@ -66,25 +67,21 @@ def run_tasks(
 
     Raises:
         ValueError: Dask is not installed, its scheduler does not answer or has no
-            workers; a process was killed; or what the function raises.
+            workers, or these may use less memory than a task takes; a process was killed; or what the function raises.
     """
     nproc = resources.processes(len(tasks))
     if resources.scheduler is not None:
-        done = on_cluster(function, shared, tasks, resources.scheduler)
+        to = resources.scheduler
+        done = on_cluster(function, shared, tasks, to, resources.takes)
     elif nproc == 1:
         done = _here(function, shared, tasks, resources.nproc)
     else:
         done = _in_processes(function, shared, tasks, nproc)
     results = [None] * len(tasks)
-    for index, result in _with_progress(done, len(tasks), resources):
+    title = resources.title if resources.progress else None
+    for index, result in stages.counted(done, len(tasks), title):
         results[index] = result
     return results
-
-
-def _with_progress(done: Iterable, n: int, resources: Resources) -> Iterator:
-    # disable=None: silent where standard error is no terminal.
-    disable = None if resources.progress else True
-    return iter(tqdm(done, total=n, desc=resources.title, disable=disable))
 
 
 def _here(function: Callable, shared, tasks: Sequence, nproc: int | None) -> Iterator:

@@ -42,6 +42,7 @@ from dials_spread.spread.variogram.variogram import (
     Variogram,
     build_variogram,
 )
+from dials_spread.stages import stage
 from dials_spread.statistics.bootstrap import Groups, group_crystals
 
 logger = logging.getLogger("dials.spread.analysis")
@@ -294,6 +295,7 @@ def _by_source(
     )
 
 
+@stage("Variogram")
 def _variograms(
     sample: _Sample,
     factors: RelativeImageFactors,

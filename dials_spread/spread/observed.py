@@ -23,6 +23,7 @@ from dials_spread.observations.error_model import CountingErrors, counting_error
 from dials_spread.observations.intensities import choose_intensity
 from dials_spread.prepare.geometry import observation_geometry
 from dials_spread.spread.size.rejected import without_outliers
+from dials_spread.stages import stage
 
 
 class Observed(NamedTuple):
@@ -42,6 +43,7 @@ class Observed(NamedTuple):
     outliers_used: int
 
 
+@stage("Observations")
 def observe(
     experiments: Sequence[Experiment],
     tables: Sequence[flex.reflection_table],

@@ -26,12 +26,14 @@ from cctbx import xray
 from dials.array_family import flex
 from dxtbx.model import Experiment
 
+from dials_spread import stages
 from dials_spread.observations import Observations, build_observations
 from dials_spread.prepare.geometry import add_geometry
 from dials_spread.scattering.beams import BeamSelection
 from dials_spread.scattering.dynamical import potential_for
 from dials_spread.scattering.scans import RotationScan
 from dials_spread.spread.sources.explained import explained_spread
+from dials_spread.stages import stage
 from dials_spread.thickness.crossings import measured_scan
 from dials_spread.thickness.curves import Shape, ThicknessCurves
 from dials_spread.thickness.fit import FEWEST
@@ -66,6 +68,7 @@ def _scans_of(experiments, tables) -> list[RotationScan]:
     return [measured_scan(e, n) for n, e in enumerate(experiments)]
 
 
+@stage("Thickness of crystals")
 def simulate_measured(
     structure: xray.structure,
     experiments: Sequence[Experiment],
@@ -179,7 +182,8 @@ def _all_crystals(
     waiting: list[tuple[int, PreparedCrystal, ThicknessCurves]] = []
     thicknesses: list[float] = []
     hands = N_HANDS if task.search.hand else 0
-    for number, (experiment, table, scan) in enumerate(crystals):
+    counted = stages.counted(crystals, len(crystals))
+    for number, (experiment, table, scan) in enumerate(counted):
         prepared = prepare(task, number, experiment, table, scan)
         curves, found = fit_crystal(task, prepared, rng)
         if found is not None:

@@ -34,6 +34,7 @@ from dials_spread.solution.composition import (
     formula_units,
     parse_composition,
 )
+from dials_spread.stages import stage
 from dials_spread.structures.connected import connected
 from dials_spread.structures.structure_checks import overlapping_atoms
 from dials_spread.with_structure.stronger_atoms import name_stronger_atoms, new_name
@@ -148,6 +149,7 @@ class Completed:
         return self.refinement.structure
 
 
+@stage("Completing the structure")
 def complete_structure(
     structure: xray.structure,
     f_sq: miller.array,

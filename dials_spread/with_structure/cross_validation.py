@@ -27,7 +27,9 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
+from dials_spread import stages
 from dials_spread.rfactor import amplitudes
+from dials_spread.stages import stage
 from dials_spread.with_structure.inversion import (
     FirstEstimate,
     LinearisedObservations,
@@ -67,6 +69,7 @@ class HeldOutPredictions:
         return asdict(self)
 
 
+@stage("Cross-validation")
 def cross_validate(
     observations: LinearisedObservations,
     prior: FirstEstimate,
@@ -85,6 +88,7 @@ def cross_validate(
     return _judged(observations, predicted)
 
 
+@stage("Cross-validation")
 def choose_width(
     observations: LinearisedObservations,
     prior: FirstEstimate,
@@ -124,7 +128,7 @@ def _by_width(
 ) -> np.ndarray:
     """Predict observations from others: shape (first estimates, ways of dealing, n)."""
     found = np.tile(observations.calculated, (len(priors), len(folds), 1))
-    for f, fold in enumerate(folds):
+    for f, fold in enumerate(stages.counted(folds, len(folds))):
         parts = np.unique(fold)
         # Of a single part nothing is left to predict it from.
         for k in parts if len(parts) > 1 else ():

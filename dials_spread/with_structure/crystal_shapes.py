@@ -17,7 +17,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from dials_spread import stages
 from dials_spread.rfactor import amplitudes
+from dials_spread.stages import stage
 from dials_spread.thickness.curves import Shape
 from dials_spread.thickness.fit import FEWEST, ShapeFit, candidate_shapes, fit_shape
 from dials_spread.thickness.search import LAWS, NEAR_THE_END, ThicknessSearch
@@ -85,6 +87,7 @@ class CrystalShape:
         }
 
 
+@stage("Thickness")
 def fit_shapes(
     crystals: Sequence[LocalCrystal],
     table: CrossingTable,
@@ -113,7 +116,7 @@ def fit_shapes(
     """
     found = [
         _fit(c, crystal, table, potential, settings, rng, nproc)
-        for c, crystal in enumerate(crystals)
+        for c, crystal in enumerate(stages.counted(crystals, len(crystals)))
     ]
     known = [f.shape.thickness for f in found if f is not None]
     if not known:

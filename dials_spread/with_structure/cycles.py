@@ -30,6 +30,7 @@ from dials_spread.observations import Observations
 from dials_spread.refinement import Refinement, RefinementSettings, refine
 from dials_spread.refinement.merged_data import in_setting_of
 from dials_spread.reindexing import Reindexing
+from dials_spread.stages import stage
 from dials_spread.with_structure.cross_validation import HeldOutPredictions, compare
 from dials_spread.with_structure.inversion import INTRACLASS
 from dials_spread.with_structure.problem import StructureInput
@@ -189,6 +190,7 @@ def in_structure_setting(
     return in_setting_of(structure, *given)[0]
 
 
+@stage("Least squares of the structure")
 def refine_against(
     structure: xray.structure,
     array: miller.array,

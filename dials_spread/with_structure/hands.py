@@ -23,6 +23,7 @@ import numpy as np
 from scipy import special
 
 from dials_spread.rfactor import amplitudes
+from dials_spread.stages import stage
 from dials_spread.with_structure.cross_validation import z_over_reflections
 from dials_spread.with_structure.crystal_shapes import fit_shapes
 from dials_spread.with_structure.problem import StructureProblem
@@ -64,6 +65,7 @@ class Hands:
         }
 
 
+@stage("Absolute structure")
 def compare_hands(
     upright: StructureProblem,
     tilts: Tilts | None = None,

@@ -54,6 +54,7 @@ import scipy.sparse
 from scipy import linalg, optimize
 
 from dials_spread.correction.apply.error_law import ONE_SIGMA
+from dials_spread.stages import stage
 
 INTRACLASS = 0.25
 """Part of the variance of errors that observations of a reflection share: measured on
@@ -225,6 +226,7 @@ def fit_residual_law(
     return ResidualLaw(max(found.k * low, 1.0), found.a * low, found.b * low)
 
 
+@stage("Least squares of amplitudes")
 def solve(
     observations: LinearisedObservations,
     prior: FirstEstimate,

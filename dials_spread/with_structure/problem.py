@@ -27,6 +27,7 @@ from dials_spread.correction.apply.subject import Subject
 from dials_spread.reindexing import Reindexing
 from dials_spread.rfactor import amplitudes, r_factor
 from dials_spread.rfactor.r1 import best_scales
+from dials_spread.stages import stage
 from dials_spread.statistics.groups import group_means
 from dials_spread.thickness.curves import Shape
 from dials_spread.with_structure.crossing_table import CrossingTable, crossing_table
@@ -103,6 +104,7 @@ class StructureProblem:
     nproc: int | None
     centrosymmetric: bool
 
+    @stage("Simulation")
     def simulated(
         self, F: np.ndarray, rows: np.ndarray | None = None, gradient: bool = True
     ) -> tuple[np.ndarray, scipy.sparse.csr_matrix | None]:
@@ -127,6 +129,7 @@ class StructureProblem:
             parts.append(J)
         return found, scipy.sparse.vstack(parts).tocsr() if gradient else None
 
+    @stage("Simulation")
     def linearised(
         self, F: np.ndarray, use: np.ndarray
     ) -> tuple[LinearisedObservations, np.ndarray]:

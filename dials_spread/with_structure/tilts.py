@@ -26,7 +26,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from dials_spread import stages
 from dials_spread.rfactor import amplitudes
+from dials_spread.stages import stage
 from dials_spread.with_structure.cross_validation import FOLDS, z_over_reflections
 from dials_spread.with_structure.local_simulation import tilted
 from dials_spread.with_structure.problem import StructureProblem
@@ -82,6 +84,7 @@ class Tilts:
         return {"rms_degrees": rms, "z": self.z, "used": self.used}
 
 
+@stage("Tilts")
 def fit_tilts(
     problem: StructureProblem, rng: np.random.Generator
 ) -> tuple[StructureProblem, Tilts]:
@@ -131,7 +134,7 @@ def _residuals(problem: StructureProblem) -> np.ndarray:
     table, found = problem.table, []
     settings = replace(problem.settings, n_beams=BEAMS)
     every, expected = np.ones(len(table), bool), problem.prior.expected[table.unique]
-    for tilt in GRID:
+    for tilt in stages.counted(GRID, len(GRID)):
         own = [tilted(one, np.full(len(one), tilt)) for one in problem.crystals]
         there = replace(problem, crystals=own, settings=settings)
         I, _ = there.simulated(problem.potential.calculated, gradient=False)

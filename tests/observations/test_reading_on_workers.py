@@ -109,7 +109,10 @@ def test_workers_that_do_not_see_a_file(address, crystal_files):
 def test_a_file_that_takes_more_than_a_worker_may(address, crystal_files, monkeypatch):
     monkeypatch.setattr(reading_on_workers, "FILE_IN_MEMORY", 1e6)
     (told,) = refusal(address, crystal_files)
-    assert told.startswith("Dask: a worker may use 1.5 GB of memory, and one task of")
+    assert told.startswith(
+        "Dask: a worker may use 1.5 GB of memory, of which Dask lets "
+    )
+    assert "it fill 1.2, and one task of this stage takes " in told
 
 
 def test_all_faults_are_told_at_once(address, crystal_files):

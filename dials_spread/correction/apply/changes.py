@@ -20,6 +20,7 @@ from dials_spread.rfactor import amplitudes
 from dials_spread.rfactor.merging import r_meas
 from dials_spread.rfactor.shells import Shells, resolution_shells
 from dials_spread.rfactor.wilson_statistics import fourth_moment
+from dials_spread.stages import stage
 
 STRENGTHS = (0.0, 0.4, 0.8, 1.2, 2.0, np.inf)
 """Limits of the bins of normalised amplitudes."""
@@ -103,6 +104,7 @@ def change_shells(d_spacing: np.ndarray) -> Shells:
     return resolution_shells(d_spacing, N_SHELLS)
 
 
+@stage("Changes")
 def describe_changes(
     prepared: Prepared,
     before: np.ndarray,

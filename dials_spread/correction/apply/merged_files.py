@@ -37,6 +37,7 @@ from dials_spread.observations import Observations
 from dials_spread.scattering.form_factors import parse_type
 from dials_spread.shelx import instructions, write_hkl
 from dials_spread.solution.composition import formula_units, parse_composition
+from dials_spread.stages import stage
 
 ENDINGS = (".hkl", ".mtz")
 
@@ -161,6 +162,7 @@ def unique_array(
     )
 
 
+@stage("Merged files")
 def merged_files(
     result: CorrectionResult, output, more: Mapping[str, np.ndarray] | None = None
 ) -> MergedFiles:

@@ -36,6 +36,7 @@ from dials_spread.correction.apply.error_law import ONE_SIGMA
 from dials_spread.correction.apply.estimates import Factors, observation_factors
 from dials_spread.observations import Observations
 from dials_spread.rfactor.merging import merge
+from dials_spread.stages import stage
 from dials_spread.statistics.groups import group_means, group_sums
 
 FEWEST = 60
@@ -117,6 +118,7 @@ def remaining_spread(
     return max(float(k), 1.0), np.sqrt(own_e)
 
 
+@stage("Factors")
 def factors_with_errors(
     intensity: np.ndarray,
     sigma: np.ndarray,

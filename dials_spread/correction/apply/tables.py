@@ -48,6 +48,7 @@ from dials_spread.observations.correction_state import (
     mixture_warning,
 )
 from dials_spread.observations.right_factors import AS_READ
+from dials_spread.stages import stage
 from dials_spread.valid_input.columns import READ
 from dials_spread.valid_input.joined_columns import JoinedColumns
 from dials_spread.valid_input.reading import read_experiments, read_table
@@ -116,6 +117,7 @@ def uncorrected_part(data: Input) -> tuple[Input, list[int], tuple[str, ...]]:
     return part, numbers, (told,)
 
 
+@stage("Corrected table")
 def corrected_table(
     data: Input,
     result: Correction,

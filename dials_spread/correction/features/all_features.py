@@ -41,6 +41,7 @@ from dials_spread.prepare.crystal_groups import CrystalGroups, added_up
 from dials_spread.prepare.lattice import Lattice
 from dials_spread.prepare.normalisation import LARGEST_E
 from dials_spread.prepare.prepared import Prepared, prepare
+from dials_spread.stages import stage
 from dials_spread.statistics.groups import group_quantiles, group_sums
 from dials_spread.threads import in_turn, run_blocks
 
@@ -210,6 +211,7 @@ def make_features(measured: Observations, nproc: int | None = None) -> FeatureSe
     return features_of(prepare(measured, nproc), nproc)
 
 
+@stage("Features")
 def features_of(
     prepared: Prepared, nproc: int | None = None, kept: bool = False
 ) -> FeatureSet:

@@ -31,8 +31,8 @@ from sklearn.utils.validation import (
     check_is_fitted,
     check_X_y,
 )
-from tqdm import tqdm
 
+from dials_spread import stages
 from dials_spread.correction.model.boosting import BoostedTrees
 from dials_spread.correction.model.forest import Forest, forest_of
 from dials_spread.correction.model.shrinkage import (
@@ -149,10 +149,7 @@ class CorrectionRegressor(RegressorMixin, BaseEstimator):
         # Each fit keeps to one thread, see BoostedTrees.
         with ThreadPoolExecutor(self.n_jobs or available_cores()) as pool:
             fits = pool.map(member, seen, seeds.tolist())
-            # disable=None: silent where standard error is no terminal.
-            self.members_ = list(
-                tqdm(fits, "Members fitted", len(seen), leave=False, disable=None)
-            )
+            self.members_ = [*stages.counted(fits, len(seen))]
         self.n_groups_ = n_groups
         self.n_iter_ = max(m.n_iter_ for m in self.members_)
         told = np.stack([m.predict(X) for m in self.members_])

@@ -24,8 +24,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
+from dials_spread import stages
 from dials_spread.correction.features.published import PUBLISHED_GROUPS
 from dials_spread.correction.features.registry import (
     COMPOUND,
@@ -215,7 +215,8 @@ def _permuted(
 
     before, rises = r1(table), {}
     # disable=None: silent where standard error is no terminal.
-    for name, columns in tqdm(places.items(), desc="Features permuted", disable=None):
+    columns_of = stages.counted(places.items(), len(places), "Features permuted")
+    for name, columns in columns_of:
         permuted = table.copy()
         permuted[:, columns] = table[order][:, columns]
         rises[name] = r1(permuted) - before

@@ -20,7 +20,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
+
+from dials_spread import stages
 
 SPLITS = ("crystal", "reflection", "compound")
 """What is left out together; reported side by side, in this order."""
@@ -137,15 +138,13 @@ def predict_unseen(
         fit: Given which rows to be fitted to, a mask of shape (n,), returns a function
             that predicts rows, given by a mask too: one number each, or several.
         folds: Of these n rows.
-        progress: What a progress bar says; none is shown where standard error is no
-            terminal.
+        progress: Of a stage of its own, shown on a terminal; None for a part of another.
 
     Returns:
         Shape (n,), or (n, numbers); nan for rows that no fold tests.
     """
     predicted: np.ndarray | None = None
-    # disable=None: silent where standard error is no terminal.
-    for fold in tqdm(folds, desc=progress, disable=None if progress else True):
+    for fold in stages.counted(folds, len(folds), progress):
         told = np.asarray(fit(fold.train)(fold.test))
         if predicted is None:
             predicted = np.full((len(fold.test), *told.shape[1:]), np.nan)

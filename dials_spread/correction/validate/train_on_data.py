@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
 
+from dials_spread import stages
 from dials_spread.correction.apply.against_reference import (
     find_reference,
     match,
@@ -201,8 +201,8 @@ def _learning_data(
 ) -> LearningData:
     """Make the features of all compounds."""
     made = []
-    # disable=None: silent where standard error is no terminal.
-    pairs = tqdm([*zip(sources, matches)], desc="Features of compounds", disable=None)
+    both = [*zip(sources, matches)]
+    pairs = stages.counted(both, len(both), "Features of compounds")
     for source, found in pairs:
         prepared, numbers = source.subject.counted, source.crystals
         numbers = None if numbers is None else np.asarray(numbers)

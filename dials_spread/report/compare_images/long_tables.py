@@ -21,6 +21,7 @@ import numpy as np
 
 from dials_spread.comparison import Comparison
 from dials_spread.report.compare_images.document import FORMAT, match_columns
+from dials_spread.stages import stage
 
 
 def table_of(columns: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -77,6 +78,7 @@ def image_columns(comparison: Comparison) -> dict[str, np.ndarray]:
     return columns
 
 
+@stage("Tables of results")
 def tables_as_bytes(comparison: Comparison) -> bytes:
     """
     Give the content of the file.

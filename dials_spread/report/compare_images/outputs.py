@@ -60,6 +60,7 @@ from dials_spread.report.page.sections import Section
 from dials_spread.spread.origins import as_documents
 from dials_spread.spread.size.worst_images import worst_images
 from dials_spread.spread.sources.told import ToldSources
+from dials_spread.stages import stage
 from dials_spread.symmetry import LaueOperators
 
 logger = logging.getLogger("dials.spread.report")
@@ -103,6 +104,7 @@ IN_LOG = 25
 """Pairs in the table of the log."""
 
 
+@stage("Results as JSON")
 def comparison_as_dict(
     comparison: Comparison, provenance: Provenance, most: int | None = None
 ) -> dict:
@@ -335,6 +337,7 @@ def log_results(
     logger.info(steps_text(told.advice))
 
 
+@stage("Pictures of pairs")
 def build_pictures(comparison: Comparison, folders: Sequence[str], raw: bool) -> list:
     """
     Draw the images of the pairs that are shown, where they can be read.

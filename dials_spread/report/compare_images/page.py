@@ -31,6 +31,7 @@ from dials_spread.report.page.labels import (
 )
 from dials_spread.report.page.sections import Section
 from dials_spread.report.page.template import figures_parts, report_page
+from dials_spread.stages import stage
 from dials_spread.symmetry import LaueOperators
 
 __all__ = ["compare_images_page", "save_figures"]
@@ -169,6 +170,7 @@ def _pairs_in_full(
     return pairs, anchors
 
 
+@stage("Page")
 def compare_images_page(
     observations: Observations,
     incidence_operators: LaueOperators,

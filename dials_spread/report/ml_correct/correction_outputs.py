@@ -47,6 +47,7 @@ from dials_spread.report.page.report_files import (
     log_parts,
 )
 from dials_spread.rfactor.wilson_statistics import mixed_moment
+from dials_spread.stages import stage
 from dials_spread.valid_input.joined_columns import JoinedColumns
 from dials_spread.valid_input.stored_columns import Rewritten, column_by_column
 from dials_spread.versions import experiments_file
@@ -175,6 +176,7 @@ def model_document(result: CorrectionResult) -> dict | None:
     return {**card, "sha256": result.model.checksum}
 
 
+@stage("Page")
 def correction_parts(
     result: CorrectionResult, pair: BeforeAfter, verdict: CorrectionVerdict, output
 ) -> PageParts:

@@ -24,6 +24,7 @@ from dials.util.version import dials_version
 import dials_spread
 from dials_spread.observations import Observations
 from dials_spread.report.page.plot_style import rounded_column
+from dials_spread.stages import stage
 
 if TYPE_CHECKING:  # what reads structures takes a second to load
     from dials_spread.reference import Reference, ReferenceMatch
@@ -99,6 +100,7 @@ def _text(value) -> str:
     return json.dumps(value, allow_nan=False, separators=(",", ":"))
 
 
+@stage("Results as JSON")
 def write_json(document: dict) -> str:
     """
     Give the document as text, refusing what is no JSON.

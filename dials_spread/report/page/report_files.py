@@ -23,6 +23,7 @@ from dials_spread.report.page.log_text import Step, log_part, steps_text, wrappe
 from dials_spread.report.page.sections import Section
 from dials_spread.report.page.tables import TextTable
 from dials_spread.report.page.template import report_page
+from dials_spread.stages import stage
 
 logger = logging.getLogger("dials.spread.report_files")
 
@@ -82,6 +83,7 @@ def log_parts(parts: PageParts, tables: Sequence[TextTable]) -> None:
     logger.info(log_part("Tables", [table.as_text() for table in tables]))
 
 
+@stage("Page")
 def add_reports(
     contents: dict[str, bytes | Iterable[bytes]],
     document: dict,

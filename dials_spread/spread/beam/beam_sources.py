@@ -30,6 +30,7 @@ from dials_spread.spread.beam.image_factors import (
     unscaled_intensities,
 )
 from dials_spread.spread.size.residuals import images_of_observations
+from dials_spread.stages import stage
 from dials_spread.statistics.groups import rounded
 
 SHELLS = 20
@@ -168,6 +169,7 @@ def indicators_of_images(
     return found, reasons
 
 
+@stage("Beam and images")
 def analyse_beam(
     observations: Observations,
     tables: Sequence[flex.reflection_table],

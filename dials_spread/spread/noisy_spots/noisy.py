@@ -35,6 +35,7 @@ from dials_spread.spread.size.reflection_spread import (
 )
 from dials_spread.spread.size.residuals import Residuals, residuals_of_arrays
 from dials_spread.spread.size.size import deviations
+from dials_spread.stages import stage
 from dials_spread.statistics.excess_spread import most_likely, robust_spread
 from dials_spread.statistics.groups import group_medians
 
@@ -241,6 +242,7 @@ def _clusters_of(
     return mixtures, n_clusters, p, cluster, np.exp(mean), reason
 
 
+@stage("Noisy spots")
 def analyse_noisy(
     observations: Observations,
     residuals: Residuals,

@@ -37,6 +37,7 @@ from dials_spread.spread.orientations.zone_axes import (
     nearest_zones,
 )
 from dials_spread.spread.size.residuals import Residuals
+from dials_spread.stages import stage
 
 EXTREMES = 50
 """Observations that are listed."""
@@ -124,6 +125,7 @@ def relative_sizes(residuals: Residuals, size: np.ndarray) -> np.ndarray:
     )
 
 
+@stage("Special orientations")
 def analyse_orientations(
     observations: Observations,
     residuals: Residuals,

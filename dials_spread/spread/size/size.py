@@ -29,6 +29,7 @@ from scipy import stats
 
 from dials_spread.spread.size.residuals import Residuals
 from dials_spread.spread.size.same_crystal import correlate
+from dials_spread.stages import stage
 from dials_spread.statistics.bootstrap import (
     LEVEL,
     Groups,
@@ -326,6 +327,7 @@ def _of_sets(table: np.ndarray, n: np.ndarray) -> _Interval:
     return _Interval(s, low, high)
 
 
+@stage("Size of the spread")
 def measure_size(
     residuals: Residuals,
     d_spacing: np.ndarray,

@@ -42,6 +42,7 @@ from dials_spread.spread.sources.factors import CrystalMoments, factor_variances
 from dials_spread.spread.variogram.pair_inputs import pair_weights, square_levels
 from dials_spread.spread.variogram.repeats import Repeats
 from dials_spread.spread.variogram.variogram import Variogram
+from dials_spread.stages import stage
 from dials_spread.statistics.bootstrap import EMPTY, Groups, interval, variance_interval
 
 BLOCK = 50
@@ -180,6 +181,7 @@ def _noise(residuals: Residuals, groups: Groups, weights: np.ndarray) -> np.ndar
     return found
 
 
+@stage("Sources of the spread")
 def variance_components(
     residuals: Residuals,
     groups: Groups,

@@ -32,6 +32,7 @@ from scipy.sparse.linalg import LinearOperator, cg
 from dials_spread.observations import Observations
 from dials_spread.spread.size.residuals import Residuals, images_of_observations
 from dials_spread.spread.variogram.pair_inputs import pair_weights, square_levels
+from dials_spread.stages import stage
 from dials_spread.statistics.bootstrap import Groups
 from dials_spread.threads import run_blocks
 
@@ -150,6 +151,7 @@ def _largest_component(matrix: sp.csr_matrix) -> np.ndarray:
     return filled & (label == np.bincount(label[filled]).argmax())
 
 
+@stage("Factors of images")
 def fit_factors(
     residuals: Residuals, rng: np.random.Generator, nproc: int | None = None
 ) -> RelativeImageFactors:

@@ -21,6 +21,7 @@ from scipy import stats
 
 from dials_spread.spread.size.residuals import Residuals
 from dials_spread.spread.size.size import deviations
+from dials_spread.stages import stage
 from dials_spread.statistics.bootstrap import Groups, interval
 
 MOST = 1_000_000
@@ -122,6 +123,7 @@ def anderson_darling(values: np.ndarray) -> float:
     )
 
 
+@stage("Distribution of residuals")
 def describe_normality(
     residuals: Residuals,
     s: float,

@@ -15,6 +15,7 @@ from dials_spread.incidence import pack
 from dials_spread.observations import Observations
 from dials_spread.observations.canonical_order import crystal_rank
 from dials_spread.spread.sources.explained import ExplainedSpread, explained_spread
+from dials_spread.stages import stage
 
 
 class Simulated(NamedTuple):
@@ -51,6 +52,7 @@ def simulated_columns(
     return Simulated(np.where(variance < 0, np.nan, simulated), lorentz)
 
 
+@stage("Simulated spread")
 def explain_observations(
     observations: Observations,
     simulated: Simulated | None,

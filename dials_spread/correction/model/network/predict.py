@@ -16,12 +16,13 @@ from typing import Callable
 import numba as nb
 import numpy as np
 
-from dials_spread import cluster
+from dials_spread import cluster, stages
 from dials_spread.correction.features.all_features import FeatureSet
 from dials_spread.correction.features.feature_groups import FeatureGroup
 from dials_spread.correction.model.network.inputs import observation_rows
 from dials_spread.correction.model.network.shapes import HEADS, Network
 from dials_spread.prepare.crystal_groups import places
+from dials_spread.stages import stage
 from dials_spread.threads import one_blas_thread
 from dials_spread.versions import available_cores
 
@@ -292,6 +293,7 @@ def predict(network: Network, features: FeatureSet) -> Predicted:
     return predict_mean([network], features)
 
 
+@stage("Networks")
 def predict_mean(
     networks: Sequence[Network], features: FeatureSet, nproc: int | None = None
 ) -> Predicted:
@@ -363,7 +365,8 @@ def _of_task(
         return [getattr(one, step)(rows, block) for one in running]
 
     ranges = [slice(*g.range_of(task)) for g in groups]
-    total = _total(groups, run(of, _cut(task, BLOCK)))
+    blocks = _cut(task, BLOCK)
+    total = _total(groups, stages.counted(run(of, blocks), len(blocks)))
     return [[(r.start, w[r]) for r, w in zip(ranges, wholes)] for wholes in total]
 
 
@@ -374,7 +377,8 @@ def _by_threads(
 
     def sums(step: str) -> Iterator[list[list[Part]]]:
         with one_blas_thread(), ThreadPoolExecutor(nproc or available_cores()) as pool:
-            yield from (_of_task(running, step, t, pool.map) for t in tasks)
+            done = (_of_task(running, step, t, pool.map) for t in tasks)
+            yield from stages.counted(done, len(tasks))
 
     return sums
 
