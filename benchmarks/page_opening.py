@@ -3,11 +3,11 @@ How long pages take to open in headless Chromium.
 
 Usage::
 
-    python benchmarks/page_opening.py PAGE.html [PAGE.html …] [--repeats 3]
+    python benchmarks/page_opening.py PAGE.html [PAGE.html …] [--repeats 3] [--window 1400,4000]
     python benchmarks/page_opening.py --maps [--images 145000] [--pairs 1000000]
 
 Of each page its size, the time that a browser takes from its start until all figures are
-drawn (elapsed, and of all its processes), and for comparison the same of an empty page:
+drawn that are in its window, or near it (elapsed, and of all its processes), and for comparison the same of an empty page:
 the difference is the page's. ``--maps`` draws the two maps of dials.compare_images of
 images and pairs made at random, and says how long that takes, and how large the figures
 are; with --folder it keeps their page.
@@ -42,12 +42,12 @@ def browser() -> str:
     sys.exit("No Chromium: apt-get install chromium, or the like")
 
 
-def open_once(page: Path) -> tuple[float, float]:
+def open_once(page: Path, window: str) -> tuple[float, float]:
     """Elapsed time and processor time [s] from the browser's start to its end."""
     with tempfile.TemporaryDirectory() as profile:
         line = [browser(), "--headless=new", "--no-sandbox", "--disable-gpu"]
         line += [f"--user-data-dir={profile}", "--no-first-run", "--timeout=60000"]
-        line += ["--disable-dev-shm-usage", "--window-size=1400,4000", "--dump-dom"]
+        line += ["--disable-dev-shm-usage", f"--window-size={window}", "--dump-dom"]
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         begin = time.perf_counter()
         subprocess.run(
@@ -59,9 +59,10 @@ def open_once(page: Path) -> tuple[float, float]:
     return elapsed, processor
 
 
-def told(name: str, page: Path, repeats: int, empty: tuple[float, float]) -> None:
+def told(name: str, page: Path, given, empty: tuple[float, float]) -> None:
     """Print what a page takes, medians of several times."""
-    runs = np.median([open_once(page) for _ in range(repeats)], axis=0)
+    runs = [open_once(page, given.window) for _ in range(given.repeats)]
+    runs = np.median(runs, axis=0)
     size = page.stat().st_size / 1e6
     print(
         f"{name}: {size:.1f} MB, {runs[0]:.2f} s elapsed ({runs[0] - empty[0]:.2f} more "
@@ -127,6 +128,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=1_000_000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--window", default="1400,4000", help="pixels")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         kept = given.folder or Path(folder)
@@ -135,10 +137,12 @@ def main() -> None:
             pages.append(maps(given.images, given.pairs, kept))
         blank = Path(folder) / "empty.html"
         blank.write_text(EMPTY, encoding="utf-8")
-        empty = np.median([open_once(blank) for _ in range(given.repeats)], axis=0)
+        empty = np.median(
+            [open_once(blank, given.window) for _ in range(given.repeats)], axis=0
+        )
         print(f"Empty page: {empty[0]:.2f} s elapsed, {empty[1]:.2f} s of processor")
         for page in pages:
-            told(page.name, page, given.repeats, empty)
+            told(page.name, page, given, empty)
 
 
 if __name__ == "__main__":
