@@ -26,7 +26,11 @@ from scipy.stats import rankdata
 
 from dials_spread.observations import Observations
 from dials_spread.prepare.normalisation import normalise, observed_amplitudes
-from dials_spread.statistics.groups import group_sums, means_of_others
+from dials_spread.statistics.groups import (
+    group_means,
+    group_sums,
+    means_of_others,
+)
 
 WHOLE = 0.2
 """Part of the typical size from which a crystal counts as a whole one."""
@@ -139,14 +143,18 @@ class _Comparison:
             return left_out
         usual = float(np.median(apart[known])) / 0.6745
         width = np.hypot(usual, self.noise)
-        off = float(np.mean(apart[known] / width[kept][known]))
-        told = [
-            self._compare(c, total, left_out[c], width) for c in range(len(self.rows))
-        ]
-        common, z, mean = np.array(told).T
-        whole = self.sizes.sum()
-        small = self.sizes < SMALL * typical_size(self.sizes[self.sizes > 0])
-        not_shown = small & (self.sizes > 0) & (z < SHOWN)
+        apart, crystal = (apart / width[kept])[known], self.crystal[kept][known]
+        off = float(np.mean(apart))
+        whole, there = self.sizes.sum(), self.sizes > 0
+        small = there & (self.sizes < SMALL * typical_size(self.sizes[there]))
+        # What is no further off than most is no outsider.
+        looked_at = small | left_out
+        with np.errstate(invalid="ignore"):
+            looked_at |= group_means(apart, crystal, len(there)) > off
+        common, z, mean = np.zeros((3, len(there)))
+        for c in np.flatnonzero(looked_at):
+            common[c], z[c], mean[c] = self._compare(c, total, left_out[c], width)
+        not_shown = small & (z < SHOWN)
         if self.sizes[not_shown].sum() > SMALL_IN_ALL * whole:
             not_shown[:] = False
         unlike = (common >= FEWEST) & (z < SHOWN) & (mean > FURTHER_OFF * off)

@@ -16,8 +16,8 @@ from dials_spread.observations.correction_state import FACTOR, INFLATION
 EDGE = 1.3
 
 
-def with_noise(table):
-    """Put noise in the place of all intensities beyond EDGE."""
+def with_noise(table, mean=0.1):
+    """Put noise in the place of all intensities beyond EDGE, of a mean in units of σ."""
     table = table.copy()
     far = table["d"].as_numpy_array() < EDGE
     rng = np.random.default_rng(len(table))
@@ -27,7 +27,7 @@ def with_noise(table):
             for what in ("value", "variance")
         )
         level = np.sqrt(np.median(variance[~far]))
-        value[far] = level * (0.1 + rng.normal(size=far.sum()))
+        value[far] = level * (mean + rng.normal(size=far.sum()))
         variance[far] = level**2
         table[f"intensity.{kind}.value"] = flex.double(value)
         table[f"intensity.{kind}.variance"] = flex.double(variance)
@@ -36,13 +36,16 @@ def with_noise(table):
 
 @pytest.fixture(scope="module")
 def subjects(simulated):
-    """With noise, with noise and no limit, and cut."""
+    """With noise, also of a negative mean, each with a limit and without; and cut."""
     experiments, tables = simulated
     noisy = [with_noise(table) for table in tables]
+    negative = [with_noise(table, -0.3) for table in tables]
     near = [t.select(flex.bool(t["d"].as_numpy_array() >= EDGE)) for t in tables]
     return noisy, {
         "noise": get_subject([*experiments], noisy),
         "no limit": get_subject([*experiments], noisy, d_min=None),
+        "negative": get_subject([*experiments], negative),
+        "negative, no limit": get_subject([*experiments], negative, d_min=None),
         "cut": get_subject([*experiments], near),
     }
 
@@ -67,6 +70,9 @@ def test_amplitudes_within_are_those_of_cut_data(subjects):
 
     assert off("noise") < 0.5
     assert off("noise") < off("no limit")
+    # Of shells whose mean is negative, too; and there without a limit.
+    assert off("negative") < 0.5
+    assert off("negative, no limit") < 1
     assert results["cut"].subject.beyond is None
 
 
