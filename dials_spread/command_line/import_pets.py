@@ -9,10 +9,11 @@ images. Where the tilt turns back, or is far from even, the crystal has several
 experiments.
 
 Intensities and σ are those of the file, or sums of their parts where frames are narrower
-than rocking curves. The Lorentz factor is not in them: there is no column lp, so that
-dials.ml_correct applies it, that of precession where the column pets.precession_angle is.
-The file names no space group: give space_group=. Detector, pixel positions and shoeboxes are nominal: the file
-has none. -c lists all parameters with what they mean.
+than rocking curves. The Lorentz factor is not in them: there is no column lp, and
+correction (dials.ml_correct) applies it, that of precession where there is a column
+pets.precession_angle. The file names no space group: give space_group=. Detector, pixel
+positions and shoeboxes are nominal: the file has none. -c lists all parameters with what
+they mean.
 
 Examples::
 
