@@ -109,7 +109,7 @@ def simulate(case: dict, seed: int, folder: Path) -> str:
 def compare(folder: Path, structure: str, inputs: list[str]) -> dict:
     """All branches of one data set: R1, differences and verdict."""
     os.environ.update(environment())
-    # The covariance of the scales, which takes half of the time, changes no intensity.
+    # Half of the time is a last round with all parameters at once, which changes little.
     _, steps = plan(scale=["full_matrix=False"])
     steps = [s for s in steps if LORENTZ not in s.branches]  # the factor is there
     results = run_steps(steps, inputs, folder / "placement", 1, lambda r: None)
