@@ -159,6 +159,11 @@ def test_precession_is_carried_from_pets_to_its_lorentz_factor():
     assert len(str(no.value).splitlines()) == 1
     with pytest.raises(Sorry, match="rotations alone are simulated"):
         simulate_ed.run([*IMPORTED, "structure=quartz"])
+    # Where a factor is in the intensities already, that of precession is not multiplied in.
+    ml_correct.run([*IMPORTED, *plain, "lorentz=applied"])
+    log = " ".join(Path("dials.ml_correct.log").read_text("utf-8").split())
+    assert "that of single frames with precession was not" in log
+    assert not spread_of(squared)[1]["lorentz_applied_here"]
     # The model corrects it, and says what it was trained on.
     ml_correct.run([*IMPORTED, "output.html=None", "strength=0.5"])
     log = " ".join(Path("dials.ml_correct.log").read_text("utf-8").split())

@@ -33,7 +33,13 @@ def _lorentz(result: CorrectionResult) -> str:
             "The Lorentz factor had not been applied to the intensities; it is part of "
             "what they are multiplied by now."
         )
-    return "The Lorentz factor had been applied to the intensities already."
+    told = "The Lorentz factor had been applied to the intensities already"
+    if how.kind == "precession":
+        told += (
+            ", and that of single frames with precession was not: what is summed over "
+            "frames, or integrated as a scan, has the other"
+        )
+    return f"{told}."
 
 
 def _experiment(result: CorrectionResult) -> list[str]:
