@@ -20,7 +20,7 @@ SOLVE = "solve"
 """structure=solve: the structure is solved here."""
 
 TO_PREPARE = ("lorentz", "force", "intensity", "partiality_cutoff", "min_zeta") + (
-    *("experiment", "precession_angle"),
+    *("experiment", "precession_angle", "keep_outliers"),
 )
 """Parameters that preparing data (get_subject) takes as they are."""
 
@@ -71,6 +71,11 @@ precession_angle = None
   .type = float(value_min=0.01, value_max=10)
   .help = "Semi-angle of the precession in degrees, between the beam and the axis about"
           "which it turns. None takes that of the files of PETS2."
+keep_outliers = False
+  .type = bool
+  .help = "Take in observations of scaled data that dials.scale rejected as outliers:"
+          "multiple scattering makes outliers, and the model knows data of which none"
+          "were rejected. What the log calls before the correction holds them then, too."
 force = False
   .type = bool
   .help = "Correct data that should not be corrected: X-ray data, fewer than 120"

@@ -48,6 +48,10 @@ from dials_spread.prepare.scaling import Scales
 
 logger = logging.getLogger("dials.spread.correct")
 
+MANY_REJECTED = 0.02
+"""Part of the observations, rejected by dials.scale, from which it is said. Measured sets, 3 to
+7 %: R1 after is 1.01 to 1.70 times the expected one without them, 0.88 to 1.53 times with them."""
+
 NAMED = 10
 """Crystals that a warning names."""
 
@@ -216,14 +220,32 @@ def _inflation(others: Observations, out: np.ndarray) -> np.ndarray:
 
 def odd_crystals(within: Within, whole: Observations) -> list[str]:
     """
-    Warn of crystals with exchanged axes, and of those that are not shown to agree.
+    Warn of crystals with exchanged axes, of those that are not shown to agree, and of
+    observations that dials.scale rejected.
 
     Args:
         within: What has a say.
         whole: All observations: a crystal with other axes agrees with no other.
     """
     seen = whole if within.outsiders else within.observations
-    return _exchanged_axes(seen) + _outsiders_warning(within)
+    told = _exchanged_axes(seen) + _outsiders_warning(within)
+    return told + _rejected_warning(whole)
+
+
+def _rejected_warning(observations: Observations) -> list[str]:
+    """Say and log that the outliers of dials.scale are missing, where they are many."""
+    n = observations.dropped.get("outlier in scaling", 0)
+    total = n + len(observations)
+    if n < MANY_REJECTED * total:
+        return []
+    found = (
+        f"dials.scale rejected {n:,} of {total:,} observations ({100 * n / total:.1f} %) as "
+        "outliers, which multiple scattering makes as well. Without them smaller errors are "
+        "expected (in measured data up to 1.7 times smaller than found), and amplitudes were no "
+        "better; keep_outliers=True takes them in."
+    )
+    logger.warning(found)
+    return [found]
 
 
 def _outsiders_warning(within: Within) -> list[str]:
