@@ -80,11 +80,11 @@ def number(client) -> int:
 
 def share_before_pause() -> float:
     """Give the part of its limit that Dask lets a worker use before it stops it."""
-    import distributed  # noqa: F401, its defaults come with it
-    from dask import config
+    import distributed
 
-    names = ("pause", "terminate")
-    shares = [config.get(f"distributed.worker.memory.{name}", None) for name in names]
+    config: Any = distributed.config  # a dict, not the module of that name
+    memory = config["distributed"]["worker"]["memory"]
+    shares = [memory.get("pause"), memory.get("terminate")]
     return min([float(share) for share in shares if share], default=1.0)
 
 
