@@ -128,15 +128,18 @@ def _by_width(
 ) -> np.ndarray:
     """Predict observations from others: shape (first estimates, ways of dealing, n)."""
     found = np.tile(observations.calculated, (len(priors), len(folds), 1))
-    for f, fold in enumerate(stages.counted(folds, len(folds))):
-        parts = np.unique(fold)
-        # Of a single part nothing is left to predict it from.
-        for k in parts if len(parts) > 1 else ():
-            own = fold == k
-            weighed = weigh(observations, priors[0], ~own, intraclass)
-            for p, prior in enumerate(priors):
-                new = step_of(weighed, observations.F, prior)
-                found[p, f, own] = observations.predict(new)[own]
+    # Of a single part nothing is left to predict it from.
+    both = [
+        (f, k)
+        for f, parts in enumerate(map(np.unique, folds))
+        for k in (parts if len(parts) > 1 else ())
+    ]
+    for f, k in stages.counted(both, len(both)):
+        own = folds[f] == k
+        weighed = weigh(observations, priors[0], ~own, intraclass)
+        for p, prior in enumerate(priors):
+            new = step_of(weighed, observations.F, prior)
+            found[p, f, own] = observations.predict(new)[own]
     return found
 
 
