@@ -109,15 +109,9 @@ def second_correction(
     found = cycles.last.correction
     calculated = np.where(np.isfinite(laid.match.f_calc), found.calculated, np.nan)
     report = StructureReport(
-        source,
-        found,
-        calculated,
-        subject.prepared.with_damage.merged(),
-        cycles,
-        laid.choice,
-        solved=solved,
-        turned=turned,
-    )
+        source, found, calculated, subject.prepared.with_damage.merged(), cycles,
+        laid.choice, solved=solved, turned=turned,
+    )  # fmt: skip
     warnings = (*subject.warnings, *laid.warnings, *report.warnings())
     return replace(subject, warnings=warnings), report
 
