@@ -82,7 +82,9 @@ def test_agreement_tells_of_a_missing_factor(small, caplog):
         f"weights {found[1.0]:.3f} instead of {found[0.0]:.3f})."
     )
     assert "lorentz=missing" in told and "lorentz=applied" in told
-    assert "one Lorentz factor less" in lorentz_warning(without, -1.0, found)
+    less = lorentz_warning(without, -1.0, found)
+    assert "one Lorentz factor less" in less
+    assert "precession_angle=" not in less + told
 
 
 def test_stills_cannot_get_the_factor(read_measured):

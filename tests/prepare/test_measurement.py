@@ -155,6 +155,10 @@ def test_warnings_name_precession(small):
     told = precession_warning(0.117, 0.31)
     assert "precession than with that of a rotation" in told
     assert "0.117 instead of 0.310" in told and "precession_angle=" in told
+    # Several frames of each crossing are as those of a beam that precesses.
+    often = small.select(np.repeat(np.arange(len(small)), 2))
+    told = lorentz_warning(often, -1.0, {-1.0: 0.1, 0.0: 0.2})
+    assert told.endswith("If the beam precessed, precession_angle= says so.")
     without = replace(small, of_precession=True)
     told = lorentz_warning(without, 1.0, {1.0: 0.1, 0.0: 0.2})
     assert "0.100 instead of 0.200" in told and "experiment=rotation" in told

@@ -32,6 +32,7 @@ from dials_spread.observations.exchanged_axes import (
     describe_exchanged,
     find_exchanged,
 )
+from dials_spread.observations.table import OFTEN
 from dials_spread.prepare.crystal_groups import CrystalGroups
 from dials_spread.prepare.decay import find_scales
 from dials_spread.prepare.extinctions import missing_elements
@@ -371,6 +372,7 @@ def lorentz_warning(
             f"{found[exponent]:.3f} instead of {found[0.0]:.3f}). Did the beam precess? "
             "experiment=rotation says that it did not."
         )
+    listed_often = len(measured) >= OFTEN * measured.n_passages
     factors = "one Lorentz factor" if abs(exponent) == 1 else "a Lorentz factor"
     so_far = "was multiplied in here" if measured.lorentz_applied_here else "was found"
     return (
@@ -378,4 +380,8 @@ def lorentz_warning(
         f"(R_meas with equal weights {found[exponent]:.3f} instead of {found[0.0]:.3f}). "
         f"The factor {so_far}: is it applied in the input? lorentz=missing or "
         "lorentz=applied says so. Multiple scattering can favour the wrong choice."
+        f"{_PRECESSED if listed_often and exponent < 0 else ''}"
     )
+
+
+_PRECESSED = " If the beam precessed, precession_angle= says so."
