@@ -7,6 +7,8 @@ same words whichever release of DIALS does the parsing.
 Functions:
     argument_problems: one line for each argument that does not serve
     suggestions: parameters whose names resemble a misspelt one
+    is_choice_auto: whether a parameter may be auto, which phil takes for its own Auto
+    value_of: a parameter by its full name
 """
 
 from __future__ import annotations
@@ -236,7 +238,7 @@ def _of_values(phil: libtbx.phil.scope, given) -> list[str]:
         f"{definition.path} cannot be {value}"
         for definition in phil.all_definitions()
         if definition.path in chosen
-        for value in [_value_of(params, definition.path)]
+        for value in [value_of(params, definition.path)]
         if not _serves(definition.object, value)
     ]
 
@@ -300,7 +302,8 @@ def _or(names: Sequence[str]) -> str:
     return f"{', '.join(first)} or {last}" if first else last
 
 
-def _value_of(params, path: str):
+def value_of(params, path: str):
+    """Give a parameter by its full name, scopes and all."""
     for part in path.split("."):
         params = getattr(params, part)
     return params
@@ -315,8 +318,14 @@ def _serves(definition, value) -> bool:
         return True
     default = definition.extract()
     if value is Auto:
-        return default is Auto
+        return default is Auto or is_choice_auto(definition)
     return value is not None or default is None or default is Auto
+
+
+def is_choice_auto(definition) -> bool:
+    """Whether auto is one of the choices."""
+    names = [word.value.lstrip("*") for word in definition.words]
+    return definition.type.phil_type == "choice" and "auto" in names
 
 
 def _finite(value) -> bool:

@@ -29,10 +29,17 @@ import libtbx.phil
 from dials.util import Sorry, show_mail_handle_errors
 from dials.util.options import ArgumentParser
 from dials.util.version import dials_version
+from libtbx import Auto
 
 import dials_spread
 from dials_spread import stages
-from dials_spread.arguments import EXPERIMENTS, REFLECTIONS, argument_problems
+from dials_spread.arguments import (
+    EXPERIMENTS,
+    REFLECTIONS,
+    argument_problems,
+    is_choice_auto,
+    value_of,
+)
 from dials_spread.compiled_cache import ready_cache
 from dials_spread.interruption import whole_run
 from dials_spread.threads import one_blas_thread
@@ -166,6 +173,7 @@ def start(
     parser.set_defaults(attributes_level=1)  # -c: parameters with their help
     _check_arguments(parser, phil, args)
     params, options, unhandled = _parse(parser, args)
+    name_auto(phil, params)
     if needs_files and not unhandled:
         raise Sorry("no files given. Give .expt and .refl files; -h shows examples")
     files = _sort_files(unhandled)
@@ -186,6 +194,23 @@ def start(
     if changed:
         logger.info("The following parameters have been modified:\n\n%s", changed)
     return params, files, log
+
+
+def name_auto(phil: libtbx.phil.scope, params) -> None:
+    """
+    Take auto for the choice of that name, which phil takes for its own Auto.
+
+    Args:
+        phil: The command's parameters.
+        params: Extracted from it, changed in place.
+    """
+    for definition in phil.all_definitions():
+        if definition.object.type is None or not is_choice_auto(definition.object):
+            continue
+        *scopes, name = definition.path.split(".")
+        scope = value_of(params, ".".join(scopes)) if scopes else params
+        if getattr(scope, name) is Auto:
+            setattr(scope, name, "auto")
 
 
 def leaves(scope_extract) -> dict:

@@ -12,6 +12,7 @@ import pytest
 
 import iotbx.phil
 from dials.util import Sorry
+from libtbx import Auto
 
 from dials_spread import session
 
@@ -263,3 +264,16 @@ def test_changed_parameters_are_arguments_again():
     params = phil_scope.fetch(iotbx.phil.parse(text)).extract()
     told = session.changed_parameters(phil_scope, params, OF_THIS_RUN)
     assert sorted(told) == ["image_width=0", "matching.top=5"]
+
+
+@pytest.mark.parametrize("how", ["argument", "file"])
+def test_auto_is_a_choice_where_it_is_one(how, tmp_path, monkeypatch, capsys):
+    """The phil of cctbx takes it for its own Auto, of which no command would know."""
+    from dials_spread.command_line.ml_correct import phil_scope
+
+    monkeypatch.chdir(tmp_path)
+    Path("own.phil").write_text("lorentz = auto\nmethod = Auto\n")
+    given = ["own.phil"] if how == "file" else ["lorentz=auto", "method=Auto"]
+    params, _, _ = session.start("", "", phil_scope, given, needs_files=False)
+    assert (params.lorentz, params.method, params.mode) == ("auto", "auto", "auto")
+    assert params.strength is Auto
