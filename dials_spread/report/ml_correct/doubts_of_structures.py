@@ -19,6 +19,12 @@ five measured compounds have 0.14 to 0.24, those without 15 to 20 % of the atoms
 NAMED = 5
 """Crystals that are named; of more their number is told."""
 
+THICK = (
+    "Of a wedge that is its thick side. A thicker crystal may agree better; wrong or "
+    "incomplete structures and wrong orientations end there, too."
+)
+THIN = "With this structure no multiple scattering is seen there."
+
 
 def doubtful_structure(source: str, r1: float) -> list[str]:
     """
@@ -48,16 +54,8 @@ def ends_of_range(crystals: Sequence[CrystalShape]) -> list[str]:
     """
     told = []
     for end, limit, why in (
-        (
-            "upper",
-            SEARCH.most,
-            "wrong or incomplete structures and wrong orientations do that",
-        ),
-        (
-            "lower",
-            SEARCH.least,
-            "with this structure no multiple scattering is seen there",
-        ),
+        ("upper", SEARCH.most, THICK),
+        ("lower", SEARCH.least, THIN),
     ):
         own = [str(k) for k, one in enumerate(crystals) if one.at_end == end]
         if not own:
@@ -66,7 +64,7 @@ def ends_of_range(crystals: Sequence[CrystalShape]) -> list[str]:
         if len(own) > NAMED:
             which = f"{len(own):,} of {len(crystals):,} crystals"
         told.append(
-            f"Thickness at the {end} end of the range that was searched ({limit:,.0f} Å) of "
-            f"{which}: {why}."
+            f"Thickness at the {end} end of the range that was searched ({limit:,.0f} Å): "
+            f"{which}. {why}"
         )
     return told

@@ -42,11 +42,9 @@ def test_crystals_at_the_ends_are_named():
     upper, lower = replace(ONE, at_end="upper"), replace(ONE, at_end="lower")
     assert ends_of_range([ONE, ONE]) == []
     first, second = ends_of_range([ONE, upper, lower, upper])
-    assert (
-        "upper end of the range that was searched (3,000 Å) of crystals 1, 3:" in first
-    )
-    assert "lower end of the range that was searched (20 Å) of crystal 2:" in second
+    assert "upper end of the range that was searched (3,000 Å): crystals 1, 3." in first
+    assert "lower end of the range that was searched (20 Å): crystal 2." in second
     (many,) = ends_of_range([upper] * 8)
-    assert "of 8 of 8 crystals:" in many
+    assert ": 8 of 8 crystals." in many
     assert upper.as_dict()["at_end_of_range"] == "upper"
     assert ONE.as_dict()["at_end_of_range"] is None
