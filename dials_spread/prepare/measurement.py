@@ -19,6 +19,7 @@ Functions:
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,6 +30,8 @@ from dxtbx.model import Experiment
 
 from dials_spread.valid_input.columns import PRECESSION
 from dials_spread.versions import is_still
+
+logger = logging.getLogger("dials.spread.measurement")
 
 KINDS = ("auto", "rotation", "stepwise", "precession", "stills")
 """How data can have been measured; auto is found from experiments and tables."""
@@ -100,7 +103,7 @@ def measurement_of(
         experiment = "stills" if n_stills else "rotation"
         if listed or precession_angle is not None:
             experiment = "precession"
-    if experiment == "precession":
+    if experiment == "precession" and (n_stills == 0 or listed):
         angles = _angles(tables, listed, len(used), precession_angle)
         return Measurement(experiment, n_stills, angles)
     if experiment != "stills" and n_stills:
@@ -108,7 +111,7 @@ def measurement_of(
             f"experiment={experiment}, and {n_stills} of {len(used)} crystals did not "
             "rotate (no scan, or images of zero width)"
         )
-    return Measurement(experiment, n_stills or len(used))
+    return Measurement(experiment, n_stills)
 
 
 def _angles(
@@ -119,6 +122,7 @@ def _angles(
 ) -> tuple[np.ndarray | float, ...]:
     """Give the semi-angles [rad] of the rows of each table."""
     if given is not None:
+        _warn_of_others(tables, listed, given)
         return (float(np.radians(given)),) * len(tables)
     if not listed:
         raise ValueError(
@@ -175,3 +179,18 @@ def precession_rate(
     with np.errstate(divide="ignore", invalid="ignore"):
         x = np.clip(np.nan_to_num(centre / across), -LARGEST_X, LARGEST_X)
     return across * np.sqrt(1 - x**2)
+
+
+def _warn_of_others(
+    tables: Sequence[flex.reflection_table], listed: Sequence[int], given: float
+) -> None:
+    """Say that the tables have other semi-angles than the one that was given [°]."""
+    rows = [tables[k][PRECESSION].as_numpy_array() for k in listed]
+    if not rows or np.allclose(np.concatenate(rows), given, atol=0.01):
+        return
+    logger.warning(
+        "precession_angle=%g is taken instead of that of the reflections, %.3g°, in the "
+        "column pets.precession_angle",
+        given,
+        np.mean(np.concatenate(rows)),
+    )

@@ -19,6 +19,9 @@ from dials_spread.scattering.form_factors import known_elements
 VOLUME_PER_ATOM = 18.0
 """Of atoms other than hydrogen in molecular crystals, roughly [Å³]."""
 
+SMALLEST_VOLUME = 5.0
+"""Of an atom other than hydrogen [Å³]: diamond, the densest of atoms, has 5.7."""
+
 _WORDS = re.compile(r"\s*([A-Z][a-z]?)\s*(\d+(?:\.\d+)?)?\s*[,;]?")
 
 
@@ -82,9 +85,19 @@ def formula_units(
         composition: Of a formula unit.
         unit_cell: The cell.
         space_group: The space group.
+
+    Raises:
+        ValueError: The cell is too small for one formula unit.
     """
     heavy = without_hydrogen(composition)
-    wanted = unit_cell.volume() / (VOLUME_PER_ATOM * sum(heavy.values()))
+    each = unit_cell.volume() / sum(heavy.values())
+    if each < SMALLEST_VOLUME:
+        raise ValueError(
+            f"{sum(heavy.values()):g} atoms other than hydrogen do not go into a cell of "
+            f"{unit_cell.volume():.0f} Å³: {each:.1f} Å³ each, where {VOLUME_PER_ATOM:g} "
+            "are usual"
+        )
+    wanted = each / VOLUME_PER_ATOM
     table = space_group.info().type().group().info().wyckoff_table()
     shared = int(
         np.gcd.reduce([table.position(i).multiplicity() for i in range(table.size())])

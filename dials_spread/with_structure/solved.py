@@ -50,8 +50,8 @@ of the likelier of two, and no claim, for which it takes 3."""
 WRONG_R1 = 0.4
 """R1 against the first correction from which what was found is no solution, of all reflections
 or of those left out in turn. Right ones have 0.05 to 0.32 and 0.12 to 0.34; amplitudes that were
-exchanged give 0.36 to 0.58 and 0.44 to 0.60, data to 1.4 Å and compositions of other compounds
-0.42 to 0.51 (docs/with_structure.rst)."""
+exchanged give 0.36 to 0.67 and 0.45 to 0.81, data to 1.4 Å and compositions of other compounds
+0.42 to 0.51 in the first way (docs/with_structure.rst)."""
 
 
 class NotSolved(ValueError):

@@ -118,10 +118,16 @@ def test_stills_are_recognised_and_refused(still, small):
         with pytest.raises(ValueError, match=f"{kind}, and 1 of 2 crystals did not"):
             measurement_of([TURNED, still], [table(), table()], kind)
     said = measurement_of([TURNED], [table()], "stills")
-    assert (said.kind, said.n_stills) == ("stills", 1)
+    assert (said.kind, said.n_stills) == ("stills", 0)
+    with pytest.raises(ValueError, match="are of stills, says experiment=stills, and"):
+        check_suitable(small, measurement=said)
+    # A semi-angle makes no rotation of them.
+    for how in (("auto", 1.0), ("precession", 1.0)):
+        with pytest.raises(ValueError, match="precession, and 1 of 1 crystals did not"):
+            measurement_of([still], [table()], *how)
 
 
-def test_precession_is_recognised():
+def test_precession_is_recognised(caplog):
     found = measurement_of([TURNED] * 2, [table(0.8), table(1.0)])
     assert found.kind == "precession"
     assert found.mean_angle == pytest.approx(0.9)
@@ -130,6 +136,9 @@ def test_precession_is_recognised():
     assert given.kind == "precession" and given.mean_angle == pytest.approx(0.7)
     instead = measurement_of([TURNED], [table(0.8)], "precession", 1.2)
     assert instead.mean_angle == pytest.approx(1.2)
+    assert "precession_angle=1.2 is taken instead of that of the reflections, 0.8°" in (
+        caplog.text
+    )
     assert measurement_of([TURNED], [table(0.8)], "rotation").kind == "rotation"
     assert measurement_of([TURNED], [table()]).as_dict()["precession_angle"] is None
 

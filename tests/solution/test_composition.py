@@ -58,3 +58,17 @@ def test_formula_units_of_published_structures(composition, cell, group, Z):
         sgtbx.space_group_info(group).group(),
     )
     assert found == Z
+
+
+@pytest.mark.parametrize(
+    ("composition", "edge", "fits"), [("C26H33NO2", 4.84, False), ("C8", 3.57, True)]
+)
+def test_a_cell_too_small_for_the_composition_is_told(composition, edge, fits):
+    """29 atoms into the cell of quartz do not go, the eight of diamond do into theirs."""
+    cell = uctbx.unit_cell((edge, edge, edge, 90, 90, 90))
+    given = parse_composition(composition), cell, sgtbx.space_group_info("P 1").group()
+    if fits:
+        assert formula_units(*given) == 1
+        return
+    with pytest.raises(ValueError, match="29 atoms other than hydrogen do not go into"):
+        formula_units(*given)

@@ -7,6 +7,7 @@ Modules:
     correct: the entry point, correct_intensities
     corrected_files: corrected tables of all crystals, joined and written
     corrected_rows: tables of which some rows are corrected, or were
+    disagreement: equivalents that hardly agree
     error_law: how far corrected amplitudes are off, predicted for each reflection
     estimates: corrected amplitudes, by weights or by a model file, and the factors of
         observations that follow

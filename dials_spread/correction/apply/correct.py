@@ -38,7 +38,7 @@ from dials_spread.correction.apply.subject import (
     Beyond,
     Subject,
     Within,
-    extinctions,
+    doubts_of_merged,
     lorentz_check,
     odd_crystals,
     with_counting_errors,
@@ -179,7 +179,7 @@ def get_subject(
     of_lorentz, doubts = lorentz_check(within)
     warnings += odd_crystals(within, observations) + doubts
     parts = _prepared(within, experiments, tables, emptied, nproc)
-    warnings += extinctions(parts["prepared"])
+    warnings += doubts_of_merged(parts["prepared"])
     return Subject(
         within.observations,
         **parts,

@@ -76,6 +76,7 @@ keep_outliers = False
   .help = "Take in observations of scaled data that dials.scale rejected as outliers:"
           "multiple scattering makes outliers, and the model knows data of which none"
           "were rejected. What the log calls before the correction holds them then, too."
+          "They keep their flag, so dials.merge leaves them out: use output.merged."
 force = False
   .type = bool
   .help = "Correct data that should not be corrected: X-ray data, fewer than 120"

@@ -11,7 +11,7 @@ Functions:
     with_counting_errors: scaled data with σ of counting alone
     lorentz_check: which Lorentz factor equivalents prefer
     lorentz_warning, precession_warning: that it is another one
-    odd_crystals, extinctions: what else is wrong with them
+    odd_crystals, doubts_of_merged: what else is wrong with them
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dials_spread.correction.apply.disagreement import disagreement
 from dials_spread.correction.apply.suitability import reasons_against
 from dials_spread.correction.apply.table_errors import LARGEST_INFLATION
 from dials_spread.observations import Observations
@@ -277,7 +278,17 @@ def _exchanged_axes(observations: Observations) -> list[str]:
     return [found]
 
 
-def extinctions(prepared: Prepared) -> list[str]:
+def doubts_of_merged(prepared: Prepared) -> list[str]:
+    """
+    Warn of reflections that vanish for no reason, and of equivalents that hardly agree.
+
+    Args:
+        prepared: The data.
+    """
+    return _extinctions(prepared) + disagreement(prepared)
+
+
+def _extinctions(prepared: Prepared) -> list[str]:
     """Name and log reflections near zero that the space group does not extinguish."""
     found = missing_elements(
         prepared.measured.unique_index,

@@ -45,10 +45,15 @@ def reasons_against(
             "and the correction is for electrons"
         )
     if measurement is not None and measurement.kind == "stills":
+        n_stills = measurement.n_stills
+        which = (
+            f"{n_stills} of {observations.n_crystals} crystals are stills"
+            if n_stills
+            else "The data are of stills, says experiment=stills"
+        )
         reasons.append(
-            f"{measurement.n_stills} of {observations.n_crystals} crystals are stills, "
-            "and the correction was trained on crystals that rotate and tested on no "
-            "others"
+            f"{which}, and the correction was trained on crystals that rotate and tested "
+            "on no others"
         )
     if n_unique < FEWEST_UNIQUE:
         reasons.append(

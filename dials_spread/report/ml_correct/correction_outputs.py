@@ -29,6 +29,7 @@ from dials_spread.report.ml_correct.correction_sentences import (
 )
 from dials_spread.report.ml_correct.correction_tables import facts_of, summary_table
 from dials_spread.report.ml_correct.correction_verdict import (
+    SOLVE_NEXT,
     CorrectionVerdict,
     correction_verdict,
     next_steps,
@@ -248,7 +249,8 @@ def write_correction(
         section = second.section(*of)
         document["with_structure"] = finite(second.as_dict(*of))
         summary, sections = [*section.notes, *parts.summary], [section, *parts.sections]
-        steps = [*parts.steps, *second.steps(output)]
+        steps = [step for step in parts.steps if step is not SOLVE_NEXT]
+        steps += second.steps(output)
         changed = f"{parts.changed} {second.in_short()}".strip()
         parts = replace(
             parts, summary=summary, sections=sections, steps=steps, changed=changed

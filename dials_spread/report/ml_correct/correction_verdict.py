@@ -240,6 +240,13 @@ _ADVICE = {
 }
 
 
+SOLVE_NEXT = Step(
+    "structure=solve, with the data that were given here, solves the structure from "
+    "these amplitudes (data to 1.1 Å or better) and corrects a second time with its "
+    "phases; structure=provisional.ins does that with one that you have."
+)
+
+
 def next_steps(
     result: CorrectionResult, output, verdict: CorrectionVerdict
 ) -> list[Step]:
@@ -270,13 +277,7 @@ def _structure_steps(result: CorrectionResult) -> list[Step]:
     tried = any(word.startswith(NOT_SOLVED) for word in result.warnings)
     if known or tried or d_min > SOLVES:
         return []
-    return [
-        Step(
-            "structure=solve, with the data that were given here, solves the structure from "
-            "these amplitudes (data to 1.1 Å or better) and corrects a second time with its "
-            "phases; structure=provisional.ins does that with one that you have."
-        )
-    ]
+    return [SOLVE_NEXT]
 
 
 def _table_steps(files: str, scaled: bool) -> list[Step]:

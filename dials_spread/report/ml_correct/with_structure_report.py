@@ -353,7 +353,12 @@ class StructureReport:
 
     def in_short(self) -> str:
         """Say on the first screen of the page that a structure was solved, if one was."""
-        return solved_in_short(self.solved, self.refined)
+        told = solved_in_short(self.solved, self.refined)
+        if told and not self.found.n_steps:
+            told += (
+                " No step with its phases was taken: the correction is that without it."
+            )
+        return told
 
     def steps(self, output) -> list[Step]:
         """
