@@ -55,22 +55,41 @@ def with_intensities(table, values: np.ndarray, kept: np.ndarray):
     return new
 
 
-def versions(crystal, table) -> dict:
-    """One crystal as measured, with multiple scattering undone, and as calculated."""
+def on_scale_of(crystal, table) -> tuple[np.ndarray, ...]:
+    """
+    Simulated intensities on the scale of the measured ones, and with what lp these lack.
+
+    Returns:
+        Which rows were simulated; measured, kinematic and dynamical intensities, the last two
+        1 where nothing was.
+    """
     known = crystal.dynamical_variance >= 0
     name = next(c for c in COLUMNS if c in table)
     observed = table[name].as_numpy_array()
-    kinematic = np.where(known, crystal.kinematic, 0.0)
-    dynamical = np.where(known, crystal.dynamical, 1.0)
-    undone = observed * kinematic / np.maximum(dynamical, WEAKEST * kinematic + 1e-12)
     # What the table lacks, or has in its column lp, it is to lack or have here too.
     lp = table["lp"].as_numpy_array() if "lp" in table else np.ones(len(table))
-    bare = dynamical / np.where(np.ptp(lp) > 0, np.maximum(lp, 1e-3), crystal.lorentz)
+    bare = 1 / np.where(np.ptp(lp) > 0, np.maximum(lp, 1e-3), crystal.lorentz)
+    dynamical = np.where(known, crystal.dynamical * bare, 1.0)
     variance = table[name.replace("value", "variance")].as_numpy_array()
-    sigma = np.sqrt(np.maximum(variance, 0))
-    use = known & (observed > 3 * sigma)
-    bare *= np.sum(observed[use] * bare[use]) / np.sum(bare[use] ** 2)
-    kept = {"measured": observed, "undone": undone, "calculated": bare}
+    use = known & (observed > 3 * np.sqrt(np.maximum(variance, 0)))
+    scale = np.sum(observed[use] * dynamical[use]) / np.sum(dynamical[use] ** 2)
+    kinematic = np.where(known, scale * crystal.kinematic * bare, 1.0)
+    return known, observed, kinematic, np.where(known, scale * dynamical, 1.0)
+
+
+def by_factor(observed, kinematic, dynamical) -> np.ndarray:
+    """Each intensity times its kinematic over its dynamical one."""
+    return observed * kinematic / np.maximum(dynamical, WEAKEST * kinematic + 1e-12)
+
+
+def versions(crystal, table) -> dict:
+    """One crystal as measured, with multiple scattering undone, and as calculated."""
+    known, observed, kinematic, dynamical = on_scale_of(crystal, table)
+    kept = {
+        "measured": observed,
+        "undone": by_factor(observed, kinematic, dynamical),
+        "calculated": dynamical,
+    }
     return {title: with_intensities(table, v, known) for title, v in kept.items()}
 
 

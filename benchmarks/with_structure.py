@@ -41,7 +41,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -353,9 +353,23 @@ class Case:
     wrong: bool = False
 
 
+def structure_input(
+    data: Data,
+    structure: xray.structure,
+    title: str,
+    shapes: list[Shape] | None = None,
+) -> StructureInput:
+    """What a second correction starts from; ValueError where it is of another compound."""
+    laid = lay_on_data(structure, title, data.subject, np.random.default_rng(0))
+    return StructureInput(
+        data.subject, data.first, laid.structure, laid.choice, data.experiments,
+        data.tables, nproc=data.nproc, shapes=shapes,
+    )  # fmt: skip
+
+
 def line(data: Data, case: Case) -> dict:
     """One provisional structure."""
-    subject, first = data.subject, data.first
+    first = data.first
     known = np.isfinite(data.F)
 
     def r1(F: np.ndarray) -> float:
@@ -365,24 +379,10 @@ def line(data: Data, case: Case) -> dict:
     told["R1"] = [r1(data.plain), r1(first.F)]
     start = time.process_time()
     try:
-        laid = lay_on_data(
-            case.structure, case.title, subject, np.random.default_rng(0)
-        )
+        given = structure_input(data, case.structure, case.title, case.shapes)
     except ValueError:
         return {**told, "refused": True}
-    found = correct_with_structure(
-        StructureInput(
-            subject,
-            first,
-            laid.structure,
-            laid.choice,
-            data.experiments,
-            data.tables,
-            nproc=data.nproc,
-            shapes=case.shapes,
-        ),  # fmt: skip
-        hand=case.title == "complete",
-    )
+    found = correct_with_structure(given, hand=case.title == "complete")
     told["s"] = time.process_time() - start
     told["R1"].append(r1(found.estimate.F))
     told["held out"] = found.by_observation.as_dict()
@@ -487,16 +487,23 @@ def means(told: list[dict]) -> list[list]:
     return rows
 
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+def arguments(doc: str, sets: Sequence[str], draws: int) -> argparse.ArgumentParser:
+    """What benchmarks of measured sets and draws of atoms ask for."""
+    parser = argparse.ArgumentParser(description=doc.split("\n\n")[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--nproc", type=int, default=None)
-    parser.add_argument("--draws", type=int, default=20)
-    parser.add_argument("--only", nargs="*", default=["simulated", "measured"])
-    parser.add_argument("--sets", nargs="*", default=[*MEASURED, *MORE])
-    parser.add_argument("--cases", nargs="*", help="titles that begin so")
+    parser.add_argument("--draws", type=int, default=draws)
+    every = [*MEASURED, *MORE]
+    parser.add_argument("--sets", nargs="*", default=[*sets], choices=every)
     parser.add_argument("--json", type=Path, help="file for all figures")
+    return parser
+
+
+def main() -> None:
+    """Print the table."""
+    parser = arguments(__doc__, [*MEASURED, *MORE], draws=20)
+    parser.add_argument("--only", nargs="*", default=["simulated", "measured"])
+    parser.add_argument("--cases", nargs="*", help="titles that begin so")
     args = parser.parse_args()
     logging.disable(logging.WARNING)
     told: list[dict] = []

@@ -22,17 +22,15 @@ Minutes a line for abiraterone, seconds for the others.
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
-from pathlib import Path
 
 import numpy as np
-from correction_limit import WEAKEST
+from correction_limit import by_factor, on_scale_of, with_intensities
 from tabulate import tabulate
 from with_structure import (
-    MORE,
     Data,
+    arguments,
     as_measured,
     cases,
     hydrogen_found,
@@ -40,19 +38,17 @@ from with_structure import (
     measured,
     peaks,
     shifts_of,
+    structure_input,
     true_intensities,
 )
 
 from cctbx import xray
-from dials.array_family import flex
 
 from dials_spread.correction.apply.correct import get_subject
 from dials_spread.rfactor import amplitudes, r_factor
 from dials_spread.thickness import simulate_measured
 from dials_spread.with_structure import (
-    StructureInput,
     correct_with_structure,
-    lay_on_data,
 )
 
 NAMES = (
@@ -65,33 +61,15 @@ NAMES = (
     "step, all",
 )
 
-COLUMNS = ("intensity.prf.value", "intensity.sum.value")
-
 
 def undone(table, crystal, how: str):
     """One crystal with multiple scattering undone; rows that were not simulated stay."""
-    known = crystal.dynamical_variance >= 0
-    name = next(c for c in COLUMNS if c in table)
-    observed = table[name].as_numpy_array()
-    kinematic = np.where(known, crystal.kinematic, 1.0)
-    dynamical = np.where(known, crystal.dynamical, 1.0)
+    known, observed, kinematic, dynamical = on_scale_of(crystal, table)
+    changed = observed + kinematic - dynamical
     if how == "factor":
-        values = (
-            observed * kinematic / np.maximum(dynamical, WEAKEST * kinematic + 1e-12)
-        )
-    else:
-        variance = table[name.replace("value", "variance")].as_numpy_array()
-        lp = table["lp"].as_numpy_array() if "lp" in table else np.ones(len(table))
-        bare = 1 / np.where(np.ptp(lp) > 0, np.maximum(lp, 1e-3), crystal.lorentz)
-        use = known & (observed > 3 * np.sqrt(np.maximum(variance, 0)))
-        scale = np.sum(observed[use] * (bare * dynamical)[use])
-        scale /= np.sum((bare * dynamical)[use] ** 2)
-        values = observed + scale * bare * (kinematic - dynamical)
-    new = table.copy()
-    for column in COLUMNS:
-        if column in new:
-            new[column] = flex.double(np.where(known, values, observed))
-    return new
+        changed = by_factor(observed, kinematic, dynamical)
+    values = np.where(known, changed, observed)
+    return with_intensities(table, values, np.ones(len(table), bool))
 
 
 def by_simulation(data: Data, structure: xray.structure, how: str):
@@ -106,11 +84,7 @@ def by_simulation(data: Data, structure: xray.structure, how: str):
 
 def by_step(data: Data, structure: xray.structure):
     """The second correction with a structure."""
-    laid = lay_on_data(structure, "given", data.subject, np.random.default_rng(0))
-    given = StructureInput(
-        data.subject, data.first, laid.structure, laid.choice, data.experiments,
-        data.tables, nproc=data.nproc,
-    )  # fmt: skip
+    given = structure_input(data, structure, "given")
     return correct_with_structure(given, hand=False).estimate
 
 
@@ -182,13 +156,8 @@ def rows(told: list[dict]) -> list[list]:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--nproc", type=int, default=None)
-    parser.add_argument("--draws", type=int, default=4)
     sets = ["quartz", "glycine", "carbamazepine", "abiraterone"]
-    parser.add_argument("--sets", nargs="*", default=sets, choices=[*sets, *MORE])
-    parser.add_argument("--json", type=Path, help="file for all figures")
+    parser = arguments(__doc__, sets, draws=4)
     args = parser.parse_args()
     logging.disable(logging.WARNING)
     told: list[dict] = []

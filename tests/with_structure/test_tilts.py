@@ -74,17 +74,25 @@ def test_a_tilt_is_that_of_the_beam(crystals, degrees):
     )
 
 
+OFF = (0.15, -0.15, 0.1)
+"""Of the beams of three crystals [°]."""
+
+
+def tilted_problem(crystals, first):
+    """Crystals whose beams are given wrongly, each in its own direction."""
+    given = ExperimentList(
+        [beam_tilted(e, d) for e, d in zip(crystals.experiments, OFF)]
+    )
+    return problem_of(crystals, first, given)
+
+
 def test_what_was_tilted_is_tilted_back(crystals, first):
     """Of crystals given with beams 0.15° off, each in its own direction."""
-    off = (0.15, -0.15, 0.1)
-    given = ExperimentList(
-        [beam_tilted(e, d) for e, d in zip(crystals.experiments, off)]
-    )
-    problem = problem_of(crystals, first, given)
+    problem = tilted_problem(crystals, first)
     better, tilts = fit_tilts(problem, np.random.default_rng(0))
     assert tilts.used and tilts.z > 4
     table = problem.table
-    for c, degrees in enumerate(off):
+    for c, degrees in enumerate(OFF):
         found = np.degrees(np.median(tilts.tilt[table.crystal == c]))
         assert found == pytest.approx(-degrees, abs=0.05)
     every = np.ones(len(table), bool)
@@ -113,11 +121,7 @@ def test_of_shuffled_intensities_nothing_is_learnt(crystals, first):
 
 def test_tilts_apart_do_not_know_their_observations(crystals, first):
     """Intensities of one part are exchanged: tilts at its own observations stay."""
-    off = (0.15, -0.15, 0.1)
-    given = ExperimentList(
-        [beam_tilted(e, d) for e, d in zip(crystals.experiments, off)]
-    )
-    problem = problem_of(crystals, first, given)
+    problem = tilted_problem(crystals, first)
     _, tilts = fit_tilts(problem, np.random.default_rng(0))
     own = tilts.part == 0
     # Within one crystal: scales along a rotation, which all tilts share, change little.

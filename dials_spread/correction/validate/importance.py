@@ -214,7 +214,6 @@ def _permuted(
         return mean_r1(data, np.maximum(merge_rows(data, left), 0) * data.root_N)
 
     before, rises = r1(table), {}
-    # disable=None: silent where standard error is no terminal.
     columns_of = stages.counted(places.items(), len(places), "Features permuted")
     for name, columns in columns_of:
         permuted = table.copy()

@@ -8,8 +8,7 @@ import pytest
 from dials.array_family import flex
 
 from dials_spread.correction.apply.correct import get_subject
-
-TOLD = "Symmetry equivalents hardly agree"
+from dials_spread.correction.apply.disagreement import BEGINNING
 
 
 def exchanged(table, rng, n_shells=20):
@@ -34,7 +33,7 @@ def test_exchanged_intensities_are_told_and_measured_ones_are_not(read_measured,
         else:
             own = tables
         warnings = get_subject(experiments, own, nproc=1).warnings
-        assert any(w.startswith(TOLD) for w in warnings) is (seed is not None)
+        assert any(w.startswith(BEGINNING) for w in warnings) is (seed is not None)
 
 
 def test_two_compounds_of_one_cell_are_told(read_measured):
@@ -51,5 +50,5 @@ def test_two_compounds_of_one_cell_are_told(read_measured):
             other[f"{name}.variance"] = (0.05 * factor * level) ** 2
     other["id"] = flex.int(len(other), 1)
     warnings = get_subject([experiments[0]] * 2, [tables[0], other], nproc=1).warnings
-    (told,) = [w for w in warnings if w.startswith(TOLD)]
+    (told,) = [w for w in warnings if w.startswith(BEGINNING)]
     assert "of one crystal and" in told
