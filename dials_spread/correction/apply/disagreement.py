@@ -25,7 +25,7 @@ BEGINNING = "Symmetry equivalents hardly agree"
 HARDLY, LARGE_R_MEAS = 0.4, 0.5
 """Correlation of amplitudes of equivalents below which, and R_meas above which something may be
 wrong. Where intensities are exchanged within shells they are −0.12 to 0.55 (above 0.4 in some of
-24 crystals, of which nothing is said) and 0.57 to 1.66. A low correlation alone tells nothing: it
+24 crystals, of which nothing is said) and 0.51 to 1.66. A low correlation alone tells nothing: it
 is 0.20 with an R_meas of 0.15 in a simulated set as it is."""
 
 FEWEST_TO_CORRELATE = 100
@@ -55,7 +55,7 @@ def disagreement(prepared: Prepared) -> list[str]:
         f"{BEGINNING}: normalised amplitudes of one {one} and the mean of "
         f"the others correlate by {_signed(found)}, and R_meas after scaling is "
         f"{prepared.r_meas:.2f} (in five measured sets 0.64 to 0.96, and 0.12 to 0.31; where "
-        "intensities were exchanged at random −0.12 to 0.55, and 0.57 to 1.66). Space group, "
+        "intensities were exchanged at random −0.12 to 0.55, and 0.51 to 1.66). Space group, "
         "indexing or the compound of a crystal may be wrong. A correction makes equivalents "
         "more alike, right or wrong, and what is expected of it holds for data whose "
         "equivalents agree."
