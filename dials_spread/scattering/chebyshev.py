@@ -10,8 +10,16 @@ thicknesses share the expansion vectors; and where A is real, so are they.
 
 from __future__ import annotations
 
+import numba as nb
 import numpy as np
 from scipy.fft import dct
+
+GROUP = 4
+"""
+Orientations whose vectors are multiplied together, with the beams that any of them needs:
+of sixteen that share the off-diagonal part each needs two thirds of the beams. Fewer at a
+time would need still fewer beams, in products that processors are slower with.
+"""
 
 # Expansion coefficients below these are dropped.
 TOLERANCE = {"double": 1e-12, "single": 3e-7}
@@ -205,9 +213,9 @@ def _expansion(
     kind = real if np.isrealobj(coupling) and not absorption else _COMPLEX[precision]
     factor = 2.0 / radius * np.asarray(1.0 + 1j * absorption if absorption else 1.0)
     vectors = _expansion_vectors(
-        coupling.astype(kind, copy=False) * factor.astype(kind),
+        np.multiply(coupling.T, factor.astype(kind), order="C", dtype=kind),
         np.where(active, (diagonal - centre) * (2.0 / radius), 0.0).astype(real),
-        active.astype(real),
+        active,
         coefficients.shape[-1],
         origin,
         rows,
@@ -220,89 +228,148 @@ def _expansion(
 
 
 def _expansion_vectors(
-    matrix: np.ndarray,
+    transposed: np.ndarray,
     diagonal: np.ndarray,
-    mask: np.ndarray,
+    active: np.ndarray,
     n_terms: int,
     origin: int,
     rows: np.ndarray,
 ) -> np.ndarray:
     """
-    T_k(X) applied to the direct beam, where matrix and diagonal make up 2X.
+    T_k(X) applied to the direct beam, where off-diagonal part and diagonal make up 2X.
 
-    The vectors are rows here, which the matrix product is faster with.
+    Args:
+        transposed: The off-diagonal part, transposed, of shape (n, n).
+        diagonal: Of shape (n, m).
+        active: Which beams take part in which orientation, of shape (n, m).
+        n_terms: How many k.
+        origin: Row of the direct beam.
+        rows: The beams asked for, of shape (r,).
 
     Returns:
-        The beams asked for, of shape (n_terms, m, r), real where the matrix is.
+        These, of shape (n_terms, m, r), real where the matrix is; zero where a beam takes
+        no part.
     """
-    diagonal = np.ascontiguousarray(diagonal.T)
-    mask = np.ascontiguousarray(mask.T)
-    if np.iscomplexobj(matrix):
-        return _complex_vectors(matrix, diagonal, mask, n_terms, origin, rows)
-    transposed = np.ascontiguousarray(matrix.T)
-    before, last, after, product = np.zeros((4, *diagonal.shape), dtype=matrix.dtype)
-    kept = np.empty((n_terms, len(diagonal), len(rows)), dtype=matrix.dtype)
-    last[:, origin] = 1.0
-    kept[0] = last[:, rows]
-    for k in range(1, n_terms):
-        np.matmul(last, transposed, out=after)
-        after += np.multiply(diagonal, last, out=product)
-        after *= mask
-        if k == 1:
-            after *= 0.5
-        else:
-            after -= before
-        before, last, after = last, after, before
-        # Any mode but the default one, which makes a copy.
-        np.take(last, rows, axis=1, out=kept[k], mode="clip")
-    return kept
-
-
-def _complex_vectors(
-    matrix: np.ndarray,
-    diagonal: np.ndarray,
-    mask: np.ndarray,
-    n_terms: int,
-    origin: int,
-    rows: np.ndarray,
-) -> np.ndarray:
-    """
-    As _expansion_vectors, by three products of real matrices in the place of four;
-    diagonal and mask are rows already.
-
-    (a + ib)(P + iQ) from aP, bQ and (a + b)(P + Q) (Knuth (1997), The Art of Computer
-    Programming 2, section 4.6.4).
-    """
-    real = matrix.real.dtype
-    parts = np.empty((3, *matrix.shape), dtype=real)
-    parts[0], parts[1] = matrix.real.T, matrix.imag.T
-    np.add(parts[0], parts[1], out=parts[2])
-    # Real and imaginary part, and in the third place their sum.
-    before, last, after = np.zeros((3, 3, *diagonal.shape), dtype=real)
-    product = np.empty((2, *diagonal.shape), dtype=real)
-    kept = np.empty((2, n_terms, len(diagonal), len(rows)), dtype=real)
-    last[::2, :, origin] = 1.0
-    kept[:, 0] = last[:2][..., rows]
-    for k in range(1, n_terms):
-        np.matmul(last, parts, out=after)
-        after[2] -= after[0]
-        after[2] -= after[1]
-        after[0] -= after[1]
-        after[1] = after[2]
-        both = after[:2]
-        both += np.multiply(diagonal, last[:2], out=product)
-        both *= mask
-        if k == 1:
-            both *= 0.5
-        else:
-            both -= before[:2]
-        np.add(after[0], after[1], out=after[2])
-        before, last, after = last, after, before
-        # Any mode but the default one, which makes a copy.
-        np.take(last[:2], rows, axis=2, out=kept[:, k], mode="clip")
-    found = np.empty(kept.shape[1:], dtype=matrix.dtype)
-    found.real, found.imag = kept
+    found = np.zeros((n_terms, diagonal.shape[1], len(rows)), dtype=transposed.dtype)
+    # Real and imaginary part of a complex number are neighbours in memory.
+    numbers = found.view(diagonal.dtype).reshape(*found.shape, -1)
+    for first in range(0, diagonal.shape[1], GROUP):
+        columns = slice(first, first + GROUP)
+        used = np.flatnonzero(np.any(active[:, columns], axis=1))
+        places = np.full(len(diagonal), -1)
+        places[used] = np.arange(len(used))
+        real = np.isrealobj(transposed)
+        _multiply_in_turn(
+            (_real_part if real else _three_parts)(transposed, used),
+            np.ascontiguousarray(diagonal[used, columns].T),
+            np.ascontiguousarray(active[used, columns].T.astype(diagonal.dtype)),
+            places[origin],
+            places[rows],
+            numbers[:, columns],
+        )
     return found
+
+
+@nb.njit(cache=True, nogil=True)
+def _real_part(matrix, used):
+    """Give the rows and columns in use of a real matrix, of shape (1, n, n)."""
+    result = np.empty((1, len(used), len(used)), dtype=matrix.dtype)
+    for i in range(len(used)):
+        for j in range(len(used)):
+            result[0, i, j] = matrix[used[i], used[j]]
+    return result
+
+
+@nb.njit(cache=True, nogil=True)
+def _three_parts(matrix, used):
+    """Give real part, imaginary part and their sum, of the rows and columns in use."""
+    result = np.empty((3, len(used), len(used)), dtype=matrix.real.dtype)
+    for i in range(len(used)):
+        for j in range(len(used)):
+            number = matrix[used[i], used[j]]
+            result[0, i, j] = number.real
+            result[1, i, j] = number.imag
+            result[2, i, j] = number.real + number.imag
+    return result
+
+
+@nb.njit(cache=True, nogil=True)
+def _multiply_in_turn(parts, diagonal, active, origin, rows, kept):
+    """
+    Fill in T_k(X) applied to the direct beam, for orientations with the same beams.
+
+    The vectors are rows here, which the matrix product is faster with. Complex ones take
+    three products of real matrices in the place of four: (a + ib)(P + iQ) from aP, bQ and
+    (a + b)(P + Q) (Knuth (1997), The Art of Computer Programming 2, section 4.6.4).
+
+    Args:
+        parts: The off-diagonal part of 2X, transposed, of shape (1, n, n) where it is
+            real, else its real and imaginary part and their sum.
+        diagonal: Of 2X, of shape (m, n).
+        active: 1 or 0, of shape (m, n).
+        origin: Row of the direct beam.
+        rows: The beams asked for, of shape (r,); those below zero are left out.
+        kept: Written to, of shape (terms, m, r, 1 or 2).
+    """
+    q, (m, n) = len(parts), diagonal.shape
+    # Real part, imaginary part and their sum.
+    before = np.zeros((q, m, n), dtype=parts.dtype)
+    last, after = np.zeros_like(before), np.zeros_like(before)
+    last[0, :, origin] = last[q - 1, :, origin] = 1.0
+    diagonal, active = diagonal.ravel(), active.ravel()
+    for k in range(len(kept)):
+        for j in range(m):
+            for c in range(kept.shape[3]):
+                _keep(last[c, j], rows, kept[k, j, :, c])
+        for c in range(q):
+            np.dot(last[c], parts[c], after[c])
+        real = after[0].ravel()
+        if q == 3:
+            product, imaginary = after[1].ravel(), after[2].ravel()
+            _subtract(imaginary, real)
+            _subtract(imaginary, product)
+            _subtract(real, product)
+            _finish(imaginary, diagonal, last[1].ravel(), active, before[1].ravel(), k)
+        _finish(real, diagonal, last[0].ravel(), active, before[0].ravel(), k)
+        if q == 3:
+            _copy(imaginary, product)
+            _subtract(imaginary, real, -1.0)
+        before, last, after = last, after, before
+
+
+@nb.njit(cache=True, nogil=True)
+def _keep(vector, rows, kept):
+    for i in range(len(rows)):
+        if rows[i] >= 0:
+            kept[i] = vector[rows[i]]
+
+
+# Loops over few arrays: of more of them compilers do not prove that they are apart, and
+# then take one number at a time.
+@nb.njit(cache=True, nogil=True)
+def _subtract(a, b, times=1.0):
+    factor = a.dtype.type(times)
+    for i in range(len(a)):
+        a[i] -= factor * b[i]
+
+
+@nb.njit(cache=True, nogil=True)
+def _copy(a, b):
+    for i in range(len(a)):
+        b[i] = a[i]
+
+
+@nb.njit(cache=True, nogil=True)
+def _finish(product, diagonal, last, active, before, k):
+    """The next term from the product; the first is half of what the others would be."""
+    for i in range(len(product)):
+        product[i] += diagonal[i] * last[i]
+    if k == 0:
+        half = product.dtype.type(0.5)
+        for i in range(len(product)):
+            product[i] *= half
+    for i in range(len(product)):
+        product[i] = product[i] * active[i] - before[i]
 
 
 def _weighted_sum(weights: np.ndarray, vectors: np.ndarray) -> np.ndarray:

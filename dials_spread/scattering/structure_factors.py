@@ -25,7 +25,8 @@ def structure_factors(
         structure: The crystal structure. Scattering types with a charge, such as Na1+
             or O0.5-, scatter as ions. Where there are none its scattering table becomes
             electrons.
-        miller_indices: Integers of shape (n, 3); repeated ones are computed once.
+        miller_indices: Integers of shape (n, 3); of repeated and of equivalent ones one is
+            computed.
 
     Returns:
         Complex F [Å], of shape (n,), phase convention F = Σ f exp(+2πi h·x). For ions
@@ -42,7 +43,8 @@ def structure_factors(
     neutral.scattering_type_registry(table="electron")
     if not len(indices):
         return np.empty(0, dtype=complex)
-    unique, inverse = np.unique(indices, axis=0, return_inverse=True)
+    equivalents, mates, phases = _representatives(structure, indices)
+    unique, inverse = np.unique(equivalents, axis=0, return_inverse=True)
     unique_set = miller.set(
         structure.crystal_symmetry(),
         flex.miller_index([tuple(int(x) for x in hkl) for hkl in unique]),
@@ -59,7 +61,40 @@ def structure_factors(
     for (element, charge), ions in charged.items():
         F = F + ionic_term(element, charge, s) * _direct_sum(unique_set, ions)
     # numpy 2 returns the inverse with the shape of its input.
-    return F[np.ravel(inverse)]
+    F = F[np.ravel(inverse)]
+    return np.where(mates, np.conj(F), F) * phases
+
+
+def _representatives(
+    structure: xray.structure, indices: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """
+    One of all indices that are equivalent by symmetry, and what its F tells of theirs.
+
+    An operation x' = Rx + t makes F(h) = F(hR) exp(2πi h·t) (International Tables for
+    Crystallography B, 1.4.2.2), and Friedel mates are conjugate where nothing absorbs.
+
+    Returns:
+        The indices, of shape (n, 3), whether to take the conjugate of their F, and the
+        factor of it, both of shape (n,).
+    """
+    absorbing = any(scatterer.fdp for scatterer in structure.scatterers())
+    span = 4 * np.abs(indices).max(initial=0) + 1
+    best, mates = indices.copy(), np.zeros(len(indices), dtype=bool)
+    highest, turns = np.full(len(indices), -np.inf), np.zeros(len(indices))
+    group = structure.space_group().build_derived_acentric_group()
+    # Operations that differ by a lattice translation alone say the same.
+    for operation in {x.r().as_xyz(): x for x in group}.values():
+        rotation = np.array(operation.r().as_double()).reshape(3, 3)
+        images = np.rint(indices @ rotation).astype(int)
+        turn = indices @ np.array(operation.t().as_double())
+        for sign in (1,) if absorbing else (1, -1):
+            rank = sign * (images @ np.array([span**2, span, 1]))
+            higher = rank > highest
+            highest[higher] = rank[higher]
+            best[higher], turns[higher] = sign * images[higher], turn[higher]
+            mates[higher] = sign < 0
+    return best, mates, np.exp(2j * np.pi * turns)
 
 
 def separate_charges(

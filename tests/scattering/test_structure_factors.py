@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cctbx import crystal, sgtbx, xray
+from cctbx import crystal, miller, sgtbx, xray
+from cctbx.array_family import flex
+from cctbx.development import random_structure as cctbx_random_structure
 
 from dials_spread.scattering.structure_factors import structure_factors
 from dials_spread.simulation.structures import random_structure
@@ -33,6 +37,39 @@ def test_against_the_textbook_sum():
     np.testing.assert_allclose(
         structure_factors(structure, indices), expected, rtol=1e-9, atol=1e-9
     )
+
+
+@pytest.mark.parametrize("absorbing", [0.0, 0.3])
+@pytest.mark.parametrize(
+    "space_group",
+    ["P 1", "P -1", "P 21 21 21", "C 1 2/c 1", "P 32 2 1", "R -3 m :H", "I 41 3 2"],
+)
+def test_equivalents_are_computed_once_and_are_those_of_cctbx(space_group, absorbing):
+    """Which sums over atoms for each; also where Friedel mates differ."""
+    random.seed(2)
+    structure = cctbx_random_structure.xray_structure(
+        sgtbx.space_group_info(space_group),
+        elements=["C", "O", "N"],
+        volume_per_atom=60,
+        min_distance=1.2,
+        general_positions_only=False,
+        random_u_iso=True,
+    )
+    structure.scattering_type_registry(table="electron")
+    atom = structure.scatterers()[0]
+    atom.fdp = absorbing
+    atom.flags.set_use_fp_fdp(True)
+    indices = np.random.default_rng(0).integers(-6, 7, (500, 3))
+    asked = miller.set(
+        structure.crystal_symmetry(),
+        flex.miller_index([tuple(map(int, hkl)) for hkl in indices]),
+        anomalous_flag=True,
+    )
+    direct = asked.structure_factors_from_scatterers(structure, algorithm="direct")
+    expected = direct.f_calc().data().as_numpy_array()
+    expected[asked.sys_absent_flags().data().as_numpy_array()] = 0.0
+    found = structure_factors(structure, indices)
+    np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
 def test_carbon_forward_scattering():
