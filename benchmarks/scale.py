@@ -31,6 +31,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import argparse
+import contextlib
 import importlib
 import json
 import resource
@@ -43,6 +44,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 IN_A_FILE = 100
 """Crystals."""
@@ -100,6 +102,9 @@ INNERMOST_FIRST = ("files", "page", "JSON", "features")
 """Stages within others."""
 
 PAUSE = 0.02
+
+ASKED_EVERY = 10
+"""Looks, between which it is asked what processes have taken that were started."""
 
 
 def simulate(n: int, folder: Path, nproc: int) -> tuple[Path, Path]:
@@ -207,10 +212,21 @@ def run_here(program: str, arguments: list[str]) -> None:
         for function in functions
     }
     done = threading.Event()
+    of_others: dict[int, float] = {}
+
+    def ask_others() -> None:
+        # What has ended, or is nobody's child any more, keeps what it had.
+        for process in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                taken = process.cpu_times()
+                of_others[process.pid] = taken.user + taken.system
 
     def look() -> None:
-        last = time.perf_counter()
+        last, looks = time.perf_counter(), 0
         while not done.wait(PAUSE):
+            looks += 1
+            if looks % ASKED_EVERY == 0:
+                ask_others()
             frame, found = sys._current_frames().get(main), []
             while frame is not None:
                 stage = stage_of.get(frame.f_code.co_name)
@@ -234,7 +250,7 @@ def run_here(program: str, arguments: list[str]) -> None:
     told = {
         "elapsed": time.perf_counter() - begin,
         "start": started,
-        "processor": own.ru_utime + own.ru_stime,
+        "processor": own.ru_utime + own.ru_stime + sum(of_others.values()),
         "memory": own.ru_maxrss / 1e6,
         "stages": dict(seconds),
         "status": status,
@@ -247,7 +263,7 @@ def measure(tree: str, program: str, arguments: list[str], folder: Path) -> dict
     Run a program of a tree in a process of its own.
 
     Returns:
-        Elapsed and processor time [s], peak memory [GB], by stage the elapsed time, and
+        Elapsed and processor time [s], peak memory of the process [GB], by stage the elapsed time, and
         the sizes of the files that it wrote [MB].
     """
     folder.mkdir(parents=True, exist_ok=True)

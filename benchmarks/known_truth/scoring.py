@@ -16,7 +16,7 @@ import numpy as np
 
 from dials_spread.comparison import compare_images
 from dials_spread.report.compare_images.outputs import comparison_as_dict, summarise
-from dials_spread.report.page.document import Provenance
+from dials_spread.report.page.document import Provenance, finite
 from known_truth.columns import COLUMNS
 from known_truth.drawing import draw
 from known_truth.pools import pool_named
@@ -73,7 +73,7 @@ def say(experiments, tables, choices: dict) -> tuple[dict, str]:
         The JSON document, and all sentences.
     """
     found = compare_images(experiments, tables, nproc=1, n_pairs_shown=0, **choices)
-    document = comparison_as_dict(found, Provenance("", [], {}, []), 100_000)
+    document = finite(comparison_as_dict(found, Provenance("", [], {}, []), 100_000))
     told = summarise(found)
     steps = [f"{step.text} {step.command}" for step in told.advice]
     parts = [told.input, told.spread, told.pairs, told.chance, told.origins, steps]

@@ -172,14 +172,21 @@ def pair_entries(pairs, numbers: Sequence[int] | None = None) -> list[dict]:
     if isinstance(pairs, list):
         return [pairs[k] for k in (range(len(pairs)) if numbers is None else numbers)]
     names = ("dataset", "crystal", "image", "image_last")
-    columns = {n: c for n, c in pairs.items() if n[-2:] not in ("_a", "_b")}
     numbers = range(len(pairs["n_common"])) if numbers is None else numbers
+    # Of arrays Python's own numbers, as of a document that was read.
+    chosen = {
+        n: finite(column[list(numbers)])
+        if isinstance(column, np.ndarray)
+        else [column[k] for k in numbers]
+        for n, column in pairs.items()
+    }
+    columns = {n: c for n, c in chosen.items() if n[-2:] not in ("_a", "_b")}
     return [
         {
-            **{f"image_{e}": {n: pairs[f"{n}_{e}"][k] for n in names} for e in "ab"},
+            **{f"image_{e}": {n: chosen[f"{n}_{e}"][k] for n in names} for e in "ab"},
             **{name: column[k] for name, column in columns.items()},
         }
-        for k in numbers
+        for k in range(len(numbers))
     ]
 
 
@@ -248,7 +255,7 @@ def comparison_document(
         scales: Shape (crystals,), what intensities of each were divided by.
 
     Returns:
-        The document.
+        The document; long columns are arrays, with nan for what is not known.
     """
     document = {
         "command": provenance.command,
@@ -267,4 +274,5 @@ def comparison_document(
         "agreement": {name: e.as_dict() for name, e in summary.items()},
         SAME: {name: e.as_dict() for name, e in summary_same.items()},
     }
-    return finite({**document, **dict.fromkeys(RESULTS), **results})
+    document.update({**dict.fromkeys(RESULTS), **results})
+    return finite(document, columns=True)

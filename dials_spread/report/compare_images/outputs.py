@@ -117,7 +117,7 @@ def comparison_as_dict(
         most: Pairs described, the first ones; all by default.
 
     Returns:
-        The document.
+        The document; long columns are arrays, with nan for what is not known.
     """
     matches = match_columns(
         comparison.observations,

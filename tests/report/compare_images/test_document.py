@@ -18,7 +18,12 @@ from dials_spread.report.compare_images.document import (
 )
 from dials_spread.report.compare_images.long_tables import tables_as_bytes
 from dials_spread.report.compare_images.outputs import comparison_as_dict
-from dials_spread.report.page.document import Provenance, finite, write_json
+from dials_spread.report.page.document import (
+    WRITTEN,
+    Provenance,
+    finite,
+    write_json,
+)
 from dials_spread.spread.sources.components import SOURCES
 
 COMMAND = "dials.compare_images"
@@ -94,6 +99,42 @@ def test_matches_are_those_of_the_results(electrons, document):
         p_value = electrons.significance.p_value[k]
         assert told["p_value"] == (p_value if np.isfinite(p_value) else None)
     assert document["agreement"]["cc"]["median"] == electrons.summary["cc"].median
+
+
+def test_pairs_are_told_in_numbers_of_python(electrons, document):
+    """Columns are arrays; the page and the log tell what a document that was read tells."""
+    assert isinstance(document["matches"]["n_common"], np.ndarray)
+    read = json.loads(write_json(document))
+    told, again = (
+        pair_entries(pairs, range(0, 40))
+        for pairs in (document["matches"], read["matches"])
+    )
+    for one, other in zip(told, again):
+        assert {k: type(v) for k, v in one.items()} == {
+            k: type(v) for k, v in other.items()
+        }
+        assert one["n_common"] == other["n_common"]
+        assert one["image_b"] == other["image_b"]
+        assert one["p_value"] == pytest.approx(other["p_value"], rel=1e-5)
+
+
+def test_a_long_column_is_written_as_a_list_is():
+    """In parts, with what is not known, rounded to the same digits."""
+    rng = np.random.default_rng(0)
+    n = 2 * WRITTEN + 3
+    x = np.exp(20 * rng.normal(size=n))
+    x[rng.random(n) < 0.1] = np.nan
+    columns = {
+        "x": x,
+        "n": rng.integers(-5, 5, n),
+        "on": rng.random(n) < 0.5,
+        "name": np.array(["a", 'b"c', "é"])[rng.integers(3, size=n)],
+        "index": rng.integers(-5, 5, (n, 3)),
+        "empty": np.full(n, np.nan),
+    }
+    listed = {key: finite(column) for key, column in columns.items()}
+    assert write_json(columns) == write_json(listed)
+    assert json.loads(write_json(columns))["n"] == columns["n"].tolist()
 
 
 def test_input_is_counted(electrons, document):
