@@ -29,6 +29,7 @@ from dials_spread import cluster
 from dials_spread.arguments import PHIL_FILES
 from dials_spread.correction.apply.parameters import PHIL
 from dials_spread.observations import right_factors
+from dials_spread.solution.composition import parse_composition
 from dials_spread.valid_input.reading import PHIL as READING
 
 PLACEMENT = """
@@ -48,9 +49,12 @@ correct
 
 NOT_PASSED = {
     # The step corrects, under names of xia2; it neither trains nor takes back.
-    *("output", "undo", "mode", "features", "train", "test", "shap"),
+    *("undo", "mode", "features", "train", "test", "shap"),
 }
 """Parameters of dials.ml_correct that a run inside xia2.multiplex has no use for."""
+
+OF_OUTPUT = ("composition",)
+"""Those of its files that say something; names of files are the step's."""
 
 FILES = ("model", "structure", "reference")
 """Those that name a file, or a structure that comes with the package."""
@@ -88,6 +92,9 @@ def correct_scope() -> libtbx.phil.scope:
     """Give the scope ``correct``: the placement, and options of dials.ml_correct."""
     root = iotbx.phil.parse(PLACEMENT)
     for part in iotbx.phil.parse(OF_CORRECTION).objects:
+        if part.name == "output":
+            some = [one for one in part.objects if one.name in OF_OUTPUT]
+            part = part.customized_copy(objects=some)
         if part.name not in NOT_PASSED:
             root.objects[0].adopt(part)
     return root
@@ -119,7 +126,12 @@ def make_plan(correct) -> CorrectionPlan:
 
     Returns:
         The plan; arguments are those that differ from the defaults.
+
+    Raises:
+        ValueError: The composition cannot be understood.
     """
+    if correct.output.composition is not None:
+        parse_composition(correct.output.composition)
     correct.model = _whole_path(correct.model)
     correct.structure = _whole_path(correct.structure)
     correct.reference = [_whole_path(name) for name in correct.reference if name]
@@ -153,8 +165,9 @@ def in_words_of_xia2(text: str) -> str:
     names = "|".join(
         part.name
         for part in iotbx.phil.parse(OF_CORRECTION).objects
-        if part.name not in NOT_PASSED
+        if part.name not in {*NOT_PASSED, "output"}
     )
+    names += "|" + "|".join(rf"output\.{name}" for name in OF_OUTPUT)
     return re.sub(rf"(?<![\w.])({names})=", r"correct.\1=", text)
 
 

@@ -43,6 +43,7 @@ FILES_OF_STEP = {
     **{"experiments": "uncorrected.expt", "reflections": "uncorrected.refl"},
     **{"corrected": "corrected.refl", "log": f"{PROGRAM}.log"},
     **{"json": f"{PROGRAM}.json", "html": f"{PROGRAM}.html"},
+    **{"refined": "refined.res"},
 }
 """What one run reads and writes; xia2's number comes before each name."""
 
@@ -206,6 +207,10 @@ def _arguments(
         if "intensity.scale.value" in table:
             kind = "profile" if "intensity.prf.value" in table else "sum"
             args.append(f"intensity={kind}")
+    # Where a structure is written each run has files of its own.
+    cycles = any(argument.startswith("cycles=") for argument in plan.arguments)
+    if "structure=solve" in plan.arguments or cycles:
+        args.append(f"output.refined={files['refined']}")
     return [
         *args,
         f"nproc={plan.nproc or nproc}",

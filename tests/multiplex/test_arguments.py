@@ -47,7 +47,8 @@ def test_every_option_of_the_correction_is_there_and_the_same():
     theirs = {
         path: d
         for path, d in definitions(ml_correct.phil_scope).items()
-        if path.partition(".")[0] not in NOT_PASSED
+        if path.partition(".")[0] not in {*NOT_PASSED, "output"}
+        or path == "output.composition"
     }
     assert {*ours} == {f"correct.{path}" for path in theirs}
     assert {"strength", "lorentz", "model", "reference", "force"} <= {*theirs}
@@ -95,6 +96,20 @@ def test_what_is_chosen_reaches_the_step():
         *("strength=0.5", "force=True", "lorentz=applied", "reference=quartz")
     }
     assert argument_problems(ml_correct.phil_scope, plan.arguments) == []
+
+
+def test_a_composition_reaches_the_step_and_is_looked_at_first():
+    plan = plan_of(
+        "correct.structure=solve", "correct.output.composition=C 8 H 9 N O 2"
+    )
+    assert {*plan.arguments} == {
+        *("structure=solve", "output.composition=C 8 H 9 N O 2")
+    }
+    assert argument_problems(ml_correct.phil_scope, plan.arguments) == []
+    with pytest.raises(ValueError, match="composition"):
+        plan_of("correct.structure=solve", "correct.output.composition=Xx 3")
+    told = in_words_of_xia2("output.composition=C is not said")
+    assert told == "correct.output.composition=C is not said"
 
 
 def test_files_are_found_from_another_folder(tmp_path, monkeypatch):

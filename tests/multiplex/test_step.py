@@ -162,3 +162,21 @@ def test_a_model_that_is_not_there_is_refused_before_anything_is_done(simulated)
 def test_corrected_input_is_refused_before_anything_is_done(simulated, corrected):
     problem = problem_of_data(simulated[0], corrected[0], CorrectionPlan())
     assert "corrected already" in problem
+
+
+def test_a_structure_is_solved_and_written_under_the_number_of_the_step(
+    read_measured, tmp_path, monkeypatch
+):
+    """Quartz, from its intensities and its composition."""
+    monkeypatch.chdir(tmp_path)
+    experiments, tables = read_measured("quartz/integrated")
+    chosen = ("structure=solve", "output.composition=Si O 2")
+    _, step = correct(
+        experiments, tables[0], CorrectionPlan(arguments=chosen),
+        dataset="All data", placement="before", number=3,
+    )  # fmt: skip
+    assert not step.refused
+    assert step.document["with_structure"]
+    found = {path.name for path in tmp_path.glob("*refined*")}
+    assert found == {"3_refined.res", "3_refined.hkl", "3_refined.cif"}
+    assert "SFAC" in (tmp_path / "3_refined.res").read_text(encoding="utf-8")
