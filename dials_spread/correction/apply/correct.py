@@ -50,12 +50,19 @@ from dials_spread.correction.apply.table_errors import (
     factors_with_errors,
     merged_errors,
 )
+from dials_spread.correction.apply.taken_in import (
+    LEAST_STRENGTH,
+    rejected_warning,
+    without_gross,
+    without_taken_in,
+)
 from dials_spread.correction.model.model_file import Model
 from dials_spread.freed_memory import give_back
 from dials_spread.observations import Observations, build_observations
 from dials_spread.observations.builder import intensities_before_scaling
 from dials_spread.observations.crystals import check_crystals
 from dials_spread.observations.error_model import counting_errors
+from dials_spread.observations.rejected import rejected_in_scaling
 from dials_spread.prepare.geometry import add_geometry
 from dials_spread.prepare.measurement import measurement_of
 from dials_spread.prepare.prepared import prepare
@@ -84,7 +91,8 @@ class CorrectionResult:
             of their σ after the correction; None likewise.
         merged_sigma: Shape (u,), of the corrected intensities, merged with weights 1/σ².
         F: Shape (u,), amplitudes when the corrected table is merged, with weights 1/σ².
-        F_before: Shape (u,), likewise of the table that was given, damage and all.
+        F_before: Shape (u,), likewise of the table that was given, damage and all, without
+            what dials.scale had rejected.
         changes: What was changed, and where.
         agreement: Of equivalents, before and after.
         fourth_moments: ⟨E⁴⟩/⟨E²⟩² before and after.
@@ -122,6 +130,11 @@ class CorrectionResult:
         return self.subject.beyond
 
     @property
+    def taken_in(self) -> np.ndarray | None:
+        """Shape (n,), bool: outliers of dials.scale that count now; None for none."""
+        return self.subject.taken_in if self.strength > 0 else None
+
+    @property
     def inflation(self) -> np.ndarray | None:
         """
         Shape (n,), of variances beyond the square of the factor: see table_errors.
@@ -144,6 +157,7 @@ def get_subject(
     nproc: int | None = None,
     d_min: float | str | None = "auto",
     emptied: bool = False,
+    keep_outliers: bool | str = "auto",
     **choices,
 ) -> Subject:
     """
@@ -160,6 +174,8 @@ def get_subject(
         nproc: Threads; all cores by default.
         d_min: Resolution limit [Å], see within_limit. Observations beyond have no say.
         emptied: Empty the tables (file_by_file.let_go); else they are not changed.
+        keep_outliers: Take in what dials.scale rejected as outliers: all, nothing, or
+            "auto", what is not further off than multiple scattering brings it.
         choices: About observations, see observations.Choices.
 
     Raises:
@@ -168,11 +184,16 @@ def get_subject(
     check_crystals(experiments)
     check_crystals_uncorrected(tables)
     how = measurement_of(experiments, tables, experiment, precession_angle)
+    choices["keep_outliers"] = bool(keep_outliers)
     observations = build_observations(
         experiments, tables, dataset, without_experiment, **choices
     )
     warnings = check_suitable(observations, force, how)
     measured = add_geometry(observations, experiments, tables, lorentz, how)
+    if keep_outliers == "auto":
+        observations, measured = without_gross(observations, measured, tables)
+    elif not keep_outliers:
+        warnings += rejected_warning(observations)
     within = within_limit(observations, measured, d_min, nproc)
     if within.beyond is not None:
         warnings = check_suitable(within.observations, force, how)
@@ -201,6 +222,7 @@ def _prepared(
     if observations.scaled:  # else they are those of observations
         before = intensities_before_scaling(observations, tables, within.lorentz)
     counting = counting_errors(observations, experiments, tables)
+    taken_in = rejected_in_scaling(observations, tables)
     if emptied:
         let_go(tables)
     prepared = prepare(within.measured, nproc, within.scales, within.groups)
@@ -211,6 +233,7 @@ def _prepared(
         "prepared": prepared,
         "counted": counted,
         "before_scaling": before,
+        "taken_in": taken_in,
         **{name: getattr(within, name) for name in names},
     }
 
@@ -243,11 +266,14 @@ def correct_intensities(
     Raises:
         ValueError: The model or the reference cannot be used.
     """
-    prepared = subject.prepared
     if isinstance(reference, str):
         reference = find_reference(subject.observations, reference, column, block)
-    found = ready or estimate(subject.counted, model, nproc)
+    if ready is None:
+        subject, found = _estimated(subject, model, strength, nproc)
+    else:
+        found = ready
     by_evidence = strength is None and found.evidence is not None
+    prepared = subject.prepared
     before, strength = prepared.scaled, _strength(strength, found)
     factors = _factors(subject, found).weakened(strength)
     after = before.with_intensity(*factors.apply(before.intensity, before.sigma))
@@ -264,7 +290,7 @@ def correct_intensities(
         column=whole,
         offset=_whole_offset(subject, factors, whole),
         F=F,
-        F_before=_merged_amplitudes(prepared.with_damage),
+        F_before=_merged_amplitudes(prepared.with_damage.select(subject.accepted)),
         changes=describe_changes(prepared, F_scaled, F, after, found.error_F),
         agreement=(describe_agreement(before), describe_agreement(after)),
         fourth_moments=moments,
@@ -275,6 +301,21 @@ def correct_intensities(
         merged_sigma=merged,
     )
     return replace(result, uncertainty=_uncertainty(result))
+
+
+def _estimated(
+    subject: Subject, model: Model | None, strength: float | None, nproc: int | None
+) -> tuple[Subject, CorrectedAmplitudes]:
+    """Estimate amplitudes; where little is corrected, of what dials.scale had accepted."""
+    if strength is not None and strength < LEAST_STRENGTH:
+        subject = without_taken_in(subject, nproc)
+    found = estimate(subject.counted, model, nproc)
+    if _strength(strength, found) >= LEAST_STRENGTH:
+        return subject, found
+    fewer = without_taken_in(subject, nproc)
+    if fewer is subject:
+        return subject, found
+    return fewer, estimate(fewer.counted, model, nproc)
 
 
 def _strength(strength: float | None, found: CorrectedAmplitudes) -> float:
@@ -364,6 +405,7 @@ def _compare(
     return compare_with_truth(
         subject.observations,
         subject.prepared,
+        subject.accepted,
         Amplitudes(factors, subject.integrated, found.F, found.sigma_F),
         reference,
         np.random.default_rng(seed),

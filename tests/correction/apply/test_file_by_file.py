@@ -13,6 +13,7 @@ from dxtbx.model import ExperimentList
 from dials_spread.correction.apply.file_by_file import can_be_joined, let_go
 from dials_spread.correction.apply.tables import corrected_table
 from dials_spread.observations import build_observations, right_factors
+from dials_spread.observations.rejected import rejected_in_scaling
 from dials_spread.prepare.geometry import add_geometry
 from dials_spread.valid_input.columns import READ
 from dials_spread.valid_input.joined_columns import JoinedColumns
@@ -54,6 +55,7 @@ def correction(data, lorentz: str):
         inflation=1 + rng.random(n),
         common=rng.random(n),
         beyond=None,
+        taken_in=rejected_in_scaling(measured, data.tables),
     )
 
 
