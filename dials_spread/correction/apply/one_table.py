@@ -202,7 +202,7 @@ def apply_factors(
         if offset is not None:
             shift = _offset_of_rows(table, kind, offset)
             columns[f"{OFFSET}.{kind}"] = shift
-        parts = {"value": (factor, shift), "variance": (of_variance, 0.0)}
+        parts = {"value": (factor, shift), "variance": (of_variance, np.zeros(1))}
         columns.update(_replace(corrected, kind, rows, parts))
     if taken_in is not None:
         columns[TAKEN_IN] = _accept(corrected, rows & (columns[TAKEN_IN] > 0))
@@ -214,7 +214,7 @@ def _replace(
     table: flex.reflection_table,
     kind: str,
     rows: np.ndarray,
-    parts: Mapping[str, tuple[np.ndarray, np.ndarray | float]],
+    parts: Mapping[str, tuple[np.ndarray, np.ndarray]],
 ) -> dict[str, np.ndarray]:
     """Multiply, and add to, what parts name, in some rows; give what was there by name."""
     originals = {}
