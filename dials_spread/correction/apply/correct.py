@@ -164,8 +164,7 @@ def get_subject(
     Prepare data for a correction.
 
     Args:
-        experiments: One a crystal, of one space group and similar cells.
-        tables: The reflections of each, in the same order.
+        experiments, tables: One each a crystal, of one space group and similar cells.
         dataset: The number of the input list of each experiment.
         lorentz: Whether the Lorentz factor is in the intensities, see add_geometry.
         force: Correct even what should not be.
@@ -174,8 +173,7 @@ def get_subject(
         nproc: Threads; all cores by default.
         d_min: Resolution limit [Å], see within_limit. Observations beyond have no say.
         emptied: Empty the tables (file_by_file.let_go); else they are not changed.
-        keep_outliers: Take in what dials.scale rejected as outliers: all, nothing, or
-            "auto", what is not further off than multiple scattering brings it.
+        keep_outliers: Take in outliers of dials.scale, or "auto" for those not gross.
         choices: About observations, see observations.Choices.
 
     Raises:
@@ -185,21 +183,19 @@ def get_subject(
     check_crystals_uncorrected(tables)
     how = measurement_of(experiments, tables, experiment, precession_angle)
     choices["keep_outliers"] = bool(keep_outliers)
-    observations = build_observations(
-        experiments, tables, dataset, without_experiment, **choices
-    )
+    given = (experiments, tables)
+    observations = build_observations(*given, dataset, without_experiment, **choices)
     warnings = check_suitable(observations, force, how)
-    measured = add_geometry(observations, experiments, tables, lorentz, how)
+    measured = add_geometry(observations, *given, lorentz, how)
     if keep_outliers == "auto":
         observations, measured = without_gross(observations, measured, tables)
-    elif not keep_outliers:
-        warnings += rejected_warning(observations)
+    told = [] if keep_outliers else rejected_warning(observations)
     within = within_limit(observations, measured, d_min, nproc)
     if within.beyond is not None:
         warnings = check_suitable(within.observations, force, how)
     of_lorentz, doubts = lorentz_check(within)
-    warnings += odd_crystals(within, observations) + doubts
-    parts = _prepared(within, experiments, tables, emptied, nproc)
+    warnings += odd_crystals(within, observations) + told + doubts
+    parts = _prepared(within, *given, emptied, nproc)
     warnings += doubts_of_merged(parts["prepared"])
     return Subject(
         within.observations,
@@ -259,8 +255,7 @@ def correct_intensities(
             for what the data bear out (model.evidence), 1 where they tell nothing.
         reference: Taken for the truth, to compare with, or the name of its file.
         column, block: Of a reference: label of its column, data block of a CIF of several.
-        seed: For the control of the reference.
-        nproc: Threads; all cores by default.
+        seed, nproc: For the control of the reference; threads, all cores by default.
         ready: Amplitudes that were estimated elsewhere.
 
     Raises:
@@ -268,17 +263,15 @@ def correct_intensities(
     """
     if isinstance(reference, str):
         reference = find_reference(subject.observations, reference, column, block)
-    if ready is None:
+    found = ready
+    if found is None:
         subject, found = _estimated(subject, model, strength, nproc)
-    else:
-        found = ready
     by_evidence = strength is None and found.evidence is not None
-    prepared = subject.prepared
-    before, strength = prepared.scaled, _strength(strength, found)
+    prepared, strength = subject.prepared, _strength(strength, found)
+    before = prepared.scaled
     factors = _factors(subject, found).weakened(strength)
     after = before.with_intensity(*factors.apply(before.intensity, before.sigma))
     F_scaled, F = map(_merged_amplitudes, (before, after))
-    moments = fourth_moments(prepared, F_scaled, F)
     whole = _whole_factor(subject, factors.factor, strength)
     merged = merged_errors(after)
     result = CorrectionResult(
@@ -293,7 +286,7 @@ def correct_intensities(
         F_before=_merged_amplitudes(prepared.with_damage.select(subject.accepted)),
         changes=describe_changes(prepared, F_scaled, F, after, found.error_F),
         agreement=(describe_agreement(before), describe_agreement(after)),
-        fourth_moments=moments,
+        fourth_moments=fourth_moments(prepared, F_scaled, F),
         truth=_compare(subject, factors, found, reference, seed),
         warnings=subject.warnings,
         by_evidence=by_evidence,
