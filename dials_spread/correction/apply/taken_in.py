@@ -21,6 +21,7 @@ to strength 0.17, had R1 .037 with them and .033 without.
 Functions:
     without_gross: leave gross outliers out
     within_range: which observations are no gross outliers
+    distances: how far they are from the others
     without_taken_in: the data without any outliers of dials.scale, prepared anew
     rejected_warning: that they are left out
 """
@@ -98,8 +99,22 @@ def within_range(measured: Observations, rejected: np.ndarray) -> np.ndarray:
         rejected: Shape (n,), bool: the outliers of dials.scale.
 
     Returns:
-        Shape (n,), bool; of the outliers, those are meant that have another observation
-        of their reflection to be compared with, which dials.scale has not rejected.
+        Shape (n,), bool; false where nothing else is left of the reflection.
+    """
+    return distances(measured, rejected) <= FURTHEST
+
+
+def distances(measured: Observations, rejected: np.ndarray) -> np.ndarray:
+    """
+    Give how far observations are from what dials.scale has accepted of their reflection.
+
+    Args:
+        measured: n observations on one scale.
+        rejected: Shape (n,), bool: the outliers of dials.scale.
+
+    Returns:
+        Shape (n,), in units of the mean of the accepted ones, or of the mean intensity at
+        this resolution where that is larger; infinite where nothing was accepted.
     """
     unique, size = measured.unique[~rejected], measured.n_unique
     n = np.bincount(unique, minlength=size)
@@ -107,12 +122,13 @@ def within_range(measured: Observations, rejected: np.ndarray) -> np.ndarray:
     mean = np.bincount(unique, measured.intensity[~rejected], size)[seen] / n[seen]
     mean = np.maximum(mean, 0)
     if not mean.any():  # nothing is known of how large intensities are
-        return np.zeros(len(measured), dtype=bool)
+        return np.full(len(measured), np.inf)
     usual = normalise(mean, measured.d_star_sq[seen], measured.epsilon[seen]).N
-    level, middle = np.full(size, -1.0), np.zeros(size)
+    level, middle = np.ones(size), np.full(size, np.inf)
     level[seen], middle[seen] = np.maximum(mean, usual), mean
-    off = np.abs(measured.intensity - middle[measured.unique])
-    return off <= FURTHEST * level[measured.unique]
+    return (np.abs(measured.intensity - middle[measured.unique])) / level[
+        measured.unique
+    ]
 
 
 def without_taken_in(subject: Subject, nproc: int | None = None) -> Subject:

@@ -102,3 +102,20 @@ def test_a_file_that_lost_rows_is_told(files, tmp_path):
     copies[1].write_bytes(copies[0].read_bytes())
     with pytest.raises(OSError, match="b.refl was changed during the run"):
         corrected_table(data, result)
+
+
+def test_flags_of_outliers_that_were_taken_in_are_written(files):
+    expt, refl = files
+    read = {
+        some: right_factors.read(expt, refl, columns=READ if some else None)
+        for some in (True, False)
+    }
+    result = correction(read[False], "applied")
+    chosen = np.random.default_rng(4).random(len(result.measured)) < 0.1
+    result.taken_in = chosen
+    _, found = corrected_table(read[True], result, emptied=True)
+    _, wanted = corrected_table(read[False], result)
+    assert b"".join(found) == wanted.as_msgpack()
+    taken_in = wanted["ml_correction.taken_in"].as_numpy_array() > 0
+    assert taken_in.sum() == chosen.sum()
+    assert wanted.get_flags(wanted.flags.scaled).as_numpy_array()[taken_in].all()
