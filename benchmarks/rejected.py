@@ -14,7 +14,8 @@ shadow: 1 % multiplied by 0.02, as behind the beam stop.
 Then dials.ml_correct with keep_outliers=False, Auto and True: R1 expected and found, against the
 published structure or the truth; how many outliers of dials.scale were taken in and left out, and
 how many of what was changed had a say. Of simulated sets also how far what dials.scale rejects is
-from the mean of the others, in the unit of correction.apply.taken_in: part beyond 3, 4 and 5.
+from the mean of the others, in the unit of correction.apply.taken_in: part beyond 3, 4 and 5; and
+which part is not beyond 4, but below a tenth of that mean.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from dials.array_family import flex
 
 from dials_spread.correction.apply.correct import correct_intensities, get_subject
 from dials_spread.correction.apply.estimates import SHIPPED
-from dials_spread.correction.apply.taken_in import distances
+from dials_spread.correction.apply.taken_in import FURTHEST, distances, within_range
 from dials_spread.correction.model.model_file import read_model
 from dials_spread.observations.rejected import REASON
 from dials_spread.rfactor.r1 import r_factor
@@ -133,12 +134,16 @@ def corrected(data, known, keep) -> list[str]:
 
 
 def beyond(data) -> str:
-    """Part (%) of what dials.scale rejected that is further off than 3, 4 and 5."""
+    """Part (%) of what dials.scale rejected that is further off than 3, 4, 5; or hidden."""
     subject = get_subject(data.experiments, data.tables, nproc=1, keep_outliers=True)
     if not subject.taken_in.any():
         return ""
-    far = distances(subject.prepared.measured, subject.taken_in)[subject.taken_in]
-    return ", ".join(f"{100 * np.mean(far > limit):.1f}" for limit in (3, 4, 5))
+    columns = subject.prepared.measured, subject.taken_in
+    far = distances(*columns)[subject.taken_in]
+    parts = [np.mean(far > limit) for limit in (3, 4, 5)]
+    within = within_range(*columns)[subject.taken_in]
+    parts.append(np.mean((far <= FURTHEST) & ~within))
+    return ", ".join(f"{100 * part:.1f}" for part in parts)
 
 
 def main() -> None:
@@ -165,7 +170,7 @@ def main() -> None:
                     rows.append([name, kind, told, *corrected(data, known, keep), far])
                     print("  ".join(rows[-1]), flush=True)
     header = ["", "", "keep_outliers", "R1 before", "expected", "found", "ratio", "strength",
-              "taken in", "left out", "changed, used", "beyond 3, 4, 5 (%)"]  # fmt: skip
+              "taken in", "left out", "changed, used", "beyond 3, 4, 5; hidden (%)"]  # fmt: skip
     print(tabulate(rows, header, tablefmt="github", disable_numparse=True))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from dials_spread.correction import CorrectionResult
-from dials_spread.correction.apply.taken_in import FURTHEST
+from dials_spread.correction.apply.taken_in import FURTHEST, LEAST
 from dials_spread.observations.rejected import REASON
 from dials_spread.report.page.labels import counted
 
@@ -44,9 +44,10 @@ def rejected_sentences(result: CorrectionResult) -> list[str]:
     )
     if out:
         text += (
-            f"{out:,} {'stays' if out == 1 else 'stay'} out, without any equivalent, or "
+            f"{out:,} {'stays' if out == 1 else 'stay'} out, without any equivalent, "
             f"further from the mean of the others than {FURTHEST:g} times that mean and "
-            f"{FURTHEST:g} times the mean intensity at this resolution. "
+            f"{FURTHEST:g} times the mean intensity at this resolution, or below "
+            f"{LEAST:g} of that mean where it is not weak. "
         )
     return [
         f"{text}R1 before the correction is without any of them, merging statistics before "

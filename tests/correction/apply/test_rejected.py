@@ -54,14 +54,14 @@ def test_without_what_was_rejected_smaller_errors_are_expected(read_measured):
     # What is called before has none of them: R1 differs by the scales alone.
     before = [r.truth.before_weighted.merged.r1[0] for r in (without, kept)]
     assert before[0] == pytest.approx(before[1], abs=0.004)
-    assert more.accepted.sum() == len(fewer.observations)
+    assert more.accepted.sum() == len(fewer.observations)  # all have some accepted one
 
 
 def test_gross_outliers_stay_out(read_measured):
     """20 times what the others of the reflection have."""
     experiments, tables = read_measured("quartz/scaled")
     subject = get_subject(experiments, tables, nproc=1)
-    assert not subject.observations.dropped.get(REASON)
+    assert subject.observations.dropped.get(REASON, 0) < 0.03 * subject.taken_in.sum()
     measured = subject.prepared.measured
     flagged = subject.taken_in.copy()
     assert within_range(measured, flagged)[flagged].all()
@@ -74,6 +74,9 @@ def test_gross_outliers_stay_out(read_measured):
     wild = measured.with_intensity(intensity, measured.sigma)
     found = within_range(wild, flagged)
     assert not found[hit].any()
+    intensity[hit] = 0.02 * mean[measured.unique[hit]]
+    wild = measured.with_intensity(intensity, measured.sigma)
+    assert not within_range(wild, flagged)[hit].any()
     flagged[hit] = False
     assert found[flagged].mean() > 0.9  # the mean of some was changed, too
     assert 20 > 2 * FURTHEST
