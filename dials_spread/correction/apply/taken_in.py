@@ -4,17 +4,17 @@ Observations of scaled data that dials.scale rejected as outliers.
 dials.scale rejects what is more than six σ from its equivalents. Multiple scattering makes
 such observations, and they are what the model goes by: without them equivalents agree better
 than they should, and smaller errors are expected than there are (in α-glycine R1 .142 where
-.193 is found; with them .192 and .192). So they are taken in, except for gross outliers, such
+.193 is found; with them .172 and .181). So they are taken in, except for gross outliers, such
 as spots that overlap with others, spots of ice, and what a cosmic ray or a hot pixel has made.
 
 An intensity can hardly become larger by multiple scattering than those that it comes from,
 which are those of other reflections at like resolution. How far it is from the mean of the
 others is therefore compared with that mean or, where it is smaller, with the mean intensity at
-this resolution. Of Bloch waves in crystals of 150 to 1,100 Å no more than 0.7 % of what
-dials.scale rejects is further off than four times that; of intensities that were multiplied by
-20, all are whose reflection is stronger than the mean. Nor is much hidden by it: less than a
-tenth of the mean of the others, where that is not weak, is left in no more than 0.8 % of what is
-rejected, and of intensities that were multiplied by 0.02 in all (benchmarks/rejected.py).
+this resolution. Of what dials.scale rejects of crystals of 300 to 1,100 Å (Bloch waves), 0 to
+2.2 % is further off than four times that; of intensities that were multiplied by 20, all are
+whose reflection is stronger than the mean. Nor does it hide much: less than a tenth of the mean
+of the others, where that is not weak, is left in 0 to 1.3 % of what is rejected, and in all of
+intensities that were multiplied by 0.02 (benchmarks/rejected.py).
 
 Where less than half of the correction is applied, since the data do not show more or because
 strength= says so, they would be outliers still, and stay out: 8 crystals of 150 Å, corrected
