@@ -265,7 +265,7 @@ def correct_intensities(
         reference = find_reference(subject.observations, reference, column, block)
     found = ready
     if found is None:
-        subject, found = _estimated(subject, model, strength, nproc)
+        subject, found = estimated(subject, model, strength, nproc)
     by_evidence = strength is None and found.evidence is not None
     prepared, strength = subject.prepared, _strength(strength, found)
     before = prepared.scaled
@@ -296,10 +296,24 @@ def correct_intensities(
     return replace(result, uncertainty=_uncertainty(result))
 
 
-def _estimated(
-    subject: Subject, model: Model | None, strength: float | None, nproc: int | None
+def estimated(
+    subject: Subject,
+    model: Model | None,
+    strength: float | None = None,
+    nproc: int | None = None,
 ) -> tuple[Subject, CorrectedAmplitudes]:
-    """Estimate amplitudes; where little is corrected, of what dials.scale had accepted."""
+    """
+    Estimate amplitudes; where little is corrected, of what dials.scale had accepted.
+
+    Args:
+        subject: The data.
+        model: From choose_model; None for weights alone.
+        strength: As for correct_intensities.
+        nproc: Threads; all cores by default.
+
+    Returns:
+        The data that the amplitudes are of, and these.
+    """
     if strength is not None and strength < LEAST_STRENGTH:
         subject = without_taken_in(subject, nproc)
     found = estimate(subject.counted, model, nproc)

@@ -12,7 +12,11 @@ from dials.array_family import flex
 from dxtbx.model.experiment_list import ExperimentListFactory
 
 from dials_spread.command_line.ml_correct import run
-from dials_spread.correction.apply.correct import correct_intensities, get_subject
+from dials_spread.correction.apply.correct import (
+    correct_intensities,
+    estimated,
+    get_subject,
+)
 from dials_spread.correction.apply.estimates import choose_model
 from dials_spread.correction.apply.taken_in import (
     FURTHEST,
@@ -185,6 +189,11 @@ def test_single_scattering_is_left_with_the_outliers_out(tmp_path):
     assert found["auto"].taken_in is None
     for name in ("F", "F_before"):
         assert np.array_equal(*(getattr(r, name) for r in found.values()))
+    # So it is with a structure, too.
+    with_all = get_subject(*data, nproc=1)
+    assert with_all.taken_in.any()
+    subject, _ = estimated(with_all, choose_model(), nproc=1)
+    assert not subject.taken_in.any()
 
 
 def test_without_what_was_taken_in_it_is_as_if_never_read(read_measured):
