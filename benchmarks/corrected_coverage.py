@@ -162,11 +162,13 @@ def expected_and_found(
     """R1 as the correction expects it, as it is, and of the better of two merges before."""
     subject = get_subject(data.experiments, data.tables, nproc=1)
     result = correct_intensities(subject, read_model(SHIPPED), nproc=1)
+    subject = result.subject
     measured = subject.prepared.measured
     place = _places(known[0], measured.unique_index, measured.space_group)
     F = np.where(place >= 0, known[1][place], np.nan)
     own = np.isfinite(F)
-    plain = amplitudes(subject.prepared.with_damage.merged())
+    accepted = subject.prepared.with_damage.select(subject.accepted)
+    plain = amplitudes(accepted.merged())
     r1 = [r_factor(x[own], F[own])[0] for x in (result.F, plain, result.F_before)]
     return [float(x) for x in (result.estimate.predicted_r1, r1[0], min(r1[1:]))]
 

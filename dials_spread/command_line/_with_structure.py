@@ -11,8 +11,7 @@ import numpy as np
 from cctbx import miller
 from libtbx import Auto
 
-from dials_spread.correction.apply.correct import CorrectionResult
-from dials_spread.correction.apply.estimates import estimate
+from dials_spread.correction.apply.correct import CorrectionResult, estimated
 from dials_spread.correction.apply.merged_files import MADE_BY, merged_intensities
 from dials_spread.correction.apply.parameters import SOLVE
 from dials_spread.correction.apply.subject import Subject
@@ -84,7 +83,10 @@ def second_correction(
     source, laid, solved = params.structure, None, None
     if source != SOLVE:  # what is wrong with it is told before anything is computed
         laid = lay_on_data(read_structure(source), source, subject, rng)
-    first = estimate(subject.counted, model, nproc)
+    whole, strength = subject, None if params.strength is Auto else params.strength
+    subject, first = estimated(whole, model, strength, nproc)
+    if laid is not None and subject is not whole:
+        laid = lay_on_data(read_structure(source), source, subject, rng)
     if first.sigma_F is None:
         raise ValueError(
             "structure= starts from amplitudes with expected errors, which this model does "

@@ -89,11 +89,11 @@ def undo_files(data, params, log) -> None:
 
 def how_to_prepare(data, params) -> dict:
     """Give the choices of get_subject."""
+    given = {name: getattr(params, name) for name in TO_PREPARE}
     return {
-        **{name: getattr(params, name) for name in TO_PREPARE},
+        **{name: "auto" if v is Auto else v for name, v in given.items()},
         "without_experiment": sum(data.unmatched.values()),
         "nproc": None if params.nproc is Auto else params.nproc,
-        "d_min": "auto" if params.d_min is Auto else params.d_min,
         "emptied": data.some_columns and params.structure is None,  # else needed again
     }
 

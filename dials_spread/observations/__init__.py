@@ -14,6 +14,7 @@ Modules:
     intensities: which intensity is used, which reflections are left out, where they are
     lorentz_polarisation: whether the column lp is the factor that it should be
     reading_on_workers: files read where the workers of a cluster are
+    rejected: which observations dials.scale rejected as outliers
     right_factors: the right factor in place of a column lp that is something else
     table: the table of observations that all stages hand on, and its verbs
 """

@@ -43,6 +43,10 @@ COMMON = "ml_correction.common"
 """Column of the error that all observations of a reflection share, in units of the σ that
 the correction gave."""
 
+TAKEN_IN = "ml_correction.taken_in"
+"""Column with 1 in rows that dials.scale had rejected as outliers, and which count since they
+were corrected, 2 where they were flagged as scaled before, too; 0 elsewhere."""
+
 INTEGRATED = ("prf", "sum")
 SCALED = ("scale",)
 KINDS = (*INTEGRATED, *SCALED)

@@ -35,7 +35,7 @@ class ScalingSummary:
         isa: 1/(ab), the I/σ that no reflection exceeds; nan where no error model was
             fitted.
         n_observations: Used.
-        n_outliers: Rejected by dials.scale.
+        n_outliers: Rejected by dials.scale, and not taken in by a correction since.
         n_excluded: Left out for other reasons.
         log_scale_sd: Standard deviation of ln(scale factor) over observations.
     """

@@ -36,7 +36,7 @@ WHOLE = ("int", "size_t")
 NUMBERS = (
     *("inverse_scale_factor", "partiality", "lp", "qe", "dqe", "zeta", "d"),
     *("profile.correlation", "background.mean", "ml_correction", "ml_correction.sigma"),
-    *("ml_correction.inflation", "ml_correction.common"),
+    *("ml_correction.inflation", "ml_correction.common", "ml_correction.taken_in"),
     *(f"ml_correction.offset.{kind}" for kind in KINDS),
     PRECESSION,
 )

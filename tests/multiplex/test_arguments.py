@@ -155,3 +155,8 @@ def test_the_page_shows_what_is_taken():
     interpreter = correct_scope().command_line_argument_interpreter()
     for argument in shown:
         correct_scope().fetch(source=interpreter.process(argument)).extract()
+
+
+def test_what_becomes_of_outliers_is_handed_on():
+    assert plan_of().arguments == ()
+    assert plan_of("correct.keep_outliers=False").arguments == ("keep_outliers=False",)

@@ -21,6 +21,7 @@ Modules:
     suitability: what a correction must not be applied to
     table_errors: what the σ of a corrected table are made of
     tables: corrections in the tables of all crystals of a run
+    taken_in: outliers of dials.scale, which are taken in unless they are gross
 """
 
 from __future__ import annotations

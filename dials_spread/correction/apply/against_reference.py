@@ -181,6 +181,7 @@ def r1_of_crystals(
 def compare_with_truth(
     observations: Observations,
     prepared: Prepared,
+    accepted: np.ndarray,
     corrected: Amplitudes,
     reference: Reference,
     rng: np.random.Generator,
@@ -191,6 +192,8 @@ def compare_with_truth(
     Args:
         observations: Of all crystals.
         prepared: The same, scaled.
+        accepted: Shape (n,), bool: those that are compared before the correction, one at
+            least of each reflection.
         corrected: What the correction made of them.
         reference: Reference amplitudes.
         rng: Source of random numbers, for the control.
@@ -201,7 +204,8 @@ def compare_with_truth(
     found = match(reference, prepared, rng)
     factors, f_calc = corrected.factors, found.f_calc
     as_measured = prepared.with_damage
-    plain = (as_measured.intensity, as_measured.variance)
+    given = observations if accepted.all() else observations.select(accepted)
+    plain = (as_measured.intensity[accepted], as_measured.variance[accepted])
     I_after, sigma_after = factors.apply(prepared.intensity, prepared.sigma)
     after = (I_after, sigma_after**2)
     crystals = None
@@ -210,13 +214,14 @@ def compare_with_truth(
         # Observations, and these, are on other scales than what offsets are added to.
         offset = factors.offset * scale * observations.sigma / prepared.sigma
         corrected_I = I * factors.factor + offset
-        both = (I, variance), (corrected_I, variance * factors.factor**2)
+        given_I = np.where(accepted, I, np.nan)
+        both = (given_I, variance), (corrected_I, variance * factors.factor**2)
         crystals = r1_of_crystals(observations, f_calc, *both)
     return ReferenceCheck(
         reference=reference,
         match=found,
-        before=assess(observations, f_calc, *plain),
-        before_weighted=assess(observations, f_calc, *plain, weighted=True),
+        before=assess(given, f_calc, *plain),
+        before_weighted=assess(given, f_calc, *plain, weighted=True),
         after=assess(observations, f_calc, *after, weighted=True),
         integrated=crystals,
         coverage=_coverage(corrected, f_calc),

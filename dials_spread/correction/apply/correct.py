@@ -50,12 +50,19 @@ from dials_spread.correction.apply.table_errors import (
     factors_with_errors,
     merged_errors,
 )
+from dials_spread.correction.apply.taken_in import (
+    LEAST_STRENGTH,
+    rejected_warning,
+    without_gross,
+    without_taken_in,
+)
 from dials_spread.correction.model.model_file import Model
 from dials_spread.freed_memory import give_back
 from dials_spread.observations import Observations, build_observations
 from dials_spread.observations.builder import intensities_before_scaling
 from dials_spread.observations.crystals import check_crystals
 from dials_spread.observations.error_model import counting_errors
+from dials_spread.observations.rejected import rejected_in_scaling
 from dials_spread.prepare.geometry import add_geometry
 from dials_spread.prepare.measurement import measurement_of
 from dials_spread.prepare.prepared import prepare
@@ -84,7 +91,8 @@ class CorrectionResult:
             of their σ after the correction; None likewise.
         merged_sigma: Shape (u,), of the corrected intensities, merged with weights 1/σ².
         F: Shape (u,), amplitudes when the corrected table is merged, with weights 1/σ².
-        F_before: Shape (u,), likewise of the table that was given, damage and all.
+        F_before: Shape (u,), likewise of the table that was given, damage and all, without
+            what dials.scale had rejected.
         changes: What was changed, and where.
         agreement: Of equivalents, before and after.
         fourth_moments: ⟨E⁴⟩/⟨E²⟩² before and after.
@@ -122,6 +130,11 @@ class CorrectionResult:
         return self.subject.beyond
 
     @property
+    def taken_in(self) -> np.ndarray | None:
+        """Shape (n,), bool: outliers of dials.scale that count now; None for none."""
+        return self.subject.taken_in if self.strength > 0 else None
+
+    @property
     def inflation(self) -> np.ndarray | None:
         """
         Shape (n,), of variances beyond the square of the factor: see table_errors.
@@ -144,14 +157,14 @@ def get_subject(
     nproc: int | None = None,
     d_min: float | str | None = "auto",
     emptied: bool = False,
+    keep_outliers: bool | str = "auto",
     **choices,
 ) -> Subject:
     """
     Prepare data for a correction.
 
     Args:
-        experiments: One a crystal, of one space group and similar cells.
-        tables: The reflections of each, in the same order.
+        experiments, tables: One each a crystal, of one space group and similar cells.
         dataset: The number of the input list of each experiment.
         lorentz: Whether the Lorentz factor is in the intensities, see add_geometry.
         force: Correct even what should not be.
@@ -160,6 +173,7 @@ def get_subject(
         nproc: Threads; all cores by default.
         d_min: Resolution limit [Å], see within_limit. Observations beyond have no say.
         emptied: Empty the tables (file_by_file.let_go); else they are not changed.
+        keep_outliers: Take in outliers of dials.scale, or "auto" for those not gross.
         choices: About observations, see observations.Choices.
 
     Raises:
@@ -168,17 +182,20 @@ def get_subject(
     check_crystals(experiments)
     check_crystals_uncorrected(tables)
     how = measurement_of(experiments, tables, experiment, precession_angle)
-    observations = build_observations(
-        experiments, tables, dataset, without_experiment, **choices
-    )
+    choices["keep_outliers"] = bool(keep_outliers)
+    given = (experiments, tables)
+    observations = build_observations(*given, dataset, without_experiment, **choices)
     warnings = check_suitable(observations, force, how)
-    measured = add_geometry(observations, experiments, tables, lorentz, how)
+    measured = add_geometry(observations, *given, lorentz, how)
+    if keep_outliers == "auto":
+        observations, measured = without_gross(observations, measured, tables)
+    told = [] if keep_outliers else rejected_warning(observations)
     within = within_limit(observations, measured, d_min, nproc)
     if within.beyond is not None:
         warnings = check_suitable(within.observations, force, how)
     of_lorentz, doubts = lorentz_check(within)
-    warnings += odd_crystals(within, observations) + doubts
-    parts = _prepared(within, experiments, tables, emptied, nproc)
+    warnings += odd_crystals(within, observations) + told + doubts
+    parts = _prepared(within, *given, emptied, nproc)
     warnings += doubts_of_merged(parts["prepared"])
     return Subject(
         within.observations,
@@ -201,6 +218,7 @@ def _prepared(
     if observations.scaled:  # else they are those of observations
         before = intensities_before_scaling(observations, tables, within.lorentz)
     counting = counting_errors(observations, experiments, tables)
+    taken_in = rejected_in_scaling(observations, tables)
     if emptied:
         let_go(tables)
     prepared = prepare(within.measured, nproc, within.scales, within.groups)
@@ -211,6 +229,7 @@ def _prepared(
         "prepared": prepared,
         "counted": counted,
         "before_scaling": before,
+        "taken_in": taken_in,
         **{name: getattr(within, name) for name in names},
     }
 
@@ -236,23 +255,23 @@ def correct_intensities(
             for what the data bear out (model.evidence), 1 where they tell nothing.
         reference: Taken for the truth, to compare with, or the name of its file.
         column, block: Of a reference: label of its column, data block of a CIF of several.
-        seed: For the control of the reference.
-        nproc: Threads; all cores by default.
+        seed, nproc: For the control of the reference; threads, all cores by default.
         ready: Amplitudes that were estimated elsewhere.
 
     Raises:
         ValueError: The model or the reference cannot be used.
     """
-    prepared = subject.prepared
     if isinstance(reference, str):
         reference = find_reference(subject.observations, reference, column, block)
-    found = ready or estimate(subject.counted, model, nproc)
+    found = ready
+    if found is None:
+        subject, found = estimated(subject, model, strength, nproc)
     by_evidence = strength is None and found.evidence is not None
-    before, strength = prepared.scaled, _strength(strength, found)
+    prepared, strength = subject.prepared, _strength(strength, found)
+    before = prepared.scaled
     factors = _factors(subject, found).weakened(strength)
     after = before.with_intensity(*factors.apply(before.intensity, before.sigma))
     F_scaled, F = map(_merged_amplitudes, (before, after))
-    moments = fourth_moments(prepared, F_scaled, F)
     whole = _whole_factor(subject, factors.factor, strength)
     merged = merged_errors(after)
     result = CorrectionResult(
@@ -264,10 +283,10 @@ def correct_intensities(
         column=whole,
         offset=_whole_offset(subject, factors, whole),
         F=F,
-        F_before=_merged_amplitudes(prepared.with_damage),
+        F_before=_merged_amplitudes(prepared.with_damage.select(subject.accepted)),
         changes=describe_changes(prepared, F_scaled, F, after, found.error_F),
         agreement=(describe_agreement(before), describe_agreement(after)),
-        fourth_moments=moments,
+        fourth_moments=fourth_moments(prepared, F_scaled, F),
         truth=_compare(subject, factors, found, reference, seed),
         warnings=subject.warnings,
         by_evidence=by_evidence,
@@ -275,6 +294,35 @@ def correct_intensities(
         merged_sigma=merged,
     )
     return replace(result, uncertainty=_uncertainty(result))
+
+
+def estimated(
+    subject: Subject,
+    model: Model | None,
+    strength: float | None = None,
+    nproc: int | None = None,
+) -> tuple[Subject, CorrectedAmplitudes]:
+    """
+    Estimate amplitudes; where little is corrected, of what dials.scale had accepted.
+
+    Args:
+        subject: The data.
+        model: From choose_model; None for weights alone.
+        strength: As for correct_intensities.
+        nproc: Threads; all cores by default.
+
+    Returns:
+        The data that the amplitudes are of, and these.
+    """
+    if strength is not None and strength < LEAST_STRENGTH:
+        subject = without_taken_in(subject, nproc)
+    found = estimate(subject.counted, model, nproc)
+    if _strength(strength, found) >= LEAST_STRENGTH:
+        return subject, found
+    fewer = without_taken_in(subject, nproc)
+    if fewer is subject:
+        return subject, found
+    return fewer, estimate(fewer.counted, model, nproc)
 
 
 def _strength(strength: float | None, found: CorrectedAmplitudes) -> float:
@@ -364,6 +412,7 @@ def _compare(
     return compare_with_truth(
         subject.observations,
         subject.prepared,
+        subject.accepted,
         Amplitudes(factors, subject.integrated, found.F, found.sigma_F),
         reference,
         np.random.default_rng(seed),

@@ -20,6 +20,7 @@ from dials_spread.observations.correction_state import (
     FACTOR,
     INFLATION,
     OFFSET,
+    TAKEN_IN,
     UNCERTAINTY,
     column,
     corrected_kinds,
@@ -82,7 +83,7 @@ def with_corrected_part(
             whole[original_name(kind, what)] = table[intensity_name(kind, what)]
     whole[FACTOR] = cctbx_flex.double(len(table), 1.0)
     offsets = (f"{OFFSET}.{kind}" for kind in kinds)
-    for name in (UNCERTAINTY, COMMON, INFLATION, *offsets):
+    for name in (UNCERTAINTY, COMMON, INFLATION, TAKEN_IN, *offsets):
         if name in part:
             # Variances of the others are multiplied by nothing.
             none = 1.0 if name == INFLATION else 0.0
@@ -94,6 +95,7 @@ def with_corrected_part(
         original_name(kind, what) for kind in kinds for what in ("value", "variance")
     ]
     changed += [n for n in part.keys() if n.startswith(FACTOR)]
+    changed += ["flags"] if TAKEN_IN in part else []
     for name in changed:
         values = whole[name]
         values.set_selected(inside.iselection(), part[name])

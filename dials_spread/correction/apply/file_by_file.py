@@ -44,6 +44,9 @@ from dials_spread.valid_input.stored_columns import changed
 
 logger = logging.getLogger("dials.spread.corrected_files")
 
+KINDS_OF_NUMBERS = {"id": cctbx_flex.int, "flags": cctbx_flex.size_t}
+"""Of columns that a correction changes and that are not real numbers."""
+
 
 def can_be_joined(filenames: Sequence[str]) -> bool:
     """
@@ -111,6 +114,8 @@ def joined_files(
     pairs = [(name, original) for name, original in pairs if name in kinds]
     replaced = [AS_READ in table for table in data.tables if len(table)]
     new = {"id", *(name for name, _ in pairs), *(("lp",) if any(replaced) else ())}
+    if "taken_in" in values.names:
+        new.add("flags")
     dropped = {AS_READ}
     if any(replaced) and not all(replaced) and "lp" not in kinds:
         logger.warning("Columns that are not in all tables are left out: lp.")
@@ -179,6 +184,6 @@ def _under_one_another(
     table = flex.reflection_table()
     for name in sorted({name for own in columns for name in own}):
         filled = [own.get(name, np.zeros(len(own["id"]))) for own in columns]
-        make = cctbx_flex.int if name == "id" else cctbx_flex.double
+        make = KINDS_OF_NUMBERS.get(name, cctbx_flex.double)
         table[name] = make(np.concatenate(filled))
     return table

@@ -4,8 +4,10 @@ Corrections in one reflection table: made, and taken back.
 Before dials.scale the integrated values are multiplied by c, after it the scaled one;
 variances by c² and by what the correction leaves of errors (table_errors). What stood there is kept beside it, as `intensity.prf.original.value`
 and so on, and c in `ml_correction`. Where no factor is enough (see estimates), something
-is added, which `ml_correction.offset.prf` and so on keep. Flags, identifiers, the order
-of rows and all other columns stay as they are. `inverse_scale_factor` stays too, so that
+is added, which `ml_correction.offset.prf` and so on keep. Rows that dials.scale had rejected
+as outliers and that are corrected lose that flag, and are flagged as scaled, which
+`ml_correction.taken_in` keeps: dials.merge and dials.export shall count them. All other flags,
+identifiers, the order of rows and all other columns stay as they are. `inverse_scale_factor` stays too, so that
 the corrected scaled intensity is `intensity.scale.value / inverse_scale_factor` as ever.
 
 Corrected and uncorrected crystals may stand in one table: see
@@ -36,6 +38,7 @@ from dials_spread.observations.correction_state import (
     OFFSET,
     SCALED,
     STATES,
+    TAKEN_IN,
     UNCERTAINTY,
     added,
     column,
@@ -154,6 +157,7 @@ def apply_factors(
     rows: np.ndarray | None = None,
     inflation: np.ndarray | None = None,
     common: np.ndarray | None = None,
+    taken_in: np.ndarray | None = None,
 ) -> flex.reflection_table:
     """
     Multiply intensities by factors, add offsets, and keep what they were.
@@ -169,6 +173,7 @@ def apply_factors(
             others stay as they are, corrected before or not. All by default.
         inflation: Shape (n,), by which variances are multiplied besides c².
         common: Shape (n,), error shared by a reflection's observations, in units of σ.
+        taken_in: Shape (n,), 1 for rows that are outliers of dials.scale no more.
 
     Returns:
         The corrected table.
@@ -183,8 +188,8 @@ def apply_factors(
     kinds = _kinds_to_correct(table, scaled)
     rows = np.ones(len(table), dtype=bool) if rows is None else rows
     columns = {FACTOR: factor, **_old_lp(table)}
-    more = ((UNCERTAINTY, uncertainty), (COMMON, common), (INFLATION, inflation))
-    for name, values in more:
+    names = (UNCERTAINTY, COMMON, INFLATION, TAKEN_IN)
+    for name, values in zip(names, (uncertainty, common, inflation, taken_in)):
         if values is not None:
             columns[name] = np.ascontiguousarray(values, dtype=float)
     of_variance = factor * factor
@@ -197,14 +202,45 @@ def apply_factors(
         if offset is not None:
             shift = _offset_of_rows(table, kind, offset)
             columns[f"{OFFSET}.{kind}"] = shift
-        parts = (("value", factor, shift), ("variance", of_variance, 0.0))
-        for what, c, o in parts:
-            name = intensity_name(kind, what)
-            found = column(table, name)
-            columns[original_name(kind, what)] = found
-            corrected[name] = cctbx_flex.double(np.where(rows, found * c + o, found))
+        parts = {"value": (factor, shift), "variance": (of_variance, np.zeros(1))}
+        columns.update(_replace(corrected, kind, rows, parts))
+    if taken_in is not None:
+        columns[TAKEN_IN] = _accept(corrected, rows & (columns[TAKEN_IN] > 0))
     _put(corrected, rows, columns)
     return corrected
+
+
+def _replace(
+    table: flex.reflection_table,
+    kind: str,
+    rows: np.ndarray,
+    parts: Mapping[str, tuple[np.ndarray, np.ndarray]],
+) -> dict[str, np.ndarray]:
+    """Multiply, and add to, what parts name, in some rows; give what was there by name."""
+    originals = {}
+    for what, (factor, offset) in parts.items():
+        name = intensity_name(kind, what)
+        found = column(table, name)
+        originals[original_name(kind, what)] = found
+        table[name] = cctbx_flex.double(np.where(rows, found * factor + offset, found))
+    return originals
+
+
+def _accept(table: flex.reflection_table, rows: np.ndarray) -> np.ndarray:
+    """
+    Flag rows as scaled and as no outliers of dials.scale.
+
+    dials.scale flags as scaled what it has accepted.
+
+    Returns:
+        Shape (n,): 1 for these rows, 2 where they had been flagged as scaled all the same;
+        0 for others.
+    """
+    flags, chosen = table.flags, cctbx_flex.bool(rows)
+    scaled = table.get_flags(flags.scaled).as_numpy_array()
+    table.unset_flags(chosen, flags.outlier_in_scaling)
+    table.set_flags(chosen, flags.scaled)
+    return np.where(rows, 1.0 + scaled, 0.0)
 
 
 def _kinds_to_correct(table: flex.reflection_table, scaled: bool) -> list[str]:
@@ -279,6 +315,7 @@ def undo_factors(table: flex.reflection_table) -> flex.reflection_table:
         )
     restored = copied(table)
     kinds = corrected_kinds(table)
+    _restore_flags(restored)  # before it shows no more which rows are corrected
     for kind in kinds:
         _restore(restored, kind)
     _restore_lp(restored)
@@ -288,6 +325,16 @@ def undo_factors(table: flex.reflection_table) -> flex.reflection_table:
             "again on what is written."
         )
     return without_correction(restored)
+
+
+def _restore_flags(table: flex.reflection_table) -> None:
+    """Flag outliers of dials.scale again, unless it has scaled the rows anew since."""
+    if TAKEN_IN not in table:
+        return
+    state, intact = column(table, TAKEN_IN), intact_rows(table, "scale")
+    flags = table.flags
+    table.set_flags(cctbx_flex.bool((state > 0) & intact), flags.outlier_in_scaling)
+    table.unset_flags(cctbx_flex.bool((state == 1) & intact), flags.scaled)
 
 
 def _restore_lp(table: flex.reflection_table) -> None:

@@ -20,9 +20,9 @@ SOLVE = "solve"
 """structure=solve: the structure is solved here."""
 
 TO_PREPARE = ("lorentz", "force", "intensity", "partiality_cutoff", "min_zeta") + (
-    *("experiment", "precession_angle", "keep_outliers"),
+    *("experiment", "precession_angle", "d_min", "keep_outliers"),
 )
-"""Parameters that preparing data (get_subject) takes as they are."""
+"""Parameters that preparing data (get_subject) takes as they are, and Auto as a word."""
 
 PHIL = """
 mode = *auto apply train validate
@@ -71,12 +71,17 @@ precession_angle = None
   .type = float(value_min=0.01, value_max=10)
   .help = "Semi-angle of the precession in degrees, between the beam and the axis about"
           "which it turns. None takes that of the files of PETS2."
-keep_outliers = False
+keep_outliers = Auto
   .type = bool
-  .help = "Take in observations of scaled data that dials.scale rejected as outliers:"
-          "multiple scattering makes outliers, and the model knows data of which none"
-          "were rejected. What the log calls before the correction holds them then, too."
-          "They keep their flag, so dials.merge leaves them out: use output.merged."
+  .help = "Whether observations of scaled data that dials.scale rejected as outliers are"
+          "taken in: multiple scattering makes outliers. Auto takes in all but those that"
+          "are further from the mean of their equivalents than 4 times that mean and 4"
+          "times the mean intensity at their resolution, as spots of ice or overlaps"
+          "are, or below a tenth of that mean where it is not weak, as behind the beam"
+          "stop. What is taken in and corrected is flagged as an outlier no more, so that"
+          "dials.merge counts it; undo=True restores the flags. False takes in nothing,"
+          "True all. Where less than half of the correction is applied (strength), nothing"
+          "is taken in. Of integrated data nothing was rejected."
 force = False
   .type = bool
   .help = "Correct data that should not be corrected: X-ray data, fewer than 120"

@@ -27,7 +27,7 @@ from dials_spread.statistics.groups import group_means
 
 OTHERS = {
     **{"factor": 1.0, "inflation": 1.0},
-    **{"uncertainty": 0.0, "common": 0.0, "offset": 0.0},
+    **{"uncertainty": 0.0, "common": 0.0, "offset": 0.0, "taken_in": 0.0},
 }
 """Values of rows that are no observation: as uncertain as they are corrected, not at all."""
 
@@ -45,6 +45,7 @@ class Correction(Protocol):
         common: Shape (n,), error shared by a reflection's observations, in units of their
             σ; None where unknown.
         beyond: Observations beyond the resolution limit; None for none.
+        taken_in: Shape (n,), bool: outliers of dials.scale that count now; None for none.
     """
 
     @property
@@ -61,6 +62,8 @@ class Correction(Protocol):
     def common(self) -> np.ndarray | None: ...  # noqa: D102
     @property
     def beyond(self) -> Beyond | None: ...  # noqa: D102
+    @property
+    def taken_in(self) -> np.ndarray | None: ...  # noqa: D102
 
 
 class RowValues:
@@ -82,7 +85,11 @@ class RowValues:
         }
         self._values = {"factor": result.column}
         offset = result.offset if np.any(result.offset) else None
+        taken_in = result.taken_in
+        if taken_in is not None and not taken_in.any():
+            taken_in = None
         more = {
+            "taken_in": taken_in,
             "inflation": result.inflation,
             "uncertainty": result.uncertainty,
             "common": result.common,

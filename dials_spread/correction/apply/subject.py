@@ -50,10 +50,6 @@ from dials_spread.prepare.scaling import Scales
 
 logger = logging.getLogger("dials.spread.correct")
 
-MANY_REJECTED = 0.02
-"""Part of the observations, rejected by dials.scale, from which it is said. Measured sets, 3 to
-7 %: R1 after is 1.01 to 1.70 times the expected one without them, 0.88 to 1.53 times with them."""
-
 NAMED = 10
 """Crystals that a warning names."""
 
@@ -80,6 +76,8 @@ class Subject:
         beyond: What lies beyond the limit, or is of outsiders; None for nothing.
         outsiders: Numbers of crystals that have no say; see prepare.outsiders.
         measurement: How the data were measured.
+        taken_in: Shape (n,), bool, what dials.scale had rejected as outliers; None for
+            nothing.
     """
 
     observations: Observations
@@ -95,6 +93,20 @@ class Subject:
     outsiders: tuple[int, ...] = ()
     measurement: Measurement = Measurement("rotation")
     lorentz_precession: float | None = None
+    taken_in: np.ndarray | None = None
+
+    @property
+    def accepted(self) -> np.ndarray:
+        """
+        Shape (n,), bool: what the data were before the correction.
+
+        What dials.scale had accepted, and all of reflections of which nothing else is left.
+        """
+        measured = self.prepared.measured
+        if self.taken_in is None:
+            return np.ones(len(measured), dtype=bool)
+        left = np.bincount(measured.unique[~self.taken_in], minlength=measured.n_unique)
+        return ~self.taken_in | (left == 0)[measured.unique]
 
     @property
     def integrated(self) -> Integrated | None:
@@ -222,32 +234,14 @@ def _inflation(others: Observations, out: np.ndarray) -> np.ndarray:
 
 def odd_crystals(within: Within, whole: Observations) -> list[str]:
     """
-    Warn of crystals with exchanged axes, of those that are not shown to agree, and of
-    observations that dials.scale rejected.
+    Warn of crystals with exchanged axes, and of those that are not shown to agree.
 
     Args:
         within: What has a say.
         whole: All observations: a crystal with other axes agrees with no other.
     """
     seen = whole if within.outsiders else within.observations
-    told = _exchanged_axes(seen) + _outsiders_warning(within)
-    return told + _rejected_warning(whole)
-
-
-def _rejected_warning(observations: Observations) -> list[str]:
-    """Say and log that the outliers of dials.scale are missing, where they are many."""
-    n = observations.dropped.get("outlier in scaling", 0)
-    total = n + len(observations)
-    if n < MANY_REJECTED * total:
-        return []
-    found = (
-        f"dials.scale rejected {n:,} of {total:,} observations ({100 * n / total:.1f} %) as "
-        "outliers, which multiple scattering makes as well. Without them smaller errors are "
-        "expected (in measured data up to 1.7 times smaller than found), and amplitudes were no "
-        "better; keep_outliers=True takes them in."
-    )
-    logger.warning(found)
-    return [found]
+    return _exchanged_axes(seen) + _outsiders_warning(within)
 
 
 def _outsiders_warning(within: Within) -> list[str]:

@@ -100,7 +100,7 @@ def _scaling(key: str, n: int) -> Cell:
 def _merging_rows() -> list[tuple[str, Cell]]:
     return [
         ("observations used", _scaling("n_observations", 0)),
-        ("outliers rejected by dials.scale", _scaling("n_outliers", 0)),
+        ("outliers of dials.scale, left out", _scaling("n_outliers", 0)),
         ("left out for other reasons", _scaling("n_excluded", 0)),
         ("unique reflections", _overall("n_unique", 0)),
         ("multiplicity", _overall("multiplicity", 2)),

@@ -46,8 +46,9 @@ WHY = (
     "intensities; the rest it takes for an error (a and b of its error model, which also "
     "weight the observations), and what fits neither it rejects as an outlier. Of data "
     "that are not corrected, multiple scattering is part of all three. Corrected first, "
-    "less of it should be left for that; corrected afterwards, scale factors and "
-    "rejected observations stay as they were without correction."
+    "less of it should be left for that; corrected afterwards, scale factors stay as they "
+    "were without correction, while what was rejected is taken in again, except for gross "
+    "outliers."
 )
 """Why the order matters."""
 

@@ -281,8 +281,10 @@ def data_sentences(result: PlacementComparison) -> list[str]:
         result: The comparison.
     """
     told = [
-        "Branches reject different outliers and so keep different observations: they are "
-        "compared on the reflections that all of them have. Strong ones have I > 2σ in "
+        "Branches reject different outliers and so keep different observations: without "
+        "correction, those that dials.scale accepted, and after a correction of scaled data "
+        "those that it rejected as well, except for gross ones. They are compared on the "
+        "reflections that all of them have. Strong ones have I > 2σ in "
         "the mean over branches, one choice for all, as large σ of a branch would "
         "otherwise flatter it.",
         "R1 against kinematic Fc is Σ|k exp(−B/4d²) Fo − Fc| / ΣFc: scale k and overall B "

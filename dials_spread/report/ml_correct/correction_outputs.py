@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Union
 
+import numpy as np
+
 from dials.array_family import flex
 from dxtbx.model import ExperimentList
 
@@ -17,6 +19,7 @@ from dials_spread.correction import CorrectionResult
 from dials_spread.correction.apply.merged_files import MergedFiles, merged_files
 from dials_spread.correction.apply.subject import Subject
 from dials_spread.correction.features.registry import MODEL_1, REFLECTION_ALL
+from dials_spread.observations.rejected import REASON
 from dials_spread.report.ml_correct.before_after import BeforeAfter, compare
 from dials_spread.report.ml_correct.correction_sections import (
     correction_sections,
@@ -82,9 +85,17 @@ def _of_data(subject: Subject) -> dict:
     return {
         "resolution_limit": subject.limit and subject.limit.as_dict(),
         "crystals_without_say": list(subject.outsiders),
+        "outliers_of_scaling": _outliers(subject),
         **_lorentz(subject),
         "scales": subject.prepared.scales.as_dict(),
     }
+
+
+def _outliers(subject: Subject) -> dict[str, int]:
+    """Count what dials.scale had rejected: taken in, and left out."""
+    taken_in = 0 if subject.taken_in is None else np.count_nonzero(subject.taken_in)
+    out = subject.observations.dropped.get(REASON, 0)
+    return {"taken_in": int(taken_in), "left_out": int(out)}
 
 
 def _by_exponent(found: Mapping[float, float]) -> dict[str, float]:

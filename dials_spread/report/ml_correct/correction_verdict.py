@@ -189,7 +189,8 @@ def verdict_of(gain: float, su: float) -> str:
 def _with_reference(
     result: CorrectionResult, truth: ReferenceCheck, change: float
 ) -> CorrectionVerdict:
-    plain = amplitudes(result.subject.prepared.with_damage.merged())
+    subject = result.subject
+    plain = amplitudes(subject.prepared.with_damage.select(subject.accepted).merged())
     f_calc = truth.match.f_calc
     # Judged by the better way of merging before, so that no choice of weights counts.
     pairs = [

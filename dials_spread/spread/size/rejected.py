@@ -22,14 +22,13 @@ from dials.array_family import flex
 
 from dials_spread.observations import Observations
 from dials_spread.observations.error_model import CountingErrors
+from dials_spread.observations.rejected import REASON, rejected_in_scaling
 from dials_spread.spread.size.residuals import build_residuals
 from dials_spread.spread.size.size import deviations
 from dials_spread.statistics.excess_spread import robust_spread
 
 CUT = 6.0
 """Standard deviations; outlier_zmax of dials.scale."""
-
-REASON = "outlier in scaling"
 
 
 def without_outliers(
@@ -49,8 +48,8 @@ def without_outliers(
         The observations that are left, their counting errors, and how many of them
         dials.scale had rejected.
     """
-    flagged = _flagged(observations, tables)
-    if not (observations.scaled and flagged.any()):
+    flagged = rejected_in_scaling(observations, tables)
+    if not flagged.any():
         return observations, counting, 0
     counted = replace(observations, variance=counting.variance)
     kept = ~flagged | _within(counted, flagged)
@@ -60,17 +59,6 @@ def without_outliers(
     left = replace(observations.select(kept), dropped=dropped)
     counting = replace(counting, variance=counting.variance[kept])
     return left, counting, int((kept & flagged).sum())
-
-
-def _flagged(
-    observations: Observations, tables: Sequence[flex.reflection_table]
-) -> np.ndarray:
-    found = np.zeros(len(observations), dtype=bool)
-    for own, table in zip(observations.by_crystal(len(tables)), tables):
-        if len(own):
-            flags = table.get_flags(table.flags.outlier_in_scaling).as_numpy_array()
-            found[own] = flags[observations.row[own]]
-    return found
 
 
 def _within(observations: Observations, flagged: np.ndarray) -> np.ndarray:

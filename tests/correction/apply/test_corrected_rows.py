@@ -62,3 +62,39 @@ def test_a_correction_that_was_scaled_away_leaves_nothing(table):
     assert {*found.keys()} == {*table.keys()}
     assert list(found["intensity.scale.value"]) == list(np.arange(N) + 0.3)
     assert "ml_correction" in corrected, "the table given must stay as it is"
+
+
+def test_outliers_that_were_taken_in_lose_their_flag_and_get_it_back(table):
+    """dials.scale flags as scaled what it accepts; other bits are none of our business."""
+    flags = table.flags
+    outlier, scaled, other = (
+        int(f) for f in (flags.outlier_in_scaling, flags.scaled, flags.strong)
+    )
+    table["flags"] = cctbx_flex.size_t(
+        [
+            scaled,
+            outlier,
+            outlier | other,
+            outlier | scaled,
+            outlier,
+            scaled,
+            outlier,
+            0,
+        ]
+    )
+    inside = cctbx_flex.bool([k < 6 for k in range(N)])
+    taken_in = np.array([0.0, 1.0, 1.0, 1.0, 0.0, 0.0])
+    part = apply_factors(
+        table.select(inside), np.full(6, 2.0), scaled=True, taken_in=taken_in
+    )
+    whole = with_corrected_part(table, inside, part)
+    accepted = [scaled, scaled, scaled | other, scaled, outlier, scaled, outlier, 0]
+    assert list(whole["flags"]) == accepted
+    assert list(whole["ml_correction.taken_in"]) == [0, 1, 1, 2, 0, 0, 0, 0]
+    assert columns(undo_factors(whole)) == columns(table)
+    # Another program's flags of the same rows stay.
+    whole["flags"] = cctbx_flex.size_t(
+        [f | int(flags.used_in_refinement) for f in accepted]
+    )
+    restored = list(undo_factors(whole)["flags"])
+    assert restored == [f | int(flags.used_in_refinement) for f in table["flags"]]

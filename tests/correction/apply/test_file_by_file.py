@@ -13,6 +13,7 @@ from dxtbx.model import ExperimentList
 from dials_spread.correction.apply.file_by_file import can_be_joined, let_go
 from dials_spread.correction.apply.tables import corrected_table
 from dials_spread.observations import build_observations, right_factors
+from dials_spread.observations.rejected import rejected_in_scaling
 from dials_spread.prepare.geometry import add_geometry
 from dials_spread.valid_input.columns import READ
 from dials_spread.valid_input.joined_columns import JoinedColumns
@@ -54,6 +55,7 @@ def correction(data, lorentz: str):
         inflation=1 + rng.random(n),
         common=rng.random(n),
         beyond=None,
+        taken_in=rejected_in_scaling(measured, data.tables),
     )
 
 
@@ -100,3 +102,20 @@ def test_a_file_that_lost_rows_is_told(files, tmp_path):
     copies[1].write_bytes(copies[0].read_bytes())
     with pytest.raises(OSError, match="b.refl was changed during the run"):
         corrected_table(data, result)
+
+
+def test_flags_of_outliers_that_were_taken_in_are_written(files):
+    expt, refl = files
+    read = {
+        some: right_factors.read(expt, refl, columns=READ if some else None)
+        for some in (True, False)
+    }
+    result = correction(read[False], "applied")
+    chosen = np.random.default_rng(4).random(len(result.measured)) < 0.1
+    result.taken_in = chosen
+    _, found = corrected_table(read[True], result, emptied=True)
+    _, wanted = corrected_table(read[False], result)
+    assert b"".join(found) == wanted.as_msgpack()
+    taken_in = wanted["ml_correction.taken_in"].as_numpy_array() > 0
+    assert taken_in.sum() == chosen.sum()
+    assert wanted.get_flags(wanted.flags.scaled).as_numpy_array()[taken_in].all()

@@ -1,0 +1,178 @@
+"""
+What dials.scale rejects as outliers, taken in by dials.ml_correct or not.
+
+    python benchmarks/rejected.py [--only NAME ...] [--data FOLDER] [--work FOLDER]
+
+The five measured compounds, and 15 simulated sets of random compounds (2, 4 and 8 crystals of
+150 to 1,100 Å, and of single scattering; 5 or 10 % of extra error, 300 electrons), each scaled
+by real dials.scale (full_matrix=False):
+
+plain: as they are.
+wild: 1 % of the integrated intensities multiplied by 20, as by ice, overlaps or hot pixels.
+shadow: 1 % multiplied by 0.02, as behind the beam stop.
+
+Then dials.ml_correct with keep_outliers=False, Auto and True: R1 expected and found, against the
+published structure or the truth; how many outliers of dials.scale were taken in and left out, and
+how many of what was changed had a say. Of simulated sets also how far what dials.scale rejects is
+from the mean of the others, in the unit of correction.apply.taken_in: part beyond 3, 4 and 5; and
+which part is not beyond 4, but below a tenth of that mean.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import errors
+import numpy as np
+from corrected_coverage import _places, read, truth
+from corrected_scaling import run
+from tabulate import tabulate
+
+from dials.array_family import flex
+
+from dials_spread.correction.apply.correct import correct_intensities, get_subject
+from dials_spread.correction.apply.estimates import SHIPPED
+from dials_spread.correction.apply.taken_in import FURTHEST, distances, within_range
+from dials_spread.correction.model.model_file import read_model
+from dials_spread.observations.rejected import REASON
+from dials_spread.rfactor.r1 import r_factor
+
+PART = 0.01
+KINDS = {"plain": 1.0, "wild": 20.0, "shadow": 0.02}
+KEEP = {"False": False, "Auto": "auto", "True": True}
+CRYSTALS = ((4, 0.05, "P212121"), (2, 0.1, "P21"), (8, 0.05, "P212121"))
+"""Number, extra error and space group."""
+
+SAMPLES = (
+    *(("dynamical", t) for t in (300, 600, 1100, 150)),
+    ("kinematic", 300),
+)
+"""Scattering, and median thickness [Å]."""
+
+
+def inputs(data: Path, work: Path, only: list[str]) -> Iterator[tuple[str, Path, str]]:
+    """Name, stem of the files and file of the structure; empty where tables hold the truth."""
+    for name, structure in errors.MEASURED.items():
+        stem = (data / name / "integrated").resolve()
+        if (not only or name in only) and stem.with_suffix(".expt").exists():
+            yield name, stem, str(data / "structures" / f"{structure}.cif")
+    seed = 40
+    for wave, thickness in SAMPLES:
+        for n, extra, group in CRYSTALS:
+            seed += 1
+            name = f"{wave}-{thickness}-{n}"
+            if only and name not in only:
+                continue
+            folder = work / name
+            if not (folder / "simulated.refl").exists():
+                folder.mkdir(parents=True, exist_ok=True)
+                run(
+                    ["dials.simulate_ed", "structure=random", f"seed={seed}",
+                     f"random.space_group={group}", "random.kind=organic",
+                     "random.volume=400,900", f"n_crystals={n}", "scan_width=60",
+                     "d_min=0.9", f"wave={wave}", f"thickness.median={thickness}",
+                     "noise.mean_counts=300", f"noise.extra_error={extra}", "nproc=1",
+                     "output.html=None"],
+                    folder,
+                )  # fmt: skip
+            yield name, folder / "simulated", ""
+
+
+def change(stem: Path, folder: Path, times: float) -> None:
+    """Multiply 1 % of the integrated intensities, and their variances, and scale."""
+    folder.mkdir(parents=True, exist_ok=True)
+    table = flex.reflection_table.from_file(f"{stem}.refl")
+    hit = np.random.default_rng(7).random(len(table)) < PART
+    if times != 1:
+        table["changed"] = flex.int(hit.astype(np.int32))
+    for kind in ("prf", "sum"):
+        for what in ("value", "variance"):
+            name = f"intensity.{kind}.{what}"
+            if name in table:
+                own = table[name].as_numpy_array().copy()
+                own[hit] *= times
+                table[name] = flex.double(own)
+    table.as_file(str(folder / "changed.refl"))
+    run(
+        ["dials.scale", f"{stem}.expt", "changed.refl", "full_matrix=False",
+         "output.html=None"],
+        folder,
+    )  # fmt: skip
+
+
+def changed_rows(observations, tables) -> int:
+    """How many of what was changed have a say."""
+    n = 0
+    for own, table in zip(observations.by_crystal(len(tables)), tables):
+        if "changed" in table:
+            n += table["changed"].as_numpy_array()[observations.row[own]].sum()
+    return int(n)
+
+
+def corrected(data, known, keep) -> list[str]:
+    """Expected and found R1, and the numbers."""
+    subject = get_subject(data.experiments, data.tables, nproc=1, keep_outliers=keep)
+    counted = changed_rows(subject.observations, data.tables)
+    result = correct_intensities(subject, read_model(SHIPPED), nproc=1)
+    subject = result.subject
+    measured = subject.prepared.measured
+    place = _places(known[0], measured.unique_index, measured.space_group)
+    F = np.where(place >= 0, known[1][place], np.nan)
+    own = np.isfinite(F)
+    found = r_factor(result.F[own], F[own])[0]
+    before = r_factor(result.F_before[own], F[own])[0]
+    taken_in = 0 if result.taken_in is None else result.taken_in.sum()
+    left_out = subject.observations.dropped.get(REASON, 0)
+    expected = result.estimate.predicted_r1
+    return [f"{before:.3f}", f"{expected:.3f}", f"{found:.3f}", f"{found / expected:.2f}",
+            f"{result.strength:.2f}", str(taken_in), str(left_out), str(counted)]  # fmt: skip
+
+
+def beyond(data) -> str:
+    """Part (%) of what dials.scale rejected that is further off than 3, 4, 5; or hidden."""
+    subject = get_subject(data.experiments, data.tables, nproc=1, keep_outliers=True)
+    if not subject.taken_in.any():
+        return ""
+    columns = subject.prepared.measured, subject.taken_in
+    far = distances(*columns)[subject.taken_in]
+    parts = [np.mean(far > limit) for limit in (3, 4, 5)]
+    within = within_range(*columns)[subject.taken_in]
+    parts.append(np.mean((far <= FURTHEST) & ~within))
+    return ", ".join(f"{100 * part:.1f}" for part in parts)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--only", nargs="*", default=[])
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--work", type=Path, default=None, help="where files are kept")
+    args = parser.parse_args()
+    logging.disable(logging.WARNING)
+    warnings.simplefilter("ignore")
+    rows = []
+    with tempfile.TemporaryDirectory() as scratch:
+        work = (args.work or Path(scratch)).resolve()
+        for name, stem, source in inputs(args.data, work, args.only):
+            known = truth(read(name, stem, source))
+            for kind, times in KINDS.items():
+                folder = work / name / kind
+                if not (folder / "scaled.refl").exists():
+                    change(stem, folder, times)
+                data = read(name, folder / "scaled", source)
+                for told, keep in KEEP.items():
+                    far = beyond(data) if kind == "plain" and keep is True else ""
+                    rows.append([name, kind, told, *corrected(data, known, keep), far])
+                    print("  ".join(rows[-1]), flush=True)
+    header = ["", "", "keep_outliers", "R1 before", "expected", "found", "ratio", "strength",
+              "taken in", "left out", "changed, used", "beyond 3, 4, 5; hidden (%)"]  # fmt: skip
+    print(tabulate(rows, header, tablefmt="github", disable_numparse=True))
+
+
+if __name__ == "__main__":
+    main()
