@@ -138,7 +138,7 @@ def believed_amplitudes(
     for stretch in STRETCHES:
         stretched = [(E, stretch * s, m, c) for E, s, m, c in shells]
         start = _most_likely(stretched, start)
-        each = [_posterior(*one, *p) for one, p in zip(stretched, start)]
+        each = [_posterior(one, *p) for one, p in zip(stretched, start)]
         tried.append((sum(one[2] for one in each), stretch, start, each))
     _, stretch, told, each = max(tried, key=lambda one: one[0])
     mean, spread = np.empty(len(F)), np.empty(len(F))
@@ -164,7 +164,7 @@ def _most_likely(
 
         def minus(p: np.ndarray, given: Sequence[np.ndarray] = given) -> float:
             D, variance = np.exp(p)
-            likelihood = _posterior(*given, D, max(variance, LEAST_VARIANCE))[2]
+            likelihood = _posterior(given, D, max(variance, LEAST_VARIANCE))[2]
             return float((p[0] / USUAL_D) ** 2 / 2 - likelihood)
 
         best = optimize.minimize(
@@ -176,19 +176,20 @@ def _most_likely(
 
 
 def _posterior(
-    E: np.ndarray,
-    sigma: np.ndarray,
-    model: np.ndarray,
-    centric: np.ndarray,
-    D: float,
-    variance: float,
+    given: Sequence[np.ndarray], D: float, variance: float
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """
-    Integrate over true amplitudes, all normalised.
+    Integrate over true amplitudes.
+
+    Args:
+        given: Shape (m,) each: amplitudes of the data, their errors, amplitudes of the
+            structure, all normalised; whether centric.
+        D, variance: Of the structure.
 
     Returns:
         Mean and standard deviation of each, shape (m,), and ln of the likelihood of all.
     """
+    E, sigma, model, centric = given
     # About the product of two Gaussians, which both distributions are nearly.
     weights = 1 / sigma**2, np.where(centric, 1, 2) / variance
     spread = 1 / np.sqrt(weights[0] + weights[1])

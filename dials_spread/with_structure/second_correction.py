@@ -17,7 +17,7 @@ Functions:
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,6 +28,7 @@ from dials_spread.with_structure.believed_amplitudes import BelievedAmplitudes
 from dials_spread.with_structure.cross_validation import (
     FOLDS,
     HeldOutPredictions,
+    Start,
     choose_start,
     cross_validate_start,
 )
@@ -263,7 +264,7 @@ def _steps(
     believed = problem.believed(prior.F, prior.sigma)
     starts = [first, problem.linearised(believed.F, every)]
     by_chance, *together = _folds(table, rng)
-    start, prior, by_observation = choose_start(starts, prior, intraclass, by_chance)
+    start, prior, by_observation = _begin(starts, prior, intraclass, by_chance, needed)
     observations, scale = starts[start]
     step = solve(observations, prior, every, intraclass)
     by_reflection, by_crystal = (
@@ -294,6 +295,24 @@ def _steps(
         step, prior, observations, taken, by_observation, by_reflection, by_crystal, tuple(figures),
         r1, apart, predicted, believed if start else None,
     )  # fmt: skip
+
+
+def _begin(
+    starts: Sequence[Start],
+    prior: FirstEstimate,
+    intraclass: float,
+    folds: Sequence[np.ndarray],
+    needed: float,
+) -> tuple[int, FirstEstimate, HeldOutPredictions]:
+    """
+    Choose the amplitudes to start from: of the data where others do not bear a step out.
+
+    Others change more, so that what is gained can be more and yet less certain.
+    """
+    found = choose_start(starts, prior, intraclass, folds)
+    if found[0] == 0 or found[2].z > needed:
+        return found
+    return choose_start(starts[:1], prior, intraclass, folds)
 
 
 def _folds(
