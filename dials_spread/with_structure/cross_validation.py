@@ -89,31 +89,8 @@ def cross_validate(
         folds: Ways of dealing; each of shape (n,), number of the part that an observation
             belongs to. Parts are left out in turn.
     """
-    start = observations, np.ones(len(observations.unique))
-    return cross_validate_start(start, prior, intraclass, folds, start)
-
-
-@stage("Cross-validation")
-def cross_validate_start(
-    start: Start,
-    prior: FirstEstimate,
-    intraclass: float,
-    folds: Sequence[np.ndarray],
-    first: Start,
-) -> HeldOutPredictions:
-    """
-    Predict observations from others, and compare with the first estimate.
-
-    Args:
-        start: Observations around the amplitudes to start from, and their scales.
-        prior, intraclass, folds: As for cross_validate.
-        first: The same around the first estimate.
-    """
-    if all(len(np.unique(fold)) < 2 for fold in folds):
-        # Of a single part nothing is left to predict it from.
-        return _judged(first[0], first[0].calculated)
-    predicted = _by_width(start[0], [prior], intraclass, folds)[0]
-    return _judged(first[0], predicted * (first[1] / start[1]))
+    predicted = _by_width(observations, [prior], intraclass, folds)[0]
+    return _judged(observations, predicted)
 
 
 @stage("Cross-validation")

@@ -17,7 +17,7 @@ Functions:
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,7 +30,7 @@ from dials_spread.with_structure.cross_validation import (
     HeldOutPredictions,
     Start,
     choose_start,
-    cross_validate_start,
+    compare,
 )
 from dials_spread.with_structure.crossing_table import CrossingTable
 from dials_spread.with_structure.crystal_shapes import CrystalShape
@@ -41,6 +41,8 @@ from dials_spread.with_structure.inversion import (
     InversionStep,
     LinearisedObservations,
     solve,
+    step_of,
+    weigh,
 )
 from dials_spread.with_structure.problem import (
     StructureInput,
@@ -263,13 +265,13 @@ def _steps(
     r1 = _first_r1(problem, first[0].calculated)
     believed = problem.believed(prior.F, prior.sigma)
     starts = [first, problem.linearised(believed.F, every)]
-    by_chance, *together = _folds(table, rng)
+    by_chance, together = _folds(table, rng)
     start, prior, by_observation = _begin(starts, prior, intraclass, by_chance, needed)
     observations, scale = starts[start]
     step = solve(observations, prior, every, intraclass)
     by_reflection, by_crystal = (
-        cross_validate_start(starts[start], prior, intraclass, folds, first)
-        for folds in together
+        _left_out(problem, observations, first[0], prior, intraclass, fold)
+        for fold in together
     )
     taken = int(by_observation.z > needed)
     figures = [problem.r1(first[0].calculated, first[1], held)]
@@ -315,13 +317,38 @@ def _begin(
     return choose_start(starts[:1], prior, intraclass, folds)
 
 
+def _left_out(
+    problem: StructureProblem,
+    observations: LinearisedObservations,
+    first: LinearisedObservations,
+    prior: FirstEstimate,
+    intraclass: float,
+    fold: np.ndarray,
+) -> HeldOutPredictions:
+    """
+    Simulate reflections or crystals with the amplitudes that others give.
+
+    Their own amplitudes stay those of the first estimate, far from where observations were
+    linearised: by derivatives whole crystals of carbamazepine seemed worse (z = −3.3 for 0.1).
+    """
+    predicted = np.array(first.calculated)
+    parts = np.unique(fold)
+    # Of a single part nothing is left to predict it from.
+    for part in parts if len(parts) > 1 else ():
+        own = fold == part
+        weighed = weigh(observations, prior, ~own, intraclass)
+        F = step_of(weighed, observations.F, prior)
+        predicted[own] = problem.simulated(F, own, gradient=False)[0][own]
+    return compare(first.intensity, first.calculated, predicted, first.unique)
+
+
 def _folds(
     table: CrossingTable, rng: np.random.Generator
-) -> Iterator[list[np.ndarray]]:
-    """Deal observations, reflections and crystals into parts."""
-    yield [rng.integers(0, FOLDS, len(table)) for _ in range(DEALS)]
-    yield [rng.integers(0, FOLDS, int(table.unique.max()) + 1)[table.unique]]
-    yield [table.crystal % FOLDS]
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Deal observations into parts, in several ways, and reflections and crystals."""
+    by_chance = [rng.integers(0, FOLDS, len(table)) for _ in range(DEALS)]
+    reflections = rng.integers(0, FOLDS, int(table.unique.max()) + 1)
+    return by_chance, [reflections[table.unique], table.crystal % FOLDS]
 
 
 def _first_r1(problem: StructureProblem, I: np.ndarray) -> tuple[float, float]:
