@@ -2,12 +2,13 @@
 A second correction for multiple scattering, with a provisional structure.
 
 Modules:
+    believed_amplitudes: between those of data and structure, by how far either is believed
     cross_validation: whether held-out observations are predicted better
     completing: atoms that difference maps show
     crossing_table: what was measured, by crossing of the Ewald sphere
     cycles: corrections and refinements in turn
     crystal_shapes: how thick each crystal is
-    data_potential: amplitudes from the data, phases from the structure
+    data_potential: amplitudes that are given, phases from the structure
     hands: the structure against its mirror image
     inversion: amplitudes from all observations by least squares
     local_beams: which beams matter to one observation

@@ -8,13 +8,15 @@ several ways of dealing.
 
 The same tells how far observations are to be followed (FirstEstimate.width), as in ridge
 regression (Golub, Heath & Wahba (1979), Technometrics 21, 215): where a structure lacks much, or
-where all observations of a reflection are wrong alike, less far than errors say.
+where all observations of a reflection are wrong alike, less far than errors say. And it tells which
+amplitudes the potential should have: observations are linearised around several.
 
 Classes:
     HeldOutPredictions: residuals before and after
 
 Functions:
-    choose_width: how far to follow observations
+    choose_start: which amplitudes to start from, and how far to follow observations
+    choose_width: how far alone
     cross_validate: each part from the others
     compare: two predictions
     z_over_reflections: how certain a gain is
@@ -36,6 +38,9 @@ from dials_spread.with_structure.inversion import (
     step_of,
     weigh,
 )
+
+Start = tuple[LinearisedObservations, np.ndarray]
+"""Observations around some amplitudes, and the scale of each, shape (n,)."""
 
 FOLDS = 5
 
@@ -89,6 +94,45 @@ def cross_validate(
 
 
 @stage("Cross-validation")
+def choose_start(
+    starts: Sequence[Start],
+    prior: FirstEstimate,
+    intraclass: float,
+    folds: Sequence[np.ndarray],
+) -> tuple[int, FirstEstimate, HeldOutPredictions]:
+    """
+    Find the start and the width that predict what is left out best, and say how well.
+
+    Args:
+        starts: Observations around different amplitudes, and their scales; those of the
+            first estimate first.
+        prior, intraclass, folds: As for cross_validate.
+
+    Returns:
+        The number of the start, the first estimate with the width, and predictions of each
+        part with what is best for all others: the part has no say in it, either.
+    """
+    tried = [replace(prior, width=w) for w in WIDTHS]
+    first, scale = starts[0]
+    predicted = np.concatenate(
+        [
+            _by_width(one, tried, intraclass, folds) * (scale / its_own)
+            for one, its_own in starts
+        ]
+    )
+    f_o = amplitudes(first.intensity)
+    off = np.abs(f_o - np.sqrt(np.maximum(predicted, 0)))
+    off = np.where(np.isfinite(off), off, 0.0)
+    number, width = divmod(int(np.argmin(off.sum(axis=(1, 2)))), len(WIDTHS))
+    of_others = np.array(predicted[0])
+    for f, fold in enumerate(folds):
+        for k in np.unique(fold):
+            own = fold == k
+            best = int(np.argmin(off[:, f, ~own].sum(axis=1)))
+            of_others[f, own] = predicted[best, f, own]
+    return number, tried[width], _judged(first, of_others)
+
+
 def choose_width(
     observations: LinearisedObservations,
     prior: FirstEstimate,
@@ -96,28 +140,13 @@ def choose_width(
     folds: Sequence[np.ndarray],
 ) -> tuple[FirstEstimate, HeldOutPredictions]:
     """
-    Find the width that predicts what is left out best, and say how well that does.
+    Find the width that predicts what is left out best; choose_start has one start alone.
 
     Args:
         observations, prior, intraclass, folds: As for cross_validate.
-
-    Returns:
-        The first estimate with this width, and predictions of each part with the width
-        that is best for all others: the part has no say in it, either.
     """
-    tried = [replace(prior, width=w) for w in WIDTHS]
-    predicted = _by_width(observations, tried, intraclass, folds)
-    f_o = amplitudes(observations.intensity)
-    off = np.abs(f_o - np.sqrt(np.maximum(predicted, 0)))
-    off = np.where(np.isfinite(off), off, 0.0)
-    best = tried[int(np.argmin(off.sum(axis=(1, 2))))]
-    of_others = np.array(predicted[0])
-    for f, fold in enumerate(folds):
-        for k in np.unique(fold):
-            own = fold == k
-            width = int(np.argmin(off[:, f, ~own].sum(axis=1)))
-            of_others[f, own] = predicted[width, f, own]
-    return best, _judged(observations, of_others)
+    start = observations, np.ones(len(observations.unique))
+    return choose_start([start], prior, intraclass, folds)[1:]
 
 
 def _by_width(

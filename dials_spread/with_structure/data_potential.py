@@ -1,9 +1,9 @@
 """
-The potential of a crystal with amplitudes from the data and phases from a structure.
+The potential of a crystal with amplitudes that are given and phases from a structure.
 
-Amplitudes of reflections that were measured are the best estimates there are; all others,
-and all phases, are those of the provisional structure. What the structure lacks is then
-missing from the phases only.
+Amplitudes of reflections that were measured are the best estimates there are: of the data, or
+between those of data and structure (believed_amplitudes). All others, and all phases, are
+those of the provisional structure.
 
 Classes:
     DataPotential: the potential, and which reflection each coefficient is

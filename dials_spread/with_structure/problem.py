@@ -30,6 +30,10 @@ from dials_spread.rfactor.r1 import best_scales
 from dials_spread.stages import stage
 from dials_spread.statistics.groups import group_means
 from dials_spread.thickness.curves import Shape
+from dials_spread.with_structure.believed_amplitudes import (
+    BelievedAmplitudes,
+    believed_amplitudes,
+)
 from dials_spread.with_structure.crossing_table import CrossingTable, crossing_table
 from dials_spread.with_structure.crystal_shapes import CrystalShape, fit_shapes
 from dials_spread.with_structure.data_potential import DataPotential, data_potential
@@ -93,6 +97,7 @@ class StructureProblem:
         settings: Of the simulation.
         nproc: Threads; all cores by default.
         centrosymmetric: Whether the structure is its own mirror image.
+        centric: Shape (u,), bool, whether symmetry leaves a phase two values.
     """
 
     crystals: Sequence[LocalCrystal]
@@ -103,6 +108,17 @@ class StructureProblem:
     settings: LocalSettings
     nproc: int | None
     centrosymmetric: bool
+    centric: np.ndarray
+
+    def believed(self, F: np.ndarray, sigma: np.ndarray) -> BelievedAmplitudes:
+        """
+        Combine amplitudes with those of the structure.
+
+        Args:
+            F, sigma: Shape (u,), amplitudes and their standard deviations [Å].
+        """
+        calculated, expected = self.potential.calculated, self.prior.expected
+        return believed_amplitudes(F, sigma, calculated, expected, self.centric)
 
     @stage("Simulation")
     def simulated(
@@ -239,6 +255,6 @@ def set_up(
         told = [CrystalShape(s, np.nan, 0, np.nan, np.nan) for s in given.shapes]
     problem = StructureProblem(
         crystals, [t.shape for t in told], table, potential, prior, given.settings,
-        given.nproc, given.structure.space_group().is_centric(),
+        given.nproc, given.structure.space_group().is_centric(), measured.centric,
     )  # fmt: skip
     return problem, told, to_F

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -34,7 +36,7 @@ from dials_spread.with_structure.local_simulation import (
     local_crystal,
     simulate,
 )
-from dials_spread.with_structure.problem import scales_along, set_up
+from dials_spread.with_structure.problem import StructureProblem, scales_along, set_up
 from dials_spread.with_structure.second_correction import SIGNIFICANT
 
 SAME = Reindexing("h,k,l", np.eye(3), True)
@@ -208,6 +210,31 @@ def moved_atoms(structure, by, seed):
         site += by * step / np.linalg.norm(step)
         scatterer.site = cell.fractionalize(tuple(site))
     return moved
+
+
+def test_a_structure_that_is_nearly_right_improves_the_potential(
+    crystals, first, monkeypatch
+):
+    """Atoms moved by 0.05 Å: amplitudes in the potential are mostly those of the structure."""
+    near = moved_atoms(crystals.structure, 0.05, 3)
+    found = corrected(crystals, first, near)
+    assert found.believed.mean_share > 0.3
+    problem = found.problem
+    assert r1(crystals, found.believed.F) < r1(crystals, problem.prior.F)
+    of_data = replace(found.believed, F=problem.prior.F)
+    monkeypatch.setattr(StructureProblem, "believed", lambda *_: of_data)
+    before = corrected(crystals, first, near)
+    assert r1(crystals, found.estimate.F) < r1(crystals, before.estimate.F)
+
+
+def test_a_structure_that_lacks_much_leaves_the_potential_to_the_data(crystals, first):
+    """All atoms moved by 0.5 Å."""
+    wrong = moved_atoms(crystals.structure, 0.5, 2)
+    problem, _, _ = set_up(laid(crystals, first, wrong))
+    told = problem.believed(problem.prior.F, problem.prior.sigma)
+    assert told.mean_share < 0.1
+    changed = r_factor(told.F, problem.prior.F)[0]
+    assert changed < 0.05
 
 
 @pytest.mark.parametrize("by, seed", [(0.5, 2), (0.8, 11), (0.8, 12)])
