@@ -197,8 +197,8 @@ class StructureReport:
         believed = self.found.believed
         if believed is None:
             return (
-                " Its amplitudes are from the data, with which held-out observations are predicted "
-                "better than with amplitudes between those of data and structure."
+                " Its amplitudes are from the data: with amplitudes between those of data and structure "
+                "held-out observations are not predicted better, or less certainly."
             )
         return (
             " Its amplitudes lie between those of the data and of the structure, by the errors of either, "
