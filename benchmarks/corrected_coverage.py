@@ -136,6 +136,14 @@ def _places(listed: np.ndarray, hkl: np.ndarray, group) -> np.ndarray:
     return at[number[len(listed) :]]
 
 
+def known_amplitudes(
+    known: tuple[np.ndarray, np.ndarray], hkl: np.ndarray, group
+) -> np.ndarray:
+    """|F| of each index, from unique ones and their |F|; nan where it is not known."""
+    place = _places(known[0], hkl, group)
+    return np.where(place >= 0, known[1][place], np.nan)
+
+
 def coverage(off: np.ndarray, sigma: np.ndarray) -> str:
     """How many lie within 1 and 2 σ (%)."""
     z = np.abs(off) / sigma
@@ -145,8 +153,7 @@ def coverage(off: np.ndarray, sigma: np.ndarray) -> str:
 def judge(folder: Path, index: np.ndarray, F: np.ndarray, group) -> list[str]:
     """R1, and coverage by the merged σ and with the common part."""
     hkl, I, sigma, shared = read_merged(folder)
-    place = _places(index, hkl, group)
-    true = np.where(place >= 0, F[place], np.nan)
+    true = known_amplitudes((index, F), hkl, group)
     known = np.isfinite(true)
     r1, k = r_factor(amplitudes(I)[known], true[known])[:2]
     off = (I - (true / k) ** 2)[known]
@@ -164,8 +171,7 @@ def expected_and_found(
     result = correct_intensities(subject, read_model(SHIPPED), nproc=1)
     subject = result.subject
     measured = subject.prepared.measured
-    place = _places(known[0], measured.unique_index, measured.space_group)
-    F = np.where(place >= 0, known[1][place], np.nan)
+    F = known_amplitudes(known, measured.unique_index, measured.space_group)
     own = np.isfinite(F)
     accepted = subject.prepared.with_damage.select(subject.accepted)
     plain = amplitudes(accepted.merged())

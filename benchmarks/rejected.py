@@ -29,7 +29,7 @@ from pathlib import Path
 
 import errors
 import numpy as np
-from corrected_coverage import _places, read, truth
+from corrected_coverage import known_amplitudes, read, truth
 from corrected_scaling import run
 from tabulate import tabulate
 
@@ -83,6 +83,17 @@ def inputs(data: Path, work: Path, only: list[str]) -> Iterator[tuple[str, Path,
             yield name, folder / "simulated", ""
 
 
+def multiply(table: flex.reflection_table, rows: np.ndarray, times: float) -> None:
+    """Multiply integrated intensities, and their variances, of some rows."""
+    for kind in ("prf", "sum"):
+        for what in ("value", "variance"):
+            name = f"intensity.{kind}.{what}"
+            if name in table:
+                own = table[name].as_numpy_array().copy()
+                own[rows] *= times
+                table[name] = flex.double(own)
+
+
 def change(stem: Path, folder: Path, times: float) -> None:
     """Multiply 1 % of the integrated intensities, and their variances, and scale."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -90,13 +101,7 @@ def change(stem: Path, folder: Path, times: float) -> None:
     hit = np.random.default_rng(7).random(len(table)) < PART
     if times != 1:
         table["changed"] = flex.int(hit.astype(np.int32))
-    for kind in ("prf", "sum"):
-        for what in ("value", "variance"):
-            name = f"intensity.{kind}.{what}"
-            if name in table:
-                own = table[name].as_numpy_array().copy()
-                own[hit] *= times
-                table[name] = flex.double(own)
+    multiply(table, hit, times)
     table.as_file(str(folder / "changed.refl"))
     run(
         ["dials.scale", f"{stem}.expt", "changed.refl", "full_matrix=False",
@@ -121,8 +126,7 @@ def corrected(data, known, keep) -> list[str]:
     result = correct_intensities(subject, read_model(SHIPPED), nproc=1)
     subject = result.subject
     measured = subject.prepared.measured
-    place = _places(known[0], measured.unique_index, measured.space_group)
-    F = np.where(place >= 0, known[1][place], np.nan)
+    F = known_amplitudes(known, measured.unique_index, measured.space_group)
     own = np.isfinite(F)
     found = r_factor(result.F[own], F[own])[0]
     before = r_factor(result.F_before[own], F[own])[0]

@@ -326,14 +326,14 @@ def _multiply_in_turn(parts, diagonal, active, origin, rows, kept):
         real = after[0].ravel()
         if q == 3:
             product, imaginary = after[1].ravel(), after[2].ravel()
-            _subtract(imaginary, real)
-            _subtract(imaginary, product)
-            _subtract(real, product)
+            _add(imaginary, real, -1.0)
+            _add(imaginary, product, -1.0)
+            _add(real, product, -1.0)
             _finish(imaginary, diagonal, last[1].ravel(), active, before[1].ravel(), k)
         _finish(real, diagonal, last[0].ravel(), active, before[0].ravel(), k)
         if q == 3:
             _copy(imaginary, product)
-            _subtract(imaginary, real, -1.0)
+            _add(imaginary, real, 1.0)
         before, last, after = last, after, before
 
 
@@ -347,10 +347,10 @@ def _keep(vector, rows, kept):
 # Loops over few arrays: of more of them compilers do not prove that they are apart, and
 # then take one number at a time.
 @nb.njit(cache=True, nogil=True)
-def _subtract(a, b, times=1.0):
+def _add(a, b, times):
     factor = a.dtype.type(times)
     for i in range(len(a)):
-        a[i] -= factor * b[i]
+        a[i] += factor * b[i]
 
 
 @nb.njit(cache=True, nogil=True)

@@ -16,7 +16,6 @@ Classes:
 
 Functions:
     choose_start: which amplitudes to start from, and how far to follow observations
-    choose_width: how far alone
     cross_validate: each part from the others
     compare: two predictions
     z_over_reflections: how certain a gain is
@@ -131,22 +130,6 @@ def choose_start(
             best = int(np.argmin(off[:, f, ~own].sum(axis=1)))
             of_others[f, own] = predicted[best, f, own]
     return number, tried[width], _judged(first, of_others)
-
-
-def choose_width(
-    observations: LinearisedObservations,
-    prior: FirstEstimate,
-    intraclass: float,
-    folds: Sequence[np.ndarray],
-) -> tuple[FirstEstimate, HeldOutPredictions]:
-    """
-    Find the width that predicts what is left out best; choose_start has one start alone.
-
-    Args:
-        observations, prior, intraclass, folds: As for cross_validate.
-    """
-    start = observations, np.ones(len(observations.unique))
-    return choose_start([start], prior, intraclass, folds)[1:]
 
 
 def _by_width(

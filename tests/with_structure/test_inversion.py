@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from dials_spread.with_structure.cross_validation import choose_width, cross_validate
+from dials_spread.with_structure.cross_validation import choose_start, cross_validate
 from dials_spread.with_structure.inversion import (
     FirstEstimate,
     LinearisedObservations,
@@ -165,7 +165,9 @@ def test_observations_are_followed_as_far_as_they_predict(stated, least, most):
     prior = FirstEstimate(prior.F, stated * true, prior.expected)
     folds = [np.random.default_rng(4).integers(0, 5, len(unique))]
     given = around(observed, calculated, unique, prior.F)
-    found, predicted = choose_width(given, prior, 0.0, folds)
+    _, found, predicted = choose_start(
+        [(given, np.ones(len(unique)))], prior, 0.0, folds
+    )
     assert predicted.z > 2
     assert least <= found.width <= most
     every = np.ones(len(unique), bool)
@@ -196,6 +198,6 @@ def test_where_nothing_is_to_be_learnt_no_width_helps():
         )
         first = FirstEstimate(true, prior.sigma, prior.expected)
         fold = np.random.default_rng(seed).integers(0, 5, len(unique))
-        given = (around(observed, (I, J), unique, true), first, 0.0, [fold])
-        z.append(choose_width(*given)[1].z)
+        start = around(observed, (I, J), unique, true), np.ones(len(unique))
+        z.append(choose_start([start], first, 0.0, [fold])[2].z)
     assert np.mean(np.array(z) > 2) <= 0.05

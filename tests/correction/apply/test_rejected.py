@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,10 @@ from dials_spread.correction.apply.taken_in import (
 from dials_spread.observations import build_observations
 from dials_spread.observations.rejected import REASON, rejected_in_scaling
 from dials_spread.placement.common_set import read_branch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "benchmarks"))
+
+from rejected import multiply  # noqa: E402
 
 
 def rejected(table) -> np.ndarray:
@@ -146,13 +151,7 @@ def simulated(folder, *more: str, times: float = 1.0):
     subprocess.run(command, check=True, capture_output=True, cwd=folder)
     table = flex.reflection_table.from_file(str(folder / "simulated.refl"))
     hit = np.random.default_rng(2).random(len(table)) < 0.01
-    for kind in ("prf", "sum"):
-        for what in ("value", "variance"):
-            name = f"intensity.{kind}.{what}"
-            if name in table:
-                own = table[name].as_numpy_array().copy()
-                own[hit] *= times
-                table[name] = flex.double(own)
+    multiply(table, hit, times)
     table.as_file(str(folder / "wild.refl"))
     command = ["dials.scale", "simulated.expt", "wild.refl", "full_matrix=False"]
     subprocess.run(command, check=True, capture_output=True, cwd=folder)

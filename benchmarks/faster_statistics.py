@@ -1,7 +1,7 @@
 """
 Faster statistics of dials.compare_images beside what they take the place of.
 
-    python benchmarks/new_algorithms.py [--sets 10] [--folder new_algorithms] [FILES ...]
+    python benchmarks/faster_statistics.py [--sets 10] [--folder faster_statistics] [FILES ...]
 
 Of abiraterone/ (or of FILES) and of simulated sets, ten of which are made by
 dials.simulate_ed (four compounds, 8 to 16 crystals):
@@ -55,8 +55,6 @@ KINDS = (
 """Compounds of the simulated sets, in turn, and their crystals."""
 
 SAMPLES = 100
-PERMUTATIONS = 999
-
 NOTHING = open(os.devnull, "w")  # noqa: SIM115
 """Open to the end, since what logs keeps it."""
 
@@ -169,12 +167,12 @@ def bootstrap(call: tuple) -> tuple[float, float]:
 def permutations(names: list[str], folder: Path, call: tuple) -> dict[str, float]:
     """Let pairs draw all for themselves, and compare p-values."""
     alone = recorded(names, folder, ENOUGH=10**9, SHARED=10**9)["pair_ratios"]
-    p, full = call[2][1], alone[2][1]
+    p, full, drawn = call[2][1], alone[2][1], call[0][5]
     told = np.isfinite(p) & np.isfinite(full)
     p, full = p[told], full[told]
     # Drawing that ends at ENOUGH has a standard deviation of p √((1 - p) / ENOUGH).
-    done = np.where(p * (PERMUTATIONS + 1) > likelihood.ENOUGH, likelihood.ENOUGH, 0)
-    variance = full * (1 - full) / (PERMUTATIONS + 1)
+    done = np.where(p * (drawn + 1) > likelihood.ENOUGH, likelihood.ENOUGH, 0)
+    variance = full * (1 - full) / (drawn + 1)
     variance += np.where(done > 0, full**2 * (1 - full) / likelihood.ENOUGH, variance)
     z = (p - full)[variance > 0] / np.sqrt(variance[variance > 0])
     return {
@@ -297,7 +295,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument("files", nargs="*")
     parser.add_argument("--sets", type=int, default=10)
-    parser.add_argument("--folder", default="new_algorithms")
+    parser.add_argument("--folder", default="faster_statistics")
     given = parser.parse_args()
     folder = Path(given.folder).resolve()
     files = given.files
