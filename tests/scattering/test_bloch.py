@@ -3,12 +3,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from dials_spread.scattering import chebyshev
 from dials_spread.scattering.bloch import (
     bloch_amplitudes,
     excitation_errors,
     kinematic_intensity,
 )
-from dials_spread.scattering.chebyshev import GROUP, propagate, spectral_interval
+from dials_spread.scattering.chebyshev import (
+    GROUP,
+    extreme_eigenvalues,
+    propagate,
+    spectral_interval,
+)
 from dials_spread.scattering.potential import (
     coupling_matrix,
     indices_within,
@@ -169,10 +175,34 @@ def test_the_interval_holds_all_eigenvalues(kind, strength):
             coupling = strength * (coupling + coupling.conj().T)
             np.fill_diagonal(coupling, 0)
             diagonal = rng.uniform(-1, 1, size=(n, 3))
-            centre, radius = spectral_interval(coupling.astype(kind), diagonal)
+            coupling = coupling.astype(kind)
+            extremes = extreme_eigenvalues(coupling)
+            centre, radius = spectral_interval(coupling, diagonal, extremes)
             found = np.concatenate(
                 [np.linalg.eigvalsh(coupling + np.diag(d)) for d in diagonal.T]
             )
             assert np.abs(found - centre).max() <= radius * (1 + 1e-6)
             radii = np.abs(coupling).sum(axis=1)
             assert radius <= (1 + 1e-6) * (np.abs(diagonal).max() + radii.max())
+
+
+@pytest.mark.parametrize("strength,wide", [(0.001, False), (1.0, True), (30.0, True)])
+def test_an_interval_that_is_too_narrow_is_widened(monkeypatch, strength, wide):
+    """Eigenvalues far beyond those of the diagonal: waves are as by diagonalisation."""
+    rng = np.random.default_rng(4)
+    made = rng.normal(size=40) + 1j * rng.normal(size=40)
+    coupling = strength * np.outer(made, made.conj()) / 40
+    np.fill_diagonal(coupling, 0)
+    s = rng.uniform(-0.01, 0.01, size=40)
+    s[0] = 0
+    asked = []
+
+    def counted(*args):
+        asked.append(spectral_interval(*args))
+        return asked[-1]
+
+    monkeypatch.setattr(chebyshev, "spectral_interval", counted)
+    found = propagate(coupling, s[:, None], K, THICKNESSES)[..., 0]
+    exact = bloch_amplitudes(coupling, s, K, THICKNESSES)
+    np.testing.assert_allclose(found, exact, atol=1e-9)
+    assert bool(asked) == wide
