@@ -70,7 +70,7 @@ STAGES = {
         "noisy spots": ("analyse_noisy",),
         "simulated spread": ("explain_observations",),
         "medians": ("together", "summarise"),
-        "JSON": ("comparison_as_dict", "write_json", "tables_as_bytes"),
+        "JSON": ("comparison_as_dict", "write_json", "long_tables"),
         "page": ("compare_images_page",),
         "files": ("write_all",),
     },

@@ -50,6 +50,7 @@ def run_blocks(
     block: int,
     nproc: int | None = None,
     progress: str | None = None,
+    little: Callable[[], object] | None = None,
 ) -> None:
     """
     Call a function for one range after the other until 0 … n - 1 are done.
@@ -62,6 +63,8 @@ def run_blocks(
         nproc: Threads; all cores that the process may use by default.
         progress: Of a stage of its own, that is shown on a terminal; None for a part of
             the one that goes on (see stages).
+        little: Meets all types of arguments that the function meets, with little work;
+            gives False where it has met none. For ranges that are few.
 
     The first time, the first range is done alone: numba (0.65, where it is built with its
     assertions, as in Debian) ends the process when two threads meet types of arguments
@@ -80,8 +83,9 @@ def run_blocks(
             return
         with ThreadPoolExecutor(nproc) as pool:
             if ranges and code not in _met:
-                function(*ranges[0])
-                done(ranges.pop(0)[1])
+                if little is None or little() is False:
+                    function(*ranges[0])
+                    done(ranges.pop(0)[1])
                 _met.add(code)
             starts, stops = zip(*ranges) if ranges else ((), ())
             for (first, stop), _ in zip(ranges, pool.map(function, starts, stops)):

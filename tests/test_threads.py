@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from dials_spread import threads
 from dials_spread.session import command
 from dials_spread.threads import one_blas_thread, run_blocks
 
@@ -92,3 +93,23 @@ def test_a_command_keeps_to_one_thread_as_well():
     with threadpool_limits(2, user_api="blas"):
         assert command(lambda _args: _threads_of_products())([]) == {1}
         assert _threads_of_products() == {2}
+
+
+@pytest.mark.parametrize("met", [True, False])
+def test_little_is_done_alone_in_place_of_the_first_range(monkeypatch, met):
+    """If it has met no types, the first range is done alone as well."""
+    monkeypatch.setattr(threads, "_met", set())
+    order = []
+
+    def little():
+        order.append(("little", threading.get_ident()))
+        return met
+
+    def work(first, _):
+        order.append((first, threading.get_ident()))
+
+    run_blocks(work, 4, 1, 2, little=little)
+    here = threading.get_ident()
+    assert order[0] == ("little", here)
+    assert ((0, here) in order) == (not met)
+    assert sorted(first for first, _ in order[1:]) == [0, 1, 2, 3]

@@ -30,7 +30,12 @@ from dials_spread.observations.images import (
     frames_per_image,
     spread_entries,
 )
-from dials_spread.observations.indices import as_flex, unique_indices
+from dials_spread.observations.indices import (
+    Absences,
+    as_array,
+    as_flex,
+    unique_indices,
+)
 from dials_spread.observations.intensities import (
     REASONS,
     applied_corrections,
@@ -99,6 +104,7 @@ def _read_crystal(
     table: flex.reflection_table,
     choice: str,
     chosen: Choices,
+    absences: Absences,
 ) -> _OneCrystal:
     """
     Take what counts out of one crystal's reflections.
@@ -108,18 +114,18 @@ def _read_crystal(
         table: Its reflections.
         choice: The intensity in use.
         chosen: What the user chose.
+        absences: The systematic ones.
 
     Returns:
         What is kept, and what was left out.
     """
     intensity, variance = intensity_and_variance(table, choice)
-    space_group = experiment.crystal.get_space_group()
     reason = find_dropped(
         table,
         choice,
         intensity,
         variance,
-        space_group,
+        absences,
         chosen.partiality_cutoff,
         chosen.keep_outliers,
         0.0 if is_still(experiment) else chosen.min_zeta,
@@ -129,8 +135,7 @@ def _read_crystal(
     first, last, outside = frame_ranges(experiment, table, chosen.assign)
     joined = frames_per_image(experiment, chosen.image_width)
     begin = 0 if is_still(experiment) else experiment.scan.get_array_range()[0]
-    hkl = table["miller_index"].as_vec3_double().as_numpy_array()
-    hkl = hkl.reshape(-1, 3).astype(np.int32)
+    hkl = as_array(table["miller_index"])
     order = order_of_rows(first, table)
     kept, hkl, first, last = kept[order], hkl[order], first[order], last[order]
     entry, entry_bin = spread_entries(
@@ -189,12 +194,16 @@ def build_observations(
     """
     chosen = Choices(**choices)
     choice = choose_intensity(tables, chosen.intensity)
-    parts = [_read_crystal(e, t, choice, chosen) for e, t in zip(experiments, tables)]
+    group = experiments[0].crystal.get_space_group()
+    absences = Absences(group, sum(map(len, tables)))
+    parts = [
+        _read_crystal(e, t, choice, chosen, absences)
+        for e, t in zip(experiments, tables)
+    ]
     dropped = _count_dropped(parts, choice, without_experiment)
     columns = _columns(parts)
     entries = _lay_out_entries(parts, columns["crystal"])
     cell = reference_cell(experiments)
-    group = experiments[0].crystal.get_space_group()
     unique_index, unique = unique_indices(
         columns["miller_index"], group, chosen.friedel
     )

@@ -23,10 +23,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cctbx import sgtbx
 from dials.array_family import flex
 from dxtbx.model import Experiment
 
+from dials_spread.observations.indices import Absences
 from dials_spread.valid_input.values import rows_of_kind
 from dials_spread.versions import is_still
 
@@ -227,7 +227,7 @@ def find_dropped(
     choice: str,
     intensity: np.ndarray,
     variance: np.ndarray,
-    space_group: sgtbx.space_group,
+    absences: Absences,
     partiality_cutoff: float,
     keep_outliers: bool,
     min_zeta: float = 0.0,
@@ -240,7 +240,7 @@ def find_dropped(
         choice: The intensity in use.
         intensity: Shape (n,).
         variance: Shape (n,).
-        space_group: For systematic absences.
+        absences: The systematic ones.
         partiality_cutoff: Lowest partiality kept, as ``cut_data.partiality_cutoff``
             of dials.scale.
         keep_outliers: Keep what dials.scale rejected as outliers.
@@ -272,7 +272,7 @@ def find_dropped(
         ~(np.isfinite(variance) & (variance > 0)),
         low,
         _next_to_axis(table, min_zeta),
-        space_group.is_sys_absent(hkl).as_numpy_array(),
+        absences.among(hkl),
     )
     dropped = np.full(n, -1, dtype=np.int8)
     for reason, test in enumerate(tests):

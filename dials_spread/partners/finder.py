@@ -156,9 +156,8 @@ def find_partners(
 def _fill_here(rows, directions, partners: Partners, method, nproc, progress) -> None:
     """Fill the partners by threads."""
     fill, _ = _choose(rows, directions, _compiled(partners), method)
-    run_blocks(
-        fill, len(partners.image), BLOCK, nproc, "Matching images" if progress else None
-    )
+    title = "Matching images" if progress else None
+    run_blocks(fill, len(partners.image), BLOCK, nproc, title, lambda: fill(0, 0))
 
 
 @stage("Matching images")

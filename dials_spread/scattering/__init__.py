@@ -8,6 +8,7 @@ Modules:
     charges: charged atoms
     chebyshev: propagation of the one wave that is needed, for many orientations at once
     dynamical: dynamical intensities of the reflections of virtual experiments
+    eigenvalue_bounds: intervals in which the eigenvalues of matrices are
     electrons: the kinematics of fast electrons
     form_factors: scattering of fast electrons by atoms and ions
     memory: how large a dynamical calculation would be, told before it is started

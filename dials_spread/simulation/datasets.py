@@ -30,6 +30,7 @@ from cctbx import xray
 from dials.array_family import flex
 from dxtbx.model.experiment_list import ExperimentList
 
+from dials_spread.freed_memory import give_back
 from dials_spread.simulation.crystals import (
     CrystalTask,
     Sample,
@@ -42,6 +43,9 @@ from dials_spread.simulation.driver import Resources, run_tasks
 from dials_spread.simulation.geometry import Laboratory, per_crystal
 
 logger = logging.getLogger("dials.spread.datasets")
+
+TABLES_BETWEEN = 50
+"""Of crystals, that are joined before the memory of their tables is given back."""
 
 
 def simulate_experiments(
@@ -87,9 +91,13 @@ def simulate_experiments(
         )
     ]
     sample = prepare_sample(structure, Setup(**choices))
-    tables = run_tasks(simulate_crystal, sample, tasks, resources)
     experiments = experiments_of(sample, tasks)
-    return experiments, joined(tables, experiments, sample.setup.d_min)
+    # Nobody but the function that joins them holds the tables, so that it can drop them.
+    return experiments, joined(
+        run_tasks(simulate_crystal, sample, tasks, resources),
+        experiments,
+        sample.setup.d_min,
+    )
 
 
 def experiments_of(sample: Sample, tasks: Sequence[CrystalTask]) -> ExperimentList:
@@ -121,12 +129,16 @@ def joined(
     Raises:
         ValueError: Nothing is recorded.
     """
-    filled = [table for table in tables if len(table)]
-    if not filled:
+    # The last one first, as lists drop their end.
+    left = [table for table in reversed(tables) if len(table)]
+    del tables
+    if not left:
         raise ValueError(f"No reflection to {d_min:g} Å crosses the Ewald sphere.")
-    reflections = filled[0]
-    for table in filled[1:]:
-        reflections.extend(table)
+    reflections = left.pop()
+    while left:
+        reflections.extend(left.pop())
+        if len(left) % TABLES_BETWEEN == 0:
+            give_back()
     for index, experiment in enumerate(experiments):
         reflections.experiment_identifiers()[index] = experiment.identifier
     reflections["partial_id"] = flex.size_t_range(len(reflections))

@@ -14,6 +14,7 @@ from dials.array_family import flex
 from dials.util.filter_reflections import filter_reflection_table
 
 from dials_spread.observations import build_observations
+from dials_spread.observations.indices import Absences
 from dials_spread.observations.intensities import (
     REASONS,
     applied_corrections,
@@ -153,7 +154,8 @@ def test_unscaled_values_are_those_dials_scale_starts_from(name, choice, read_me
             np.testing.assert_allclose(ours[rows], expected, rtol=1e-12)
         # What they filter we drop, beside absences and the origin, which they keep.
         group = experiment.crystal.get_space_group()
-        dropped = find_dropped(table, choice, value, variance, group, 0.0, False)
+        absences = Absences(group, len(table))
+        dropped = find_dropped(table, choice, value, variance, absences, 0.0, False)
         hkl = table["miller_index"]
         absent = group.is_sys_absent(hkl) | (hkl == (0, 0, 0))
         kept = np.isin(np.arange(len(table)), rows) & ~absent.as_numpy_array()
@@ -180,8 +182,9 @@ def table_of(hkl, intensity=100.0, variance=25.0, kinds=("prf",), flags=BOTH):
 
 def reasons(table, choice, keep_outliers=False):
     values = intensity_and_variance(table, choice)
+    absences = Absences(P212121, len(table))
     found = find_dropped(
-        table, choice, *values, P212121, 0.4, keep_outliers, min_zeta=0.05
+        table, choice, *values, absences, 0.4, keep_outliers, min_zeta=0.05
     )
     return ["" if r < 0 else REASONS[r] for r in found]
 

@@ -9,10 +9,9 @@ from dials_spread.scattering.bloch import (
     excitation_errors,
     kinematic_intensity,
 )
-from dials_spread.scattering.chebyshev import (
-    GROUP,
+from dials_spread.scattering.chebyshev import GROUP, propagate
+from dials_spread.scattering.eigenvalue_bounds import (
     extreme_eigenvalues,
-    propagate,
     spectral_interval,
 )
 from dials_spread.scattering.potential import (

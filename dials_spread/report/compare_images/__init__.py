@@ -11,6 +11,7 @@ Modules:
     blocks_outputs: log, JSON and tables where no process holds all observations
     document: the JSON document of dials.compare_images
     figures: all plots of a comparison by name, and as files
+    file_contents: what goes into the files
     findings: what was found, for a person who reads nothing else
     frames: raw frames of an experiment, and where their pixels lie in reciprocal space
     log_tables: the tables of the log about input and pairs, each with a line that says

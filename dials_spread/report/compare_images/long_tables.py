@@ -9,7 +9,8 @@ fields are the columns, so that a table is read in one line::
 Functions:
     table_of: columns as one array
     image_columns: what is known of each image
-    tables_as_bytes: the content of the file
+    long_tables: the arrays of the file
+    tables_as_bytes: its content
 """
 
 from __future__ import annotations
@@ -79,9 +80,9 @@ def image_columns(comparison: Comparison) -> dict[str, np.ndarray]:
 
 
 @stage("Tables of results")
-def tables_as_bytes(comparison: Comparison) -> bytes:
+def long_tables(comparison: Comparison) -> dict[str, np.ndarray]:
     """
-    Give the content of the file.
+    Give the arrays of the file.
 
     Args:
         comparison: The results.
@@ -96,11 +97,15 @@ def tables_as_bytes(comparison: Comparison) -> bytes:
         comparison.agreement,
         comparison.significance,
     )
+    return {
+        "format": np.array(FORMAT),
+        "pairs": table_of(pairs),
+        "images": table_of(image_columns(comparison)),
+    }
+
+
+def tables_as_bytes(tables: dict[str, np.ndarray]) -> bytes:
+    """Give the content of the file with these arrays: most of it is compression."""
     file = BytesIO()
-    np.savez_compressed(
-        file,
-        format=np.array(FORMAT),
-        pairs=table_of(pairs),
-        images=table_of(image_columns(comparison)),
-    )
+    np.savez_compressed(file, **tables)
     return file.getvalue()

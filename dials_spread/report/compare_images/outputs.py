@@ -24,13 +24,13 @@ from dials_spread.report.compare_images.document import (
     match_columns,
     pair_entries,
 )
+from dials_spread.report.compare_images.file_contents import contents_of_files
 from dials_spread.report.compare_images.findings import (
     chance_findings,
     describe_worst,
     spread_findings,
 )
 from dials_spread.report.compare_images.frames import crystal_names
-from dials_spread.report.compare_images.long_tables import tables_as_bytes
 from dials_spread.report.compare_images.origins.origins_findings import origin_findings
 from dials_spread.report.compare_images.origins.origins_section import (
     origin_sections,
@@ -45,7 +45,7 @@ from dials_spread.report.compare_images.spread.explained_section import (
 from dials_spread.report.compare_images.spread.spread_document import spread_documents
 from dials_spread.report.compare_images.spread.spread_section import spread_section
 from dials_spread.report.compare_images.spread.spread_tables import spread_tables
-from dials_spread.report.page.document import Provenance, write_json
+from dials_spread.report.page.document import Provenance
 from dials_spread.report.page.explained import explained_sentence
 from dials_spread.report.page.intervals import FOOTNOTE
 from dials_spread.report.page.labels import counted, image_document
@@ -422,19 +422,16 @@ def write_results(
     contents = (*_matched(comparison), comparison.spots, pictures)
     sections = page_sections(comparison)
     log_results(comparison, document, told, pictures_note(pictures))
-    files = {}
-    if filtered is not None:
-        files[output.filtered] = filtered.as_msgpack()
-    if output.json:
-        files[output.json] = write_json(document).encode("utf-8")
-    if output.tables:
-        files[output.tables] = tables_as_bytes(comparison)
-    if output.html:
-        page = compare_images_page(
+    files = contents_of_files(
+        comparison,
+        document,
+        lambda: compare_images_page(
             *contents, [*told.input, *told.pairs], document, reference, told.findings,
             sections, told.next_steps,
-        )  # fmt: skip
-        files[output.html] = page.encode("utf-8")
+        ),
+        output,
+        filtered,
+    )  # fmt: skip
     figures = []
     if output.figures:
         figures.append(

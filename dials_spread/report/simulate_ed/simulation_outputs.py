@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from cctbx import xray
 from dials.array_family import flex
@@ -34,6 +34,7 @@ from dials_spread.scattering.charges import ChargeEffect
 from dials_spread.scattering.structure_factors import separate_charges
 from dials_spread.simulation.image_files import SUFFIXES
 from dials_spread.structures.structure_files import write_cif
+from dials_spread.valid_input.stored_columns import column_by_column
 from dials_spread.versions import experiments_file
 
 logger = logging.getLogger("dials.spread.simulation_outputs")
@@ -254,7 +255,9 @@ def write_files(
         log: What was told so far.
         drawn: Frames.
     """
-    contents = {output.experiments: experiments_file(experiments, PROGRAM)}
-    contents[output.reflections] = reflections.as_msgpack()
+    contents: dict[str, bytes | Iterable[bytes]] = {
+        output.experiments: experiments_file(experiments, PROGRAM),
+        output.reflections: column_by_column(reflections),
+    }
     contents.update((name, text.encode("utf-8")) for name, text in texts.items())
     write_all(contents, output.log, log, drawn=drawn)

@@ -29,6 +29,9 @@ from dials_spread.threads import run_blocks
 RELATIVE_ERROR = 0.3
 """Of an observation beside σ: keeps a few strong reflections from deciding alone."""
 
+FEW = 1000
+"""Observations that are fitted first, so that no thread meets types that are new."""
+
 ROUNDS = 25
 CONVERGED = 1e-4
 
@@ -165,14 +168,20 @@ def fit_image_factors(
     uses = np.ones(len(unique), dtype=bool), half[unique], ~half[unique]
     fits: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
+    def fitted(own):
+        return _alternate(
+            unique[own], image[own], intensity[own], variance[own], n_images
+        )
+
     def fit(first, stop):
         for k in range(first, stop):
-            own = uses[k]
-            fits[k] = _alternate(
-                unique[own], image[own], intensity[own], variance[own], n_images
-            )
+            fits[k] = fitted(uses[k])
 
-    run_blocks(fit, len(uses), 1, nproc)
+    def fit_few():
+        few = np.searchsorted(np.cumsum(np.bincount(unique)), FEW)
+        return bool(np.isfinite(fitted(unique <= few)[0]).any())
+
+    run_blocks(fit, len(uses), 1, nproc, little=fit_few)
     return UnscaledImageFactors(
         k=fits[0][0],
         relative_sigma=fits[0][1],

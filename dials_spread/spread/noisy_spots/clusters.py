@@ -145,7 +145,8 @@ def posterior_sum(likelihood: np.ndarray, grid: np.ndarray, mixture: Mixture):
     return taken.sum(axis=1)
 
 
-@nb.njit(cache=True, nogil=True)
+# Sums in any order: four or eight numbers at a time.
+@nb.njit(cache=True, nogil=True, fastmath={"reassoc"})
 def _shares(likelihood, prior):
     """Sum what each value of log s has of the reflections, and their log-likelihood."""
     share, log_likelihood = np.zeros(len(prior)), 0.0

@@ -397,7 +397,7 @@ def _sum_in_threads(
         own = first // block
         counts[own] = add(first, stop, sums[own], histogram[own])
 
-    run_blocks(run, n, block, nproc)
+    run_blocks(run, n, block, nproc, little=lambda: run(0, 0))
     for own in sums[1:]:
         sums[0] += own
     table = np.zeros((n_groups, n_groups, 2, N_BINS, 6))

@@ -16,7 +16,10 @@ from dials_spread.report.compare_images.document import (
     pair_entries,
     read_earlier,
 )
-from dials_spread.report.compare_images.long_tables import tables_as_bytes
+from dials_spread.report.compare_images.long_tables import (
+    long_tables,
+    tables_as_bytes,
+)
 from dials_spread.report.compare_images.outputs import comparison_as_dict
 from dials_spread.report.page.document import (
     WRITTEN,
@@ -206,7 +209,9 @@ def test_columns_are_rounded_and_single_numbers_are_not():
 
 def test_tables_hold_all_pairs_and_images(electrons):
     """One line of numpy or pandas reads them; nothing in the file is code."""
-    tables = np.load(BytesIO(tables_as_bytes(electrons)), allow_pickle=False)
+    tables = np.load(
+        BytesIO(tables_as_bytes(long_tables(electrons))), allow_pickle=False
+    )
     pairs, images = pandas.DataFrame(tables["pairs"]), tables["images"]
     observations, matches = electrons.observations, electrons.matches
     assert len(pairs) == len(matches) and len(images) == len(observations.images)
