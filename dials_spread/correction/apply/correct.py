@@ -269,7 +269,7 @@ def correct_intensities(
     by_evidence = strength is None and found.evidence is not None
     prepared, strength = subject.prepared, _strength(strength, found)
     before = prepared.scaled
-    factors = _factors(subject, found).weakened(strength)
+    factors = _factors(subject, found, nproc).weakened(strength)
     after = before.with_intensity(*factors.apply(before.intensity, before.sigma))
     F_scaled, F = map(_merged_amplitudes, (before, after))
     whole = _whole_factor(subject, factors.factor, strength)
@@ -331,7 +331,9 @@ def _strength(strength: float | None, found: CorrectedAmplitudes) -> float:
     return 1.0 if found.evidence is None else found.evidence.strength
 
 
-def _factors(subject: Subject, found: CorrectedAmplitudes) -> Factors:
+def _factors(
+    subject: Subject, found: CorrectedAmplitudes, nproc: int | None
+) -> Factors:
     """Give the factors of observations on one scale, and of their variances."""
     before = subject.prepared.scaled
     return factors_with_errors(
@@ -342,6 +344,7 @@ def _factors(subject: Subject, found: CorrectedAmplitudes) -> Factors:
         before.crossings(),
         (found.F, subject.prepared.N),
         found.relative,
+        nproc,
     )
 
 

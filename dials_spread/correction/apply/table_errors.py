@@ -27,7 +27,9 @@ Functions:
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Callable
 
 import numpy as np
 from scipy import optimize
@@ -38,6 +40,7 @@ from dials_spread.observations import Observations
 from dials_spread.rfactor.merging import merge
 from dials_spread.stages import stage
 from dials_spread.statistics.groups import group_means, group_sums
+from dials_spread.versions import available_cores
 
 FEWEST = 60
 """Observations of reflections measured more than once, to tell e from."""
@@ -54,6 +57,9 @@ LARGEST_K = 5.0
 
 ROUNDS = 4
 
+BLOCK = 32_768
+"""Observations whose likelihood is computed at a time, within the processor's own cache."""
+
 
 def _variance(E: np.ndarray, a: float, b: float) -> np.ndarray:
     """Give e² of normalised intensities."""
@@ -61,8 +67,57 @@ def _variance(E: np.ndarray, a: float, b: float) -> np.ndarray:
     return 4 * E**2 * s_sq + 2 * s_sq**2
 
 
+def _fit_law(
+    off: np.ndarray, own: np.ndarray, counted: np.ndarray, run: Callable
+) -> np.ndarray:
+    """
+    Fit the law of remaining differences.
+
+    Args:
+        off: Shape (n,), absolute differences from the mean.
+        own: Shape (n,), amplitudes of their reflections.
+        counted: Shape (n,), squared counting errors.
+        run: As map.
+
+    Returns:
+        Logarithms of k, a and b.
+    """
+    blocks = [slice(k, k + BLOCK) for k in range(0, len(off), BLOCK)]
+
+    def mean(of: Callable[[slice], np.ndarray]) -> float:
+        return sum(run(lambda some: float(of(some).sum()), blocks)) / len(off)
+
+    def sd(p: np.ndarray, some: slice) -> np.ndarray:
+        k, a, b = np.exp(p)
+        return np.sqrt(k**2 * counted[some] + _variance(own[some], a, b) + 1e-12)
+
+    def minus(p: np.ndarray) -> float:
+        def terms(some: slice) -> np.ndarray:
+            # Errors have heavy tails: the likelihood is that of Laplace's distribution.
+            width = sd(p, some)
+            return np.log(width) + np.sqrt(2) * off[some] / width
+
+        return mean(terms)
+
+    start = np.log([1.2, 0.05, 0.1])
+    bounds = [(0.0, np.log(LARGEST_K)), *[(np.log(1e-4), 0.0)] * 2]
+    found = optimize.minimize(minus, start, method="L-BFGS-B", bounds=bounds).x
+
+    def within(shift: float) -> float:
+        return mean(lambda some: off[some] <= sd(found + shift, some)) - ONE_SIGMA
+
+    low, high = -6.0, 2.0
+    if within(low) < 0 < within(high):
+        found = found + optimize.brentq(within, low, high, xtol=1e-3)
+    return found
+
+
 def remaining_spread(
-    intensity: np.ndarray, sigma: np.ndarray, E: np.ndarray, unique: np.ndarray
+    intensity: np.ndarray,
+    sigma: np.ndarray,
+    E: np.ndarray,
+    unique: np.ndarray,
+    nproc: int | None = 1,
 ) -> tuple[float, np.ndarray]:
     """
     Say by how much observations of a reflection differ beyond their σ.
@@ -72,6 +127,7 @@ def remaining_spread(
         sigma: Shape (n,), their counting errors.
         E: Shape (u,), corrected normalised amplitudes.
         unique: Shape (n,).
+        nproc: Threads; all cores where it is None.
 
     Returns:
         k, 1 and more, by which σ are too small, and e of shape (u,); 1 and nought where too
@@ -87,26 +143,8 @@ def remaining_spread(
     # An observation has part in the mean that it is compared with.
     off = off[used] * np.sqrt(n[used] / (n[used] - 1))
     own, counted = E[unique[used]], sigma[used] ** 2
-
-    def sd(p: np.ndarray) -> np.ndarray:
-        k, a, b = np.exp(p)
-        return np.sqrt(k**2 * counted + _variance(own, a, b) + 1e-12)
-
-    def minus(p: np.ndarray) -> float:
-        # Errors have heavy tails: the likelihood is that of Laplace's distribution.
-        width = sd(p)
-        return float(np.mean(np.log(width) + np.sqrt(2) * off / width))
-
-    start = np.log([1.2, 0.05, 0.1])
-    bounds = [(0.0, np.log(LARGEST_K)), *[(np.log(1e-4), 0.0)] * 2]
-    found = optimize.minimize(minus, start, method="L-BFGS-B", bounds=bounds).x
-
-    def within(shift: float) -> float:
-        return float(np.mean(off <= sd(found + shift)) - ONE_SIGMA)
-
-    low, high = -6.0, 2.0
-    if within(low) < 0 < within(high):
-        found = found + optimize.brentq(within, low, high, xtol=1e-3)
+    with ThreadPoolExecutor(nproc or available_cores()) as pool:
+        found = _fit_law(off, own, counted, pool.map if nproc != 1 else map)
     # To a per cent: sums in another order of rows must not make another table.
     k, a, b = np.exp(np.round(found, 2))
     law = _variance(E, a, b)
@@ -127,6 +165,7 @@ def factors_with_errors(
     crossing: np.ndarray,
     amplitudes: tuple[np.ndarray, np.ndarray],
     relative: np.ndarray,
+    nproc: int | None = 1,
 ) -> Factors:
     """
     Give factors of observations and of their variances.
@@ -139,6 +178,7 @@ def factors_with_errors(
         crossing: Shape (n,), the crossing of the Ewald sphere that each lists.
         amplitudes: F, corrected, and N, expected intensities, each of shape (u,).
         relative: Shape (n,), see observation_factors.
+        nproc: Threads; all cores where it is None.
 
     Returns:
         Factors such that merging with weights 1/σ² of the corrected table gives F², and
@@ -157,7 +197,7 @@ def factors_with_errors(
             after = (intensity * factors.factor + factors.offset) / N[unique]
             own = factors.factor * counted / N[unique]
             after, own = (group_means(x, crossing, n) for x in (after, own))
-            k, spread = remaining_spread(after, own, E, unique[first])
+            k, spread = remaining_spread(after, own, E, unique[first], nproc)
             spread = spread * N
         wanted = (k * factors.factor * counted) ** 2
         wanted = wanted + spread[unique] ** 2
