@@ -7,12 +7,13 @@ Functions:
 
 from __future__ import annotations
 
+import numba as nb
 import numpy as np
 
-from dials_spread.statistics.groups import order_of_groups
+from dials_spread.statistics.groups import order_within
 
 MOST_KEYS = 10_000_000
-"""Indices, or crystals, that are counted one by one."""
+"""In a box around those that were measured, of which each has a place."""
 
 
 def number_crossings(
@@ -39,29 +40,38 @@ def number_crossings(
         return np.zeros(0, dtype=np.int64)
     h = miller_index.astype(np.int64) - miller_index.min(axis=0)
     size = h.max(axis=0) + 1
-    # One number for an index: four keys would be sorted four times.
-    key = (h[:, 0] * size[1] + h[:, 1]) * size[2] + h[:, 2]
-    order = _order(np.asarray(crystal, dtype=np.int64), key, first, int(size.prod()))
-    new = np.ones(len(order), dtype=bool)
-    new[1:] = (np.diff(key[order]) != 0) | (np.diff(crystal[order]) != 0)
-    new[1:] |= first[order][1:] - last[order][:-1] > gap
+    key, n_keys = (h[:, 0] * size[1] + h[:, 1]) * size[2] + h[:, 2], size.prod()
+    if n_keys > MOST_KEYS:
+        there, key = np.unique(key, return_inverse=True)
+        key, n_keys = key.ravel(), len(there)
+    order = order_within(first, np.asarray(crystal, dtype=np.int64))
+    ends = (np.asarray(x, dtype=np.float64) for x in (first, last))
+    return _number(order, np.asarray(crystal), key, int(n_keys), *ends, float(gap))
+
+
+@nb.njit(cache=True, nogil=True)
+def _number(order, crystal, key, n_keys, first, last, gap):
+    """Number crossings of listings that are in order of crystals, then of their begin."""
+    latest = np.full(n_keys, -1, dtype=np.int64)
     crossing = np.empty(len(order), dtype=np.int64)
-    crossing[order] = np.cumsum(new) - 1
-    # Of several assignments the last one stays, here that of the first listing.
-    begins = np.empty(crossing.max() + 1, dtype=np.int64)
-    begins[crossing[::-1]] = np.arange(len(order))[::-1]
-    appears = np.zeros(len(order), dtype=bool)
-    appears[begins] = True
-    return (np.cumsum(appears) - 1)[begins][crossing]
-
-
-def _order(
-    crystal: np.ndarray, key: np.ndarray, first: np.ndarray, n_keys: int
-) -> np.ndarray:
-    """Sort by crystal, index, and where listings begin; by counting where that is less."""
-    if n_keys > MOST_KEYS or crystal.min() < 0 or crystal.max() > MOST_KEYS:
-        return np.lexsort((first, key, crystal))
-    order = np.argsort(first, kind="stable")
-    for column in (key, crystal):
-        order = order[order_of_groups(column[order])]
-    return order
+    n = 0
+    for i in order:
+        before = latest[key[i]]
+        if (
+            before >= 0
+            and crystal[before] == crystal[i]
+            and not first[i] - last[before] > gap
+        ):
+            crossing[i] = crossing[before]
+        else:
+            crossing[i] = n
+            n += 1
+        latest[key[i]] = i
+    appears, n = np.full(n, -1, dtype=np.int64), 0
+    for i in range(len(crossing)):
+        own = crossing[i]
+        if appears[own] < 0:
+            appears[own] = n
+            n += 1
+        crossing[i] = appears[own]
+    return crossing
