@@ -156,8 +156,9 @@ def find_partners(
 def _fill_here(rows, directions, partners: Partners, method, nproc, progress) -> None:
     """Fill the partners by threads."""
     fill, _ = _choose(rows, directions, _compiled(partners), method)
-    title = "Matching images" if progress else None
-    run_blocks(fill, len(partners.image), BLOCK, nproc, title, lambda: fill(0, 0))
+    title, n = "Matching images" if progress else None, len(partners.image)
+    block = max(1, min(BLOCK, n // 32))  # so that no thread waits long for the last one
+    run_blocks(fill, n, block, nproc, title, lambda: fill(0, 0))
 
 
 @stage("Matching images")

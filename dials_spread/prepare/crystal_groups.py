@@ -27,7 +27,7 @@ from dials_spread import cluster
 from dials_spread.observations import Observations
 from dials_spread.threads import in_turn
 
-GROUP = 2**18
+GROUP = 2**17
 """Observations of a group, at least, but for the last."""
 
 TAKES = 150
