@@ -10,6 +10,7 @@ Functions:
     write_together: some files, all of them whole or none
     write_text, write_bytes: one file, whole or not at all
     draw_files: make files that will go into a folder
+    begin_file: make a large one beside what goes on
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Union
 
 from libtbx import Auto
 
@@ -31,6 +33,7 @@ from dials_spread.staging import (
     Stage,
     clear_leftovers,
     put_in_place,
+    write,
 )
 
 NO_FILES = ("figure_format", "images", "composition")
@@ -223,6 +226,62 @@ class Drawn:
         return [Path(move.to) for move in self.moves]
 
 
+class Begun:
+    """
+    A file that is being made beside what goes on.
+
+    Args:
+        path: Where it is made.
+        content: Its content, piece by piece.
+    """
+
+    def __init__(self, path: str, content: Iterable[bytes]) -> None:
+        self._path, self._stopped = path, False
+        beside = ThreadPoolExecutor(1)
+        self._done: Future[None] = beside.submit(write, path, self._pieces(content))
+        beside.shutdown(wait=False)
+
+    def _pieces(self, content: Iterable[bytes]) -> Iterator[bytes]:
+        for piece in content:
+            if self._stopped:
+                return
+            yield piece
+
+    def path(self) -> str:
+        """Give its path when it is complete; OSError where it cannot be written."""
+        self._done.result()
+        return self._path
+
+    def stop(self) -> None:
+        """Let go of it."""
+        self._stopped = True
+        wait([self._done])
+
+
+Content = Union[bytes, Iterable[bytes], Begun]
+"""Of a file: at once, piece by piece, or on its way to the disk."""
+
+
+def begin_file(name: str, content: Iterable[bytes]) -> Iterable[bytes] | Begun:
+    """
+    Begin to make a large file, for `write_together`, while something else is computed.
+
+    Args:
+        name: Of the file.
+        content: Piece by piece, which nothing else changes.
+
+    Returns:
+        What it is given as content; as it was where no run has reserved the folder.
+    """
+    path = os.path.realpath(name)
+    stage = _reserved.get(os.path.dirname(path))
+    if stage is None or _is_device(path):
+        return content
+    begun = Begun(stage.next_path(), content)
+    interruption.at_end(begun.stop)
+    return begun
+
+
 def draw_files(folder: str | Path, draw: Callable[[str], list[Path]]) -> Drawn:
     """
     Make files that `write_together` will put into a folder.
@@ -251,14 +310,13 @@ def draw_files(folder: str | Path, draw: Callable[[str], list[Path]]) -> Drawn:
 
 @stages.stage("Writing files")
 def write_together(
-    contents: Mapping[str, bytes | Iterable[bytes]], drawn: Sequence[Drawn] = ()
+    contents: Mapping[str, Content], drawn: Sequence[Drawn] = ()
 ) -> None:
     """
     Write some files so that none of them is replaced before all of them are complete.
 
     Args:
-        contents: By name of the file, at once or piece by piece. Reflection tables are
-            put in their places last.
+        contents: By name of the file. Reflection tables are put in their places last.
         drawn: Further files, of `draw_files`.
 
     Raises:
@@ -278,10 +336,12 @@ def write_together(
                 if _is_device(path):
                     devices.append(name)
                     continue
-                stage = stage_of(os.path.dirname(path))
-                moves.append(Move(stage.make(contents[name]), path))
+                stage, found = stage_of(os.path.dirname(path)), contents[name]
+                made = found.path() if isinstance(found, Begun) else stage.make(found)
+                moves.append(Move(made, path))
             for name in devices:
                 found = contents[name]
+                assert not isinstance(found, Begun)  # see begin_file
                 whole = found if isinstance(found, bytes) else b"".join(found)
                 Path(name).write_bytes(whole)
             name = ""

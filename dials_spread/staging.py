@@ -113,7 +113,7 @@ class Stage:
                 _try_lock(self._lock)
                 about = {"pid": os.getpid(), "host": socket.gethostname()}
                 text = json.dumps({**about, "outputs": [*outputs]})
-                _write(os.path.join(self.path, ABOUT), text.encode())
+                write(os.path.join(self.path, ABOUT), text.encode())
             except BaseException:
                 shutil.rmtree(self.path, ignore_errors=True)
                 raise
@@ -128,17 +128,18 @@ class Stage:
         Returns:
             Its path.
         """
-        path = self._next()
-        _write(path, content)
+        path = self.next_path()
+        write(path, content)
         return path
 
     def folder_for_files(self) -> str:
         """Make a folder in it and give its path."""
-        path = self._next()
+        path = self.next_path()
         os.mkdir(path)
         return path
 
-    def _next(self) -> str:
+    def next_path(self) -> str:
+        """Name a file that is not there yet."""
         # Numbers, as the names of files may be as long as the system lets them be.
         self.n_made += 1
         return os.path.join(self.path, f"new-{self.n_made}")
@@ -154,7 +155,8 @@ class Stage:
     _lock: int | None = None
 
 
-def _write(path: str, content: bytes | Iterable[bytes]) -> None:
+def write(path: str, content: bytes | Iterable[bytes]) -> None:
+    """Write a file that is not there yet, and bring it to the disk."""
     with open(path, "xb") as file:
         file.writelines([content] if isinstance(content, bytes) else content)
         file.flush()
@@ -371,11 +373,9 @@ def _promise(stages: Sequence[str], moves: Sequence[Move]) -> None:
     """Write the journal into the first folder; from now on it will be done."""
     first = os.path.join(stages[0], JOURNAL)
     for stage in stages[1:]:
-        _write(
-            os.path.join(stage, "with.json"), json.dumps({"journal": first}).encode()
-        )
+        write(os.path.join(stage, "with.json"), json.dumps({"journal": first}).encode())
     told = [[os.path.abspath(move.made), os.path.abspath(move.to)] for move in moves]
-    _write(f"{first}.new", json.dumps({"moves": told}).encode())
+    write(f"{first}.new", json.dumps({"moves": told}).encode())
     os.rename(f"{first}.new", first)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import resource
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -342,3 +344,70 @@ def test_what_others_put_there_is_not_followed(monkeypatch):
     monkeypatch.setattr(staging.os, "getuid", lambda: os.stat(".").st_uid + 1)
     write_text("a.txt", "x")
     assert not Path("mine").exists() and stage.is_dir()
+
+
+@pytest.fixture
+def begin():
+    """Begin a file in a run that has reserved it; the rest is done in that run, too."""
+
+    def run(content, then):
+        def do():
+            output_files.reserve({"a.refl": "output.reflections=a.refl"})
+            then(output_files.begin_file("a.refl", content))
+
+        in_a_run(do)
+
+    return run
+
+
+def test_a_file_that_is_begun_is_there_with_the_others(begin):
+    going_on = threading.Event()
+
+    def pieces():
+        yield b"first "
+        assert going_on.wait(10)
+        yield b"second"
+
+    def then(begun):
+        assert isinstance(begun, output_files.Begun)
+        assert not Path("a.refl").exists()
+        going_on.set()
+        write_together({"b.json": b"{}", "a.refl": begun})
+
+    begin(pieces(), then)
+    assert Path("a.refl").read_bytes() == b"first second"
+    assert sorted(os.listdir()) == ["a.refl", "b.json"]
+
+
+def test_a_file_that_is_begun_and_does_not_fit_leaves_nothing(begin):
+    def full():
+        yield b"first"
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(OSError, match="^a.refl: no space left on device; no file was"):
+        begin(full(), lambda begun: write_together({"b.json": b"[]", "a.refl": begun}))
+    assert os.listdir() == []
+
+
+def test_a_file_that_is_begun_is_given_up_where_the_run_fails(begin):
+    given = []
+
+    def endless():
+        while len(given) < 10**6:
+            given.append(1)
+            yield b""
+            time.sleep(0.001)
+
+    def fails(_):
+        raise ValueError("statistics")
+
+    with pytest.raises(ValueError, match="statistics"):
+        begin(endless(), fails)
+    n = len(given)
+    time.sleep(0.05)
+    assert n == len(given) and os.listdir() == []
+
+
+def test_nothing_is_begun_where_no_run_has_reserved_the_folder():
+    given = [b"all of it"]
+    assert output_files.begin_file("a.refl", given) is given

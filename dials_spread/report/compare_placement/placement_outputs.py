@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
+from dials_spread.output_files import Content
 from dials_spread.placement.results import PlacementComparison
 from dials_spread.placement.side_by_side import REFINED_DRAWS
 from dials_spread.report.compare_placement.branch_tables import merging_tables
@@ -123,7 +124,7 @@ def write_placement(
     told = [f"{name}: {value}" for name, value in parts.facts]
     logger.info("\n%s", log_part("Input", ["\n".join(told)]))
     log_parts(parts, log_tables(result, start_shift(provenance)))
-    contents: dict[str, bytes | Iterable[bytes]] = {**extra_files}
+    contents: dict[str, Content] = {**extra_files}
     add_reports(contents, document, parts, output)
     end_run(contents, parts, output, log)
     return document

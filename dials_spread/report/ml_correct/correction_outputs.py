@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Union
 
@@ -20,6 +20,7 @@ from dials_spread.correction.apply.merged_files import MergedFiles, merged_files
 from dials_spread.correction.apply.subject import Subject
 from dials_spread.correction.features.registry import MODEL_1, REFLECTION_ALL
 from dials_spread.observations.rejected import REASON
+from dials_spread.output_files import Content, begin_file
 from dials_spread.report.ml_correct.before_after import BeforeAfter, compare
 from dials_spread.report.ml_correct.correction_sections import (
     correction_sections,
@@ -251,10 +252,12 @@ def write_correction(
     Returns:
         The JSON document.
     """
+    # Most of the writing, while statistics are made.
+    tables = table_files(corrected, output, begin=True)
     pair, verdict = compare(result), correction_verdict(result)
     document = correction_document(provenance, result, pair, verdict)
     parts = correction_parts(result, pair, verdict, output)
-    tables = log_tables(result, pair)
+    told = log_tables(result, pair)
     if second is not None:
         of = (pair.miller_index, pair.d_spacing)
         section = second.section(*of)
@@ -266,12 +269,12 @@ def write_correction(
         parts = replace(
             parts, summary=summary, sections=sections, steps=steps, changed=changed
         )
-        tables = [*section.tables, *tables]
-    log_parts(parts, tables)
+        told = [*section.tables, *told]
+    log_parts(parts, told)
     columns = second.merged_columns(result.strength) if second else {}
     merged = merged_files(result, output, columns)
     document["correction"]["merged_file"] = merged.figures
-    contents = correction_files(corrected, merged, output)
+    contents = correction_files(tables, merged)
     contents.update(second.files if second else {})
     add_reports(contents, document, parts, output)
     end_run(contents, parts, output, log)
@@ -279,38 +282,40 @@ def write_correction(
 
 
 def correction_files(
-    corrected: tuple[ExperimentList, WrittenTable],
-    merged: MergedFiles,
-    output,
-) -> dict[str, bytes | Iterable[bytes]]:
+    tables: Mapping[str, Content], merged: MergedFiles
+) -> dict[str, Content]:
     """
     Give what was corrected as the content of files.
 
     Args:
-        corrected: Experiments and corrected reflections.
+        tables: From table_files.
         merged: Merged intensities as files; what is to be said of them is logged.
-        output: Names of files.
     """
     for sentence in merged.sentences:
         logger.info("\n%s", sentence)
-    return {**table_files(corrected, output), **merged.contents}
+    return {**tables, **merged.contents}
 
 
 def table_files(
-    tables: tuple[ExperimentList, WrittenTable], output
-) -> dict[str, bytes | Iterable[bytes]]:
+    tables: tuple[ExperimentList, WrittenTable], output, begin: bool = False
+) -> dict[str, Content]:
     """
     Give experiments and reflections as the content of files.
 
     Args:
         tables: Experiments and their reflections.
         output: Names of files.
+        begin: Begin to write reflections while something else is computed.
     """
     experiments, table = tables
-    contents: dict[str, bytes | Iterable[bytes]] = {}
-    if output.experiments:
-        contents[output.experiments] = experiments_file(experiments, PROGRAM)
+    contents: dict[str, Content] = {}
     if output.reflections:
         of_files = isinstance(table, (Rewritten, JoinedColumns))
-        contents[output.reflections] = table if of_files else column_by_column(table)
+        pieces = table if of_files else column_by_column(table)
+        contents[output.reflections] = (
+            begin_file(output.reflections, pieces) if begin else pieces
+        )
+    if output.experiments:
+        written = experiments_file(experiments, PROGRAM)
+        contents = {output.experiments: written, **contents}
     return contents

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterable
 
 from dials.array_family import flex
 from dxtbx.model import ExperimentList
@@ -14,11 +13,13 @@ from dxtbx.model import ExperimentList
 from dials_spread.correction.apply.merged_files import merged_files
 from dials_spread.correction.model.model_file import model_bytes
 from dials_spread.correction.validate.train_on_data import TrainingResult
+from dials_spread.output_files import Content
 from dials_spread.report.ml_correct.before_after import BeforeAfter, compare
 from dials_spread.report.ml_correct.correction_outputs import (
     FILES,
     correction_document,
     correction_files,
+    table_files,
 )
 from dials_spread.report.ml_correct.correction_sections import (
     correction_sections,
@@ -147,11 +148,11 @@ def write_training(
     if result is not None and pair is not None:
         tables += log_tables(result, pair)
     log_parts(parts, tables)
-    contents: dict[str, bytes | Iterable[bytes]] = {}
+    contents: dict[str, Content] = {}
     if corrected is not None and result is not None:
         merged = merged_files(result, output)
         document["correction"]["merged_file"] = merged.figures
-        contents = correction_files(corrected, merged, output)
+        contents = correction_files(table_files(corrected, output), merged)
     if training.model is not None and output.model:
         contents[output.model] = model_bytes(training.model)
     add_reports(contents, document, parts, output)

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from dials_spread.output_files import Drawn, write_together
+from dials_spread.output_files import Content, Drawn, write_together
 from dials_spread.report.page.document import write_json
 from dials_spread.report.page.log_text import Step, log_part, steps_text, wrapped
 from dials_spread.report.page.sections import Section
@@ -85,7 +85,7 @@ def log_parts(parts: PageParts, tables: Sequence[TextTable]) -> None:
 
 @stage("Page")
 def add_reports(
-    contents: dict[str, bytes | Iterable[bytes]],
+    contents: dict[str, Content],
     document: dict,
     parts: PageParts,
     output,
@@ -129,7 +129,7 @@ def _log_name(output) -> list[str]:
 
 
 def end_run(
-    contents: Mapping[str, bytes | Iterable[bytes]],
+    contents: Mapping[str, Content],
     parts: PageParts,
     output,
     log: io.StringIO,
@@ -159,7 +159,7 @@ def _drawn_lines(drawn: Drawn) -> list[str]:
 
 
 def write_all(
-    contents: Mapping[str, bytes | Iterable[bytes]],
+    contents: Mapping[str, Content],
     log_name: str | None,
     log: io.StringIO,
     last: str = "",
