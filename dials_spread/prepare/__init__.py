@@ -10,6 +10,7 @@ Modules:
     extinctions: reflections near zero that a screw axis or glide plane would extinguish
     geometry: where the beam ran in the crystal when a reflection was excited, and the
         Lorentz factor, applied once
+    gross: gross outliers of integrated data
     lattice: amplitudes and potentials at all points of the reciprocal lattice
     measurement: how data were measured, and the Lorentz factor of precession
     normalisation: normalised amplitudes, and how strongly the crystal scatters in

@@ -173,7 +173,7 @@ def get_subject(
         nproc: Threads; all cores by default.
         d_min: Resolution limit [Å], see within_limit. Observations beyond have no say.
         emptied: Empty the tables (file_by_file.let_go); else they are not changed.
-        keep_outliers: Take in outliers of dials.scale, or "auto" for those not gross.
+        keep_outliers: Let outliers count; "auto" for those of dials.scale that are not gross.
         choices: About observations, see observations.Choices.
 
     Raises:
@@ -190,7 +190,7 @@ def get_subject(
     if keep_outliers == "auto":
         observations, measured = without_gross(observations, measured, tables)
     told = [] if keep_outliers else rejected_warning(observations)
-    within = within_limit(observations, measured, d_min, nproc)
+    within = within_limit(observations, measured, d_min, nproc, keep_outliers is True)
     if within.beyond is not None:
         warnings = check_suitable(within.observations, force, how)
     of_lorentz, doubts = lorentz_check(within)
@@ -224,7 +224,7 @@ def _prepared(
     prepared = prepare(within.measured, nproc, within.scales, within.groups)
     give_back()
     counted = with_counting_errors(prepared, observations, counting)
-    names = ("lorentz", "limit", "beyond", "outsiders")
+    names = ("lorentz", "limit", "beyond", "outsiders", "n_gross")
     return {
         "prepared": prepared,
         "counted": counted,

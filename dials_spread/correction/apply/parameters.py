@@ -81,7 +81,9 @@ keep_outliers = Auto
           "stop. What is taken in and corrected is flagged as an outlier no more, so that"
           "dials.merge counts it; undo=True restores the flags. False takes in nothing,"
           "True all. Where less than half of the correction is applied (strength), nothing"
-          "is taken in. Of integrated data nothing was rejected."
+          "is taken in. Of integrated data nothing was rejected: there Auto and False leave"
+          "out what is as far from the median of at least three equivalents, and five or"
+          "more times as far as usual in these data; True nothing."
 force = False
   .type = bool
   .help = "Correct data that should not be corrected: X-ray data, fewer than 120"

@@ -37,6 +37,7 @@ from dials_spread.observations.table import OFTEN
 from dials_spread.prepare.crystal_groups import CrystalGroups
 from dials_spread.prepare.decay import find_scales
 from dials_spread.prepare.extinctions import missing_elements
+from dials_spread.prepare.gross import gross_outliers
 from dials_spread.prepare.measurement import Measurement
 from dials_spread.prepare.outsiders import outsiders
 from dials_spread.prepare.prepared import (
@@ -73,8 +74,9 @@ class Subject:
             rotation, where it is clearly better; None otherwise.
         warnings: Sentences for the user.
         limit: To which resolution there is signal; None where that was not looked at.
-        beyond: What lies beyond the limit, or is of outsiders; None for nothing.
+        beyond: What lies beyond the limit, is of outsiders, or gross; None for nothing.
         outsiders: Numbers of crystals that have no say; see prepare.outsiders.
+        n_gross: Gross outliers of integrated data, which have none; see prepare.gross.
         measurement: How the data were measured.
         taken_in: Shape (n,), bool, what dials.scale had rejected as outliers; None for
             nothing.
@@ -91,6 +93,7 @@ class Subject:
     limit: ResolutionLimit | None = None
     beyond: Beyond | None = None
     outsiders: tuple[int, ...] = ()
+    n_gross: int = 0
     measurement: Measurement = Measurement("rotation")
     lorentz_precession: float | None = None
     taken_in: np.ndarray | None = None
@@ -121,15 +124,16 @@ class Beyond:
     """
     Observations that have no say in the correction.
 
-    They lie beyond the resolution limit, or are of crystals that are not shown to agree with
-    the others.
+    They lie beyond the resolution limit, are of crystals that are not shown to agree with the
+    others, or gross outliers.
 
     Attributes:
         measured: n of them.
         lorentz: Shape (n,), the Lorentz factor applied here, over the median of the
             others; all that their intensities are multiplied by.
         inflation: Shape (n,), by which variances are multiplied besides: of outsiders as
-            large as to make σ the root mean square of their intensities.
+            large as to make σ the root mean square of their intensities, of gross outliers
+            as large as they or the middle of their reflection.
     """
 
     measured: Observations
@@ -139,7 +143,7 @@ class Beyond:
 
 class Within(NamedTuple):
     """
-    Observations that have a say: to the resolution limit, and of crystals that agree.
+    Observations that have a say: to the resolution limit, of crystals that agree, not gross.
 
     Attributes:
         observations: n of them, as they were read.
@@ -150,6 +154,7 @@ class Within(NamedTuple):
         groups: The n, cut into groups of crystals.
         scales: Of the n; None where they have to be found.
         outsiders: Numbers of crystals that are not shown to agree with the others.
+        n_gross: Gross outliers of the rest.
     """
 
     observations: Observations
@@ -160,6 +165,7 @@ class Within(NamedTuple):
     groups: CrystalGroups
     scales: Scales | None
     outsiders: tuple[int, ...]
+    n_gross: int = 0
 
 
 def within_limit(
@@ -167,9 +173,10 @@ def within_limit(
     measured: Observations,
     d_min: float | str | None,
     nproc: int | None = None,
+    keep_gross: bool = False,
 ) -> Within:
     """
-    Find the resolution limit, and leave out what is beyond, and crystals that do not agree.
+    Find the resolution limit, and leave out what is beyond, or not to be believed.
 
     Args:
         observations: As they were read.
@@ -177,6 +184,7 @@ def within_limit(
         d_min: The limit [Å]; "auto" to find it from the data, None for none. One that
             was found is not obeyed where too little would be left for a correction.
         nproc: Threads; all cores by default.
+        keep_gross: Leave gross outliers of integrated data their say.
 
     Raises:
         ValueError: Nothing is within.
@@ -184,52 +192,88 @@ def within_limit(
     groups = CrystalGroups.of(measured, nproc)
     scales = find_scales(measured, groups)
     scaled = measured.divided(scales.scale)
-    out = outsiders(scaled)
-    kept = ~np.isin(measured.crystal, out)
+    suspect = _suspect(scaled, keep_gross or observations.scaled)
+    believed = kept = ~suspect.any
+    n_gross = int(np.count_nonzero(suspect.gross))
     limit = ResolutionLimit(None, "d_min", float(measured.d_spacing.min()))
     if d_min is not None:
         given = None if isinstance(d_min, str) else d_min
-        agreeing = scaled.select(kept) if len(out) else scaled
-        limit = resolution_limit(agreeing, given)
+        limit = resolution_limit(scaled if kept.all() else scaled.select(kept), given)
     if limit.d_min is not None:
-        within = kept & measured.within(limit.d_min)
-        if d_min == "auto" and reasons_against(observations.select(within)):
+        inside = measured.within(limit.d_min)
+        if d_min == "auto" and reasons_against(observations.select(kept & inside)):
             limit = replace(limit, d_min=None)
         else:
-            kept = within
+            kept = kept & inside
+            n_gross = int(np.count_nonzero(suspect.gross & inside))
     ratio = measured.sigma / observations.sigma
+    ratio = ratio / np.median(ratio[kept] if kept.any() else ratio)
     if kept.all():
-        ratio = ratio / np.median(ratio)
         return Within(observations, measured, ratio, limit, None, groups, scales, ())
     if not kept.any():
         raise ValueError(
             f"d_min={limit.d_min:g} leaves nothing: the observations begin at "
             f"{measured.d_spacing.max():.2f} Å"
         )
-    ratio = ratio / np.median(ratio[kept])
-    others = measured.select(~kept)
-    measured = measured.select(kept)
+    inflation = np.where(believed, 1.0, suspect.inflation(measured, scales.scale))
+    own = measured.select(kept)
     return Within(
         observations=observations.select(kept),
-        measured=measured,
+        measured=own,
         lorentz=ratio[kept],
         limit=limit,
-        beyond=Beyond(others, ratio[~kept], _inflation(others, out)),
-        groups=CrystalGroups.of(measured, nproc),
+        beyond=Beyond(measured.select(~kept), ratio[~kept], inflation[~kept]),
+        groups=CrystalGroups.of(own, nproc),
         scales=None,
-        outsiders=tuple(int(c) for c in out),
+        outsiders=tuple(int(c) for c in suspect.crystals),
+        n_gross=n_gross,
     )
 
 
-def _inflation(others: Observations, out: np.ndarray) -> np.ndarray:
-    """Give by what variances are multiplied: 1 but of outsiders, shape (n,)."""
-    inflation = np.ones(len(others))
-    for number in out:
-        own = others.crystal == number
-        # Nothing more is known of them than how large they are.
-        size = np.mean(others.intensity[own] ** 2)
-        inflation[own] += size / others.variance[own]
-    return np.minimum(inflation, LARGEST_INFLATION)
+class _Suspect(NamedTuple):
+    """
+    Observations that are not to be believed.
+
+    Attributes:
+        crystals: Numbers of crystals that are not shown to agree with the others.
+        outside: Shape (n,), bool, the observations of these.
+        gross: Shape (n,), bool, gross outliers of the others.
+        middle: Shape (n,), of the reflections of the others, on one scale.
+    """
+
+    crystals: np.ndarray
+    outside: np.ndarray
+    gross: np.ndarray
+    middle: np.ndarray
+
+    @property
+    def any(self) -> np.ndarray:
+        """Shape (n,), bool."""
+        return self.outside | self.gross
+
+    def inflation(self, measured: Observations, scale: np.ndarray) -> np.ndarray:
+        """Give by what their variances are multiplied, shape (n,)."""
+        size = np.maximum(np.abs(measured.intensity), self.middle * scale)
+        for number in self.crystals:
+            own = measured.crystal == number
+            # Nothing more is known of them than how large they are.
+            size[own] = np.sqrt(np.mean(measured.intensity[own] ** 2))
+        return np.minimum(1 + size**2 / measured.variance, LARGEST_INFLATION)
+
+
+def _suspect(scaled: Observations, keep_gross: bool) -> _Suspect:
+    """
+    Find crystals that do not agree, and gross outliers of the others.
+
+    Of scaled data dials.scale has found these.
+    """
+    crystals = outsiders(scaled)
+    outside = np.isin(scaled.crystal, crystals)
+    gross, middle = np.zeros(len(scaled), dtype=bool), np.zeros(len(scaled))
+    if not keep_gross:
+        rest = scaled.select(~outside) if len(crystals) else scaled
+        gross[~outside], middle[~outside] = gross_outliers(rest)
+    return _Suspect(crystals, outside, gross, middle)
 
 
 def odd_crystals(within: Within, whole: Observations) -> list[str]:

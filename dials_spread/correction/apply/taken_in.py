@@ -42,18 +42,11 @@ from dials_spread.correction.apply.subject import Subject
 from dials_spread.observations import Observations
 from dials_spread.observations.builder import Integrated
 from dials_spread.observations.rejected import REASON, rejected_in_scaling
+from dials_spread.prepare.gross import out_of_range
 from dials_spread.prepare.normalisation import normalise
 from dials_spread.prepare.prepared import prepare, with_sigma
 
 logger = logging.getLogger("dials.spread.correct")
-
-FURTHEST = 4.0
-"""How far from the mean of the others an observation may be, in units of that mean, or of the
-mean intensity at its resolution where that is larger."""
-
-LEAST, STRONG = 0.1, 0.5
-"""Part of the mean of the others below which an observation is gross, too, where that mean is
-more than the second times the mean intensity at its resolution."""
 
 LEAST_STRENGTH = 0.5
 """Part of the correction below which nothing is taken in."""
@@ -107,9 +100,7 @@ def within_range(measured: Observations, rejected: np.ndarray) -> np.ndarray:
     Returns:
         Shape (n,), bool; false where nothing else is left of the reflection.
     """
-    mean, usual = _levels(measured, rejected)
-    hidden = (measured.intensity < LEAST * mean) & (mean > STRONG * usual)
-    return (distances(measured, rejected) <= FURTHEST) & ~hidden
+    return ~out_of_range(measured.intensity, *_levels(measured, rejected))
 
 
 def distances(measured: Observations, rejected: np.ndarray) -> np.ndarray:

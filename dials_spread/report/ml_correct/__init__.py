@@ -18,7 +18,7 @@ Modules:
     plots_merging: merging statistics, Wilson plot and N(z)
     plots_training: plots of a model trained on the data
     refined_structure_report: the structure refined against corrected intensities
-    rejected_sentences: what became of outliers of dials.scale
+    rejected_sentences: what became of outliers of dials.scale, and of gross ones
     solved_structure_sentences: how a structure was solved for the second correction
     structure_reflections: how much of each amplitude came from a structure
     training_outputs: from a model that was trained on the data, and its test, to log

@@ -87,6 +87,7 @@ def _of_data(subject: Subject) -> dict:
         "resolution_limit": subject.limit and subject.limit.as_dict(),
         "crystals_without_say": list(subject.outsiders),
         "outliers_of_scaling": _outliers(subject),
+        "gross_outliers": subject.n_gross,
         **_lorentz(subject),
         "scales": subject.prepared.scales.as_dict(),
     }

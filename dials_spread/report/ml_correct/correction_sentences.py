@@ -27,7 +27,10 @@ from dials_spread.report.ml_correct.correction_verdict import (
 )
 from dials_spread.report.ml_correct.damage_sentences import damage_sentences
 from dials_spread.report.ml_correct.lorentz_sentences import lorentz_sentences
-from dials_spread.report.ml_correct.rejected_sentences import rejected_sentences
+from dials_spread.report.ml_correct.rejected_sentences import (
+    gross_sentences,
+    rejected_sentences,
+)
 from dials_spread.report.page.labels import counted, digits
 from dials_spread.rfactor.merging_statistics import LABELS
 from dials_spread.rfactor.wilson_statistics import (
@@ -116,6 +119,7 @@ def sentences_by_topic(
             _data(result, pair),
             *limit_sentences(result),
             *rejected_sentences(result),
+            *gross_sentences(result),
             _method(result),
             *evidence_sentences(result),
             *lorentz_sentences(result),

@@ -19,14 +19,11 @@ from dials_spread.correction.apply.correct import (
     get_subject,
 )
 from dials_spread.correction.apply.estimates import choose_model
-from dials_spread.correction.apply.taken_in import (
-    FURTHEST,
-    within_range,
-    without_taken_in,
-)
+from dials_spread.correction.apply.taken_in import within_range, without_taken_in
 from dials_spread.observations import build_observations
 from dials_spread.observations.rejected import REASON, rejected_in_scaling
 from dials_spread.placement.common_set import read_branch
+from dials_spread.prepare.gross import FURTHEST
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "benchmarks"))
 
