@@ -239,8 +239,7 @@ def _expansion_vectors(
             places[rows],
             numbers[:, columns],
         )
-        # Also where it is no number any more.
-        growth = max(growth, np.sqrt(squared) if np.isfinite(squared) else np.inf)
+        growth = max(growth, float(np.sqrt(squared)))
     return found, growth
 
 
@@ -294,7 +293,7 @@ def _multiply_in_turn(parts, diagonal, active, origin, rows, kept):
         kept: Written to, of shape (terms, m, r, 1 or 2).
 
     Returns:
-        The largest squared norm of the last vector.
+        The largest squared norm of the last vector, infinite where it is no number.
     """
     q, (m, n) = len(parts), diagonal.shape
     # Real part, imaginary part and their sum.
@@ -329,7 +328,8 @@ def _multiply_in_turn(parts, diagonal, active, origin, rows, kept):
             for x in last[c, j]:
                 squared += x * x
         if not squared <= largest:
-            largest = squared
+            # No number must not be forgotten for the next, of which nothing is larger.
+            largest = squared if squared == squared else np.inf
     return largest
 
 

@@ -205,3 +205,22 @@ def test_an_interval_that_is_too_narrow_is_widened(monkeypatch, strength, wide):
     exact = bloch_amplitudes(coupling, s, K, THICKNESSES)
     np.testing.assert_allclose(found, exact, atol=1e-9)
     assert bool(asked) == wide
+
+
+@pytest.mark.parametrize("precision,tolerance", [("double", 1e-9), ("single", 1e-5)])
+def test_one_orientation_of_several_that_overflows_widens_the_interval(
+    precision, tolerance
+):
+    """The others, which follow and stay within it, do not hide that it is no number."""
+    coupling = np.zeros((4, 4), dtype=complex)
+    coupling[1, 2] = coupling[2, 1] = coupling[0, 1] = coupling[1, 0] = 0.3
+    s = np.zeros((4, 2))
+    active = np.array([[True] * 3 + [False], [True] + [False] * 3]).T
+    thicknesses = np.array([500.0, 30000.0])
+    options = {"active": active, "precision": precision}
+    psi = propagate(coupling, s, K, thicknesses, **options)
+    exact = bloch_amplitudes(coupling[:3, :3], s[:3, 0], K, thicknesses)
+    np.testing.assert_allclose(
+        np.abs(psi[:, :3, 0]) ** 2, np.abs(exact) ** 2, atol=tolerance
+    )
+    np.testing.assert_allclose(np.abs(psi[:, 0, 1]) ** 2, 1.0, atol=tolerance)
