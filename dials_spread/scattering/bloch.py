@@ -79,6 +79,47 @@ def bloch_amplitudes(
     return (phases * np.conj(C[origin])) @ C.T
 
 
+def amplitudes_with_absorption(
+    coupling: np.ndarray,
+    diagonal: np.ndarray,
+    times: np.ndarray,
+    active: np.ndarray,
+    absorption: float,
+    mean_potential: float,
+    origin: int,
+    rows: np.ndarray,
+) -> np.ndarray:
+    """
+    Amplitudes of some beams for several orientations, absorption without approximation.
+
+    By the eigenvectors of a matrix that is not Hermitian.
+
+    Args:
+        coupling: U_{g-h} with a zero diagonal [1/Å²], of shape (n, n).
+        diagonal: 2 K s [1/Å²], of shape (n, m), m orientations.
+        times: π t / K [Å²], of shape (p,), or (p, m) where they differ.
+        active: Which beams take part in which orientation, of shape (n, m).
+        absorption: Imaginary potential over real potential.
+        mean_potential: U_0 [1/Å²].
+        origin: Row of the direct beam.
+        rows: The beams asked for, of shape (r,).
+
+    Returns:
+        Complex, of shape (p, r, m), zero for beams that take no part.
+    """
+    result = np.zeros((len(times), *diagonal.shape), dtype=complex)
+    for column, on in enumerate(active.T):
+        A = (1.0 + 1j * absorption) * coupling[np.ix_(on, on)].astype(complex)
+        A += np.diag(diagonal[on, column] + 1j * absorption * mean_potential)
+        eigenvalues, C = np.linalg.eig(A)
+        incident = np.zeros(len(A))
+        incident[np.count_nonzero(on[:origin])] = 1.0
+        excited = np.linalg.solve(C, incident)
+        t = times if times.ndim == 1 else times[:, column]
+        result[:, on, column] = (np.exp(1j * np.outer(t, eigenvalues)) * excited) @ C.T
+    return result[:, rows]
+
+
 def kinematic_intensity(s: np.ndarray, thickness: np.ndarray, K: float) -> np.ndarray:
     """
     The kinematic intensity of a beam for |U_g| = 1 per square angstrom.

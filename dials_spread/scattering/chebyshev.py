@@ -14,6 +14,7 @@ import numba as nb
 import numpy as np
 from scipy.fft import dct
 
+from dials_spread.scattering.bloch import amplitudes_with_absorption
 from dials_spread.scattering.eigenvalue_bounds import (
     extreme_eigenvalues,
     likely_interval,
@@ -35,6 +36,13 @@ GROWTH = 2.0
 Norm of the last vector (of the first: 1) above which a wider interval is taken instead.
 Within the interval no vector is longer than the first. Beyond it they grow, but up to
 here the terms that are left out are still no more than twice the tolerance.
+"""
+
+MOST_GROWTH = 1e6
+"""
+The same in the wide interval, with absorption: above it rounding errors, which grow as
+well, may reach what single precision leaves without absorption, and each orientation is
+diagonalised.
 """
 
 _REAL = {"double": np.float64, "single": np.float32}
@@ -74,9 +82,10 @@ def propagate(
     """
     times = np.pi / K * np.asarray(thicknesses, dtype=float)
     even, odd, centre = _expansion(
-        coupling, 2.0 * K * s, times, active, absorption, origin, None, precision
-    )
-    factor = np.exp((1j * centre - absorption * mean_potential) * times)
+        coupling, 2.0 * K * s, times, active, absorption, mean_potential, origin, None,
+        precision,
+    )  # fmt: skip
+    factor = np.exp(1j * centre * times)
     return (even + 1j * odd) * _over_beams(factor).astype(_COMPLEX[precision])
 
 
@@ -105,17 +114,15 @@ def beam_intensities(
     """
     times = np.pi / K * np.asarray(thicknesses, dtype=float)
     even, odd, _ = _expansion(
-        coupling, 2.0 * K * s, times, active, absorption, origin, rows, precision
-    )
+        coupling, 2.0 * K * s, times, active, absorption, mean_potential, origin, rows,
+        precision,
+    )  # fmt: skip
     if np.isrealobj(even):
         result = np.square(even, out=even)
         result += np.square(odd, out=odd)
     else:
         result = (even.real - odd.imag) ** 2
         result += (even.imag + odd.real) ** 2
-    if absorption:
-        damping = np.exp(-2.0 * absorption * mean_potential * times)
-        result = result * _over_beams(damping)
     return result
 
 
@@ -153,6 +160,7 @@ def _expansion(
     times: np.ndarray,
     active: np.ndarray | None,
     absorption: float,
+    mean_potential: float,
     origin: int,
     rows: np.ndarray | None,
     precision: str,
@@ -161,8 +169,7 @@ def _expansion(
     The sums over even and over odd terms, apart: of real vectors, they are real.
 
     Returns:
-        E and O of shape (p, r, m), and c: ψ = (E + iO) exp(ict), less the mean
-        absorption.
+        E and O of shape (p, r, m), and c: ψ = (E + iO) exp(ict).
     """
     real = _REAL[precision]
     rows = np.arange(len(diagonal)) if rows is None else rows
@@ -170,6 +177,10 @@ def _expansion(
     diagonal = np.where(active, diagonal, 0.0)
     kind = real if np.isrealobj(coupling) and not absorption else _COMPLEX[precision]
     extremes = extreme_eigenvalues(coupling)
+    mean, half = 0.5 * (extremes[1] + extremes[0]), 0.5 * (extremes[1] - extremes[0])
+    # Vectors may become longer by absorption that is less than its mean.
+    grown = min(absorption * half * float(np.max(times)), np.log(MOST_GROWTH / GROWTH))
+    matrix = _less_mean_absorption(coupling, absorption, mean)
     for safe in (False, True):
         centre, radius = (
             spectral_interval(coupling, diagonal, extremes)
@@ -179,7 +190,7 @@ def _expansion(
         coefficients = expansion_coefficients(times, radius, TOLERANCE[precision])
         factor = 2.0 / radius * np.asarray(1.0 + 1j * absorption if absorption else 1.0)
         vectors, growth = _expansion_vectors(
-            np.asarray(coupling, dtype=kind, order="C"),
+            np.asarray(matrix, dtype=kind, order="C"),
             factor.astype(kind)[()],
             np.where(active, (diagonal - centre) * (2.0 / radius), 0.0).astype(real),
             active,
@@ -187,13 +198,45 @@ def _expansion(
             origin,
             rows,
         )
-        if growth <= GROWTH:
+        if growth <= GROWTH * np.exp(grown):
             break
+    if absorption and growth > MOST_GROWTH:
+        psi = amplitudes_with_absorption(
+            coupling, diagonal, times, active, absorption, mean_potential, origin, rows
+        )
+        return psi, np.zeros_like(psi), 0.0
+    if absorption:
+        damping = np.exp(-absorption * (mean_potential + mean) * times)
+        coefficients = coefficients * damping[..., None]
     parts = (coefficients.real[..., ::2], coefficients.imag[..., 1::2])
     even, odd = (
         _weighted_sum(part.astype(real), vectors[i::2]) for i, part in enumerate(parts)
     )
     return even, odd, centre
+
+
+def _less_mean_absorption(
+    coupling: np.ndarray, absorption: float, mean: float
+) -> np.ndarray:
+    """
+    The coupling U with a diagonal that makes (1 + iη)U to that less iη times a mean.
+
+    Bloch waves at atoms are absorbed far more than those between them. Of the whole
+    absorption vectors would grow as the one decays, and nothing would be left of the
+    other but rounding errors; about the mean of the largest and the smallest, those that
+    are absorbed least grow most, and stay as exact as without absorption.
+
+    Args:
+        coupling: Hermitian, with a zero diagonal, of shape (n, n).
+        absorption: η.
+        mean: Of its extreme eigenvalues [1/Å²].
+    """
+    if not absorption:
+        return coupling
+    result = coupling.astype(np.result_type(coupling, np.complex64))
+    # Conjugated, as it is taken for the transpose of a Hermitian matrix.
+    np.fill_diagonal(result, np.conj(-1j * absorption * mean / (1.0 + 1j * absorption)))
+    return result
 
 
 def _expansion_vectors(
@@ -239,8 +282,7 @@ def _expansion_vectors(
             places[rows],
             numbers[:, columns],
         )
-        # Also where it is no number any more.
-        growth = max(growth, np.sqrt(squared) if np.isfinite(squared) else np.inf)
+        growth = max(growth, float(np.sqrt(squared)))
     return found, growth
 
 
@@ -294,7 +336,7 @@ def _multiply_in_turn(parts, diagonal, active, origin, rows, kept):
         kept: Written to, of shape (terms, m, r, 1 or 2).
 
     Returns:
-        The largest squared norm of the last vector.
+        The largest squared norm of the last vector, infinite where it is no number.
     """
     q, (m, n) = len(parts), diagonal.shape
     # Real part, imaginary part and their sum.
@@ -329,7 +371,8 @@ def _multiply_in_turn(parts, diagonal, active, origin, rows, kept):
             for x in last[c, j]:
                 squared += x * x
         if not squared <= largest:
-            largest = squared
+            # No number must not be forgotten for the next, of which nothing is larger.
+            largest = squared if squared == squared else np.inf
     return largest
 
 

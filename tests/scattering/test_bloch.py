@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.linalg import expm
 
 from dials_spread.scattering import chebyshev
 from dials_spread.scattering.bloch import (
+    amplitudes_with_absorption,
     bloch_amplitudes,
     excitation_errors,
     kinematic_intensity,
@@ -205,3 +207,59 @@ def test_an_interval_that_is_too_narrow_is_widened(monkeypatch, strength, wide):
     exact = bloch_amplitudes(coupling, s, K, THICKNESSES)
     np.testing.assert_allclose(found, exact, atol=1e-9)
     assert bool(asked) == wide
+
+
+@pytest.mark.parametrize("precision,tolerance", [("double", 1e-9), ("single", 1e-5)])
+def test_one_orientation_of_several_that_overflows_widens_the_interval(
+    precision, tolerance
+):
+    """The others, which follow and stay within it, do not hide that it is no number."""
+    coupling = np.zeros((4, 4), dtype=complex)
+    coupling[1, 2] = coupling[2, 1] = coupling[0, 1] = coupling[1, 0] = 0.3
+    s = np.zeros((4, 2))
+    active = np.array([[True] * 3 + [False], [True] + [False] * 3]).T
+    thicknesses = np.array([500.0, 30000.0])
+    options = {"active": active, "precision": precision}
+    psi = propagate(coupling, s, K, thicknesses, **options)
+    exact = bloch_amplitudes(coupling[:3, :3], s[:3, 0], K, thicknesses)
+    np.testing.assert_allclose(
+        np.abs(psi[:, :3, 0]) ** 2, np.abs(exact) ** 2, atol=tolerance
+    )
+    np.testing.assert_allclose(np.abs(psi[:, 0, 1]) ** 2, 1.0, atol=tolerance)
+
+
+@pytest.mark.parametrize("precision,tolerance", [("double", 1e-10), ("single", 2e-6)])
+@pytest.mark.parametrize("absorption", [0.02, 0.1])
+def test_strong_absorption_of_heavy_atoms(absorption, precision, tolerance):
+    """Of waves at atoms nothing is left, those between them stay: beams are as exact."""
+    h = np.arange(-25, 26)
+    potential = 0.3 * np.exp(-(((h[:, None] - h) / 25.0) ** 2))
+    coupling = potential - np.diag(np.diag(potential))
+    s = -((h / 4.0) ** 2) / (2 * K)
+    options = {"mean_potential": 0.3, "absorption": absorption, "origin": 25}
+    thicknesses = np.array([100.0, 700.0, 3000.0])
+    psi = propagate(
+        coupling, s[:, None], K, thicknesses, precision=precision, **options
+    )
+    complete = (1 + 1j * absorption) * potential + np.diag(2 * K * s - 0.3)
+    for t, found in zip(thicknesses, psi[..., 0]):
+        expected = expm(1j * np.pi / K * t * complete)[:, 25]
+        np.testing.assert_allclose(
+            np.abs(found) ** 2, np.abs(expected) ** 2, atol=tolerance
+        )
+
+
+def test_absorption_without_approximation_of_some_beams():
+    coupling, s, origin, U_0 = many_beams("P 21 21 21")
+    block = s[:, None] + np.array([0.0, 1e-3])
+    active = np.abs(block) < 0.02
+    active[origin] = True
+    times = np.pi / K * THICKNESSES[:, None] * np.array([1.0, 1.1])
+    rows = np.flatnonzero(active.any(axis=1))[::2]
+    found = amplitudes_with_absorption(
+        coupling, 2 * K * block, times, active, 0.05, U_0, origin, rows
+    )
+    expected = propagate(
+        coupling, block, K, times * K / np.pi, active, 0.05, U_0, origin
+    )
+    np.testing.assert_allclose(np.abs(found), np.abs(expected[:, rows]), atol=1e-10)
