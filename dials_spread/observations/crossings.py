@@ -3,6 +3,7 @@ Crossings of the Ewald sphere, of which overlapping frames list one several time
 
 Functions:
     number_crossings: from where listings begin and end
+    first_listings: of each crossing
 """
 
 from __future__ import annotations
@@ -47,6 +48,20 @@ def number_crossings(
     order = order_within(first, np.asarray(crystal, dtype=np.int64))
     ends = (np.asarray(x, dtype=np.float64) for x in (first, last))
     return _number(order, np.asarray(crystal), key, int(n_keys), *ends, float(gap))
+
+
+def first_listings(crossing: np.ndarray) -> np.ndarray:
+    """
+    Give the first listing of each crossing.
+
+    Args:
+        crossing: Shape (n,), from number_crossings.
+
+    Returns:
+        Shape (crossings,), rows.
+    """
+    so_far = np.maximum.accumulate(crossing)
+    return np.flatnonzero(np.diff(so_far, prepend=-1))
 
 
 @nb.njit(cache=True, nogil=True)

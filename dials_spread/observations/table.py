@@ -21,7 +21,7 @@ import numpy as np
 
 from cctbx import sgtbx, uctbx
 
-from dials_spread.observations.crossings import number_crossings
+from dials_spread.observations.crossings import first_listings, number_crossings
 from dials_spread.observations.images import Images
 from dials_spread.observations.indices import as_flex as as_flex
 from dials_spread.observations.indices import unique_indices as unique_indices
@@ -351,7 +351,7 @@ class Observations:
         n = int(crossing.max(initial=-1)) + 1
         if n == len(crossing):
             return self, crossing
-        first = np.unique(crossing, return_index=True)[1]
+        first = first_listings(crossing)
         pairs = np.stack([self.entry_image, crossing[self.entry]], axis=1)
         image, entry = np.unique(pairs, axis=0).T
         joined = replace(

@@ -24,9 +24,15 @@ from __future__ import annotations
 import numpy as np
 
 from dials_spread.observations import Observations
+from dials_spread.observations.crossings import first_listings
 from dials_spread.prepare.normalisation import normalise, observed_amplitudes
 from dials_spread.stages import stage
-from dials_spread.statistics.groups import group_means, group_medians, group_sums
+from dials_spread.statistics.groups import (
+    group_means,
+    group_medians,
+    group_sums,
+    order_of_groups,
+)
 
 FURTHEST = 4.0
 """How far from the middle of its reflection an observation may be, in units of that middle, or
@@ -88,7 +94,9 @@ def gross_outliers(scaled: Observations) -> tuple[np.ndarray, np.ndarray]:
     unique, n_unique = scaled.unique, scaled.n_unique
     crossing = scaled.crossings()
     weight = 1 / np.bincount(crossing)[crossing]
-    found = group_medians(scaled.intensity, unique, n_unique, weight)
+    # Medians with weights take sorting.
+    unequal = weight if weight.min(initial=1) < 1 else None
+    found = group_medians(scaled.intensity, unique, n_unique, unequal)
     middle = np.maximum(found, 0)
     none = np.zeros(len(scaled), dtype=bool)
     if not middle.any():
@@ -101,7 +109,7 @@ def gross_outliers(scaled: Observations) -> tuple[np.ndarray, np.ndarray]:
     off = np.abs(E - E_middle[unique])
     usual = _usually_off(E, E_middle, scaled)
     # Its own equivalents may differ by more than those of other reflections.
-    own = group_medians(off, unique, n_unique, weight) * MEDIAN_TO_SIGMA
+    own = group_medians(off, unique, n_unique, unequal) * MEDIAN_TO_SIGMA
     noise = scaled.sigma / N[unique]
     noise = noise / np.maximum(np.abs(E) + E_middle[unique], LEAST_E)
     off /= np.hypot(np.maximum(usual, own)[unique], noise)
@@ -129,7 +137,8 @@ def _usually_off(
         where nothing tells.
     """
     crossing, d_star_sq = scaled.crossings(), scaled.d_star_sq
-    first, n = np.unique(crossing, return_index=True)[1], int(crossing.max()) + 1
+    first = first_listings(crossing)
+    n = len(first)
     own = scaled.unique[first]
     number = np.bincount(own, minlength=len(E_middle))[own]
     off = np.abs(group_means(E, crossing, n) - E_middle[own])
@@ -139,24 +148,27 @@ def _usually_off(
     off, own = off[shared], own[shared]
     if len(off) < SHARED:
         return np.full(len(E_middle), np.inf)
-    usual = _within(off, E_middle[own], E_middle)
+    usual = _within(off, own, E_middle)
     relative = off / np.maximum(usual[own], 1e-9)
-    return usual * _within(relative, d_star_sq[own], d_star_sq)
+    return usual * _within(relative, own, d_star_sq)
 
 
-def _within(off: np.ndarray, x: np.ndarray, at: np.ndarray) -> np.ndarray:
+def _within(off: np.ndarray, unique: np.ndarray, x: np.ndarray) -> np.ndarray:
     """
-    Say within what 68 % of some numbers are, as it depends on another one.
+    Say within what 68 % of some numbers are, as it depends on their reflections.
 
     Args:
         off: Shape (m,), not negative.
-        x: Shape (m,), what they depend on.
-        at: Any shape, where that is wanted.
+        unique: Shape (m,), the reflection of each.
+        x: Shape (u,), of reflections, on which it depends.
 
     Returns:
-        The shape of `at`, between bins of x with as many numbers each.
+        Shape (u,), between bins of x with as many numbers each.
     """
     bins = min(len(off) // SHARED, BINS)
-    parts = np.array_split(np.argsort(x, kind="stable"), bins)
-    place = [x[part].mean() for part in parts]
-    return np.interp(at, place, [np.quantile(off[part], ONE_SIGMA) for part in parts])
+    # Reflections are fewer than numbers, and sorted sooner.
+    rank = np.empty(len(x), dtype=np.int64)
+    rank[np.argsort(x, kind="stable")] = np.arange(len(x))
+    parts = np.array_split(order_of_groups(rank[unique]), bins)
+    place = [x[unique[part]].mean() for part in parts]
+    return np.interp(x, place, [np.quantile(off[part], ONE_SIGMA) for part in parts])

@@ -11,7 +11,7 @@ from dials.array_family import flex
 from dxtbx.model.experiment_list import ExperimentListFactory
 
 from dials_spread.observations import build_observations
-from dials_spread.observations.crossings import number_crossings
+from dials_spread.observations.crossings import first_listings, number_crossings
 from dials_spread.prepare.geometry import observation_geometry
 from dials_spread.report.compare_images.sentences import describe_input
 
@@ -82,3 +82,9 @@ def test_wavelengths_may_differ_where_images_are_only_compared(data_folder):
     geometry = observation_geometry(observations, *both, one_wavelength=False)
     mean = 1.25 * experiments[0].beam.get_wavelength()
     assert geometry.wavelength == pytest.approx(mean)
+
+
+def test_first_listings():
+    crossing = np.array([0, 0, 1, 0, 2, 1, 3])
+    assert first_listings(crossing).tolist() == [0, 2, 4, 6]
+    assert first_listings(crossing[:0]).tolist() == []

@@ -37,6 +37,7 @@ from scipy import optimize
 from dials_spread.correction.apply.error_law import ONE_SIGMA
 from dials_spread.correction.apply.estimates import Factors, observation_factors
 from dials_spread.observations import Observations
+from dials_spread.observations.crossings import first_listings
 from dials_spread.rfactor.merging import merge
 from dials_spread.stages import stage
 from dials_spread.statistics.groups import group_means, group_sums
@@ -186,7 +187,7 @@ def factors_with_errors(
     """
     F, N = amplitudes
     E, n = F / np.sqrt(N), int(crossing.max(initial=-1)) + 1
-    first = np.unique(crossing, return_index=True)[1]
+    first = first_listings(crossing)
     inflation = np.ones(len(intensity))
     k, spread = 1.0, None
     for _ in range(ROUNDS):
@@ -239,7 +240,7 @@ def plain_errors(
         Shape (u,).
     """
     n_unique, n = len(N), int(crossing.max(initial=-1)) + 1
-    first = np.unique(crossing, return_index=True)[1]
+    first = first_listings(crossing)
     own = unique[first]
     I, counted = (group_means(x / N[unique], crossing, n) for x in (intensity, sigma))
     E = np.sqrt(np.maximum(group_means(I, own, n_unique), 0))
