@@ -2,7 +2,7 @@
 What a few rows of junk, listed as another crystal, do to a correction.
 
     python benchmarks/junk_crystals.py [--data FOLDER] [--only NAMES] [--seeds 2]
-        [--numbers 3 10 30] [--all-have-a-say]
+        [--numbers 3 10 30] [--all-have-a-say] [--extreme]
 
 To each of the five measured sets rows are added as a crystal of their own: indices
 and orientations of rows that are there, intensities at random. "strong" ones are ten times the
@@ -10,6 +10,10 @@ mean, with σ of 5 %; "weak" ones a tenth of it, with σ as they were. R1 agains
 structure of the plain merge and of the corrected amplitudes, and the R1 that is expected of
 these: as they are, and how far they move, the largest of some draws. --all-have-a-say measures
 the same where no crystal is left out (prepare.outsiders).
+
+--extreme: 1, 3, 10 and 30 rows of 10⁻⁶ to 10⁹ times the mean, negative ones, of all these sizes
+at once, and not finite ones, with σ of 10⁻⁹, 0.05 and 10⁹ times the intensity: how many of these
+cases stop the correction, and the largest change of each figure in the others.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from __future__ import annotations
 import argparse
 import logging
 import warnings
+from itertools import product
 from pathlib import Path
 
 import errors
@@ -31,6 +36,9 @@ from dials_spread.correction.apply.estimates import SHIPPED
 from dials_spread.correction.model.model_file import read_model
 
 KINDS = ("strong", "weak")
+EXTREME_NUMBERS, EXTREME_ERRORS = (1, 3, 10, 30), (1e-9, 0.05, 1e9)
+LEVELS = (1e-6, 1e-3, 1e3, 1e6, 1e9, -1e-3, -1.0, -1e3, -1e6, None, np.nan)
+"""Times the mean; None for all sizes at once."""
 
 
 def with_junk(experiments, tables, n: int, kind: str, rng: np.random.Generator):
@@ -59,6 +67,39 @@ def with_junk(experiments, tables, n: int, kind: str, rng: np.random.Generator):
                 variance = (0.05 * value + 0.01 * level) ** 2
                 junk[f"{column}.variance"] = flex.double(variance)
     return [*experiments, experiments[0]], [*tables, junk]
+
+
+def with_extremes(experiments, tables, n, level, error, rng: np.random.Generator):
+    """Add a crystal of n rows of level times the mean, with σ of error times that."""
+    experiments, tables = with_junk(experiments, tables, n, "strong", rng)
+    junk = tables[-1]
+    size = (
+        rng.choice([-1, 1], n) * 10 ** rng.uniform(-6, 9, n) if level is None else level
+    )
+    value = np.abs(junk["intensity.prf.value"].as_numpy_array()) * size
+    for name in ("prf", "sum"):
+        if f"intensity.{name}.value" in junk:
+            junk[f"intensity.{name}.value"] = flex.double(value)
+            if np.isfinite(value).all():
+                sigma = error * np.abs(value) + 1e-30
+                junk[f"intensity.{name}.variance"] = flex.double(sigma**2)
+    return experiments, tables
+
+
+def extremes(name: str, source: str, experiments, tables, model) -> list[str]:
+    """Give the row of the table of a set."""
+    alone = figures(experiments, tables, source, model)
+    stopped, found = 0, []
+    cases = list(product(EXTREME_NUMBERS, LEVELS, EXTREME_ERRORS))
+    for n, level, error in cases:
+        rng = np.random.default_rng(n)
+        more = with_extremes(experiments, tables, n, level, error, rng)
+        try:
+            found.append(np.abs(figures(*more, source, model) - alone))
+        except ValueError:
+            stopped += 1
+    most = np.max(found, axis=0)
+    return [name, str(len(cases)), str(stopped), *(f"{x:.4f}" for x in most)]
 
 
 def figures(experiments, tables, source: str, model) -> np.ndarray:
@@ -95,6 +136,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--numbers", nargs="*", type=int, default=[3, 10, 30])
     parser.add_argument("--all-have-a-say", action="store_true")
+    parser.add_argument("--extreme", action="store_true")
     args = parser.parse_args()
     if args.all_have_a_say:
         subject.outsiders = lambda scaled: np.empty(0, int)
@@ -102,9 +144,15 @@ def main() -> None:
     warnings.simplefilter("ignore")
     model, rows = read_model(SHIPPED), []
     for name, source, experiments, tables in errors.measured_files(args.data):
-        if not args.only or name in args.only:
+        if args.only and name not in args.only:
+            continue
+        if args.extreme:
+            rows.append(extremes(name, source, experiments, tables, model))
+            print(rows[-1], flush=True)
+        else:
             rows += rows_of(name, source, experiments, tables, args, model)
-    head = ("set", "junk", "R1 before", "by 1/σ²", "R1 after", "expected R1")
+    kinds = ("cases", "stopped") if args.extreme else ("junk",)
+    head = ("set", *kinds, "R1 before", "by 1/σ²", "R1 after", "expected R1")
     print(tabulate(rows, head, disable_numparse=True))
 
 

@@ -11,7 +11,10 @@ crystals, r √(n - 1), which is about a standard normal deviate where they are 
 A crystal that is as good as nothing beside the others has a say where it is shown to agree;
 what is lost otherwise is as good as nothing, too. One of some size has none only where it is not
 shown to agree and is much further off, too, than its σ and the disagreement of the others
-explain. Ordinary sets have no outsiders.
+explain. Ordinary sets have no outsiders. What a crystal has is counted by what its σ tell: rows
+of 10⁹ times the mean intensity, or with σ of that size, are as good as none. Mean intensities, in
+whose unit amplitudes are, are from medians, without such crystals: else a single row could make
+all others look alike, or the mean negative.
 
 Functions:
     typical_size: observations of the crystal that the median observation is of
@@ -28,6 +31,7 @@ from dials_spread.observations import Observations
 from dials_spread.prepare.normalisation import normalise, observed_amplitudes
 from dials_spread.statistics.groups import (
     group_means,
+    group_medians,
     group_sums,
     means_of_others,
 )
@@ -55,6 +59,9 @@ LARGEST_PART = 0.4
 
 LEAST_E = 0.3
 """Amplitude below which σ(E) is no longer σ(I)/(2 E)."""
+
+LARGEST = 1e3
+"""Median intensity of a reflection that counts, in units of the middle one."""
 
 ROUNDS = 4
 
@@ -95,14 +102,17 @@ def outsiders(scaled: Observations) -> np.ndarray:
         scaled: n observations on one scale, with their geometry.
 
     Returns:
-        Numbers of crystals, rising; none where there is one crystal, or the mean intensity
-        is not positive.
+        Numbers of crystals, rising; none where there is one crystal, or no intensity is
+        positive.
     """
     out = np.zeros(scaled.n_experiments, dtype=bool)
-    if len(np.unique(scaled.crystal)) < 2 or not scaled.merged().mean() > 0:
+    if len(np.unique(scaled.crystal)) < 2:
         return np.flatnonzero(out)
     joined = scaled.without_repeats()[0]
-    comparison = _Comparison(joined)
+    N = _mean_intensities(joined)
+    if N is None:
+        return np.flatnonzero(out)
+    comparison = _Comparison(joined, N)
     for _ in range(ROUNDS):
         found = comparison.outsiders(out)
         if (found == out).all():
@@ -111,17 +121,46 @@ def outsiders(scaled: Observations) -> np.ndarray:
     return np.flatnonzero(out)
 
 
+def _mean_intensities(joined: Observations) -> np.ndarray | None:
+    """
+    Give the mean intensity at the resolution of each reflection, times ε, robustly.
+
+    Args:
+        joined: Observations, each crossing of the Ewald sphere once.
+
+    Returns:
+        Shape (u,); None where no intensity is positive.
+    """
+    sizes = np.bincount(joined.crystal, minlength=joined.n_experiments)
+    small = sizes < SMALL * typical_size(sizes[sizes > 0])
+    if sizes[small].sum() > SMALL_IN_ALL * len(joined):
+        small[:] = False
+    own = ~small[joined.crystal]
+    middle = group_medians(joined.intensity[own], joined.unique[own], joined.n_unique)
+    known = np.isfinite(middle)
+    middle = np.maximum(middle[known], 0)
+    if not middle.any():
+        return None
+    middle = np.minimum(middle, LARGEST * np.median(middle[middle > 0]))
+    d_star_sq, epsilon = joined.d_star_sq, joined.epsilon
+    found = normalise(middle, d_star_sq[known], epsilon[known]).sigma_s
+    rising = np.argsort(d_star_sq[known], kind="stable")
+    return epsilon * np.interp(d_star_sq, d_star_sq[known][rising], found[rising])
+
+
 class _Comparison:
     """Amplitudes of crystals, to be compared with one another."""
 
-    def __init__(self, joined: Observations) -> None:
-        """Take observations, each crossing of the Ewald sphere once."""
+    def __init__(self, joined: Observations, N: np.ndarray) -> None:
+        """Take observations, each crossing of the Ewald sphere once, and mean intensities."""
         self.unique, self.n_unique = joined.unique, joined.n_unique
-        N = normalise(joined.merged(), joined.d_star_sq, joined.epsilon).N[self.unique]
+        N = N[self.unique]
         self.E = observed_amplitudes(joined.intensity, N)
         self.noise = joined.sigma / (2 * N * np.maximum(np.abs(self.E), LEAST_E))
         self.rows = joined.by_crystal(joined.n_experiments)
-        self.sizes = np.array([len(r) for r in self.rows])
+        # An observation that tells no more than that amplitudes are about 1 counts little.
+        worth = 1 / (1 + self.noise**2)
+        self.sizes = group_sums(worth, joined.crystal, joined.n_experiments)
         self.crystal = joined.crystal
 
     def outsiders(self, left_out: np.ndarray) -> np.ndarray:
@@ -145,7 +184,7 @@ class _Comparison:
         width = np.hypot(usual, self.noise)
         apart, crystal = (apart / width[kept])[known], self.crystal[kept][known]
         off = float(np.mean(apart))
-        whole, there = self.sizes.sum(), self.sizes > 0
+        whole, there = self.sizes.sum(), np.array([len(r) > 0 for r in self.rows])
         small = there & (self.sizes < SMALL * typical_size(self.sizes[there]))
         # What is no further off than most is no outsider.
         looked_at = small | left_out

@@ -101,3 +101,55 @@ def test_of_two_halves_neither_is_the_wrong_one(small):
     I = some.intensity.copy()
     I[other] = rng.permutation(I[other])
     assert len(outsiders(scaled(some.with_intensity(I, some.sigma)))) == 0
+
+
+EXTREMES = {
+    "1e9 times": (lambda I, rng: 1e9 * I, lambda I: 0.05 * np.abs(I)),
+    "1e-6 times": (lambda I, rng: 1e-6 * I, lambda I: 0.05 * np.abs(I)),
+    "negative, σ huge": (lambda I, rng: -1e6 * np.abs(I), lambda I: 1e9 * np.abs(I)),
+    "negative, σ tiny": (lambda I, rng: -1e6 * np.abs(I), lambda I: 1e-9 * np.abs(I)),
+    "all sizes": (
+        lambda I, rng: I.mean() * 10 ** rng.uniform(-6, 9, len(I)),
+        lambda I: 1e-3 * np.abs(I),
+    ),
+    "all sizes, σ huge": (
+        lambda I, rng: I.mean() * 10 ** rng.uniform(-6, 9, len(I)),
+        lambda I: 1e6 * np.abs(I),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", EXTREMES)
+@pytest.mark.parametrize("n", [1, 3, 10, 30, 100])
+def test_extreme_rows_have_no_say_and_others_keep_theirs(small, n, kind):
+    """A crystal of rows that are there, with intensities that nothing has."""
+    rng = np.random.default_rng(n)
+    size, error = EXTREMES[kind]
+    theirs = rng.choice(np.flatnonzero(small.crystal == 2), n, replace=False)
+    intensity, sigma = small.intensity.copy(), small.sigma.copy()
+    intensity[theirs] = rng.permutation(size(intensity[theirs], rng))
+    sigma[theirs] = error(intensity[theirs]) + 1e-30
+    changed = small.with_intensity(intensity, sigma)
+    changed = changed.select(np.r_[np.flatnonzero(small.crystal < 2), theirs])
+    assert outsiders(scaled(changed)).tolist() == [2]
+
+
+def test_among_small_crystals_extreme_rows_have_no_say(small):
+    """30 rows are not few beside crystals of 150."""
+    crystal = small.crystal.copy()
+    for k in range(3):
+        own = np.flatnonzero(small.crystal == k)
+        crystal[own] = 10 * k + np.arange(len(own)) // 150
+    crystal = np.unique(crystal, return_inverse=True)[1].ravel()
+    n = crystal.max() + 1
+    split = replace(small, crystal=crystal, dataset=np.zeros(n, int))
+    assert len(outsiders(scaled(split))) == 0
+    own = np.flatnonzero(crystal == 1)[:30]
+    other = np.setdiff1d(np.flatnonzero(crystal == 1), own)
+    for times, part in ((1e9, 0.05), (1e9, 1e9), (-1e6, 1e9), (1e-6, 1e-9)):
+        intensity, sigma = split.intensity.copy(), split.sigma.copy()
+        intensity[own] = times * np.random.default_rng(1).permutation(intensity[own])
+        sigma[own] = part * np.abs(intensity[own]) + 1e-30
+        changed = split.with_intensity(intensity, sigma)
+        keep = np.setdiff1d(np.arange(len(split)), other)
+        assert outsiders(scaled(changed.select(keep))).tolist() == [1]

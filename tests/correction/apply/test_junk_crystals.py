@@ -86,6 +86,25 @@ def test_junk_changes_nothing(sets, name, n, kind):
     assert len(told) == 1 and own in told[0]
 
 
+@pytest.mark.parametrize("times, part", [(1e9, 1e-9), (-1e6, 1e9), (1e-6, 1e-3)])
+@pytest.mark.parametrize("n", [1, 30])
+@pytest.mark.parametrize("name", ["quartz", "simulated"])
+def test_extreme_rows_neither_stop_nor_change_it(sets, name, n, times, part):
+    """Of 10⁹ times the mean intensity, or with σ of that size; rows that are not finite."""
+    experiments, tables, source, alone = sets(name)
+    *_, junk = with_junk(experiments, tables, n, "strong")[1]
+    value = times * junk["intensity.prf.value"].as_numpy_array()
+    junk["intensity.prf.value"] = flex.double(value)
+    junk["intensity.prf.variance"] = flex.double((part * value) ** 2)
+    found, result = figures([*experiments, experiments[0]], [*tables, junk], source)
+    np.testing.assert_allclose(found, alone, atol=0.003)
+    assert result.subject.outsiders == (len(experiments),)
+    junk["intensity.prf.value"] = flex.double(np.full(n, np.nan))
+    found, result = figures([*experiments, experiments[0]], [*tables, junk], source)
+    np.testing.assert_allclose(found, alone, atol=1e-12)
+    assert result.subject.outsiders == ()
+
+
 def test_its_rows_weigh_next_to_nothing_in_the_corrected_table(simulated):
     experiments, tables = with_junk([*simulated[0]], simulated[1], 30, "strong")
     result = figures(experiments, tables, None)[1]
