@@ -145,9 +145,10 @@ def _local_cluster(n: int) -> Iterator[str]:
         # It looks for a place for its web page even where it shall have none.
         warnings.filterwarnings("ignore", "Port .* is already in use", UserWarning)
         cluster = distributed.LocalCluster(
-            n_workers=n, threads_per_worker=1, dashboard_address=None, host="127.0.0.1",
+            n_workers=0, threads_per_worker=1, dashboard_address=None, host="127.0.0.1",
             silence_logs=logging.ERROR,
         )  # fmt: skip
+        workers.start_deaf_to_interruption(cluster, n)
     try:
         yield cluster.scheduler_address
     finally:
@@ -176,16 +177,24 @@ def on_each_worker(function: Callable, *args) -> dict[str, Any]:
     """
     Call a function once on each of the workers that there are now.
 
+    Where one of them is lost meanwhile, all are asked again.
+
     Args:
-        function: At the top level of a module.
+        function: At the top level of a module; a second call may do no harm.
         args: Its arguments.
 
     Returns:
         What it returns, by address of the worker.
     """
     client = _client.get()
-    with workers.plain_faults(client):
-        return client.run(function, *args)
+    for left in range(ALLOWED_FAILURES, -1, -1):
+        try:
+            with workers.plain_faults(client):
+                return client.run(function, *args)
+        except workers.WorkersLost:
+            if not left or not workers.comes_back(client):
+                raise
+    raise AssertionError("not reached")
 
 
 def map_on_workers(function: Callable, shared, tasks: Sequence, takes: int = 0) -> list:

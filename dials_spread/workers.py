@@ -6,6 +6,7 @@ that limit on, and ends it from another on: what counts is the smaller of the tw
 that workers cannot begin would be waited for for ever, without a word.
 
 Functions:
+    start_deaf_to_interruption: on this machine
     refuse_too_little_memory: before work begins
     refuse_idle: where no worker takes a task
     outcome: of a task, or why there is none
@@ -17,9 +18,12 @@ Functions:
 from __future__ import annotations
 
 import asyncio
+import signal
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from queue import Empty, SimpleQueue
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -66,6 +70,38 @@ def _workers(client) -> list[dict]:
     """What the scheduler knows of each worker."""
     # From 2025 on it tells five unless it is asked for all; before, nothing is looked at.
     return [*client.scheduler_info(n_workers=-1)["workers"].values()]
+
+
+def start_deaf_to_interruption(cluster, n: int) -> None:
+    """
+    Start workers that Ctrl-C does not reach: they end with this process, without a word.
+
+    A terminal sends it to all its processes. Those that are just being started would each
+    leave a traceback behind the one line of this process.
+
+    Args:
+        cluster: A distributed.LocalCluster without workers.
+        n: How many to start.
+    """
+    from distributed import Client
+
+    async def block() -> None:
+        # It takes off what is blocked when it starts.
+        resource_tracker.ensure_running()
+        # Processes inherit it from the thread that starts them. (Windows has none.)
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+    # What this process has not given back when it is ended, the tracker would list.
+    quiet = "ignore:resource_tracker:UserWarning"
+    sys.warnoptions.append(quiet)
+    try:
+        cluster.sync(block)
+        cluster.scale(n)
+        with Client(cluster, set_as_default=False) as client:
+            client.wait_for_workers(n)
+    finally:
+        sys.warnoptions.remove(quiet)
 
 
 def number(client) -> int:

@@ -132,6 +132,24 @@ def test_what_a_worker_leaves_behind_is_made_up_for(address, tmp_path):
     assert not cluster.in_use()
 
 
+def test_all_workers_are_asked_again_when_one_dies_over_it(address, tmp_path):
+    with cluster.on_workers(address):
+        found = cluster.on_each_worker(_die_once, str(tmp_path / "once"), 1)
+    assert {*found.values()} == {2}
+
+
+def _held_back() -> set:
+    return signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_ctrl_c_does_not_reach_workers_of_this_process():
+    """They would leave tracebacks behind its line."""
+    pytest.importorskip("distributed")
+    with cluster.on_workers(local=2):
+        found = cluster.on_each_worker(_held_back)
+    assert [signal.SIGINT in blocked for blocked in found.values()] == [True, True]
+
+
 def _twice(_, number: int) -> int:
     return 2 * number
 
