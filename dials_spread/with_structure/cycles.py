@@ -122,7 +122,7 @@ def correct_in_cycles(
             correction = begun
         else:
             correction = correct_with_structure(own, intraclass, hand=False)
-        gain = _gain(done[-1].correction, correction) if done else None
+        gain = gain_of(done[-1].correction, correction) if done else None
         cycle = Cycle(correction, structure, gain)
         if gain is not None and not gain.z > 0:
             done.append(cycle)
@@ -133,7 +133,7 @@ def correct_in_cycles(
             break
         kept = number
         if number < n_cycles:
-            refined, reason = _refined(own, correction, between)
+            refined, reason = refined_between(own, correction, between)
             cycle = replace(cycle, refinement=refined)
         done.append(cycle)
         if reason:
@@ -145,14 +145,14 @@ def correct_in_cycles(
     return Cycles(tuple(done), kept, n_cycles, reason)
 
 
-def _gain(before: SecondCorrection, after: SecondCorrection) -> HeldOutPredictions:
+def gain_of(before: SecondCorrection, after: SecondCorrection) -> HeldOutPredictions:
     """Compare predictions of the observations set apart."""
     table = after.problem.table
     y = table.intensity / after.to_F**2
     return compare(y, before.predicted, after.predicted, table.unique)
 
 
-def _refined(
+def refined_between(
     given: StructureInput, correction: SecondCorrection, between: Between
 ) -> tuple[Refinement | None, str]:
     """Refine between cycles; the reason why there will be no further one, if any."""
