@@ -124,13 +124,15 @@ def _corrected(
     given: StructureInput, solved: SolvedStructure | None, params
 ) -> tuple[Cycles, SolvedStructure | None, Hands | None]:
     """Correct in cycles; the last is why the mirror image was taken, see StructureReport."""
-    n_cycles = MOST_CYCLES if params.cycles is Auto else params.cycles
+    n_cycles, least = params.cycles, 0.0
+    if params.cycles is Auto:
+        n_cycles, least = MOST_CYCLES, LEAST_CHANGE
     if solved is not None:
-        return *correct_solved(given, solved, n_cycles), None
+        return *correct_solved(given, solved, n_cycles, least), None
     right = in_right_hand(given)
     cycles = correct_in_cycles(
         right.given, n_cycles, _settings(params), begun=right.correction,
-        least_change=LEAST_CHANGE if params.cycles is Auto else 0.0,
+        least_change=least,
     )  # fmt: skip
     return cycles, None, right.turned
 

@@ -115,9 +115,8 @@ cycles = Auto
   .help = "Number of corrections with structure=, at most. Between them the structure is refined"
           "against the corrected intensities. They end where observations that took no"
           "part are not predicted better than before, by a standard deviation. Auto means"
-          "3; of a structure that is given further ones than the first only where"
-          "refinement changes its structure factors by a tenth. With more than 1 the refined"
-          "structure is written."
+          "3, further ones than the first only where refinement changes structure factors by"
+          "a tenth. With more than 1 the refined structure is written."
 solution {
   starts = 500
     .type = int(value_min=1, value_max=100000)
