@@ -80,11 +80,11 @@ def orientations(own, potential, row: int, settings: LocalSettings):
     )  # fmt: skip
     if not len(angles):
         return None, angles
-    table, _, middle, candidates = potential.arrays
+    table, _, middle, candidates, lines = potential.arrays
     k = own.scan.wave_vectors(own.phi[row : row + 1])[0]
     rows = beams_of(
         own.miller_index[row].astype(np.int64), np.ascontiguousarray(own.setting[row]),
-        k, candidates, settings.s_max, settings.n_beams, table, middle,
+        k, candidates, lines, settings.s_max, settings.n_beams, table, middle,
     )  # fmt: skip
     return candidates[rows], own.scan.wave_vectors(angles)
 

@@ -26,6 +26,8 @@ from dials_spread.report.ml_correct.with_structure_report import StructureReport
 from dials_spread.shelx import write_hkl
 from dials_spread.structures.structure_files import read_structure
 from dials_spread.with_structure import (
+    LEAST_CHANGE,
+    MOST_CYCLES,
     Cycles,
     Hands,
     LaidOnData,
@@ -122,11 +124,16 @@ def _corrected(
     given: StructureInput, solved: SolvedStructure | None, params
 ) -> tuple[Cycles, SolvedStructure | None, Hands | None]:
     """Correct in cycles; the last is why the mirror image was taken, see StructureReport."""
+    n_cycles, least = params.cycles, 0.0
+    if params.cycles is Auto:
+        n_cycles, least = MOST_CYCLES, LEAST_CHANGE
     if solved is not None:
-        return *correct_solved(given, solved, params.cycles), None
+        return *correct_solved(given, solved, n_cycles, least), None
     right = in_right_hand(given)
-    how = params.cycles, _settings(params)
-    cycles = correct_in_cycles(right.given, *how, begun=right.correction)
+    cycles = correct_in_cycles(
+        right.given, n_cycles, _settings(params), begun=right.correction,
+        least_change=least,
+    )  # fmt: skip
     return cycles, None, right.turned
 
 

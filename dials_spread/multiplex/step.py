@@ -208,8 +208,9 @@ def _arguments(
             kind = "profile" if "intensity.prf.value" in table else "sum"
             args.append(f"intensity={kind}")
     # Where a structure is written each run has files of its own.
-    cycles = any(argument.startswith("cycles=") for argument in plan.arguments)
-    if "structure=solve" in plan.arguments or cycles:
+    structure = any(argument.startswith("structure=") for argument in plan.arguments)
+    once = "cycles=1" in plan.arguments and "structure=solve" not in plan.arguments
+    if structure and not once:
         args.append(f"output.refined={files['refined']}")
     return [
         *args,

@@ -27,6 +27,8 @@ from __future__ import annotations
 
 from dials_spread.with_structure.completing import Completed, complete_structure
 from dials_spread.with_structure.cycles import (
+    LEAST_CHANGE,
+    MOST_CYCLES,
     Cycles,
     correct_in_cycles,
     in_structure_setting,
@@ -52,6 +54,8 @@ from dials_spread.with_structure.solved import (
 )
 
 __all__ = [
+    "LEAST_CHANGE",
+    "MOST_CYCLES",
     "SURE",
     "Completed",
     "Cycles",

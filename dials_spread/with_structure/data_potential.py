@@ -27,6 +27,7 @@ from dials_spread.scattering.electrons import relativistic_mass_ratio
 from dials_spread.scattering.potential import indices_within
 from dials_spread.scattering.structure_factors import MIN_D_SPACING, structure_factors
 from dials_spread.thickness.settings import whole_indices
+from dials_spread.with_structure.local_beams import lines_of
 
 G_FACTOR = 1.2
 """Beams go so much farther than the data, as in scattering.dynamical."""
@@ -47,6 +48,7 @@ class DataPotential:
         n_unique: Measured unique reflections, u.
         F_squared: What turns |U_g|² [1/Å⁴] into |F_g|² [Å²].
         calculated: Shape (u,), |F| of the structure [Å].
+        lines: Where lines of beams begin, from local_beams.lines_of.
     """
 
     table: np.ndarray
@@ -55,12 +57,13 @@ class DataPotential:
     n_unique: int
     F_squared: float
     calculated: np.ndarray
+    lines: np.ndarray
 
     @property
     def arrays(self) -> tuple[np.ndarray, ...]:
-        """What compiled loops take: table, unique, middle, beams."""
+        """What compiled loops take: table, unique, middle, beams, lines."""
         middle = (np.array(self.table.shape) - 1) // 2
-        return self.table, self.unique, middle, self.beams
+        return self.table, self.unique, middle, self.beams, self.lines
 
     def with_amplitudes(self, F: np.ndarray) -> DataPotential:
         """
@@ -114,7 +117,8 @@ def data_potential(
     near = indices[(length <= g_data) & np.any(indices != 0, axis=1)]
     unique[tuple((near + limits).T)] = _numbers(measured, near)
     own = np.abs(table[tuple((measured.unique_index + limits).T)]) * to_F
-    return DataPotential(table, unique, beams, measured.n_unique, to_F**2, own)
+    given = (table, unique, beams, measured.n_unique, to_F**2, own)
+    return DataPotential(*given, lines_of(beams))
 
 
 def _numbers(measured: Observations, hkl: np.ndarray) -> np.ndarray:

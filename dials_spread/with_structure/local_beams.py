@@ -7,6 +7,7 @@ intensity from one to the other.
 
 Functions:
     rotated: a vector turned about an axis
+    lines_of: where lines of indices begin
     beams_of: the beams of an observation
     excitation: their excitation errors at the angles of a rocking curve
     couplings: U between them, and which reflection each is
@@ -62,8 +63,65 @@ def _strength(table, middle, a, b, c):
     return 0.0
 
 
+def lines_of(candidates: np.ndarray) -> np.ndarray:
+    """
+    Say where lines of indices begin, along which the third rises by one.
+
+    Args:
+        candidates: Shape (c, 3), indices.
+
+    Returns:
+        Shape (lines + 1,), their first rows, and c.
+    """
+    step = np.diff(candidates, axis=0)
+    begins = np.flatnonzero(np.any(step != (0, 0, 1), axis=1)) + 1
+    return np.concatenate([[0], begins, [len(candidates)]])
+
+
 @nb.njit(cache=True, nogil=True)
-def beams_of(hkl, A, k, candidates, s_max, n_beams, table, middle):
+def _near_sphere(candidates, lines, A, k, K, s_max, near, errors):
+    """
+    Put rows of candidates near the sphere, and their excitation errors, in place.
+
+    Along a line an excitation error is a parabola: no more than two stretches are near.
+    Returns how many there are.
+    """
+    # _error of thousands of candidates: g·k = h·(Aᵀk), and g² = hᵀ(AᵀA)h.
+    along, metric = np.zeros(3), np.zeros((3, 3))
+    for i in range(3):
+        for j in range(3):
+            along[j] -= A[i, j] * k[i] / K
+            for l in range(3):
+                metric[j, l] -= A[i, j] * A[i, l] / (2 * K)
+    a, b, c = along
+    d, e, f = metric[0, 0], metric[1, 1], metric[2, 2]
+    u, v, w = 2 * metric[0, 1], 2 * metric[1, 2], 2 * metric[0, 2]
+    n = 0
+    for line in range(len(lines) - 1):
+        begin, end = lines[line], lines[line + 1]
+        p, q, start = candidates[begin, 0], candidates[begin, 1], candidates[begin, 2]
+        base = p * (a + d * p + u * q) + q * (b + e * q)
+        slope = c + w * p + v * q
+        top = base - slope * slope / (4 * f)
+        if top < -s_max:
+            continue
+        middle, outer = -slope / (2 * f) - start, np.sqrt((top + s_max) / -f)
+        inner = np.sqrt(max(top - s_max, 0.0) / -f)
+        done = begin
+        for low, high in ((-outer, -inner), (inner, outer)):
+            first = max(done, begin + int(np.floor(middle + low)))
+            done = max(done, min(end, begin + int(np.ceil(middle + high)) + 1))
+            for j in range(first, done):
+                r = candidates[j, 2]
+                s = base + r * (slope + f * r)
+                if abs(s) <= s_max:
+                    near[n], errors[n] = j, s
+                    n += 1
+    return n
+
+
+@nb.njit(cache=True, nogil=True)
+def beams_of(hkl, A, k, candidates, lines, s_max, n_beams, table, middle):
     """
     Choose the beams of an observation.
 
@@ -72,6 +130,7 @@ def beams_of(hkl, A, k, candidates, s_max, n_beams, table, middle):
         A: Shape (3, 3), setting [1/Å].
         k: Shape (3,), wave vector where it crosses the Ewald sphere [1/Å].
         candidates: Shape (c, 3), indices.
+        lines: From lines_of.
         s_max: Largest excitation error [1/Å].
         n_beams: How many at most.
         table: U by index [1/Å²].
@@ -83,45 +142,26 @@ def beams_of(hkl, A, k, candidates, s_max, n_beams, table, middle):
     """
     K = np.sqrt(k[0] ** 2 + k[1] ** 2 + k[2] ** 2)
     near = np.empty(len(candidates), np.int64)
-    # In single precision ties are ties, whatever the last digit of a cell.
-    score = np.empty(len(candidates), np.float32)
-    n, both = 0, 0
-    # _error of thousands of candidates: g·k = h·(Aᵀk), and g² = hᵀ(AᵀA)h.
-    along, metric = np.zeros(3), np.zeros((3, 3))
-    for i in range(3):
-        for j in range(3):
-            along[j] -= A[i, j] * k[i] / K
-            for l in range(3):
-                metric[j, l] -= A[i, j] * A[i, l] / (2 * K)
-    a, b, c = along
-    d, e, f = metric[0, 0], metric[1, 1], metric[2, 2]
-    u, v, w = 2 * metric[0, 1], 2 * metric[1, 2], 2 * metric[0, 2]
     errors = np.empty(len(candidates))
-    for j in range(len(candidates)):
-        p, q, r = candidates[j, 0], candidates[j, 1], candidates[j, 2]
-        errors[j] = (
-            p * (a + d * p + u * q) + q * (b + e * q + v * r) + r * (c + f * r + w * p)
-        )
-    for j in range(len(candidates)):
-        s = errors[j]
-        if abs(s) > s_max:
-            continue
-        g = candidates[j]
-        near[n] = j
+    n = _near_sphere(candidates, lines, A, k, K, s_max, near, errors)
+    # In single precision ties are ties, whatever the last digit of a cell.
+    score = np.empty(n, np.float32)
+    both = 0
+    for i in range(n):
+        s, g = errors[i], candidates[near[i]]
         if g[0] == 0 and g[1] == 0 and g[2] == 0:
-            score[n], both = FIRST, both + 1
+            score[i], both = FIRST, both + 1
         elif g[0] == hkl[0] and g[1] == hkl[1] and g[2] == hkl[2]:
-            score[n], both = SECOND, both + 1
+            score[i], both = SECOND, both + 1
         else:
             size = 2 * K * np.sqrt(s * s + NARROW * NARROW)
             x = _strength(table, middle, g[0], g[1], g[2]) / size
             y = _strength(table, middle, hkl[0] - g[0], hkl[1] - g[1], hkl[2] - g[2])
             y /= size
-            score[n] = -(x * x + y * y + 4 * x * y)
-        n += 1
+            score[i] = -(x * x + y * y + 4 * x * y)
     if both < 2:
         return np.empty(0, np.int64)
-    return near[:n][np.argsort(score[:n], kind="mergesort")[:n_beams]]
+    return near[:n][np.argsort(score, kind="mergesort")[:n_beams]]
 
 
 @nb.njit(cache=True, nogil=True)

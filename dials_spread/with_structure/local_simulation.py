@@ -44,6 +44,7 @@ from dials_spread.with_structure.local_beams import (
 from dials_spread.with_structure.local_waves import (
     derivative,
     exit_weights,
+    for_slices,
     kinematic_part,
     propagate,
     slice_operator,
@@ -79,7 +80,7 @@ class LocalSettings:
     window: float = 0.006
     spacing: float = 0.9
     fewest: int = 8
-    slice_thickness: float = 25.0
+    slice_thickness: float = 35.0
 
 
 @dataclass(frozen=True)
@@ -213,18 +214,20 @@ def _simulate_some(
     """Simulate the crossings from first to stop; what is found is put in place."""
     hkl, phi, setting, rate, low, high = crossings
     axis, s0, limits = crystal
-    table, unique, middle, candidates = potential
+    table, unique, middle, candidates, lines = potential
     n_beams, s_max, window, spacing, fewest, thin = numbers
     columns, values, counts, scratch = jacobian
     K, own = np.sqrt(np.sum(s0 * s0)), scratch.copy()
+    rooms = np.empty((2, 0), np.complex64)  # for waves: new ones take their time
     for i in range(first, stop):
         angles = _angles(phi[i], rate[i], high[i], limits, window, spacing, int(fewest))
         if not len(angles):
             continue
         k = rotated(s0, axis, -phi[i])
         rows = beams_of(
-            hkl[i], setting[i], k, candidates, s_max, int(n_beams), table, middle
-        )
+            hkl[i], setting[i], k, candidates, lines, s_max, int(n_beams), table,
+            middle,
+        )  # fmt: skip
         if not len(rows):
             continue
         beams = candidates[rows]
@@ -236,9 +239,15 @@ def _simulate_some(
             else max(2, int(np.ceil(high[i] / thin)))
         )
         step = curve_step if curve_step > 0 else high[i] / n
-        B = slice_operator(U, np.pi * step / K)
+        there = excitation(beams, setting[i], s0, axis, phi[i : i + 1])
+        scale = for_slices(there[0], step)
+        B = slice_operator(U * scale, np.pi * step / K)
         P = np.exp((2j * np.pi * step) * s).astype(np.complex64)
-        wave = propagate(B, P, n)
+        size = (n + 1) * P.size
+        if size > rooms.shape[1]:
+            rooms = np.empty((2, size), np.complex64)
+        wave = rooms[0, :size].reshape((n + 1, *P.shape))
+        propagate(B, P, wave)
         exits = exit_weights(low[i], high[i], step, n)
         single = kinematic_part(s[:, 1], step, n, K)
         for q in range(n + 1):
@@ -250,8 +259,9 @@ def _simulate_some(
                 curves[0, i, q], curves[1, i, q] = intensity, single[q]
         if len(counts):
             weight = np.ones((len(angles), 1), np.float32) * exits.astype(np.float32)
-            gamma = derivative(B, P, wave, weight, 1, np.pi * step / K)
-            counts[i] = _gather(gamma, U, number, own, columns[i], values[i])
+            mu = rooms[1, : n * P.size].reshape((n, *P.shape))
+            gamma = derivative(B, P, wave, weight, 1, np.pi * step / K, mu)
+            counts[i] = _gather(gamma * scale, U, number, own, columns[i], values[i])
 
 
 def _run(

@@ -188,7 +188,10 @@ def believed(
 
 
 def correct_solved(
-    given: StructureInput, solved: SolvedStructure, n_cycles: int = 1
+    given: StructureInput,
+    solved: SolvedStructure,
+    n_cycles: int = 1,
+    least_change: float = 0.0,
 ) -> tuple[Cycles, SolvedStructure]:
     """
     Correct with a structure that was solved, completing it between cycles.
@@ -200,6 +203,7 @@ def correct_solved(
         given: Data, first estimate and the structure.
         solved: How it was found.
         n_cycles: Corrections at most.
+        least_change: As for cycles.correct_in_cycles.
 
     Returns:
         All cycles, and the structure of the hand that was taken.
@@ -215,8 +219,9 @@ def correct_solved(
 
     right = in_right_hand(replace(given, solved=True), LIKELIER)
     cycles = correct_in_cycles(
-        right.given, n_cycles, between=between, begun=right.correction
-    )
+        right.given, n_cycles, between=between, begun=right.correction,
+        least_change=least_change,
+    )  # fmt: skip
     return cycles, replace(solved, turned=right.turned is not None)
 
 

@@ -116,3 +116,18 @@ def test_what_cannot_be_refined_ends_the_cycles(given):
     assert found.reason.startswith(
         "the refinement did not converge: no convergence in 1"
     )
+
+
+def test_no_further_cycle_where_refinement_changes_nothing(given, monkeypatch):
+    """Of the true structure; and of one that refinement changes a further one is made."""
+    from dials_spread.with_structure import cycles
+
+    found = correct_in_cycles(given, 3, least_change=0.1)
+    assert (found.n_kept, len(found.cycles)) == (1, 1)
+    assert found.reason.startswith("refinement changes structure factors by")
+    corrected = found.cycles[0].correction
+    monkeypatch.setattr(cycles, "correct_with_structure", lambda *_, **__: corrected)
+    again = correct_in_cycles(given, 2, least_change=1e-4)
+    # The same correction predicts no better: it is not kept.
+    assert again.n_kept == 1 and len(again.cycles) == 2
+    assert "by a standard deviation (z = 0.0)" in again.reason

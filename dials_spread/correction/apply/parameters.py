@@ -112,12 +112,13 @@ structure = None
           "predicted better, the correction without a structure is kept. The word solve"
           "means that the structure is solved here, from the amplitudes of the first"
           "correction, by charge flipping."
-cycles = 1
+cycles = Auto
   .type = int(value_min=1, value_max=20)
   .help = "Number of corrections with structure=, at most. Between them the structure is refined"
           "against the corrected intensities. They end where observations that took no"
-          "part are not predicted better than before. With more than 1 the refined"
-          "structure is written."
+          "part are not predicted better than before, by a standard deviation. Auto means"
+          "3, further ones than the first only where refinement changes structure factors by"
+          "a tenth. With more than 1 the refined structure is written."
 solution {
   starts = 500
     .type = int(value_min=1, value_max=100000)
@@ -222,7 +223,7 @@ output {
     .type = path
     .help = "Name of a SHELX .res or .ins file for the structure= that was refined against"
             "the corrected intensities, with difference peaks above 4 sigma as Q atoms. Auto"
-            "means refined.res with structure=solve or cycles= above 1, and None otherwise,"
+            "means refined.res with structure= unless cycles=1, or with structure=solve, and None otherwise,"
             "which writes no such file."
   refined_hkl = Auto
     .type = path
@@ -285,7 +286,7 @@ def name_outputs(params) -> None:
         output.log = f"dials.ml_correct{kind}.log"
     if output.refined is Auto:
         solved = params.structure == SOLVE
-        wanted = solved or (params.structure is not None and params.cycles > 1)
+        wanted = solved or (params.structure is not None and params.cycles != 1)
         output.refined = "refined.res" if wanted and not params.undo else None
     for name, ending in (("refined_hkl", ".hkl"), ("refined_cif", ".cif")):
         if getattr(output, name) is Auto:
@@ -353,7 +354,7 @@ def _structure_problems(params) -> list[str]:
             f"output.{name}={value} takes a structure to refine; give structure= too"
             for name, value in given.items()
         ]
-        if params.cycles > 1:
+        if params.cycles is not Auto and params.cycles > 1:
             found.append(
                 f"cycles={params.cycles} takes a structure to refine; give structure= too"
             )

@@ -99,7 +99,10 @@ def _peaks_sentence(one: Refinement) -> str:
 
 
 def atoms_sentences(
-    one: Refinement | None, given: xray.structure, corrected_again: bool = False
+    one: Refinement | None,
+    given: xray.structure,
+    corrected_again: bool = False,
+    tried: bool = False,
 ) -> list[str]:
     """
     Say how far atoms have gone, and which have no density.
@@ -107,7 +110,8 @@ def atoms_sentences(
     Args:
         one: The refinement; None where there is none.
         given: The structure as it was given.
-        corrected_again: Whether a correction with the refined one has been made.
+        corrected_again: Whether a correction with the refined one has been made and kept.
+        tried: Whether one has been made.
     """
     if one is None:
         return []
@@ -128,7 +132,7 @@ def atoms_sentences(
         )
         if mean > FAR and corrected_again:
             text += " So far they were off."
-        elif mean > FAR and one.converged:
+        elif mean > FAR and one.converged and not tried:
             text += (
                 " So far they were off, and with them the "
                 "phases: correct again with the refined one (cycles=3 does)."
@@ -193,7 +197,7 @@ def cycles_sentences(cycles: Cycles) -> list[str]:
     told += (
         ". A fifth of the observations is set apart throughout: structures between cycles "
         "are refined against amplitudes without them, and a cycle stays only if it "
-        "predicts them better."
+        "predicts them better by a standard deviation."
     )
     return [told]
 

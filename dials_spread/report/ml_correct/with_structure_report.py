@@ -171,7 +171,8 @@ class StructureReport:
         told += cycles_sentences(self.cycles)
         told += [self._hand(), *refined_sentences(self.refined, self.problem)]
         given = self.cycles.cycles[0].structure
-        told += atoms_sentences(self.refined, given, self.cycles.n_kept > 1)
+        again, tried = self.cycles.n_kept > 1, len(self.cycles.cycles) > 1
+        told += atoms_sentences(self.refined, given, again, tried)
         return [*told, *elements_sentences(self.refined, self.elements)]
 
     def _from_structure(self) -> list[str]:
