@@ -388,6 +388,7 @@ def connect(scheduler: str):
     _knock(scheduler)
     # What results are made of has to go with each task, to be there when they are lost.
     warnings.filterwarnings("ignore", "Large object of size")
+    logging.getLogger("asyncio").addFilter(workers.is_news)
     try:
         client = distributed.Client(scheduler, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError, TypeError, RuntimeError) as error:

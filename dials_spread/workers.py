@@ -7,6 +7,7 @@ that workers cannot begin would be waited for for ever, without a word.
 
 Functions:
     start_deaf_to_interruption: on this machine
+    is_news: of what asyncio logs
     refuse_too_little_memory: before work begins
     refuse_idle: where no worker takes a task
     outcome: of a task, or why there is none
@@ -18,6 +19,7 @@ Functions:
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import sys
 import time
@@ -102,6 +104,21 @@ def start_deaf_to_interruption(cluster, n: int) -> None:
             client.wait_for_workers(n)
     finally:
         sys.warnoptions.remove(quiet)
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """
+    Tell what asyncio says of Dask at its end from what a user should know.
+
+    A message that was waiting to be sent when the connection was closed has run into its
+    deadline, which nobody asks for any more: some runs would end with it.
+
+    Args:
+        record: Of the log of asyncio; this is a filter of it.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    late = isinstance(error, (TimeoutError, asyncio.TimeoutError))
+    return not (late and "never retrieved" in record.getMessage())
 
 
 def number(client) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 
 import pytest
@@ -111,3 +113,15 @@ def test_a_crystal_that_takes_more_than_a_worker_may(address):
 
     with pytest.raises(ValueError, match=r"one task of this stage takes 9\.44 GB"):
         run_tasks(_fill, None, [1], Resources(scheduler=address, takes=9_000_000_000))
+
+
+def test_a_late_message_at_the_end_is_no_news(caplog):
+    """Another fault that nobody asked for is told."""
+    log = logging.getLogger("asyncio")
+    log.addFilter(workers.is_news)
+    with caplog.at_level(logging.ERROR, "asyncio"):
+        for error in (asyncio.TimeoutError("Timeout"), OSError("other")):
+            log.error("Future exception was never retrieved", exc_info=error)
+        log.error("other")
+    found = [r.exc_info and str(r.exc_info[1]) for r in caplog.records]
+    assert found == ["other", None]
