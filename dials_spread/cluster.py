@@ -162,8 +162,8 @@ def _distributed():
         import distributed
     except ImportError:
         raise ValueError(
-            "dask.scheduler needs the package distributed, which is not installed "
-            '(pip install "dials_spread[dask]").'
+            "dask.scheduler and dask.local need the package distributed, which is not "
+            'installed (pip install "dials_spread[dask]").'
         ) from None
     return distributed
 

@@ -20,6 +20,7 @@ Modules:
     resolution: to which resolution there is signal
     scale_groups: what scaling asks of a group of crystals
     scaling: crystals on one scale
+    suitability: what a correction must not be applied to
     weights: estimates without any learning
 """
 

@@ -11,13 +11,13 @@ import pytest
 from dials.array_family import flex
 
 from dials_spread.correction.apply.subject import lorentz_warning, precession_warning
-from dials_spread.correction.apply.suitability import check_suitable
 from dials_spread.prepare.measurement import (
     LARGEST_X,
     Measurement,
     measurement_of,
     precession_rate,
 )
+from dials_spread.prepare.suitability import check_suitable
 from dials_spread.valid_input.columns import PRECESSION
 
 WAVELENGTH = 0.0251

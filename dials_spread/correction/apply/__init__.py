@@ -18,7 +18,6 @@ Modules:
     parameters: the parameters of dials.ml_correct
     row_values: what a correction does to each row of the tables
     subject: data that are to be corrected, and what must be said of them first
-    suitability: what a correction must not be applied to
     table_errors: what the σ of a corrected table are made of
     tables: corrections in the tables of all crystals of a run
     taken_in: outliers of dials.scale, which are taken in unless they are gross

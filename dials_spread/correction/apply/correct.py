@@ -44,7 +44,6 @@ from dials_spread.correction.apply.subject import (
     with_counting_errors,
     within_limit,
 )
-from dials_spread.correction.apply.suitability import check_suitable
 from dials_spread.correction.apply.table_errors import (
     common_errors,
     factors_with_errors,
@@ -66,6 +65,7 @@ from dials_spread.observations.rejected import rejected_in_scaling
 from dials_spread.prepare.geometry import add_geometry
 from dials_spread.prepare.measurement import measurement_of
 from dials_spread.prepare.prepared import prepare
+from dials_spread.prepare.suitability import check_suitable
 from dials_spread.reference import Reference
 from dials_spread.rfactor import amplitudes
 

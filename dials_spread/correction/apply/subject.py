@@ -24,7 +24,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dials_spread.correction.apply.disagreement import disagreement
-from dials_spread.correction.apply.suitability import reasons_against
 from dials_spread.correction.apply.table_errors import LARGEST_INFLATION
 from dials_spread.observations import Observations
 from dials_spread.observations.builder import Integrated, unscaled_with_lorentz
@@ -48,6 +47,7 @@ from dials_spread.prepare.prepared import (
 )
 from dials_spread.prepare.resolution import ResolutionLimit, resolution_limit
 from dials_spread.prepare.scaling import Scales
+from dials_spread.prepare.suitability import reasons_against
 
 logger = logging.getLogger("dials.spread.correct")
 

@@ -17,6 +17,7 @@ import numpy as np
 from dials_spread.arguments import REFLECTIONS
 from dials_spread.comparison import Comparison
 from dials_spread.observations import Observations
+from dials_spread.prepare.suitability import reasons_against
 from dials_spread.report.compare_images.origins.origins_findings import (
     helps,
     leaves_out_few,
@@ -73,6 +74,8 @@ def what_next(
     if shown and not electrons:
         steps.append(_look_for_other_causes())
     corrects = electrons and (shown or _cannot_show(comparison))
+    # What dials.ml_correct would refuse is not advised.
+    corrects = corrects and not reasons_against(comparison.observations)
     if corrects:
         steps.append(_correct(comparison, given, shown))
         given = "corrected.expt corrected.refl"

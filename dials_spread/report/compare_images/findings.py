@@ -271,9 +271,12 @@ def describe_worst(observations: Observations, size: SpreadSize) -> str:
             f"{size.n_images:,} {'has' if found.n_tested == 1 else 'have'} enough "
             f"observations for an s of its own ({FEWEST_OF_IMAGE})."
         )
+    images = counted(found.n_tested, "image")
+    if found.n_tested < size.n_images:
+        images += f" (of {size.n_images:,}; s takes {FEWEST_OF_IMAGE} observations)"
     if not len(found.image):
         return (
-            f"{question} None of {counted(found.n_tested, 'image')} has an s above that "
+            f"{question} None of {images} has an s above that "
             "of all data at a false discovery rate of 5 %."
         )
     named = [
@@ -284,7 +287,7 @@ def describe_worst(observations: Observations, size: SpreadSize) -> str:
     rest = f", and {more:,} more in the JSON file" if more else ""
     have = "has" if len(found.image) == 1 else "have"
     text = (
-        f"{question} {len(found.image):,} of {counted(found.n_tested, 'image')} {have} an "
+        f"{question} {len(found.image):,} of {images} {have} an "
         "s above that of all data at a false discovery rate of 5 % (crystal / image): "
         f"{', '.join(named)}{rest}."
     )
