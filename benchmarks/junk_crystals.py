@@ -93,9 +93,9 @@ def extremes(name: str, source: str, experiments, tables, model) -> list[str]:
     cases = list(product(EXTREME_NUMBERS, LEVELS, EXTREME_ERRORS))
     for n, level, error in cases:
         rng = np.random.default_rng(n)
-        more = with_extremes(experiments, tables, n, level, error, rng)
+        more, added = with_extremes(experiments, tables, n, level, error, rng)
         try:
-            found.append(np.abs(figures(*more, source, model) - alone))
+            found.append(np.abs(figures(more, added, source, model) - alone))
         except ValueError:
             stopped += 1
     most = np.max(found, axis=0)

@@ -14,6 +14,11 @@ of three cannot move. It takes three observations, therefore, of which no more t
 gross: of two that differ nobody knows which is wrong. Where a crossing is listed several times,
 on overlapping virtual frames, a single listing can be told from the others of its crossing.
 
+What is too large counts all the same where it makes less than a tenth of R_meas. The model has
+learnt from data of which some per cent are off, as by overlaps: it expects a few, and without
+them takes the others for better than they are. Of 33 sets of another engine with overlaps, 0.1 %
+of the observations of which would be left out, R1 rose in most, by up to .015 (.095 to .110).
+
 Functions:
     gross_outliers: observations that are far from their equivalents in both ways
     out_of_range: those that are in proportion
@@ -26,6 +31,7 @@ import numpy as np
 from dials_spread.observations import Observations
 from dials_spread.observations.crossings import first_listings
 from dials_spread.prepare.normalisation import normalise, observed_amplitudes
+from dials_spread.rfactor.merging import r_meas
 from dials_spread.stages import stage
 from dials_spread.statistics.groups import (
     group_means,
@@ -45,6 +51,11 @@ the second times the mean intensity at its resolution."""
 LEAST_CUT, TAIL = 5.0, 3.0
 """Least number of units, and where the tail begins. What is out of range is half as many with
 each unit further off: the limit is where less than one observation of the data is expected."""
+
+FEW = 0.9
+"""Of R_meas what is left without what is too large must be less, or this counts. With 1 %
+of the intensities multiplied by 20 it is 0.2 to 0.87 in 20 sets; in 117 of which nothing was
+changed 0.96 and more, and in 33 with overlaps 0.906 and more."""
 
 FEWEST, LARGEST_SHARE = 3, 1 / 3
 """Observations of a reflection, and which part of them may be gross."""
@@ -118,7 +129,31 @@ def gross_outliers(scaled: Observations) -> tuple[np.ndarray, np.ndarray]:
     far &= off > max(LEAST_CUT, TAIL + 1 + np.log2(max(tail, 1)))
     total = group_sums(weight, unique, n_unique)
     share = group_sums(np.where(far, weight, 0.0), unique, n_unique) / total
-    return far & (share < LARGEST_SHARE + 1e-9)[unique], middle[unique]
+    far &= (share < LARGEST_SHARE + 1e-9)[unique]
+    middle = middle[unique]
+    return _without_few(far, far & (scaled.intensity > middle), scaled), middle
+
+
+def _without_few(
+    far: np.ndarray, large: np.ndarray, scaled: Observations
+) -> np.ndarray:
+    """
+    Let what is too large count where it makes little of R_meas.
+
+    Args:
+        far, large: Shape (n,), bool: gross outliers; those that are too large.
+        scaled: The observations.
+
+    Returns:
+        Shape (n,), bool.
+    """
+    if not large.any():
+        return far
+    with_them, without = (
+        r_meas(scaled.intensity[k], scaled.unique[k], scaled.n_unique)[0]
+        for k in (np.ones(len(far), dtype=bool), ~large)
+    )
+    return far if without < FEW * with_them else far & ~large
 
 
 def _usually_off(

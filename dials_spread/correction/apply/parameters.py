@@ -83,7 +83,8 @@ keep_outliers = Auto
           "True all. Where less than half of the correction is applied (strength), nothing"
           "is taken in. Of integrated data nothing was rejected: there Auto and False leave"
           "out what is as far from the median of at least three equivalents, and five or"
-          "more times as far as usual in these data; True nothing."
+          "more times as far as usual in these data (what is too large only where it makes"
+          "a tenth of R_meas); True nothing."
 force = False
   .type = bool
   .help = "Correct data that should not be corrected: X-ray data, fewer than 120"
