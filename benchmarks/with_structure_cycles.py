@@ -13,8 +13,8 @@ how much the refinement before it changed structure factors; of the observations
 - kinematic: crystals of with_structure.py without multiple scattering, where nothing is to gain.
 - solved, controls: sets of general_model_sets.py, the structure solved from the data (as
   structure=solve, elements not told). FOLDER is theirs.
-- measured, measured_solved: the five measured sets, with the published structure complete and with
-  atoms that lack, and solved with the composition. No figure of theirs may choose a rule.
+- measured, measured_solved: the five measured sets, with the published structure complete, with
+  atoms moved and without some, and solved with the composition. No figure of theirs may choose a rule.
 
 At the end, for several rules of when a cycle is kept: how R1 of what is written changes.
 """
@@ -39,6 +39,7 @@ from with_structure import (
     MORE,
     Data,
     measured,
+    moved,
     structure_input,
     without,
 )
@@ -94,12 +95,14 @@ def published(args) -> Iterator[Data]:
 
 
 def incomplete(data: Data) -> Iterator[tuple[str, xray.structure]]:
-    """Complete, without hydrogen, and without some atoms."""
+    """Complete, without hydrogen, with atoms moved, and without some."""
     structure, rng = data.structure, np.random.default_rng(15)
     yield "complete", structure
     hydrogen = hydrogen_atoms(structure)
     if hydrogen.any():
         yield "no hydrogen", without(structure, hydrogen)
+    for by in (0.1, 0.3):
+        yield f"moved by {by} Å", moved(structure, by, rng)
     heavy = np.flatnonzero(~hydrogen)
     n = 1 if len(heavy) <= 10 else round(0.15 * len(heavy))
     for _ in range(DRAWS):
@@ -174,10 +177,12 @@ def every_cycle(data: Data, given, correction, between, args) -> Iterator[dict]:
 
 def written(cycles: list[dict], bound: float) -> float:
     """R1 of what is written where a cycle stays above some z."""
-    R1 = cycles[0]["R1"][2]
+    R1, steps = cycles[0]["R1"][2], cycles[0]["steps"]
     for one in cycles[1:]:
-        if not one["z"] > bound:
+        # Without a step the first correction is written, and not kept after a better one.
+        if not one["z"] > bound or (steps and not one["steps"]):
             break
+        steps = one["steps"]
         R1 = one["R1"][2]
     return R1
 

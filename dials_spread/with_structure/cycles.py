@@ -143,12 +143,10 @@ def correct_in_cycles(
             correction = correct_with_structure(own, intraclass, hand=False)
         gain = gain_of(done[-1].correction, correction) if done else None
         cycle = Cycle(correction, structure, gain)
-        if gain is not None and not gain.z > SIGNIFICANT:
+        worse = _why_not(number, done[-1].correction, cycle) if done else ""
+        if worse:
             done.append(cycle)
-            reason = (
-                f"cycle {number} does not predict observations set apart better than "
-                f"cycle {number - 1} by a standard deviation (z = {gain.z:.1f})"
-            )
+            reason = worse
             break
         kept = number
         if number < n_cycles:
@@ -171,6 +169,21 @@ def gain_of(before: SecondCorrection, after: SecondCorrection) -> HeldOutPredict
     table = after.problem.table
     y = table.intensity / after.to_F**2
     return compare(y, before.predicted, after.predicted, table.unique)
+
+
+def _why_not(number: int, before: SecondCorrection, cycle: Cycle) -> str:
+    """Say why a cycle after another one is not kept; empty where it is."""
+    if before.n_steps and not cycle.correction.n_steps:
+        # What would be written is the first estimate, which the cycle before improved on.
+        return f"left-out observations bear out no step in cycle {number}"
+    gain = cycle.gain
+    if gain is not None and gain.z > SIGNIFICANT:
+        return ""
+    z = np.nan if gain is None else gain.z
+    return (
+        f"cycle {number} does not predict observations set apart better than "
+        f"cycle {number - 1} by a standard deviation (z = {z:.1f})"
+    )
 
 
 def refined_between(

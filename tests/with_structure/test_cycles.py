@@ -131,3 +131,18 @@ def test_no_further_cycle_where_refinement_changes_nothing(given, monkeypatch):
     # The same correction predicts no better: it is not kept.
     assert again.n_kept == 1 and len(again.cycles) == 2
     assert "by a standard deviation (z = 0.0)" in again.reason
+
+
+def test_a_cycle_without_a_step_is_not_kept_after_one_with(given, monkeypatch):
+    """However well it predicts what is set apart: the first estimate would be written."""
+    from dials_spread.with_structure import cycles
+
+    corrected = correct_in_cycles(given, 1).last.correction
+    assert corrected.n_steps
+    better = corrected.problem.table.intensity / corrected.to_F**2
+    better = np.where(np.isfinite(corrected.predicted), better, np.nan)
+    none = replace(corrected, predicted=better, n_steps=0)
+    monkeypatch.setattr(cycles, "correct_with_structure", lambda *_, **__: none)
+    found = correct_in_cycles(given, 2, begun=corrected)
+    assert found.n_kept == 1 and found.cycles[1].gain.z > 3
+    assert found.reason == "left-out observations bear out no step in cycle 2"

@@ -224,8 +224,9 @@ output {
     .type = path
     .help = "Name of a SHELX .res or .ins file for the structure= that was refined against"
             "the corrected intensities, with difference peaks above 4 sigma as Q atoms. Auto"
-            "means refined.res with structure= unless cycles=1, or with structure=solve, and None otherwise,"
-            "which writes no such file."
+            "means refined.res with structure= unless cycles=1, or with structure=solve"
+            "(refined_again.res where refined.res is given), and None otherwise, which"
+            "writes no such file."
   refined_hkl = Auto
     .type = path
     .help = "Name of a SHELX .hkl file for the intensities that it was refined against,"
@@ -288,11 +289,18 @@ def name_outputs(params) -> None:
     if output.refined is Auto:
         solved = params.structure == SOLVE
         wanted = solved or (params.structure is not None and params.cycles != 1)
-        output.refined = "refined.res" if wanted and not params.undo else None
+        output.refined = _refined_name(params) if wanted and not params.undo else None
     for name, ending in (("refined_hkl", ".hkl"), ("refined_cif", ".cif")):
         if getattr(output, name) is Auto:
             same = output.refined and str(Path(output.refined).with_suffix(ending))
             setattr(output, name, same or None)
+
+
+def _refined_name(params) -> str:
+    """Name a refined structure; where the one of an earlier run is given, another way."""
+    by_itself = params.cycles is Auto and params.structure != SOLVE
+    again = by_itself and Path(params.structure).name in ("refined.res", "refined.cif")
+    return "refined_again.res" if again else "refined.res"
 
 
 def check_parameters(params) -> None:
