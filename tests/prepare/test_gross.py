@@ -133,3 +133,18 @@ def test_the_order_of_rows_does_not_matter(scaled):
     turned = replace(changed.select(order))
     found = gross_outliers(changed)[0]
     assert found.any() and np.array_equal(gross_outliers(turned)[0], found[order])
+
+
+@pytest.mark.parametrize("times, are_left_out", [(5.5, False), (1e4, True)])
+def test_a_few_overlaps_count_and_a_hot_pixel_does_not(
+    scaled, times, are_left_out, monkeypatch
+):
+    """The model has learnt from data with some: R_meas tells whether they matter."""
+    changed, hit = planted(scaled, times, part=1.5 / len(scaled))
+    assert hit.sum() == 1
+    assert (gross_outliers(changed)[0] == (hit & are_left_out)).all()
+    monkeypatch.setattr("dials_spread.prepare.gross.FEW", 1.1)
+    assert (gross_outliers(changed)[0] == hit).all()
+    monkeypatch.undo()
+    shadow, hit = planted(scaled, 0.02, part=1.5 / len(scaled))
+    assert (gross_outliers(shadow)[0] == hit).all()
