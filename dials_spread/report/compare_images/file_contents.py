@@ -39,13 +39,12 @@ def contents_of_files(
     files: dict[str, bytes | Iterable[bytes]] = {}
     if filtered is not None:
         files[output.filtered] = column_by_column(filtered)
-    # Compression holds no lock.
+    if output.json:
+        files[output.json] = write_json(document).encode("utf-8")
+    # Compression holds no lock. Beside the text of the document it would need more memory.
     with ThreadPoolExecutor(1) as beside:
         if output.tables:
             tables = beside.submit(tables_as_bytes, long_tables(comparison))
-        if output.json:
-            files[output.json] = write_json(document).encode("utf-8")
-        if output.tables:
             files[output.tables] = b""  # its place
         if output.html:
             files[output.html] = page().encode("utf-8")
