@@ -210,5 +210,7 @@ def test_a_scheduler_without_workers(monkeypatch):
 
 def test_without_dask_the_need_for_it_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(ValueError, match="need the package distributed, which is not installed"):
+    with pytest.raises(
+        ValueError, match="need the package distributed, which is not installed"
+    ):
         run_tasks(operator.sub, 1, [1], Resources(scheduler="tcp://127.0.0.1:1"))
