@@ -152,6 +152,22 @@ def measured(name: str, folder: Path, nproc: int | None) -> Data:
     return Data(*given, nproc)
 
 
+def three_crystals(
+    structure: xray.structure, rng: np.random.Generator, wave: str, nproc: int | None
+) -> tuple[Subject, list, list, np.ndarray]:
+    """Simulate three of about 500 Å; what Data has of them, and the true amplitudes."""
+    experiments, table = simulate_experiments(
+        structure, rng, n_crystals=3, scan_width=[60.0] * 3, d_min=0.9, wave=wave,
+        resources=Resources(nproc),
+        thickness=ThicknessModel(median=500.0, spread=0.4, within=0.4),
+        noise=NoiseModel(mean_counts=2000.0, image_spread=0.02),
+    )  # fmt: skip
+    tables = [table.select(table["id"] == k) for k in range(3)]
+    subject = get_subject(experiments, tables, force=True)
+    F = true_amplitudes(subject.observations, tables)
+    return subject, list(experiments), tables, F
+
+
 def simulated(nproc: int | None) -> Iterator[Data]:
     """Paracetamol and random compounds."""
     for number, name in enumerate(("paracetamol", "random 1", "random 2", "random 3")):
@@ -160,20 +176,12 @@ def simulated(nproc: int | None) -> Iterator[Data]:
         structure = (
             read_structure(name) if name[0] == "p" else random_compound(rng, wishes)
         )
-        experiments, table = simulate_experiments(
-            structure, rng, n_crystals=3, scan_width=[60.0] * 3, d_min=0.9,
-            wave="dynamical", resources=Resources(nproc),
-            thickness=ThicknessModel(median=500.0, spread=0.4, within=0.4),
-            noise=NoiseModel(mean_counts=2000.0, image_spread=0.02),
-        )  # fmt: skip
-        tables = [table.select(table["id"] == k) for k in range(3)]
-        subject = get_subject(experiments, tables, force=True)
-        F = true_amplitudes(subject.observations, tables)
+        subject, experiments, tables, F = three_crystals(
+            structure, rng, "dynamical", nproc
+        )
         path = [np.median(t["truth.thickness"].as_numpy_array()) for t in tables]
         shapes = [Shape(float(t), within=0.4) for t in path]
-        yield Data(
-            name, subject, list(experiments), tables, structure, F, nproc, shapes
-        )
+        yield Data(name, subject, experiments, tables, structure, F, nproc, shapes)
 
 
 def without(structure: xray.structure, left_out: np.ndarray) -> xray.structure:

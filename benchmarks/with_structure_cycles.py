@@ -21,14 +21,12 @@ At the end, for several rules of when a cycle is kept: how R1 of what is written
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import general_model_sets
 import numpy as np
@@ -41,21 +39,17 @@ from with_structure import (
     measured,
     moved,
     structure_input,
+    three_crystals,
     without,
 )
-from with_structure_potential import outside, own, structures
+from with_structure_potential import outside, own, parser_of, structures
 
 from cctbx import xray
 
 from dials_spread.correction.apply.correct import get_subject
-from dials_spread.general_model.gather import true_amplitudes
 from dials_spread.refinement.model import hydrogen_atoms
 from dials_spread.rfactor import r_factor
 from dials_spread.scattering.structure_factors import structure_factors
-from dials_spread.scattering.thickness_model import ThicknessModel
-from dials_spread.simulation.datasets import simulate_experiments
-from dials_spread.simulation.driver import Resources
-from dials_spread.simulation.noise import NoiseModel
 from dials_spread.simulation.random_compounds import Wishes, random_compound
 from dials_spread.with_structure import complete_structure, correct_with_structure
 from dials_spread.with_structure.cycles import gain_of, refine_against, refined_between
@@ -74,17 +68,8 @@ def kinematic(args) -> Iterator[Data]:
     for number in range(3):
         rng = np.random.default_rng([23, number])
         structure = random_compound(rng, Wishes(kind="organic", volume=(400, 800)))
-        experiments, table = simulate_experiments(
-            structure, rng, n_crystals=3, scan_width=[60.0] * 3, d_min=0.9,
-            wave="kinematic", resources=Resources(args.nproc),
-            thickness=ThicknessModel(median=500.0, spread=0.4, within=0.4),
-            noise=NoiseModel(mean_counts=2000.0, image_spread=0.02),
-        )  # fmt: skip
-        tables = [table.select(table["id"] == k) for k in range(3)]
-        subject = get_subject(experiments, tables, force=True)
-        F = true_amplitudes(subject.observations, tables)
-        given = (subject, list(experiments), tables, structure, F, args.nproc)
-        yield Data(f"kinematic {number + 1}", *given)
+        *of, F = three_crystals(structure, rng, "kinematic", args.nproc)
+        yield Data(f"kinematic {number + 1}", *of, structure, F, args.nproc)
 
 
 def published(args) -> Iterator[Data]:
@@ -226,16 +211,9 @@ def made(args) -> Iterator[tuple[str, str, Data, xray.structure | None]]:
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--nproc", type=int, default=1)
+    parser = parser_of(__doc__, ["own", "abtem", "kinematic"])
     parser.add_argument("--cycles", type=int, default=3)
-    parser.add_argument("--only", nargs="*", default=["own", "abtem", "kinematic"])
-    parser.add_argument("--sets", nargs="*", help="names of compounds")
-    parser.add_argument("--random", type=int, default=4)
     parser.add_argument("--compounds", type=int, default=6)
-    parser.add_argument("--json", type=Path, help="file for all figures")
     args = parser.parse_args()
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")

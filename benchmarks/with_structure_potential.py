@@ -177,17 +177,22 @@ def means(told: list[dict]) -> list[list[str]]:
     return rows
 
 
-def main() -> None:
-    """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+def parser_of(about: str, only: list[str]) -> argparse.ArgumentParser:
+    """The arguments of benchmarks that take sets of general_model_sets.py one by one."""
+    parser = argparse.ArgumentParser(description=about.split("\n\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--nproc", type=int, default=1)
-    parser.add_argument("--only", nargs="*", default=["own", "abtem"])
+    parser.add_argument("--only", nargs="*", default=only)
     parser.add_argument("--sets", nargs="*", help="names of compounds")
     parser.add_argument("--random", type=int, default=4)
     parser.add_argument("--json", type=Path, help="file for all figures")
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Print the tables."""
+    args = parser_of(__doc__, ["own", "abtem"]).parse_args()
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
     told: list[dict] = []

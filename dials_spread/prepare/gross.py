@@ -30,9 +30,10 @@ import numpy as np
 
 from dials_spread.observations import Observations
 from dials_spread.observations.crossings import first_listings
-from dials_spread.prepare.normalisation import normalise, observed_amplitudes
+from dials_spread.prepare.normalisation import LEAST_E, normalise, observed_amplitudes
 from dials_spread.rfactor.merging import r_meas
 from dials_spread.stages import stage
+from dials_spread.statistics import ONE_SIGMA
 from dials_spread.statistics.groups import (
     group_means,
     group_medians,
@@ -64,11 +65,8 @@ SHARED, BINS = 60, 8
 """Observations with equivalents that tell how far they usually are off, at least; bins of
 strength, and of resolution, of no fewer."""
 
-ONE_SIGMA, MEDIAN_TO_SIGMA = 0.6827, 1.4826
-"""Part of normal deviates within one standard deviation; that over their median size."""
-
-LEAST_E = 0.3
-"""Amplitude below which σ(E) is no longer σ(I)/(2 E)."""
+MEDIAN_TO_SIGMA = 1.4826
+"""Standard deviation of normal deviates over their median size."""
 
 
 def out_of_range(
@@ -149,10 +147,9 @@ def _without_few(
     """
     if not large.any():
         return far
-    with_them, without = (
-        r_meas(scaled.intensity[k], scaled.unique[k], scaled.n_unique)[0]
-        for k in (np.ones(len(far), dtype=bool), ~large)
-    )
+    I, unique, n_unique = scaled.intensity, scaled.unique, scaled.n_unique
+    with_them = r_meas(I, unique, n_unique)[0]
+    without = r_meas(I[~large], unique[~large], n_unique)[0]
     return far if without < FEW * with_them else far & ~large
 
 

@@ -46,6 +46,9 @@ B_LIMITS = (0.0, 10.0)
 LOW_RESOLUTION = 0.0625
 """Shells below this d*² [Å⁻²] (d > 4 Å) do not follow Wilson's line."""
 
+LEAST_E = 0.3
+"""Amplitude below which σ(E) is no longer σ(I)/(2 E)."""
+
 LARGEST_E = 5.0
 """Normalised amplitudes count up to this."""
 

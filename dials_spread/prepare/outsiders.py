@@ -28,7 +28,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from dials_spread.observations import Observations
-from dials_spread.prepare.normalisation import normalise, observed_amplitudes
+from dials_spread.prepare.normalisation import LEAST_E, normalise, observed_amplitudes
 from dials_spread.statistics.groups import (
     group_means,
     group_medians,
@@ -56,9 +56,6 @@ FEWEST = 8
 
 LARGEST_PART = 0.4
 """Of the observations: where a crystal has more, the others may as well be the wrong ones."""
-
-LEAST_E = 0.3
-"""Amplitude below which σ(E) is no longer σ(I)/(2 E)."""
 
 LARGEST = 1e3
 """Median intensity of a reflection that counts, in units of the middle one."""

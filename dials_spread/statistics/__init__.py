@@ -11,3 +11,6 @@ Modules:
 """
 
 from __future__ import annotations
+
+ONE_SIGMA = 0.6827
+"""Part of normal deviates within one standard deviation."""

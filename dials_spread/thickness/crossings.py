@@ -19,6 +19,7 @@ from scipy.spatial.transform import Rotation
 from dials.array_family import flex
 from dxtbx.model import Experiment
 
+from dials_spread.observations.indices import as_array
 from dials_spread.observations.intensities import centroid_array_index
 from dials_spread.orientation import incident_beam, setting_matrix
 from dials_spread.scattering.dynamical import rotation_scan_of
@@ -128,8 +129,7 @@ def find_crossings(
         The crossings. Rows of one index on one side of the Ewald sphere are one crossing,
         as long as a scan covers less than a full turn.
     """
-    hkl = table["miller_index"].as_vec3_double().as_numpy_array().reshape(-1, 3)
-    hkl = hkl.astype(int)
+    hkl = as_array(table["miller_index"]).astype(int)
     z = centroid_array_index(experiment, table)
     start, width = experiment.scan.get_oscillation(deg=False)
     phi = start + width * (z - experiment.scan.get_array_range()[0])

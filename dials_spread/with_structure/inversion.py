@@ -53,8 +53,8 @@ import numpy as np
 import scipy.sparse
 from scipy import linalg, optimize
 
-from dials_spread.correction.apply.error_law import ONE_SIGMA
 from dials_spread.stages import stage
+from dials_spread.statistics import ONE_SIGMA
 
 INTRACLASS = 0.25
 """Part of the variance of errors that observations of a reflection share: measured on

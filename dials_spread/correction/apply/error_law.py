@@ -28,10 +28,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from scipy import optimize
 
+from dials_spread.statistics import ONE_SIGMA
 from dials_spread.statistics.groups import group_means
-
-ONE_SIGMA = 0.6827
-TWO_SIGMA = 0.9545
 
 N_FOLDS = 5
 """In which the parameters are found from other reflections."""

@@ -21,6 +21,7 @@ from dials_spread.correction.apply.subject import Beyond
 from dials_spread.correction.apply.table_errors import LARGEST_INFLATION
 from dials_spread.observations import Observations, unique_indices
 from dials_spread.observations.correction_state import column, intensity_name
+from dials_spread.observations.indices import as_array
 from dials_spread.observations.intensities import COLUMN
 from dials_spread.prepare.geometry import factor_from_zeta
 from dials_spread.statistics.groups import group_means
@@ -184,8 +185,7 @@ class RowValues:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Give those rows whose unique reflection was observed, and its number."""
         place = np.flatnonzero(rows)
-        all_hkl = table["miller_index"].as_vec3_double().as_numpy_array()
-        hkl = all_hkl.reshape(-1, 3)[place].astype(int)
+        hkl = as_array(table["miller_index"])[place].astype(int)
         measured = self.measured
         mapped, number = unique_indices(hkl, measured.space_group, measured.friedel)
         known = [self._number_of.get(tuple(h), -1) for h in mapped.tolist()]

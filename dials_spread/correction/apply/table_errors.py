@@ -34,12 +34,12 @@ from typing import Callable
 import numpy as np
 from scipy import optimize
 
-from dials_spread.correction.apply.error_law import ONE_SIGMA
 from dials_spread.correction.apply.estimates import Factors, observation_factors
 from dials_spread.observations import Observations
 from dials_spread.observations.crossings import first_listings
 from dials_spread.rfactor.merging import merge
 from dials_spread.stages import stage
+from dials_spread.statistics import ONE_SIGMA
 from dials_spread.statistics.groups import group_means, group_sums
 from dials_spread.versions import available_cores
 

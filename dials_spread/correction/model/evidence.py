@@ -26,6 +26,7 @@ import numpy as np
 
 from dials_spread.correction.features.all_features import FeatureSet
 from dials_spread.correction.model.forest import predict_in_one_thread
+from dials_spread.prepare.normalisation import LEAST_E
 from dials_spread.prepare.prepared import Prepared
 from dials_spread.statistics.groups import group_means, group_sums
 
@@ -50,9 +51,6 @@ which there is taken to be none."""
 
 RELATIVE_ERROR = 0.07
 """Of an amplitude, beyond its σ: strong reflections do not decide alone."""
-
-LEAST_E = 0.3
-"""Below this amplitude σ(E) is that of this amplitude."""
 
 MOST = 3.0
 """Robust standard deviations beyond which a difference counts no more."""

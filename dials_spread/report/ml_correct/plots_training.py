@@ -29,6 +29,7 @@ from dials_spread.report.page.plot_style import (
     named_axis,
     new_plot,
 )
+from dials_spread.statistics import ONE_SIGMA
 
 SPLITS_HELP = """
 R1 against kinematic Fc of the reference, without correction (grey), by the model (blue) and by
@@ -159,7 +160,7 @@ def _errors_plot(errors: dict[str, UnseenErrors]) -> dict:
         off = np.abs(some.error[kept])[order]
         bins = [b for b in np.array_split(np.arange(len(off)), N_BINS) if len(b)]
         x = [float(np.mean(predicted[b])) for b in bins]
-        y = [float(np.quantile(off[b], 0.6827)) for b in bins]
+        y = [float(np.quantile(off[b], ONE_SIGMA)) for b in bins]
         end = max([end, *x, *y])
         text = [f"{len(b)} reflections" for b in bins]
         marker = {"size": 9, "opacity": 0.9}

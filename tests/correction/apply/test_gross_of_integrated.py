@@ -91,17 +91,23 @@ def test_only_within_the_limit_and_of_crystals_that_agree(simulated):
     assert none.n_gross == 0 and none.beyond is None
 
 
-def test_nothing_of_it_is_lost_in_the_files(simulated, tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def wild_files(simulated, tmp_path, monkeypatch):
+    """Such data in given.expt and given.refl; the table, and the rows that are wild."""
     monkeypatch.chdir(tmp_path)
     experiments, tables = [*simulated[0]], simulated[1]
     changed, hits = with_wild(experiments, tables)
     ExperimentList(experiments).as_file("given.expt")
     given = flex.reflection_table.concat(changed)
     given.as_file("given.refl")
+    offset = np.cumsum([0, *map(len, tables[:-1])])
+    return given, np.concatenate([h + o for h, o in zip(hits, offset)])
+
+
+def test_nothing_of_it_is_lost_in_the_files(wild_files, capsys):
+    given, rows = wild_files
     run(["given.expt", "given.refl", "output.html=None", "strength=1"])
     told = " ".join(capsys.readouterr().out.split())
-    offset = np.cumsum([0, *map(len, tables[:-1])])
-    rows = np.concatenate([h + o for h, o in zip(hits, offset)])
     corrected = flex.reflection_table.from_file("corrected.refl")
     assert len(corrected) == len(given)
     value, variance = (
@@ -121,15 +127,8 @@ def test_nothing_of_it_is_lost_in_the_files(simulated, tmp_path, monkeypatch, ca
     assert restored.as_msgpack() == given.as_msgpack()
 
 
-def test_where_nothing_is_corrected_the_table_stays(
-    simulated, capsys, tmp_path, monkeypatch
-):
-    monkeypatch.chdir(tmp_path)
-    experiments, tables = [*simulated[0]], simulated[1]
-    changed, _ = with_wild(experiments, tables)
-    ExperimentList(experiments).as_file("given.expt")
-    given = flex.reflection_table.concat(changed)
-    given.as_file("given.refl")
+def test_where_nothing_is_corrected_the_table_stays(wild_files, capsys):
+    given = wild_files[0]
     run(["given.expt", "given.refl", "output.html=None", "strength=0"])
     told = " ".join(capsys.readouterr().out.split())
     assert "In the table they stay. keep_outliers=True lets them count." in told
