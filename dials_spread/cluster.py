@@ -23,6 +23,7 @@ from __future__ import annotations
 import logging
 import re
 import socket
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -65,6 +66,9 @@ PATIENCE = 20
 
 # How many workers may die over one task before it is given up.
 ALLOWED_FAILURES = 3
+
+# How long a scheduler may need to see that a worker is lost, mostly [s].
+TO_BE_SEEN = 0.5
 
 LARGE = 500_000
 """Bytes of what all tasks share, above which it does not go with each."""
@@ -185,16 +189,24 @@ def on_each_worker(function: Callable, *args) -> dict[str, Any]:
 
     Returns:
         What it returns, by address of the worker.
+
+    Raises:
+        ValueError: Workers were lost again and again; or what the function raises.
     """
     client = _client.get()
     for left in range(ALLOWED_FAILURES, -1, -1):
         try:
-            with workers.plain_faults(client):
-                return client.run(function, *args)
+            with workers.plain_faults(client, of_cluster=True):
+                told = client.run(workers.outcome_or_error, function, *args)
+            break
         except workers.WorkersLost:
+            time.sleep(TO_BE_SEEN)
             if not left or not workers.comes_back(client):
                 raise
-    raise AssertionError("not reached")
+    for _, error in told.values():
+        if error is not None:
+            raise error
+    return {address: result for address, (result, _) in told.items()}
 
 
 def map_on_workers(function: Callable, shared, tasks: Sequence, takes: int = 0) -> list:
@@ -285,7 +297,7 @@ def _in_order(function: Callable, shared, tasks: Sequence[tuple]) -> Iterator:
 
     client = _client.get()
     if sizeof(shared) > LARGE:  # sent to each worker once
-        with workers.plain_faults(client):
+        with workers.plain_faults(client, of_cluster=True):
             shared = client.scatter(shared, broadcast=True, hash=False)
     futures = _sent_at_once(function, shared, tasks)
     try:
@@ -354,7 +366,7 @@ def on_cluster(
 
 def _done(client, function: Callable, shared, tasks: Sequence) -> Iterator[tuple]:
     # On every worker: where one dies, the others still have it.
-    with workers.plain_faults(client):
+    with workers.plain_faults(client, of_cluster=True):
         data = client.scatter(shared, broadcast=True, hash=False)
     # Results can be told apart by nothing but the task, so none is taken for another.
     futures = [

@@ -12,6 +12,7 @@ Functions:
     refuse_idle: where no worker takes a task
     outcome: of a task, or why there is none
     as_they_end: tasks, as they are done
+    outcome_or_error: of a call on a worker
     plain_faults: one line where the cluster and not the task failed
     comes_back: wait for a worker
 """
@@ -23,7 +24,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from queue import Empty, SimpleQueue
@@ -257,13 +258,30 @@ def as_they_end(client, futures: Sequence) -> Iterator:
         yield future
 
 
+def outcome_or_error(function: Callable, *args) -> tuple[Any, Exception | None]:
+    """
+    Call a function on a worker so that its faults are told from those of the cluster.
+
+    Args:
+        function, args: What is called.
+
+    Returns:
+        What it returns, and None; or None, and what it raised.
+    """
+    try:
+        return function(*args), None
+    except Exception as error:
+        return None, error
+
+
 @contextmanager
-def plain_faults(client) -> Iterator[None]:
+def plain_faults(client, of_cluster: bool = False) -> Iterator[None]:
     """
     Tell faults of the cluster in one line.
 
     Args:
         client: Of the cluster.
+        of_cluster: Nothing but the cluster can raise an OSError here, no task that reads.
 
     Raises:
         WorkersLost: Workers, or the connection to them, were lost.
@@ -283,10 +301,15 @@ def plain_faults(client) -> Iterator[None]:
         name = type(error).__name__
         raise WorkersLost(f"Dask: the workers were lost ({name}).") from None
     except (TimeoutError, asyncio.TimeoutError) as error:
-        if getattr(error, "errno", None) is not None:  # of a file
+        if getattr(error, "errno", None) is not None and not of_cluster:  # of a file
             raise
         refuse_idle(client)
         raise WorkersLost(f"Dask: the workers do not answer ({error}).") from None
+    except OSError as error:
+        # A scheduler that has not yet seen that a worker is lost connects to it in vain.
+        if not of_cluster:
+            raise
+        raise WorkersLost(f"Dask: the workers were lost ({error}).") from None
 
 
 def comes_back(client) -> bool:

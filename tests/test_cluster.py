@@ -138,6 +138,36 @@ def test_all_workers_are_asked_again_when_one_dies_over_it(address, tmp_path):
     assert {*found.values()} == {2}
 
 
+def test_a_worker_that_nobody_can_connect_to_is_told_in_one_line(monkeypatch):
+    """A scheduler that has not yet seen that a worker died runs into this as well."""
+    distributed, dask = (pytest.importorskip(x) for x in ("distributed", "dask"))
+    monkeypatch.setattr(cluster, "ALLOWED_FAILURES", 1)
+    monkeypatch.setattr(cluster, "PATIENCE", 2)
+    config = {"distributed.comm.timeouts.connect": "1s"}
+    with dask.config.set(config), distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, dashboard_address=None, host="127.0.0.1",
+        protocol="tcp", processes=False,
+    ) as alone:  # fmt: skip
+        with cluster.on_workers(alone.scheduler_address):
+            for worker in alone.workers.values():
+                worker.stop()
+            alone.scheduler.rpc.remove(alone.workers[0].address)
+            with pytest.raises(ValueError, match="workers were lost .*onnect"):
+                cluster.on_each_worker(os.getpid)
+            with pytest.raises(ValueError, match="workers were lost .*onnect"):
+                cluster.map_on_workers(_twice, 0, [1])
+
+
+def _cannot_read() -> None:
+    raise FileNotFoundError(2, "No such file or directory", "data.refl")
+
+
+def test_what_a_call_raises_is_not_taken_for_a_fault_of_the_cluster(address):
+    with cluster.on_workers(address):
+        with pytest.raises(FileNotFoundError, match="data.refl"):
+            cluster.on_each_worker(_cannot_read)
+
+
 def _held_back() -> set:
     return signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
