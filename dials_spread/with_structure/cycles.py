@@ -34,9 +34,11 @@ from dials_spread.scattering.structure_factors import structure_factors
 from dials_spread.stages import stage
 from dials_spread.thickness.settings import whole_indices
 from dials_spread.with_structure.cross_validation import HeldOutPredictions, compare
+from dials_spread.with_structure.crossing_table import CrossingTable
 from dials_spread.with_structure.inversion import INTRACLASS
 from dials_spread.with_structure.problem import StructureInput
 from dials_spread.with_structure.second_correction import (
+    GoesOn,
     SecondCorrection,
     correct_with_structure,
 )
@@ -140,7 +142,8 @@ def correct_in_cycles(
         if number == 1 and begun is not None:
             correction = begun
         else:
-            correction = correct_with_structure(own, intraclass, hand=False)
+            goes_on = _better_than(done[-1].correction) if done else None
+            correction = correct_with_structure(own, intraclass, False, goes_on)
         gain = gain_of(done[-1].correction, correction) if done else None
         cycle = Cycle(correction, structure, gain)
         worse = _why_not(number, done[-1].correction, cycle) if done else ""
@@ -166,9 +169,18 @@ def correct_in_cycles(
 
 def gain_of(before: SecondCorrection, after: SecondCorrection) -> HeldOutPredictions:
     """Compare predictions of the observations set apart."""
-    table = after.problem.table
-    y = table.intensity / after.to_F**2
-    return compare(y, before.predicted, after.predicted, table.unique)
+    return _gain(before, after.problem.table, after.to_F, after.predicted)
+
+
+def _gain(
+    before: SecondCorrection, table: CrossingTable, to_F: float, after: np.ndarray
+) -> HeldOutPredictions:
+    return compare(table.intensity / to_F**2, before.predicted, after, table.unique)
+
+
+def _better_than(before: SecondCorrection) -> GoesOn:
+    """A cycle that will not be kept need not be finished."""
+    return lambda *after: _gain(before, *after).z > SIGNIFICANT
 
 
 def _why_not(number: int, before: SecondCorrection, cycle: Cycle) -> str:

@@ -17,7 +17,7 @@ Functions:
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -52,6 +52,8 @@ from dials_spread.with_structure.problem import (
 from dials_spread.with_structure.tilts import Tilts, fit_tilts
 
 logger = logging.getLogger("dials.spread.second_correction")
+
+GoesOn = Callable[[CrossingTable, float, np.ndarray], bool]
 
 MOST_STEPS = 2
 
@@ -89,7 +91,8 @@ class SecondCorrection:
         by_observation: Held-out observations, by which the first step is judged.
         by_reflection: All observations of reflections that were held out.
         by_crystal: All observations of crystals that were held out; of a single crystal
-            nothing is left to predict it from, and before and after are the same.
+            nothing is left to predict it from, and before and after are the same. So they
+            are, of reflections too, where `goes_on` ended it.
         steps_r1: Residuals of the observations that decide on further steps, after each
             step, that of the first estimate first.
         n_steps: Steps that were taken; 0 where none predicts better.
@@ -150,7 +153,10 @@ class SecondCorrection:
 
 
 def correct_with_structure(
-    given: StructureInput, intraclass: float = INTRACLASS, hand: bool = True
+    given: StructureInput,
+    intraclass: float = INTRACLASS,
+    hand: bool = True,
+    goes_on: GoesOn | None = None,
 ) -> SecondCorrection:
     """
     Correct amplitudes with a provisional structure.
@@ -159,6 +165,9 @@ def correct_with_structure(
         given: Data, first estimate and structure.
         intraclass: Correlation of the errors of observations of a reflection.
         hand: Compare with the mirror image of the structure.
+        goes_on: Told the observations, and what is predicted of those set apart (as
+            SecondCorrection.predicted), after the first step; where it says no, nothing
+            further is done. By default all is.
 
     Raises:
         ValueError: A still, or no crystal has enough observations for a thickness.
@@ -167,7 +176,11 @@ def correct_with_structure(
     problem, tilts = fit_tilts(upright, np.random.default_rng([given.seed, 3]))
     needed = SIGNIFICANT_IF_SOLVED if given.solved else SIGNIFICANT
     rng = np.random.default_rng([given.seed, 1])
-    steps = _steps(problem, intraclass, rng, needed)
+
+    def wanted(predicted: np.ndarray) -> bool:
+        return goes_on is None or goes_on(problem.table, to_F, predicted / to_F**2)
+
+    steps = _steps(problem, intraclass, rng, needed, wanted)
     prepared = given.subject.prepared
     relative, response = _relative(problem, steps.step, steps.began_with)
 
@@ -255,6 +268,7 @@ def _steps(
     intraclass: float,
     rng: np.random.Generator,
     needed: float,
+    wanted: Callable[[np.ndarray], bool],
 ) -> _Steps:
     """Take steps as long as they predict what was left out."""
     table, prior = problem.table, problem.prior
@@ -269,15 +283,18 @@ def _steps(
     start, prior, by_observation = _begin(starts, prior, intraclass, by_chance, needed)
     observations, scale = starts[start]
     step = solve(observations, prior, every, intraclass)
-    by_reflection, by_crystal = (
-        _left_out(problem, observations, first[0], prior, intraclass, fold)
-        for fold in together
-    )
     taken = int(by_observation.z > needed)
     figures = [problem.r1(first[0].calculated, first[1], held)]
     apart = solve(observations, prior, ~held, intraclass)
     predicted = np.where(held, observations.predict(apart.F) / scale, np.nan)
-    while 0 < taken < MOST_STEPS:
+    most = MOST_STEPS
+    if not wanted(predicted):
+        most, together = taken, [np.zeros_like(fold) for fold in together]
+    by_reflection, by_crystal = (
+        _left_out(problem, observations, first[0], prior, intraclass, fold)
+        for fold in together
+    )
+    while 0 < taken < most:
         F = problem.believed(apart.F, apart.sigma).F if start else apart.F
         later, scale = problem.linearised(F, ~held)
         now = later.calculated

@@ -104,6 +104,15 @@ def test_a_cycle_that_predicts_worse_is_not_kept(given, monkeypatch):
     assert found.n_kept == 1 and len(found.cycles) == 2
     assert found.last.structure is given.structure
     assert "cycle 2 does not predict observations set apart better" in found.reason
+    # It need not be finished; what decides is what it would have been.
+    first, second = found.cycles
+    whole = cycles.correct_with_structure(
+        replace(given, structure=second.structure), hand=False
+    )
+    assert cycles.gain_of(first.correction, whole) == second.gain
+    ended = second.correction.by_reflection
+    assert ended.before == ended.after
+    assert first.correction.by_reflection.before != first.correction.by_reflection.after
 
 
 def test_what_cannot_be_refined_ends_the_cycles(given):
