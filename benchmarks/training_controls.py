@@ -64,7 +64,8 @@ from dials_spread.rfactor.shells import shuffled_within
 from dials_spread.simulation.driver import Resources
 
 OF_SCATTERING = (
-    "coupling", "strongest_path", "excited", "signed", "rate", "mean_o", "triplets",
+    "coupling", "strongest_path", "excited", "signed", "rate", "mean_o10",
+    "mean_o30", "triplets",
     "mean_pair", "largest_pair", "double_index", "half_index",
 )  # fmt: skip
 """How inputs begin that tell of multiple scattering."""
