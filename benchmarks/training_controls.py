@@ -64,9 +64,8 @@ from dials_spread.rfactor.shells import shuffled_within
 from dials_spread.simulation.driver import Resources
 
 OF_SCATTERING = (
-    "coupling", "strongest_path", "excited", "signed", "rate", "mean_o10",
-    "mean_o30", "triplets",
-    "mean_pair", "largest_pair", "double_index", "half_index",
+    "coupling", "strongest_path", "excited", "signed", "rate", "mean_o10", "mean_o30",
+    "triplets", "mean_pair", "largest_pair", "double_index", "half_index",
 )  # fmt: skip
 """How inputs begin that tell of multiple scattering."""
 
@@ -291,7 +290,11 @@ def prepared(args: argparse.Namespace) -> tuple[Work, list[VirtualExperiment]]:
     work = Work(args.folder, wanted(args), n_folds=FOLDS, epochs=args.epochs,
                 width=args.width)  # fmt: skip
     prepare_sets(work, ANY_VOLUME, Resources(args.nproc))
-    return work, read_sets(work)
+    sets = read_sets(work)
+    known = [s for s in sets if np.isfinite(s.features.N).all()]
+    if len(known) < len(sets):
+        print(f"{len(sets) - len(known)} of {len(sets)} sets have no normalisation.")
+    return work, known
 
 
 def main() -> None:
