@@ -9,8 +9,8 @@ of the usual compounds and half of those of each family are left out. Networks a
 
 - the usual compounds alone, as the model of the package is;
 - as many compounds, of which some are of the families;
-- as many usual ones as are among these, alone;
-- all usual ones and those of the families.
+- all usual ones and those of the families;
+- as many usual ones as are among the second, alone.
 
 Of what is left out, by grade and by family: R1 against kinematic |F| over that of the plain
 merge by the network alone, its difference between trainings (of the same sets), and the true R1
@@ -252,8 +252,8 @@ def main() -> None:
     trainings = {
         USUAL: ("base", trained),
         REPLACED: ("replaced", kept + added),
-        FEWER: ("fewer", kept),
         ADDED: ("added", trained + added),
+        FEWER: ("fewer", kept),
     }
     for title, (_, own) in trainings.items():
         print(f"{title}: {n_compounds(own)} compounds, {len(own)} sets")
