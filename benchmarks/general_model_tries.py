@@ -24,6 +24,7 @@ from tabulate import tabulate
 from dials_spread.general_model.engines import ENGINES, Work, fit_model, read_sets
 from dials_spread.general_model.families import ANY_VOLUME, FAMILIES, family_of
 from dials_spread.general_model.faults import GRADES
+from dials_spread.general_model.gather import VirtualExperiment
 from dials_spread.general_model.out_of_fold import Outcome, assess, folds, summary
 from dials_spread.general_model.train import FOLDS, prepare_sets
 from dials_spread.simulation.driver import Resources, run_tasks
@@ -39,13 +40,31 @@ class Trial:
     fold: int
 
 
-def arguments() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+def with_families(parser: argparse.ArgumentParser, **numbers: int) -> None:
+    """Add the folder and how many compounds of each family there are to be."""
     parser.add_argument("folder")
     for name in FAMILIES:
         option = "compounds" if name == "ordinary" else name
-        parser.add_argument(f"--{option}", type=int, default=0)
+        parser.add_argument(f"--{option}", dest=name, type=int,
+                            default=numbers.get(name, 0))  # fmt: skip
+
+
+def wanted(args: argparse.Namespace) -> tuple[int, ...]:
+    """Give the seeds of all compounds that were asked for."""
+    return tuple(s for k in FAMILIES for s in FAMILIES[k].seeds(getattr(args, k)))
+
+
+def some_compounds(sets: list[VirtualExperiment], size: int) -> list[VirtualExperiment]:
+    """Give the sets of `size` compounds, drawn at random; of all for 0."""
+    compounds = sorted({s.compound for s in sets})
+    chosen = set(np.random.default_rng(1).permutation(compounds)[: size or None])
+    return [s for s in sets if s.compound in chosen]
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    with_families(parser)
     parser.add_argument("--sizes", type=int, nargs="*", default=[0])
     parser.add_argument("--fold", type=int, default=0)
     parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0])
@@ -72,12 +91,11 @@ def run_trial(
         and s.grade in trial.grades
         and family_of(s.compound) in allowed
     ]
-    compounds = sorted({s.compound for s in others})
-    chosen = set(np.random.default_rng(1).permutation(compounds)[: size or None])
-    others = [s for s in others if s.compound in chosen]
+    others = some_compounds(others, size)
     model = fit_model(trial.work, others, trial.fold)
     left_out = [s for s, f in zip(sets, fold) if f == trial.fold]
-    return len(chosen), len(others), [assess(s, model).outcome for s in left_out]
+    n_compounds = len({s.compound for s in others})
+    return n_compounds, len(others), [assess(s, model).outcome for s in left_out]
 
 
 def row(n_compounds: int, n_sets: int, outcomes: list[Outcome]) -> list[str]:
@@ -109,9 +127,7 @@ def main() -> None:
     """Print a line for each size."""
     args = arguments()
     logging.basicConfig(level=logging.WARNING)
-    numbers = {"ordinary": args.compounds, "rich": args.rich, "fine": args.fine}
-    seeds = tuple(s for k, n in numbers.items() for s in FAMILIES[k].seeds(n))
-    work = Work(args.folder, seeds, engine=args.engine, n_folds=FOLDS,
+    work = Work(args.folder, wanted(args), engine=args.engine, n_folds=FOLDS,
                 epochs=args.epochs, width=args.width)  # fmt: skip
     prepare_sets(work, ANY_VOLUME, Resources(args.nproc))
     trial = Trial(work, tuple(args.train_grades), tuple(args.train_families), args.fold)

@@ -19,27 +19,41 @@ compounds can be added to old ones. All that is drawn:
 - thickness, independent of chemistry: one from each of three equal strata of the
   logarithm between 110 and 1,700 Å, crystals varying by 30 % about it;
 - within a crystal, up to ±90 % of the mean; three in ten compounds are plates.
+
+Families for trials draw other limits (see families). Where there is no multiple scattering
+all strata hold the kinematic intensity. Where the beam precesses, intensities are means over
+TILTS directions of it: of the two components of its tilt the one along the scan only moves
+rocking curves, so that what is averaged over is the other one.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
+from cctbx import miller, xray
 from dials.array_family import flex
 from dxtbx.model.experiment_list import ExperimentList, ExperimentListFactory
 
-from dials_spread.general_model.families import ANY_VOLUME, FAMILIES, Family, family_of
+from dials_spread.general_model.families import (
+    ANY_VOLUME,
+    FAMILIES,
+    Family,
+    family_of,
+)
 from dials_spread.scattering.beams import BeamSelection
 from dials_spread.scattering.dynamical import (
     ThicknessModel,
     crystal_intensities,
     rotation_scan_of,
 )
+from dials_spread.scattering.potential import CrystalPotential
+from dials_spread.scattering.scans import RotationScan
 from dials_spread.scattering.structure_factors import structure_factors
 from dials_spread.simulation.crystals import (
     CrystalTask,
@@ -56,7 +70,6 @@ from dials_spread.simulation.random_compounds import Wishes, random_compound
 
 logger = logging.getLogger("dials.spread.compounds")
 
-THICKNESSES = (110.0, 1700.0)  # [Å]
 WAVELENGTHS = {0.02508: 0.7, 0.01969: 0.3}  # [Å], 200 and 300 kV
 N_STRATA = 3
 CELL_OF_EIGHT = 600.0
@@ -66,6 +79,9 @@ MOST_INDICES = 5300.0
 """Volume over the cube of d_min, which the indices to be simulated grow with."""
 
 COLUMN = "intensity.dynamical.{}.value"
+
+TILTS = 6
+"""Directions of a precessing beam that are averaged over."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +97,8 @@ class Conditions:
         slab: Whether crystals are plates.
         centres: Typical thickness of each stratum [Å].
         scan_widths: Of each crystal [°].
+        semi_angle: By which the beam precesses [°].
+        more_b: Added to B of all atoms [Å²].
     """
 
     wavelength: float
@@ -90,6 +108,8 @@ class Conditions:
     slab: bool
     centres: tuple[float, ...]
     scan_widths: tuple[float, ...]
+    semi_angle: float = 0.0
+    more_b: float = 0.0
 
 
 def draw_conditions(
@@ -107,7 +127,7 @@ def draw_conditions(
     allowed = [n for n in family.crystals if n <= most] or family.crystals
     n_crystals = int(rng.choice(allowed))
     finest = max(family.d_min[0], np.cbrt(volume / MOST_INDICES))
-    low, high = np.log(THICKNESSES)
+    low, high = np.log(family.thicknesses)
     step = (high - low) / N_STRATA
     centres = np.exp(low + step * (np.arange(N_STRATA) + rng.random(N_STRATA)))
     return Conditions(
@@ -118,7 +138,15 @@ def draw_conditions(
         slab=bool(rng.random() < 0.3),
         centres=tuple(float(t) for t in centres),
         scan_widths=tuple(float(w) for w in rng.uniform(30, 75, n_crystals)),
+        # Last, and only where it is to be: what other families draw must not change.
+        semi_angle=_between(rng, family.semi_angle),
+        more_b=_between(rng, family.more_b),
     )
+
+
+def _between(rng: np.random.Generator, limits: tuple[float, float]) -> float:
+    """Draw a number, without drawing where there is but one."""
+    return limits[0] if limits[0] == limits[1] else float(rng.uniform(*limits))
 
 
 def simulate_compound(
@@ -144,21 +172,27 @@ def simulate_compound(
     )
     rng = np.random.default_rng(rest)
     conditions = draw_conditions(rng, structure.unit_cell().volume(), family)
+    if conditions.more_b:
+        structure.shift_us(b_shift=conditions.more_b)
     sample = prepare_sample(
         structure,
         Setup(
             d_min=conditions.d_min,
             wavelength=conditions.wavelength,
-            wave="dynamical",
+            wave="dynamical" if family.wave == "dynamical" else "kinematic",
             selection=BeamSelection(absorption=conditions.absorption),
         ),
     )
+    if family.wave == "X-ray":
+        sample = _with_x_rays(sample)
     laboratory = Laboratory.with_electrons(conditions.wavelength, conditions.d_min)
     experiments, tables = ExperimentList(), []
     for index, width in enumerate(conditions.scan_widths):
         task = CrystalTask(index, int(rng.integers(2**63)), width, 1.0)
         experiments.append(crystal_experiment(sample, task, laboratory))
-        tables.append(_simulate_crystal(sample, experiments[-1], conditions, rng))
+        tables.append(
+            _simulate_crystal(sample, experiments[-1], conditions, family.wave, rng)
+        )
         tables[-1]["id"] = flex.int(len(tables[-1]), index)
         tables[-1]["imageset_id"] = flex.int(len(tables[-1]), index)
     return (
@@ -177,31 +211,111 @@ def _common(
 
 
 def _simulate_crystal(
-    sample: Sample, experiment, conditions: Conditions, rng: np.random.Generator
+    sample: Sample,
+    experiment,
+    conditions: Conditions,
+    wave: str,
+    rng: np.random.Generator,
 ) -> flex.reflection_table:
     """Predict one crystal and add the intensities of all strata."""
-    if sample.potential is None:
-        raise ValueError("The sample was not prepared for multiple scattering.")
     centres = np.array(conditions.centres) * np.exp(0.3 * rng.standard_normal())
     table = predict_crystal(experiment, 0, conditions.d_min)
     hkl = miller_indices(table)
-    model = ThicknessModel(within=conditions.within)
-    intensities = crystal_intensities(
-        sample.potential,
-        rotation_scan_of(experiment),
-        hkl,
-        table["xyzcal.mm"].parts()[2].as_numpy_array(),
-        np.array([model.distribution(t) for t in centres]),
-        sample.setup.selection,
-        conditions.slab,
-    )
-    kinematic = np.abs(structure_factors(sample.structure, hkl)) ** 2
+    amplitudes = structure_factors if wave != "X-ray" else x_ray_structure_factors
+    kinematic = np.abs(amplitudes(sample.structure, hkl)) ** 2
     table["intensity.kinematic.value"] = flex.double(kinematic)
+    intensities = np.repeat(kinematic[:, None], N_STRATA, axis=1)
+    if sample.potential is not None:
+        intensities = _dynamical(
+            sample.potential,
+            sample.setup.selection,
+            experiment,
+            table,
+            conditions,
+            centres,
+        )
     for stratum in range(N_STRATA):
         # A rocking curve that is never met is one of no intensity.
         column = np.nan_to_num(intensities[:, stratum])
         table[COLUMN.format(stratum)] = flex.double(np.ascontiguousarray(column))
     return table
+
+
+def _dynamical(
+    potential: CrystalPotential,
+    selection: BeamSelection,
+    experiment,
+    table: flex.reflection_table,
+    conditions: Conditions,
+    centres: np.ndarray,
+) -> np.ndarray:
+    """Give intensities at each thickness, shape (rows, strata); nan where never met."""
+    model = ThicknessModel(within=conditions.within)
+    layers = np.array([model.distribution(t) for t in centres])
+    found = [
+        crystal_intensities(
+            potential,
+            scan,
+            miller_indices(table),
+            table["xyzcal.mm"].parts()[2].as_numpy_array(),
+            layers,
+            selection,
+            conditions.slab,
+        )
+        for scan in precessed(rotation_scan_of(experiment), conditions.semi_angle)
+    ]
+    met = np.isfinite(found)
+    return np.nansum(found, axis=0) / np.where(met.any(axis=0), met.sum(axis=0), np.nan)
+
+
+def precessed(scan: RotationScan, semi_angle: float) -> list[RotationScan]:
+    """
+    Give scans whose mean is that of a precessing beam.
+
+    Args:
+        scan: With the beam at rest.
+        semi_angle: By which the beam precesses [°].
+
+    Returns:
+        TILTS scans with the beam turned towards the rotation axis by the cosines of equally
+        spaced azimuths; the scan itself where nothing precesses.
+    """
+    if not semi_angle:
+        return [scan]
+    normal = np.cross(scan.axis, scan.s0)
+    azimuth = np.pi * (np.arange(TILTS) + 0.5) / TILTS
+    tilts = np.deg2rad(semi_angle) * np.cos(azimuth)
+    turns = Rotation.from_rotvec(tilts[:, None] * normal / np.linalg.norm(normal))
+    return [replace(scan, s0=s0) for s0 in turns.apply(scan.s0)]
+
+
+def x_ray_structure_factors(structure: xray.structure, hkl: np.ndarray) -> np.ndarray:
+    """
+    Give structure factors for X-rays.
+
+    Args:
+        structure: Of neutral atoms; it stays as it is.
+        hkl: Shape (n, 3).
+
+    Returns:
+        Complex F [electrons], of shape (n,).
+    """
+    indices = flex.miller_index([tuple(int(x) for x in h) for h in hkl])
+    asked = miller.set(structure.crystal_symmetry(), indices, anomalous_flag=True)
+    own = structure.deep_copy_scatterers()
+    own.scattering_type_registry(table="it1992")
+    found = asked.structure_factors_from_scatterers(own, algorithm="direct")
+    return found.f_calc().data().as_numpy_array()
+
+
+def _with_x_rays(sample: Sample) -> Sample:
+    """Give the same with the mean intensity of X-rays, which counts go by."""
+    symmetry = sample.structure.crystal_symmetry()
+    unique = symmetry.build_miller_set(True, sample.setup.d_min)
+    hkl = unique.indices().as_vec3_double().as_numpy_array().astype(int)
+    squared = np.abs(x_ray_structure_factors(sample.structure, hkl)) ** 2
+    weights = unique.multiplicities().data().as_numpy_array()
+    return replace(sample, mean_intensity=float(np.average(squared, weights=weights)))
 
 
 def _describe(sample: Sample, conditions: Conditions) -> dict:

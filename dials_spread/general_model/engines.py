@@ -7,6 +7,7 @@ processes.
 Functions:
     read_sets: of all compounds
     fit_model: of some sets
+    fit_bias: by how much observations are off
     run_part: one task
 """
 
@@ -115,7 +116,7 @@ def run_part(
     kind, number = part
     sets = read_sets(work)
     if kind == "bias":
-        return _fit_bias(work, sets)
+        return fit_bias(work, sets)
     if kind == "trees":
         return _fit_trees(work, sets)
     fold = folds([s.compound for s in sets], work.n_folds, work.seed)
@@ -157,8 +158,14 @@ def _fit_trees(work: Work, sets: Sequence[VirtualExperiment]) -> TwoModels:
     )
 
 
-def _fit_bias(work: Work, sets: Sequence[VirtualExperiment]) -> BoostedTrees:
-    """Fit by how much observations are off, their own intensity not seen."""
+def fit_bias(work: Work, sets: Sequence[VirtualExperiment]) -> BoostedTrees:
+    """
+    Fit by how much observations are off, their own intensity not seen.
+
+    Args:
+        work: Sizes.
+        sets: To fit to.
+    """
     rows, deviation = [], []
     for s in sets:
         target = target_amplitudes(s.features, s.F)

@@ -47,7 +47,12 @@ from dials_spread.general_model.engines import (
     run_part,
 )
 from dials_spread.general_model.errors import error_scale, fit_error, judge
-from dials_spread.general_model.families import ANY_VOLUME, FAMILIES, family_of
+from dials_spread.general_model.families import (
+    ANY_VOLUME,
+    FAMILIES,
+    TRIAL_FAMILIES,
+    family_of,
+)
 from dials_spread.general_model.faults import GRADES
 from dials_spread.general_model.gather import VirtualExperiment, gather_counts
 from dials_spread.general_model.out_of_fold import METHODS, Assessed, Outcome, summary
@@ -65,7 +70,7 @@ MULTIPLICITIES = (
 
 TOLD = (
     *("compounds", "rich", "fine", "first", "seed", "volumes", "engine"),
-    *("trees", "epochs", "width"),
+    *("trees", "epochs", "width", *TRIAL_FAMILIES),
 )
 """Arguments that go into the card."""
 
@@ -82,6 +87,8 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of folds and fits")
     parser.add_argument("--rich", type=int, default=0, help="more, of 12-24 crystals")
     parser.add_argument("--fine", type=int, default=0, help="more, to 0.5-0.75 Å")
+    for name in TRIAL_FAMILIES:
+        parser.add_argument(f"--{name}", type=int, default=0, help="more, for a trial")
     parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0])
     parser.add_argument("--epochs", type=int, default=12, help="of a network")
     parser.add_argument("--width", type=int, default=64, help="of its layers")
@@ -287,6 +294,11 @@ def run(chosen: argparse.Namespace) -> None:
             *FAMILIES["ordinary"].seeds(chosen.compounds, chosen.first),
             *FAMILIES["rich"].seeds(chosen.rich),
             *FAMILIES["fine"].seeds(chosen.fine),
+            *(
+                seed
+                for name in TRIAL_FAMILIES
+                for seed in FAMILIES[name].seeds(getattr(chosen, name))
+            ),
         ),
         engine=chosen.engine,
         n_folds=FOLDS,

@@ -85,7 +85,8 @@ def normalise(
         epsilon: Shape (u,), factor of the mean intensity from symmetry.
 
     Returns:
-        N of every reflection, such that the mean of merged / N is 1.
+        N of every reflection, such that the mean of merged / N is 1; the quotient of their
+        means, where noise made that mean negative.
 
     Raises:
         ValueError: The mean intensity is not positive.
@@ -112,10 +113,16 @@ def normalise(
     log_mean = _smooth(log_mean)
     log_sigma = _interpolate(d_star_sq, place, log_mean)
     # Smoothing and interpolation do not keep the mean of the quotient.
-    ratio = reduced / np.exp(log_sigma)
+    expected = np.exp(log_sigma)
+    known: slice | np.ndarray = slice(None)
     if not told.all():
-        ratio = ratio[np.concatenate([shells[k] for k in np.flatnonzero(told)])]
-    shift = np.log(np.mean(ratio))
+        known = np.concatenate([shells[k] for k in np.flatnonzero(told)])
+    quotient = np.mean(reduced[known] / expected[known])
+    if not quotient > 0:
+        # Where next to nothing is expected, noise decides a mean of quotients, but not
+        # the quotient of means, which is positive in every shell with signal.
+        quotient = reduced[known].sum() / expected[known].sum()
+    shift = np.log(quotient)
     sigma_s = np.exp(log_sigma + shift)
     return Normalisation(
         N=epsilon * sigma_s,

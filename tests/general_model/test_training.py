@@ -12,12 +12,12 @@ from dials_spread.correction.model.model_file import read_model
 from dials_spread.general_model.compounds import (
     COLUMN,
     N_STRATA,
-    THICKNESSES,
     Store,
     draw_conditions,
     load_compound,
     store_compound,
 )
+from dials_spread.general_model.families import THICKNESSES
 from dials_spread.general_model.gather import (
     gather_compound,
     measured_of,

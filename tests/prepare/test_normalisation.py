@@ -102,3 +102,15 @@ def test_amplitudes_of_observations_keep_their_sign():
     E = observed_amplitudes(np.array([8.0, -2.0, 0.0]), np.array([2.0, 2.0, 2.0]))
     np.testing.assert_allclose(E, [2, -1, 0])
     np.testing.assert_allclose(merged_amplitudes(np.array([8.0, -2.0]), 2.0), [2, 0])
+
+
+def test_noise_beyond_the_signal_leaves_numbers():
+    # The last shell has a mean just above what counts as signal, by chance; beyond its
+    # middle next to nothing is expected, and noise there would decide the mean quotient.
+    d_star_sq = np.linspace(0.6, 3.0, 180)
+    I = np.concatenate([np.full(60, 15.0), np.full(60, 2.0), np.full(60, 0.9)])
+    I[120:] *= np.where(np.arange(60) < 31, 1.0, -1.0)
+    found = normalise(I, d_star_sq, np.ones(180))
+    assert np.isfinite(found.N).all() and (found.N > 0).all()
+    assert np.mean(I / found.N) < 0  # as it would not be where it is the scale
+    assert I.sum() / found.N.sum() == pytest.approx(1.0)
