@@ -164,14 +164,18 @@ def elements_sentences(
         f"{e.element} {e.ratio:.2f} ± {e.su:.2f} times" for e in elements
     )
     start = f"Elements: relative to {known}, {figures} what is expected. "
+    if not one.converged:
+        return [
+            f"{start}As the refinement did not converge, that says nothing of them."
+        ]
+    if not one.r1_strong < TELLS:
+        return [f"{start}With R1 this high that says nothing of the elements."]
     odd = [e.element for e in elements if abs(e.z) > ODD]
-    if odd and one.converged and one.r1_strong < TELLS:
+    if odd:
         return [
             f"{start}{' and '.join(odd)} or {known} may be another element "
             f"(beyond {ODD:g} standard uncertainties), or atoms of it are partly occupied."
         ]
-    if not one.converged or not one.r1_strong < TELLS:
-        return [f"{start}With R1 this high that says nothing of the elements."]
     return [
         f"{start}Nothing speaks against them; neighbours in a row of the periodic table, as "
         "C, N and O, are not told apart, and one atom among many hardly."

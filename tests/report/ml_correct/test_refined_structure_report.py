@@ -11,7 +11,11 @@ from cctbx import miller, xray
 from cctbx.array_family import flex
 
 from dials_spread.refinement import RefinementSettings, refine
-from dials_spread.report.ml_correct.refined_structure_report import atoms_sentences
+from dials_spread.refinement.element_check import ElementScattering
+from dials_spread.report.ml_correct.refined_structure_report import (
+    atoms_sentences,
+    elements_sentences,
+)
 from dials_spread.scattering.structure_factors import structure_factors
 from dials_spread.structures.structure_files import read_structure
 
@@ -89,3 +93,22 @@ def test_what_did_not_converge_is_no_structure_to_correct_with(quartz):
     (told,) = atoms_sentences(SimpleNamespace(structure=start, converged=False), moved)
     assert told.startswith("Refinement moved atoms by 0.")
     assert "correct again" not in told and "off" not in told
+
+
+@pytest.mark.parametrize(
+    "converged, r1, said",
+    [
+        (False, 0.03, "did not converge, that says nothing of them"),
+        (True, 0.6, "With R1 this high that says nothing"),
+        (True, 0.03, "Nothing speaks against them"),
+    ],
+)
+def test_why_nothing_is_said_of_elements(converged, r1, said):
+    """R1 of .034 was called high where the refinement had not converged."""
+    one = SimpleNamespace(converged=converged, r1_strong=r1)
+    fitted = [ElementScattering("O", 2, 1.01, 0.02, "Si")]
+    (told,) = elements_sentences(one, fitted)
+    assert (
+        told.startswith("Elements: relative to Si, O 1.01 ± 0.02 times")
+        and said in told
+    )
