@@ -11,8 +11,10 @@ from cctbx import miller, xray
 from cctbx.array_family import flex
 
 from dials_spread.refinement import RefinementSettings, refine
+from dials_spread.refinement.difference_map import Peak
 from dials_spread.refinement.element_check import ElementScattering
 from dials_spread.report.ml_correct.refined_structure_report import (
+    _peaks_sentence,
     atoms_sentences,
     elements_sentences,
 )
@@ -112,3 +114,50 @@ def test_why_nothing_is_said_of_elements(converged, r1, said):
         told.startswith("Elements: relative to Si, O 1.01 ± 0.02 times")
         and said in told
     )
+
+
+def peak(in_sigma, distance):
+    return Peak(
+        site=(0.1, 0.2, 0.3),
+        height=in_sigma,
+        in_sigma=in_sigma,
+        atom="C1",
+        distance=distance,
+    )
+
+
+@pytest.mark.parametrize(
+    "distances, anisotropic, said, not_said",
+    [
+        (
+            (0.3, 0.4),
+            False,
+            "No peak above 4 σ is more than 0.85 Å",
+            "nearer than a bond",
+        ),
+        (
+            (0.67, 0.3),
+            False,
+            "1 peak above 4 σ is 0.5 to 0.85 Å from an atom, nearer than a bond is long: "
+            "disorder, displacement that is not isotropic, or noise. No peak",
+            "may be atoms",
+        ),
+        ((0.67, 0.7), True, "2 peaks above 4 σ are 0.5 to 0.85 Å", "isotropic"),
+        (
+            (1.4, 0.3),
+            True,
+            "1 peak above 4 σ and more than 0.85 Å from all atoms may",
+            "bond",
+        ),
+    ],
+)
+def test_what_is_nearer_than_a_bond_is_no_atom(distances, anisotropic, said, not_said):
+    peaks = [peak(6.0, d) for d in distances]
+    one = SimpleNamespace(
+        peaks=peaks,
+        highest_peak=peaks[0],
+        lowest_peak=peak(-4.0, 0.7),
+        anisotropic=anisotropic,
+    )
+    told = _peaks_sentence(one)
+    assert said in told and not_said not in told
