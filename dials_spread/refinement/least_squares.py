@@ -5,7 +5,8 @@ Weights depend on Fc² and so on what is refined. They are kept while some cycle
 then renewed, until nothing moves: what SHELXL ends at too, which renews them each cycle.
 A cycle is one of Gauss and Newton with the diagonal raised by 0.07 % (as DAMP 0.7 of
 SHELXL does); where that does not lower the sum, by ten times more, and so on (Levenberg
-and Marquardt).
+and Marquardt). Where parameters are so correlated that it makes progress slow, with weights
+that are steady, it is raised by less.
 
 Functions:
     minimise: refine a model against intensities
@@ -52,6 +53,10 @@ CONVERGED = 0.05
 
 DAMPING, MORE_DAMPING, MOST_DAMPING = 7e-4, 10.0, 1e7
 
+# What damping may fall to. Along a direction whose eigenvalue (of the correlation matrix)
+# is below the damping, a shift is made by its ratio to the damping only, cycle after cycle.
+LEAST_DAMPING = 1e-8
+
 # Below this sum of squares, over that of the observations, a fit is perfect.
 PERFECT = 1e-18
 TINY = np.finfo(float).tiny
@@ -74,6 +79,7 @@ class Fit:
         scale: By which measured intensities were divided.
         weights: a and b.
         weight: Shape (n,), w of each reflection.
+        damping: By which the diagonal of the normal matrix is raised at first, relatively.
         fc_sq: Shape (n,).
         n_parameters: Refined, with the scale and without origins that float.
         n_cycles: Made.
@@ -90,6 +96,7 @@ class Fit:
     scale: float = 1.0
     weights: tuple[float, float] = FIRST_WEIGHTS
     weight: np.ndarray = field(default_factory=lambda: np.empty(0))
+    damping: float = DAMPING
     fc_sq: np.ndarray = field(default_factory=lambda: np.empty(0))
     n_parameters: int = 0
     n_cycles: int = 0
@@ -152,7 +159,7 @@ class Problem:
             may_parallelise=False,
             initial_scale_factor=1.0,
         )
-        self.damping = DAMPING
+        self.damping = self.least_damping = fit.damping
         self.equations.build_up()
 
     def cycle(self) -> float | None:
@@ -169,6 +176,7 @@ class Problem:
             matrix = equations.normal_matrix_packed_u()
             diagonal = matrix.matrix_packed_u_diagonal()
             curvature = np.array(diagonal)
+            gradient = np.array(equations.opposite_of_gradient())
             matrix.matrix_packed_u_diagonal_add_in_place(self.damping * diagonal)
             try:
                 equations.solve()
@@ -176,7 +184,7 @@ class Problem:
                 self.damping *= MORE_DAMPING
                 equations.build_up()
                 continue
-            ratio = self._shift_over_su(np.array(equations.step()), curvature, before)
+            ratio = self._shift_over_su(curvature, gradient, before)
             equations.step_forward()
             try:
                 equations.build_up()
@@ -185,7 +193,7 @@ class Problem:
                 after = np.inf
             # At the minimum the sum cannot be lowered beyond rounding.
             if np.isfinite(after) and after <= before * (1 + 1e-12):
-                self.damping = max(self.damping / MORE_DAMPING, DAMPING)
+                self.damping = max(self.damping / MORE_DAMPING, self.least_damping)
                 return ratio
             equations.step_backward()
             equations.build_up()
@@ -195,15 +203,22 @@ class Problem:
         return None
 
     def _shift_over_su(
-        self, step: np.ndarray, curvature: np.ndarray, objective: float
+        self, curvature: np.ndarray, gradient: np.ndarray, objective: float
     ) -> float:
-        """The largest, from uncertainties of each parameter alone."""
+        """The largest, from uncertainties of each parameter alone, or a bound of it."""
         if objective < PERFECT:
             return 0.0
-        # Correlations are left out: uncertainties are too small, if anything.
+        step = np.array(self.equations.step())
         freedom = max(self.equations.n_equations - len(step), 1)
-        su = np.sqrt(2 * objective / freedom / np.maximum(curvature, TINY))
-        return float(np.max(np.abs(step) / su, initial=0.0))
+        variance = 2 * objective / freedom
+        # Correlations are left out: uncertainties are too small, if anything.
+        su = np.sqrt(variance / np.maximum(curvature, TINY))
+        largest = float(np.max(np.abs(step) / su, initial=0.0))
+        if self.damping > LEAST_DAMPING:
+            return largest
+        # Without damping no shift over its uncertainty, correlations and all, is more
+        # than the length of the step in the metric of the normal matrix.
+        return min(largest, float(np.sqrt(max(step @ gradient, 0.0) / variance)))
 
 
 def minimise(
@@ -248,6 +263,8 @@ def minimise(
         if first < CONVERGED and moved < STEADY and not reset:
             fit.converged = True
             break
+        if moved < STEADY and not reset and last > ENOUGH * first:
+            fit.damping = max(fit.damping / MORE_DAMPING, LEAST_DAMPING)
     if not fit.converged and not fit.reason:
         fit.reason = (
             f"no convergence in {fit.n_cycles} cycles" if max_cycles else "not refined"

@@ -43,6 +43,10 @@ FAR = 0.1
 REMAINDER = 0.5
 """A peak so near to an atom [Å] tells of that atom and not of another."""
 
+BOND = 0.85
+"""Nearer to an atom [Å] there is no other one that is there at the same time: bonds to
+hydrogen, the shortest, are 0.96 Å and more between nuclei."""
+
 
 def refined_sentences(one: Refinement | None, problem: str) -> list[str]:
     """
@@ -76,16 +80,19 @@ def _peaks_sentence(one: Refinement) -> str:
     high, low = one.highest_peak, one.lowest_peak
     if high is None or low is None:
         return "The Fo − Fc map is flat."
-    free = [p for p in one.peaks if p.in_sigma > HIGH and p.distance > REMAINDER]
+    outside = [p for p in one.peaks if p.in_sigma > HIGH and p.distance > REMAINDER]
+    free = [p for p in outside if p.distance > BOND]
     told = (
         f"Fo − Fc: highest peak {_height(high)}, {high.distance:.2f} Å from {high.atom}; "
         f"deepest hole {_height(low)}, {low.distance:.2f} Å from {low.atom}. "
     )
     if not high.in_sigma > HIGH:
         return told + f"No peak is above {HIGH:g} σ: the map shows no further atom."
+    if len(outside) > len(free):
+        told += _near_sentence(len(outside) - len(free), one.anisotropic)
     if not free:
         return told + (
-            f"No peak above {HIGH:g} σ is more than {REMAINDER:g} Å from all atoms: the "
+            f"No peak above {HIGH:g} σ is more than {BOND:g} Å from all atoms: the "
             "map shows no further atom."
         )
     some = ", ".join(
@@ -93,8 +100,18 @@ def _peaks_sentence(one: Refinement) -> str:
         for p in free[:3]
     )
     return told + (
-        f"{counted(len(free), 'peak')} above {HIGH:g} σ and more than {REMAINDER:g} Å from "
+        f"{counted(len(free), 'peak')} above {HIGH:g} σ and more than {BOND:g} Å from "
         f"all atoms may be atoms that the structure lacks: {some}."
+    )
+
+
+def _near_sentence(n: int, anisotropic: bool) -> str:
+    """Of peaks that are nearer to an atom than bonds are long."""
+    motion = "" if anisotropic else ", displacement that is not isotropic"
+    verb = "is" if n == 1 else "are"
+    return (
+        f"{counted(n, 'peak')} above {HIGH:g} σ {verb} {REMAINDER:g} to {BOND:g} Å from an "
+        f"atom, nearer than a bond is long: disorder{motion}, or noise. "
     )
 
 
@@ -164,14 +181,18 @@ def elements_sentences(
         f"{e.element} {e.ratio:.2f} ± {e.su:.2f} times" for e in elements
     )
     start = f"Elements: relative to {known}, {figures} what is expected. "
+    if not one.converged:
+        return [
+            f"{start}As the refinement did not converge, that says nothing of them."
+        ]
+    if not one.r1_strong < TELLS:
+        return [f"{start}With R1 this high that says nothing of the elements."]
     odd = [e.element for e in elements if abs(e.z) > ODD]
-    if odd and one.converged and one.r1_strong < TELLS:
+    if odd:
         return [
             f"{start}{' and '.join(odd)} or {known} may be another element "
             f"(beyond {ODD:g} standard uncertainties), or atoms of it are partly occupied."
         ]
-    if not one.converged or not one.r1_strong < TELLS:
-        return [f"{start}With R1 this high that says nothing of the elements."]
     return [
         f"{start}Nothing speaks against them; neighbours in a row of the periodic table, as "
         "C, N and O, are not told apart, and one atom among many hardly."

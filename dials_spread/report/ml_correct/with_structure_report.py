@@ -182,15 +182,18 @@ class StructureReport:
         shares, F, width = self.shares(), self.found.estimate.F, self.found.step.width
         n = self.cycles.n_kept
         refined = f", as refined before cycle {n}" if n > 1 else ""
+        allowed = f"by {width:.2g} times what the errors of the first estimate allow"
+        if width == 1:
+            allowed = "as far as the errors of the first estimate allow"
+        undetermined = self.undetermined()
+        are = "is" if undetermined == 1 else "are"
         return [
             f"Phases of the potential are those of {self._structure()}{refined}.{self._potential()} "
             f"On average {100 * np.average(shares, weights=F):.0f} % of an amplitude "
             "is still the first estimate (that without a structure), weighted by |F|; "
-            f"{counted(self.undetermined(), 'reflection')} of {len(F):,} are not determined "
-            "by their observations, which say less than the first estimate, and keep large "
-            "errors. Observations may move an amplitude by "
-            f"{width:.2g} times what the errors of the first estimate allow (below 1 more cautiously "
-            "than errors say): so held-out ones are predicted best."
+            f"{counted(undetermined, 'reflection')} of {len(F):,} {are} not determined by "
+            "observations, which say less than the first estimate, with large errors. "
+            f"Observations may move an amplitude {allowed}: so held-out ones are predicted best."
         ] + self._tilts()
 
     def _potential(self) -> str:

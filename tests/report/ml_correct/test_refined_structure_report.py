@@ -11,7 +11,13 @@ from cctbx import miller, xray
 from cctbx.array_family import flex
 
 from dials_spread.refinement import RefinementSettings, refine
-from dials_spread.report.ml_correct.refined_structure_report import atoms_sentences
+from dials_spread.refinement.difference_map import Peak
+from dials_spread.refinement.element_check import ElementScattering
+from dials_spread.report.ml_correct.refined_structure_report import (
+    _peaks_sentence,
+    atoms_sentences,
+    elements_sentences,
+)
 from dials_spread.scattering.structure_factors import structure_factors
 from dials_spread.structures.structure_files import read_structure
 
@@ -89,3 +95,69 @@ def test_what_did_not_converge_is_no_structure_to_correct_with(quartz):
     (told,) = atoms_sentences(SimpleNamespace(structure=start, converged=False), moved)
     assert told.startswith("Refinement moved atoms by 0.")
     assert "correct again" not in told and "off" not in told
+
+
+@pytest.mark.parametrize(
+    "converged, r1, said",
+    [
+        (False, 0.03, "did not converge, that says nothing of them"),
+        (True, 0.6, "With R1 this high that says nothing"),
+        (True, 0.03, "Nothing speaks against them"),
+    ],
+)
+def test_why_nothing_is_said_of_elements(converged, r1, said):
+    """R1 of .034 was called high where the refinement had not converged."""
+    one = SimpleNamespace(converged=converged, r1_strong=r1)
+    fitted = [ElementScattering("O", 2, 1.01, 0.02, "Si")]
+    (told,) = elements_sentences(one, fitted)
+    assert (
+        told.startswith("Elements: relative to Si, O 1.01 ± 0.02 times")
+        and said in told
+    )
+
+
+def peak(in_sigma, distance):
+    return Peak(
+        site=(0.1, 0.2, 0.3),
+        height=in_sigma,
+        in_sigma=in_sigma,
+        atom="C1",
+        distance=distance,
+    )
+
+
+@pytest.mark.parametrize(
+    "distances, anisotropic, said, not_said",
+    [
+        (
+            (0.3, 0.4),
+            False,
+            "No peak above 4 σ is more than 0.85 Å",
+            "nearer than a bond",
+        ),
+        (
+            (0.67, 0.3),
+            False,
+            "1 peak above 4 σ is 0.5 to 0.85 Å from an atom, nearer than a bond is long: "
+            "disorder, displacement that is not isotropic, or noise. No peak",
+            "may be atoms",
+        ),
+        ((0.67, 0.7), True, "2 peaks above 4 σ are 0.5 to 0.85 Å", "isotropic"),
+        (
+            (1.4, 0.3),
+            True,
+            "1 peak above 4 σ and more than 0.85 Å from all atoms may",
+            "bond",
+        ),
+    ],
+)
+def test_what_is_nearer_than_a_bond_is_no_atom(distances, anisotropic, said, not_said):
+    peaks = [peak(6.0, d) for d in distances]
+    one = SimpleNamespace(
+        peaks=peaks,
+        highest_peak=peaks[0],
+        lowest_peak=peak(-4.0, 0.7),
+        anisotropic=anisotropic,
+    )
+    told = _peaks_sentence(one)
+    assert said in told and not_said not in told
