@@ -3,7 +3,7 @@ Families of data sets, and what dials.ml_correct makes of each set.
 
 Functions:
     read_arguments: of the command lines of benchmarks
-    measured, abtem, own_engine, controls, held_out: families
+    measured, abtem, own_engine, controls, undecided, held_out: families
     judge: figures of one set, corrected as the command does
     by_expected: expected and true errors of reflections that are expected to be alike
     left_out: figures of measured compounds, the size of the allowance from the others
@@ -51,6 +51,9 @@ LEFT_OUT_SIZES = np.linspace(0.0, 3.0, 13)
 
 BINS = 8
 """Of the reflections of a set, by their expected relative error."""
+
+UNDECIDED = 10
+"""Random compounds, each kinematic and with five thicknesses."""
 
 MOST_R1 = 0.6
 """Sets with a plain merge worse than this have next to no signal."""
@@ -147,6 +150,25 @@ def controls(args) -> Iterator[DataSet]:
                 yield DataSet(family, title, *own)
 
 
+def undecided(args) -> Iterator[DataSet]:
+    """Random compounds, thin ones too: the data often do not decide how they scatter."""
+    for part, name, structure, d_min, n in evidence.compounds(UNDECIDED, args.data):
+        if part != "random":
+            continue
+        rng = np.random.default_rng(sum(map(ord, name)) + 7)
+        made = evidence.simulate(structure, d_min, n, rng)
+        families = [("kinematic", evidence.KINEMATIC, evidence.KINEMATIC_GRADES)]
+        families += [
+            (f"{t:.0f} Å", f"thickness.{k}", evidence.GRADES)
+            for k, t in enumerate(evidence.THICKNESS)
+        ]
+        for family, column, grades in families:
+            for seed, noise in enumerate(grades):
+                own = evidence.noisy(made, d_min, column, noise, 100 + seed)
+                title = f"{name}, {noise.mean_counts:.0f} electrons"
+                yield DataSet(f"random compounds, {family}", title, *own)
+
+
 def held_out(args) -> Iterator[DataSet]:
     """Random compounds that no network has seen, made as for training."""
     folder = args.folder / "held_out"
@@ -156,7 +178,7 @@ def held_out(args) -> Iterator[DataSet]:
 
 PARTS = {
     "measured": measured, "abtem": abtem, "own": own_engine, "controls": controls,
-    "held_out": held_out,
+    "undecided": undecided, "held_out": held_out,
 }  # fmt: skip
 
 
@@ -202,7 +224,8 @@ def judge(data: DataSet, model: Model) -> dict | None:
         "lorentz": errors.lorentz_verdicts(subject.prepared.measured),
     }  # fmt: skip
     if result.strength > 0:
-        found["expected"] = result.estimate.predicted_r1
+        found["expected"] = result.expected.value
+        found["limits"] = result.expected.limits
         found["network"] = result.estimate.simulated_r1
         told = result.estimate
         found["shells"] = by_expected(told.F, told.error_F, F)

@@ -54,6 +54,7 @@ from dials_spread.with_structure.tilts import Tilts, fit_tilts
 logger = logging.getLogger("dials.spread.second_correction")
 
 GoesOn = Callable[[CrossingTable, float, np.ndarray], bool]
+"""Told the observations, to_F, and predicted as SecondCorrection has them."""
 
 MOST_STEPS = 2
 
@@ -165,9 +166,7 @@ def correct_with_structure(
         given: Data, first estimate and structure.
         intraclass: Correlation of the errors of observations of a reflection.
         hand: Compare with the mirror image of the structure.
-        goes_on: Told the observations, and what is predicted of those set apart (as
-            SecondCorrection.predicted), after the first step; where it says no, nothing
-            further is done. By default all is.
+        goes_on: Whether anything is done after the first step; all by default.
 
     Raises:
         ValueError: A still, or no crystal has enough observations for a thickness.
@@ -178,7 +177,7 @@ def correct_with_structure(
     rng = np.random.default_rng([given.seed, 1])
 
     def wanted(predicted: np.ndarray) -> bool:
-        return goes_on is None or goes_on(problem.table, to_F, predicted / to_F**2)
+        return not goes_on or goes_on(problem.table, to_F, predicted / to_F**2)
 
     steps = _steps(problem, intraclass, rng, needed, wanted)
     prepared = given.subject.prepared

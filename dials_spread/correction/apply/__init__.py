@@ -11,6 +11,7 @@ Modules:
     error_law: how far corrected amplitudes are off, predicted for each reflection
     estimates: corrected amplitudes, by weights or by a model file, and the factors of
         observations that follow
+    expected_r1: the R1 that is to be expected of what is written
     file_by_file: corrected tables of several files, one after the other
     merged_files: corrected amplitudes of unique reflections as a file for programs that
         solve and refine

@@ -32,6 +32,7 @@ from dials_spread.correction.apply.estimates import (
     Factors,
     estimate,
 )
+from dials_spread.correction.apply.expected_r1 import ExpectedR1, expected_r1
 from dials_spread.correction.apply.file_by_file import let_go
 from dials_spread.correction.apply.one_table import check_crystals_uncorrected
 from dials_spread.correction.apply.subject import (
@@ -90,6 +91,7 @@ class CorrectionResult:
         common: Shape (n,), the error that all observations of a reflection share, in units
             of their σ after the correction; None likewise.
         merged_sigma: Shape (u,), of the corrected intensities, merged with weights 1/σ².
+        expected: R1 to be expected of what is written; None where nothing says it.
         F: Shape (u,), amplitudes when the corrected table is merged, with weights 1/σ².
         F_before: Shape (u,), likewise of the table that was given, damage and all, without
             what dials.scale had rejected.
@@ -118,6 +120,7 @@ class CorrectionResult:
     by_evidence: bool = False
     common: np.ndarray | None = None
     merged_sigma: np.ndarray | None = None
+    expected: ExpectedR1 | None = None
 
     @property
     def measured(self) -> Observations:
@@ -293,7 +296,7 @@ def correct_intensities(
         common=_common(found, after, merged, strength),
         merged_sigma=merged,
     )
-    return replace(result, uncertainty=_uncertainty(result))
+    return _with_errors(result)
 
 
 def estimated(
@@ -323,6 +326,14 @@ def estimated(
     if fewer is subject:
         return subject, found
     return fewer, estimate(fewer.counted, model, nproc)
+
+
+def _with_errors(result: CorrectionResult) -> CorrectionResult:
+    """Add what is uncertain of factors and amplitudes."""
+    # A part of the correction by the data tells more than one that a user wants.
+    strength = result.strength if result.by_evidence else 1.0
+    told = expected_r1(result.estimate, strength, result.subject)
+    return replace(result, uncertainty=_uncertainty(result), expected=told)
 
 
 def _strength(strength: float | None, found: CorrectedAmplitudes) -> float:

@@ -36,8 +36,6 @@ from dials_spread.correction.features.published import PUBLISHED, published_feat
 from dials_spread.correction.features.registry import MODEL_1, names
 from dials_spread.correction.model.evidence import Evidence
 from dials_spread.correction.model.general import (
-    LOWEST_IN_PART,
-    R1_RANGE,
     correct_prepared,
     is_general,
     unpack,
@@ -134,7 +132,7 @@ class CorrectedAmplitudes:
             reflection.
         error_F: Shape (u,), expected absolute error of F; None where nothing says it.
         sigma_F: Shape (u,), standard deviation of F; None likewise.
-        predicted_r1: R1 to be expected; None likewise.
+        predicted_r1: R1 to be expected of all of the correction; None likewise.
         n_passages: Observations when those are joined that list one crossing of the
             Ewald sphere several times; None where that was not looked at.
         evidence: Whether the data show multiple scattering; None likewise.
@@ -155,16 +153,6 @@ class CorrectedAmplitudes:
     simulated_r1: float | None = None
     intensity: np.ndarray | None = None
     sigma_intensity: np.ndarray | None = None
-
-    @property
-    def r1_range(self) -> tuple[float, float] | None:
-        """Between which limits R1 is to be expected; None where nothing says it."""
-        if self.predicted_r1 is None or self.simulated_r1 is None:
-            return None
-        low, high = R1_RANGE
-        if self.evidence is not None and self.evidence.strength < 1:
-            low = LOWEST_IN_PART
-        return low * self.predicted_r1, high * self.predicted_r1
 
     def intensities(self) -> tuple[np.ndarray, np.ndarray | None]:
         """Give means of F² and their σ, shape (u,) each; of F where no more is known."""

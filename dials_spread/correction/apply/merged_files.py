@@ -30,9 +30,8 @@ from cctbx import crystal, miller
 from cctbx.array_family import flex
 
 from dials_spread.correction.apply.correct import CorrectionResult
+from dials_spread.correction.apply.expected_r1 import plain_sigma
 from dials_spread.correction.apply.parameters import SOLVE
-from dials_spread.correction.apply.subject import Subject
-from dials_spread.correction.apply.table_errors import plain_errors
 from dials_spread.observations import Observations
 from dials_spread.scattering.form_factors import parse_type
 from dials_spread.shelx import instructions, write_hkl
@@ -106,20 +105,13 @@ def merged_intensities(result: CorrectionResult) -> miller.array:
     with np.errstate(invalid="ignore", divide="ignore"):
         I = np.abs(plain) ** (1 - s) * found**s
     I = np.where(plain > 0, I, (1 - s) * plain + s * found)
-    sigma = _plain_sigma(result.subject) if s < 1 else prepared.merged_sigma
+    sigma = plain_sigma(result.subject) if s < 1 else prepared.merged_sigma
     if own is not None:
         if result.merged_sigma is not None and s > 0:
             # What its own observations differ by leaves no less.
             own = np.maximum(own, result.merged_sigma)
         sigma = sigma ** (1 - s) * own**s
     return unique_array(measured, I, sigma).set_observation_type_xray_intensity()
-
-
-def _plain_sigma(subject: Subject) -> np.ndarray:
-    """Give σ of the intensities as they were merged, shape (u,)."""
-    scaled, prepared = subject.prepared.scaled, subject.prepared
-    columns = (scaled.intensity, subject.counted.sigma, scaled.unique)
-    return plain_errors(*columns, scaled.crossings(), prepared.N)
 
 
 def merged_amplitudes(result: CorrectionResult) -> miller.array | None:

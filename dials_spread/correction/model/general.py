@@ -73,10 +73,6 @@ R1_RANGE = (0.5, 1.7)
 """Limits of R1 over the expected one: benchmarks/general_model.py prints how many data sets
 lie within. Simulated ones come out lower, since they lack what UNSIMULATED is for."""
 
-LOWEST_IN_PART = 0.35
-"""The lower limit where only a part of the correction is borne out: crystals so thin are better
-than what is expected of them."""
-
 SMALLEST_ERROR = 0.01
 """Of a normalised amplitude: nothing is known better."""
 

@@ -10,6 +10,7 @@ Modules:
     correction_verdict: whether amplitudes became better, and what to do next
     damage_sentences: what is said of beam damage
     doubts_of_structures: what makes a second correction doubtful
+    expected_sentences: which R1 is to be expected
     hand_sentences: which hand of a structure the data agree with
     lorentz_sentences: the Lorentz factor, and how the data were measured
     plots_amplitudes: |F| before and after, predicted errors, Fo against Fc

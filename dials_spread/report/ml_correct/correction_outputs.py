@@ -81,6 +81,18 @@ FILES = {
 """What each file of the ``output`` scope is for."""
 
 
+def _expected_of(result: CorrectionResult) -> dict:
+    """Say which R1 is to be expected."""
+    told = result.expected
+    return {
+        "predicted_r1": told and told.value,
+        "predicted_r1_range": told and told.limits,
+        "predicted_r1_full": told and told.full,
+        "predicted_r1_plain": told and told.plain,
+        "predicted_r1_simulated": result.estimate.simulated_r1,
+    }
+
+
 def _of_data(subject: Subject) -> dict:
     """Say what was found of the data before they were corrected."""
     return {
@@ -156,9 +168,7 @@ def correction_document(
                     "after": moments[1],
                     "expected": mixed_moment(pair.centric),
                 },
-                "predicted_r1": result.estimate.predicted_r1,
-                "predicted_r1_simulated": result.estimate.simulated_r1,
-                "predicted_r1_range": result.estimate.r1_range,
+                **_expected_of(result),
                 "warnings": list(result.warnings),
             },
             "r1": None if truth is None else truth.as_dict(),

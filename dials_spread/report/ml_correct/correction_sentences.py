@@ -20,12 +20,12 @@ from dials_spread.correction.apply.against_reference import ReferenceCheck
 from dials_spread.correction.apply.error_law import Coverage
 from dials_spread.report.ml_correct.before_after import BeforeAfter
 from dials_spread.report.ml_correct.correction_verdict import (
-    EXPECTED_R1,
     R1_LABEL,
     RELATIVE_CHANGE,
     percent,
 )
 from dials_spread.report.ml_correct.damage_sentences import damage_sentences
+from dials_spread.report.ml_correct.expected_sentences import expected_sentence
 from dials_spread.report.ml_correct.lorentz_sentences import lorentz_sentences
 from dials_spread.report.ml_correct.rejected_sentences import (
     gross_sentences,
@@ -42,8 +42,6 @@ from dials_spread.rfactor.wilson_statistics import (
 
 TOO_FEW, TOO_MANY = 0.58, 0.80
 """Parts of the errors within one predicted standard deviation; beyond, it is told."""
-
-WITHIN = "factor that two thirds are within"
 
 MEDIAN_FACTOR = "Median correction factor"
 """Label of the median of Factors.factor: correction/apply/estimates.py computes them
@@ -111,8 +109,8 @@ def sentences_by_topic(
     amplitudes = []
     if result.strength > 0:
         amplitudes.append(size_sentence(result))
-        if result.estimate.predicted_r1 is not None:
-            amplitudes.append(_expected(result))
+        if result.expected is not None:
+            amplitudes.append(expected_sentence(result, result.expected))
     truth = result.truth
     return {
         "data": [
@@ -272,40 +270,6 @@ def size_sentence(result: CorrectionResult) -> str:
 
 def _signed(part: float) -> str:
     return f"{100 * part:+.1f} %".replace("-", "−")
-
-
-def _expected(result: CorrectionResult) -> str:
-    text = f"{EXPECTED_R1} is that at full strength (not a refinement R1)."
-    if result.estimate.method == "structure":
-        return (
-            f"{text} It rests on the residuals of single observations; what the calculation is wrong "
-            "by counts as common to all observations of a reflection. With complete structures "
-            "R1 was 0.7 to 1.1 times the expected one in four simulated compounds, and 0.9 to 1.5 "
-            "times in five measured ones."
-        )
-    known = result.model.card.validation if result.model else {}
-    within = {
-        grade: f"{told[WITHIN]:.2f}"
-        for grade, key in (("well", "plain sets"), ("roughly", "rough sets"))
-        if isinstance(told := known.get(f"predicted R1, {key}"), dict)
-        and isinstance(told.get(WITHIN), (int, float))
-    }
-    simulated, limits = result.estimate.simulated_r1, result.estimate.r1_range
-    if within and simulated is not None and limits is not None:
-        factors = sorted(set(within.values()))
-        if len(factors) > 1:
-            factors = [f"{x} ({grade} measured)" for grade, x in within.items()]
-        text += (
-            f" For simulated data like these the model expects {simulated:.3f}, and two "
-            "thirds of held-out compounds had an R1 within a factor of "
-            f"{' or '.join(factors)} of that; the rest is an allowance, in proportion to "
-            "R_meas, for errors that no simulation holds. The limits "
-            f"{limits[0]:.2f} and {limits[1]:.2f} held, in proportion to the expected R1, "
-            "for more than 19 of 20 simulated data sets and for each of five measured "
-            "compounds. Errors that all observations of a reflection share, as of a twin "
-            "or a wrong structure, do not show, and make it larger."
-        )
-    return text
 
 
 def _merging(result: CorrectionResult) -> str:

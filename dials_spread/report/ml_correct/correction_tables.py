@@ -71,8 +71,8 @@ def summary_table(
     old, new = result.fourth_moments
     expected = f"{mixed_moment(pair.centric):.2f} (many equal atoms; no verdict)"
     rows.append([FOURTH_MOMENT, f"{old:.2f}", f"{new:.2f}", expected])
-    told = result.estimate.predicted_r1 if result.strength > 0 else None
-    model = "" if told is None else f"{told:.3f} (model)"
+    told = result.expected if result.strength > 0 else None
+    model = "" if told is None else f"{told.value:.3f} (model)"
     known = (verdict.r1_before, verdict.r1_after)
     if model or known[0] is not None:
         of_reference = ["" if r1 is None else f"{r1:.3f}" for r1 in known]

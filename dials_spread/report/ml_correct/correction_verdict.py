@@ -28,7 +28,7 @@ R1_LABEL = "R1 against kinematic Fc"
 """Label of R1: rfactor/r1.py computes it (r_factors)."""
 
 EXPECTED_R1 = "Expected R1 against kinematic Fc"
-"""Label of predicted_r1: correction/model/general.py computes it (correct_prepared)."""
+"""Label of ExpectedR1.value: correction/apply/expected_r1.py computes it (expected_r1)."""
 
 RELATIVE_CHANGE = "Σ|ΔF|/ΣF"
 """Label of Change.change: correction/apply/changes.py computes it (describe_changes)."""
@@ -108,7 +108,7 @@ def correction_verdict(result: CorrectionResult) -> CorrectionVerdict:
         result: The correction.
     """
     change = result.changes["all"][0].change
-    expected = result.estimate.predicted_r1
+    expected = _value(result)
     if result.strength == 0:
         return CorrectionVerdict("not corrected", *_not_corrected(result), change)
     if result.truth is not None:
@@ -138,8 +138,12 @@ def correction_verdict(result: CorrectionResult) -> CorrectionVerdict:
     return CorrectionVerdict("not tested", told, (_UNTESTED,), change, expected)
 
 
+def _value(result: CorrectionResult) -> float | None:
+    return None if result.expected is None else result.expected.value
+
+
 def _between(result: CorrectionResult) -> str:
-    limits = result.estimate.r1_range
+    limits = None if result.expected is None else result.expected.limits
     return "" if limits is None else f", between {limits[0]:.2f} and {limits[1]:.2f}"
 
 
@@ -214,7 +218,7 @@ def _with_reference(
         headline=f"{_HEADLINES[kind]}: {told}.",
         reasons=reasons,
         change=change,
-        expected_r1=result.estimate.predicted_r1,
+        expected_r1=_value(result),
         weights_before=weights,
         r1_before=before,
         r1_after=after,
