@@ -43,8 +43,8 @@ WAYS = [
     (
         "Expected R1 against kinematic Fc",
         VERDICT,
-        "correction/model/general.py",
-        "correct_prepared",
+        "correction/apply/expected_r1.py",
+        "expected_r1",
     ),
     ("Σ|ΔF|/ΣF", VERDICT, "correction/apply/changes.py", "describe_changes"),
     ("Median χ²", SENTENCES, "correction/apply/changes.py", "describe_agreement"),
