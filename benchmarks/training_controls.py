@@ -1,8 +1,8 @@
 """
 Controls of training: what a network learns from multiple scattering, and what from less.
 
-    python benchmarks/training_controls.py FOLDER [--compounds 180] [--fine 60] [--rich 6]
-        [--exchanged 24] [--nproc N]
+    python benchmarks/training_controls.py FOLDER [--compounds 156] [--fine 53] [--rich 5]
+        [--exchanged 20] [--nproc N]
 
 FOLDER is that of `python -m dials_spread.general_model.train`, with the same compounds; what is
 missing there is simulated first. One fold of four of the compounds is left out. Of its sets R1
@@ -21,8 +21,8 @@ compounds, and differences of the same sets from the network as it should be), o
 - the network, given data of which intensities were exchanged within shells (--exchanged
   compounds, plain).
 
-Networks are kept in FOLDER. With 246 compounds: simulation 25 minutes on two busy cores, then
-three networks of 3 to 5 minutes each and 3 minutes for the rest, on one.
+Networks are kept in FOLDER. PyTorch is needed. With 214 compounds: simulation 25 minutes on two
+busy cores, then four networks of 3 to 5 minutes each and 5 minutes for the rest, on one.
 """
 
 from __future__ import annotations
@@ -273,8 +273,8 @@ def exchanged_sets(folder: str, seeds: Sequence[int]) -> Iterator[VirtualExperim
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    with_families(parser, ordinary=180, fine=60, rich=6)
-    parser.add_argument("--exchanged", type=int, default=24)
+    with_families(parser, ordinary=156, fine=53, rich=5)
+    parser.add_argument("--exchanged", type=int, default=20)
     parser.add_argument("--fold", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--width", type=int, default=64)
