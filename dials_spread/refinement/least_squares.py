@@ -61,6 +61,10 @@ LEAST_DAMPING = 1e-8
 PERFECT = 1e-18
 TINY = np.finfo(float).tiny
 
+# A step that moves an atom farther than this [Å] is no step of refinement: an atom without
+# density, whose place means nothing, would go anywhere.
+LARGEST_SHIFT = 1.0
+
 # An isotropic U that would fall below this [Å²] is held there.
 FLOOR = 0.001
 
@@ -159,6 +163,7 @@ class Problem:
             may_parallelise=False,
             initial_scale_factor=1.0,
         )
+        self.model = fit.model
         self.damping = self.least_damping = fit.damping
         self.equations.build_up()
 
@@ -185,12 +190,7 @@ class Problem:
                 equations.build_up()
                 continue
             ratio = self._shift_over_su(curvature, gradient, before)
-            equations.step_forward()
-            try:
-                equations.build_up()
-                after = equations.objective()
-            except RuntimeError:  # displacements beyond what cctbx computes
-                after = np.inf
+            after = self._after_step()
             # At the minimum the sum cannot be lowered beyond rounding.
             if np.isfinite(after) and after <= before * (1 + 1e-12):
                 self.damping = max(self.damping / MORE_DAMPING, self.least_damping)
@@ -201,6 +201,20 @@ class Problem:
                 return ratio
             self.damping *= MORE_DAMPING
         return None
+
+    def _after_step(self) -> float:
+        """Make a step; the sum after it, infinite where it leads nowhere."""
+        sites = np.array(self.model.sites_cart())
+        self.equations.step_forward()
+        moved = np.array(self.model.sites_cart()) - sites
+        # Not finite ones count as far, too.
+        if not np.linalg.norm(moved, axis=1).max() < LARGEST_SHIFT:
+            return np.inf
+        try:
+            self.equations.build_up()
+            return self.equations.objective()
+        except RuntimeError:  # displacements beyond what cctbx computes
+            return np.inf
 
     def _shift_over_su(
         self, curvature: np.ndarray, gradient: np.ndarray, objective: float
