@@ -12,6 +12,7 @@ Modules:
     least_squares: full matrix on F²
     merged_data: intensities as a refinement takes them
     model: the model that is refined, with electron form factors
+    normal_equations: of a model against intensities, and damped cycles
     refined_cif: the refined structure as a CIF with standard uncertainties
     refined_res: the refined structure as SHELX has it
     refining: settings, and the refinement itself

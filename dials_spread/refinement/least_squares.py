@@ -3,14 +3,11 @@ Full-matrix least squares on F² with smtbx.
 
 Weights depend on Fc² and so on what is refined. They are kept while some cycles are made,
 then renewed, until nothing moves: what SHELXL ends at too, which renews them each cycle.
-A cycle is one of Gauss and Newton with the diagonal raised by 0.07 % (as DAMP 0.7 of
-SHELXL does); where that does not lower the sum, by ten times more, and so on (Levenberg
-and Marquardt). Where parameters are so correlated that it makes progress slow, with weights
-that are steady, it is raised by less.
+What a cycle is: `normal_equations`. Where parameters are so correlated that its damping makes
+progress slow, with weights that are steady, it is made less.
 
 Functions:
     minimise: refine a model against intensities
-    count_parameters: what would be refined
     calculated_intensities: Fc²
     position_uncertainties: of the sites, from the covariance matrix
 """
@@ -22,15 +19,16 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cctbx import miller, xray
-from cctbx.array_family import flex
-from smtbx.refinement import least_squares
 from smtbx.refinement.constraints import InvalidConstraint
 
-from dials_spread.refinement.against_reference import polar_directions
-from dials_spread.refinement.hydrogen import RidingGroup, parametrise
-from dials_spread.refinement.model import (
-    hydrogen_atoms,
-    mean_square_displacements,
+from dials_spread.refinement.hydrogen import RidingGroup
+from dials_spread.refinement.model import mean_square_displacements
+from dials_spread.refinement.normal_equations import (
+    CONVERGED,
+    DAMPING,
+    LEAST_DAMPING,
+    MORE_DAMPING,
+    Problem,
 )
 from dials_spread.refinement.weights import shelxl_weights, suggest_weights
 
@@ -47,19 +45,6 @@ RENEWALS = 8
 # change (root mean square, relative), and are steady where that is less than 0.02.
 CALMER = 0.6
 STEADY = 0.02
-
-# Largest shift over its standard uncertainty at which a refinement has converged.
-CONVERGED = 0.05
-
-DAMPING, MORE_DAMPING, MOST_DAMPING = 7e-4, 10.0, 1e7
-
-# What damping may fall to. Along a direction whose eigenvalue (of the correlation matrix)
-# is below the damping, a shift is made by its ratio to the damping only, cycle after cycle.
-LEAST_DAMPING = 1e-8
-
-# Below this sum of squares, over that of the observations, a fit is perfect.
-PERFECT = 1e-18
-TINY = np.finfo(float).tiny
 
 # An isotropic U that would fall below this [Å²] is held there.
 FLOOR = 0.001
@@ -107,120 +92,6 @@ class Fit:
     covariance: np.ndarray | None = None
 
 
-def count_parameters(model: xray.structure, groups: list[RidingGroup]) -> int:
-    """
-    Count what would be refined, the scale included.
-
-    Args:
-        model: With the displacements it is to have.
-        groups: Of hydrogen that rides.
-    """
-    set_flags(model, groups, set())
-    # The origin floats along polar axes and determines nothing.
-    floating = len(polar_directions(model.space_group()))
-    return parametrise(model, groups).n_independents + 1 - floating
-
-
-def set_flags(model: xray.structure, groups: list[RidingGroup], held: set[int]) -> None:
-    """
-    Say which parameters are refined.
-
-    Args:
-        model: Changed in place.
-        groups: Of hydrogen that rides; other hydrogen is left as it is.
-        held: Numbers of atoms whose U is not refined.
-    """
-    rides = {h for group in groups for h in group.hydrogen}
-    hydrogen = hydrogen_atoms(model)
-    xray.set_scatterer_grad_flags(scatterers=model.scatterers())
-    for i, scatterer in enumerate(model.scatterers()):
-        # Fc² depends on a parent also through its hydrogen, so that counts too.
-        refined = i in rides or not hydrogen[i]
-        isotropic = scatterer.flags.use_u_iso()
-        scatterer.flags.set_grad_site(refined)
-        scatterer.flags.set_grad_u_iso(refined and isotropic and i not in held)
-        scatterer.flags.set_grad_u_aniso(refined and not isotropic)
-
-
-class Problem:
-    """The normal equations of a model with given weights."""
-
-    def __init__(self, fit: Fit, groups: list[RidingGroup]):
-        set_flags(fit.model, groups, fit.at_floor)
-        parameters = parametrise(fit.model, groups)
-        floating = len(polar_directions(fit.model.space_group()))
-        self.n_parameters = parameters.n_independents + 1 - floating
-        # Weights stay as they are while smtbx takes σ² for their inverse.
-        sigmas = flex.double(1 / np.sqrt(fit.weight))
-        self.equations = least_squares.crystallographic_ls(
-            fit.f_sq.customized_copy(sigmas=sigmas).as_xray_observations(),
-            parameters,
-            weighting_scheme=least_squares.sigma_weighting(),
-            may_parallelise=False,
-            initial_scale_factor=1.0,
-        )
-        self.damping = self.least_damping = fit.damping
-        self.equations.build_up()
-
-    def cycle(self) -> float | None:
-        """
-        Make one cycle.
-
-        Returns:
-            The largest shift over its standard uncertainty; None where no damping
-            lowers the sum.
-        """
-        equations = self.equations
-        before = equations.objective()
-        while self.damping < MOST_DAMPING:
-            matrix = equations.normal_matrix_packed_u()
-            diagonal = matrix.matrix_packed_u_diagonal()
-            curvature = np.array(diagonal)
-            gradient = np.array(equations.opposite_of_gradient())
-            matrix.matrix_packed_u_diagonal_add_in_place(self.damping * diagonal)
-            try:
-                equations.solve()
-            except RuntimeError:  # the Cholesky decomposition of a singular matrix
-                self.damping *= MORE_DAMPING
-                equations.build_up()
-                continue
-            ratio = self._shift_over_su(curvature, gradient, before)
-            equations.step_forward()
-            try:
-                equations.build_up()
-                after = equations.objective()
-            except RuntimeError:  # displacements beyond what cctbx computes
-                after = np.inf
-            # At the minimum the sum cannot be lowered beyond rounding.
-            if np.isfinite(after) and after <= before * (1 + 1e-12):
-                self.damping = max(self.damping / MORE_DAMPING, self.least_damping)
-                return ratio
-            equations.step_backward()
-            equations.build_up()
-            if ratio < CONVERGED:
-                return ratio
-            self.damping *= MORE_DAMPING
-        return None
-
-    def _shift_over_su(
-        self, curvature: np.ndarray, gradient: np.ndarray, objective: float
-    ) -> float:
-        """The largest, from uncertainties of each parameter alone, or a bound of it."""
-        if objective < PERFECT:
-            return 0.0
-        step = np.array(self.equations.step())
-        freedom = max(self.equations.n_equations - len(step), 1)
-        variance = 2 * objective / freedom
-        # Correlations are left out: uncertainties are too small, if anything.
-        su = np.sqrt(variance / np.maximum(curvature, TINY))
-        largest = float(np.max(np.abs(step) / su, initial=0.0))
-        if self.damping > LEAST_DAMPING:
-            return largest
-        # Without damping no shift over its uncertainty, correlations and all, is more
-        # than the length of the step in the metric of the normal matrix.
-        return min(largest, float(np.sqrt(max(step @ gradient, 0.0) / variance)))
-
-
 def minimise(
     model: xray.structure,
     f_sq: miller.array,
@@ -246,7 +117,7 @@ def minimise(
     renewals, moved = 0, np.inf
     while fit.n_cycles < max_cycles:
         try:
-            problem = Problem(fit, groups)
+            problem = _problem(fit, groups)
             first, last = _cycles(fit, problem, max_cycles)
         except (RuntimeError, ArithmeticError, InvalidConstraint) as error:
             fit.reason = f"stopped: {' '.join(str(error).split())[:100]}"
@@ -271,6 +142,13 @@ def minimise(
         )
     _finish(fit, groups)
     return fit
+
+
+def _problem(fit: Fit, groups: list[RidingGroup]) -> Problem:
+    """The normal equations with the weights as they are."""
+    return Problem(
+        fit.model, fit.f_sq, fit.weight, groups, held=fit.at_floor, damping=fit.damping
+    )
 
 
 def _first_scale(fit: Fit) -> None:
@@ -381,7 +259,7 @@ def _finish(fit: Fit, groups: list[RidingGroup]) -> None:
     """Final Fc², scale and covariances with the final weights; no more shifts."""
     fit.weight = _weights_now(fit)
     try:
-        problem = Problem(fit, groups)
+        problem = _problem(fit, groups)
         _take(fit, problem)
         fit.covariance = _covariance(fit, problem)
     except (RuntimeError, ArithmeticError, InvalidConstraint) as error:

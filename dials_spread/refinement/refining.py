@@ -27,7 +27,6 @@ from dials_spread.refinement.hydrogen import (
 from dials_spread.refinement.least_squares import (
     Fit,
     calculated_intensities,
-    count_parameters,
     minimise,
     position_uncertainties,
 )
@@ -41,6 +40,7 @@ from dials_spread.refinement.model import (
     set_displacements,
     special_positions,
 )
+from dials_spread.refinement.normal_equations import count_parameters
 from dials_spread.refinement.result import Refinement
 
 logger = logging.getLogger("dials.spread.refining")

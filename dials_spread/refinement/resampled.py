@@ -22,8 +22,8 @@ from smtbx.structure_factors import direct
 from dials_spread.refinement.against_reference import floating_shift
 from dials_spread.refinement.agreement import r1
 from dials_spread.refinement.hydrogen import parametrise
-from dials_spread.refinement.least_squares import set_flags
 from dials_spread.refinement.model import hydrogen_atoms
+from dials_spread.refinement.normal_equations import set_flags
 from dials_spread.refinement.result import Refinement
 from dials_spread.refinement.weights import shelxl_weights
 

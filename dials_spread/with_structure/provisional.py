@@ -3,6 +3,7 @@ Whether a structure is one of the measured crystals, and in which setting.
 
 Functions:
     lay_on_data: the reindexing operator, and what speaks against the structure
+    group_warnings: that the data are in another space group
     refuse_others: stills, and other radiation than electrons
 """
 
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cctbx import crystal, xray
+from cctbx import crystal, sgtbx, xray
 from dxtbx.model import Experiment
 
 from dials_spread.correction.apply.against_reference import match
@@ -25,6 +26,7 @@ from dials_spread.reindexing import Reindexing, reindexing_choices
 from dials_spread.scattering.form_factors import parse_type
 from dials_spread.scattering.structure_factors import MIN_D_SPACING
 from dials_spread.structures.structure_checks import check_structure
+from dials_spread.symmetry import same_group
 from dials_spread.versions import is_still, probe
 
 logger = logging.getLogger("dials.spread.provisional")
@@ -83,12 +85,15 @@ def lay_on_data(
         )
     here = crystal.symmetry(measured.unit_cell, space_group=measured.space_group)
     choices = {c.symbol: c for c in reindexing_choices(here, symmetry)}
-    told = [*found.warnings, *_content_warnings(structure, source)]
+    choice = choices[found.settings[0].operator]
+    told = [
+        *found.warnings,
+        *_content_warnings(structure, source),
+        *group_warnings(structure, source, choice, measured.space_group),
+    ]
     if len(found.settings) > 1:
         logger.info("R1 of %s by reindexing operator: %s", source, _settings(found))
-    return LaidOnData(
-        structure, choices[found.settings[0].operator], found, tuple(told)
-    )
+    return LaidOnData(structure, choice, found, tuple(told))
 
 
 def refuse_others(experiments: Sequence[Experiment]) -> None:
@@ -145,3 +150,38 @@ def _content_warnings(structure: xray.structure, source: str) -> list[str]:
     for sentence in told:
         logger.warning(sentence)
     return told
+
+
+def group_warnings(
+    structure: xray.structure, source: str, choice: Reindexing, own: sgtbx.space_group
+) -> list[str]:
+    """
+    Say that the data are in another space group than the structure.
+
+    Args:
+        structure: The structure.
+        source: Name of its file.
+        choice: From the indices of the data to those of the structure.
+        own: Space group of the data.
+
+    Returns:
+        A sentence that gives that of the structure in the setting of the data; none where
+        both are the same, or of either hand.
+    """
+    if not choice.symmetric:
+        return []
+    try:
+        there = sgtbx.change_of_basis_op(choice.symbol).inverse()
+        info = structure.space_group_info().change_basis(there)
+        if any(same_group(own, one.group()) for one in (info, info.change_hand())):
+            return []
+    except RuntimeError:  # cctbx: another centring, which has no symbol on these axes
+        return []
+    told = (
+        f"{source} is in {info}, the data are in {sgtbx.space_group_info(group=own)}. What is "
+        "written of the data keeps their space group, refined files have that of the "
+        "structure. Where that is right, give it to the data first: dials.reindex with "
+        f'space_group="{info}".'
+    )
+    logger.warning(told)
+    return [told]

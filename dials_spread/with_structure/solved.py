@@ -7,6 +7,7 @@ Classes:
 
 Functions:
     solve_structure: from corrected amplitudes
+    obeyed_instead: which space group maps obey, if not that of the data
     believed: a structure of a map, if it predicts what was left out
     correct_solved: correct with it, with the hand that the data agree with
 """
@@ -18,7 +19,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cctbx import miller, xray
+from cctbx import miller, sgtbx, xray
 from cctbx.array_family import flex
 
 from dials_spread.correction.apply.estimates import CorrectedAmplitudes
@@ -29,6 +30,7 @@ from dials_spread.solution import (
     AssignedStructure,
     Solutions,
     assign_atoms,
+    other_space_groups,
     solve,
 )
 from dials_spread.with_structure.completing import (
@@ -139,14 +141,45 @@ def solve_structure(
         )  # fmt: skip
     except ValueError as error:  # too few reflections, or too low a resolution
         raise NotSolved(str(error)) from None
-    if not solutions.n_solved:
-        raise NotSolved(
-            f"no map of {counted_starts(len(solutions))} of charge flipping obeys the "
-            f"space group ({solutions.amplitudes.n_unique:,} reflections to "
-            f"{solutions.amplitudes.d_min:.2f} Å)",
-            more_starts=True,
-        )
-    return believed(solutions, array, composition, seed)
+    try:
+        if solutions.n_solved:
+            return believed(solutions, array, composition, seed)
+    except NotSolved as error:
+        instead = obeyed_instead(solutions, seed)
+        if not instead:
+            raise
+        raise NotSolved(f"{error}; {instead}") from None
+    instead = obeyed_instead(solutions, seed)
+    raise NotSolved(
+        f"no map of {counted_starts(len(solutions))} of charge flipping obeys the "
+        f"space group ({solutions.amplitudes.n_unique:,} reflections to "
+        f"{solutions.amplitudes.d_min:.2f} Å)" + (f"; {instead}" if instead else ""),
+        more_starts=not instead,
+    )
+
+
+def obeyed_instead(solutions: Solutions, seed: int = 0) -> str:
+    """
+    Say which other space group the maps obey.
+
+    Args:
+        solutions: Of random starts, none of them right.
+        seed: Of random phases, for comparison.
+
+    Returns:
+        What is to be done, or an empty string.
+    """
+    found = other_space_groups(solutions, seed)
+    if not found:
+        return ""
+    own, (_, best) = solutions.amplitudes.space_group, found[0]
+    names = [str(sgtbx.space_group_info(group=group)) for group, _ in found[:3]]
+    return (
+        f"the data are in {sgtbx.space_group_info(group=own)}, but maps obey "
+        f"{' or '.join(names)} better (agreement of phases {best:.2f}). Systematic absences "
+        "tell more; give the data that were given here the right one (dials.reindex "
+        f'space_group="{names[0]}"), and run this again'
+    )
 
 
 def believed(

@@ -10,8 +10,8 @@ from cctbx.array_family import flex
 from smtbx.refinement.constraints.geometrical import hydrogens
 
 from dials_spread.refinement import hydrogen as riding
-from dials_spread.refinement.least_squares import set_flags
 from dials_spread.refinement.model import electron_model, set_displacements
+from dials_spread.refinement.normal_equations import set_flags
 from dials_spread.structures.structure_files import read_structure
 
 

@@ -10,6 +10,7 @@ import pytest
 from cctbx import crystal, xray
 from cctbx.array_family import flex
 
+from dials_spread.refinement import least_squares, normal_equations
 from dials_spread.refinement.agreement import outlier_flags
 from dials_spread.refinement.difference_map import nearest
 from dials_spread.refinement.refining import RefinementSettings, refine
@@ -330,3 +331,26 @@ def test_a_nearly_centrosymmetric_structure_converges(symbol, cell, apart, inten
     again = refine(found.structure, f_sq, settings=weighted, rng=rng())
     assert again.converged and again.wr2 == pytest.approx(found.wr2, rel=1e-4)
     assert again.mean_shift < 0.1 * found.mean_su
+
+
+@pytest.mark.parametrize("largest", [np.inf, 0.1, 0.01])
+def test_an_atom_without_density_does_not_run_away(
+    glycine, intensities, monkeypatch, largest
+):
+    """Little depends on the place of one that is smeared out; one went to 7e10 cells."""
+    monkeypatch.setattr(normal_equations, "LARGEST_SHIFT", largest)
+    f_sq = intensities(glycine, 0.9, relative=0.1, rng=rng())
+    start = glycine.deep_copy_scatterers()
+    start.add_scatterer(xray.scatterer("C99", (0.3, 0.02, 0.45), u=1.0))
+    total = np.sum(least_squares.calculated_intensities(start, f_sq))
+    scale = float(total / flex.sum(f_sq.data()))
+    f_sq = f_sq.customized_copy(data=f_sq.data() * scale, sigmas=f_sq.sigmas() * scale)
+    weight = 1 / np.array(f_sq.sigmas()) ** 2
+    least = normal_equations.LEAST_DAMPING
+    before = np.array(start.sites_cart())
+    problem = normal_equations.Problem(start, f_sq, weight, [], damping=least)
+    objective = problem.equations.objective()
+    problem.cycle()
+    shifts = np.linalg.norm(np.array(start.sites_cart()) - before, axis=1)
+    assert 0 < shifts.max() < largest and (shifts.max() > 0.2) == (largest > 1)
+    assert problem.equations.objective() < objective
