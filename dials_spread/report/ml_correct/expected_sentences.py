@@ -11,7 +11,7 @@ from dials_spread.correction import CorrectionResult
 from dials_spread.correction.apply.expected_r1 import ExpectedR1
 from dials_spread.report.ml_correct.correction_verdict import EXPECTED_R1
 
-IN_PART = 76
+IN_PART = 90
 """Simulated data sets that were corrected in part, by which limits of the expected R1 were
 checked: benchmarks/general_model.py FOLDER --only controls undecided held_out."""
 
