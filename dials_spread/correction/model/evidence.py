@@ -12,6 +12,7 @@ that an observation may have met, and thick crystals show two or three times as 
 
 Functions:
     slope_of: of observed on expected differences between equivalents
+    size_of: of the expected ones
     probability_of_scattering: that there is multiple scattering, from the slope
     expected_differences: what the model expects of each observation
     evidence_of: both, and the part of a correction that they bear out
@@ -32,6 +33,12 @@ from dials_spread.statistics.groups import group_means, group_sums
 
 FEWEST = 60
 """Reflections measured more than once without which nothing can be told."""
+
+TOO_SMALL = 0.1
+"""Expected differences, root mean square in units of the errors, below which nothing can be
+told: any small error of the scales makes a slope then. Single scattering of a cell of 57,700 Å³
+to 2.2 Å has 0.05, and slopes of 0.7 and 2.0; of ten small compounds, measured ones among them, 0.27
+and more."""
 
 WITHOUT = (0.0, 0.04)
 """Mean and standard deviation of the slope over compounds without multiple scattering."""
@@ -120,6 +127,21 @@ def slope_of(
     return float(slope), float(su), repeated
 
 
+def size_of(expected: np.ndarray, sigma: np.ndarray, unique: np.ndarray) -> float:
+    """
+    Say how large expected differences between equivalents are.
+
+    Args:
+        expected, sigma, unique: As for slope_of.
+
+    Returns:
+        Their root mean square in units of the errors.
+    """
+    n = int(unique.max(initial=-1)) + 1
+    own = expected - group_means(expected, unique, n, 1 / sigma**2)[unique]
+    return float(np.sqrt(np.mean((own / sigma) ** 2))) if len(own) else 0.0
+
+
 def probability_of_scattering(slope: float, su: float) -> float:
     """
     Give the probability that there is multiple scattering.
@@ -188,7 +210,8 @@ def evidence_of(prepared: Prepared, expected: np.ndarray) -> Evidence:
     counted = prepared.sigma / prepared.N[unique] / (2 * np.maximum(E_k, LEAST_E))
     sigma = np.hypot(counted, RELATIVE_ERROR * np.maximum(E_k, LEAST_E))
     slope, su, n = slope_of(prepared.E_i, expected, sigma, unique)
-    if n < FEWEST or not np.isfinite(slope):
+    small = size_of(expected, sigma, unique) < TOO_SMALL
+    if n < FEWEST or small or not np.isfinite(slope):
         return Evidence(slope, su, n, float("nan"), 1.0)
     probability = probability_of_scattering(slope, su)
     strength = probability

@@ -18,6 +18,7 @@ import numpy as np
 from dials_spread.correction import CorrectionResult
 from dials_spread.correction.apply.against_reference import ReferenceCheck
 from dials_spread.correction.apply.error_law import Coverage
+from dials_spread.correction.model.evidence import FEWEST
 from dials_spread.report.ml_correct.before_after import BeforeAfter
 from dials_spread.report.ml_correct.correction_verdict import (
     R1_LABEL,
@@ -225,6 +226,11 @@ def evidence_sentences(result: CorrectionResult) -> list[str]:
     found = result.estimate.evidence
     if found is None:
         return []
+    if not np.isfinite(found.probability) and found.n >= FEWEST:
+        return [
+            "Whether the data show multiple scattering cannot be told: symmetry equivalents "
+            "are expected to differ by it by less than a tenth of their errors."
+        ]
     if not np.isfinite(found.probability):
         return [
             f"Whether the data show multiple scattering cannot be told: "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,12 +12,16 @@ from hypothesis import strategies as st
 from dials_spread.correction.apply.estimates import choose_model
 from dials_spread.correction.model.evidence import (
     ODDS,
+    Evidence,
+    evidence_of,
     probability_of_scattering,
+    size_of,
     slope_of,
 )
 from dials_spread.correction.model.general import correct_prepared, unpack
 from dials_spread.general_model.gather import measured_of, true_amplitudes
 from dials_spread.prepare.prepared import prepare
+from dials_spread.report.ml_correct.correction_sentences import evidence_sentences
 from dials_spread.rfactor import amplitudes
 from dials_spread.rfactor.r1 import r_factor
 from dials_spread.scattering.thickness_model import ThicknessModel
@@ -62,6 +68,44 @@ def test_neither_amplitudes_nor_units_count(seed, shift, unit):
 def test_single_observations_tell_nothing():
     slope, su, n = slope_of(*(np.arange(1.0, 9), np.ones(8), np.ones(8), np.arange(8)))
     assert np.isnan(slope) and np.isnan(su) and n == 0
+
+
+def test_the_size_of_differences_by_hand():
+    """Two of one reflection, ± 0.1 about their mean; one alone has none."""
+    expected, sigma = np.array([0.3, 0.5, 9.0]), np.array([0.2, 0.2, 0.1])
+    size = size_of(expected, sigma, np.array([0, 0, 1]))
+    assert size == pytest.approx(np.sqrt((0.25 + 0.25 + 0) / 3))
+
+
+@pytest.mark.parametrize("size, told", [(1.0, True), (0.05, False)])
+def test_differences_that_are_too_small_tell_nothing(size, told):
+    """What scales leave correlates with them, however small they are."""
+    E, expected, sigma, unique = made(1.0)
+    mean = np.bincount(unique, E) / np.bincount(unique)
+    E = (
+        E + (1 - size) * expected
+    )  # the slope on what is expected now is 1 / size and more
+    prepared = SimpleNamespace(
+        measured=SimpleNamespace(unique=unique),
+        E_k=mean,
+        E_i=E,
+        sigma=2 * mean[unique] * sigma,
+        N=np.ones(len(mean)),
+    )
+    found = evidence_of(prepared, size * expected)
+    assert np.isfinite(found.probability) == told
+    assert found.strength == 1.0
+    result = SimpleNamespace(
+        estimate=SimpleNamespace(evidence=found), by_evidence=True, strength=1.0
+    )
+    (text,) = evidence_sentences(result)
+    assert ("cannot be told" in text) is not told
+    if not told:
+        assert "by less than a tenth of their errors" in text
+    few = SimpleNamespace(
+        estimate=SimpleNamespace(evidence=Evidence(0.0, 1.0, 7, float("nan"), 1.0))
+    )
+    assert "7 reflections measured more than once" in evidence_sentences(few)[0]
 
 
 def test_the_probability_has_the_limits_that_it_must():
