@@ -163,15 +163,17 @@ def compounds(
         yield "random", f"random {k}", structure, d_min, (2, 3, 4, 6)[k % 4]
 
 
+def families() -> list[tuple[str, str, tuple[NoiseModel, ...]]]:
+    """Name, column of intensities, and grades of noise, of what simulate() makes."""
+    thick = [(f"{t:.0f} Å", f"thickness.{k}", GRADES) for k, t in enumerate(THICKNESS)]
+    return [("kinematic", KINEMATIC, KINEMATIC_GRADES), *thick]
+
+
 def study(general, name: str, structure, d_min: float, n: int) -> list[tuple]:
     """Print and give (family, all of the correction, by the data) of one compound."""
     made = simulate(structure, d_min, n, np.random.default_rng(sum(map(ord, name))))
-    families = [("kinematic", KINEMATIC, KINEMATIC_GRADES)]
-    families += [
-        (f"{t:.0f} Å", f"thickness.{k}", GRADES) for k, t in enumerate(THICKNESS)
-    ]
     rows = []
-    for family, column, grades in families:
+    for family, column, grades in families():
         for seed, noise in enumerate(grades):
             own, F = measured(made, d_min, column, noise, seed)
             prepared = prepare(own)

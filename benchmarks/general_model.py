@@ -186,14 +186,8 @@ def place_rows(judged: list[dict]) -> list[Row]:
         if kind == "hydrogen":
             continue
         pairs = [(x["merge"][kind][1], x["corrected"][kind][1]) for x in judged]
-        # What refines from neither says nothing, wherever its atoms have come to lie.
-        refined = [
-            np.isfinite([x["merge"][kind][2], x["corrected"][kind][2]]).any()
-            for x in judged
-        ]
-        counted = [pair for pair, there in zip(pairs, refined) if there]
-        nearer = sum(b < a - NEARER for a, b in counted)
-        farther = sum(b > a + NEARER for a, b in counted)
+        nearer = sum(b < a - NEARER for a, b in pairs)
+        farther = sum(b > a + NEARER for a, b in pairs)
         each = ", ".join(
             f"{x['name']} {a:.3f} → {b:.3f} Å (s.u. {x['corrected'][kind][2]:.3f}; R1 "
             f"{x['merge'][kind][0]:.3f} → {x['corrected'][kind][0]:.3f})"
@@ -201,7 +195,7 @@ def place_rows(judged: list[dict]) -> list[Row]:
         )
         asked = "≥ 4 nearer, none farther" if kind != "weights sought" else ""
         met = _met(nearer >= 4 and not farther) if asked else ""
-        told = f"{nearer} nearer, {farther} farther, {len(pairs) - len(counted)} refined from neither: {each}"
+        told = f"{nearer} nearer, {farther} farther: {each}"
         rows.append((f"refined positions, {kind}", asked, told, met))
     found = [(x["name"], x["merge"]["hydrogen"], x["corrected"]["hydrogen"])
              for x in judged if x["merge"]["hydrogen"]]  # fmt: skip

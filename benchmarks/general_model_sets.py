@@ -157,12 +157,7 @@ def undecided(args) -> Iterator[DataSet]:
             continue
         rng = np.random.default_rng(sum(map(ord, name)) + 7)
         made = evidence.simulate(structure, d_min, n, rng)
-        families = [("kinematic", evidence.KINEMATIC, evidence.KINEMATIC_GRADES)]
-        families += [
-            (f"{t:.0f} Å", f"thickness.{k}", evidence.GRADES)
-            for k, t in enumerate(evidence.THICKNESS)
-        ]
-        for family, column, grades in families:
+        for family, column, grades in evidence.families():
             for seed, noise in enumerate(grades):
                 own = evidence.noisy(made, d_min, column, noise, 100 + seed)
                 title = f"{name}, {noise.mean_counts:.0f} electrons"

@@ -200,8 +200,10 @@ def on_each_worker(function: Callable, *args) -> dict[str, Any]:
                 told = client.run(workers.outcome_or_error, function, *args)
             break
         except workers.WorkersLost:
+            if not left:
+                raise
             time.sleep(TO_BE_SEEN)
-            if not left or not workers.comes_back(client):
+            if not workers.comes_back(client):
                 raise
     for _, error in told.values():
         if error is not None:

@@ -15,6 +15,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
+# Some tests are of the arithmetic of benchmarks.
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
 # Behind nohup, or in the background of a shell, these are ignored, and what ignores them
 # passes that on to the programs that tests interrupt.
 for _name, _usual in (

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import copy
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("dials.array_family.flex")
-
-BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
 
 from known_truth import code_sentences, columns, rules, scoring, shares  # noqa: E402
 from known_truth.drawing import Truth, draw  # noqa: E402

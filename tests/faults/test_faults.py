@@ -34,7 +34,6 @@ def _load(name: str):
     return module
 
 
-sys.path.insert(0, str(BENCHMARKS))
 faults = _load("faults")
 kinds, further = faults.first, faults.further
 FILES = [k for p in (kinds, further) for k in (*p.TABLE, *p.MODEL, *p.FILE)]

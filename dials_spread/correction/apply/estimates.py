@@ -17,6 +17,7 @@ added to each: how they differ, and their σ, remain.
 
 Functions:
     intensity_errors: σ(F²) from σ(F)
+    amplitude_sigma: σ(F) from I and σ(I)
     choose_model: the model that a user wants, or None for weights alone
     estimate: amplitudes of the unique reflections
     observation_factors: from these to the factor and offset of each observation
@@ -45,6 +46,7 @@ from dials_spread.correction.model.posterior import MEAN_OF_NORMAL
 from dials_spread.correction.model.shrinkage import predict_ensemble
 from dials_spread.prepare.prepared import Prepared
 from dials_spread.prepare.weights import estimate_amplitudes
+from dials_spread.rfactor import amplitudes
 from dials_spread.statistics.groups import group_means
 
 logger = logging.getLogger("dials.spread.estimates")
@@ -172,6 +174,20 @@ def intensity_errors(F: np.ndarray, sigma: np.ndarray) -> np.ndarray:
         sigma: The same shape, their σ.
     """
     return 2 * F * sigma + sigma**2
+
+
+def amplitude_sigma(intensity: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """
+    Give σ(F) = √(F² + σ(I)) - F, which stays finite where F is nought.
+
+    Args:
+        intensity: Shape (n,).
+        sigma: Shape (n,).
+
+    Source: Hall, King & Stewart (1995), Xtal 3.7, as in cctbx; σ(I)/(2F) of strong ones.
+    """
+    F = amplitudes(intensity)
+    return np.sqrt(F**2 + sigma) - F
 
 
 def choose_model(method: str = "auto", model: str | None = None) -> Model | None:

@@ -21,7 +21,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dials_spread.correction.apply.estimates import CorrectedAmplitudes
+from dials_spread.correction.apply.estimates import (
+    CorrectedAmplitudes,
+    amplitude_sigma,
+)
 from dials_spread.correction.apply.subject import Subject
 from dials_spread.correction.apply.table_errors import plain_errors
 from dials_spread.correction.model.general import R1_RANGE
@@ -78,10 +81,9 @@ def expected_r1(
 
 def _plain_r1(subject: Subject) -> float:
     """From the errors of plain means."""
-    F = amplitudes(subject.prepared.merged)
-    # σ(F²) = 2 F σ + σ², as estimates.intensity_errors has it.
-    sigma = np.sqrt(F**2 + plain_sigma(subject)) - F
-    return float(MEAN_OF_NORMAL * sigma.sum() / F.sum())
+    merged = subject.prepared.merged
+    sigma = amplitude_sigma(merged, plain_sigma(subject))
+    return float(MEAN_OF_NORMAL * sigma.sum() / amplitudes(merged).sum())
 
 
 def plain_sigma(subject: Subject) -> np.ndarray:

@@ -7,7 +7,6 @@ but the correction: at strength 0 the two are equal.
 
 Functions:
     compare: the two data sets
-    amplitude_sigma: σ(F) from I and σ(I)
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dials_spread.correction import CorrectionResult
+from dials_spread.correction.apply.estimates import amplitude_sigma
 from dials_spread.prepare.normalisation import normalise
 from dials_spread.rfactor import amplitudes, merge
 from dials_spread.rfactor.merging_statistics import (
@@ -103,20 +103,6 @@ class BeforeAfter:
     def most_changed(self, n: int) -> np.ndarray:
         """Number the n reflections whose |F| changed most, the largest change first."""
         return np.argsort(-np.abs(self.after.F - self.before.F), kind="stable")[:n]
-
-
-def amplitude_sigma(intensity: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-    """
-    Give σ(F) = √(F² + σ(I)) - F, which stays finite where F is nought.
-
-    Args:
-        intensity: Shape (n,).
-        sigma: Shape (n,).
-
-    Source: Hall, King & Stewart (1995), Xtal 3.7, as in cctbx; σ(I)/(2F) of strong ones.
-    """
-    F = amplitudes(intensity)
-    return np.sqrt(F**2 + sigma) - F
 
 
 def compare(result: CorrectionResult) -> BeforeAfter:

@@ -33,7 +33,7 @@ def expected_sentence(result: CorrectionResult, told: ExpectedR1) -> str:
         return (
             f"{text} It rests on the residuals of single observations; what the calculation is wrong "
             "by counts as common to all observations of a reflection. With complete structures "
-            "R1 was 0.4 to 1.0 times the expected one in twenty simulated compounds, and 1.0 to 1.4 "
+            "R1 was 0.4 to 1.0 times the expected one in eighteen simulated compounds, and 1.0 to 1.4 "
             "times in five measured ones."
         )
     known = result.model.card.validation if result.model else {}

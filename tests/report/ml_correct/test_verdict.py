@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from dials_spread.report.ml_correct.before_after import amplitude_sigma, compare
+from dials_spread.correction.apply.estimates import amplitude_sigma
+from dials_spread.report.ml_correct.before_after import compare
 from dials_spread.report.ml_correct.correction_outputs import (
     correction_document,
     correction_parts,
